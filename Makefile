@@ -1,0 +1,113 @@
+# The project's verbs. `make` alone lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Newer than everything the environment is made from: then nothing is to be done.
+STAMP := $(VENV)/.installed
+
+# What is given to the tool behind a verb: make test ARGS="-k drain -x"
+ARGS ?=
+IMAGE ?= forestay:dev
+# `make image DOCKER_ARGS="--network host"` where containers have no network of their own.
+DOCKER_ARGS ?=
+# A Python to prefer over what is found on PATH: make setup PYTHON=/opt/python/bin/python3
+PYTHON ?=
+# uv writes the locks and is needed for nothing else, so it is not in them.
+UV_VERSION := 0.13.9
+
+PYTEST := $(BIN)/pytest
+
+.PHONY: help setup run test check fix docs bench image lock audit clean
+.PHONY: check-format check-lint check-types check-imports check-rules check-spelling
+
+help: ## list these verbs
+	@echo "usage: make VERB [ARGS=...]"
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 12
+
+setup: $(STAMP) ## make .venv with everything in it, the command included
+
+run: setup ## serve on this machine: memory bus, random secret, demo page
+	$(BIN)/forestay serve --dev $(ARGS)
+
+test: setup ## run every test; what could not run here is named at the end
+	$(PYTEST) $(ARGS)
+
+check: check-format check-lint check-types check-imports check-rules check-spelling ## format, lint, types, imports, prose
+
+fix: setup ## format, and repair what the linter can repair
+	$(BIN)/ruff check --fix $(ARGS)
+	$(BIN)/ruff format
+
+docs: setup ## prove the documentation: links, tables, captions, versions
+	$(PYTEST) tests/rules $(ARGS)
+
+bench: setup ## measure this machine: make bench ARGS="--help"
+	$(BIN)/python -m bench $(ARGS)
+
+image: ## build the container image
+	docker build $(DOCKER_ARGS) --tag $(IMAGE) .
+
+lock: $(BIN)/python ## resolve the dependencies anew, with hashes and without addresses: ARGS="--upgrade"
+	$(BIN)/pip install --quiet "uv==$(UV_VERSION)"
+	$(call compile,runtime,pyproject.toml)
+	$(call compile,dev,pyproject.toml --all-extras --group dev --constraint requirements/runtime.txt)
+	$(call compile,build,--group build --constraint requirements/dev.txt)
+
+audit: $(BIN)/python ## ask whether a locked version has a known hole
+	$(BIN)/pip install --quiet "uv==$(UV_VERSION)"
+	$(BIN)/uv tool run pip-audit --strict --disable-pip --require-hashes --requirement requirements/dev.txt $(ARGS)
+
+clean: ## remove what the tools left behind; .venv stays
+	rm -rf .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist htmlcov
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+check-format: setup
+	$(BIN)/ruff format --check
+
+check-lint: setup
+	$(BIN)/ruff check
+
+check-types: setup
+	$(BIN)/mypy
+
+check-imports: setup
+	$(BIN)/lint-imports --no-logo
+
+check-rules: setup
+	$(PYTEST) -q tests/rules
+
+check-spelling: setup
+	$(BIN)/codespell
+
+# One lock fits every supported Python and platform. The image has no extras: nothing in it asks for them yet, and they
+# would nearly double it. The constraints keep what is tested equal to what is shipped.
+define compile
+$(BIN)/uv pip compile $(2) $(ARGS) --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-emit-index-url --output-file requirements/$(1).txt
+endef
+
+$(STAMP): pyproject.toml requirements/dev.txt app/__init__.py | $(BIN)/python
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes --requirement requirements/dev.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Each candidate is started, not just looked for: a version manager leaves names on PATH that refuse to run.
+$(BIN)/python:
+	@unfit=; for python in $(PYTHON) python3.14 python3.13 python3.12 python3.11 python3 python; do \
+		if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+			if "$$python" -c 'import ensurepip, venv' >/dev/null 2>&1; then \
+				echo "making $(VENV) with $$("$$python" --version)"; \
+				exec "$$python" -m venv --clear $(VENV); \
+			fi; \
+			unfit="$$unfit $$python"; \
+		fi; \
+	done; \
+	echo "make setup needs Python 3.11 or newer, with its venv module, on PATH." >&2; \
+	if [ -n "$$unfit" ]; then echo "Found without venv:$$unfit (on Debian: apt-get install python3-venv)" >&2; fi; \
+	exit 1

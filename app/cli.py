@@ -1,0 +1,169 @@
+"""Three verbs: serve, check the settings, mint a development token."""
+
+import argparse
+import asyncio
+import os
+import re
+import secrets
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+from app import __version__
+from app.core.access import Rights
+from app.core.policies import SHIPPED, Policy
+from app.edge.auth_mint import mint
+from app.ops import logs
+from app.settings import Settings, SettingsError, load, unknown_variables, variable_of
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 it failed, 2 the call or the settings were wrong."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except SettingsError as error:
+        _fail(2, "These settings cannot be used:", *(f"  {problem}" for problem in error.problems))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="forestay",
+        description="Real-time rooms for Kubernetes: WebSocket connections that survive deploys.",
+        epilog="Settings are environment variables that start with FORESTAY_; docs/settings.md has them all.",
+    )
+    parser.add_argument("--version", action="version", version=f"forestay {__version__}")
+    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+
+    serve = verbs.add_parser("serve", help="run the gateway until SIGTERM or SIGINT")
+    serve.add_argument("--host", help="address to bind (FORESTAY_HOST)")
+    serve.add_argument("--port", type=int, help="public port; 0 picks a free one (FORESTAY_PORT)")
+    serve.add_argument("--internal-port", type=int, help="port of probes, metrics and API (FORESTAY_INTERNAL_PORT)")
+    serve.add_argument("--bus-url", help="how pods hear each other (FORESTAY_BUS_URL)")
+    serve.add_argument(
+        "--dev", action="store_true", help="INSECURE: loopback only, a random secret, the demo page, a token printed"
+    )
+    serve.set_defaults(run=_serve)
+
+    check = verbs.add_parser("check", help="validate the settings and print the drain budget")
+    check.set_defaults(run=_check)
+
+    token = verbs.add_parser("token", help="mint a development token with FORESTAY_JWT_SECRET")
+    token.add_argument("--user", required=True, help="who it is for: the claim 'sub'")
+    token.add_argument(
+        "--rooms", nargs="+", metavar="PATTERN:RIGHTS", help="such as 'chat.*:rw'; without it the default rights apply"
+    )
+    token.add_argument("--ttl", type=_duration, default=3600.0, help="lifetime such as 90s, 15m, 1h, 7d (default 1h)")
+    token.set_defaults(run=_token)
+    return parser
+
+
+def _serve(options: argparse.Namespace) -> None:
+    overrides = {name: getattr(options, name) for name in ("host", "port", "internal_port", "bus_url")}
+    if options.dev:
+        overrides |= _insecure(options)
+    settings = load(**overrides)
+    logs.configure(settings.log_level, settings.log_format)
+    # Imported late: `token` and `--help` need not load the whole server.
+    from app import server
+
+    parts = server.prepare(settings, Policy(join_leave=True) if options.dev else SHIPPED)
+
+    def started(port: int, internal_port: int) -> None:
+        if options.dev:
+            _announce(settings, port, internal_port)
+
+    for name in unknown_variables():
+        print(f"forestay: {name} is not a setting; ignored", file=sys.stderr)
+    try:
+        asyncio.run(server.serve(settings, parts, started))
+    except OSError as error:
+        _fail(1, f"cannot listen: {error}")
+
+
+def _check(options: argparse.Namespace) -> None:
+    settings = load()
+    from app import server
+
+    server.prepare(settings)
+    for name in unknown_variables():
+        print(f"warning: {name} is not a setting; ignored")
+    if settings.api_key is None:
+        print("warning: without FORESTAY_API_KEY the HTTP API answers 401")
+    print(f"drain budget: {settings.close_timeout:g} s (close handshakes)")
+    print("ok")
+
+
+def _token(options: argparse.Namespace) -> None:
+    settings = load()
+    if settings.jwt_secret is None:
+        raise SettingsError([f"{variable_of('jwt_secret')} is not set; tokens are signed with it"])
+    try:
+        print(_mint(settings, options.user, _rights(options.rooms), options.ttl))
+    except ValueError as error:
+        _fail(2, f"cannot mint this token: {error}")
+
+
+def _insecure(options: argparse.Namespace) -> dict[str, object]:
+    """What --dev sets: open to nobody but this machine, whatever else the environment says."""
+    if options.host not in (None, "127.0.0.1", "localhost", "::1"):
+        raise SettingsError(["--dev binds the loopback address only; leave out --host, or --dev"])
+    overrides: dict[str, object] = {"host": options.host or "127.0.0.1", "demo": True}
+    if not any(os.environ.get(variable_of(name) + end) for name in ("jwt_secret",) for end in ("", "_FILE")):
+        overrides["jwt_secret"] = secrets.token_urlsafe(48)
+    return overrides
+
+
+def _announce(settings: Settings, port: int, internal_port: int) -> None:
+    token = _mint(settings, "developer", None, 86400.0)
+    print(
+        f"""
+  forestay {__version__} runs INSECURELY, for development: loopback only, and whoever reads this may come in.
+
+  page      http://{settings.host}:{port}/#token={token}
+  socket    ws://{settings.host}:{port}/ws
+  internal  http://{settings.host}:{internal_port}/metrics
+  token     {token}
+""",
+        flush=True,
+    )
+
+
+def _mint(settings: Settings, user: str, rooms: Mapping[str, str] | None, ttl: float) -> str:
+    if settings.jwt_secret is None:
+        raise ValueError("a token is signed with FORESTAY_JWT_SECRET")
+    return mint(
+        settings.jwt_secret.get_secret_value().encode(),
+        user,
+        rooms=rooms,
+        ttl=ttl,
+        now=time.time(),
+        algorithm=next((name for name in settings.jwt_algorithms if name.startswith("HS")), "HS256"),
+        audience=settings.jwt_audience,
+        issuer=settings.jwt_issuer,
+    )
+
+
+def _rights(arguments: Sequence[str] | None) -> dict[str, str] | None:
+    if arguments is None:
+        return None
+    rules = dict(argument.rpartition(":")[::2] for argument in arguments)
+    Rights(rules)
+    return rules
+
+
+def _duration(text: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"a duration such as 90s, 15m, 1h or 7d, not {text!r}")
+    return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+def _fail(status: int, *lines: str) -> NoReturn:
+    print("\n".join(lines), file=sys.stderr)
+    sys.exit(status)

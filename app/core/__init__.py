@@ -1,0 +1,1 @@
+"""WHAT HAPPENS: rooms, rights, limits and delivery; no vendor, no socket."""

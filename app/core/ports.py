@@ -1,0 +1,134 @@
+"""What the core asks of the world: a Bus, a Verifier, a Socket and an Observer.
+
+Each is implemented outside the core and handed in by the composition root. They are the whole extension surface.
+"""
+
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from app.core.access import Identity
+from app.protocol.codes import Ending, ErrorCode, Refusal
+from app.protocol.message import Message
+from app.protocol.names import RoomName
+
+
+class Outcome(Enum):
+    """What became of a publish."""
+
+    ACCEPTED = "the bus has it"
+    REFUSED = "the bus does not have it"
+    UNKNOWN = "the bus may have it"
+
+
+Settled = Callable[[Outcome], None]
+Heard = Callable[[Message], None]
+
+
+class Bus(Protocol):
+    """How pods hear each other. Every message takes this road, also to a neighbour on the same pod.
+
+    Promises: one order per room for all subscribers; messages that one caller published one after the other keep their
+    order; after `confirmed`, every message accepted from then on is heard. Nothing here blocks or raises.
+    """
+
+    def listen(self, heard: Heard) -> None:
+        """Give every message of a subscribed room to `heard`. Called once, before anything else."""
+
+    def publish(self, message: Message, settled: Settled | None = None) -> None:
+        """Offer `message`; `settled` learns its outcome, perhaps before this returns."""
+
+    def subscribe(self, room: RoomName, confirmed: Callable[[], None]) -> None:
+        """Hear `room` from now on; `confirmed` is called when that is so, perhaps before this returns."""
+
+    def unsubscribe(self, room: RoomName) -> None:
+        """Hear `room` no more."""
+
+    async def close(self) -> None:
+        """Settle what is under way and let go of everything."""
+
+
+class Verifier(Protocol):
+    """A token becomes an identity, or does not."""
+
+    async def verify(self, token: str) -> Identity:
+        """Raises Refusal with BAD_TOKEN, or UNAVAILABLE where the keys cannot be had now, and nothing else."""
+
+    async def close(self) -> None: ...
+
+
+class Socket(Protocol):
+    """One client's connection to us, as much of it as the core needs. Nothing here blocks or raises."""
+
+    def write(self, data: bytes, /) -> None:
+        """Send finished frames, after everything written before."""
+
+    def buffered(self) -> int:
+        """Bytes written that the kernel has not taken yet."""
+
+    def closed(self) -> bool:
+        """Whether writing has become pointless: closed, closing or broken."""
+
+    def close(self, ending: Ending) -> None:
+        """Say goodbye with a close frame; nothing is written behind it."""
+
+
+class Observer(Protocol):
+    """Whoever wants to know what happens. The core reports facts once, where they happen, and counts nothing itself.
+
+    Every method is called from the event loop, must not block and must not raise.
+    """
+
+    def connected(self, user: str) -> None: ...
+
+    def received(self, kind: str, size: int) -> None:
+        """A client said something: the sentence's type, `binary` or `unreadable`, and its length."""
+
+    def published(self, message: Message, outcome: Outcome) -> None: ...
+
+    def delivered(self, message: Message, recipients: int) -> None:
+        """A message was handed to `recipients` members of its room on this pod."""
+
+    def flushed(self, writes: int, size: int, seconds: float) -> None:
+        """One delivery pass: socket writes, bytes, and how long it took."""
+
+    def refused(self, code: ErrorCode) -> None: ...
+
+    def slow(self, policy: str) -> None:
+        """A client fell behind; `policy` says what is done about it."""
+
+    def ended(self, code: int, seconds: float) -> None:
+        """A connection is over: the close code that was on the wire (1006: none), and how long it lived."""
+
+    def handshake(self, outcome: str) -> None:
+        """An upgrade was answered: `ok` or the refusal's status, from a closed set."""
+
+
+class Unavailable(Refusal):
+    """The bus did not take a publish; the sender may try again after a moment."""
+
+    def __init__(self) -> None:
+        super().__init__(ErrorCode.UNAVAILABLE, "the bus does not take messages right now; try again", retry_after=1.0)
+
+
+class OutcomeUnknown(Refusal):
+    """Nobody can say whether a publish was accepted."""
+
+    def __init__(self) -> None:
+        super().__init__(ErrorCode.OUTCOME_UNKNOWN, "the bus did not answer in time; the message may have been sent")
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Time, names and somebody who watches: given to the core, so that a test can give others."""
+
+    loop: AbstractEventLoop
+    """Schedules, and tells monotonic time in seconds."""
+    clock: Callable[[], float]
+    """Unix seconds."""
+    new_id: Callable[[], str]
+    """A name that no connection on any pod has had."""
+    observer: Observer | None = None
+    """None where nobody listens: facts then cost a comparison."""

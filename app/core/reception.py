@@ -1,0 +1,110 @@
+"""Comings and goings: a connection is welcomed, renews its token, and ends exactly once."""
+
+from dataclasses import dataclass
+
+from app.core.access import Identity, Right
+from app.core.connection import Connection
+from app.core.delivery import Delivery
+from app.core.keepalive import Keepalive, Patience
+from app.core.limits import TokenBucket
+from app.core.membership import Membership
+from app.core.ports import Socket, World
+from app.core.roster import Roster
+from app.protocol.codes import ENDINGS, ENDS_AT_ONCE, CloseCode, Ending, ErrorCode, Refusal
+from app.protocol.names import PROTOCOL
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What every client is told in `welcome` and held to."""
+
+    message_bytes: int
+    rate: float
+    """Messages per second and connection; 0 is no limit."""
+    burst: float
+    rooms: int
+    patience: Patience
+    reconnect_spread: float
+    """Seconds over which clients spread their return when many lose their connection at once."""
+
+    def payload(self, connection: Connection) -> dict[str, object]:
+        return {
+            "connection": connection.id,
+            "user": connection.identity.user,
+            "protocol": PROTOCOL,
+            "ping_interval_ms": round(self.patience.ping_interval * 1000),
+            "pong_timeout_ms": round(self.patience.pong_timeout * 1000),
+            "reconnect_spread_ms": round(self.reconnect_spread * 1000),
+            "limits": {"message_bytes": self.message_bytes, "rate": self.rate, "rooms": self.rooms},
+        }
+
+
+class Reception:
+    """Owns the lives of all connections of this pod."""
+
+    def __init__(self, world: World, terms: Terms, roster: Roster, membership: Membership, delivery: Delivery) -> None:
+        self.terms = terms
+        self.roster = roster
+        self._world = world
+        self._membership = membership
+        self._delivery = delivery
+        self._keepalive = Keepalive(world, terms.patience, self.end)
+        delivery.end = self.end
+
+    def welcome(self, identity: Identity, socket: Socket) -> Connection:
+        """A verified caller is here. The connection may come back ended, with 4409: its user has too many."""
+        now = self._world.loop.time()
+        connection = Connection(self._world.new_id(), identity, socket, TokenBucket(self.terms.burst, now), now)
+        yielding = self.roster.add(connection)
+        if yielding is connection:
+            connection.ended = ENDINGS[CloseCode.CONNECTION_LIMIT]
+            self._report_end(connection, CloseCode.CONNECTION_LIMIT)
+            socket.close(connection.ended)
+            return connection
+        if yielding is not None:
+            self.end(yielding, ENDINGS[CloseCode.CONNECTION_LIMIT])
+        self._keepalive.watch(connection)
+        self._delivery.say(connection, "welcome", payload=self.terms.payload(connection))
+        if self._world.observer is not None:
+            self._world.observer.connected(identity.user)
+        return connection
+
+    def renew(self, connection: Connection, identity: Identity) -> None:
+        """Give `connection` the rights and the time of a newer token of the same user. Raises Refusal."""
+        if identity.user != connection.identity.user:
+            raise Refusal(ErrorCode.IDENTITY_CHANGED, "the token belongs to somebody else; connect anew with it")
+        connection.identity = identity
+        self._keepalive.watch(connection)
+        for name in list(connection.rooms):
+            if Right.JOIN not in identity.rights.of(name):
+                self._membership.leave(connection, name)
+                self._delivery.say(connection, "left", room=name, payload={"reason": "forbidden"})
+
+    def end(self, connection: Connection, ending: Ending) -> None:
+        """End `connection` from our side: what is pending, then a close frame. Ending twice does nothing."""
+        if connection.ended is not None:
+            return
+        if ending.code not in ENDS_AT_ONCE:
+            self._delivery.flush(connection)
+        self._forget(connection, ending)
+        connection.socket.close(ending)
+
+    def lost(self, connection: Connection, ending: Ending) -> None:
+        """The client closed `connection`, or it broke; nothing can be written any more."""
+        if connection.ended is None:
+            self._forget(connection, ending)
+
+    def close(self) -> None:
+        self._keepalive.close()
+
+    def _forget(self, connection: Connection, ending: Ending) -> None:
+        connection.ended = ending
+        self._membership.leave_all(connection)
+        self._delivery.forget(connection)
+        self._keepalive.forget(connection)
+        self.roster.remove(connection)
+        self._report_end(connection, ending.code)
+
+    def _report_end(self, connection: Connection, code: int) -> None:
+        if self._world.observer is not None:
+            self._world.observer.ended(code, self._world.loop.time() - connection.connected_at)

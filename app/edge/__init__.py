@@ -1,0 +1,1 @@
+"""WHERE STRANGERS ARRIVE: tokens, upgrades, sockets and the HTTP API."""

@@ -1,0 +1,36 @@
+// Elements, built so that nothing a stranger wrote can become markup: text goes in as text, always.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** `element("p", { class: "note", text: "…" }, child, …)`; children that are null are left out. */
+export function element(tag, attributes = {}, ...children) {
+  return fill(document.createElement(tag), attributes, children);
+}
+
+/** The same for drawings. */
+export function drawing(tag, attributes = {}, ...children) {
+  return fill(document.createElementNS(SVG, tag), attributes, children);
+}
+
+export function byId(id) {
+  const found = document.getElementById(id);
+  if (found === null) throw new Error(`the page has no #${id}`);
+  return found;
+}
+
+/** Keep a scrolled list at its end while `change` adds to it, unless somebody has scrolled back to read. */
+export function stickToEnd(list, change, force = false) {
+  const atEnd = force || list.scrollHeight - list.scrollTop - list.clientHeight < 48;
+  change();
+  if (atEnd) list.scrollTop = list.scrollHeight;
+}
+
+function fill(node, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "text") node.textContent = value;
+    else if (value === true) node.setAttribute(name, "");
+    else if (value !== false && value !== null && value !== undefined) node.setAttribute(name, value);
+  }
+  node.append(...children.filter((child) => child !== null));
+  return node;
+}

@@ -1,0 +1,94 @@
+// One thing said or happened in a room, as an element. Whatever strangers wrote goes in as text.
+
+import { element } from "./dom.js";
+import { personFlag } from "./flag.js";
+import { count, hexDump, milliseconds, time } from "./words.js";
+
+const DELIVERY = {
+  sending: ["○", "sending"],
+  sent: ["○", "sent"],
+  accepted: ["✓", "accepted"],
+  heard: ["✓✓", "in order for all"],
+  refused: ["✕", "refused"],
+  unknown: ["?", "fate unknown: the connection broke first"],
+};
+
+export function entryView(entry, previous) {
+  if (entry.kind === "note") return note(entry);
+  if (entry.kind === "error") return note({ ...entry, tone: "error", text: errorText(entry.error) });
+  const same = previous?.kind !== "note" && previous?.kind !== "error" && previous?.from === entry.from;
+  const follows = previous !== null && same && Boolean(previous.own) === Boolean(entry.own);
+  return element(
+    "li",
+    { class: "entry", "data-own": Boolean(entry.own), "data-kind": entry.kind, "data-state": entry.state, "data-follows": follows },
+    follows ? null : sender(entry),
+    entry.kind === "binary" ? binary(entry) : element("div", { class: "bubble", dir: "auto" }, body(entry)),
+    footer(entry),
+  );
+}
+
+function sender(entry) {
+  if (entry.kind === "binary" && entry.from === undefined) {
+    return element("p", { class: "sender" }, element("span", { text: "somebody, in binary" }));
+  }
+  const name = entry.from ?? "a backend";
+  const words = entry.own ? "you" : entry.elsewhere ? `${name} · you, elsewhere` : name;
+  return element("p", { class: "sender" }, personFlag(name), element("span", { text: words }));
+}
+
+function body(entry) {
+  if (entry.text !== undefined) return element("p", { text: entry.text });
+  return element("pre", { text: JSON.stringify(entry.json, null, 2) });
+}
+
+function binary(entry) {
+  const more = entry.size > entry.head.length ? `\n… ${count(entry.size - entry.head.length)} more bytes` : "";
+  return element(
+    "div",
+    { class: "bubble binary" },
+    element(
+      "p",
+      { class: "binary-head" },
+      element("span", { text: `type ${entry.number}` }),
+      element("span", { text: `${count(entry.size)} ${entry.size === 1 ? "byte" : "bytes"}` }),
+    ),
+    entry.size > 0 ? element("pre", { tabindex: "0", "aria-label": "Bytes", text: hexDump(entry.head) + more }) : null,
+    entry.unsure
+      ? element("p", { class: "hint", text: "A binary frame names no room; its type is bound to none here." })
+      : null,
+  );
+}
+
+function footer(entry) {
+  const parts = [element("time", { datetime: entry.at.toISOString?.() ?? "", text: time(entry.at) })];
+  if (entry.own) {
+    const [mark, words] = DELIVERY[entry.state];
+    const took = entry.took === undefined ? "" : ` ${milliseconds(entry.took)}`;
+    parts.push(
+      element(
+        "span",
+        { class: "delivery", title: words },
+        element("span", { "aria-hidden": "true", text: `${mark}${took}` }),
+        element("span", { class: "unseen", text: words }),
+      ),
+    );
+  }
+  if (entry.error) parts.push(element("span", { class: "entry-error", text: errorText(entry.error) }));
+  return element("p", { class: "footer" }, ...parts);
+}
+
+function note(entry) {
+  return element(
+    "li",
+    { class: "note", "data-tone": entry.tone },
+    entry.user === undefined ? null : personFlag(entry.user),
+    entry.user === undefined ? null : element("b", { text: entry.user }),
+    element("span", { text: entry.text }),
+    element("time", { text: time(entry.at) }),
+  );
+}
+
+function errorText({ code, message, retry_after_ms: wait }) {
+  const again = wait ? ` Try again in ${milliseconds(wait)}.` : "";
+  return `${message ?? "refused"} (${code})${again}`;
+}

@@ -1,0 +1,95 @@
+// Signal flags: the state of the connection in the sailors' alphabet, and a small flag for each person.
+
+import { drawing } from "./dom.js";
+
+const W = 16;
+const H = 12;
+const BLUE = "#1b5fae";
+const RED = "#cf2f2f";
+const YELLOW = "#f6c026";
+const WHITE = "#ffffff";
+const BLACK = "#1c2733";
+
+/** What each state hoists. The meanings are those of the International Code of Signals. */
+export const STATE_FLAGS = {
+  connected: { letter: "C", meaning: "affirmative", draw: () => stripes([BLUE, WHITE, RED, WHITE, BLUE]) },
+  connecting: { letter: "P", meaning: "about to proceed to sea", draw: () => [field(BLUE), box(WHITE, 4.5, 3.4)] },
+  waiting: { letter: "Y", meaning: "I am dragging my anchor", draw: () => [field(YELLOW), ...slashes(RED)] },
+  stopped: { letter: "M", meaning: "my vessel is stopped", draw: () => [field(BLUE), saltire(WHITE)] },
+};
+
+const PATTERNS = [
+  (a, b) => [field(a), box(b, W / 2, 0, W / 2, H)],
+  (a, b) => [field(a), box(b, 0, H / 2, W, H / 2)],
+  (a, b) => [field(a), box(b, W / 2, 0, W / 2, H / 2), box(b, 0, H / 2, W / 2, H / 2)],
+  (a, b) => [field(a), saltire(b)],
+  (a, b) => [field(a), box(b, 6.5, 0, 3, H), box(b, 0, 4.5, W, 3)],
+  (a, b) => [field(a), box(b, 4.5, 3.4)],
+  (a, b) => [field(a), drawing("path", { d: `M0 0 L${W} ${H} L0 ${H} Z`, fill: b })],
+  (a, b) => [field(a), drawing("path", { d: `M8 1 L14.5 6 L8 11 L1.5 6 Z`, fill: b })],
+  (a, b) => stripes([a, b, a]),
+  (a, b) => [field(a), box(b, W / 3, 0, W / 3, H)],
+  (a, b) => [field(a), drawing("circle", { cx: 8, cy: 6, r: 3.3, fill: b })],
+];
+
+const PAIRS = [
+  [BLUE, WHITE],
+  [RED, WHITE],
+  [YELLOW, BLUE],
+  [YELLOW, RED],
+  [WHITE, BLUE],
+  [WHITE, RED],
+  [BLACK, YELLOW],
+  [RED, YELLOW],
+  [BLUE, YELLOW],
+  [YELLOW, BLACK],
+];
+
+export function stateFlag(state) {
+  const { letter, meaning, draw } = STATE_FLAGS[state];
+  const svg = hoist(draw());
+  svg.prepend(drawing("title", { text: `Signal flag ${letter}: ${meaning}` }));
+  return svg;
+}
+
+/** The flag of a person: always the same for the same name. Decoration, so readers of screens do not hear of it. */
+export function personFlag(name) {
+  const number = hash(name);
+  const [a, b] = PAIRS[Math.floor(number / PATTERNS.length) % PAIRS.length];
+  const svg = hoist(PATTERNS[number % PATTERNS.length](a, b));
+  svg.setAttribute("aria-hidden", "true");
+  return svg;
+}
+
+function hoist(shapes) {
+  return drawing("svg", { viewBox: `0 0 ${W} ${H}`, class: "flag" }, ...shapes);
+}
+
+function field(fill) {
+  return box(fill, 0, 0, W, H);
+}
+
+function box(fill, x, y, width = W - 2 * x, height = H - 2 * y) {
+  return drawing("rect", { x, y, width, height, fill });
+}
+
+function stripes(colours) {
+  const height = H / colours.length;
+  return colours.map((colour, index) => box(colour, 0, index * height, W, height));
+}
+
+function saltire(stroke) {
+  return drawing("path", { d: `M0 0 L${W} ${H} M${W} 0 L0 ${H}`, stroke, "stroke-width": 2.8 });
+}
+
+function slashes(stroke) {
+  const starts = [0, 6.4, 12.8, 19.2, 25.6];
+  return [drawing("path", { d: starts.map((x) => `M${x} -1 L${x - 14} 13`).join(" "), stroke, "stroke-width": 2.3 })];
+}
+
+// FNV-1a, 32 bits: spreads short names well and fits in a line.
+function hash(text) {
+  let value = 0x811c9dc5;
+  for (const byte of new TextEncoder().encode(text)) value = Math.imul(value ^ byte, 0x01000193) >>> 0;
+  return value;
+}

@@ -1,0 +1,130 @@
+// Every frame on the wire, newest last: a bounded list that can be paused, cleared and read.
+
+import { judge } from "./closes.js";
+import { byId, element, stickToEnd } from "./dom.js";
+import { jsonView } from "./json-view.js";
+import { count, hexDump, preciseTime, size } from "./words.js";
+
+const KEPT = 500;
+const ARROWS = { in: "↓", out: "↑" };
+const WORDS = { in: "received", out: "sent" };
+// Frames come in floods; drawing them together costs a fraction of drawing them one by one.
+const DRAW_MS = 40;
+// Of a binary frame, as much as one wants to see.
+const SHOWN_BYTES = 512;
+
+export class FrameLog {
+  #list = byId("frame-list");
+  #tally = byId("tally");
+  #hint = byId("frames-hint");
+  #pause = byId("pause");
+  #pings = byId("hide-pings");
+  #waiting = [];
+  #counts = { in: 0, out: 0 };
+  #paused = false;
+  #timer = 0;
+
+  constructor() {
+    this.#pause.addEventListener("click", () => this.#setPaused(!this.#paused));
+    byId("clear").addEventListener("click", () => this.#clear());
+    this.#pings.addEventListener("change", () => {
+      stickToEnd(this.#list, () => this.#list.toggleAttribute("data-hide-pings", this.#pings.checked));
+    });
+    this.#showTally();
+  }
+
+  add(frame) {
+    if (frame.size !== undefined) this.#counts[frame.direction] += 1;
+    this.#waiting.push(frame);
+    if (this.#waiting.length > KEPT) this.#waiting.shift();
+    if (this.#timer === 0) this.#timer = setTimeout(() => this.#draw(), DRAW_MS);
+  }
+
+  #draw() {
+    this.#timer = 0;
+    this.#showTally();
+    if (this.#paused || this.#waiting.length === 0) return;
+    stickToEnd(this.#list, () => {
+      this.#list.append(...this.#waiting.map(row));
+      while (this.#list.childElementCount > KEPT) this.#list.firstElementChild.remove();
+    });
+    this.#waiting = [];
+    this.#hint.hidden = true;
+  }
+
+  #setPaused(paused) {
+    this.#paused = paused;
+    this.#pause.setAttribute("aria-pressed", String(paused));
+    this.#draw();
+  }
+
+  #clear() {
+    this.#waiting = [];
+    this.#list.replaceChildren();
+    this.#counts = { in: 0, out: 0 };
+    this.#hint.hidden = false;
+    this.#showTally();
+  }
+
+  #showTally() {
+    this.#tally.textContent = `↑ ${count(this.#counts.out)}  ↓ ${count(this.#counts.in)}`;
+    const held = this.#paused && this.#waiting.length > 0 ? ` (${this.#waiting.length})` : "";
+    this.#pause.textContent = this.#paused ? `Resume${held}` : "Pause";
+  }
+}
+
+function row(frame) {
+  const ping = frame.sentence?.type === "ping" || frame.sentence?.type === "pong";
+  const opener = element(
+    "button",
+    { type: "button", class: "frame-line", "aria-expanded": "false" },
+    element("span", { class: "arrow", role: "img", "aria-label": WORDS[frame.direction], text: ARROWS[frame.direction] }),
+    element("time", { text: preciseTime(frame.at) }),
+    element("span", { class: "frame-type", text: kind(frame) }),
+    element("span", { class: "frame-about", text: about(frame) }),
+    element("span", { class: "frame-size", text: frame.size === undefined ? "" : size(frame.size) }),
+  );
+  const item = element(
+    "li",
+    { class: "frame", "data-direction": frame.direction, "data-kind": family(frame), "data-ping": ping },
+    opener,
+  );
+  opener.addEventListener("click", () => {
+    const open = opener.getAttribute("aria-expanded") === "true";
+    opener.setAttribute("aria-expanded", String(!open));
+    // Made only when it is asked for: most frames are never opened.
+    if (open) item.lastElementChild.remove();
+    else item.append(element("div", { class: "frame-body" }, content(frame)));
+  });
+  return item;
+}
+
+function kind(frame) {
+  if (frame.close) return `close ${frame.close.code}`;
+  if (frame.opened) return "open";
+  return frame.bytes ? `binary ${frame.number ?? ""}` : frame.type;
+}
+
+function about(frame) {
+  if (frame.close) return judge(frame.close.code).name;
+  return frame.sentence?.room ?? frame.sentence?.payload?.code ?? "";
+}
+
+function family(frame) {
+  if (frame.close || frame.opened) return "life";
+  return frame.sentence?.type === "error" ? "error" : frame.bytes ? "binary" : "text";
+}
+
+function content(frame) {
+  if (frame.close) {
+    const { name, meaning, verdict } = judge(frame.close.code);
+    const next = { return: "come back", "new token": "come back with a new token", stop: "stop" }[verdict];
+    return jsonView({ code: frame.close.code, reason: frame.close.reason, name, meaning, next });
+  }
+  if (frame.opened) return element("pre", { text: frame.opened });
+  if (frame.sentence) return jsonView(frame.sentence);
+  if (frame.bytes === undefined) return element("pre", { text: frame.text });
+  const hidden = frame.bytes.length - SHOWN_BYTES;
+  const more = hidden > 0 ? `\n… ${count(hidden)} more bytes` : "";
+  return element("pre", { text: hexDump(frame.bytes.subarray(0, SHOWN_BYTES)) + more });
+}

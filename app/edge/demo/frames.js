@@ -1,0 +1,45 @@
+// Frames: bytes and text into things with names, and back. What they mean is decided elsewhere.
+
+const utf8 = new TextEncoder();
+
+/** What came over the socket: a sentence (or text that is none), or a binary message. */
+export function read(data) {
+  if (typeof data === "string") {
+    const sentence = parse(data);
+    return { text: data, size: utf8.encode(data).length, sentence, type: sentence?.type ?? "not a sentence" };
+  }
+  const bytes = new Uint8Array(data);
+  const number = bytes.length < 4 ? null : new DataView(data).getUint32(0);
+  return { bytes, size: bytes.length, number, body: bytes.subarray(4), type: number === null ? "binary" : `#${number}` };
+}
+
+/** A sentence as a text frame. */
+export function write(sentence) {
+  return JSON.stringify(sentence);
+}
+
+/** A binary message: its type, four bytes big-endian, and the bytes. */
+export function writeBinary(number, body) {
+  const frame = new Uint8Array(4 + body.length);
+  new DataView(frame.buffer).setUint32(0, number);
+  frame.set(body, 4);
+  return frame.buffer;
+}
+
+export function bytesOf(text) {
+  return utf8.encode(text);
+}
+
+/** Bytes as a string of the same length: two frames are equal when these are. */
+export function fingerprint(bytes) {
+  return new TextDecoder("latin1").decode(bytes);
+}
+
+function parse(text) {
+  try {
+    const value = JSON.parse(text);
+    return value !== null && typeof value === "object" && typeof value.type === "string" ? value : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,170 @@
+// Puts the page together: the connection and the rooms on one side, the views on the other.
+
+import { Banner } from "./banner.js";
+import { judge } from "./closes.js";
+import { Composer } from "./composer.js";
+import { Connection } from "./connection.js";
+import { byId } from "./dom.js";
+import { Facts } from "./facts.js";
+import { FrameLog } from "./frame-log.js";
+import { People } from "./people.js";
+import { RoomList } from "./room-list.js";
+import { Rooms } from "./rooms.js";
+import { Stay } from "./stay.js";
+import { StateView } from "./state-view.js";
+import { Talk } from "./talk.js";
+import { TokenDialog } from "./token-dialog.js";
+import * as token from "./token.js";
+import { milliseconds } from "./words.js";
+
+const FIRST_ROOM = "chat.lobby";
+const BANNER_SECONDS = 8;
+
+const banner = new Banner();
+const facts = new Facts();
+const frameLog = new FrameLog();
+const people = new People();
+const stay = new Stay();
+let limit;
+let wasConnected = false;
+
+const connection = new Connection({ dial, on: {
+  state: changeState,
+  measured: (ms) => [stateView, facts].forEach((view) => view.measured(ms)),
+  frame(frame) {
+    frameLog.add(frame);
+    stay.run(frame);
+    if (frame.close) facts.closed(frame.close);
+  },
+  welcomed(payload, moved) {
+    limit = payload.limits?.message_bytes;
+    facts.welcomed(payload);
+    stay.ends(payload.user, payload.connection);
+    rooms.welcomed(payload, moved);
+    if (rooms.all.size === 0) rooms.join(FIRST_ROOM);
+  },
+  announced({ reason, after_ms: after = 0 }) {
+    const why = reason ? ` (${reason})` : "";
+    banner.show(`This gateway closes soon${why}. The next connection opens in ${milliseconds(after)}.`);
+  },
+  sentence: (sentence) => rooms.hear(sentence),
+  binary: (frame) => rooms.hearBinary(frame),
+} });
+
+const rooms = new Rooms(
+  { say: (sentence) => connection.say(sentence), sayBinary: (frame) => connection.sayBinary(frame) },
+  {
+    rooms: showRooms,
+    people: (room) => room === rooms.current && people.show(room, rooms.user),
+    entry: (room, entry, dropped) => talk.added(room, entry, dropped),
+    changed: (entry) => talk.changed(entry),
+    moved: (room, entry) => talk.moved(room, entry),
+    refused: (name, error) => roomList.refused(name, error),
+    lost: (error) => banner.show(`${error.message} (${error.code})`, { tone: "warning", seconds: BANNER_SECONDS }),
+  },
+);
+
+const stateView = new StateView({
+  cut: () => connection.cut("cut by hand"),
+  connect: () => (token.kept() ? connection.start() : askForToken()),
+  disconnect: () => connection.stop(),
+});
+const roomList = new RoomList({
+  join: (name) => rooms.join(name),
+  select(name) {
+    rooms.select(name);
+    showView("talk");
+  },
+});
+const talk = new Talk({
+  leave: (name) => rooms.leave(name),
+  secondTab: () => open(token.addressWith(token.kept()), "_blank", "noopener"),
+});
+const composer = new Composer({
+  say: (room, text) => rooms.say(room, text),
+  bind: (room, number) => rooms.bind(room, number),
+  binary: (room, number, bytes) => rooms.sendBinary(room, number, bytes),
+});
+const tokenDialog = new TokenDialog({ use: useToken });
+
+function dial() {
+  const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+  return { url: `${scheme}//${location.host}/ws`, protocols: token.subprotocols(token.kept()) };
+}
+
+function changeState(state) {
+  stateView.show(state);
+  if (state.name !== "connected") {
+    stay.ends(rooms.user, null);
+    if (wasConnected) rooms.disconnected();
+  }
+  wasConnected = state.name === "connected";
+  showRooms();
+  tell(state);
+}
+
+/** What the line under the head says about a new state. */
+function tell(state) {
+  if (state.name === "connecting") return;
+  if (state.name === "connected") {
+    if (state.moved) {
+      banner.show("Moved. The old connection stayed until the new one was there.", { seconds: BANNER_SECONDS });
+    } else banner.hide();
+    return;
+  }
+  const { close } = state;
+  if (close === null || (close.own && state.name === "stopped")) return banner.hide();
+  const { meaning } = judge(close.code);
+  const newToken = { label: "New token", run: () => askForToken() };
+  if (state.name === "waiting" && close.code === 1006 && !state.opened) {
+    // A browser does not tell a page why a handshake failed.
+    const text = "No connection came about: the gateway cannot be reached, or it refused the token.";
+    banner.show(text, { tone: "warning", action: newToken });
+  } else if (state.name === "waiting") {
+    banner.show(meaning);
+  } else {
+    const reason = close.reason ? ` “${close.reason}”` : "";
+    banner.show(`${close.code}${reason}: ${meaning}`, { tone: "warning", action: state.needsToken ? newToken : null });
+    if (state.needsToken) askForToken(meaning);
+  }
+}
+
+function showRooms() {
+  const room = rooms.current;
+  roomList.show(rooms, connection.state.name === "connected");
+  talk.show(room);
+  people.show(room, rooms.user);
+  composer.show(room, rooms.bindings, limit);
+}
+
+function askForToken(why) {
+  tokenDialog.open(token.kept(), why);
+}
+
+function useToken(text) {
+  token.keep(text);
+  connection.stop();
+  connection.start();
+}
+
+function showView(name) {
+  document.body.dataset.view = name;
+  for (const button of document.querySelectorAll("[data-shows]")) {
+    if (button.dataset.shows === name) button.setAttribute("aria-current", "page");
+    else button.removeAttribute("aria-current");
+  }
+}
+
+for (const button of document.querySelectorAll("[data-shows]")) {
+  button.addEventListener("click", () => showView(button.dataset.shows));
+}
+byId("token-open").addEventListener("click", () => askForToken());
+addEventListener("online", () => connection.state.name === "waiting" && connection.start());
+// The launcher's link, opened in a tab that has this page already, changes nothing but the fragment.
+addEventListener("hashchange", () => token.takeFromAddress() && useToken(token.kept()));
+
+token.takeFromAddress();
+stateView.show(connection.state);
+showRooms();
+if (token.kept()) connection.start();
+else askForToken("The gateway lets nobody in without one.");

@@ -1,0 +1,89 @@
+// What is said in the selected room: its entries, kept in step, and what to show when there are none.
+
+import { byId, element, stickToEnd } from "./dom.js";
+import { entryView } from "./entry-view.js";
+
+const STATES = { joining: "joining…", away: "waiting for the connection", left: "you are out" };
+
+export class Talk {
+  #title = byId("talk-title");
+  #state = byId("talk-state");
+  #leave = byId("leave");
+  #list = byId("entries");
+  #empty = byId("talk-empty");
+  #emptyText = byId("talk-empty-text");
+  #room = null;
+  #shown = new Map();
+
+  /** `on`: `leave(name)`, `secondTab()`. */
+  constructor(on) {
+    this.#leave.addEventListener("click", () => this.#room && on.leave(this.#room.name));
+    byId("second-tab").addEventListener("click", () => on.secondTab());
+  }
+
+  /** Show `room`, or that there is none. */
+  show(room) {
+    this.#title.textContent = room?.name ?? "No room";
+    this.#state.textContent = STATES[room?.state] ?? "";
+    this.#leave.hidden = room === null;
+    if (room !== this.#room) {
+      this.#room = room;
+      this.#shown.clear();
+      this.#list.replaceChildren();
+      let previous = null;
+      for (const entry of room?.entries ?? []) {
+        this.#append(entry, previous);
+        previous = entry;
+      }
+      this.#list.scrollTop = this.#list.scrollHeight;
+    }
+    this.#showEmpty();
+  }
+
+  added(room, entry, dropped) {
+    if (room !== this.#room) return;
+    stickToEnd(this.#list, () => this.#append(entry, room.entries.at(-2) ?? null), entry.own);
+    if (dropped !== null) {
+      this.#shown.get(dropped.id)?.remove();
+      this.#shown.delete(dropped.id);
+    }
+    this.#showEmpty();
+  }
+
+  changed(entry) {
+    const old = this.#shown.get(entry.id);
+    if (old === undefined) return;
+    const index = this.#room.entries.indexOf(entry);
+    const fresh = entryView(entry, this.#room.entries[index - 1] ?? null);
+    old.replaceWith(fresh);
+    this.#shown.set(entry.id, fresh);
+  }
+
+  moved(room, entry) {
+    if (room !== this.#room) return;
+    this.#shown.get(entry.id)?.remove();
+    stickToEnd(this.#list, () => this.#append(entry, room.entries.at(-2) ?? null));
+  }
+
+  #append(entry, previous) {
+    const view = entryView(entry, previous);
+    this.#shown.set(entry.id, view);
+    this.#list.append(view);
+  }
+
+  #showEmpty() {
+    const empty = this.#room === null || this.#room.entries.length === 0;
+    this.#empty.hidden = !empty;
+    this.#list.hidden = empty;
+    byId("second-tab").hidden = this.#room === null || this.#room.personal;
+    if (!empty) return;
+    const words = element("span", { text: emptyWords(this.#room) });
+    this.#emptyText.replaceChildren(words);
+  }
+}
+
+function emptyWords(room) {
+  if (room === null) return "Join a room to talk.";
+  if (room.personal) return "Quiet. Messages from backends to you alone arrive here.";
+  return "Quiet so far. Say something, or open a second tab to have somebody to talk to.";
+}

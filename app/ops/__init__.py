@@ -1,0 +1,1 @@
+"""HOW THE CLUSTER SEES US: probes, the drain, metrics and logs."""

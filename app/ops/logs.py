@@ -1,0 +1,68 @@
+"""One line per fact: JSON for machines, or a readable form on a terminal. Nothing that a client chose can forge a line.
+
+The standard library's loggers, aiohttp's among them, go through the same door.
+"""
+
+import logging
+import re
+import sys
+from enum import StrEnum
+from typing import Final
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+
+class LogFormat(StrEnum):
+    AUTO = "auto"
+    """Readable on a terminal, else JSON."""
+    JSON = "json"
+    TEXT = "text"
+
+
+# Whatever looks like a token is one: a JWT's three parts, or what stands behind its usual names.
+_TOKENS: Final = re.compile(
+    r"(ey[\w-]{8,}\.[\w-]*\.[\w-]*|(?<=base64url\.bearer\.forestay\.)[\w-]+|(?<=token=)[^&\s\"']+|(?<=Bearer )\S+)"
+)
+
+
+def configure(level: str, form: LogFormat) -> None:
+    """Set up logging for the process. `level`: a standard level's name."""
+    shared: list[Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        _redact,
+    ]
+    text = form is LogFormat.TEXT or (form is LogFormat.AUTO and sys.stderr.isatty())
+    renderer: Processor = (
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if text else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            foreign_pre_chain=[structlog.stdlib.PositionalArgumentsFormatter(), *shared],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)
+
+
+def _redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Blank whatever looks like a token, wherever it stands."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = _TOKENS.sub("[redacted]", value)
+    return event

@@ -1,0 +1,1 @@
+"""WHAT IS SAID: the wire, pure; no loop, clock, socket or dice."""

@@ -1,0 +1,141 @@
+"""Every code a client can see: refusals it survives, endings it does not.
+
+Three kinds of no are never mixed. A *refusal* answers one message and the connection lives; an *ending* closes the
+connection with a code and a reason; a *bug* is ours, is logged, and tells the client nothing but 1011. This module
+knows the words and what they mean for a client; it does not know when to say them.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, IntEnum, StrEnum
+
+
+class ErrorCode(StrEnum):
+    """What a refusal is called, on the socket (`error`) and over HTTP (`code` of the problem details)."""
+
+    BAD_JSON = "bad_json"
+    BAD_MESSAGE = "bad_message"
+    BAD_BINARY = "bad_binary"
+    UNKNOWN_TYPE = "unknown_type"
+    INVALID_ROOM = "invalid_room"
+    FORBIDDEN = "forbidden"
+    NOT_JOINED = "not_joined"
+    TOO_MANY_ROOMS = "too_many_rooms"
+    RATE_LIMITED = "rate_limited"
+    TOO_DEEP = "too_deep"
+    UNBOUND_TYPE = "unbound_type"
+    KEY_NEEDS_HISTORY = "key_needs_history"
+    UNAVAILABLE = "unavailable"
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    BAD_TOKEN = "bad_token"
+    IDENTITY_CHANGED = "identity_changed"
+    # Over HTTP only: a socket has no address that could be missing and closes with 1009 instead.
+    NOT_FOUND = "not_found"
+    TOO_LARGE = "too_large"
+
+
+class CloseCode(IntEnum):
+    """Why a connection ended. 1xxx are the standard's; 44xx mirror the HTTP status of the same meaning."""
+
+    NORMAL = 1000
+    GOING_AWAY = 1001
+    PROTOCOL_ERROR = 1002
+    INVALID_TEXT = 1007
+    POLICY_VIOLATION = 1008
+    MESSAGE_TOO_BIG = 1009
+    INTERNAL_ERROR = 1011
+    TRY_AGAIN_LATER = 1013
+    TOKEN_EXPIRED = 4401
+    REVOKED = 4403
+    NO_PONG = 4408
+    CONNECTION_LIMIT = 4409
+    TOO_SLOW = 4413
+    RATE_LIMITED = 4429
+
+
+class Verdict(Enum):
+    """What a client does after a close: one verdict per code, no ranges."""
+
+    RECONNECT = "come back, with jitter"
+    RENEW_TOKEN = "come back once, with a new token"
+    STOP = "stop"
+
+
+# 1006 is never on the wire: it is what a client's library reports when the connection broke without a close frame.
+ABNORMAL_CLOSURE = 1006
+# Registered as "service restart"; we never send it, proxies in front of us do.
+SERVICE_RESTART = 1012
+
+_RECONNECT = frozenset(
+    {
+        CloseCode.GOING_AWAY,
+        ABNORMAL_CLOSURE,
+        CloseCode.INTERNAL_ERROR,
+        SERVICE_RESTART,
+        CloseCode.TRY_AGAIN_LATER,
+        CloseCode.NO_PONG,
+        CloseCode.TOO_SLOW,
+        CloseCode.RATE_LIMITED,
+    }
+)
+
+# What was queued for a client is not worth sending when the client is ended for not taking it.
+ENDS_AT_ONCE = frozenset({CloseCode.TOO_SLOW, CloseCode.TRY_AGAIN_LATER})
+
+# RFC 6455 §7.4: what a peer may put into a close frame, besides 3000-4999 for libraries and applications.
+_STANDARD_FROM_PEER = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
+
+
+def verdict(code: int) -> Verdict:
+    """What a client should do after it saw `code`."""
+    if code in _RECONNECT:
+        return Verdict.RECONNECT
+    return Verdict.RENEW_TOKEN if code == CloseCode.TOKEN_EXPIRED else Verdict.STOP
+
+
+def answer_to_close(code: int) -> int:
+    """The code that answers a peer's close frame carrying `code` (0: it carried none)."""
+    if code == 0:
+        return CloseCode.NORMAL
+    return code if code in _STANDARD_FROM_PEER or 3000 <= code <= 4999 else CloseCode.PROTOCOL_ERROR
+
+
+class Refusal(Exception):
+    """No to one message; the connection lives. `message` is for a person and must say what to do about it."""
+
+    def __init__(self, code: ErrorCode, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.retry_after = retry_after
+        """Seconds after which the same message may succeed, where we can tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a connection is over: the close code and a reason of at most 123 bytes."""
+
+    code: int
+    reason: str
+
+
+def _endings() -> dict[CloseCode, str]:
+    return {
+        CloseCode.NORMAL: "bye",
+        CloseCode.GOING_AWAY: "going away: connect again",
+        CloseCode.PROTOCOL_ERROR: "not the WebSocket protocol",
+        CloseCode.INVALID_TEXT: "a text message must be UTF-8",
+        CloseCode.POLICY_VIOLATION: "policy violation",
+        CloseCode.MESSAGE_TOO_BIG: "message too big",
+        CloseCode.INTERNAL_ERROR: "internal error",
+        CloseCode.TRY_AGAIN_LATER: "overloaded: try again later",
+        CloseCode.TOKEN_EXPIRED: "token expired",
+        CloseCode.REVOKED: "access revoked",
+        CloseCode.NO_PONG: "no sign of life within the pong timeout",
+        CloseCode.CONNECTION_LIMIT: "too many connections of this user",
+        CloseCode.TOO_SLOW: "too slow: the send buffer is full",
+        CloseCode.RATE_LIMITED: "nothing but refused messages for too long",
+    }
+
+
+ENDINGS = {code: Ending(code, reason) for code, reason in _endings().items()}
+"""The usual ending for each code; a caller with more to say makes its own."""

@@ -1,0 +1,39 @@
+"""One message on its way from a sender to a room: what pods tell one another.
+
+It is made once, by the pod that accepted it, and changed by nobody after that.
+"""
+
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from msgspec import Struct
+
+from app.protocol.names import RoomName
+from app.protocol.trace import TraceContext
+
+
+class Message(Struct, frozen=True):
+    """A broadcast or a binary message, accepted for a room."""
+
+    room: RoomName
+    payload: bytes
+    """JSON exactly as the sender wrote it, or for binary the whole frame: `uint32` type and bytes."""
+    timestamp: str
+    """RFC 3339, UTC, milliseconds; set by the accepting pod."""
+    sender: str | None = None
+    """The sender's `sub`; None for backends."""
+    binary: bool = False
+    exclude: str | None = None
+    """The connection that asked not to hear its own message, by id."""
+    trace: TraceContext | None = None
+
+
+@lru_cache(maxsize=2)
+def _up_to_the_second(unix: int) -> str:
+    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def timestamp(unix_ms: int) -> str:
+    """`unix_ms` milliseconds since 1970 as RFC 3339 in UTC: `2026-11-22T12:00:00.123Z`."""
+    seconds, ms = divmod(unix_ms, 1000)
+    return f"{_up_to_the_second(seconds)}.{ms:03}Z"

@@ -1,0 +1,229 @@
+"""Builds every part, runs until told to stop, drains, exits: the composition root.
+
+This is the one place where the parts meet; none of them reads a setting or builds another.
+"""
+
+import asyncio
+import gc
+import secrets
+import signal
+import time
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from aiohttp import web
+
+from app.bus.memory import MemoryBus
+from app.core.backend import Backend
+from app.core.backpressure import Backpressure
+from app.core.delivery import Delivery, Pace
+from app.core.gateway import Gateway
+from app.core.interest import Interest
+from app.core.keepalive import Patience
+from app.core.lifecycle import Lifecycle, State
+from app.core.membership import Membership
+from app.core.policies import SHIPPED, Policies, Policy, parse_policy
+from app.core.ports import Bus, Verifier, World
+from app.core.publishing import Publisher
+from app.core.reception import Reception, Terms
+from app.core.rooms import Rooms
+from app.core.roster import Roster
+from app.edge.api import Api
+from app.edge.auth import TokenVerifier
+from app.edge.auth_keys import Keys
+from app.edge.demo_page import demo_answers
+from app.edge.handshake import Door, Handshake
+from app.edge.listener import PublicServer
+from app.edge.origins import Origins
+from app.ops.drain import drain
+from app.ops.health import Health
+from app.ops.metrics import Metrics
+from app.protocol.encoder import Encoder
+from app.protocol.reader import Reader
+from app.settings import Settings, SettingsError, variable_of
+
+log = structlog.get_logger(__name__)
+
+# The kernel caps it at net.core.somaxconn. With less, a storm of reconnecting clients waits for SYN retransmissions.
+_BACKLOG = 4096
+
+# A full garbage collection walks every connection, a pause that grows with their number, and connections are not
+# garbage. Young objects are collected rarely too: nearly all of ours die by reference count.
+_GC_THRESHOLDS = (50_000, 20, 100)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What is made from settings that can be wrong, before anything runs."""
+
+    verifier: Verifier
+    policies: Policies
+
+
+def prepare(settings: Settings, otherwise: Policy = SHIPPED) -> Parts:
+    """Make what may fail. `otherwise`: the policy of rooms that no pattern names. Raises SettingsError."""
+    problems: list[str] = []
+    verifier = policies = None
+    try:
+        verifier = _verifier(settings)
+    except ValueError as error:
+        problems.append(str(error))
+    try:
+        policies = _read_policies(settings, otherwise)
+    except (ValueError, OSError) as error:
+        problems.append(f"{variable_of('rooms_file')}: {error}")
+    if verifier is None or policies is None:
+        raise SettingsError(problems)
+    return Parts(verifier, policies)
+
+
+def _verifier(settings: Settings) -> Verifier:
+    secret, public_key = settings.jwt_secret, settings.jwt_public_key
+    keys = Keys(
+        secret=secret.get_secret_value().encode() if secret else None,
+        public_key=public_key.get_secret_value() if public_key else None,
+        jwks_url=settings.jwks_url,
+        algorithms=settings.jwt_algorithms,
+    )
+    return TokenVerifier(
+        keys, default_rights=settings.default_rights, audience=settings.jwt_audience, issuer=settings.jwt_issuer
+    )
+
+
+def _read_policies(settings: Settings, otherwise: Policy) -> Policies:
+    if settings.rooms_file is None:
+        return Policies((), otherwise)
+    tables = tomllib.loads(settings.rooms_file.read_text()).get("rooms", [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise ValueError("rooms are written as [[rooms]] tables")
+    return Policies([parse_policy(table, otherwise) for table in tables], otherwise)
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """The assembled core: what the edges of one pod talk to."""
+
+    lifecycle: Lifecycle
+    roster: Roster
+    rooms: Rooms
+    reception: Reception
+    gateway: Gateway
+    backend: Backend
+    metrics: Metrics
+
+
+def assemble(settings: Settings, policies: Policies, bus: Bus, verifier: Verifier) -> Pod:
+    """Wire the core of one pod together, inside the running loop."""
+    roster = Roster(settings.max_connections_per_user, settings.user_limit_policy)
+    rooms = Rooms(policies)
+    metrics = Metrics(lambda: len(roster), lambda: len(rooms))
+    world = World(asyncio.get_running_loop(), time.time, lambda: secrets.token_urlsafe(9), metrics)
+    pace = Pace(settings.flush_rest, settings.flush_rest_cap)
+    delivery = Delivery(world, roster, rooms, Backpressure(settings.send_buffer_bytes), Encoder(world.clock), pace)
+    bus.listen(delivery.hear)
+    membership = Membership(rooms, Interest(bus), delivery)
+    terms = Terms(
+        message_bytes=settings.max_message_bytes,
+        rate=settings.message_rate,
+        burst=settings.message_burst,
+        rooms=settings.rooms_per_connection,
+        patience=Patience(settings.ping_interval, settings.pong_timeout),
+        reconnect_spread=settings.reconnect_spread,
+    )
+    reception = Reception(world, terms, roster, membership, delivery)
+    publisher = Publisher(world, bus)
+    gateway = Gateway(world, Reader(settings.json_depth), verifier, reception, membership, publisher)
+    return Pod(Lifecycle(), roster, rooms, reception, gateway, Backend(publisher, reception), metrics)
+
+
+class Server:
+    """One pod on its two ports."""
+
+    def __init__(self, settings: Settings, parts: Parts) -> None:
+        self._settings = settings
+        self._verifier = parts.verifier
+        self._bus = MemoryBus()
+        self._pod = assemble(settings, parts.policies, self._bus, parts.verifier)
+        door = Door(
+            max_connections=settings.max_connections,
+            max_handshakes=settings.handshakes,
+            query_token=settings.query_token,
+            send_buffer=settings.send_buffer_bytes,
+            close_timeout=settings.close_timeout,
+        )
+        origins = Origins(settings.allowed_origins)
+        pod = self._pod
+        self._handshake = Handshake(door, origins, parts.verifier, pod.lifecycle, pod.gateway, pod.metrics)
+        self._public = web.ServerRunner(self._public_server(), shutdown_timeout=1.0)
+        self._internal = web.AppRunner(self._internal_app(), access_log=None, shutdown_timeout=1.0)
+        self.port = settings.port
+        self.internal_port = settings.internal_port
+
+    async def start(self) -> None:
+        """Listen on both ports, the internal one first. Raises OSError where a port is taken."""
+        self.internal_port = await _listen(self._internal, self._settings.host, self._settings.internal_port)
+        self.port = await _listen(self._public, self._settings.host, self._settings.port)
+        self._pod.lifecycle.move(State.READY)
+        log.info("ready", host=self._settings.host, port=self.port, internal_port=self.internal_port)
+
+    async def stop(self, hurry: asyncio.Event) -> None:
+        """Drain and let go of everything; `hurry` set ends the waiting."""
+        lifecycle = self._pod.lifecycle
+        if lifecycle.open:
+            await drain(lifecycle, self._pod.reception)
+            await self._handshake.conversations_over(self._settings.close_timeout, hurry)
+        await self._public.cleanup()
+        self._pod.reception.close()
+        await self._bus.close()
+        await self._verifier.close()
+        await self._internal.cleanup()
+        lifecycle.move(State.STOPPED)
+        log.info("stopped")
+
+    def _public_server(self) -> PublicServer:
+        return PublicServer({"/ws": self._handshake.serve} | (demo_answers() if self._settings.demo else {}))
+
+    def _full(self) -> bool:
+        return len(self._pod.roster) >= self._settings.max_connections
+
+    def _internal_app(self) -> web.Application:
+        settings, pod = self._settings, self._pod
+        api_key = settings.api_key.get_secret_value() if settings.api_key else ""
+        app = web.Application()
+        app.add_routes(Api(pod.backend, api_key, settings.max_message_bytes, settings.json_depth).routes())
+        app.add_routes(Health(pod.lifecycle, self._full, pod.metrics.render).routes())
+        return app
+
+
+async def _listen(runner: web.BaseRunner, host: str, port: int) -> int:
+    await runner.setup()
+    site = web.TCPSite(runner, host, port, backlog=_BACKLOG)
+    await site.start()
+    address = runner.addresses[0]
+    return int(address[1])
+
+
+async def serve(settings: Settings, parts: Parts, started: Callable[[int, int], None]) -> None:
+    """Run a pod until SIGTERM or SIGINT; a second signal ends the drain at once.
+
+    `started` is called with both ports when the pod is ready. Raises OSError where one is taken.
+    """
+    loop = asyncio.get_running_loop()
+    asked, hurry = asyncio.Event(), asyncio.Event()
+
+    def signalled() -> None:
+        (hurry if asked.is_set() else asked).set()
+
+    server = Server(settings, parts)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, signalled)
+    try:
+        await server.start()
+        gc.freeze()
+        gc.set_threshold(*_GC_THRESHOLDS)
+        started(server.port, server.internal_port)
+        await asked.wait()
+    finally:
+        await server.stop(hurry)
