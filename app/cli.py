@@ -82,8 +82,8 @@ def _serve(options: argparse.Namespace) -> None:
         print(f"forestay: {name} is not a setting; ignored", file=sys.stderr)
     try:
         asyncio.run(server.serve(settings, parts, started))
-    except OSError as error:
-        _fail(1, f"cannot listen: {error}")
+    except server.CannotListen as error:
+        _fail(1, str(error))
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -114,8 +114,9 @@ def _insecure(options: argparse.Namespace) -> dict[str, object]:
     if options.host not in (None, "127.0.0.1", "localhost", "::1"):
         raise SettingsError(["--dev binds the loopback address only; leave out --host, or --dev"])
     overrides: dict[str, object] = {"host": options.host or "127.0.0.1", "demo": True}
-    if not any(os.environ.get(variable_of(name) + end) for name in ("jwt_secret",) for end in ("", "_FILE")):
-        overrides["jwt_secret"] = secrets.token_urlsafe(48)
+    for name in ("jwt_secret", "api_key"):
+        if not any(os.environ.get(variable_of(name) + end) for end in ("", "_FILE")):
+            overrides[name] = secrets.token_urlsafe(48)
     return overrides
 
 
@@ -129,6 +130,7 @@ def _announce(settings: Settings, port: int, internal_port: int) -> None:
   socket    ws://{settings.host}:{port}/ws
   internal  http://{settings.host}:{internal_port}/metrics
   token     {token}
+  api key   {settings.api_key.get_secret_value() if settings.api_key else "none"}
 """,
         flush=True,
     )

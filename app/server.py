@@ -138,6 +138,10 @@ def assemble(settings: Settings, policies: Policies, bus: Bus, verifier: Verifie
     return Pod(Lifecycle(), roster, rooms, reception, gateway, Backend(publisher, reception), metrics)
 
 
+class CannotListen(Exception):
+    """A port is taken or not ours to take; the message says which and what to do."""
+
+
 class Server:
     """One pod on its two ports."""
 
@@ -162,7 +166,7 @@ class Server:
         self.internal_port = settings.internal_port
 
     async def start(self) -> None:
-        """Listen on both ports, the internal one first. Raises OSError where a port is taken."""
+        """Listen on both ports, the internal one first. Raises CannotListen."""
         self.internal_port = await _listen(self._internal, self._settings.host, self._settings.internal_port)
         self.port = await _listen(self._public, self._settings.host, self._settings.port)
         self._pod.lifecycle.move(State.READY)
@@ -200,7 +204,12 @@ class Server:
 async def _listen(runner: web.BaseRunner, host: str, port: int) -> int:
     await runner.setup()
     site = web.TCPSite(runner, host, port, backlog=_BACKLOG)
-    await site.start()
+    try:
+        await site.start()
+    except OSError as error:
+        raise CannotListen(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another port or stop who has it"
+        ) from None
     address = runner.addresses[0]
     return int(address[1])
 
@@ -208,7 +217,7 @@ async def _listen(runner: web.BaseRunner, host: str, port: int) -> int:
 async def serve(settings: Settings, parts: Parts, started: Callable[[int, int], None]) -> None:
     """Run a pod until SIGTERM or SIGINT; a second signal ends the drain at once.
 
-    `started` is called with both ports when the pod is ready. Raises OSError where one is taken.
+    `started` is called with both ports when the pod is ready. Raises CannotListen.
     """
     loop = asyncio.get_running_loop()
     asked, hurry = asyncio.Event(), asyncio.Event()

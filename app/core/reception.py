@@ -35,7 +35,8 @@ class Terms:
             "ping_interval_ms": round(self.patience.ping_interval * 1000),
             "pong_timeout_ms": round(self.patience.pong_timeout * 1000),
             "reconnect_spread_ms": round(self.reconnect_spread * 1000),
-            "limits": {"message_bytes": self.message_bytes, "rate": self.rate, "rooms": self.rooms},
+            # Whole numbers are written as such: some readers take 200.0 for another type than 200.
+            "limits": {"message_bytes": self.message_bytes, "rate": _plain(self.rate), "rooms": self.rooms},
         }
 
 
@@ -108,3 +109,7 @@ class Reception:
     def _report_end(self, connection: Connection, code: int) -> None:
         if self._world.observer is not None:
             self._world.observer.ended(code, self._world.loop.time() - connection.connected_at)
+
+
+def _plain(number: float) -> float:
+    return int(number) if number == int(number) else number

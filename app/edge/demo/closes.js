@@ -19,7 +19,7 @@ const CODES = new Map([
   [1011, [RETURN, "internal error", "A bug on the gateway's side cost this connection."]],
   [1012, [RETURN, "service restart", "Something on the way is restarting."]],
   [1013, [RETURN, "overloaded", "The gateway has too much to do just now."]],
-  [CUT, [RETURN, "cut here", "This page cut the connection itself."]],
+  [CUT, [RETURN, "cut here", "This page dropped the connection itself."]],
   [4401, [NEW_TOKEN, "token expired", "The token's time is over. A new one is needed."]],
   [4403, [STOP, "access revoked", "This user or this token is no longer welcome."]],
   [4408, [RETURN, "no sign of life", "The gateway's pings were not answered in time."]],

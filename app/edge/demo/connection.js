@@ -53,13 +53,13 @@ export class Connection {
   /** Leave for good, with a goodbye. */
   stop() {
     for (const socket of [this.#current, this.#next, this.#retiring]) socket?.close(1000, "bye");
-    this.#end({ code: 1000, reason: "bye", own: true }, false);
+    this.#end({ code: 1000, reason: "bye", byHand: true }, false);
   }
 
   /** Drop the connection without waiting for anything, as if the cable had been pulled; it returns by itself. */
-  cut(reason) {
+  cut(reason, byHand = false) {
     for (const socket of [this.#current, this.#next, this.#retiring]) socket?.abandon(CUT, reason);
-    const close = { code: CUT, reason, own: true };
+    const close = { code: CUT, reason, byHand };
     this.#log("out", { close });
     this.#end(close, true);
   }

@@ -18,13 +18,6 @@ export function byId(id) {
   return found;
 }
 
-/** Keep a scrolled list at its end while `change` adds to it, unless somebody has scrolled back to read. */
-export function stickToEnd(list, change, force = false) {
-  const atEnd = force || list.scrollHeight - list.scrollTop - list.clientHeight < 48;
-  change();
-  if (atEnd) list.scrollTop = list.scrollHeight;
-}
-
 function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (name === "text") node.textContent = value;

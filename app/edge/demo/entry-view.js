@@ -17,7 +17,8 @@ export function entryView(entry, previous) {
   if (entry.kind === "note") return note(entry);
   if (entry.kind === "error") return note({ ...entry, tone: "error", text: errorText(entry.error) });
   const same = previous?.kind !== "note" && previous?.kind !== "error" && previous?.from === entry.from;
-  const follows = previous !== null && same && Boolean(previous.own) === Boolean(entry.own);
+  const soon = previous !== null && time(previous.at) === time(entry.at);
+  const follows = soon && same && Boolean(previous.own) === Boolean(entry.own);
   return element(
     "li",
     { class: "entry", "data-own": Boolean(entry.own), "data-kind": entry.kind, "data-state": entry.state, "data-follows": follows },
@@ -29,11 +30,16 @@ export function entryView(entry, previous) {
 
 function sender(entry) {
   if (entry.kind === "binary" && entry.from === undefined) {
-    return element("p", { class: "sender" }, element("span", { text: "somebody, in binary" }));
+    return element("p", { class: "sender" }, element("span", { text: "somebody" }), when(entry));
   }
   const name = entry.from ?? "a backend";
   const words = entry.own ? "you" : entry.elsewhere ? `${name} · you, elsewhere` : name;
-  return element("p", { class: "sender" }, personFlag(name), element("span", { text: words }));
+  return element("p", { class: "sender" }, personFlag(name), element("span", { text: words }), when(entry));
+}
+
+function when({ at }) {
+  const known = !Number.isNaN(at.getTime());
+  return known ? element("time", { datetime: at.toISOString(), text: time(at) }) : null;
 }
 
 function body(entry) {
@@ -60,21 +66,20 @@ function binary(entry) {
 }
 
 function footer(entry) {
-  const parts = [element("time", { datetime: entry.at.toISOString?.() ?? "", text: time(entry.at) })];
-  if (entry.own) {
-    const [mark, words] = DELIVERY[entry.state];
-    const took = entry.took === undefined ? "" : ` ${milliseconds(entry.took)}`;
-    parts.push(
-      element(
-        "span",
-        { class: "delivery", title: words },
-        element("span", { "aria-hidden": "true", text: `${mark}${took}` }),
-        element("span", { class: "unseen", text: words }),
-      ),
-    );
-  }
-  if (entry.error) parts.push(element("span", { class: "entry-error", text: errorText(entry.error) }));
-  return element("p", { class: "footer" }, ...parts);
+  if (!entry.own) return null;
+  const [mark, words] = DELIVERY[entry.state];
+  const took = entry.took === undefined ? "" : ` ${milliseconds(entry.took)}`;
+  return element(
+    "p",
+    { class: "footer" },
+    entry.error ? element("span", { class: "entry-error", text: errorText(entry.error) }) : null,
+    element(
+      "span",
+      { class: "delivery", title: words },
+      entry.error ? null : element("span", { "aria-hidden": "true", text: `${mark}${took}` }),
+      element("span", { class: "unseen", text: words }),
+    ),
+  );
 }
 
 function note(entry) {
@@ -84,11 +89,11 @@ function note(entry) {
     entry.user === undefined ? null : personFlag(entry.user),
     entry.user === undefined ? null : element("b", { text: entry.user }),
     element("span", { text: entry.text }),
-    element("time", { text: time(entry.at) }),
+    when(entry),
   );
 }
 
 function errorText({ code, message, retry_after_ms: wait }) {
   const again = wait ? ` Try again in ${milliseconds(wait)}.` : "";
-  return `${message ?? "refused"} (${code})${again}`;
+  return `${message ?? "refused"} (${code}).${again}`;
 }

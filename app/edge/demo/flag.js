@@ -18,18 +18,16 @@ export const STATE_FLAGS = {
   stopped: { letter: "M", meaning: "my vessel is stopped", draw: () => [field(BLUE), saltire(WHITE)] },
 };
 
+// None of them is the flag of a country, nor can be with any pair of colours below.
 const PATTERNS = [
-  (a, b) => [field(a), box(b, W / 2, 0, W / 2, H)],
-  (a, b) => [field(a), box(b, 0, H / 2, W, H / 2)],
   (a, b) => [field(a), box(b, W / 2, 0, W / 2, H / 2), box(b, 0, H / 2, W / 2, H / 2)],
-  (a, b) => [field(a), saltire(b)],
-  (a, b) => [field(a), box(b, 6.5, 0, 3, H), box(b, 0, 4.5, W, 3)],
   (a, b) => [field(a), box(b, 4.5, 3.4)],
-  (a, b) => [field(a), drawing("path", { d: `M0 0 L${W} ${H} L0 ${H} Z`, fill: b })],
-  (a, b) => [field(a), drawing("path", { d: `M8 1 L14.5 6 L8 11 L1.5 6 Z`, fill: b })],
-  (a, b) => stripes([a, b, a]),
-  (a, b) => [field(a), box(b, W / 3, 0, W / 3, H)],
-  (a, b) => [field(a), drawing("circle", { cx: 8, cy: 6, r: 3.3, fill: b })],
+  (a, b) => [field(a), shape(b, `M0 0 L${W} ${H} L0 ${H} Z`)],
+  (a, b) => [field(a), shape(b, "M8 0.5 L15.3 6 L8 11.5 L0.7 6 Z")],
+  (a, b) => [field(a), shape(b, `M0 0 L${W} ${H} L${W} 0 L0 ${H} Z`)],
+  (a, b) => [field(a), box(b, 3.2, 0, 3.2, H), box(b, 9.6, 0, 3.2, H)],
+  (a, b) => [field(a), box(b, 2, 2), box(a, 5, 4.4)],
+  (a, b) => [field(a), ...[0, 1, 2, 3, 4, 5, 6, 7].map((n) => box(b, (n % 4) * 4, ((n + (n >> 2)) % 2) * 3 + (n >> 2) * 6, 4, 3))],
 ];
 
 const PAIRS = [
@@ -48,6 +46,7 @@ const PAIRS = [
 export function stateFlag(state) {
   const { letter, meaning, draw } = STATE_FLAGS[state];
   const svg = hoist(draw());
+  svg.setAttribute("role", "img");
   svg.prepend(drawing("title", { text: `Signal flag ${letter}: ${meaning}` }));
   return svg;
 }
@@ -71,6 +70,10 @@ function field(fill) {
 
 function box(fill, x, y, width = W - 2 * x, height = H - 2 * y) {
   return drawing("rect", { x, y, width, height, fill });
+}
+
+function shape(fill, d) {
+  return drawing("path", { d, fill });
 }
 
 function stripes(colours) {

@@ -1,7 +1,8 @@
 // Every frame on the wire, newest last: a bounded list that can be paused, cleared and read.
 
 import { judge } from "./closes.js";
-import { byId, element, stickToEnd } from "./dom.js";
+import { byId, element } from "./dom.js";
+import { follow } from "./follow.js";
 import { jsonView } from "./json-view.js";
 import { count, hexDump, preciseTime, size } from "./words.js";
 
@@ -15,6 +16,7 @@ const SHOWN_BYTES = 512;
 
 export class FrameLog {
   #list = byId("frame-list");
+  #following = follow(this.#list);
   #tally = byId("tally");
   #hint = byId("frames-hint");
   #pause = byId("pause");
@@ -28,7 +30,8 @@ export class FrameLog {
     this.#pause.addEventListener("click", () => this.#setPaused(!this.#paused));
     byId("clear").addEventListener("click", () => this.#clear());
     this.#pings.addEventListener("change", () => {
-      stickToEnd(this.#list, () => this.#list.toggleAttribute("data-hide-pings", this.#pings.checked));
+      this.#list.toggleAttribute("data-hide-pings", this.#pings.checked);
+      this.#following.settle();
     });
     this.#showTally();
   }
@@ -44,10 +47,8 @@ export class FrameLog {
     this.#timer = 0;
     this.#showTally();
     if (this.#paused || this.#waiting.length === 0) return;
-    stickToEnd(this.#list, () => {
-      this.#list.append(...this.#waiting.map(row));
-      while (this.#list.childElementCount > KEPT) this.#list.firstElementChild.remove();
-    });
+    this.#list.append(...this.#waiting.map(row));
+    while (this.#list.childElementCount > KEPT) this.#list.firstElementChild.remove();
     this.#waiting = [];
     this.#hint.hidden = true;
   }
@@ -78,7 +79,9 @@ function row(frame) {
   const opener = element(
     "button",
     { type: "button", class: "frame-line", "aria-expanded": "false" },
-    element("span", { class: "arrow", role: "img", "aria-label": WORDS[frame.direction], text: ARROWS[frame.direction] }),
+    frame.size === undefined
+      ? element("span", { class: "arrow", "aria-hidden": "true", text: "•" })
+      : element("span", { class: "arrow", role: "img", "aria-label": WORDS[frame.direction], text: ARROWS[frame.direction] }),
     element("time", { text: preciseTime(frame.at) }),
     element("span", { class: "frame-type", text: kind(frame) }),
     element("span", { class: "frame-about", text: about(frame) }),

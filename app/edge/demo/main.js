@@ -19,6 +19,7 @@ import { milliseconds } from "./words.js";
 
 const FIRST_ROOM = "chat.lobby";
 const BANNER_SECONDS = 8;
+const SHOW_MS = 30;
 
 const banner = new Banner();
 const facts = new Facts();
@@ -27,6 +28,7 @@ const people = new People();
 const stay = new Stay();
 let limit;
 let wasConnected = false;
+let showing = 0;
 
 const connection = new Connection({ dial, on: {
   state: changeState,
@@ -54,7 +56,7 @@ const connection = new Connection({ dial, on: {
 const rooms = new Rooms(
   { say: (sentence) => connection.say(sentence), sayBinary: (frame) => connection.sayBinary(frame) },
   {
-    rooms: showRooms,
+    rooms: showRoomsSoon,
     people: (room) => room === rooms.current && people.show(room, rooms.user),
     entry: (room, entry, dropped) => talk.added(room, entry, dropped),
     changed: (entry) => talk.changed(entry),
@@ -65,7 +67,7 @@ const rooms = new Rooms(
 );
 
 const stateView = new StateView({
-  cut: () => connection.cut("cut by hand"),
+  cut: () => connection.cut("cut by hand", true),
   connect: () => (token.kept() ? connection.start() : askForToken()),
   disconnect: () => connection.stop(),
 });
@@ -113,7 +115,7 @@ function tell(state) {
     return;
   }
   const { close } = state;
-  if (close === null || (close.own && state.name === "stopped")) return banner.hide();
+  if (close === null || close.byHand) return banner.hide();
   const { meaning } = judge(close.code);
   const newToken = { label: "New token", run: () => askForToken() };
   if (state.name === "waiting" && close.code === 1006 && !state.opened) {
@@ -135,6 +137,14 @@ function showRooms() {
   talk.show(room);
   people.show(room, rooms.user);
   composer.show(room, rooms.bindings, limit);
+}
+
+/** Messages in other rooms come in floods, and each is one more unread: many changes are shown at once. */
+function showRoomsSoon() {
+  showing ||= setTimeout(() => {
+    showing = 0;
+    showRooms();
+  }, SHOW_MS);
 }
 
 function askForToken(why) {

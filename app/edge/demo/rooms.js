@@ -172,10 +172,10 @@ export class Rooms {
 
   #joined(room, payload, asked) {
     room.entered(payload, this.user);
-    if (payload.recovered === true) this.#note(room, "Back. What was said meanwhile follows.");
+    if (payload.recovered === true) this.#note(room, "Back. What was said in between follows.");
     else if (payload.recovered === false) this.#note(room, "Back, but some messages may be missing.", "warning");
     else if (asked?.again && !asked.moved) {
-      this.#note(room, "Back. This room keeps no history, so what was said meanwhile is missing.", "warning");
+      this.#note(room, "Back. What was said in between is missing: this room keeps no history.", "warning");
     }
     for (const { room: where, entry } of this.#said.values()) {
       if (where !== room || entry.state !== "unknown" || !entry.keyed) continue;

@@ -1,24 +1,27 @@
 // What is said in the selected room: its entries, kept in step, and what to show when there are none.
 
-import { byId, element, stickToEnd } from "./dom.js";
+import { byId } from "./dom.js";
 import { entryView } from "./entry-view.js";
+import { follow } from "./follow.js";
 
-const STATES = { joining: "joining…", away: "waiting for the connection", left: "you are out" };
+const STATES = { joining: "joining…", away: "not connected", left: "you are out" };
 
 export class Talk {
   #title = byId("talk-title");
   #state = byId("talk-state");
   #leave = byId("leave");
   #list = byId("entries");
+  #following = follow(this.#list);
   #empty = byId("talk-empty");
   #emptyText = byId("talk-empty-text");
+  #secondTab = byId("second-tab");
   #room = null;
   #shown = new Map();
 
   /** `on`: `leave(name)`, `secondTab()`. */
   constructor(on) {
     this.#leave.addEventListener("click", () => this.#room && on.leave(this.#room.name));
-    byId("second-tab").addEventListener("click", () => on.secondTab());
+    this.#secondTab.addEventListener("click", () => on.secondTab());
   }
 
   /** Show `room`, or that there is none. */
@@ -35,14 +38,15 @@ export class Talk {
         this.#append(entry, previous);
         previous = entry;
       }
-      this.#list.scrollTop = this.#list.scrollHeight;
+      this.#following.toEnd();
     }
     this.#showEmpty();
   }
 
   added(room, entry, dropped) {
     if (room !== this.#room) return;
-    stickToEnd(this.#list, () => this.#append(entry, room.entries.at(-2) ?? null), entry.own);
+    this.#append(entry, room.entries.at(-2) ?? null);
+    if (entry.own) this.#following.toEnd();
     if (dropped !== null) {
       this.#shown.get(dropped.id)?.remove();
       this.#shown.delete(dropped.id);
@@ -62,7 +66,7 @@ export class Talk {
   moved(room, entry) {
     if (room !== this.#room) return;
     this.#shown.get(entry.id)?.remove();
-    stickToEnd(this.#list, () => this.#append(entry, room.entries.at(-2) ?? null));
+    this.#append(entry, room.entries.at(-2) ?? null);
   }
 
   #append(entry, previous) {
@@ -75,10 +79,8 @@ export class Talk {
     const empty = this.#room === null || this.#room.entries.length === 0;
     this.#empty.hidden = !empty;
     this.#list.hidden = empty;
-    byId("second-tab").hidden = this.#room === null || this.#room.personal;
-    if (!empty) return;
-    const words = element("span", { text: emptyWords(this.#room) });
-    this.#emptyText.replaceChildren(words);
+    this.#secondTab.hidden = this.#room === null || this.#room.personal;
+    if (empty) this.#emptyText.textContent = emptyWords(this.#room);
   }
 }
 
