@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from app import __version__
-from app.core.access import Rights
 from app.core.policies import SHIPPED, Policy
+from app.edge.auth import parse_rooms
 from app.edge.auth_mint import mint
 from app.ops import logs
 from app.settings import Settings, SettingsError, load, unknown_variables, variable_of
@@ -93,6 +93,8 @@ def _check(options: argparse.Namespace) -> None:
     server.prepare(settings)
     for name in unknown_variables():
         print(f"warning: {name} is not a setting; ignored")
+    if settings.jwks_url and not (settings.jwt_audience and settings.jwt_issuer):
+        print("warning: with FORESTAY_JWKS_URL set FORESTAY_JWT_AUDIENCE and _ISSUER too: its issuer may serve others")
     if settings.api_key is None:
         print("warning: without FORESTAY_API_KEY the HTTP API answers 401")
     print(f"drain budget: {settings.close_timeout:g} s (close handshakes)")
@@ -154,9 +156,7 @@ def _mint(settings: Settings, user: str, rooms: Mapping[str, str] | None, ttl: f
 def _rights(arguments: Sequence[str] | None) -> dict[str, str] | None:
     if arguments is None:
         return None
-    rules = dict(argument.rpartition(":")[::2] for argument in arguments)
-    Rights(rules)
-    return rules
+    return parse_rooms(" ".join(arguments))
 
 
 def _duration(text: str) -> float:

@@ -77,7 +77,7 @@ class Identity:
     """The token's `sub`: any non-empty string of at most 256 characters."""
     rights: Rights
     expires_at: float
-    """Unix seconds, leeway included."""
+    """Unix seconds; there is no leeway."""
     token_id: str | None = None
     """The token's `jti`."""
     issued_at: float | None = None

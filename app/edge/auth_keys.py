@@ -5,7 +5,7 @@ exactly one source: that is what rules out key confusion. Keys are examined here
 """
 
 import json
-from base64 import b64decode
+from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -21,7 +21,7 @@ from jwt.exceptions import InvalidKeyError, PyJWTError
 
 from app.edge.auth_jwks import PACE, JwksCache, Pace
 
-Material = bytes | RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
+Material = PyJWK | RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
 
 # RFC 7518 §3.2: a secret shorter than the hash is what an attacker guesses instead of it. Bytes, by algorithm.
 _SECRET: Final = {"HS256": 32, "HS384": 48, "HS512": 64}
@@ -130,7 +130,9 @@ def read_secret(secret: bytes, algorithm: str) -> Key:
                 HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(text)
         except InvalidKeyError:
             raise ValueError("the secret is a key or certificate of another kind; give it as the public key") from None
-    return Key(algorithm, secret)
+    # As a JWK it counts as examined: PyJWT would otherwise look for a public key in it again for every token.
+    encoded = urlsafe_b64encode(secret).rstrip(b"=").decode()
+    return Key(algorithm, PyJWK({"kty": "oct", "k": encoded}, algorithm))
 
 
 def _from_base64(text: bytes) -> bytes:

@@ -20,7 +20,7 @@ export class Facts {
       ["Message", limits.message_bytes && `at most ${size(limits.message_bytes)}`],
       ["Rate", limits.rate === 0 ? "no limit" : limits.rate && `${count(limits.rate)} messages per second`],
       ["Rooms", limits.rooms && `at most ${count(limits.rooms)}`],
-      ["Gateway pings", every && `every ${milliseconds(every)}`],
+      ["Pings", every && `every ${milliseconds(every)}`],
       ["Last close", this.#facts.get("Last close")],
     ]);
     this.#show();

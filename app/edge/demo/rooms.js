@@ -4,7 +4,7 @@ import { fingerprint, writeBinary } from "./frames.js";
 import { PERSONAL, Room } from "./room.js";
 
 // Of a binary message only the beginning is kept for showing.
-const SHOWN_BYTES = 256;
+const SHOWN_BYTES = 64;
 // Own messages that may still come back.
 const MOST_SAID = 500;
 

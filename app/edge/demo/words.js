@@ -28,7 +28,7 @@ export function preciseTime(date) {
 }
 
 export function milliseconds(ms) {
-  if (ms >= 1000) return `${(ms / 1000).toFixed(1)} s`;
+  if (ms >= 1000) return `${Number((ms / 1000).toFixed(1))} s`;
   return ms < 10 ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`;
 }
 

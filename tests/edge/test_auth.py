@@ -1,0 +1,489 @@
+"""A token becomes an identity, or does not."""
+
+import json
+import math
+import traceback
+from base64 import urlsafe_b64encode
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from app.core.access import Identity, Right
+from app.edge.auth import LEEWAY, MAX_BYTES, TokenVerifier, parse_rooms
+from app.edge.auth_keys import Keys
+from app.protocol.codes import ErrorCode, Refusal
+from app.protocol.names import RoomName
+from tests.support.jwks import LONG_SECRET, SECRET, ec_signer, ed_signer, forged, rsa_signer
+
+NOW = 1_800_000_000.0
+HEADER = {"alg": "HS256", "typ": "JWT"}
+CLAIMS: dict[str, Any] = {"sub": "ada", "exp": NOW + 60}
+LOBBY = RoomName("chat.lobby")
+
+
+def verifier(
+    *,
+    keys: Keys | None = None,
+    audience: str | None = None,
+    issuer: str | None = None,
+    rights: str = "**:rwph",
+    now: float = NOW,
+) -> TokenVerifier:
+    keys = keys or Keys(secret=SECRET)
+    return TokenVerifier(keys, default_rights=rights, audience=audience, issuer=issuer, clock=lambda: now)
+
+
+def at_once(verifying: Coroutine[Any, Any, Identity]) -> Identity:
+    """The outcome of a coroutine that may not suspend."""
+    try:
+        verifying.send(None)
+    except StopIteration as done:
+        identity: Identity = done.value
+        return identity
+    raise AssertionError("it waits for something")
+
+
+def accepted(token: str, by: TokenVerifier | None = None) -> Identity:
+    return at_once((by or verifier()).verify(token))
+
+
+def refused(token: str, by: TokenVerifier | None = None) -> str:
+    """The message with which `token` is a bad one."""
+    with pytest.raises(Refusal) as caught:
+        accepted(token, by)
+    assert caught.value.code is ErrorCode.BAD_TOKEN
+    return caught.value.message
+
+
+def token(header: object = HEADER, **claims: object) -> str:
+    """A well signed token with some claims added or replaced; `...` takes one away."""
+    merged = {name: value for name, value in (CLAIMS | claims).items() if value is not ...}
+    return forged(header, merged)
+
+
+def test_a_good_token_becomes_an_identity() -> None:
+    """What the core needs of a token arrives in the identity, and no waiting is involved where the key is our own."""
+    identity = accepted(token(jti="t1", iat=NOW - 5, rooms={"chat.*": "rw"}))
+    assert (identity.user, identity.expires_at) == ("ada", NOW + 60)
+    assert (identity.token_id, identity.issued_at) == ("t1", NOW - 5)
+    assert identity.rights.of(LOBBY) == Right.JOIN | Right.BROADCAST
+    assert not identity.rights.of(RoomName("news"))
+
+
+def test_what_a_token_does_not_say_is_none() -> None:
+    """Without `jti` and `iat` the identity has none, and unknown claims change nothing."""
+    identity = accepted(token(admin=True, nested={"a": [1, None, {"b": 1.5}]}))
+    assert (identity.token_id, identity.issued_at) == (None, None)
+
+
+def test_identities_share_no_memory() -> None:
+    """Two tokens with the same rights decide apart, so that one user's questions do not fill the other's memory."""
+    assert accepted(token()).rights is not accepted(token()).rights
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
+def test_a_secret_serves_all_hmacs_that_are_configured(algorithm: str) -> None:
+    """Each HMAC is accepted where it is configured."""
+    digest = f"sha{algorithm[2:]}"
+    by = verifier(keys=Keys(secret=LONG_SECRET, algorithms=[algorithm]))
+    assert accepted(forged({"alg": algorithm}, CLAIMS, LONG_SECRET, digest=digest), by).user == "ada"
+
+
+@pytest.mark.parametrize("signer", [rsa_signer(), ec_signer(), ed_signer()], ids=lambda each: each.algorithm)
+def test_a_public_key_checks_what_its_owner_signed(signer: Any) -> None:
+    """RSA, P-256 and Ed25519 keys each accept their own signature, without waiting, and nobody else's."""
+    by = verifier(keys=Keys(public_key=signer.pem))
+    assert accepted(signer.token(CLAIMS), by).user == "ada"
+    other = {"RS256": rsa_signer, "ES256": ec_signer, "EdDSA": ed_signer}[signer.algorithm]("other")
+    assert refused(other.token(CLAIMS), by) == "signature does not match"
+
+
+# What a token may not be, however well it is signed, and the beginning of what its bearer is told.
+HEADERS: dict[str, tuple[object, str]] = {
+    "alg none": ({"alg": "none"}, "algorithm not allowed"),
+    "alg None": ({"alg": "None"}, "algorithm not allowed"),
+    "alg nOnE": ({"alg": "nOnE"}, "algorithm not allowed"),
+    "alg empty": ({"alg": ""}, "algorithm not allowed"),
+    "alg in another case": ({"alg": "hs256"}, "algorithm not allowed"),
+    "alg not configured": ({"alg": "HS384"}, "algorithm not allowed"),
+    "alg of another family": ({"alg": "RS256"}, "algorithm not allowed"),
+    "alg unknown": ({"alg": "HS1"}, "algorithm not allowed"),
+    "alg missing": ({"typ": "JWT"}, "not a signed JWT"),
+    "alg null": ({"alg": None}, "not a signed JWT"),
+    "alg a list": ({"alg": ["HS256"]}, "not a signed JWT"),
+    "alg a number": ({"alg": 256}, "not a signed JWT"),
+    "kid a number": (HEADER | {"kid": 1}, "not a signed JWT"),
+    "kid null": (HEADER | {"kid": None}, "not a signed JWT"),
+    "kid a list": (HEADER | {"kid": ["a"]}, "not a signed JWT"),
+    "kid an object": (HEADER | {"kid": {"a": 1}}, "not a signed JWT"),
+    "kid huge": (HEADER | {"kid": "k" * 257}, "not a signed JWT"),
+    "crit unknown": (HEADER | {"crit": ["exp"], "exp": 1}, "the token's header demands"),
+    "crit known to others": (HEADER | {"crit": ["b64"], "b64": True}, "the token's header demands"),
+    "crit empty": (HEADER | {"crit": []}, "the token's header demands"),
+    "crit null": (HEADER | {"crit": None}, "the token's header demands"),
+    "b64 false": (HEADER | {"b64": False}, "the token's header demands"),
+    "b64 false and critical": (HEADER | {"b64": False, "crit": ["b64"]}, "the token's header demands"),
+    "b64 no boolean": (HEADER | {"b64": 0}, "not a signed JWT"),
+    "no object": ([HEADER], "not a signed JWT"),
+    "no JSON": (b"{", "not a signed JWT"),
+    "no UTF-8": (b'{"alg":"HS256","kid":"\xff"}', "not a signed JWT"),
+    "not a number": (b'{"alg":"HS256","x":NaN}', "not a signed JWT"),
+    "too deep": (b'{"alg":"HS256","x":' + b"[" * 2000 + b"]" * 2000 + b"}", "token too long"),
+    "deep": (b'{"alg":"HS256","x":' + b"[" * 1300 + b"]" * 1300 + b"}", "not a signed JWT"),
+    "empty": (b"", "not a signed JWT"),
+}
+
+
+@pytest.mark.parametrize(("header", "message"), HEADERS.values(), ids=HEADERS)
+def test_a_header_that_asks_for_something_else_is_refused(header: object, message: str) -> None:
+    """The token's header chooses no algorithm and switches nothing off, however well the token is signed."""
+    assert refused(token(header)).startswith(message)
+
+
+@pytest.mark.parametrize("kid", ["../../../../dev/null", "' OR 1=1 --", "\0", "schlüssel-🗝", "k" * 256, ""])
+def test_a_key_id_means_nothing_to_a_key_of_our_own(kid: str) -> None:
+    """A `kid` names a published key; where the key is configured it is not looked at, and never opened or run."""
+    assert accepted(token(HEADER | {"kid": kid})).user == "ada"
+
+
+@pytest.mark.parametrize("name", ["jku", "x5u", "x5c", "jwk"])
+def test_a_key_that_a_token_brings_along_is_ignored(name: str) -> None:
+    """What is signed with a key of the token's own is refused, wherever its header puts that key."""
+    own = rsa_signer("theirs")
+    brought = {"jku": "https://127.0.0.1:9/keys", "x5u": "https://127.0.0.1:9/x5", "x5c": [own.pem], "jwk": own.jwk()}
+    by = verifier(keys=Keys(public_key=rsa_signer().pem))
+    assert refused(own.token(CLAIMS, **{name: brought[name]}), by) == "signature does not match"
+    assert accepted(rsa_signer().token(CLAIMS, **{name: brought[name]}), by).user == "ada"
+
+
+# Strings that are no signed token at all.
+SHAPES = {
+    "nothing": "",
+    "a space": " ",
+    "dots": "..",
+    "one part": "e30",
+    "two parts": "e30.e30",
+    "four parts": f"{token()}.e30",
+    "encrypted": "eyJhbGciOiJkaXIiLCJlbmMiOiJBMTI4R0NNIn0..aXY.Y2lwaGVy.dGFn",
+    "not base64": f"!!!{token()}",
+    "a line break": f"{token()}\n",
+    "a scheme in front": f"Bearer {token()}",
+    "no ASCII": f"{token()}é",
+    "half a surrogate pair": f"{token()}\ud800",
+    "a NUL": f"\0{token()}",
+    "detached": ".".join((token().split(".")[0], "", token().split(".")[2])),
+    "an empty signature": token().rpartition(".")[0] + ".",
+    "an empty signature, none": token({"alg": "none"}).rpartition(".")[0] + ".",
+    "a cut signature": token()[:-4],
+    "another one's signature": token()[:-10] + "A" * 10,
+    "another spelling of the signature": token()[:-1] + chr(ord(token()[-1]) + 1),
+}
+
+
+@pytest.mark.parametrize("text", SHAPES.values(), ids=SHAPES)
+def test_what_is_not_exactly_a_signed_token_is_refused(text: str) -> None:
+    """No other form of token, and no other spelling of a good one, is accepted."""
+    refused(text)
+
+
+def test_a_token_inside_a_token_is_refused() -> None:
+    """Claims are an object; a nested JWT is text."""
+    assert refused(forged(HEADER | {"cty": "JWT"}, token().encode())) == "the token's claims are not a JSON object"
+
+
+def test_a_token_may_have_so_many_bytes_and_not_one_more() -> None:
+    """4,096 bytes are read, 4,097 are not, and no work is done on them."""
+    padding = next(n for n in range(MAX_BYTES) if len(token(x="x" * n)) >= MAX_BYTES - 3)
+    longest = max((token(x="x" * n) for n in range(padding, padding + 8)), key=lambda t: (len(t) <= MAX_BYTES, len(t)))
+    assert MAX_BYTES - 2 <= len(longest) <= MAX_BYTES
+    assert accepted(longest).user == "ada"
+    assert refused(token(x="x" * (padding + 8))).startswith("token too long")
+    assert refused("." * (MAX_BYTES + 1)).startswith("token too long")
+
+
+DEEP = b'{"sub":"ada","exp":1800000060,"x":' + b"[" * 1300 + b"]" * 1300 + b"}"
+HUGE = int("9" * 2500)
+
+# Claims by what is wrong with them, and the beginning of what their bearer is told.
+BAD_CLAIMS: dict[str, tuple[dict[str, object], str]] = {
+    "no sub": ({"sub": ...}, "missing claim: sub"),
+    "no exp": ({"exp": ...}, "missing claim: exp"),
+    **{
+        f"sub {name}": ({"sub": value}, "malformed claim: sub")
+        for name, value in {
+            "null": None,
+            "a list": ["ada"],
+            "an object": {"a": 1},
+            "a number": 7,
+            "a boolean": True,
+            "empty": "",
+            "too long": "a" * 257,
+            "with a line break": "a\nb",
+            "with a NUL": "a\0",
+            "with a DEL": "a\x7f",
+            "with a C1 control": "a\x85",
+        }.items()
+    },
+    **{
+        f"{claim} {name}": ({claim: value}, f"malformed claim: {claim}")
+        for claim in ("exp", "nbf", "iat")
+        for name, value in {
+            "a string": "9999999999",
+            "true": True,
+            "null": None,
+            "a list": [NOW + 60],
+            "an object": {},
+            "huge": HUGE,
+        }.items()
+    },
+    "exp past": ({"exp": NOW - 1}, "token expired"),
+    "exp now": ({"exp": NOW}, "token expired"),
+    "exp a moment ago": ({"exp": NOW - 0.001}, "token expired"),
+    "exp negative": ({"exp": -1}, "token expired"),
+    "nbf ahead": ({"nbf": NOW + LEEWAY + 1}, "token not valid yet"),
+    "iat ahead": ({"iat": NOW + LEEWAY + 1}, "token not valid yet"),
+    "jti null": ({"jti": None}, "malformed claim: jti"),
+    "jti a number": ({"jti": 7}, "malformed claim: jti"),
+    "aud a number": ({"aud": 7}, "malformed claim: aud"),
+    "aud mixed": ({"aud": ["a", 7]}, "malformed claim: aud"),
+    "iss a list": ({"iss": ["a"]}, "malformed claim: iss"),
+    **{
+        f"rooms {name}": ({"rooms": value}, "malformed claim: rooms")
+        for name, value in {
+            "null": None,
+            "a list": ["chat.*"],
+            "a string": "chat.*:rw",
+            "with a list": {"chat.*": ["r", "w"]},
+            "with null": {"chat.*": None},
+            "with an unknown letter": {"chat.*": "rx"},
+            "with a capital letter": {"chat.*": "R"},
+            "with a bad pattern": {"chat*": "r"},
+            "with an early double star": {"**.chat": "r"},
+            "with an empty pattern": {"": "r"},
+            "with a personal room": {"@bob": "r"},
+            "with no ASCII": {"châtaigne": "r"},
+            "with a long pattern": {"a" * 129: "r"},
+            "with one bad of two": {"chat.*": "r", "a b": "r"},
+            "of 101 patterns": {f"r{n}": "r" for n in range(101)},
+        }.items()
+    },
+}
+
+
+@pytest.mark.parametrize(("claims", "message"), BAD_CLAIMS.values(), ids=BAD_CLAIMS)
+def test_claims_that_are_missing_malformed_or_out_of_time_are_refused(claims: dict[str, object], message: str) -> None:
+    """Nothing is converted and nothing is guessed: a claim is right, or the token is bad."""
+    assert refused(token(**claims)).startswith(message)
+
+
+RAW = {
+    "nothing": b"",
+    "null": b"null",
+    "a list": b"[]",
+    "a number": b"1",
+    "a string": b'"ada"',
+    "cut": b'{"sub":"ada","exp":1800000060',
+    "more behind": b'{"sub":"ada","exp":1800000060} {}',
+    "no UTF-8": b'{"sub":"a\xff","exp":1800000060}',
+    "a surrogate": b'{"sub":"a\\ud800","exp":1800000060}',
+    "exp NaN": b'{"sub":"ada","exp":NaN}',
+    "exp infinite": b'{"sub":"ada","exp":Infinity}',
+    "exp 1e400": b'{"sub":"ada","exp":1e400}',
+    "nbf -1e400": b'{"sub":"ada","exp":1800000060,"nbf":-1e400}',
+    "elsewhere NaN": b'{"sub":"ada","exp":1800000060,"x":NaN}',
+    "deep": DEEP,
+    "deep where a string belongs": DEEP.replace(b'"x"', b'"jti"'),
+    "another UTF": '{"sub":"ada","exp":1800000060}'.encode("utf-16"),
+}
+
+
+@pytest.mark.parametrize("raw", RAW.values(), ids=RAW)
+def test_claims_that_are_hardly_json_are_refused(raw: bytes) -> None:
+    """Whatever an issuer managed to sign, it is a bad token and not an error of ours."""
+    refused(forged(HEADER, raw))
+
+
+CANARY = "canary-in-the-mine"
+OURS = {"aud": "us", "iss": "us"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CANARY,
+        f"{CANARY}.{CANARY}.{CANARY}",
+        token(HEADER | {"alg": CANARY}),
+        token({CANARY: CANARY}),
+        token(HEADER | {"kid": [CANARY]}),
+        token(HEADER | {"crit": [CANARY]}),
+        token(sub=[CANARY], **OURS),
+        token(sub=f"{CANARY}\n", **OURS),
+        token(exp=CANARY, **OURS),
+        token(jti={CANARY: CANARY}, **OURS),
+        token(aud=CANARY, iss=CANARY),
+        token(aud="us", iss=CANARY),
+        token(rooms={CANARY: CANARY}, **OURS),
+        token(rooms={f"{CANARY} ": "r"}, **OURS),
+        token(rooms={CANARY: [CANARY]}, **OURS),
+        forged(HEADER, CANARY.encode()),
+    ],
+)
+def test_nothing_of_a_token_is_told_or_logged(text: str) -> None:
+    """Whoever logs the refusal, with everything that led to it, logs no word of the token."""
+    with pytest.raises(Refusal) as caught:
+        accepted(text, verifier(audience="us", issuer="us"))
+    said = "".join(traceback.format_exception(caught.value)) + repr(vars(caught.value))
+    assert CANARY not in said.replace("CANARY", "")
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"exp": NOW + 0.001},
+        {"exp": 1e300},
+        {"nbf": NOW + LEEWAY, "iat": NOW + LEEWAY},
+        {"nbf": 0, "iat": -1.5},
+        {"sub": "a" * 256},
+        {"sub": "ада 🗝 \u2028"},
+        {"sub": "../@me:{}"},
+        {"aud": "anything"},
+        {"aud": ["any", "thing"], "iss": "anybody"},
+        {"jti": ""},
+        {"rooms": {}},
+        {"rooms": {f"r{n}": "" for n in range(100)}},
+        {"rooms": {"@me": "rw", "**": "rwph", "a:b.*": "rrr"}},
+    ],
+    ids=str,
+)
+def test_claims_at_the_edge_are_accepted(claims: dict[str, object]) -> None:
+    """What the rules allow is allowed to the last bit."""
+    assert accepted(token(**claims)).expires_at > NOW
+
+
+def test_a_token_without_rooms_has_the_default_rights() -> None:
+    """The claim replaces the default rights, also where it gives none."""
+    by = verifier(rights="chat.*:r, chat.secret:")
+    assert accepted(token(), by).rights.of(LOBBY) == Right.JOIN
+    assert not accepted(token(), by).rights.of(RoomName("chat.secret"))
+    assert not accepted(token(rooms={}), by).rights.of(LOBBY)
+    assert accepted(token(rooms={"chat.*": "w"}), by).rights.of(LOBBY) == Right.BROADCAST
+
+
+PURPOSES: dict[str, tuple[dict[str, object], str]] = {
+    "aud missing": ({"aud": ..., "iss": "abc"}, "missing claim: aud"),
+    "aud another": ({"aud": "elsewhere", "iss": "abc"}, "audience does not match"),
+    "aud a part": ({"aud": "fore", "iss": "abc"}, "audience does not match"),
+    "aud longer": ({"aud": "forestay2", "iss": "abc"}, "audience does not match"),
+    "aud in another case": ({"aud": "Forestay", "iss": "abc"}, "audience does not match"),
+    "aud empty": ({"aud": "", "iss": "abc"}, "audience does not match"),
+    "aud empty list": ({"aud": [], "iss": "abc"}, "audience does not match"),
+    "aud list without": ({"aud": ["a", "forestay2"], "iss": "abc"}, "audience does not match"),
+    "iss missing": ({"aud": "forestay"}, "missing claim: iss"),
+    "iss a part": ({"aud": "forestay", "iss": "a"}, "issuer does not match"),
+    "iss longer": ({"aud": "forestay", "iss": "abcd"}, "issuer does not match"),
+    "iss with a slash": ({"aud": "forestay", "iss": "abc/"}, "issuer does not match"),
+    "iss empty": ({"aud": "forestay", "iss": ""}, "issuer does not match"),
+}
+
+
+@pytest.mark.parametrize(("claims", "message"), PURPOSES.values(), ids=PURPOSES)
+def test_a_token_for_somebody_else_is_refused(claims: dict[str, object], message: str) -> None:
+    """A configured audience and issuer must be in the token, whole."""
+    assert refused(token(**claims), verifier(audience="forestay", issuer="abc")).startswith(message)
+
+
+@pytest.mark.parametrize("aud", ["forestay", ["forestay"], ["other", "forestay"]], ids=str)
+def test_a_token_for_us_is_accepted(aud: object) -> None:
+    """Ours may be one audience of several."""
+    assert accepted(token(aud=aud, iss="abc"), verifier(audience="forestay", issuer="abc")).user == "ada"
+
+
+@pytest.mark.parametrize(("audience", "issuer"), [("", None), (None, "")])
+def test_an_empty_purpose_is_a_mistake(audience: str | None, issuer: str | None) -> None:
+    """An audience or issuer configured as nothing would look like a check and be none."""
+    with pytest.raises(ValueError, match="leave it out"):
+        verifier(audience=audience, issuer=issuer)
+
+
+@pytest.mark.parametrize("text", ["chat.*:rw,news.*:r", " chat.*:rw\n  news.*:r ", "chat.*:rw , news.*:r"])
+def test_rights_are_written_by_pattern(text: str) -> None:
+    """Rules stand apart by spaces or commas."""
+    assert parse_rooms(text) == {"chat.*": "rw", "news.*": "r"}
+
+
+def test_the_last_colon_ends_the_pattern() -> None:
+    """A room's name may contain colons; a rule without letters denies."""
+    assert parse_rooms("a:b:r secret.**:") == {"a:b": "r", "secret.**": ""}
+
+
+@pytest.mark.parametrize("text", ["chat.*", "chat.*:x", ":rw", "cha*:r", "@bob:r", "a:r a:w", "**=rw"])
+def test_rights_that_cannot_be_read_are_a_mistake_of_the_settings(text: str) -> None:
+    """Default rights are checked when the verifier is made, not when the first token arrives."""
+    with pytest.raises(ValueError, match=r"."):
+        verifier(rights=text)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+CLAIM = st.sampled_from(["sub", "exp", "nbf", "iat", "aud", "iss", "jti", "rooms", "x"])
+
+
+def outcome(text: str) -> Identity | None:
+    """The identity, or None for a bad token; any other end of this is the failure that we look for."""
+    try:
+        return accepted(text)
+    except Refusal as refusal:
+        answer = refusal
+    assert answer.code is ErrorCode.BAD_TOKEN
+    assert len(answer.message) < 120
+    return None
+
+
+@given(st.text() | st.text(alphabet="eyJ.-_=09AZ", max_size=100))
+def test_any_text_is_a_bad_token(text: str) -> None:
+    """No text that nobody signed is accepted, or breaks anything."""
+    assert outcome(text) is None
+
+
+@given(JSON, st.dictionaries(st.sampled_from(["alg", "kid", "crit", "b64", "jwk", "x"]), JSON))
+def test_any_header_is_accepted_or_refused(value: Any, header: dict[str, Any]) -> None:
+    """Whatever stands in a signed token's header, the answer is an identity or a bad token."""
+    outcome(forged(value, CLAIMS))
+    outcome(forged(HEADER | header, CLAIMS))
+
+
+@given(JSON, st.dictionaries(CLAIM, JSON))
+@example(value=math.nan, claims={"exp": math.inf})
+@example(value={}, claims={"rooms": {"**": "r", "@me": "\ud800"}})
+def test_any_claims_are_accepted_or_refused(value: Any, claims: dict[str, Any]) -> None:
+    """Whatever an issuer signs, the answer is an identity that keeps the rules or a bad token."""
+    outcome(forged(HEADER, value))
+    identity = outcome(forged(HEADER, CLAIMS | claims))
+    if identity is not None:
+        assert 0 < len(identity.user) <= 256
+        assert NOW < identity.expires_at < math.inf
+        json.dumps([identity.user, identity.token_id]).encode()
+        identity.user.encode()
+
+
+@given(st.binary(max_size=200), st.integers(0, 2))
+def test_any_bytes_are_accepted_or_refused(raw: bytes, place: int) -> None:
+    """Whatever bytes stand in a part of a token, the answer is an identity or a bad token."""
+    parts = token().split(".")
+    parts[place] = urlsafe_b64encode(raw).rstrip(b"=").decode()
+    assert outcome(".".join(parts)) is None
+    outcome(forged(HEADER, raw))
+
+
+@given(st.integers(0, len(token()) - 1), st.characters(codec="ascii"))
+def test_no_changed_token_is_accepted(at: int, character: str) -> None:
+    """Whichever character of a good token is replaced, it is a bad one."""
+    good = token()
+    if good[at] != character:
+        assert outcome(good[:at] + character + good[at + 1 :]) is None

@@ -1,0 +1,421 @@
+"""Where the keys come from: a shared secret, a public key, or a set of keys that an issuer publishes."""
+
+import asyncio
+import json
+from base64 import b64encode
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from hypothesis import given
+from hypothesis import strategies as st
+from jwt.algorithms import OKPAlgorithm
+
+from app.edge.auth import TokenVerifier
+from app.edge.auth_jwks import Pace
+from app.edge.auth_keys import Key, Keys, read_key_set, read_public_key, read_secret
+from app.protocol.codes import ErrorCode, Refusal
+from tests.support.jwks import (
+    LONG_SECRET,
+    SECRET,
+    Endpoint,
+    Signer,
+    ec_signer,
+    ed_signer,
+    endpoint,
+    forged,
+    rsa_signer,
+)
+
+NOW = 1_800_000_000.0
+CLAIMS = {"sub": "ada", "exp": NOW + 60}
+ISSUER = "https://issuer.example/keys"
+
+
+def verifier(keys: Keys) -> TokenVerifier:
+    return TokenVerifier(keys, default_rights="**:r", clock=lambda: NOW)
+
+
+async def refused(by: TokenVerifier, token: str) -> str:
+    with pytest.raises(Refusal) as caught:
+        await by.verify(token)
+    assert caught.value.code is ErrorCode.BAD_TOKEN
+    return caught.value.message
+
+
+@pytest.fixture
+async def issuer() -> AsyncIterator[Endpoint]:
+    async with endpoint() as told:
+        yield told
+
+
+@pytest.mark.parametrize(
+    ("sources", "algorithms"),
+    [
+        ({"secret": SECRET}, {"HS256"}),
+        ({"public_key": rsa_signer().pem}, {"RS256"}),
+        ({"public_key": ec_signer().pem}, {"ES256"}),
+        ({"public_key": ed_signer().pem}, {"EdDSA"}),
+        ({"jwks_url": ISSUER}, {"RS256", "ES256", "EdDSA"}),
+        ({"secret": SECRET, "jwks_url": ISSUER}, {"HS256", "RS256", "ES256", "EdDSA"}),
+        ({"secret": SECRET, "public_key": ec_signer().pem}, {"HS256", "ES256"}),
+        ({"secret": LONG_SECRET, "algorithms": ["HS512", "HS384"]}, {"HS384", "HS512"}),
+        ({"jwks_url": ISSUER, "algorithms": ["ES256"]}, {"ES256"}),
+    ],
+    ids=str,
+)
+def test_the_key_decides_what_is_accepted_unless_told(sources: dict[str, Any], algorithms: set[str]) -> None:
+    """Without a list of algorithms a key stands for the usual one of its kind; with a list, that is it."""
+    assert set(Keys(**sources).algorithms) == algorithms
+
+
+PRIVATE = ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+ED_PRIVATE = ed25519.Ed25519PrivateKey.generate()
+P384 = Signer(ec.generate_private_key(ec.SECP384R1()), "ES384")
+ED448 = Signer(ed448.Ed448PrivateKey.generate(), "EdDSA")
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+PKCS1 = rsa_signer().private.public_key().public_bytes(Encoding.PEM, PublicFormat.PKCS1)
+SSH = rsa_signer().private.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+
+# What is configured, and a word of the way out that the error names.
+MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
+    "nothing": ({}, "give a secret, a public key or a JWKS URL"),
+    "both public": ({"public_key": rsa_signer().pem, "jwks_url": ISSUER}, "leave one out"),
+    "algorithm none": ({"secret": SECRET, "algorithms": ["none"]}, "choose from HS256"),
+    "algorithm PS256": ({"public_key": rsa_signer().pem, "algorithms": ["PS256"]}, "choose from HS256"),
+    "algorithm in small letters": ({"secret": SECRET, "algorithms": ["hs256"]}, "choose from HS256"),
+    "algorithms in one string": ({"secret": SECRET, "algorithms": "HS256"}, "choose from HS256"),
+    "RS256 for a secret": ({"secret": SECRET, "algorithms": ["RS256"]}, "change the key or the algorithms"),
+    "HS256 for a key": ({"public_key": rsa_signer().pem, "algorithms": ["HS256"]}, "change the key or the algorithms"),
+    "ES256 for RSA": ({"public_key": rsa_signer().pem, "algorithms": ["ES256"]}, "change the key or the algorithms"),
+    "HS256 for a key set": ({"jwks_url": ISSUER, "algorithms": ["HS256"]}, "change the key or the algorithms"),
+    "a secret for nothing": ({"secret": SECRET, "jwks_url": ISSUER, "algorithms": ["RS256"]}, "leave the secret out"),
+    "a key set for nothing": ({"secret": SECRET, "jwks_url": ISSUER, "algorithms": ["HS256"]}, "leave the JWKS URL"),
+    "an empty secret": ({"secret": b""}, "openssl rand"),
+    "a short secret": ({"secret": b"x" * 31}, "openssl rand"),
+    "a secret too short for HS384": ({"secret": b"x" * 47, "algorithms": ["HS384"]}, "openssl rand -hex 48"),
+    "a secret too short for HS512": ({"secret": b"x" * 63, "algorithms": ["HS512"]}, "openssl rand -hex 64"),
+    **{
+        f"as a secret: {name}": ({"secret": secret}, "give it as the public key")
+        for name, secret in {
+            "PEM": rsa_signer().pem.encode(),
+            "PEM after spaces": b" \n\t" + rsa_signer().pem.encode(),
+            "PEM of PKCS 1": PKCS1,
+            "PEM without its frame": "".join(rsa_signer().pem.splitlines()[1:-1]).encode(),
+            "PEM without its frame, in lines": "\n".join(ec_signer().pem.splitlines()[1:-1]).encode(),
+            "a private key": PRIVATE,
+            "DER": rsa_signer().der,
+            "SSH": SSH,
+            "a JWK": json.dumps(rsa_signer().jwk()).encode(),
+            "a key set": json.dumps({"keys": [rsa_signer().jwk()]}).encode(),
+        }.items()
+    },
+    "a private key": ({"public_key": PRIVATE.decode()}, "openssl pkey -pubout"),
+    "a certificate": ({"public_key": CERTIFICATE}, "openssl x509"),
+    "two keys": ({"public_key": rsa_signer().pem + ec_signer().pem}, "exactly one"),
+    "a JWK for PEM": ({"public_key": json.dumps(rsa_signer().jwk())}, "exactly one"),
+    "an empty key": ({"public_key": ""}, "exactly one"),
+    "a cut key": ({"public_key": rsa_signer().pem[:200]}, "not readable"),
+    "a key with a surrogate": ({"public_key": rsa_signer().pem + "\ud800"}, "not readable"),
+    "a short RSA key": ({"public_key": rsa_signer("short", 1024).pem}, "2048 to 8192 bits"),
+    "another curve": ({"public_key": P384.pem}, "P-256"),
+    "another Edwards curve": ({"public_key": ED448.pem}, "Ed25519"),
+    **{
+        f"the address {url!r}": ({"jwks_url": url}, remedy)
+        for url, remedy in {
+            "": "https",
+            "issuer.example/keys": "https",
+            "file:///etc/keys": "https",
+            "data:application/json,{}": "https",
+            "ftp://issuer.example/keys": "https",
+            "https:///keys": "https",
+            "http://issuer.example/keys": "use https",
+            "http://127.0.0.1.issuer.example/keys": "use https",
+            "http://10.0.0.1/keys": "use https",
+            "https://user:word@issuer.example/keys": "leave it out",
+            "https://issuer.example:99999/keys": r".",
+            "https://[::1/keys": r".",
+        }.items()
+    },
+}
+
+
+@pytest.mark.parametrize(("sources", "remedy"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_in_the_settings_is_named_with_its_remedy(sources: dict[str, Any], remedy: str) -> None:
+    """Weak keys, keys of another kind and algorithms without a key are errors when we start, not warnings."""
+    with pytest.raises(ValueError, match=remedy):
+        Keys(**sources)
+
+
+@pytest.mark.parametrize("url", ["http://localhost/k", "http://127.0.0.1:8/k", "http://127.9.9.9/k", "http://[::1]/k"])
+def test_this_machine_may_publish_in_the_clear(url: str) -> None:
+    """Plain http is for loopback, where nobody is on the way."""
+    assert Keys(jwks_url=url).algorithms
+
+
+def test_no_key_shows_its_secret() -> None:
+    """A key that lands in a log or a traceback says what it is for, and no more."""
+    assert repr(read_secret(SECRET, "HS256")) == "Key(algorithm='HS256', kid=None)"
+
+
+def test_a_public_key_may_have_blank_lines_around() -> None:
+    """Files and environment variables gain some on their way."""
+    assert read_public_key(f"\n  {rsa_signer().pem}\n\n").algorithm == "RS256"
+
+
+CONFUSIONS = {
+    "PEM": rsa_signer().pem.encode(),
+    "PEM stripped": rsa_signer().pem.strip().encode(),
+    "PEM after spaces": b"  \n" + rsa_signer().pem.encode(),
+    "PEM of PKCS 1": PKCS1,
+    "DER": rsa_signer().der,
+    "DER in base64": b64encode(rsa_signer().der),
+    "a JWK": json.dumps(rsa_signer().jwk()).encode(),
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "RS256"])
+@pytest.mark.parametrize("secret", CONFUSIONS.values(), ids=CONFUSIONS)
+async def test_nobody_signs_with_what_everybody_knows(issuer: Endpoint, secret: bytes, algorithm: str) -> None:
+    """The public key is no secret: an HMAC made with it is refused, whatever form it had and name it is given."""
+    issuer.publish(rsa_signer().jwk(kid="k"))
+    token = forged({"alg": algorithm, "kid": "k"}, CLAIMS, secret)
+    sources = [
+        Keys(public_key=rsa_signer().pem),
+        Keys(public_key=rsa_signer().pem, secret=SECRET),
+        Keys(jwks_url=issuer.url),
+        Keys(jwks_url=issuer.url, secret=SECRET),
+    ]
+    for keys in sources:
+        await refused(verifier(keys), token)
+        await keys.close()
+
+
+async def test_each_algorithm_has_one_source(issuer: Endpoint) -> None:
+    """Secret and key set stand side by side: each is asked for its own algorithms and cannot vouch for the other's."""
+    issuer.publish(ec_signer().jwk(kid="k"))
+    by = verifier(Keys(secret=SECRET, jwks_url=issuer.url))
+    assert (await by.verify(forged({"alg": "HS256", "kid": "k"}, CLAIMS))).user == "ada"
+    assert issuer.asked == []
+    assert (await by.verify(ec_signer().token(CLAIMS, kid="k"))).user == "ada"
+    assert await refused(by, ec_signer("other").token(CLAIMS, kid="k")) == "signature does not match"
+    assert (await refused(by, forged({"alg": "HS384"}, CLAIMS, digest="sha384"))).startswith("algorithm not allowed")
+    await by.close()
+
+
+@pytest.mark.parametrize("signer", [rsa_signer(), ec_signer(), ed_signer()], ids=lambda each: each.algorithm)
+async def test_published_keys_check_what_their_owner_signed(issuer: Endpoint, signer: Signer) -> None:
+    """A token is checked with the published key that it names."""
+    issuer.publish(*(each.jwk(kid=each.algorithm) for each in (rsa_signer(), ec_signer(), ed_signer())))
+    by = verifier(Keys(jwks_url=issuer.url))
+    assert (await by.verify(signer.token(CLAIMS, kid=signer.algorithm))).user == "ada"
+    await by.close()
+
+
+async def test_an_algorithm_that_is_not_configured_is_not_asked_for(issuer: Endpoint) -> None:
+    """A key in the set does not widen what the configuration allows, and nobody is asked about it."""
+    issuer.publish(rsa_signer().jwk(kid="k"), ec_signer().jwk(kid="e"))
+    by = verifier(Keys(jwks_url=issuer.url, algorithms=["ES256"]))
+    assert (await refused(by, rsa_signer().token(CLAIMS, kid="k"))).startswith("algorithm not allowed")
+    assert await Keys(jwks_url=issuer.url, algorithms=["ES256"]).find("RS256", "k") == ()
+    assert issuer.asked == []
+
+
+async def test_a_token_without_a_key_id_is_tried_with_the_keys_that_fit(issuer: Endpoint) -> None:
+    """Some issuers name no key; then the ones of the right kind are tried, but not arbitrarily many."""
+    others = [rsa_signer(str(n % 3)).jwk(kid=f"k{n}") for n in range(9)]
+    issuer.publish(ec_signer().jwk(kid="e"), *others, rsa_signer().jwk(kid="last"), rsa_signer("eleventh").jwk())
+    by = verifier(Keys(jwks_url=issuer.url))
+    assert (await by.verify(rsa_signer().token(CLAIMS))).user == "ada"
+    assert await refused(by, rsa_signer("eleventh").token(CLAIMS)) == "signature does not match"
+    assert await refused(by, rsa_signer("unpublished").token(CLAIMS)) == "signature does not match"
+    await by.close()
+
+
+async def test_keys_that_share_an_id_are_told_apart_by_their_kind(issuer: Endpoint) -> None:
+    """An id may stand for several keys; those that fit are tried."""
+    issuer.publish(*(each.jwk(kid="k") for each in (rsa_signer("old"), rsa_signer(), ec_signer())))
+    by = verifier(Keys(jwks_url=issuer.url))
+    for signer in (rsa_signer("old"), rsa_signer(), ec_signer()):
+        assert (await by.verify(signer.token(CLAIMS, kid="k"))).user == "ada"
+    await by.close()
+
+
+async def test_two_issuers_with_the_same_key_id_are_not_mixed_up(issuer: Endpoint) -> None:
+    """Keys are known by the address they came from, not by the id that their owner chose."""
+    async with endpoint() as another:
+        issuer.publish(ec_signer().jwk(kid="k"))
+        another.publish(ec_signer("another").jwk(kid="k"))
+        first, second = verifier(Keys(jwks_url=issuer.url)), verifier(Keys(jwks_url=another.url))
+        assert (await first.verify(ec_signer().token(CLAIMS, kid="k"))).user == "ada"
+        assert (await second.verify(ec_signer("another").token(CLAIMS, kid="k"))).user == "ada"
+        assert await refused(first, ec_signer("another").token(CLAIMS, kid="k")) == "signature does not match"
+        assert await refused(second, ec_signer().token(CLAIMS, kid="k")) == "signature does not match"
+        await first.close()
+        await second.close()
+
+
+async def test_no_token_makes_us_ask_somewhere(issuer: Endpoint) -> None:
+    """Addresses in headers and claims are not followed: only the configured one is ever asked."""
+    async with endpoint() as elsewhere:
+        issuer.publish(ec_signer().jwk(kid="k"))
+        elsewhere.publish(ec_signer("thief").jwk(kid="k"))
+        by = verifier(Keys(jwks_url=issuer.url))
+        claims = CLAIMS | {"iss": elsewhere.url, "aud": elsewhere.url}
+        headers = {"jku": elsewhere.url, "x5u": elsewhere.url, "kid": "k"}
+        assert await refused(by, ec_signer("thief").token(claims, **headers)) == "signature does not match"
+        assert (await refused(by, ec_signer("thief").token(claims, kid=elsewhere.url))).startswith("unknown key")
+        assert (await by.verify(ec_signer().token(claims, **headers))).user == "ada"
+        assert elsewhere.asked == []
+        await by.close()
+
+
+async def test_a_rotated_key_is_found(issuer: Endpoint) -> None:
+    """A key that we do not know yet is asked for, once the cooldown allows, and the old one is forgotten with that."""
+    issuer.publish(ec_signer("old").jwk(kid="old"))
+    by = verifier(Keys(jwks_url=issuer.url, pace=Pace(cooldown=0.0)))
+    assert (await by.verify(ec_signer("old").token(CLAIMS, kid="old"))).user == "ada"
+    issuer.publish(ec_signer("new").jwk(kid="new"))
+    assert (await by.verify(ec_signer("new").token(CLAIMS, kid="new"))).user == "ada"
+    assert (await refused(by, ec_signer("old").token(CLAIMS, kid="old"))).startswith("unknown key")
+    await by.close()
+
+
+async def test_a_flood_of_unknown_keys_makes_one_request(issuer: Endpoint) -> None:
+    """Whoever invents key ids cannot make us hammer the issuer, and those with good tokens notice nothing."""
+    issuer.publish(ec_signer().jwk(kid="k"))
+    by = verifier(Keys(jwks_url=issuer.url))
+    flood = [refused(by, ec_signer("thief").token(CLAIMS, kid=f"k{n}")) for n in range(200)]
+    good = [by.verify(ec_signer().token(CLAIMS, kid="k")) for _ in range(20)]
+    answers = await asyncio.gather(*flood, *good)
+    assert all(str(answer).startswith("unknown key") for answer in answers[:200])
+    assert len(issuer.asked) == 1
+    await by.close()
+
+
+async def test_without_any_keys_the_answer_is_not_the_tokens_fault(issuer: Endpoint) -> None:
+    """An endpoint that never answered well means `unavailable` with a time to come back, not a bad token."""
+    issuer.say("down", status=500)
+    by = verifier(Keys(jwks_url=issuer.url, pace=Pace(retry=30.0)))
+    for _ in range(5):
+        with pytest.raises(Refusal) as caught:
+            await by.verify(ec_signer().token(CLAIMS, kid="k"))
+        assert caught.value.code is ErrorCode.UNAVAILABLE
+        assert caught.value.retry_after is not None
+        assert 1 <= caught.value.retry_after <= 30
+    assert len(issuer.asked) == 1
+    await by.close()
+
+
+def usable(*entries: object) -> Sequence[Key]:
+    """The keys read from a set of `entries` and one that is good."""
+    keys = read_key_set(json.dumps({"keys": [*entries, ed_signer().jwk(kid="good")]}).encode())
+    assert keys[-1].kid == "good"
+    return keys[:-1]
+
+
+USABLE: dict[str, tuple[dict[str, Any], str]] = {
+    "bare": (rsa_signer().jwk(key_ops=None), "RS256"),
+    "with everything": (rsa_signer().jwk(use="sig", alg="RS256", kid="k", x5c=["no"], x5t="no", x="?"), "RS256"),
+    "P-256": (ec_signer().jwk(alg="ES256", use="sig"), "ES256"),
+    "Ed25519": (ed_signer().jwk(alg="EdDSA"), "EdDSA"),
+    "with two operations": (rsa_signer().jwk(key_ops=["sign", "verify"]), "RS256"),
+}
+
+
+@pytest.mark.parametrize(("entry", "algorithm"), USABLE.values(), ids=USABLE)
+def test_a_published_key_is_for_one_algorithm(entry: dict[str, Any], algorithm: str) -> None:
+    """The kind of the key says which, and what the issuer says about it must agree."""
+    assert [key.algorithm for key in usable(entry)] == [algorithm]
+
+
+USELESS: dict[str, object] = {
+    "no object": "key",
+    "null": None,
+    "empty": {},
+    "kty unknown": {"kty": "ML-DSA"},
+    "kty a list": {"kty": ["RSA"]},
+    "a secret": {"kty": "oct", "k": b64encode(SECRET).decode(), "kid": "k", "alg": "HS256"},
+    "for encryption": rsa_signer().jwk(use="enc"),
+    "use unknown": rsa_signer().jwk(use=["sig"]),
+    "for signing only": rsa_signer().jwk(key_ops=["sign"]),
+    "operations no list": rsa_signer().jwk(key_ops="verify"),
+    "for another algorithm": rsa_signer().jwk(alg="RS512"),
+    "for PSS": rsa_signer().jwk(alg="PS256"),
+    "for key transport": rsa_signer().jwk(alg="RSA-OAEP"),
+    "for an HMAC": rsa_signer().jwk(alg="HS256"),
+    "for another kind": rsa_signer().jwk(alg="ES256"),
+    "alg a list": rsa_signer().jwk(alg=["RS256"]),
+    "kty another": rsa_signer().jwk(kty="EC"),
+    "kid a number": rsa_signer().jwk(kid=1),
+    "kid a list": rsa_signer().jwk(kid=["k"]),
+    "kid huge": rsa_signer().jwk(kid="k" * 257),
+    "short RSA": rsa_signer("short", 1024).jwk(),
+    "no modulus": rsa_signer().jwk(n=None),
+    "modulus a number": rsa_signer().jwk(n=5),
+    "modulus no base64": rsa_signer().jwk(n="é"),
+    "modulus even": rsa_signer().jwk(n="AAAA"),
+    "huge modulus": rsa_signer().jwk(n="_" * 30_000),
+    "exponent one": rsa_signer().jwk(e="AQ"),
+    "curve missing": ec_signer().jwk(crv=None),
+    "curve another": P384.jwk(),
+    "curve another, named as ours": P384.jwk(crv="P-256"),
+    "curve another, for ES256": P384.jwk(alg="ES256"),
+    "a point off the curve": ec_signer().jwk(y=ec_signer("other").jwk()["y"]),
+    "Ed448": ED448.jwk(),
+    "Ed25519 cut": ed_signer().jwk(x="AAAA"),
+    "its private half too": ed_signer().jwk(d=b64encode(b"d" * 32).decode()),
+    "its private half too, rightly": OKPAlgorithm.to_jwk(ED_PRIVATE, as_dict=True),
+}
+
+
+@pytest.mark.parametrize("entry", USELESS.values(), ids=USELESS)
+def test_a_key_that_is_not_for_us_is_skipped(entry: object) -> None:
+    """One key that is broken, weak, private or for something else does not spoil the others."""
+    assert usable(entry) == []
+
+
+SETS = {
+    "nothing": b"",
+    "HTML": b"<html>",
+    "null": b"null",
+    "a list": b"[]",
+    "no keys": b"{}",
+    "keys null": b'{"keys":null}',
+    "keys an object": b'{"keys":{}}',
+    "keys none": b'{"keys":[]}',
+    "keys useless": b'{"keys":[{"kty":"oct","k":"AAAA"}]}',
+    "too many": json.dumps({"keys": [ed_signer().jwk(kid=str(n)) for n in range(101)]}).encode(),
+    "deep": b"[" * 200_000,
+    "no UTF-8": b'{"keys":"\xff"}',
+    "a huge number": b'{"keys":' + b"9" * 10_000 + b"}",
+}
+
+
+@pytest.mark.parametrize("body", SETS.values(), ids=SETS)
+def test_what_is_no_key_set_is_an_error(body: bytes) -> None:
+    """A set without one usable key, or with more than a hundred, is taken for a fault of the endpoint."""
+    with pytest.raises(ValueError, match=r"."):
+        read_key_set(body)
+
+
+def test_a_hundred_keys_are_read() -> None:
+    """The most that a set may have."""
+    body = json.dumps({"keys": [ed_signer().jwk(kid=str(n)) for n in range(100)]}).encode()
+    assert len(read_key_set(body)) == 100
+
+
+MEMBER = st.sampled_from(["kty", "crv", "x", "y", "n", "e", "d", "p", "use", "alg", "kid", "key_ops", "oth"])
+VALUE = (
+    st.none() | st.integers() | st.text() | st.lists(st.text()) | st.sampled_from(["RSA", "EC", "OKP", "AQAB", "AAAA"])
+)
+
+
+@given(st.sampled_from([rsa_signer(), ec_signer(), ed_signer()]), st.dictionaries(MEMBER, VALUE, max_size=3))
+def test_any_published_key_is_read_or_skipped(signer: Signer, members: dict[str, Any]) -> None:
+    """Whatever an issuer publishes beside a good key, the good one is read and nothing breaks."""
+    assert len(usable(signer.jwk() | members)) <= 1
+    usable(members)

@@ -1,0 +1,84 @@
+"""Development tokens, signed with the gateway's own secret."""
+
+import math
+from typing import Any
+
+import pytest
+
+from app.core.access import Right
+from app.edge.auth import TokenVerifier
+from app.edge.auth_keys import Keys
+from app.edge.auth_mint import mint
+from app.protocol.codes import Refusal
+from app.protocol.names import RoomName
+from tests.support.jwks import LONG_SECRET, SECRET
+
+NOW = 1_800_000_000.25
+
+
+def verifier(now: float = NOW, **purpose: str) -> TokenVerifier:
+    return TokenVerifier(Keys(secret=SECRET), default_rights="**:rwph", clock=lambda: now, **purpose)
+
+
+async def test_a_minted_token_is_accepted() -> None:
+    """It makes its bearer the user, with the rights it names and for as long as it says."""
+    identity = await verifier().verify(mint(SECRET, "ada", rooms={"chat.*": "r"}, ttl=0.5, now=NOW))
+    assert (identity.user, identity.issued_at, identity.expires_at) == ("ada", NOW, NOW + 0.5)
+    assert identity.rights.of(RoomName("chat.lobby")) == Right.JOIN
+    assert not identity.rights.of(RoomName("news"))
+
+
+async def test_a_minted_token_ends() -> None:
+    """At its last moment it is over."""
+    with pytest.raises(Refusal, match="expired"):
+        await verifier(NOW + 0.5).verify(mint(SECRET, "ada", rooms=None, ttl=0.5, now=NOW))
+
+
+async def test_without_rooms_the_gateways_default_applies() -> None:
+    """None leaves the claim out; an empty mapping gives no rights at all."""
+    default = await verifier().verify(mint(SECRET, "ada", rooms=None, ttl=1, now=NOW))
+    none = await verifier().verify(mint(SECRET, "ada", rooms={}, ttl=1, now=NOW))
+    assert default.rights.of(RoomName("news"))
+    assert not none.rights.of(RoomName("news"))
+
+
+async def test_what_the_gateway_demands_is_in_the_token() -> None:
+    """Audience and issuer go in where the gateway asks for them."""
+    token = mint(SECRET, "ada", rooms=None, ttl=1, now=NOW, audience="forestay", issuer="us")
+    assert (await verifier(audience="forestay", issuer="us").verify(token)).user == "ada"
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
+async def test_every_hmac_can_sign(algorithm: str) -> None:
+    """A gateway that takes only a longer HMAC can be given tokens, too."""
+    by = TokenVerifier(Keys(secret=LONG_SECRET, algorithms=[algorithm]), default_rights="", clock=lambda: NOW)
+    token = mint(LONG_SECRET, "ada", rooms=None, ttl=1, now=NOW, algorithm=algorithm)
+    assert (await by.verify(token)).user == "ada"
+
+
+MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
+    "a short secret": ({"secret": b"x" * 31}, "openssl rand"),
+    "a secret too short for its hash": ({"algorithm": "HS512"}, "openssl rand"),
+    "another family": ({"algorithm": "RS256"}, "choose HS256"),
+    "no algorithm": ({"algorithm": "none"}, "choose HS256"),
+    "nobody": ({"user": ""}, "1 to 256 characters"),
+    "a long name": ({"user": "a" * 257}, "1 to 256 characters"),
+    "a control character": ({"user": "a\n"}, "control character"),
+    "half a surrogate pair": ({"user": "\ud800"}, "control character"),
+    "no time": ({"ttl": 0}, "above 0"),
+    "less than no time": ({"ttl": -1}, "above 0"),
+    "not a time": ({"ttl": math.nan}, "above 0"),
+    "forever": ({"ttl": math.inf}, "above 0"),
+    "a bad pattern": ({"rooms": {"a*": "r"}}, "pattern"),
+    "a bad letter": ({"rooms": {"a": "x"}}, "a right is one of"),
+    "too many patterns": ({"rooms": {f"r{n}": "r" for n in range(101)}}, "at most 100"),
+    "too long": ({"rooms": {f"{'r' * 100}{n}": "r" for n in range(40)}}, "fewer patterns"),
+}
+
+
+@pytest.mark.parametrize(("change", "remedy"), MISTAKES.values(), ids=MISTAKES)
+def test_what_the_gateway_would_refuse_is_not_minted(change: dict[str, Any], remedy: str) -> None:
+    """The error comes when the token is made, and says what to do."""
+    given: dict[str, Any] = {"secret": SECRET, "user": "ada", "rooms": None, "ttl": 60.0, "now": NOW}
+    with pytest.raises(ValueError, match=remedy):
+        mint(**(given | change))

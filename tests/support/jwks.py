@@ -1,0 +1,130 @@
+"""An issuer: keys of every kind, tokens signed with them, and an endpoint that publishes them well or badly."""
+
+import hashlib
+import hmac
+import json
+from base64 import urlsafe_b64encode
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import jwt
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
+
+SECRET = b"a secret of more than thirty-two bytes"
+LONG_SECRET = SECRET * 2
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """A private key and what becomes of it."""
+
+    private: PrivateKey
+    algorithm: str
+
+    def token(self, claims: Mapping[str, object], **headers: object) -> str:
+        return jwt.encode(dict(claims), self.private, self.algorithm, headers=headers)
+
+    @property
+    def pem(self) -> str:
+        return self._public(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+    @property
+    def der(self) -> bytes:
+        return self._public(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+    def jwk(self, **more: object) -> dict[str, Any]:
+        """The public key as an issuer publishes it; None leaves a member out."""
+        public = self.private.public_key()
+        entry: dict[str, Any]
+        if isinstance(public, rsa.RSAPublicKey):
+            entry = RSAAlgorithm.to_jwk(public, as_dict=True)
+        elif isinstance(public, ec.EllipticCurvePublicKey):
+            entry = ECAlgorithm.to_jwk(public, as_dict=True)
+        else:
+            entry = OKPAlgorithm.to_jwk(public, as_dict=True)
+        return {name: value for name, value in (entry | more).items() if value is not None}
+
+    def _public(self, encoding: Encoding, form: PublicFormat) -> bytes:
+        return self.private.public_key().public_bytes(encoding, form)
+
+
+@cache
+def rsa_signer(name: str = "", bits: int = 2048) -> Signer:
+    """Made once per name: an RSA key takes its time."""
+    return Signer(rsa.generate_private_key(public_exponent=65537, key_size=bits), "RS256")
+
+
+@cache
+def ec_signer(name: str = "") -> Signer:
+    return Signer(ec.generate_private_key(ec.SECP256R1()), "ES256")
+
+
+@cache
+def ed_signer(name: str = "") -> Signer:
+    return Signer(ed25519.Ed25519PrivateKey.generate(), "EdDSA")
+
+
+def forged(header: object, claims: object, secret: bytes = SECRET, *, digest: str = "sha256") -> str:
+    """A token of exactly these parts, bytes as they are, with an HMAC that is right."""
+    signed = f"{_part(header)}.{_part(claims)}"
+    return f"{signed}.{_part(hmac.new(secret, signed.encode(), getattr(hashlib, digest)).digest())}"
+
+
+def _part(value: object) -> str:
+    raw = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass
+class Endpoint:
+    """An address on loopback that answers as it is told, and counts."""
+
+    url: str = ""
+    asked: list[Mapping[str, str]] = field(default_factory=list)
+    """The headers of every request."""
+    answer: Answer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.publish()
+
+    def publish(self, *keys: object, headers: Mapping[str, str] | None = None) -> None:
+        self.say(json.dumps({"keys": keys}), headers=headers)
+
+    def say(self, body: str | bytes, *, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
+        raw = body.encode() if isinstance(body, str) else body
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            return web.Response(body=raw, status=status, headers=headers)
+
+        self.answer = answer
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append(request.headers)
+        return await self.answer(request)
+
+
+@asynccontextmanager
+async def endpoint() -> AsyncIterator[Endpoint]:
+    told = Endpoint()
+    app = web.Application()
+    app.router.add_get("/{path:.*}", told.handle)
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    told.url = f"http://127.0.0.1:{runner.addresses[0][1]}/keys"
+    try:
+        yield told
+    finally:
+        await runner.cleanup()
