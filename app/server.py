@@ -18,6 +18,7 @@ from aiohttp import web
 from app.bus.memory import MemoryBus
 from app.core.backend import Backend
 from app.core.backpressure import Backpressure
+from app.core.continuity import Continuity
 from app.core.delivery import Delivery, Pace
 from app.core.gateway import Gateway
 from app.core.interest import Interest
@@ -122,8 +123,10 @@ def assemble(settings: Settings, policies: Policies, bus: Bus, verifier: Verifie
     world = World(asyncio.get_running_loop(), time.time, lambda: secrets.token_urlsafe(9), metrics)
     pace = Pace(settings.flush_rest, settings.flush_rest_cap)
     delivery = Delivery(world, roster, rooms, Backpressure(settings.send_buffer_bytes), Encoder(world.clock), pace)
-    bus.listen(delivery.hear)
-    membership = Membership(rooms, Interest(bus), delivery)
+    continuity = Continuity(world, bus, policies, delivery.hear, delivery.resync)
+    bus.listen(continuity.hear, continuity.doubt)
+    interest = Interest(world, bus, continuity)
+    membership = Membership(world, rooms, interest, continuity, delivery, settings.bus_timeout)
     terms = Terms(
         message_bytes=settings.max_message_bytes,
         rate=settings.message_rate,
@@ -133,9 +136,9 @@ def assemble(settings: Settings, policies: Policies, bus: Bus, verifier: Verifie
         reconnect_spread=settings.reconnect_spread,
     )
     reception = Reception(world, terms, roster, membership, delivery)
-    publisher = Publisher(world, bus)
+    publisher = Publisher(world, bus, policies)
     gateway = Gateway(world, Reader(settings.json_depth), verifier, reception, membership, publisher)
-    return Pod(Lifecycle(), roster, rooms, reception, gateway, Backend(publisher, reception), metrics)
+    return Pod(Lifecycle(), roster, rooms, reception, gateway, Backend(publisher, reception, policies), metrics)
 
 
 class CannotListen(Exception):

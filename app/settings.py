@@ -55,6 +55,7 @@ class Settings(BaseSettings):
     port: int = Field(8080, ge=0, le=65535, description="public port: WebSocket and the demo page")
     internal_port: int = Field(9090, ge=0, le=65535, description="probes, metrics and the HTTP API; keep it private")
     bus_url: Literal["memory://"] = Field("memory://", description="how pods hear each other; memory:// is one pod")
+    bus_timeout: float = Field(5, gt=0, description="for an answer of the bus, then a publish is of unknown outcome")
 
     jwt_secret: Secret = Field(None, description="HMAC key of tokens, at least 32 bytes")
     jwt_public_key: Annotated[SecretStr | None, BeforeValidator(_empty_is_unset)] = Field(

@@ -4,16 +4,19 @@ A backend is trusted with every room; whether a caller is one was decided before
 """
 
 from app.core.connection import Connection
+from app.core.policies import Policies
+from app.core.ports import Page, Query
 from app.core.publishing import Publisher
 from app.core.reception import Reception
 from app.protocol.codes import ENDINGS, CloseCode, ErrorCode, Refusal
-from app.protocol.message import Message
+from app.protocol.message import Message, Position
 from app.protocol.names import RoomName, parse_room, personal_room
 from app.protocol.trace import TraceContext
 
 
 class Backend:
-    def __init__(self, publisher: Publisher, reception: Reception) -> None:
+    def __init__(self, publisher: Publisher, reception: Reception, policies: Policies) -> None:
+        self._policies = policies
         self._publisher = publisher
         self._reception = reception
 
@@ -29,10 +32,27 @@ class Backend:
         return personal_room(user)
 
     async def publish(
-        self, room: RoomName, payload: bytes, *, binary: bool = False, trace: TraceContext | None = None
-    ) -> None:
-        """Send JSON, or a whole binary frame, to everybody in `room`; returns once the bus has it. Raises Refusal."""
-        await self._publisher.accepted(Message(room, payload, self._publisher.stamp(), binary=binary, trace=trace))
+        self,
+        room: RoomName,
+        payload: bytes,
+        *,
+        key: str | None = None,
+        binary: bool = False,
+        trace: TraceContext | None = None,
+    ) -> Position | None:
+        """Send JSON, or a whole binary frame, to everybody in `room`; where it stands once the bus has it.
+
+        Raises Refusal.
+        """
+        message = Message(room, payload, self._publisher.stamp(), binary=binary, trace=trace)
+        return await self._publisher.accepted(message, key)
+
+    async def history(self, room: RoomName, query: Query) -> Page:
+        """The past of `room`. Raises Refusal."""
+        kept = self._policies.of(room).history
+        if kept is None:
+            raise Refusal(ErrorCode.FORBIDDEN, "this room has no history")
+        return await self._publisher.history(room, query, kept)
 
     def connections(self, user: str) -> list[Connection]:
         """The connections of `user` on this pod, oldest first."""

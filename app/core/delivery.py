@@ -16,8 +16,8 @@ from app.core.ports import World
 from app.core.rooms import Room, Rooms
 from app.core.roster import Roster
 from app.protocol.codes import ENDINGS, CloseCode, Ending, Refusal
-from app.protocol.encoder import Encoder, Payload
-from app.protocol.message import Message
+from app.protocol.encoder import Encoder, Payload, placed
+from app.protocol.message import Message, Position
 from app.protocol.names import RoomName
 
 
@@ -102,6 +102,17 @@ class Delivery:
             connection.answers.append(frame)
             self._answering[connection] = None
             self._schedule()
+
+    def replay(self, connection: Connection, room: Room, messages: Iterable[Message]) -> None:
+        """Give one member messages of the past, ahead of the live ones."""
+        for message in messages:
+            self.answer(connection, self._encoder.message(message, traced=room.policy.trace))
+
+    def resync(self, name: RoomName, reason: str, position: Position | None) -> None:
+        """Tell the members of a room that messages were lost, and where live goes on."""
+        room = self._rooms.get(name)
+        if room is not None:
+            self.announce(room, "resync", {"reason": reason} | placed(position))
 
     def settle(self, connection: Connection, room: Room) -> None:
         """`connection` leaves `room`: what it is still owed goes among its answers."""

@@ -11,13 +11,13 @@ from typing import Final, assert_never
 
 from app.core.access import Right
 from app.core.connection import Connection
-from app.core.membership import Membership
-from app.core.ports import Outcome, Verifier, World
+from app.core.membership import Entrance, Membership, Wish
+from app.core.ports import Query, Retention, Settlement, Verifier, World
 from app.core.publishing import Publisher, refusal_of
 from app.core.reception import Reception
 from app.protocol import sentences as said
 from app.protocol.codes import ENDINGS, CloseCode, ErrorCode, Refusal
-from app.protocol.encoder import pong_frame
+from app.protocol.encoder import listed, placed, pong_frame
 from app.protocol.message import Message
 from app.protocol.names import PERSONAL, RoomName, parse_room, personal_room
 from app.protocol.reader import Reader, Unreadable
@@ -134,7 +134,7 @@ class Gateway:
             case said.Presence():
                 self._lacking(connection, sentence, Right.PRESENCE, "presence")
             case said.History():
-                self._lacking(connection, sentence, Right.HISTORY, "history")
+                return self._history(connection, sentence)
             case said.Auth():
                 return self._renew(connection, sentence)
             case _:
@@ -144,8 +144,6 @@ class Gateway:
     def _broadcast(self, connection: Connection, sentence: said.Broadcast) -> None:
         name = _public_room(sentence.room)
         connection.identity.require(Right.BROADCAST, name)
-        if sentence.key is not None:
-            raise Refusal(ErrorCode.KEY_NEEDS_HISTORY, "'key' works in rooms with history, and this one has none")
         trace = None
         if sentence.traceparent is not None:
             trace = parse_trace(sentence.traceparent, sentence.tracestate)
@@ -157,19 +155,24 @@ class Gateway:
             exclude=self._excluded(connection, name, echo=sentence.echo),
             trace=trace,
         )
-        self._publish(connection, message, sentence.id)
+        self._publish(connection, message, sentence.id, sentence.key)
 
     def _join(self, connection: Connection, sentence: said.Join) -> None:
         name = _any_room(connection, sentence.room)
         connection.identity.require(Right.JOIN, name)
         if name not in connection.rooms and len(connection.rooms) >= self._terms.rooms:
             raise Refusal(ErrorCode.TOO_MANY_ROOMS, f"a connection may be in {self._terms.rooms} rooms; leave one")
-        payload: dict[str, object] = {} if sentence.since is None else {"recovered": False}
 
-        def joined() -> None:
+        def entered(entrance: Entrance) -> None:
+            payload = placed(entrance.position)
+            if entrance.recovered is not None:
+                payload["recovered"] = entrance.recovered
             self._delivery.say(connection, "joined", id=sentence.id, room=name, payload=payload)
 
-        self._membership.join(connection, name, joined)
+        def refused(refusal: Refusal) -> None:
+            self._delivery.refuse(connection, refusal, sentence.id, sentence.room)
+
+        self._membership.join(Wish(connection, name, sentence.since, entered, refused))
 
     def _leave(self, connection: Connection, sentence: said.Leave) -> None:
         name = _any_room(connection, sentence.room)
@@ -192,6 +195,24 @@ class Gateway:
     def _lacking(self, connection: Connection, sentence: said.InRoom, right: Right, feature: str) -> None:
         connection.identity.require(right, _any_room(connection, sentence.room))
         raise Refusal(ErrorCode.FORBIDDEN, f"this room has no {feature}")
+
+    def _history(self, connection: Connection, sentence: said.History) -> Awaitable[None] | None:
+        name = _any_room(connection, sentence.room)
+        kept = self._policies.of(name).history
+        if kept is None:
+            self._lacking(connection, sentence, Right.HISTORY, "history")
+            return None
+        connection.identity.require(Right.HISTORY, name)
+        return self._read(connection, sentence, name, kept)
+
+    async def _read(self, connection: Connection, sentence: said.History, name: RoomName, kept: Retention) -> None:
+        try:
+            page = await self._publisher.history(name, Query(sentence.limit, sentence.since, sentence.before), kept)
+        except Refusal as refusal:
+            self._delivery.refuse(connection, refusal, sentence.id, sentence.room)
+            return
+        payload = {"epoch": page.top.epoch, "messages": listed(page.messages), "more": page.more}
+        self._delivery.say(connection, "history", id=sentence.id, room=name, payload=payload)
 
     async def _renew(self, connection: Connection, sentence: said.Auth) -> None:
         try:
@@ -217,15 +238,15 @@ class Gateway:
         heard = self._policies.of(name).echo if echo is None else echo
         return None if heard else connection.id
 
-    def _publish(self, connection: Connection, message: Message, id: str | None) -> None:
-        def settled(outcome: Outcome) -> None:
-            refusal = refusal_of(outcome)
+    def _publish(self, connection: Connection, message: Message, id: str | None, key: str | None = None) -> None:
+        def settled(settlement: Settlement) -> None:
+            refusal = refusal_of(settlement.outcome)
             if refusal is not None:
                 self._delivery.refuse(connection, refusal, id, message.room)
             elif id is not None:
-                self._delivery.say(connection, "ack", id=id, payload={})
+                self._delivery.say(connection, "ack", id=id, payload=placed(settlement.position))
 
-        self._publisher.publish(message, settled)
+        self._publisher.publish(message, settled, key)
 
 
 def _public_room(text: str) -> RoomName:

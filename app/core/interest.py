@@ -1,39 +1,97 @@
-"""Keeps the bus subscribed to exactly the rooms that somebody on this pod is in.
+"""Keeps the bus subscribed to exactly the rooms that somebody on this pod is in, give or take a moment.
 
-The first member of a room waits for the bus to confirm, and so does everybody who comes meanwhile; later ones walk in.
+The first member of a room waits until the bus confirms and the room's position is known, and so does everybody who comes
+meanwhile; later ones walk in. When the last one leaves, the subscription lingers: a reload would otherwise cost two
+round trips and a look into the history.
 """
 
+from asyncio import TimerHandle
 from collections.abc import Callable
+from enum import Enum
+from typing import Final
 
-from app.core.ports import Bus
+from app.core.continuity import Continuity
+from app.core.ports import Bus, World
 from app.protocol.names import RoomName
+
+LINGER: Final = 1.0
+"""Seconds for which a room is still heard after its last member left."""
 
 Then = Callable[[], None]
 
 
+class _Stage(Enum):
+    SUBSCRIBING = "the bus was asked"
+    OPENING = "the bus hears it, its position is being read"
+    HEARD = "members can walk in"
+
+
+class _Room:
+    """How far this pod's interest in one room has come."""
+
+    __slots__ = ("farewell", "stage", "waiting")
+
+    def __init__(self) -> None:
+        self.stage = _Stage.SUBSCRIBING
+        self.waiting: list[Then] = []
+        self.farewell: TimerHandle | None = None
+
+
 class Interest:
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, world: World, bus: Bus, continuity: Continuity) -> None:
+        self._loop = world.loop
         self._bus = bus
-        self._waiting: dict[RoomName, list[Then]] = {}
-        self._heard: set[RoomName] = set()
+        self._continuity = continuity
+        self._rooms: dict[RoomName, _Room] = {}
 
-    def want(self, room: RoomName, then: Then) -> None:
-        """Call `then` once this pod hears `room`, at once where it does already."""
-        if room in self._heard:
+    def rooms(self) -> list[RoomName]:
+        """The rooms that this pod hears or is about to."""
+        return list(self._rooms)
+
+    def want(self, name: RoomName, then: Then) -> None:
+        """Call `then` once this pod hears `name` and knows where it stands, at once where it does already."""
+        room = self._rooms.get(name)
+        if room is None:
+            room = self._rooms[name] = _Room()
+            room.waiting.append(then)
+            # The bus may confirm at once, or long after nobody is interested any more.
+            self._bus.subscribe(name, lambda: self._confirmed(name, room))
+            return
+        if room.farewell is not None:
+            room.farewell.cancel()
+            room.farewell = None
+        if room.stage is _Stage.HEARD:
             then()
-        elif room in self._waiting:
-            self._waiting[room].append(then)
         else:
-            self._waiting[room] = [then]
-            self._bus.subscribe(room, lambda: self._confirmed(room))
+            room.waiting.append(then)
 
-    def lose(self, room: RoomName) -> None:
-        """Nobody on this pod is in `room` any more."""
-        if room in self._heard:
-            self._heard.remove(room)
-            self._bus.unsubscribe(room)
+    def lose(self, name: RoomName) -> None:
+        """Nobody on this pod is in `name` any more."""
+        room = self._rooms.get(name)
+        if room is not None and room.farewell is None:
+            room.farewell = self._loop.call_later(LINGER, self._leave, name, room)
 
-    def _confirmed(self, room: RoomName) -> None:
-        self._heard.add(room)
-        for then in self._waiting.pop(room, ()):
-            then()
+    def close(self) -> None:
+        """Linger no more: the pod is going."""
+        for name, room in list(self._rooms.items()):
+            if room.farewell is not None:
+                room.farewell.cancel()
+                self._leave(name, room)
+
+    def _leave(self, name: RoomName, room: _Room) -> None:
+        if self._rooms.get(name) is room:
+            del self._rooms[name]
+            self._continuity.close(name)
+            self._bus.unsubscribe(name)
+
+    def _confirmed(self, name: RoomName, room: _Room) -> None:
+        if self._rooms.get(name) is room:
+            room.stage = _Stage.OPENING
+            self._continuity.open(name, lambda: self._opened(name, room))
+
+    def _opened(self, name: RoomName, room: _Room) -> None:
+        if self._rooms.get(name) is room:
+            room.stage = _Stage.HEARD
+            waiting, room.waiting = room.waiting, []
+            for then in waiting:
+                then()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Final
 
+from app.core.ports import Retention
 from app.protocol.names import Pattern, RoomName, shown
 
 
@@ -23,6 +24,8 @@ class Policy:
     """What the rooms of one pattern promise."""
 
     pattern: str = "**"
+    history: Retention | None = None
+    """How much of the room's past is kept; None: messages are live only."""
     join_leave: bool = False
     """Members hear `user-joined` and `user-left`."""
     echo: bool = True
@@ -33,6 +36,12 @@ class Policy:
 
 
 SHIPPED: Final = Policy()
+LARGEST_HISTORY: Final = 10_000
+"""Messages: what a returning client can still be given in one go."""
+
+LONGEST_HISTORY: Final = 30 * 86400
+"""Seconds. A history is a cache for clients that come back, not storage."""
+
 _FIELDS = {field.name for field in fields(Policy)}
 # Rooms come and go; decisions are remembered for as many as a pod may plausibly hold, then made afresh.
 _REMEMBERED = 20_000
@@ -47,11 +56,23 @@ def parse_policy(table: Mapping[str, object], base: Policy = SHIPPED) -> Policy:
     if not isinstance(pattern, str):
         raise ValueError("'pattern' is missing, for example pattern = \"chat.*\"")
     Pattern(pattern)
+    history = _history(table["history"]) if "history" in table else base.history
     flags = {name: _flag(table, name, base) for name in ("join_leave", "echo", "trace")}
     slow = table.get("slow", base.slow)
     if slow not in list(Slow):
         raise ValueError(f"'slow' is one of {', '.join(Slow)}, not {slow!r}")
-    return Policy(pattern=pattern, slow=Slow(str(slow)), **flags)
+    return Policy(pattern=pattern, history=history, slow=Slow(str(slow)), **flags)
+
+
+def _history(table: object) -> Retention:
+    if not isinstance(table, Mapping) or set(table) != {"size", "ttl"}:
+        raise ValueError("'history' has 'size' in messages and 'ttl' in seconds: [rooms.history] size = 100, ttl = 60")
+    size, ttl = table["size"], table["ttl"]
+    if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= LARGEST_HISTORY:
+        raise ValueError(f"'history.size' is 1 to {LARGEST_HISTORY} messages, not {size!r}")
+    if not isinstance(ttl, int | float) or isinstance(ttl, bool) or not 0 < ttl <= LONGEST_HISTORY:
+        raise ValueError(f"'history.ttl' is more than 0 and at most {LONGEST_HISTORY} seconds, not {ttl!r}")
+    return Retention(size, float(ttl))
 
 
 def _flag(table: Mapping[str, object], name: str, base: Policy) -> bool:

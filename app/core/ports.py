@@ -4,14 +4,14 @@ Each is implemented outside the core and handed in by the composition root. They
 """
 
 from asyncio import AbstractEventLoop
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from app.core.access import Identity
 from app.protocol.codes import Ending, ErrorCode, Refusal
-from app.protocol.message import Message
+from app.protocol.message import Message, Position
 from app.protocol.names import RoomName
 
 
@@ -23,28 +23,96 @@ class Outcome(Enum):
     UNKNOWN = "the bus may have it"
 
 
-Settled = Callable[[Outcome], None]
+class Settlement(NamedTuple):
+    """The outcome of one publish."""
+
+    outcome: Outcome
+    position: Position | None = None
+    """Where the message stands in the room's history, where it has one and the bus has the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How much of a room's past is kept."""
+
+    size: int
+    """Messages."""
+    ttl: float
+    """Seconds that they live after the last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A part of a room's past: after `since`, before `before`, or with neither the newest. Bounds are exclusive."""
+
+    limit: int
+    since: Position | None = None
+    before: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An answer to a Query."""
+
+    top: Position
+    """The room's position when it was read: where its next message comes after."""
+    messages: Sequence[Message]
+    """Ascending."""
+    whole: bool
+    """Whether nothing lies missing between `since` and the first message: same epoch, and not trimmed."""
+    more: bool
+    """Whether the limit cut off messages beyond these."""
+
+
+class BusLost(Exception):
+    """The bus could not be asked."""
+
+
+Settled = Callable[[Settlement], None]
 Heard = Callable[[Message], None]
+Doubted = Callable[[Collection[RoomName]], None]
 
 
 class Bus(Protocol):
     """How pods hear each other. Every message takes this road, also to a neighbour on the same pod.
 
-    Promises: one order per room for all subscribers; messages that one caller published one after the other keep their
-    order; after `confirmed`, every message accepted from then on is heard. Nothing here blocks or raises.
+    Promises: one order per room for all subscribers, that of the positions where there are any; messages that one caller
+    published one after the other keep their order; after `confirmed`, every message accepted from then on is heard, or
+    the room is doubted. Nothing but `history` and `positions` blocks or raises.
     """
 
-    def listen(self, heard: Heard) -> None:
-        """Give every message of a subscribed room to `heard`. Called once, before anything else."""
+    def listen(self, heard: Heard, doubted: Doubted) -> None:
+        """Give every message of a subscribed room to `heard`. Called once, before anything else.
 
-    def publish(self, message: Message, settled: Settled | None = None) -> None:
-        """Offer `message`; `settled` learns its outcome, perhaps before this returns."""
+        `doubted` is told of rooms whose messages may have been missed since the last one that was heard.
+        """
+
+    def publish(
+        self, message: Message, settled: Settled | None = None, *, kept: Retention | None = None, key: str | None = None
+    ) -> None:
+        """Offer `message`; `settled` learns its outcome, perhaps before this returns.
+
+        `kept`: the room has a history; the message enters it and gets a position. `key`: within 300 s the same key of the
+        same sender in the same room publishes once, and settles as the first time did; only with `kept`.
+        """
 
     def subscribe(self, room: RoomName, confirmed: Callable[[], None]) -> None:
         """Hear `room` from now on; `confirmed` is called when that is so, perhaps before this returns."""
 
     def unsubscribe(self, room: RoomName) -> None:
         """Hear `room` no more."""
+
+    async def history(self, room: RoomName, query: Query, kept: Retention) -> Page:
+        """Read the past of a room that has one. Raises BusLost."""
+
+    async def positions(self, rooms: Collection[RoomName]) -> Mapping[RoomName, Position]:
+        """Where these rooms with history stand now, all asked at once; a room nobody ever spoke in is left out.
+
+        Also keeps what is known of them alive: a quiet room that somebody is in is no gap. Raises BusLost.
+        """
+
+    async def start(self) -> None:
+        """Connect. Raises BusLost where that is impossible for good, not where the bus is only away."""
 
     async def close(self) -> None:
         """Settle what is under way and let go of everything."""
@@ -98,6 +166,9 @@ class Observer(Protocol):
 
     def slow(self, policy: str) -> None:
         """A client fell behind; `policy` says what is done about it."""
+
+    def bus(self, event: str) -> None:
+        """Something about the bus worth counting, from a closed set: `connected`, `lost`, `deaf`, `garbage` and so on."""
 
     def ended(self, code: int, seconds: float) -> None:
         """A connection is over: the close code that was on the wire (1006: none), and how long it lived."""

@@ -1,47 +1,78 @@
-"""The way onto the bus, for clients and backends alike: stamped here, counted here, and never delivered directly."""
+"""The way onto the bus, for clients and backends alike: stamped here, counted here, and never delivered directly.
+
+What a room remembers is asked for here as well.
+"""
 
 from asyncio import Future
 
-from app.core.ports import Bus, Outcome, OutcomeUnknown, Settled, Unavailable, World
-from app.protocol.codes import Refusal
-from app.protocol.message import Message, timestamp
+from app.core.policies import Policies
+from app.core.ports import (
+    Bus,
+    BusLost,
+    Outcome,
+    OutcomeUnknown,
+    Page,
+    Query,
+    Retention,
+    Settled,
+    Settlement,
+    Unavailable,
+    World,
+)
+from app.protocol.codes import ErrorCode, Refusal
+from app.protocol.message import Message, Position, timestamp
+from app.protocol.names import RoomName
 
 
 class Publisher:
-    def __init__(self, world: World, bus: Bus) -> None:
+    def __init__(self, world: World, bus: Bus, policies: Policies) -> None:
         self._world = world
+        self._policies = policies
         self._bus = bus
 
     def stamp(self) -> str:
         """Now, as the `timestamp` of a message that this pod accepts."""
         return timestamp(int(self._world.clock() * 1000))
 
-    def publish(self, message: Message, settled: Settled | None) -> None:
-        """Give `message` to the bus; `settled` learns what became of it."""
+    def publish(self, message: Message, settled: Settled | None, key: str | None = None) -> None:
+        """Give `message` to the bus; `settled` learns what became of it. `key` makes a retry safe. Raises Refusal."""
+        # Binary messages are live only, in every room.
+        kept = None if message.binary else self._policies.of(message.room).history
+        if key is not None and kept is None:
+            raise Refusal(ErrorCode.KEY_NEEDS_HISTORY, "'key' works in rooms with history, and this one has none")
         observer = self._world.observer
         if observer is None:
-            self._bus.publish(message, settled)
+            self._bus.publish(message, settled, kept=kept, key=key)
             return
 
-        def observed(outcome: Outcome) -> None:
-            observer.published(message, outcome)
+        def observed(settlement: Settlement) -> None:
+            observer.published(message, settlement.outcome)
             if settled is not None:
-                settled(outcome)
+                settled(settlement)
 
-        self._bus.publish(message, observed)
+        self._bus.publish(message, observed, kept=kept, key=key)
 
-    async def accepted(self, message: Message) -> None:
-        """Give `message` to the bus and wait until it has it. Raises Refusal."""
-        outcome: Future[Outcome] = self._world.loop.create_future()
+    async def accepted(self, message: Message, key: str | None = None) -> Position | None:
+        """Give `message` to the bus and wait until it has it; where it stands in the room's history. Raises Refusal."""
+        settlement: Future[Settlement] = self._world.loop.create_future()
 
-        def settled(result: Outcome) -> None:
-            if not outcome.done():
-                outcome.set_result(result)
+        def settled(result: Settlement) -> None:
+            if not settlement.done():
+                settlement.set_result(result)
 
-        self.publish(message, settled)
-        refusal = refusal_of(await outcome)
+        self.publish(message, settled, key)
+        outcome, position = await settlement
+        refusal = refusal_of(outcome)
         if refusal is not None:
             raise refusal
+        return position
+
+    async def history(self, room: RoomName, query: Query, kept: Retention) -> Page:
+        """Read the past of a room. Raises Refusal."""
+        try:
+            return await self._bus.history(room, query, kept)
+        except BusLost:
+            raise Unavailable from None
 
 
 def refusal_of(outcome: Outcome) -> Refusal | None:

@@ -3,15 +3,18 @@
 import hmac
 from collections.abc import Awaitable, Callable
 from struct import pack
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from aiohttp import web
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from app.core.backend import Backend
+from app.core.ports import Query
 from app.edge.problems import problem
 from app.protocol.codes import ErrorCode, Refusal
+from app.protocol.encoder import listed, placed
+from app.protocol.message import Position
 from app.protocol.names import RoomName
 from app.protocol.reader import deeper_than
 from app.protocol.trace import TraceContext, parse_trace
@@ -23,7 +26,7 @@ _BINARY: Final = "application/octet-stream"
 
 class _Publication(Struct, frozen=True):
     payload: Raw
-    key: str | None = None
+    key: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
 
 
 _decode = msgspec.json.Decoder(_Publication).decode
@@ -43,6 +46,7 @@ class Api:
         return [
             web.post("/v1/rooms/{room}/messages", self._guarded(self._to_room)),
             web.post("/v1/users/{user}/messages", self._guarded(self._to_user)),
+            web.get("/v1/rooms/{room}/history", self._guarded(self._history)),
             web.get("/v1/users/{user}/connections", self._guarded(self._connections)),
             web.delete("/v1/users/{user}/connections", self._guarded(self._disconnect)),
             web.route("*", "/v1/{rest:.*}", self._guarded(_nothing_here)),
@@ -74,13 +78,15 @@ class Api:
         body = await self._body(request)
         trace = _trace(request)
         if request.content_type == _BINARY and "Content-Type" in request.headers:
-            await self._backend.publish(room, _kind(request) + body, binary=True, trace=trace)
+            position = await self._backend.publish(room, _kind(request) + body, binary=True, trace=trace)
         else:
-            publication = self._read(body)
-            if publication.key is not None:
-                raise Refusal(ErrorCode.KEY_NEEDS_HISTORY, "'key' works in rooms with history, and this one has none")
-            await self._backend.publish(room, bytes(publication.payload), trace=trace)
-        return _json({})
+            said = self._read(body)
+            position = await self._backend.publish(room, bytes(said.payload), key=said.key, trace=trace)
+        return _json(placed(position))
+
+    async def _history(self, request: web.Request) -> web.StreamResponse:
+        page = await self._backend.history(self._backend.room(request.match_info["room"]), _query(request))
+        return _json({"epoch": page.top.epoch, "messages": listed(page.messages), "more": page.more})
 
     async def _body(self, request: web.Request) -> bytes:
         too_large = Refusal(ErrorCode.TOO_LARGE, f"a message has at most {self._max_bytes} bytes")
@@ -127,6 +133,22 @@ def _kind(request: web.Request) -> bytes:
     if not (text.isascii() and text.isdigit() and int(text) <= 0xFFFFFFFF):
         raise Refusal(ErrorCode.BAD_BINARY, "a binary message needs '?type=', a number from 0 to 4294967295")
     return pack("!I", int(text))
+
+
+def _query(request: web.Request) -> Query:
+    """`?limit=`, and `?epoch=` with `?since=` or `?before=`. Raises Refusal."""
+    given = request.query
+    limit = given.get("limit", "100")
+    bounds = [name for name in ("since", "before") if name in given]
+    numbers = [limit, *(given[name] for name in bounds)]
+    if not all(number.isascii() and number.isdigit() and len(number) < 16 for number in numbers):
+        raise Refusal(ErrorCode.BAD_MESSAGE, "'limit', 'since' and 'before' are numbers")
+    if not 1 <= int(limit) <= 1000:
+        raise Refusal(ErrorCode.BAD_MESSAGE, "'limit' is 1 to 1000")
+    if len(bounds) > 1 or (bounds and "epoch" not in given):
+        raise Refusal(ErrorCode.BAD_MESSAGE, "give 'since' or 'before', and 'epoch' with it")
+    positions = {name: Position(given["epoch"], int(given[name])) for name in bounds}
+    return Query(int(limit), positions.get("since"), positions.get("before"))
 
 
 def _trace(request: web.Request) -> TraceContext | None:

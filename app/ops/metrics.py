@@ -62,6 +62,7 @@ class Metrics:
         self._writes = 0
         self._written_bytes = 0
         self._refused: Counter[ErrorCode] = Counter()
+        self._bus: Counter[str] = Counter()
         self._slow: Counter[str] = Counter()
         self._closes: Counter[str] = Counter()
         self._handshakes: Counter[str] = Counter()
@@ -97,6 +98,9 @@ class Metrics:
     def slow(self, policy: str) -> None:
         self._slow[policy] += 1
 
+    def bus(self, event: str) -> None:
+        self._bus[event] += 1
+
     def ended(self, code: int, seconds: float) -> None:
         self._closes[str(code) if code in _KNOWN_CLOSES else "other"] += 1
         self._lifetimes.observe(seconds)
@@ -123,6 +127,7 @@ class Metrics:
         yield _counter("forestay_sent_bytes", "Bytes written to client sockets.", self._written_bytes)
         yield self._passes.family("forestay_delivery_pass_seconds", "Duration of delivery passes.")
         yield _labelled("forestay_messages_refused", "Refusals by error code.", "code", self._refused)
+        yield _labelled("forestay_bus_events", "What happened to the bus.", "event", self._bus)
         yield _labelled("forestay_slow_consumers", "Clients that fell behind, by policy.", "policy", self._slow)
         yield _labelled("forestay_connections_closed", "Ended connections by close code.", "code", self._closes)
         yield self._lifetimes.family("forestay_connection_lifetime_seconds", "How long ended connections lived.")

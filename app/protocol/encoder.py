@@ -4,14 +4,14 @@ A frame from a server carries no mask, so the same bytes serve a whole room. Ano
 with the same methods.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from struct import pack
 
 from msgspec import Raw, Struct
 from msgspec.json import encode as to_json
 
 from app.protocol.codes import Ending, Refusal
-from app.protocol.message import Message, timestamp
+from app.protocol.message import Message, Position, timestamp
 from app.protocol.names import RoomName, shown
 
 Payload = Mapping[str, object]
@@ -29,6 +29,8 @@ class _Broadcast(Struct, tag_field="type", tag="broadcast", omit_defaults=True, 
     payload: Raw
     timestamp: str
     sender: str | None = None
+    epoch: str | None = None
+    offset: int | None = None
     traceparent: str | None = None
 
 
@@ -60,6 +62,23 @@ def pong_frame(data: bytes) -> bytes:
     return frame(_PONG, data)
 
 
+def placed(position: Position | None) -> dict[str, object]:
+    """`epoch` and `offset` as fields of a payload; none in rooms without history."""
+    return {} if position is None else {"epoch": position.epoch, "offset": position.offset}
+
+
+def listed(messages: Sequence[Message]) -> list[dict[str, object]]:
+    """Messages of the past, as `history` and its HTTP twin list them."""
+    return [_past(message) for message in messages]
+
+
+def _past(message: Message) -> dict[str, object]:
+    entry: dict[str, object] = {"offset": message.position.offset if message.position else 0}
+    if message.sender is not None:
+        entry["from"] = message.sender
+    return entry | {"payload": Raw(message.payload), "timestamp": message.timestamp}
+
+
 class Encoder:
     """Protocol version 1 over WebSocket: text frames for sentences, binary frames as they came."""
 
@@ -76,7 +95,13 @@ class Encoder:
         if message.binary:
             return frame(_BINARY, message.payload)
         trace = message.trace.traceparent if traced and message.trace else None
-        sentence = _Broadcast(shown(message.room), Raw(message.payload), message.timestamp, message.sender, trace)
+        epoch = offset = None
+        if message.position is not None:
+            epoch, offset = message.position.epoch, message.position.offset
+        payload = Raw(message.payload)
+        sentence = _Broadcast(
+            shown(message.room), payload, message.timestamp, message.sender, epoch, offset, traceparent=trace
+        )
         return frame(_TEXT, to_json(sentence))
 
     def answer(

@@ -12,6 +12,13 @@ from app.protocol.names import RoomName
 from app.protocol.trace import TraceContext
 
 
+class Position(Struct, frozen=True):
+    """A place in a room's history. Offsets are dense within an epoch, and say nothing across epochs."""
+
+    epoch: str
+    offset: int
+
+
 class Message(Struct, frozen=True):
     """A broadcast or a binary message, accepted for a room."""
 
@@ -26,6 +33,8 @@ class Message(Struct, frozen=True):
     exclude: str | None = None
     """The connection that asked not to hear its own message, by id."""
     trace: TraceContext | None = None
+    position: Position | None = None
+    """Where it stands in the room's history; given by the bus, and only in rooms with history."""
 
 
 @lru_cache(maxsize=2)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from msgspec import Meta, Raw, Struct
 
+from app.protocol.message import Position
+
 CorrelationId = Annotated[str, Meta(max_length=64)]
 
 
@@ -20,13 +22,6 @@ class InRoom(Sentence, frozen=True, kw_only=True):
     """A sentence about one room. The name is checked by the gateway, so that a bad one gets a code of its own."""
 
     room: str
-
-
-class Position(Struct, frozen=True):
-    """A place in a room's history."""
-
-    epoch: str
-    offset: int
 
 
 class Join(InRoom, frozen=True, tag="join"):
@@ -67,7 +62,9 @@ class Presence(InRoom, frozen=True, tag="presence"):
 
 
 class History(InRoom, frozen=True, tag="history"):
-    pass
+    since: Position | None = None
+    before: Position | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
 
 
 class Token(Struct, frozen=True):
