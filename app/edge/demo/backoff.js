@@ -15,7 +15,7 @@ export class Backoff {
     return this.#attempt;
   }
 
-  /** Milliseconds to wait. `spread`: the first ceiling, which the gateway names; `floor`: the least, whatever the dice say. */
+  /** Milliseconds to wait. `spread`: the first ceiling, which the gateway names; `floor`: the least it can be. */
   next(spread = FIRST_MS, floor = 0) {
     const ceiling = Math.min(CAP_MS, Math.max(spread, FIRST_MS) * 2 ** this.#attempt);
     this.#attempt += 1;

@@ -28,8 +28,8 @@ export class Connection {
   #timers = { wait: 0, slot: 0, overlap: 0 };
 
   /**
-   * `dial()` gives the URL and the subprotocols of the next socket. `on`: `state(state)`, `frame(frame)`, `measured(ms)`,
-   * `welcomed(payload)`, `announced(payload)`, `sentence(sentence)`, `binary(frame)`.
+   * `dial()` gives the URL and the subprotocols of the next socket. `on`: `state(state)`, `frame(frame)`,
+   * `measured(ms)`, `welcomed(payload, moved)`, `announced(payload)`, `sentence(sentence)`, `binary(frame)`.
    */
   constructor({ dial, on, random = Math.random }) {
     this.#dial = dial;

@@ -10,7 +10,7 @@ const DELIVERY = {
   accepted: ["✓", "accepted"],
   heard: ["✓✓", "in order for all"],
   refused: ["✕", "refused"],
-  unknown: ["?", "fate unknown: the connection broke first"],
+  unknown: ["?", "may or may not have arrived"],
 };
 
 export function entryView(entry, previous) {
@@ -21,11 +21,23 @@ export function entryView(entry, previous) {
   const follows = soon && same && Boolean(previous.own) === Boolean(entry.own);
   return element(
     "li",
-    { class: "entry", "data-own": Boolean(entry.own), "data-kind": entry.kind, "data-state": entry.state, "data-follows": follows },
+    {
+      class: "entry",
+      "data-own": Boolean(entry.own),
+      "data-kind": entry.kind,
+      "data-state": entry.state,
+      "data-follows": follows,
+    },
     follows ? null : sender(entry),
     entry.kind === "binary" ? binary(entry) : element("div", { class: "bubble", dir: "auto" }, body(entry)),
     footer(entry),
   );
+}
+
+/** Show what became of an entry, without telling it to listeners as if it were new. */
+export function refreshEntry(view, entry) {
+  view.dataset.state = entry.state;
+  view.querySelector(".footer")?.replaceWith(footer(entry));
 }
 
 function sender(entry) {
@@ -67,19 +79,18 @@ function binary(entry) {
 
 function footer(entry) {
   if (!entry.own) return null;
+  // Only a refusal interrupts those who listen; the rest is there when they look.
+  return element("p", { class: "footer", "aria-live": entry.error ? "polite" : "off" }, ...delivery(entry));
+}
+
+function delivery(entry) {
+  if (entry.error) return [element("span", { class: "entry-error", text: errorText(entry.error) })];
   const [mark, words] = DELIVERY[entry.state];
-  const took = entry.took === undefined ? "" : ` ${milliseconds(entry.took)}`;
-  return element(
-    "p",
-    { class: "footer" },
-    entry.error ? element("span", { class: "entry-error", text: errorText(entry.error) }) : null,
-    element(
-      "span",
-      { class: "delivery", title: words },
-      entry.error ? null : element("span", { "aria-hidden": "true", text: `${mark}${took}` }),
-      element("span", { class: "unseen", text: words }),
-    ),
-  );
+  const told = entry.state === "unknown" ? words : entry.took === undefined ? "" : milliseconds(entry.took);
+  return [
+    element("span", { class: "delivery", title: words, "aria-hidden": "true", text: `${mark} ${told}` }),
+    element("span", { class: "unseen", text: words }),
+  ];
 }
 
 function note(entry) {

@@ -18,6 +18,8 @@ export const STATE_FLAGS = {
   stopped: { letter: "M", meaning: "my vessel is stopped", draw: () => [field(BLUE), saltire(WHITE)] },
 };
 
+const CHECKS = [0, 3, 6, 9].flatMap((y, row) => [0, 8].map((x) => [x + (row % 2) * 4, y]));
+
 // None of them is the flag of a country, nor can be with any pair of colours below.
 const PATTERNS = [
   (a, b) => [field(a), box(b, W / 2, 0, W / 2, H / 2), box(b, 0, H / 2, W / 2, H / 2)],
@@ -27,7 +29,7 @@ const PATTERNS = [
   (a, b) => [field(a), shape(b, `M0 0 L${W} ${H} L${W} 0 L0 ${H} Z`)],
   (a, b) => [field(a), box(b, 3.2, 0, 3.2, H), box(b, 9.6, 0, 3.2, H)],
   (a, b) => [field(a), box(b, 2, 2), box(a, 5, 4.4)],
-  (a, b) => [field(a), ...[0, 1, 2, 3, 4, 5, 6, 7].map((n) => box(b, (n % 4) * 4, ((n + (n >> 2)) % 2) * 3 + (n >> 2) * 6, 4, 3))],
+  (a, b) => [field(a), ...CHECKS.map(([x, y]) => box(b, x, y, 4, 3))],
 ];
 
 const PAIRS = [

@@ -9,9 +9,13 @@ export function follow(list) {
   const settle = () => {
     if (atEnd) list.scrollTop = list.scrollHeight;
   };
-  list.addEventListener("scroll", () => {
-    atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < NEAR;
-  }, { passive: true });
+  list.addEventListener(
+    "scroll",
+    () => {
+      atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < NEAR;
+    },
+    { passive: true },
+  );
   // Only its own children: a row that is opened to be read shall not jump.
   new MutationObserver(settle).observe(list, { childList: true });
   new ResizeObserver(settle).observe(list);

@@ -81,7 +81,12 @@ function row(frame) {
     { type: "button", class: "frame-line", "aria-expanded": "false" },
     frame.size === undefined
       ? element("span", { class: "arrow", "aria-hidden": "true", text: "•" })
-      : element("span", { class: "arrow", role: "img", "aria-label": WORDS[frame.direction], text: ARROWS[frame.direction] }),
+      : element("span", {
+          class: "arrow",
+          role: "img",
+          "aria-label": WORDS[frame.direction],
+          text: ARROWS[frame.direction],
+        }),
     element("time", { text: preciseTime(frame.at) }),
     element("span", { class: "frame-type", text: kind(frame) }),
     element("span", { class: "frame-about", text: about(frame) }),

@@ -10,7 +10,13 @@ export function read(data) {
   }
   const bytes = new Uint8Array(data);
   const number = bytes.length < 4 ? null : new DataView(data).getUint32(0);
-  return { bytes, size: bytes.length, number, body: bytes.subarray(4), type: number === null ? "binary" : `#${number}` };
+  return {
+    bytes,
+    size: bytes.length,
+    number,
+    body: bytes.subarray(4),
+    type: number === null ? "binary" : `#${number}`,
+  };
 }
 
 /** A sentence as a text frame. */

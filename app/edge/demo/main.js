@@ -30,28 +30,31 @@ let limit;
 let wasConnected = false;
 let showing = 0;
 
-const connection = new Connection({ dial, on: {
-  state: changeState,
-  measured: (ms) => [stateView, facts].forEach((view) => view.measured(ms)),
-  frame(frame) {
-    frameLog.add(frame);
-    stay.run(frame);
-    if (frame.close) facts.closed(frame.close);
+const connection = new Connection({
+  dial,
+  on: {
+    state: changeState,
+    measured: (ms) => [stateView, facts].forEach((view) => view.measured(ms)),
+    frame(frame) {
+      frameLog.add(frame);
+      stay.run(frame);
+      if (frame.close) facts.closed(frame.close);
+    },
+    welcomed(payload, moved) {
+      limit = payload.limits?.message_bytes;
+      facts.welcomed(payload);
+      stay.ends(payload.user, payload.connection);
+      rooms.welcomed(payload, moved);
+      if (rooms.all.size === 0) rooms.join(FIRST_ROOM);
+    },
+    announced({ reason, after_ms: after = 0 }) {
+      const why = reason ? ` (${reason})` : "";
+      banner.show(`This gateway closes soon${why}. The next connection opens in ${milliseconds(after)}.`);
+    },
+    sentence: (sentence) => rooms.hear(sentence),
+    binary: (frame) => rooms.hearBinary(frame),
   },
-  welcomed(payload, moved) {
-    limit = payload.limits?.message_bytes;
-    facts.welcomed(payload);
-    stay.ends(payload.user, payload.connection);
-    rooms.welcomed(payload, moved);
-    if (rooms.all.size === 0) rooms.join(FIRST_ROOM);
-  },
-  announced({ reason, after_ms: after = 0 }) {
-    const why = reason ? ` (${reason})` : "";
-    banner.show(`This gateway closes soon${why}. The next connection opens in ${milliseconds(after)}.`);
-  },
-  sentence: (sentence) => rooms.hear(sentence),
-  binary: (frame) => rooms.hearBinary(frame),
-} });
+});
 
 const rooms = new Rooms(
   { say: (sentence) => connection.say(sentence), sayBinary: (frame) => connection.sayBinary(frame) },

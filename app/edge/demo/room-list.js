@@ -49,7 +49,9 @@ export class RoomList {
       { type: "button", "data-room": room.name, "aria-current": room.name === selected ? "true" : false },
       element("span", { class: "room-name", text: room.name }),
       STATES[room.state] ? element("span", { class: "room-state", text: STATES[room.state] }) : null,
-      room.unread > 0 ? element("span", { class: "badge", text: room.unread, "aria-label": `${room.unread} unread` }) : null,
+      room.unread > 0
+        ? element("span", { class: "badge", text: room.unread, "aria-label": `${room.unread} unread` })
+        : null,
     );
     button.addEventListener("click", () => this.#on.select(room.name));
     return element("li", {}, button);

@@ -1,12 +1,11 @@
 // The rooms: what this page wants, what the gateway answers, and what that changes. No socket, no page.
 
 import { fingerprint, writeBinary } from "./frames.js";
-import { PERSONAL, Room } from "./room.js";
+import { Room } from "./room.js";
+import { Unheard } from "./unheard.js";
 
 // Of a binary message only the beginning is kept for showing.
 const SHOWN_BYTES = 64;
-// Own messages that may still come back.
-const MOST_SAID = 500;
 
 export class Rooms {
   all = new Map();
@@ -19,9 +18,7 @@ export class Rooms {
   #ids = 0;
   /** Correlation id → what the answer is for. */
   #asked = new Map();
-  /** Own messages not heard yet, by the reference in their payload; own binary, by its bytes. */
-  #said = new Map();
-  #binaries = [];
+  #unheard = new Unheard();
 
   /**
    * `wire`: `say(sentence)`, `sayBinary(frame)`, both false when nothing is connected. `on`: `rooms()` (the list or a
@@ -65,9 +62,7 @@ export class Rooms {
     const entry = this.#add(room, { kind: "message", from: this.user, own: true, text, state: "sending" });
     entry.reference = reference;
     entry.sentAt = performance.now();
-    this.#said.set(reference, { room, entry });
-    // A room may be without echo: what was accepted there is never heard, and must not pile up here.
-    if (this.#said.size > MOST_SAID) this.#said.delete(this.#said.keys().next().value);
+    this.#unheard.addText(room, entry);
     this.#broadcast(room, entry);
   }
 
@@ -83,7 +78,7 @@ export class Rooms {
     const frame = writeBinary(number, body);
     const entry = this.#add(room, { ...binaryEntry(number, body), from: this.user, own: true, state: "sent" });
     entry.sentAt = performance.now();
-    this.#binaries.push({ room, entry, bytes: fingerprint(new Uint8Array(frame)) });
+    this.#unheard.addBinary(room, entry, fingerprint(new Uint8Array(frame)));
     if (!this.#wire.sayBinary(frame)) this.#mark(entry, { state: "unknown" });
   }
 
@@ -104,11 +99,7 @@ export class Rooms {
   /** No connection is left: what was asked will not be answered. */
   disconnected() {
     this.#asked.clear();
-    for (const { entry } of [...this.#said.values(), ...this.#binaries]) {
-      if (["sending", "sent"].includes(entry.state)) this.#mark(entry, { state: "unknown" });
-      if (entry.reference && !entry.keyed) this.#said.delete(entry.reference);
-    }
-    this.#binaries = [];
+    for (const entry of this.#unheard.disconnected()) this.#mark(entry, { state: "unknown" });
     for (const room of this.all.values()) {
       if (room.state === "joined") this.#note(room, "The connection is gone.", "loss");
       if (room.state !== "left") room.state = "away";
@@ -123,7 +114,7 @@ export class Rooms {
     const payload = sentence.payload ?? {};
     if (sentence.type === "joined" && room) this.#joined(room, payload, asked);
     else if (sentence.type === "left" && room) this.#left(room, payload, asked);
-    else if (sentence.type === "ack" && asked) this.#acknowledged(asked, payload);
+    else if (sentence.type === "ack" && asked) this.#acknowledged(asked);
     else if (sentence.type === "broadcast" && room) this.#heard(room, sentence);
     else if (sentence.type === "user-joined" && room) this.#seen(room, payload.user, "here", "came in");
     else if (sentence.type === "user-left" && room) this.#seen(room, payload.user, "gone", "left");
@@ -133,12 +124,9 @@ export class Rooms {
 
   /** A binary message names no room: it belongs where its type is bound, or where else it can only be from. */
   hearBinary({ number, body, bytes }) {
-    const print = fingerprint(bytes);
-    const index = this.#binaries.findIndex((sent) => sent.bytes === print);
-    if (index >= 0) {
-      const [{ entry, room }] = this.#binaries.splice(index, 1);
-      this.#mark(entry, { state: "heard", took: performance.now() - entry.sentAt });
-      this.#moveToEnd(room, entry);
+    const mine = this.#unheard.takeBinary(fingerprint(bytes));
+    if (mine !== null) {
+      this.#heardMine(mine.room, mine.entry);
       return;
     }
     const joined = [...this.all.values()].filter((room) => room.state === "joined" && !room.personal);
@@ -151,7 +139,10 @@ export class Rooms {
 
   #askToJoin(room, moved = false) {
     const since = room.position === null ? {} : { since: room.position };
-    this.#ask({ type: "join", room: room.name, ...since }, { for: "join", room, moved, again: room.entries.length > 0 });
+    this.#ask(
+      { type: "join", room: room.name, ...since },
+      { for: "join", room, moved, again: room.entries.length > 0 },
+    );
   }
 
   /** Say something that will be answered. */
@@ -177,8 +168,7 @@ export class Rooms {
     else if (asked?.again && !asked.moved) {
       this.#note(room, "Back. What was said in between is missing: this room keeps no history.", "warning");
     }
-    for (const { room: where, entry } of this.#said.values()) {
-      if (where !== room || entry.state !== "unknown" || !entry.keyed) continue;
+    for (const entry of this.#unheard.toRepeat(room)) {
       this.#mark(entry, { state: "sending" });
       this.#broadcast(room, entry);
     }
@@ -207,17 +197,23 @@ export class Rooms {
     if (!room.advance(sentence)) return;
     const { payload, from } = sentence;
     const at = new Date(sentence.timestamp);
-    const mine = from === this.user ? this.#said.get(payload?.ref) : undefined;
-    if (mine !== undefined && mine.room === room) {
-      this.#said.delete(payload.ref);
-      this.#mark(mine.entry, { state: "heard", at, took: mine.entry.took ?? performance.now() - mine.entry.sentAt });
-      this.#moveToEnd(room, mine.entry);
+    const mine = from === this.user ? this.#unheard.takeText(room, payload?.ref) : null;
+    if (mine !== null) {
+      this.#heardMine(room, mine, at);
       return;
     }
     const text = typeof payload === "string" ? payload : payload?.text;
     const content = typeof text === "string" ? { text } : { json: payload };
     this.#add(room, { kind: "message", from, at, elsewhere: from === this.user, ...content });
     if (from !== undefined && room.see(from, "heard")) this.#on.people(room);
+  }
+
+  /** The room heard what we said: this is its place among what others said. */
+  #heardMine(room, entry, at = entry.at) {
+    this.#mark(entry, { state: "heard", at, took: entry.took ?? performance.now() - entry.sentAt });
+    if (room.entries.at(-1) === entry) return;
+    room.moveToEnd(entry);
+    this.#on.moved(room, entry);
   }
 
   #seen(room, user, seen, words) {
@@ -235,7 +231,7 @@ export class Rooms {
   #error(room, error, asked) {
     if (asked?.for === "broadcast") {
       const unknown = error.code === "outcome_unknown";
-      if (!unknown) this.#said.delete(asked.entry.reference);
+      if (!unknown) this.#unheard.forget(asked.entry);
       this.#mark(asked.entry, { state: unknown ? "unknown" : "refused", error });
     } else if (asked?.for === "join") {
       if (room.entries.length > 0) this.#left(room, { reason: error.message }, asked);
@@ -283,16 +279,8 @@ export class Rooms {
     Object.assign(entry, change);
     this.#on.changed(entry);
   }
-
-  #moveToEnd(room, entry) {
-    if (room.entries.at(-1) === entry) return;
-    room.moveToEnd(entry);
-    this.#on.moved(room, entry);
-  }
 }
 
 function binaryEntry(number, body) {
   return { kind: "binary", number, size: body.length, head: body.slice(0, SHOWN_BYTES) };
 }
-
-export { PERSONAL };

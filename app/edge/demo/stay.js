@@ -16,7 +16,8 @@ export class Stay {
 
   ends(user, connection) {
     this.#user.replaceChildren(...(user ? [personFlag(user), element("span", { text: user })] : []));
-    this.#gateway.textContent = connection ? `gateway · ${connection.slice(0, 6)}` : "gateway";
+    const words = connection ? `gateway · ${connection.slice(0, 6)}` : "gateway";
+    this.#gateway.replaceChildren(element("span", { text: words }));
   }
 
   run(frame) {

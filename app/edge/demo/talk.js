@@ -1,7 +1,7 @@
 // What is said in the selected room: its entries, kept in step, and what to show when there are none.
 
 import { byId } from "./dom.js";
-import { entryView } from "./entry-view.js";
+import { entryView, refreshEntry } from "./entry-view.js";
 import { follow } from "./follow.js";
 
 const STATES = { joining: "joining…", away: "not connected", left: "you are out" };
@@ -55,12 +55,10 @@ export class Talk {
   }
 
   changed(entry) {
-    const old = this.#shown.get(entry.id);
-    if (old === undefined) return;
-    const index = this.#room.entries.indexOf(entry);
-    const fresh = entryView(entry, this.#room.entries[index - 1] ?? null);
-    old.replaceWith(fresh);
-    this.#shown.set(entry.id, fresh);
+    const view = this.#shown.get(entry.id);
+    if (view === undefined) return;
+    refreshEntry(view, entry);
+    this.#following.settle();
   }
 
   moved(room, entry) {

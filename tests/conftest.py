@@ -1,0 +1,42 @@
+"""What holds for every test: time is not a verdict, and nothing is skipped in silence."""
+
+import pytest
+from hypothesis import settings
+
+from tests.support import browser
+
+# A shared machine may pause for longer than any example should take; pytest's timeout catches what hangs. Where CI is
+# set, Hypothesis starts from its own profile: the same examples on every run.
+settings.register_profile("forestay", settings(), deadline=None)
+settings.load_profile("forestay")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of an installed Chromium, for `executable_path`."""
+    path = browser.chromium()
+    if path is None:
+        pytest.skip("no Chromium on PATH, and CHROMIUM names none")
+    return path
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Names every test that did not run here and why, and says so when there is none: silence would prove nothing."""
+    stats = terminalreporter.stats
+    skipped = [
+        *stats.get("skipped", []),
+        *(report for report in stats.get("xfailed", []) if "[NOTRUN]" in report.wasxfail),
+    ]
+    terminalreporter.section("not run here")
+    if not skipped:
+        terminalreporter.line("not run here: nothing")
+        return
+    terminalreporter.line("not run here:")
+    for report in skipped:
+        terminalreporter.line(f"  {report.nodeid}: {_reason(report)}")
+
+
+def _reason(report: pytest.TestReport) -> str:
+    # A test that is expected to fail may say not to run it at all; a skip is (file, line, "Skipped: reason").
+    text = report.wasxfail if hasattr(report, "wasxfail") else report.longrepr
+    return str(text[2] if isinstance(text, tuple) else text).removeprefix("Skipped: ").replace("[NOTRUN] ", "")

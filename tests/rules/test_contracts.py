@@ -1,0 +1,89 @@
+"""The arrows of ARCHITECTURE.md hold, and every contract that holds them can also break."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.repository import ROOT
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """An import that a contract forbids, added to a module that is there."""
+
+    contract: str
+    importer: str
+    imported: str
+
+    def __str__(self) -> str:
+        return f"{self.importer} -> {self.imported}"
+
+
+BREAKS = [
+    Break("layers point one way", "app.bus.memory", "app.edge.auth"),
+    Break("layers point one way", "app.core.gateway", "app.bus.memory"),
+    Break("layers point one way", "app.protocol.names", "app.core.rooms"),
+    Break("inside core", "app.core.rooms", "app.core.gateway"),
+    Break("inside protocol", "app.protocol.names", "app.protocol.encoder"),
+    Break("only the composition root reads settings", "app.ops.drain", "app.settings"),
+    Break("the protocol has no clock, loop, socket or dice", "app.protocol.reader", "asyncio"),
+    Break("the protocol has no clock, loop, socket or dice", "app.protocol.message", "random"),
+    Break("the core is given its time and its dice, and has no socket", "app.core.limits", "time"),
+    Break("core and protocol know no vendor", "app.core.gateway", "structlog"),
+    Break("Redis only behind the bus", "app.core.gateway", "redis"),
+    Break("aiohttp only at the edge, the probes and the composition root", "app.ops.drain", "aiohttp"),
+    Break("tokens are read and minted in one place", "app.cli", "jwt"),
+    Break("metrics are counted in one place", "app.edge.socket", "prometheus_client"),
+    Break("spans are made in one place", "app.core.gateway", "opentelemetry"),
+    Break("the cluster is asked in one place", "app.server", "kubernetes"),
+]
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of app/ and its contracts, to be broken."""
+    tree = tmp_path_factory.mktemp("contracts")
+    shutil.copytree(ROOT / "app", tree / "app", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tree)
+    return tree
+
+
+@pytest.fixture(scope="module")
+def broken(scratch: Path) -> dict[str, str]:
+    """What import-linter says about each contract once all the breaks are in place, by the contract's name."""
+    for each in BREAKS:
+        module = scratch / f"{each.importer.replace('.', '/')}.py"
+        with module.open("a", encoding="utf-8") as source:
+            source.write(f"\nimport {each.imported}\n")
+    return dict(re.findall(r"^([^\n]+)\n-+\n(.*?)(?=^[^\n]+\n-+\n|\Z)", _lint(scratch), re.DOTALL | re.MULTILINE))
+
+
+def test_the_arrows_point_one_way() -> None:
+    """Every contract holds for the tree as it is."""
+    report = _lint(ROOT)
+    assert " 0 broken" in report, report
+
+
+@pytest.mark.parametrize("each", BREAKS, ids=str)
+def test_a_forbidden_import_is_refused(broken: dict[str, str], each: Break) -> None:
+    """A contract names the import that breaks it."""
+    assert re.search(rf"{re.escape(each.importer)} -> {re.escape(each.imported)}\b", broken[each.contract])
+
+
+def test_no_contract_goes_untried() -> None:
+    """Each contract is broken here at least once: one that cannot break would hold nothing."""
+    configured = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    assert {contract["name"] for contract in configured["contracts"]} == {each.contract for each in BREAKS}
+
+
+def _lint(tree: Path) -> str:
+    """The report of import-linter on the copy of app/ that lies in `tree`."""
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-logo", "--no-cache"]
+    # A copy that shadows nothing: what is linted is the tree we stand in, not the one that is installed.
+    return subprocess.run(command, cwd=tree, check=False, capture_output=True, text=True).stdout

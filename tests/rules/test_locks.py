@@ -1,0 +1,58 @@
+"""The locks install what pyproject.toml asks for, byte for byte, from wherever the packages come."""
+
+import re
+import tomllib
+from importlib.metadata import version
+from itertools import chain
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.support.repository import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+GROUPS = PROJECT["dependency-groups"]
+RUNTIME = PROJECT["project"]["dependencies"]
+EXTRAS = chain(*PROJECT["project"]["optional-dependencies"].values())
+ASKED = {
+    "runtime": RUNTIME,
+    "build": GROUPS["build"],
+    "dev": [*RUNTIME, *EXTRAS, *GROUPS["build"], *(item for item in GROUPS["dev"] if isinstance(item, str))],
+}
+
+
+@pytest.mark.parametrize("lock", ASKED)
+def test_each_dependency_is_pinned_to_a_version_that_fits(lock: str) -> None:
+    """What pyproject.toml asks for stands in the lock, in a version that it accepts; if not, `make lock` is due."""
+    pins = _pins(lock)
+    misfits = [
+        asked
+        for asked in ASKED[lock]
+        if not (wanted := Requirement(asked)).specifier.contains(pins.get(canonicalize_name(wanted.name), "0"))
+    ]
+    assert misfits == []
+
+
+@pytest.mark.parametrize("lock", ASKED)
+def test_each_pin_has_hashes_and_no_address(lock: str) -> None:
+    """A package is known by its hash, so it does not matter where it comes from, and the lock does not say."""
+    text = _text(lock)
+    assert "://" not in text
+    assert re.findall(r"^(\S+)==.*\n(?!    --hash)", text, re.MULTILINE) == []
+
+
+def test_what_is_tested_is_what_is_shipped() -> None:
+    """The environment of the tests has the very versions that the image installs."""
+    runtime, dev = _pins("runtime"), _pins("dev")
+    assert {name: dev.get(name) for name in runtime} == runtime
+    assert version("aiohttp") == runtime["aiohttp"]
+
+
+def _text(lock: str) -> str:
+    return (ROOT / "requirements" / f"{lock}.txt").read_text(encoding="utf-8")
+
+
+def _pins(lock: str) -> dict[str, str]:
+    found = re.findall(r"^([\w.-]+)==([^\s;]+)", _text(lock), re.MULTILINE)
+    return {canonicalize_name(name): pin for name, pin in found}

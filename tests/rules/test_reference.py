@@ -1,0 +1,58 @@
+"""The pages that users look things up in have a row for everything that is there, and for nothing else."""
+
+import re
+
+from app.ops.metrics import Metrics
+from app.protocol.codes import CloseCode, ErrorCode
+from app.settings import PREFIX, Settings, load, variable_of
+from tests.support.repository import codes, rows
+
+# How a cell says that a setting has no default.
+EMPTY = ("", "—", "empty", "none", "unset")
+
+
+def test_every_setting_has_a_row() -> None:
+    """docs/settings.md lists each environment variable that the gateway reads, and no other."""
+    assert set(_settings()) == {variable_of(name) for name in Settings.model_fields}
+
+
+def test_the_default_shown_is_the_default_used() -> None:
+    """A setting's row shows what the gateway assumes when nobody sets it, written as one would set it."""
+    shown = {variable: "" if default in EMPTY else default for variable, default in _settings().items()}
+    assert load(shown).model_dump() == load({}).model_dump()
+
+
+def test_every_error_code_has_a_row() -> None:
+    """docs/protocol.md lists each code of a refusal, and no other, in tables whose first column is about codes."""
+    assert {code for code in _codes() if not code.isdigit()} == {code.value for code in ErrorCode}
+
+
+def test_every_close_code_has_a_row() -> None:
+    """docs/protocol.md lists each code that we end a connection with; it may list more that a client can meet."""
+    assert {str(code.value) for code in CloseCode} <= _codes()
+
+
+def test_every_metric_has_a_row() -> None:
+    """docs/operating.md lists each metric that /metrics answers with, and no other."""
+    listed = {code.split("{")[0] for row in rows("docs/operating.md") for code in codes(row[0])}
+    assert {code for code in listed if code.startswith("forestay_")} == _metrics()
+
+
+def _settings() -> dict[str, str]:
+    """The defaults that the page shows, by variable. A row is about the first variable in its first cell."""
+    return {
+        variables[0]: (codes(row[1]) or [row[1]])[0]
+        for row in rows("docs/settings.md")
+        if (variables := codes(row[0])) and variables[0].startswith(PREFIX)
+    }
+
+
+def _codes() -> set[str]:
+    """What the protocol's tables of codes list."""
+    return {code for row in rows("docs/protocol.md", r"(error |close )?codes?") for code in codes(row[0])}
+
+
+def _metrics() -> set[str]:
+    """The names after `# TYPE` in what Prometheus reads."""
+    text, _ = Metrics(lambda: 0, lambda: 0).render("text/plain")
+    return set(re.findall(r"^# TYPE (forestay_\w+)", text.decode(), re.MULTILINE))

@@ -1,0 +1,52 @@
+"""Modules stay small enough to hold in mind, and the pure layers stay pure in their types."""
+
+import ast
+import re
+
+from tests.support.repository import lines, modules, name, syntax
+
+LINES = 300
+PARAMETERS = 6
+# A file with such a name is where ideas without a home collect.
+DRAWERS = {"base", "common", "helpers", "manager", "managers", "misc", "util", "utils"}
+SUPPRESSIONS = re.compile(r"type:\s*ignore|#\s*noqa|\bAny\b|\bcast\(")
+
+
+def test_no_module_is_longer_than_a_sitting() -> None:
+    """No module in app/ is above 300 lines."""
+    lengths = {name(path): len(list(lines(path))) for path in modules()}
+    assert {path: length for path, length in lengths.items() if length > LINES} == {}
+
+
+def test_no_function_takes_more_than_six_things() -> None:
+    """No function in app/ is above six parameters, itself not counted."""
+    long = {
+        f"{name(path)}:{function.lineno} {function.name}": count
+        for path in modules()
+        for function in ast.walk(syntax(path))
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (count := _parameters(function)) > PARAMETERS
+    }
+    assert long == {}
+
+
+def test_no_module_is_a_drawer() -> None:
+    """Each file is named after its idea."""
+    assert [name(path) for path in modules() if path.stem in DRAWERS or path.parent.name in DRAWERS] == []
+
+
+def test_protocol_and_core_need_no_exceptions_from_their_types() -> None:
+    """Nothing in the pure layers silences a checker or gives up on a type."""
+    silenced = [
+        f"{name(path)}:{number} {line.strip()}"
+        for folder in ("app/core", "app/protocol")
+        for path in modules(folder)
+        for number, line in lines(path)
+        if SUPPRESSIONS.search(line)
+    ]
+    assert silenced == []
+
+
+def _parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    arguments = [*function.args.posonlyargs, *function.args.args]
+    return len([a for a in arguments if a.arg not in ("self", "cls")]) + len(function.args.kwonlyargs)
