@@ -109,6 +109,8 @@ class Pod:
     lifecycle: Lifecycle
     roster: Roster
     rooms: Rooms
+    continuity: Continuity
+    interest: Interest
     reception: Reception
     gateway: Gateway
     backend: Backend
@@ -138,7 +140,17 @@ def assemble(settings: Settings, policies: Policies, bus: Bus, verifier: Verifie
     reception = Reception(world, terms, roster, membership, delivery)
     publisher = Publisher(world, bus, policies)
     gateway = Gateway(world, Reader(settings.json_depth), verifier, reception, membership, publisher)
-    return Pod(Lifecycle(), roster, rooms, reception, gateway, Backend(publisher, reception, policies), metrics)
+    return Pod(
+        Lifecycle(),
+        roster,
+        rooms,
+        continuity,
+        interest,
+        reception,
+        gateway,
+        Backend(publisher, reception, policies),
+        metrics,
+    )
 
 
 class CannotListen(Exception):
@@ -165,11 +177,14 @@ class Server:
         self._handshake = Handshake(door, origins, parts.verifier, pod.lifecycle, pod.gateway, pod.metrics)
         self._public = web.ServerRunner(self._public_server(), shutdown_timeout=1.0)
         self._internal = web.AppRunner(self._internal_app(), access_log=None, shutdown_timeout=1.0)
+        self._checks: asyncio.Task[None] | None = None
         self.port = settings.port
         self.internal_port = settings.internal_port
 
     async def start(self) -> None:
         """Listen on both ports, the internal one first. Raises CannotListen."""
+        await self._bus.start()
+        self._checks = asyncio.create_task(self._pod.continuity.check_forever())
         self.internal_port = await _listen(self._internal, self._settings.host, self._settings.internal_port)
         self.port = await _listen(self._public, self._settings.host, self._settings.port)
         self._pod.lifecycle.move(State.READY)
@@ -183,6 +198,10 @@ class Server:
             await self._handshake.conversations_over(self._settings.close_timeout, hurry)
         await self._public.cleanup()
         self._pod.reception.close()
+        self._pod.interest.close()
+        if self._checks is not None:
+            self._checks.cancel()
+        await self._pod.continuity.stop()
         await self._bus.close()
         await self._verifier.close()
         await self._internal.cleanup()

@@ -59,7 +59,7 @@ class Continuity:
         self._tasks: set[Task[None]] = set()
 
     def open(self, room: RoomName, ready: Callable[[], None]) -> None:
-        """This pod hears `room` now; `ready` is called once its position is known, at once where it has none."""
+        """The pod hears `room` now; `ready` is called once its position is known, at once where it has none."""
         kept = self._policies.of(room).history
         if kept is None:
             ready()
@@ -69,7 +69,7 @@ class Continuity:
         self._start(self._repair(room, view))
 
     def close(self, room: RoomName) -> None:
-        """This pod hears `room` no more."""
+        """The pod hears `room` no more."""
         view = self._views.pop(room, None)
         if view is not None:
             view.open = False
@@ -199,7 +199,7 @@ class Continuity:
             for message in page.messages:
                 self._advance(view, message)
             more = page.more
-        self._release(room, view)
+        self._release(view)
 
     async def _read(self, room: RoomName, view: _View) -> Page:
         """The history after the view's position, as soon as the bus can be asked."""
@@ -212,16 +212,13 @@ class Continuity:
                 # The bus doubts every room when it is back, but it does not say so to a room that is held already.
                 await sleep(_RETRY)
 
-    def _release(self, room: RoomName, view: _View) -> None:
+    def _release(self, view: _View) -> None:
         held, view.held = view.held or [], None
         waiting, view.waiting = view.waiting, []
         for ready in waiting:
             ready()
-        for number, message in enumerate(held):
-            self._follow(room, view, message)
-            if view.held is not None:
-                view.held += held[number + 1 :]
-                return
+        for message in held:
+            self.hear(message)
 
     def _start(self, work: Coroutine[object, object, None]) -> None:
         task = self._world.loop.create_task(work)

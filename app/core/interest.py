@@ -1,8 +1,8 @@
 """Keeps the bus subscribed to exactly the rooms that somebody on this pod is in, give or take a moment.
 
-The first member of a room waits until the bus confirms and the room's position is known, and so does everybody who comes
-meanwhile; later ones walk in. When the last one leaves, the subscription lingers: a reload would otherwise cost two
-round trips and a look into the history.
+The first member of a room waits until the bus confirms and the room's position is known, and so does everybody who
+comes meanwhile; later ones walk in. When the last one leaves, the subscription lingers: a reload would otherwise cost
+two round trips and a look into the history.
 """
 
 from asyncio import TimerHandle

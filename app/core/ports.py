@@ -76,9 +76,9 @@ Doubted = Callable[[Collection[RoomName]], None]
 class Bus(Protocol):
     """How pods hear each other. Every message takes this road, also to a neighbour on the same pod.
 
-    Promises: one order per room for all subscribers, that of the positions where there are any; messages that one caller
-    published one after the other keep their order; after `confirmed`, every message accepted from then on is heard, or
-    the room is doubted. Nothing but `history` and `positions` blocks or raises.
+    Promises: one order per room for all subscribers, that of the positions where there are any; messages that one
+    caller published one after the other keep their order; after `confirmed`, every message accepted from then on is
+    heard, or the room is doubted. Nothing but `history` and `positions` blocks or raises.
     """
 
     def listen(self, heard: Heard, doubted: Doubted) -> None:
@@ -92,8 +92,8 @@ class Bus(Protocol):
     ) -> None:
         """Offer `message`; `settled` learns its outcome, perhaps before this returns.
 
-        `kept`: the room has a history; the message enters it and gets a position. `key`: within 300 s the same key of the
-        same sender in the same room publishes once, and settles as the first time did; only with `kept`.
+        `kept`: the room has a history; the message enters it and gets a position. `key`: within 300 s the same key of
+        the same sender in the same room publishes once, and settles as the first time did; only with `kept`.
         """
 
     def subscribe(self, room: RoomName, confirmed: Callable[[], None]) -> None:
@@ -168,7 +168,7 @@ class Observer(Protocol):
         """A client fell behind; `policy` says what is done about it."""
 
     def bus(self, event: str) -> None:
-        """Something about the bus worth counting, from a closed set: `connected`, `lost`, `deaf`, `garbage` and so on."""
+        """Something about the bus worth counting, from a closed set: `connected`, `lost`, `deaf`, `garbage`."""
 
     def ended(self, code: int, seconds: float) -> None:
         """A connection is over: the close code that was on the wire (1006: none), and how long it lived."""

@@ -1,0 +1,298 @@
+"""A room's view stays whole, whatever the bus loses, repeats or says late."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.bus.memory import Exchange, MemoryBus
+from app.core.continuity import Continuity
+from app.core.policies import Policies, Policy
+from app.core.ports import BusLost, Doubted, Heard, Page, Query, Retention, World
+from app.protocol.message import Message, Position
+from app.protocol.names import RoomName
+
+ROOM = RoomName("chat.lobby")
+KEPT = Retention(size=20, ttl=60.0)
+
+
+class UnreliableBus(MemoryBus):
+    """The memory bus with a lossy way to one pod: what it loses it may or may not admit."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        super().__init__(exchange)
+        self.losing = False
+        self.away = False
+        self.late: list[Message] = []
+        self.delaying = False
+        self._doubted: Doubted = lambda rooms: None
+        self._really: Heard = lambda message: None
+
+    def listen(self, heard: Heard, doubted: Doubted) -> None:
+        self._really = heard
+        self._doubted = doubted
+        super().listen(self._lossy, doubted)
+
+    def _lossy(self, message: Message) -> None:
+        if self.losing:
+            return
+        if self.delaying:
+            self.late.append(message)
+        else:
+            self._really(message)
+
+    def catch_up(self) -> None:
+        late, self.late = self.late, []
+        for message in late:
+            self._really(message)
+
+    def doubt(self) -> None:
+        self._doubted([ROOM])
+
+    async def history(self, room: RoomName, query: Query, kept: Retention) -> Page:
+        await asyncio.sleep(0)
+        if self.away:
+            raise BusLost
+        return await super().history(room, query, kept)
+
+
+class Members:
+    """What the members of the room were given, in order."""
+
+    def __init__(self) -> None:
+        self.seen: list[int | str] = []
+
+    def serve(self, message: Message) -> None:
+        self.seen.append(int(message.payload))
+
+    def resync(self, room: RoomName, reason: str, position: Position | None) -> None:
+        self.seen.append(reason)
+
+
+class Pod:
+    """A view of one room with history over an unreliable bus, beside a sender with a good one."""
+
+    def __init__(self, *, history: Retention | None = KEPT) -> None:
+        self.exchange = Exchange()
+        self.bus = UnreliableBus(self.exchange)
+        self.sender = MemoryBus(self.exchange)
+        self.members = Members()
+        self.kept = history
+        world = World(asyncio.get_running_loop(), time.time, lambda: "id")
+        policies = Policies([Policy(pattern="**", history=history)])
+        self.continuity = Continuity(world, self.bus, policies, self.members.serve, self.members.resync)
+        self.bus.listen(self.continuity.hear, self.continuity.doubt)
+        self.sent = 0
+
+    async def open(self) -> None:
+        self.bus.subscribe(ROOM, lambda: self.continuity.open(ROOM, lambda: None))
+        await settle()
+
+    def send(self, number: int = 1) -> None:
+        for _ in range(number):
+            self.sent += 1
+            self.sender.publish(Message(ROOM, str(self.sent).encode(), "now"), kept=self.kept)
+
+    async def check(self) -> None:
+        """Two position checks, as the timer would make them."""
+        for _ in range(2):
+            positions = await self.bus.positions([ROOM])
+            for room, view in list(self.continuity._views.items()):
+                self.continuity._compare(room, view, positions.get(room))
+            await settle()
+
+
+async def settle() -> None:
+    """Let every task that can go on go on."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_messages_in_order_are_served_in_order() -> None:
+    """Nothing is read and nothing repeated while nothing is wrong."""
+    pod = Pod()
+    await pod.open()
+    pod.send(3)
+    assert pod.members.seen == [1, 2, 3]
+
+
+async def test_a_hole_is_filled_from_the_history() -> None:
+    """A message that does not follow on the last one makes the pod read what lies between."""
+    pod = Pod()
+    await pod.open()
+    pod.send()
+    pod.bus.losing = True
+    pod.send(3)
+    pod.bus.losing = False
+    pod.send()
+    await settle()
+    assert pod.members.seen == [1, 2, 3, 4, 5]
+
+
+async def test_a_doubted_room_is_read_on_without_a_new_message() -> None:
+    """When the bus admits that it was deaf, the rest is read at once."""
+    pod = Pod()
+    await pod.open()
+    pod.bus.losing = True
+    pod.send(2)
+    pod.bus.losing = False
+    pod.bus.doubt()
+    await settle()
+    assert pod.members.seen == [1, 2]
+
+
+async def test_a_loss_that_nobody_admits_is_found_by_the_position_check() -> None:
+    """A room that is found elsewhere twice is read on."""
+    pod = Pod()
+    await pod.open()
+    pod.bus.losing = True
+    pod.send(2)
+    pod.bus.losing = False
+    await pod.check()
+    assert pod.members.seen == [1, 2]
+
+
+async def test_what_the_history_has_lost_is_declared() -> None:
+    """More was missed than is kept: the members hear `lost` and then only what follows."""
+    pod = Pod(history=Retention(size=3, ttl=60.0))
+    await pod.open()
+    pod.send()
+    pod.bus.losing = True
+    pod.send(5)
+    pod.bus.losing = False
+    pod.bus.doubt()
+    await settle()
+    pod.send()
+    assert pod.members.seen == [1, "lost", 7]
+
+
+async def test_a_room_without_history_declares_every_doubt() -> None:
+    """What was missed there cannot be read."""
+    pod = Pod(history=None)
+    await pod.open()
+    pod.send()
+    pod.bus.doubt()
+    pod.send()
+    assert pod.members.seen == [1, "missed", 2]
+
+
+async def test_a_new_epoch_is_declared() -> None:
+    """Offsets of another epoch say nothing, whatever their number."""
+    pod = Pod()
+    await pod.open()
+    pod.send(2)
+    pod.exchange._pasts.clear()
+    pod.send()
+    await settle()
+    assert pod.members.seen == [1, 2, "lost"]
+    pod.send()
+    assert pod.members.seen == [1, 2, "lost", 4]
+
+
+async def test_a_bus_that_is_away_is_asked_until_it_is_back() -> None:
+    """A repair does not give up, and what comes meanwhile waits its turn."""
+    pod = Pod()
+    await pod.open()
+    pod.bus.losing = pod.bus.away = True
+    pod.send(2)
+    pod.bus.losing = False
+    pod.send(2)
+    await settle()
+    assert pod.members.seen == []
+    pod.bus.away = False
+    await asyncio.sleep(0.6)
+    assert pod.members.seen == [1, 2, 3, 4]
+
+
+async def test_a_joiner_gets_what_it_missed_up_to_where_live_starts() -> None:
+    """What was read and what was heard meanwhile are merged."""
+    pod = Pod()
+    await pod.open()
+    pod.send(3)
+    position = pod.continuity.position(ROOM)
+    assert position is not None
+    missed = asyncio.ensure_future(pod.continuity.missed(ROOM, Position(position.epoch, 1)))
+    await asyncio.sleep(0)
+    pod.send(2)
+    found = await missed
+    assert found is not None
+    assert [int(message.payload) for message in found] == [2, 3, 4, 5]
+
+
+async def test_a_joiner_that_is_ahead_of_the_pod_waits_for_it() -> None:
+    """A client told more by another pod is not told it again."""
+    pod = Pod()
+    await pod.open()
+    pod.send()
+    pod.bus.delaying = True
+    pod.send()
+    top = pod.exchange.past(ROOM).top
+    assert await pod.continuity.missed(ROOM, top) == []
+    assert pod.members.seen == [1, 2]
+    pod.bus.delaying = False
+    pod.bus.catch_up()
+    pod.send()
+    assert pod.members.seen == [1, 2, 3]
+
+
+@pytest.mark.parametrize("offset", [4, 99])
+async def test_a_position_that_never_was_is_not_recovered(offset: int) -> None:
+    """Neither is one of another epoch."""
+    pod = Pod()
+    await pod.open()
+    pod.send(3)
+    position = pod.continuity.position(ROOM)
+    assert position is not None
+    assert await pod.continuity.missed(ROOM, Position(position.epoch, offset)) is None
+    assert await pod.continuity.missed(ROOM, Position("elsewhere", 1)) is None
+
+
+steps = st.lists(
+    st.sampled_from(["send", "lose", "hear", "delay", "late", "doubt", "away", "back", "settle"]), max_size=60
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(steps)
+def test_no_gap_stays_silent(plan: list[str]) -> None:
+    """Whatever happens, members see ascending numbers, and every jump has a declaration before it."""
+
+    async def run() -> list[int | str]:
+        pod = Pod(history=Retention(size=4, ttl=60.0))
+        await pod.open()
+        actions: Mapping[str, Callable[[], object]] = {
+            "send": pod.send,
+            "lose": lambda: setattr(pod.bus, "losing", True),
+            "hear": lambda: setattr(pod.bus, "losing", False),
+            "delay": lambda: setattr(pod.bus, "delaying", True),
+            "late": lambda: (setattr(pod.bus, "delaying", False), pod.bus.catch_up()),
+            "doubt": pod.bus.doubt,
+            "away": lambda: setattr(pod.bus, "away", True),
+            "back": lambda: setattr(pod.bus, "away", False),
+        }
+        for step in plan:
+            if step == "settle":
+                await settle()
+            else:
+                actions[step]()
+        for step in ("hear", "late", "back"):
+            actions[step]()
+        for task in list(pod.continuity._tasks):
+            await asyncio.wait({task}, timeout=2)
+        await pod.check()
+        pod.send()
+        await settle()
+        await pod.continuity.stop()
+        assert pod.members.seen[-1] == pod.sent
+        return pod.members.seen
+
+    last, declared = 0, False
+    for entry in asyncio.run(run()):
+        if isinstance(entry, str):
+            declared = True
+            continue
+        assert entry == last + 1 or (declared and entry > last), entry
+        last, declared = entry, False
