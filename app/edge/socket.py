@@ -138,7 +138,7 @@ class Conversation:
     def _closed_by_client(self, code: int) -> None:
         answer = answer_to_close(code)
         self._reception.lost(self._connection, Ending(code or CloseCode.NORMAL, "closed by the client"))
-        self._socket.close(ENDINGS[CloseCode(answer)] if answer in ENDINGS else Ending(answer, "bye"))
+        self._socket.close(Ending(answer, "bye" if answer == code or not code else "not a close code"))
         self._socket.hang_up()
 
 

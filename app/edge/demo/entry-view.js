@@ -70,7 +70,9 @@ function binary(entry) {
       element("span", { text: `type ${entry.number}` }),
       element("span", { text: `${count(entry.size)} ${entry.size === 1 ? "byte" : "bytes"}` }),
     ),
-    entry.size > 0 ? element("pre", { tabindex: "0", "aria-label": "Bytes", text: hexDump(entry.head) + more }) : null,
+    entry.size > 0
+      ? element("pre", { tabindex: "0", role: "group", "aria-label": "Bytes", text: hexDump(entry.head) + more })
+      : null,
     entry.unsure
       ? element("p", { class: "hint", text: "A binary frame names no room; its type is bound to none here." })
       : null,

@@ -38,7 +38,7 @@ export class FrameLog {
 
   add(frame) {
     if (frame.size !== undefined) this.#counts[frame.direction] += 1;
-    this.#waiting.push(frame);
+    this.#waiting.push(shortened(frame));
     if (this.#waiting.length > KEPT) this.#waiting.shift();
     if (this.#timer === 0) this.#timer = setTimeout(() => this.#draw(), DRAW_MS);
   }
@@ -72,6 +72,11 @@ export class FrameLog {
     const held = this.#paused && this.#waiting.length > 0 ? ` (${this.#waiting.length})` : "";
     this.#pause.textContent = this.#paused ? `Resume${held}` : "Pause";
   }
+}
+
+/** A frame without what is never shown: five hundred large ones would be a lot to hold. */
+function shortened(frame) {
+  return frame.bytes ? { ...frame, bytes: frame.bytes.slice(0, SHOWN_BYTES), body: null } : frame;
 }
 
 function row(frame) {
@@ -132,7 +137,7 @@ function content(frame) {
   if (frame.opened) return element("pre", { text: frame.opened });
   if (frame.sentence) return jsonView(frame.sentence);
   if (frame.bytes === undefined) return element("pre", { text: frame.text });
-  const hidden = frame.bytes.length - SHOWN_BYTES;
+  const hidden = frame.size - SHOWN_BYTES;
   const more = hidden > 0 ? `\n… ${count(hidden)} more bytes` : "";
-  return element("pre", { text: hexDump(frame.bytes.subarray(0, SHOWN_BYTES)) + more });
+  return element("pre", { text: hexDump(frame.bytes) + more });
 }

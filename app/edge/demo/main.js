@@ -19,7 +19,7 @@ import { milliseconds } from "./words.js";
 
 const FIRST_ROOM = "chat.lobby";
 const BANNER_SECONDS = 8;
-const SHOW_MS = 30;
+const SHOW_MS = 50;
 
 const banner = new Banner();
 const facts = new Facts();
@@ -171,6 +171,8 @@ function showView(name) {
 for (const button of document.querySelectorAll("[data-shows]")) {
   button.addEventListener("click", () => showView(button.dataset.shows));
 }
+// On a phone the field may be on another part of the page.
+byId("skip").addEventListener("click", () => showView("talk"));
 byId("token-open").addEventListener("click", () => askForToken());
 addEventListener("online", () => connection.state.name === "waiting" && connection.start());
 // The launcher's link, opened in a tab that has this page already, changes nothing but the fragment.

@@ -13,7 +13,7 @@ export class People {
 
   show(room, self) {
     const people = room === null ? [] : [...room.people].sort(byPresence);
-    const here = people.filter(([, seen]) => seen === "here").length;
+    const here = room?.state === "joined" ? people.filter(([, seen]) => seen === "here").length : 0;
     this.#title.textContent = here > 0 ? `People · ${here} here` : "People";
     this.#list.replaceChildren(...people.map(([user, seen]) => row(user, seen, user === self)));
     this.#hint.textContent = hint(room);

@@ -169,7 +169,7 @@ export class Rooms {
       this.#note(room, "Back. What was said in between is missing: this room keeps no history.", "warning");
     }
     for (const entry of this.#unheard.toRepeat(room)) {
-      this.#mark(entry, { state: "sending" });
+      this.#mark(entry, { state: "sending", error: null });
       this.#broadcast(room, entry);
     }
     this.#on.rooms();
@@ -210,7 +210,7 @@ export class Rooms {
 
   /** The room heard what we said: this is its place among what others said. */
   #heardMine(room, entry, at = entry.at) {
-    this.#mark(entry, { state: "heard", at, took: entry.took ?? performance.now() - entry.sentAt });
+    this.#mark(entry, { state: "heard", at, error: null, took: entry.took ?? performance.now() - entry.sentAt });
     if (room.entries.at(-1) === entry) return;
     room.moveToEnd(entry);
     this.#on.moved(room, entry);

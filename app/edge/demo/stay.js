@@ -3,16 +3,21 @@
 import { byId, element } from "./dom.js";
 import { personFlag } from "./flag.js";
 
-// More than these at once would be a blur, and work for the browser.
-const MOST_SPARKS = 24;
 const RUN_MS = 520;
+// In each direction; closer together they would be a blur, and work for the browser.
+const APART_MS = 60;
 
 export class Stay {
   #span = byId("stay-span");
   #user = byId("stay-user");
   #gateway = byId("stay-gateway");
   #still = matchMedia("(prefers-reduced-motion: reduce)");
-  #sparks = 0;
+  #width = 0;
+  #last = { in: 0, out: 0 };
+
+  constructor() {
+    new ResizeObserver(([{ contentRect }]) => (this.#width = contentRect.width)).observe(this.#span);
+  }
 
   ends(user, connection) {
     this.#user.replaceChildren(...(user ? [personFlag(user), element("span", { text: user })] : []));
@@ -21,14 +26,15 @@ export class Stay {
   }
 
   run(frame) {
-    if (frame.close || frame.opened || this.#still.matches || document.hidden || this.#sparks >= MOST_SPARKS) return;
+    const now = performance.now();
+    if (frame.size === undefined || now - this.#last[frame.direction] < APART_MS) return;
+    if (document.hidden || this.#still.matches) return;
+    this.#last[frame.direction] = now;
     const spark = element("i", { class: `spark spark-${frame.direction}` });
-    this.#sparks += 1;
     this.#span.append(spark);
-    const [from, to] = frame.direction === "out" ? ["0%", "100%"] : ["100%", "0%"];
-    spark.animate([{ left: from }, { left: to }], { duration: RUN_MS, easing: "ease-in-out" }).onfinish = () => {
-      spark.remove();
-      this.#sparks -= 1;
-    };
+    const ends = [{ transform: "none" }, { transform: `translateX(${this.#width}px)` }];
+    if (frame.direction === "in") ends.reverse();
+    const run = spark.animate(ends, { duration: RUN_MS, easing: "ease-in-out" });
+    run.onfinish = run.oncancel = () => spark.remove();
   }
 }

@@ -1,0 +1,88 @@
+"""Two thousand clients at once: TCP, upgrade, JWT, join."""
+
+import select
+import socket
+import time
+from functools import partial
+
+from bench.chart import Bars
+from bench.crowd import handshake, join, token
+from bench.rounds import Figures, each, measure, options, ratio, report
+from bench.servers import Running
+
+
+class Storm:
+    """Many clients that start at the same moment; each is done when its join is answered."""
+
+    def __init__(self, port: int, clients: int) -> None:
+        self._request = handshake(port, token("bench"))
+        self._epoll = select.epoll()
+        self._sockets: dict[int, socket.socket] = {}
+        self._heard: dict[int, bytes] = {}
+        self.done = self.failed = 0
+        for _ in range(clients):
+            one = socket.socket()
+            one.settimeout(0)
+            one.connect_ex(("127.0.0.1", port))
+            self._sockets[one.fileno()] = one
+            self._epoll.register(one.fileno(), select.EPOLLOUT)
+
+    def run(self, patience: float) -> None:
+        """Carry all of them through, at most `patience` seconds."""
+        until = time.monotonic() + patience
+        while self.done + self.failed < len(self._sockets) and time.monotonic() < until:
+            for fd, event in self._epoll.poll(1.0):
+                if event & select.EPOLLIN:
+                    self._hear(fd)
+                elif fd not in self._heard:
+                    self._heard[fd] = b""
+                    self._sockets[fd].send(self._request)
+                    self._epoll.modify(fd, select.EPOLLIN)
+
+    def close(self) -> None:
+        for one in self._sockets.values():
+            one.close()
+
+    def _hear(self, fd: int) -> None:
+        one, before = self._sockets[fd], self._heard[fd]
+        data = one.recv(65536)
+        self._heard[fd] = after = before + data
+        if not data or not after.startswith(b"HTTP/1.1 101"[: len(after)]):
+            self.failed += 1
+            self._epoll.unregister(fd)
+        elif b'"joined"' in after:
+            self.done += 1
+            self._epoll.unregister(fd)
+        elif b"\r\n\r\n" in after and b"\r\n\r\n" not in before:
+            one.send(join(f"bench.{fd % 50}"))
+
+
+def storm(server: Running, clients: int) -> Figures:
+    """TCP, upgrade, token and join of `clients` at once."""
+    cpu, started = server.cpu(), time.monotonic()
+    crowd = Storm(server.port, clients)
+    crowd.run(60.0)
+    elapsed, cpu = time.monotonic() - started, server.cpu() - cpu
+    crowd.close()
+    return {"connections/CPU-s": crowd.done / max(cpu, 0.01), "storm s": elapsed, "failed": clients - crowd.done}
+
+
+def main() -> None:
+    given = options(__doc__, "forestay,plain,ws", seconds=0).parse_args()
+    clients = 2000
+    if given.quick:
+        given.rounds, clients = 1, 100
+    found = measure(each(given.servers, partial(storm, clients=clients)), given.rounds)
+    title = f"Connecting: {clients:,} clients at once, JWT and join"
+    middle = report(
+        "connect",
+        title,
+        found,
+        Bars("connections/CPU-s", "connections per CPU-second of the server"),
+        keep=not given.quick,
+    )
+    ratio(middle, "connections/CPU-s", "forestay", "plain")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""Two hundred publishers, each with one other member in its room: what a message costs on its way in."""
+
+import time
+from functools import partial
+
+from bench.chart import Bars
+from bench.crowd import Crowd, message, percentile, send
+from bench.rounds import Figures, each, measure, options, ratio, report
+from bench.servers import Running
+
+
+def inbound(server: Running, *, publishers: int, rate: float, seconds: float) -> Figures:
+    """Each of `publishers` says `rate` messages a second to the one other member of its room."""
+    crowd = Crowd(server.port)
+    members = [one for number in range(publishers // 2) for one in crowd.connect(f"bench.{number}", 2, sample=20)]
+
+    def say(duration: float) -> int:
+        sent, started = 0, time.monotonic()
+        while (elapsed := time.monotonic() - started) < duration:
+            while sent < elapsed * rate * publishers:
+                at = sent % publishers
+                send(members[at], message(f"bench.{at // 2}", echo=False))
+                sent += 1
+            crowd.read(0.001)
+        return sent
+
+    crowd.read_until(say(1.0), 5.0)
+    crowd.reset()
+    cpu = server.cpu()
+    sent = say(seconds)
+    crowd.read_until(sent, 10.0)
+    cpu = server.cpu() - cpu
+    crowd.close()
+    return {
+        "us CPU/message": cpu / sent * 1e6,
+        "p50 ms": percentile(crowd.latencies, 0.5) / 1e6,
+        "p99 ms": percentile(crowd.latencies, 0.99) / 1e6,
+        "lost": sent - crowd.count,
+        "messages/s": sent / seconds,
+    }
+
+
+def main() -> None:
+    given = options(__doc__, "forestay,plain,ws", seconds=6).parse_args()
+    publishers = 200
+    if given.quick:
+        given.rounds, given.seconds, publishers = 1, 1.0, 20
+    work = partial(inbound, publishers=publishers, rate=50, seconds=given.seconds)
+    found = measure(each(given.servers, work), given.rounds)
+    title = f"Inbound: {publishers} publishers at 50 messages/s into rooms of two"
+    middle = report(
+        "inbound",
+        title,
+        found,
+        Bars("us CPU/message", "CPU microseconds per message", "less is better"),
+        keep=not given.quick,
+    )
+    ratio(middle, "us CPU/message", "forestay", "plain")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""The servers under test, started one at a time: ours, the plain aiohttp loop and Node `ws`.
+
+What a server costs is read from the kernel's account of its process, so that it holds on a busy machine.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.crowd import SECRET
+
+ROOT = Path(__file__).parent.parent
+HERE = Path(__file__).parent
+_TICK = os.sysconf("SC_CLK_TCK")
+
+OURS = {
+    "FORESTAY_JWT_SECRET": SECRET,
+    "FORESTAY_MESSAGE_RATE": "0",
+    "FORESTAY_MAX_CONNECTIONS": "20000",
+    "FORESTAY_LOG_LEVEL": "WARNING",
+}
+VARIANTS = {
+    "forestay": {},
+    "forestay-norest": {"FORESTAY_FLUSH_REST": "0"},
+    "forestay-limits": {"FORESTAY_MESSAGE_RATE": "200"},
+}
+"""Our server, and how it differs from what is shipped."""
+
+
+class Running:
+    """A server that accepts connections."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
+        self._process = process
+        self.port = port
+
+    def cpu(self) -> float:
+        """CPU seconds it has used so far."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICK
+
+    def rss(self) -> int:
+        """KiB of memory it holds."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+
+
+def available(names: list[str]) -> list[str]:
+    """Those of `names` that can run here; the others are said to be left out."""
+    if "ws" in names and not _have_ws():
+        print("left out: ws, because node or npm is not here")
+        return [name for name in names if name != "ws"]
+    return names
+
+
+@contextmanager
+def running(name: str) -> Iterator[Running]:
+    """The server called `name`, until the block ends."""
+    port, internal = _free_port(), _free_port()
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("FORESTAY_")}
+    if name in VARIANTS:
+        environ |= OURS | VARIANTS[name]
+        command = [sys.executable, "-m", "app", "serve", "--host", "127.0.0.1"]
+        command += ["--port", str(port), "--internal-port", str(internal)]
+    elif name == "plain":
+        command = [sys.executable, str(HERE / "plain_server.py"), str(port), SECRET]
+    else:
+        command = [shutil.which("node") or "node", str(HERE / "node" / "server.mjs"), str(port), SECRET]
+    process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.DEVNULL)
+    try:
+        _wait_for(port, process)
+        yield Running(process, port)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(400):
+        if process.poll() is not None:
+            raise RuntimeError(f"the server ended with {process.returncode}")
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            time.sleep(0.3)
+            return
+    raise RuntimeError("the server did not start")
+
+
+def _have_ws() -> bool:
+    if not (shutil.which("node") and shutil.which("npm")):
+        return False
+    if not (HERE / "node" / "node_modules" / "ws").exists():
+        install = ["npm", "install", "--prefix", str(HERE / "node"), "--no-audit", "--no-fund"]
+        install += ["--no-package-lock", "--silent"]
+        return subprocess.run(install, check=False).returncode == 0
+    return True
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])

@@ -1,0 +1,87 @@
+"""The load generator counts what was sent, neither more nor less, however it is cut into reads."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from bench.crowd import MARK, Crowd, message
+
+FRAMES = 5000
+
+
+def frame(number: int) -> bytes:
+    """A server's frame that carries the mark, and a number where the time would be."""
+    body = b'{"payload":{"m":"' + MARK + b"%020d" % number + b'"}}'
+    return bytes([0x81, len(body)]) + body
+
+
+@contextmanager
+def server(frames: list[bytes], piece: int, start: threading.Event) -> Iterator[int]:
+    """Lets one client in and, from `start` on, sends it `frames`, `piece` bytes at a time; its port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        one, _ = listener.accept()
+        with one:
+            while b"\r\n\r\n" not in one.recv(65536):
+                pass
+            one.sendall(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+            one.recv(65536)
+            one.sendall(b'\x81\x11{"type":"joined"}')
+            start.wait(10)
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            data = b"".join(frames)
+            for at in range(0, len(data), piece):
+                one.sendall(data[at : at + piece])
+            one.recv(1)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield int(listener.getsockname()[1])
+    finally:
+        listener.close()
+        thread.join(10)
+
+
+def counted(frames: list[bytes], piece: int) -> int:
+    """How many messages the generator sees."""
+    start = threading.Event()
+    with server(frames, piece, start) as port:
+        crowd = Crowd(port)
+        crowd.connect("bench.room")
+        start.set()
+        crowd.read_until(len(frames), 5.0)
+        crowd.read(0.1)
+        crowd.close()
+        return crowd.count
+
+
+@pytest.mark.parametrize("piece", [7, 61, 4096, 1 << 20])
+def test_every_message_is_counted_once_however_it_is_cut(piece: int) -> None:
+    """A mark that is split over two reads counts, and counts once."""
+    frames = [frame(number) for number in range(500 if piece < 100 else FRAMES)]
+    assert counted(frames, piece) == len(frames)
+
+
+def test_a_server_that_drops_one_in_a_thousand_is_found_out() -> None:
+    """The loss that is reported is the loss there was."""
+    frames = [frame(number) for number in range(FRAMES) if number % 1000 != 500]
+    assert FRAMES - counted(frames, 1 << 16) == FRAMES // 1000
+
+
+def test_a_server_that_repeats_one_in_a_thousand_is_found_out() -> None:
+    """Duplicates are no deliveries that make up for losses elsewhere: the count goes beyond what was sent."""
+    frames = [frame(number) for number in range(FRAMES)]
+    frames += frames[::1000]
+    assert counted(frames, 1 << 16) - FRAMES == FRAMES // 1000
+
+
+def test_a_message_has_the_size_that_was_asked_for() -> None:
+    """The payload of 200 bytes that the tables speak of has 200 bytes."""
+    data = message("bench.room", 200)
+    start = data.index(b'"payload":') + len(b'"payload":')
+    assert len(data[start:-1]) == 200
