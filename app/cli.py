@@ -15,7 +15,7 @@ from app.core.policies import SHIPPED, Policy
 from app.edge.auth import parse_rooms
 from app.edge.auth_mint import mint
 from app.ops import logs
-from app.settings import Settings, SettingsError, load, unknown_variables, variable_of
+from app.settings import MEMORY, Settings, SettingsError, load, unknown_variables, variable_of
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -116,6 +116,8 @@ def _insecure(options: argparse.Namespace) -> dict[str, object]:
     if options.host not in (None, "127.0.0.1", "localhost", "::1"):
         raise SettingsError(["--dev binds the loopback address only; leave out --host, or --dev"])
     overrides: dict[str, object] = {"host": options.host or "127.0.0.1", "demo": True}
+    if options.bus_url is None:
+        overrides["bus_url"] = MEMORY
     for name in ("jwt_secret", "api_key"):
         if not any(os.environ.get(variable_of(name) + end) for end in ("", "_FILE")):
             overrides[name] = secrets.token_urlsafe(48)

@@ -16,6 +16,7 @@ import structlog
 from aiohttp import web
 
 from app.bus.memory import MemoryBus
+from app.bus.redis import RedisBus
 from app.core.backend import Backend
 from app.core.backpressure import Backpressure
 from app.core.continuity import Continuity
@@ -26,7 +27,7 @@ from app.core.keepalive import Patience
 from app.core.lifecycle import Lifecycle, State
 from app.core.membership import Membership
 from app.core.policies import SHIPPED, Policies, Policy, parse_policy
-from app.core.ports import Bus, Verifier, World
+from app.core.ports import Bus, Observer, Verifier, World
 from app.core.publishing import Publisher
 from app.core.reception import Reception, Terms
 from app.core.rooms import Rooms
@@ -43,7 +44,7 @@ from app.ops.health import Health
 from app.ops.metrics import Metrics
 from app.protocol.encoder import Encoder
 from app.protocol.reader import Reader
-from app.settings import Settings, SettingsError, variable_of
+from app.settings import MEMORY, Settings, SettingsError, variable_of
 
 log = structlog.get_logger(__name__)
 
@@ -114,15 +115,15 @@ class Pod:
     reception: Reception
     gateway: Gateway
     backend: Backend
-    metrics: Metrics
 
 
-def assemble(settings: Settings, policies: Policies, bus: Bus, verifier: Verifier) -> Pod:
+def assemble(
+    settings: Settings, policies: Policies, bus: Bus, verifier: Verifier, observer: Observer | None = None
+) -> Pod:
     """Wire the core of one pod together, inside the running loop."""
     roster = Roster(settings.max_connections_per_user, settings.user_limit_policy)
     rooms = Rooms(policies)
-    metrics = Metrics(lambda: len(roster), lambda: len(rooms))
-    world = World(asyncio.get_running_loop(), time.time, lambda: secrets.token_urlsafe(9), metrics)
+    world = World(asyncio.get_running_loop(), time.time, _new_id, observer)
     pace = Pace(settings.flush_rest, settings.flush_rest_cap)
     delivery = Delivery(world, roster, rooms, Backpressure(settings.send_buffer_bytes), Encoder(world.clock), pace)
     continuity = Continuity(world, bus, policies, delivery.hear, delivery.resync)
@@ -149,7 +150,23 @@ def assemble(settings: Settings, policies: Policies, bus: Bus, verifier: Verifie
         reception,
         gateway,
         Backend(publisher, reception, policies),
-        metrics,
+    )
+
+
+def _new_id() -> str:
+    return secrets.token_urlsafe(9)
+
+
+def _bus(settings: Settings, observer: Observer) -> Bus:
+    url = settings.bus_url.get_secret_value()
+    if url == MEMORY:
+        return MemoryBus()
+    return RedisBus(
+        url,
+        timeout=settings.bus_timeout,
+        probe_interval=settings.bus_probe_interval,
+        observer=observer,
+        new_id=_new_id,
     )
 
 
@@ -163,8 +180,10 @@ class Server:
     def __init__(self, settings: Settings, parts: Parts) -> None:
         self._settings = settings
         self._verifier = parts.verifier
-        self._bus = MemoryBus()
-        self._pod = assemble(settings, parts.policies, self._bus, parts.verifier)
+        # What can be asked is asked when scraped, long after the pod is there.
+        self._metrics = Metrics(lambda: len(self._pod.roster), lambda: len(self._pod.rooms))
+        self._bus = _bus(settings, self._metrics)
+        self._pod = assemble(settings, parts.policies, self._bus, parts.verifier, self._metrics)
         door = Door(
             max_connections=settings.max_connections,
             max_handshakes=settings.handshakes,
@@ -174,7 +193,7 @@ class Server:
         )
         origins = Origins(settings.allowed_origins)
         pod = self._pod
-        self._handshake = Handshake(door, origins, parts.verifier, pod.lifecycle, pod.gateway, pod.metrics)
+        self._handshake = Handshake(door, origins, parts.verifier, pod.lifecycle, pod.gateway, self._metrics)
         self._public = web.ServerRunner(self._public_server(), shutdown_timeout=1.0)
         self._internal = web.AppRunner(self._internal_app(), access_log=None, shutdown_timeout=1.0)
         self._checks: asyncio.Task[None] | None = None
@@ -219,7 +238,7 @@ class Server:
         api_key = settings.api_key.get_secret_value() if settings.api_key else ""
         app = web.Application()
         app.add_routes(Api(pod.backend, api_key, settings.max_message_bytes, settings.json_depth).routes())
-        app.add_routes(Health(pod.lifecycle, self._full, pod.metrics.render).routes())
+        app.add_routes(Health(pod.lifecycle, self._full, self._metrics.render).routes())
         return app
 
 

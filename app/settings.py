@@ -12,15 +12,19 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from app.bus.redis_address import parse_address
 from app.core.roster import UserLimitPolicy
 from app.edge.origins import Origins
 from app.ops.logs import LogFormat
 
 PREFIX: Final = "FORESTAY_"
+MEMORY: Final = "memory://"
+"""The bus of a single pod."""
+
 SHORTEST_SECRET: Final = 32
 """Bytes: what an HMAC key for HS256 needs, and what cannot be guessed."""
 
-SECRETS: Final = ("jwt_secret", "jwt_public_key", "api_key")
+SECRETS: Final = ("bus_url", "jwt_secret", "jwt_public_key", "api_key")
 """Settings that can come from a file."""
 
 
@@ -30,6 +34,12 @@ def _split(value: object) -> object:
 
 def _origins(value: list[str]) -> list[str]:
     Origins(value)
+    return value
+
+
+def _bus_url(value: SecretStr) -> SecretStr:
+    if value.get_secret_value() != MEMORY:
+        parse_address(value.get_secret_value())
     return value
 
 
@@ -54,8 +64,11 @@ class Settings(BaseSettings):
     host: str = Field("0.0.0.0", description="address that both listeners bind")
     port: int = Field(8080, ge=0, le=65535, description="public port: WebSocket and the demo page")
     internal_port: int = Field(9090, ge=0, le=65535, description="probes, metrics and the HTTP API; keep it private")
-    bus_url: Literal["memory://"] = Field("memory://", description="how pods hear each other; memory:// is one pod")
+    bus_url: Annotated[SecretStr, AfterValidator(_bus_url)] = Field(
+        SecretStr("memory://"), description="how pods hear each other; memory:// is one pod"
+    )
     bus_timeout: float = Field(5, gt=0, description="for an answer of the bus, then a publish is of unknown outcome")
+    bus_probe_interval: float = Field(5, gt=0, description="between probes that travel through the bus and back")
 
     jwt_secret: Secret = Field(None, description="HMAC key of tokens, at least 32 bytes")
     jwt_public_key: Annotated[SecretStr | None, BeforeValidator(_empty_is_unset)] = Field(
