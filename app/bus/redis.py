@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Final
 
 from app.bus.redis_address import parse_address
+from app.bus.redis_command import Command, Fate
 from app.bus.redis_course import Course
 from app.bus.redis_fleet import Fleet
-from app.bus.redis_lane import Command, Fate
-from app.bus.redis_listener import Subscription
+from app.bus.redis_link import tell_bug
 from app.bus.redis_names import Grammar, Names, idempotency_key
 from app.bus.redis_node import Habits, Node
 from app.bus.redis_past import page, question, standings, standings_question
 from app.bus.redis_report import Report
 from app.bus.redis_saying import LIVE, Ear
 from app.bus.redis_scripts import PUBLISH
+from app.bus.redis_subscription import Subscription
 from app.bus.redis_wire import Complaint, pack
 from app.core.ports import BusLost, Doubted, Heard, Observer, Outcome, Page, Query, Retention, Settled, Settlement
 from app.protocol.envelope import encode
@@ -152,6 +153,7 @@ class RedisBus:
     async def start(self) -> None:
         first = self._report.first()
         self._keeping = asyncio.create_task(self._course.keep(self._fleet))
+        self._keeping.add_done_callback(tell_bug)
         await asyncio.wait([first], timeout=self._timeout)
         wrong = first.result() if first.done() else None
         if wrong is not None:

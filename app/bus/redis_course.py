@@ -79,8 +79,7 @@ class Course:
                 # Nothing follows from it while the master works, and dialling reports it when it does not.
                 continue
             for node in fleet.nodes.values():
-                if node.place not in (None, place):
-                    node.break_off(f"the sentinels name {place}")
+                node.belong(place)
 
     async def _stale(self, fleet: Fleet) -> None:
         try:

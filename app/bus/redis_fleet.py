@@ -11,11 +11,12 @@ from typing import Protocol
 
 from app.bus.redis_address import Place
 from app.bus.redis_cluster import target
-from app.bus.redis_lane import Command, Fate, Lane
+from app.bus.redis_command import Command, Fate
+from app.bus.redis_lane import Lane
 from app.bus.redis_link import Dial
-from app.bus.redis_listener import Ear, Subscription
 from app.bus.redis_names import PARTITIONS
 from app.bus.redis_node import Habits, Node
+from app.bus.redis_subscription import Ear, Subscription
 from app.bus.redis_wire import Away, Complaint, Misconfigured, pack
 
 Probe = Callable[[int], bytes]
@@ -103,7 +104,7 @@ class Fleet:
 
     def node_down(self, node: Node, why: str) -> None:
         self.stale.set()
-        self._judge(f"{node.place}: {why}")
+        self._judge(f"{node.home}: {why}")
 
     def failed(self, error: Away | Misconfigured) -> None:
         self.stale.set()

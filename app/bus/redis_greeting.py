@@ -14,7 +14,7 @@ from app.bus.redis_wire import Away, Complaint, Misconfigured, Wire, ask, open_w
 _FOR_GOOD: Final = {
     "NOAUTH": "give user:password@ in the bus URL",
     "WRONGPASS": "check the user and the password in the bus URL",
-    "NOPERM": "give the Redis user the rights that the operating guide lists",
+    "NOPERM": "give the Redis user that right",
 }
 
 

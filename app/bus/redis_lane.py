@@ -6,10 +6,10 @@ large. A command that was written and not answered may have been executed; it is
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
-from enum import Enum
+from collections.abc import Sequence
 from typing import Final, Protocol
 
+from app.bus.redis_command import Command, Fate
 from app.bus.redis_link import Dial, Link, Linked
 from app.bus.redis_scripts import ALL, load
 from app.bus.redis_wire import Away, Complaint, Misconfigured, Wire
@@ -27,31 +27,6 @@ _BATCH_BYTES: Final = 2**20
 
 # Seconds that replies are waited for at the end; who asked would otherwise be told that nobody knows.
 _FAREWELL: Final = 1.0
-
-
-class Fate(Enum):
-    """What became of a command that has no reply."""
-
-    REFUSED = "it was not executed"
-    UNKNOWN = "it may have been executed"
-
-
-Then = Callable[[object], None]
-
-
-class Command:
-    """Something to be done on the node that has `partition`."""
-
-    __slots__ = ("data", "partition", "since", "then", "tries")
-
-    def __init__(self, data: bytes, then: Then, partition: int) -> None:
-        """`then` is given the reply, a Complaint, or a Fate."""
-        self.data = data
-        self.then = then
-        self.partition = partition
-        self.tries = 0
-        """How often it was sent and not executed."""
-        self.since = 0.0
 
 
 class Owner(Protocol):
@@ -77,7 +52,7 @@ class Lane:
         self._owner = owner
         self._patience = patience
         self._batch = batch
-        self._link = Link(dial, self, patience)
+        self.link = Link(dial, self, patience)
         self._waiting: deque[Command] = deque()
         self._bytes = 0
         self._flying: deque[Command] = deque()
@@ -94,10 +69,10 @@ class Lane:
 
     @property
     def up(self) -> bool:
-        return self._link.state is Linked.UP
+        return self.link.state is Linked.UP
 
     def start(self) -> None:
-        self._link.start()
+        self.link.start()
 
     async def close(self) -> None:
         """Let what is on its way arrive, for a moment; whatever else there is gets its fate."""
@@ -106,20 +81,20 @@ class Lane:
         if self._flying:
             self._idle = self._loop.create_future()
             await asyncio.wait([self._idle], timeout=min(_FAREWELL, self._patience))
-        await self._link.close()
+        await self.link.close()
         self._refuse_waiting()
 
     def offer(self, command: Command) -> None:
         """Do `command` after everything that was offered before, or refuse it at once."""
         size = len(command.data)
         full = len(self._waiting) >= MOST_WAITING or (self._waiting and self._bytes + size > MOST_BYTES)
-        if full or self._closing or self._link.state is Linked.DOWN:
+        if full or self._closing or self.link.state is Linked.DOWN:
             command.then(Fate.REFUSED)
             return
         command.since = command.since or self._loop.time()
         self._waiting.append(command)
         self._bytes += size
-        if self._link.state is Linked.UP and not self._flying:
+        if self.link.state is Linked.UP and not self._flying:
             self._schedule()
         elif self._sweeping is None:
             self._sweep_at(command.since)
@@ -132,10 +107,6 @@ class Lane:
             self._bytes -= sum(len(command.data) for command in taken)
         return taken
 
-    def break_off(self, why: str) -> None:
-        """Connect anew: this is not the server to speak to."""
-        self._link.break_off(why)
-
     def _schedule(self) -> None:
         if not self._scheduled:
             # The end of this tick: whoever else publishes in it goes along.
@@ -145,7 +116,7 @@ class Lane:
     def _flush(self) -> None:
         self._scheduled = False
         waiting, flying = self._waiting, self._flying
-        if not waiting or flying or self._link.state is not Linked.UP:
+        if not waiting or flying or self.link.state is not Linked.UP:
             return
         parts: list[bytes] = []
         size = 0
@@ -161,14 +132,14 @@ class Lane:
         self._landing = self._loop.call_at(due, self._overdue)
         if waiting and self._sweeping is None:
             self._sweep_at(waiting[0].since)
-        self._link.write(b"".join(parts))
+        self.link.write(b"".join(parts))
 
     def received(self, reply: object) -> None:
         if self._unclaimed:
             self._unclaimed -= 1
             return
         if not self._flying:
-            self._link.break_off("the server says more than it was asked")
+            self.link.break_off("the server says more than it was asked")
             return
         command = self._flying.popleft()
         try:
@@ -207,12 +178,12 @@ class Lane:
                 self._bytes += len(command.data)
             self._unscripted = []
             self._unclaimed = len(ALL)
-            self._link.write(load())
+            self.link.write(load())
         if self._elsewhere:
             elsewhere, self._elsewhere = self._elsewhere, []
             self._owner.elsewhere(self, elsewhere)
         if self._demoted:
-            self._link.break_off("the server became a replica")
+            self.link.break_off("the server became a replica")
         elif self._waiting:
             self._flush()
 
@@ -224,7 +195,7 @@ class Lane:
             self._idle.set_result(None)
 
     def _overdue(self) -> None:
-        self._link.break_off(f"no answer for {self._patience:g} s", suspect=True)
+        self.link.break_off(f"no answer for {self._patience:g} s", suspect=True)
 
     def _sweep_at(self, since: float) -> None:
         self._sweeping = self._loop.call_at(since + self._patience, self._sweep)
@@ -263,7 +234,7 @@ class Lane:
             command.then(Fate.REFUSED)
         for command in flying:
             command.then(Fate.UNKNOWN)
-        if self._link.state is Linked.DOWN:
+        if self.link.state is Linked.DOWN:
             self._refuse_waiting()
         self._owner.lane_down(why)
 

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Final, Protocol
 
+from app.bus.redis_address import Place
 from app.bus.redis_wire import Away, Misconfigured, Wire
 
 SHORTEST_REST: Final = 0.1
@@ -45,6 +46,12 @@ class User(Protocol):
         """A try failed; the next one comes after a rest."""
 
 
+def tell_bug(task: asyncio.Task[None]) -> None:
+    """A task that ended by itself did so by a mistake of ours, and nobody else would hear of it."""
+    if not task.cancelled() and (bug := task.exception()) is not None:
+        task.get_loop().call_exception_handler({"message": "a task of the bus failed", "exception": bug, "task": task})
+
+
 class Link:
     def __init__(self, dial: Dial, user: User, patience: float) -> None:
         """`patience`: seconds for one try."""
@@ -53,11 +60,23 @@ class Link:
         self._user = user
         self._wire: Wire | None = None
         self._gone = asyncio.Event()
+        self._urged = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.state = Linked.TRYING
 
+    @property
+    def place(self) -> Place | None:
+        """Where it leads now; None where it does not."""
+        return self._wire.place if self._wire is not None else None
+
     def start(self) -> None:
         self._task = asyncio.create_task(self._keep())
+        self._task.add_done_callback(tell_bug)
+
+    def hurry(self) -> None:
+        """Rest no longer: somebody else has just reached the server."""
+        if self.state is not Linked.UP:
+            self._urged.set()
 
     def write(self, data: bytes) -> None:
         if self._wire is not None:
@@ -94,6 +113,7 @@ class Link:
             else:
                 since = loop.time()
                 self._gone.clear()
+                self._urged.clear()
                 self._wire = wire
                 self.state = Linked.UP
                 wire.attend(self._user.received, self._lost)
@@ -103,8 +123,16 @@ class Link:
                 await self._gone.wait()
                 if loop.time() - since > _STABLE:
                     failures = 0
-            await asyncio.sleep(random.uniform(0, min(LONGEST_REST, SHORTEST_REST * 2**failures)))
+            await self._rest(random.uniform(0, min(LONGEST_REST, SHORTEST_REST * 2**failures)))
             failures = min(failures + 1, 10)
+
+    async def _rest(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._urged.wait()
+        except TimeoutError:
+            return
+        self._urged.clear()
 
     async def _try(self) -> Wire:
         try:

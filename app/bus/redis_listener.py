@@ -6,51 +6,16 @@ confirmed again, and those that were heard before are doubted then: whatever was
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Iterable
+from typing import Final, Protocol
 
 from app.bus.redis_link import Dial, Link, Linked
+from app.bus.redis_subscription import PLAIN, SHARDED, Ear, Subscription, by_slot
 from app.bus.redis_wire import Away, Complaint, Misconfigured, Wire, pack
-from app.protocol.names import RoomName
 
 # Channels that are asked for at once; the next ones are when these are confirmed. Redis does about a million a second,
 # so a pod with 100,000 rooms is back in a second and no other pod waits for it longer than a moment.
 _BATCH: Final = 500
-
-
-class _Words(NamedTuple):
-    """What the commands and their answers are called."""
-
-    subscribe: bytes
-    unsubscribe: bytes
-    message: bytes
-
-
-_PLAIN: Final = _Words(b"subscribe", b"unsubscribe", b"message")
-_SHARDED: Final = _Words(b"ssubscribe", b"sunsubscribe", b"smessage")
-
-
-class Subscription:
-    """One room that the pod wants to hear."""
-
-    __slots__ = ("channel", "confirmed", "doubtful", "partition", "room")
-
-    def __init__(self, room: RoomName, channel: bytes, partition: int, confirmed: Callable[[], None]) -> None:
-        self.room = room
-        self.channel = channel
-        self.partition = partition
-        self.confirmed: Callable[[], None] | None = confirmed
-        """Who waits for the first confirmation."""
-        self.doubtful = False
-        """Whether it was heard before, and may have been missed since."""
-
-
-class Ear(Protocol):
-    """Who is told what is heard."""
-
-    def heard(self, room: RoomName, data: bytes) -> None: ...
-
-    def doubted(self, rooms: Collection[RoomName]) -> None: ...
 
 
 class Owner(Protocol):
@@ -89,32 +54,37 @@ class Listener:
         self._probe = probe
         self._patience = patience
         self._sharded = sharded
-        self._words = _SHARDED if sharded else _PLAIN
-        self._link = Link(dial, self, patience)
+        self._words = SHARDED if sharded else PLAIN
+        self.link = Link(dial, self, patience)
         self._wanted: dict[bytes, Subscription] = {}
         self._live: dict[bytes, Subscription] = {}
         """Confirmed on this connection, and wanted."""
         self._standing: set[bytes] = set()
         """What Redis will be sending once it has read all that was written."""
-        self._changed: dict[bytes, None] = {}
-        """Where what is wanted may not be what stands."""
+        self._changed: deque[bytes] = deque()
+        self._noted: set[bytes] = set()
+        """The same: where what is wanted may not be what stands, each once."""
+        self._turned_down: set[bytes] = set()
+        """What the node says is not its own."""
         self._asked: deque[_Asked] = deque()
         self._again: list[Subscription] = []
         self._scheduled = False
         self._overdue: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        self._link.start()
+        self.link.start()
 
     async def close(self) -> None:
-        await self._link.close()
-
-    def break_off(self, why: str) -> None:
-        self._link.break_off(why)
+        await self.link.close()
 
     def add(self, subscription: Subscription) -> None:
-        self._wanted[subscription.channel] = subscription
-        self._change(subscription.channel)
+        channel = subscription.channel
+        self._wanted[channel] = subscription
+        if self._live.pop(channel, None) is not None:
+            # Somebody asks for what is heard already.
+            self._hear(channel)
+        else:
+            self._change(channel)
 
     def remove(self, channel: bytes) -> None:
         self._wanted.pop(channel, None)
@@ -129,12 +99,14 @@ class Listener:
 
     def retry(self) -> None:
         """Ask again for what the node turned down: it may have become responsible."""
-        for channel in (self._probe, *self._wanted):
-            if channel not in self._standing:
-                self._change(channel)
+        turned_down, self._turned_down = self._turned_down, set()
+        for channel in turned_down:
+            self._change(channel)
 
     def _change(self, channel: bytes) -> None:
-        self._changed[channel] = None
+        if channel not in self._noted:
+            self._noted.add(channel)
+            self._changed.append(channel)
         if not self._scheduled and not self._asked:
             self._scheduled = True
             self._loop.call_soon(self._flush)
@@ -142,13 +114,13 @@ class Listener:
     def _flush(self) -> None:
         """Ask Redis for some of what changed, once it has confirmed what was asked before."""
         self._scheduled = False
-        if self._asked or self._link.state is not Linked.UP:
+        if self._asked or self.link.state is not Linked.UP:
             return
         on: list[bytes] = []
         off: list[bytes] = []
         while self._changed and len(on) + len(off) < _BATCH:
-            channel = next(iter(self._changed))
-            del self._changed[channel]
+            channel = self._changed.popleft()
+            self._noted.discard(channel)
             wanted = channel in self._wanted or channel == self._probe
             if wanted and channel in self._standing:
                 # It left and came back before Redis was told.
@@ -165,13 +137,13 @@ class Listener:
             self._overdue = self._loop.call_later(self._patience, self._unconfirmed)
 
     def _ask(self, channels: list[bytes], *, on: bool) -> None:
-        for together in _by_slot(channels) if self._sharded else [channels]:
+        for together in by_slot(channels) if self._sharded else [channels]:
             if together:
                 self._asked.append(_Asked(together, on=on))
-                self._link.write(pack(self._words.subscribe if on else self._words.unsubscribe, *together))
+                self.link.write(pack(self._words.subscribe if on else self._words.unsubscribe, *together))
 
     def _unconfirmed(self) -> None:
-        self._link.break_off(f"no confirmation for {self._patience:g} s", suspect=True)
+        self.link.break_off(f"no confirmation for {self._patience:g} s", suspect=True)
 
     def received(self, reply: object) -> None:
         if isinstance(reply, list) and len(reply) == 3:
@@ -191,7 +163,7 @@ class Listener:
         if isinstance(reply, Complaint):
             self._complained(reply)
         else:
-            self._link.break_off("the server says what no subscriber understands")
+            self.link.break_off("the server says what no subscriber understands")
 
     def _confirmed(self, channel: bytes, *, on: bool) -> None:
         head = self._asked[0] if self._asked else None
@@ -243,21 +215,24 @@ class Listener:
             self._answered()
         elif complaint.kind == "NOPERM":
             self._owner.listening_failed(Misconfigured(f"{complaint}; allow the Redis user our channels"))
-            self._link.break_off(str(complaint), suspect=True)
+            self.link.break_off(str(complaint), suspect=True)
         else:
-            self._link.break_off(str(complaint), suspect=True)
+            self.link.break_off(str(complaint), suspect=True)
 
     def _displace(self, channels: Iterable[bytes]) -> None:
         """The node does not have these; asking it again waits for `retry`."""
         for channel in channels:
             self._standing.discard(channel)
+            self._turned_down.add(channel)
             subscription = self._live.pop(channel, None)
             if subscription is not None:
                 subscription.doubtful = True
         self._owner.displaced()
 
     def connected(self, wire: Wire) -> None:
-        self._changed = dict.fromkeys((self._probe, *self._wanted))
+        self._turned_down.clear()
+        self._changed = deque((self._probe, *self._wanted))
+        self._noted = set(self._changed)
         self._flush()
 
     def disconnected(self, why: str) -> None:
@@ -274,11 +249,3 @@ class Listener:
 
     def unreachable(self, error: Away | Misconfigured) -> None:
         self._owner.listening_failed(error)
-
-
-def _by_slot(channels: Iterable[bytes]) -> list[list[bytes]]:
-    """`channels` by their hash tag: one command may name only those of one slot."""
-    slots: dict[bytes, list[bytes]] = {}
-    for channel in channels:
-        slots.setdefault(channel[: channel.index(b"}")], []).append(channel)
-    return list(slots.values())

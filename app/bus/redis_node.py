@@ -1,6 +1,6 @@
 """One Redis that takes writes: a lane for publishing, one for reading, an ear, and a canary that tells if they work.
 
-It is up while the words that it sends to itself come back. What rooms say does not pass through here.
+It is up while the words that it sends to itself come back and it can be read. What rooms say does not pass here.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,9 +9,11 @@ from typing import Final, Protocol
 
 from app.bus.redis_address import Place
 from app.bus.redis_canary import Canary
-from app.bus.redis_lane import Command, Lane
-from app.bus.redis_link import Dial
-from app.bus.redis_listener import Ear, Listener
+from app.bus.redis_command import Command
+from app.bus.redis_lane import Lane
+from app.bus.redis_link import Dial, Link
+from app.bus.redis_listener import Listener
+from app.bus.redis_subscription import Ear
 from app.bus.redis_wire import Away, Complaint, Misconfigured, Wire, pack
 
 # Reads that go out together. An answer may be a megabyte, and the next ones wait behind it.
@@ -61,9 +63,9 @@ class Node:
         self._probe = probe
         self._publish = b"SPUBLISH" if habits.sharded else b"PUBLISH"
         self._listening = False
+        self._proven = False
+        """Whether the last word came back."""
         self.up = False
-        self.place: Place | None = None
-        """Where it was reached last; sentinels are asked for that."""
         self.incarnation = b""
         """What the server was called when it was reached last."""
         self.writing = Lane(dial, self, habits.patience)
@@ -96,10 +98,15 @@ class Node:
         self._probe = probe
         self.listener.probe_on(probe[1])
 
-    def break_off(self, why: str) -> None:
-        """Connect anew: another server has this part now."""
-        for part in (self.writing, self.reading, self.listener):
-            part.break_off(why)
+    def belong(self, place: Place) -> None:
+        """The server is at `place` now: whatever leads to another one is connected anew."""
+        for link in self._links:
+            if link.place not in (None, place):
+                link.break_off(f"the server is now {place}")
+
+    @property
+    def _links(self) -> tuple[Link, ...]:
+        return self.writing.link, self.reading.link, self.listener.link
 
     # What the canary asks for and finds.
 
@@ -113,23 +120,22 @@ class Node:
         self.writing.offer(Command(pack(self._publish, channel, word), then, partition))
 
     def well(self) -> None:
-        if not self.up:
-            self.up = True
-            self._owner.node_up(self)
+        self._proven = True
+        self._rise()
 
     def ill(self) -> None:
         self._sink("what we say does not come back")
 
     def deaf(self) -> None:
         self._owner.deaf()
-        self.listener.break_off("deaf")
+        self.listener.link.break_off("deaf")
 
     # What the lanes report.
 
     def lane_up(self, wire: Wire) -> None:
-        self.place = wire.place
         self.incarnation = wire.incarnation
         self._find_out()
+        self._rise()
 
     def lane_down(self, why: str) -> None:
         self._sink(why)
@@ -163,11 +169,19 @@ class Node:
         self._owner.displaced()
 
     def _find_out(self) -> None:
-        """Send a word at once, instead of when the next one is due."""
-        if not self.up and self._listening and self.writing.up:
+        """The server was reached: the others need not rest, and a word goes out at once instead of when it is due."""
+        for link in self._links:
+            link.hurry()
+        if not self._proven and self._listening and self.writing.up:
             self._canary.fly()
 
+    def _rise(self) -> None:
+        if not self.up and self._proven and self.reading.up:
+            self.up = True
+            self._owner.node_up(self)
+
     def _sink(self, why: str) -> None:
+        self._proven = False
         if self.up:
             self.up = False
             self._owner.node_down(self, why)

@@ -78,7 +78,12 @@ class Wire(asyncio.Protocol):
         try:
             reader.feed(data)
             while (reply := reader.gets()) is not _NOTHING:
-                self._received(reply)
+                try:
+                    self._received(reply)
+                except Exception as bug:  # noqa: BLE001 - whosever it is, the connection and its other replies are well
+                    asyncio.get_running_loop().call_exception_handler(
+                        {"message": "a reply from Redis was not dealt with", "exception": bug}
+                    )
         except hiredis.ProtocolError:
             self._end("what the server says is not Redis")
 
@@ -169,7 +174,7 @@ def _reason(error: BaseException, place: Place) -> Away | Misconfigured:
     if isinstance(error, vendor.AuthorizationError):
         return Misconfigured(f"{text}; this Redis has no password, leave it out of the bus URL")
     if isinstance(error, vendor.NoPermissionError):
-        return Misconfigured(f"{text}; give the Redis user the rights that docs/operating lists")
+        return Misconfigured(f"{text}; give the Redis user that right")
     if isinstance(error, vendor.ResponseError) and "DB index" in str(error):
         return Misconfigured(f"{text}; choose another number behind the host in the bus URL")
     cause: BaseException | None = error

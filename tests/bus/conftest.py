@@ -1,82 +1,46 @@
-"""A Redis of one's own for each test that asks for one."""
+"""A Redis of one's own for each test that asks for one, and a road to it that can be blocked."""
 
 import asyncio
-import os
-import shutil
-import signal
-import socket
-import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import hiredis
 import pytest
 
-
-class RedisServer:
-    """A redis-server process that can be killed, frozen and started again on the same port and files."""
-
-    def __init__(self, folder: Path, *options: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = int(free.getsockname()[1])
-        self.folder = folder
-        self.options = options
-        self.process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder),
-             "--save", "", *self.options],
-            stdout=subprocess.DEVNULL,
-        )
-        for _ in range(200):
-            try:
-                if self.do("PING") is not None:
-                    return
-            except OSError:
-                pass
-            import time
-            time.sleep(0.02)
-        raise TimeoutError("redis-server did not start")
-
-    def kill(self) -> None:
-        assert self.process
-        self.process.kill()
-        self.process.wait()
-
-    def freeze(self) -> None:
-        assert self.process
-        self.process.send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        assert self.process
-        self.process.send_signal(signal.SIGCONT)
-
-    def close(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.thaw()
-            self.kill()
-
-    def do(self, *command: str | bytes | int):
-        reader = hiredis.Reader()
-        with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
-            connection.sendall(hiredis.pack_command(command))
-            while (reply := reader.gets()) is False:
-                data = connection.recv(65536)
-                if not data:
-                    raise OSError("closed")
-                reader.feed(data)
-        return reply
+from tests.bus.local_redis import RedisServer, Road
+from tests.bus.redis_pod import NewPod, Pod
 
 
 @pytest.fixture
 def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path)
+    """A running Redis that keeps nothing."""
+    server = RedisServer(tmp_path, "--save", "")
     server.start()
     yield server
     server.close()
+
+
+@pytest.fixture
+async def road(redis_server: RedisServer) -> AsyncIterator[Road]:
+    """A way to that Redis on which things can go wrong."""
+    road = Road(redis_server.port)
+    await road.open()
+    yield road
+    await road.close()
+
+
+@pytest.fixture
+async def new_pod() -> AsyncIterator[NewPod]:
+    """Makes pods, and shows that each of them ends without a trace."""
+    before = asyncio.all_tasks()
+    pods: list[Pod] = []
+
+    def make(url: str, timeout: float = 1.0, probe_interval: float = 0.5) -> Pod:
+        pods.append(Pod(url, timeout, probe_interval))
+        return pods[-1]
+
+    yield make
+    for pod in pods:
+        await pod.bus.close()
+    await asyncio.sleep(0)
+    left = [task for task in asyncio.all_tasks() - before if "/app/bus/" in repr(task)]
+    assert left == []

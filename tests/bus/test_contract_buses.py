@@ -170,7 +170,8 @@ async def test_live_messages_have_no_place(new_pod: NewPod) -> None:
     live = await pod.publish(message("live"))
     second = await pod.publish(message("kept"), KEPT)
     assert live.position is None
-    assert first.position and second.position
+    assert first.position
+    assert second.position
     assert second.position.offset == first.position.offset + 1
 
 
@@ -303,7 +304,8 @@ async def test_the_same_key_publishes_once(new_pod: NewPod) -> None:
     await one.hears("a", "between", "end")
     assert again == first
     assert first.outcome is Outcome.ACCEPTED
-    assert first.position and first.position.offset == 1
+    assert first.position
+    assert first.position.offset == 1
 
 
 async def test_a_key_is_its_senders_and_its_rooms(new_pod: NewPod) -> None:

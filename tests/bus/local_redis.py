@@ -1,0 +1,284 @@
+"""A redis-server process to be killed and frozen, and a proxy before it that holds back what it is told to."""
+
+import asyncio
+import random
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import hiredis
+
+QUICK = ("--save", "", "--repl-diskless-sync-delay", "0", "--cluster-replica-validity-factor", "0")
+"""Options of a server that keeps nothing, lets replicas in without a wait, and lets any of them stand in."""
+
+
+def free_port() -> int:
+    """A port that is free, as is the one 10,000 above it, where nodes of a Cluster meet."""
+    while True:
+        port = random.randrange(20_000, 30_000)
+        try:
+            for number in (port, port + 10_000):
+                with socket.socket() as free:
+                    free.bind(("127.0.0.1", number))
+        except OSError:
+            continue
+        return port
+
+
+class RedisServer:
+    """One server that can be killed, frozen and started again on the same port with the same files."""
+
+    def __init__(self, folder: Path, *options: str, port: int = 0) -> None:
+        self.port = port or free_port()
+        self._folder = folder
+        self.options = list(options)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        self._folder.mkdir(exist_ok=True)
+        base = ["redis-server", *self._config(), "--port", str(self.port), "--bind", "127.0.0.1"]
+        command = [*base, "--dir", str(self._folder), *self.options]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        for _ in range(500):
+            try:
+                self.do("PING")
+            except OSError:
+                time.sleep(0.01)
+            else:
+                return
+        raise TimeoutError("redis-server did not start")
+
+    def _config(self) -> list[str]:
+        """What stands before the options."""
+        return []
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def freeze(self) -> None:
+        """Its connections stay, and nothing is answered."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.thaw()
+            self.kill()
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def id(self) -> str:
+        return self.text("CLUSTER", "MYID")
+
+    def text(self, *command: str) -> str:
+        """An answer that is text."""
+        answer = self.do(*command)
+        assert isinstance(answer, bytes), answer
+        return answer.decode()
+
+    def do(self, *command: str | bytes | int) -> object:
+        """One command on a connection of its own; an error is an answer too."""
+        reader = hiredis.Reader(notEnoughData=self)
+        with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
+            connection.sendall(hiredis.pack_command(command))  # type: ignore[arg-type]
+            while (reply := reader.gets()) is self:
+                data = connection.recv(65536)
+                if not data:
+                    raise OSError("the server closed the connection")
+                reader.feed(data)
+        return reply
+
+
+class Sentinel(RedisServer):
+    """One that watches the master at `port_of_master`, and decides alone."""
+
+    def __init__(self, folder: Path, port_of_master: int, *options: str) -> None:
+        super().__init__(folder, "--sentinel", *options)
+        self._master = port_of_master
+
+    def _config(self) -> list[str]:
+        path = self._folder / "sentinel.conf"
+        path.write_text(
+            f"sentinel monitor main 127.0.0.1 {self._master} 1\n"
+            "sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 2000\n"
+        )
+        return [str(path)]
+
+
+class Cluster:
+    """Primaries that share the slots evenly, each with as many replicas as asked for."""
+
+    def __init__(self, folder: Path, primaries: int = 3, replicas: int = 0) -> None:
+        options = (*QUICK, "--cluster-enabled", "yes", "--cluster-node-timeout", "500")
+        number = primaries * (1 + replicas)
+        self.servers = [RedisServer(folder / str(one), *options) for one in range(number)]
+        self._primaries = primaries
+
+    @property
+    def url(self) -> str:
+        return "redis+cluster://" + ",".join(f"127.0.0.1:{server.port}" for server in self.servers)
+
+    def start(self) -> None:
+        for server in self.servers:
+            server.start()
+        first = self.servers[0]
+        edges = [16384 * one // self._primaries for one in range(self._primaries + 1)]
+        for server, low, high in zip(self.servers, edges, edges[1:], strict=False):
+            server.do("CLUSTER", "ADDSLOTSRANGE", low, high - 1)
+        for number, server in enumerate(self.servers):
+            server.do("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+            server.do("CLUSTER", "MEET", "127.0.0.1", first.port)
+        self._await(lambda server: f"cluster_known_nodes:{len(self.servers)}" in server.text("CLUSTER", "INFO"))
+        for number, server in enumerate(self.servers[self._primaries :]):
+            self._await_ok(server, "CLUSTER", "REPLICATE", self.servers[number % self._primaries].id)
+        self._await(lambda server: "cluster_state:ok" in server.text("CLUSTER", "INFO"))
+        self._await(
+            lambda server: (
+                server.text("INFO", "replication").count("state=online") > 0
+                or "master_link_status:up" in server.text("INFO", "replication")
+                or len(self.servers) == self._primaries
+            )
+        )
+
+    def close(self) -> None:
+        for server in self.servers:
+            server.close()
+
+    def owner(self, slot: int) -> RedisServer:
+        """Who has `slot`, as the first server that answers says."""
+        for server in self.servers:
+            if server.running:
+                rows = server.do("CLUSTER", "SLOTS")
+                assert isinstance(rows, list)
+                [port] = [row[2][1] for row in rows if row[0] <= slot <= row[1]]
+                return next(server for server in self.servers if server.port == port)
+        raise AssertionError("no server runs")
+
+    def move(self, slot: int, target: RedisServer) -> None:
+        """Give `slot` to `target` with its keys, the way redis-cli does it."""
+        source = self.owner(slot)
+        target.do("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id)
+        source.do("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id)
+        self.move_keys(slot, source, target)
+        self.finish_moving(slot, source, target)
+
+    def move_keys(self, slot: int, source: RedisServer, target: RedisServer) -> None:
+        keys = source.do("CLUSTER", "GETKEYSINSLOT", slot, 1000)
+        assert isinstance(keys, list)
+        if keys:
+            # All at once, as redis-cli does: a script that finds one of its keys here and one there is turned down.
+            source.do("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+
+    def finish_moving(self, slot: int, source: RedisServer, target: RedisServer) -> None:
+        for server in (target, source):
+            server.do("CLUSTER", "SETSLOT", slot, "NODE", target.id)
+
+    def _await(self, true: Callable[[RedisServer], bool]) -> None:
+        for _ in range(2000):
+            if all(true(server) for server in self.servers):
+                return
+            time.sleep(0.01)
+        raise TimeoutError("the cluster did not form")
+
+    def _await_ok(self, server: RedisServer, *command: str) -> None:
+        for _ in range(500):
+            if server.do(*command) == b"OK":
+                return
+            time.sleep(0.01)
+        raise TimeoutError(str(command))
+
+
+class Road:
+    """Forwards bytes to a port on this machine, until it is told to keep quiet about the answers."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._server: asyncio.Server | None = None
+        self._trips: set[_Trip] = set()
+        self.port = 0
+        self.muting = b"never said"
+        """Connections on which a client says this lose every answer from then on."""
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def mute(self, said: bytes) -> int:
+        """From now on lose the answers on connections on which `said` was said; how many these are."""
+        found = [trip for trip in self._trips if said in trip.said]
+        for trip in found:
+            trip.mute = True
+        return len(found)
+
+    def cut(self) -> None:
+        """End every connection."""
+        for trip in tuple(self._trips):
+            trip.end()
+
+    async def close(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        self.cut()
+        await asyncio.sleep(0)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        trip = _Trip(self, writer)
+        self._trips.add(trip)
+        try:
+            back, trip.forth = await asyncio.open_connection("127.0.0.1", self._target)
+            await asyncio.gather(trip.ask(reader), trip.answer(back))
+        except OSError:
+            pass
+        finally:
+            trip.end()
+            self._trips.discard(trip)
+
+
+class _Trip:
+    """One connection."""
+
+    def __init__(self, road: Road, back: asyncio.StreamWriter) -> None:
+        self._road = road
+        self._back = back
+        self.forth: asyncio.StreamWriter | None = None
+        self.said = b""
+        self.mute = False
+
+    async def ask(self, reader: asyncio.StreamReader) -> None:
+        while self.forth and (data := await reader.read(65536)):
+            self.said = (self.said + data)[-65536:]
+            self.mute = self.mute or self._road.muting in data
+            self.forth.write(data)
+        self.end()
+
+    async def answer(self, reader: asyncio.StreamReader) -> None:
+        while data := await reader.read(65536):
+            if not self.mute:
+                self._back.write(data)
+        self.end()
+
+    def end(self) -> None:
+        for writer in (self._back, self.forth):
+            if writer is not None:
+                writer.transport.abort()

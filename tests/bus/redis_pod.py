@@ -1,0 +1,71 @@
+"""A pod's end of the bus with short patience, and what came out of it."""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Collection
+
+from app.bus.redis import RedisBus
+from app.core.ports import Query, Retention, Settlement
+from app.protocol.message import Message, Position
+from app.protocol.names import RoomName
+
+ROOM = RoomName("chat.lobby")
+KEPT = Retention(size=10, ttl=60.0)
+
+
+class Pod:
+    def __init__(self, url: str, timeout: float = 1.0, probe_interval: float = 0.5) -> None:
+        self.events: list[str] = []
+        self.heard: list[str] = []
+        self.doubted: list[RoomName] = []
+        self.settled: list[Settlement] = []
+        self.bus = RedisBus(
+            url, timeout=timeout, probe_interval=probe_interval, observer=Events(self.events), new_id=new_id
+        )
+        self.bus.listen(lambda message: self.heard.append(message.payload.decode()), self._doubt)
+
+    def _doubt(self, rooms: Collection[RoomName]) -> None:
+        self.doubted.extend(rooms)
+
+    async def subscribe(self, room: RoomName = ROOM) -> None:
+        confirmed = asyncio.Event()
+        self.bus.subscribe(room, confirmed.set)
+        await confirmed.wait()
+
+    def offer(self, word: str, kept: Retention | None = None, key: str | None = None) -> None:
+        self.bus.publish(Message(ROOM, word.encode(), "now", "ada"), self.settled.append, kept=kept, key=key)
+
+    async def publish(self, word: str, kept: Retention | None = None, key: str | None = None) -> Settlement:
+        settlement: asyncio.Future[Settlement] = asyncio.get_running_loop().create_future()
+        self.bus.publish(Message(ROOM, word.encode(), "now", "ada"), settlement.set_result, kept=kept, key=key)
+        return await settlement
+
+    async def top(self) -> Position:
+        return (await self.bus.history(ROOM, Query(0), KEPT)).top
+
+    async def kept(self) -> list[str]:
+        page = await self.bus.history(ROOM, Query(100), KEPT)
+        return [message.payload.decode() for message in page.messages]
+
+
+class Events:
+    """An observer of the bus alone."""
+
+    def __init__(self, events: list[str]) -> None:
+        self._events = events
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *facts: self._events.append(facts[0]) if name == "bus" else None
+
+
+def new_id() -> str:
+    return secrets.token_urlsafe(9)
+
+
+async def until(true: Callable[[], bool], within: float = 10.0) -> None:
+    async with asyncio.timeout(within):
+        while not true():
+            await asyncio.sleep(0.01)
+
+
+NewPod = Callable[..., Pod]

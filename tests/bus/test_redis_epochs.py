@@ -1,0 +1,156 @@
+"""A Redis that may have lost writes says so by a new epoch; what it still has stays readable."""
+
+from pathlib import Path
+
+from app.bus.redis_scripts import PUBLISH, STANDINGS
+from app.core.ports import Query, Retention
+from app.protocol.message import Position
+from tests.bus.local_redis import RedisServer
+from tests.bus.redis_pod import KEPT, ROOM, NewPod, until
+
+
+async def test_a_restart_from_an_old_snapshot_is_a_new_epoch(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """Offsets that were given before are given again, so nobody who saw the first ones may take them for the same."""
+    pod = new_pod(redis_server.url)
+    await pod.bus.start()
+    for word in "abc":
+        await pod.publish(word, KEPT)
+    redis_server.do("SAVE")
+    await pod.publish("lost", KEPT)
+    before = await pod.top()
+    redis_server.kill()
+    redis_server.start()
+    await until(lambda: not pod.bus.up)
+    await until(lambda: pod.bus.up)
+    positions = await pod.bus.positions([ROOM])
+    page = await pod.bus.history(ROOM, Query(10, since=before), KEPT)
+    assert before.offset == 4
+    assert page.top.offset == 3
+    assert page.top.epoch != before.epoch
+    assert positions == {ROOM: page.top}
+    assert not page.whole
+    assert await pod.kept() == ["a", "b", "c"]
+    settlement = await pod.publish("d", KEPT)
+    assert settlement.position == Position(page.top.epoch, 4)
+    resumed = await pod.bus.history(ROOM, Query(10, since=page.top), KEPT)
+    assert resumed.whole
+    assert [message.payload for message in resumed.messages] == [b"d"]
+    assert {message.position.epoch for message in page.messages if message.position} == {page.top.epoch}
+
+
+async def test_a_restart_without_data_is_a_new_beginning(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """Offsets start over, in another epoch."""
+    pod = new_pod(redis_server.url)
+    await pod.bus.start()
+    await pod.publish("a", KEPT)
+    before = await pod.top()
+    redis_server.kill()
+    redis_server.start()
+    await until(lambda: not pod.bus.up)
+    await until(lambda: pod.bus.up)
+    assert await pod.bus.positions([ROOM]) == {}
+    after = await pod.top()
+    assert after.offset == 0
+    assert after.epoch != before.epoch
+
+
+async def test_a_clean_restart_keeps_entries(tmp_path: Path, new_pod: NewPod) -> None:
+    """With an append-only file nothing is lost; the epoch is new all the same, since nobody can know that."""
+    server = RedisServer(tmp_path, "--save", "", "--appendonly", "yes")
+    server.start()
+    try:
+        pod = new_pod(server.url)
+        await pod.bus.start()
+        for word in "ab":
+            await pod.publish(word, KEPT)
+        before = await pod.top()
+        server.do("CONFIG", "SET", "appendfsync", "always")
+        server.kill()
+        server.start()
+        await until(lambda: not pod.bus.up)
+        await until(lambda: pod.bus.up)
+        after = await pod.top()
+        assert after.offset == before.offset
+        assert after.epoch != before.epoch
+        assert await pod.kept() == ["a", "b"]
+    finally:
+        server.close()
+
+
+async def test_a_forgotten_room_does_not_keep_its_entries(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """Entries whose epoch was evicted belong to nothing, and would stand in the way of the new offsets."""
+    pod = new_pod(redis_server.url)
+    await pod.bus.start()
+    for word in "abc":
+        await pod.publish(word, KEPT)
+    before = await pod.top()
+    names = pod.bus._grammar.of(ROOM)
+    redis_server.do("DEL", names.meta)
+    settlement = await pod.publish("d", KEPT)
+    assert settlement.position
+    assert settlement.position.offset == 1
+    assert settlement.position.epoch != before.epoch
+    assert await pod.kept() == ["d"]
+
+
+async def test_lost_entries_are_admitted(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """The epoch stays where only entries were evicted; what is gone is not taken for nothing."""
+    pod = new_pod(redis_server.url)
+    await pod.bus.start()
+    for word in "abc":
+        await pod.publish(word, KEPT)
+    top = await pod.top()
+    redis_server.do("DEL", pod.bus._grammar.of(ROOM).stream)
+    page = await pod.bus.history(ROOM, Query(10, since=Position(top.epoch, 1)), KEPT)
+    assert (page.top, page.whole) == (top, False)
+    await pod.publish("d", KEPT)
+    hole = await pod.bus.history(ROOM, Query(10, since=Position(top.epoch, 2)), KEPT)
+    assert not hole.whole
+
+
+async def test_a_hole_among_the_entries_is_admitted(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """As is an entry that no pod of this version can read: it is counted, and what is left is not whole."""
+    pod = new_pod(redis_server.url)
+    await pod.bus.start()
+    for word in "abcd":
+        await pod.publish(word, KEPT)
+    top = await pod.top()
+    redis_server.do("XDEL", pod.bus._grammar.of(ROOM).stream, "3-0")
+    page = await pod.bus.history(ROOM, Query(10, since=Position(top.epoch, 1)), KEPT)
+    assert ([message.payload for message in page.messages], page.whole) == ([b"b", b"d"], False)
+    redis_server.do("DEL", pod.bus._grammar.of(ROOM).stream)
+    redis_server.do("XADD", pod.bus._grammar.of(ROOM).stream, "4-0", "m", b"\x99from the future")
+    page = await pod.bus.history(ROOM, Query(10, since=Position(top.epoch, 3)), KEPT)
+    assert (page.messages, page.whole) == ([], False)
+    assert pod.events.count("garbage") == 1
+
+
+async def test_a_room_with_members_is_kept_alive(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """Epoch and offset live 24 hours longer than the entries, and from each look at them on."""
+    pod = new_pod(redis_server.url)
+    await pod.bus.start()
+    short = Retention(size=10, ttl=0.05)
+    await pod.publish("a", short)
+    names = pod.bus._grammar.of(ROOM)
+    left = redis_server.do("PTTL", names.meta)
+    assert isinstance(left, int)
+    assert 86_399_000 < left <= 86_400_050
+    redis_server.do("PEXPIRE", names.meta, 5000)
+    await pod.bus.positions([ROOM])
+    left = redis_server.do("PTTL", names.meta)
+    assert isinstance(left, int)
+    assert 86_399_000 < left <= 86_400_000
+
+
+async def test_without_info_in_scripts_the_connection_says_which_redis_it_is(redis_server: RedisServer) -> None:
+    """Then the replid that was read when connecting stands in, and does the same."""
+
+    def run(script: bytes, keys: list[str], *arguments: str) -> object:
+        return redis_server.do("EVAL", script.replace(b"'INFO'", b"'NOINFO'"), len(keys), *keys, *arguments)
+
+    keys, rest = ["{1}m", "{1}s"], ("60000", "10", "envelope", "channel", "PUBLISH")
+    assert run(PUBLISH.text, keys, "replid1", "epoch1", *rest) == [b"epoch1", 1]
+    assert run(PUBLISH.text, keys, "replid1", "epoch2", *rest) == [b"epoch1", 2]
+    assert run(STANDINGS.text, keys[:1], "replid1", "epoch3") == [b"epoch1", 2]
+    assert run(STANDINGS.text, keys[:1], "replid2", "epoch4") == [b"epoch4", 2]
+    assert run(PUBLISH.text, keys, "replid2", "epoch5", *rest) == [b"epoch4", 3]

@@ -1,0 +1,188 @@
+"""Whatever happens to Redis, a publish is accepted, refused or honestly unknown, and nothing is done twice."""
+
+import asyncio
+import time
+
+import pytest
+
+from app.core.ports import BusLost, Outcome, Query
+from app.protocol.message import Message
+from app.protocol.names import RoomName
+from tests.bus.local_redis import RedisServer, Road
+from tests.bus.redis_pod import KEPT, ROOM, NewPod, until
+
+
+async def test_a_dead_redis_refuses_at_once(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """What was on its way is unknown or refused; once the connection failed again, nobody waits for a no."""
+    pod = new_pod(redis_server.url)
+    await pod.bus.start()
+    assert (await pod.publish("before")).outcome is Outcome.ACCEPTED
+    redis_server.kill()
+    await pod.publish("at its end")
+    await until(lambda: not pod.bus.up)
+    await asyncio.sleep(0.3)
+    began = time.monotonic()
+    assert (await pod.publish("after")).outcome is Outcome.REFUSED
+    assert time.monotonic() - began < 0.05
+    with pytest.raises(BusLost):
+        await pod.kept()
+    redis_server.start()
+    await until(lambda: pod.bus.up)
+    assert (await pod.publish("again")).outcome is Outcome.ACCEPTED
+    assert pod.events[:2] == ["connected", "lost"]
+
+
+async def test_a_frozen_redis_leaves_one_copy_and_an_unknown(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """What was written is unknown in time, what was not is refused, and after the thaw nothing has been said twice."""
+    pod = new_pod(redis_server.url)
+    await pod.bus.start()
+    await pod.subscribe()
+    redis_server.freeze()
+    began = time.monotonic()
+    pod.offer("written", KEPT)
+    await asyncio.sleep(0.1)
+    pod.offer("waiting", KEPT)
+    await until(lambda: len(pod.settled) == 2)
+    assert [settlement.outcome for settlement in pod.settled] == [Outcome.UNKNOWN, Outcome.REFUSED]
+    assert 0.9 < time.monotonic() - began < 2
+    began = time.monotonic()
+    assert (await pod.publish("while it is down")).outcome is Outcome.REFUSED
+    assert time.monotonic() - began < 0.1
+    redis_server.thaw()
+    await until(lambda: pod.bus.up)
+    assert (await pod.publish("after", KEPT)).outcome is Outcome.ACCEPTED
+    assert await pod.kept() == ["written", "after"]
+
+
+async def test_a_lost_answer_is_unknown_and_the_key_makes_a_retry_safe(road: Road, new_pod: NewPod) -> None:
+    """Redis had the message; the same key settles as it would have the first time."""
+    pod = new_pod(road.url)
+    await pod.bus.start()
+    road.muting = b"EVALSHA"
+    assert (await pod.publish("once", KEPT, key="k")).outcome is Outcome.UNKNOWN
+    road.muting = b"never said"
+    await until(lambda: pod.bus.up)
+    settlement = await pod.publish("once", KEPT, key="k")
+    assert settlement.position
+    assert settlement.position.offset == 1
+    assert await pod.kept() == ["once"]
+
+
+async def test_a_cut_connection_leaves_no_one_waiting(road: Road, new_pod: NewPod) -> None:
+    """Each publish is settled once, whatever moment the connection ends at."""
+    pod = new_pod(road.url)
+    await pod.bus.start()
+    for number in range(30):
+        for _ in range(20):
+            pod.offer("x", KEPT if number % 2 else None)
+        await asyncio.sleep(0.001 * (number % 7))
+        if number % 3 == 0:
+            road.cut()
+        await asyncio.sleep(0.05)
+    await until(lambda: len(pod.settled) == 600)
+    await until(lambda: pod.bus.up)
+    accepted = sum(settlement.position is not None for settlement in pod.settled)
+    top = (await pod.bus.history(ROOM, Query(0), KEPT)).top.offset
+    unknown = sum(settlement.outcome is Outcome.UNKNOWN for settlement in pod.settled)
+    assert accepted <= top <= accepted + unknown
+
+
+async def test_what_redis_turns_down_is_refused(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """Out of memory, or a replica that is missing: said at once, and nothing of it is kept."""
+    pod = new_pod(redis_server.url)
+    await pod.bus.start()
+    await pod.publish("before", KEPT)
+    redis_server.do("CONFIG", "SET", "maxmemory", "1")
+    assert (await pod.publish("no room", KEPT, key="k")).outcome is Outcome.REFUSED
+    redis_server.do("CONFIG", "SET", "maxmemory", "0")
+    redis_server.do("CONFIG", "SET", "min-replicas-to-write", "1")
+    assert (await pod.publish("no replica", KEPT)).outcome is Outcome.REFUSED
+    redis_server.do("CONFIG", "SET", "min-replicas-to-write", "0")
+    settlement = await pod.publish("after", KEPT, key="k")
+    assert settlement.position
+    assert settlement.position.offset == 2
+    assert await pod.kept() == ["before", "after"]
+
+
+async def test_a_replica_is_left(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """A master that became a replica refuses, and is not spoken to until it is one again."""
+    pod = new_pod(redis_server.url)
+    await pod.bus.start()
+    redis_server.do("REPLICAOF", "127.0.0.1", "1")
+    assert (await pod.publish("to a replica", KEPT)).outcome is Outcome.REFUSED
+    await until(lambda: not pod.bus.up)
+    redis_server.do("REPLICAOF", "NO", "ONE")
+    await until(lambda: pod.bus.up)
+    assert (await pod.publish("to the master", KEPT)).outcome is Outcome.ACCEPTED
+    assert await pod.kept() == ["to the master"]
+
+
+async def test_forgotten_scripts_are_loaded_again_in_order(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """Nobody notices, whether many publishes or one read were on their way."""
+    pod = new_pod(redis_server.url)
+    await pod.bus.start()
+    redis_server.do("SCRIPT", "FLUSH")
+    for number in range(10):
+        pod.offer(str(number), KEPT)
+    await until(lambda: len(pod.settled) == 10)
+    assert {settlement.outcome for settlement in pod.settled} == {Outcome.ACCEPTED}
+    redis_server.do("SCRIPT", "FLUSH")
+    assert await pod.kept() == list("0123456789")
+    assert await pod.bus.positions([ROOM])
+
+
+async def test_a_full_queue_refuses(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """A Redis that does not keep up is not given a pod's memory."""
+    pod = new_pod(redis_server.url)
+    await pod.bus.start()
+    redis_server.freeze()
+    big = "x" * 2**20
+    for _ in range(50):
+        pod.offer(big)
+    refused = len(pod.settled)
+    assert 10 < refused < 25
+    assert {settlement.outcome for settlement in pod.settled} == {Outcome.REFUSED}
+    redis_server.thaw()
+    await until(lambda: len(pod.settled) == 50)
+    assert sum(settlement.outcome is Outcome.ACCEPTED for settlement in pod.settled) == 50 - refused
+
+
+async def test_who_stops_waiting_gets_nobody_elses_answer(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """Reads that are cancelled at any moment leave the answers of the others alone."""
+    pod = new_pod(redis_server.url)
+    await pod.bus.start()
+    rooms = [RoomName(f"room.{number}") for number in range(20)]
+    for room in rooms:
+        pod.bus.publish(Message(room, room.encode(), "now"), kept=KEPT)
+
+    async def read(room: RoomName) -> bool:
+        page = await pod.bus.history(room, Query(5), KEPT)
+        return [message.room for message in page.messages] == [room]
+
+    for round_ in range(50):
+        reads = [asyncio.create_task(read(room)) for room in rooms]
+        await asyncio.sleep(0.0003 * (round_ % 5))
+        for cancelled in reads[::3]:
+            cancelled.cancel()
+        answers = await asyncio.gather(*reads, return_exceptions=True)
+        assert all(answer is True for answer in answers if not isinstance(answer, asyncio.CancelledError))
+
+
+async def test_closing_settles_what_is_under_way(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """What Redis can still answer is accepted; the rest is not left open."""
+    pod = new_pod(redis_server.url)
+    await pod.bus.start()
+    pod.offer("quick", KEPT)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await pod.bus.close()
+    assert [settlement.outcome for settlement in pod.settled] == [Outcome.ACCEPTED]
+    pod = new_pod(redis_server.url)
+    await pod.bus.start()
+    redis_server.freeze()
+    pod.offer("slow", KEPT)
+    await asyncio.sleep(0.01)
+    pod.offer("waiting", KEPT)
+    await pod.bus.close()
+    redis_server.thaw()
+    assert [settlement.outcome for settlement in pod.settled] == [Outcome.REFUSED, Outcome.UNKNOWN]

@@ -1,0 +1,276 @@
+"""What a pod hears, and what it says about what it may not have heard."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Collection
+
+import pytest
+
+from app.bus.redis_link import Linked
+from app.bus.redis_listener import Listener
+from app.bus.redis_saying import LIVE
+from app.bus.redis_subscription import Subscription
+from app.bus.redis_wire import Away, Wire
+from app.core.ports import Outcome
+from app.protocol.envelope import encode
+from app.protocol.message import Message
+from app.protocol.names import RoomName
+from tests.bus.local_redis import RedisServer, Road
+from tests.bus.redis_pod import KEPT, ROOM, NewPod, Pod, until
+
+
+def subscribers(server: RedisServer, pod: Pod, rooms: list[RoomName]) -> list[int]:
+    """How many Redis counts for each room."""
+    answer = server.do("PUBSUB", "NUMSUB", *(pod.bus._grammar.of(room).channel for room in rooms))
+    assert isinstance(answer, list)
+    return answer[1::2]
+
+
+async def test_a_killed_connection_is_a_doubt(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """Every room that was heard is heard again and doubted then; what follows the doubt is heard."""
+    pod = new_pod(redis_server.url)
+    await pod.bus.start()
+    rooms = [RoomName(f"room.{number}") for number in range(1200)]
+    for room in rooms:
+        pod.bus.subscribe(room, lambda: None)
+    await pod.subscribe()
+    began = time.monotonic()
+    redis_server.do("CLIENT", "KILL", "TYPE", "pubsub")
+    await until(lambda: len(pod.doubted) == 1201)
+    assert time.monotonic() - began < 2
+    assert sorted(pod.doubted) == sorted([*rooms, ROOM])
+    await pod.publish("after")
+    await until(lambda: pod.heard == ["after"])
+    assert "resubscribed" in pod.events
+
+
+async def test_a_room_left_meanwhile_is_not_doubted(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """Nor is one that was subscribed to only after the loss: it is confirmed."""
+    pod = new_pod(redis_server.url)
+    await pod.bus.start()
+    old, new = RoomName("old"), RoomName("new")
+    await pod.subscribe(old)
+    await pod.subscribe()
+    redis_server.kill()
+    await until(lambda: not pod.bus.up)
+    pod.bus.unsubscribe(old)
+    confirmed = asyncio.Event()
+    pod.bus.subscribe(new, confirmed.set)
+    redis_server.start()
+    await until(confirmed.is_set)
+    await until(lambda: pod.doubted == [ROOM])
+    assert subscribers(redis_server, pod, [old, new, ROOM]) == [0, 1, 1]
+
+
+async def test_the_doubt_comes_before_what_was_said_after_it(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """Also while others never stop talking."""
+    pod, talker = new_pod(redis_server.url), new_pod(redis_server.url)
+    await asyncio.gather(pod.bus.start(), talker.bus.start())
+    order: list[str] = []
+    pod.bus.listen(lambda message: order.append(message.payload.decode()), lambda _: order.append("doubt"))
+    await pod.subscribe()
+    talking = True
+
+    async def talk() -> None:
+        number = 0
+        while talking:
+            await talker.publish(str(number))
+            number += 1
+
+    task = asyncio.create_task(talk())
+    for _ in range(5):
+        await asyncio.sleep(0.1)
+        doubts = order.count("doubt")
+        redis_server.do("CLIENT", "KILL", "TYPE", "pubsub")
+        await until(lambda doubts=doubts: order.count("doubt") > doubts)  # type: ignore[misc]
+    talking = False
+    await task
+    heard = [-1]
+    for word in order:
+        if word == "doubt":
+            heard = []
+        else:
+            assert not heard or int(word) == heard[-1] + 1
+            heard.append(int(word))
+
+
+async def test_quick_changes_of_mind_end_where_they_should(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """After any churn Redis sends what is wanted and nothing else, and every wanted room was confirmed."""
+    pod = new_pod(redis_server.url)
+    await pod.bus.start()
+    dice = random.Random(3)
+    rooms = [RoomName(f"room.{number}") for number in range(40)]
+    wanted: dict[RoomName, int] = {}
+    confirmed: set[tuple[RoomName, int]] = set()
+
+    def confirm(room: RoomName, number: int) -> Callable[[], None]:
+        return lambda: confirmed.add((room, number))
+
+    for number in range(4000):
+        room = dice.choice(rooms)
+        if room in wanted:
+            del wanted[room]
+            pod.bus.unsubscribe(room)
+        else:
+            wanted[room] = number
+            pod.bus.subscribe(room, confirm(room, number))
+        if dice.random() < 0.05:
+            await asyncio.sleep(dice.choice((0, 0, 0.001)))
+        if number % 1000 == 500:
+            redis_server.do("CLIENT", "KILL", "TYPE", "pubsub")
+    await until(lambda: confirmed >= set(wanted.items()))
+    await until(lambda: subscribers(redis_server, pod, rooms) == [int(room in wanted) for room in rooms])
+    for room in rooms:
+        pod.bus.publish(Message(room, room.encode(), "now"))
+    await until(lambda: sorted(pod.heard) == sorted(wanted))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"L",
+        b"garbage",
+        b"L\x02from the future",
+        b"H",
+        b"H:",
+        b"Hepoch:1",
+        b"Hepoch:-1:" + encode(Message(ROOM, b"x", "now")),
+        b"Hepoch:99999999999999999999:" + encode(Message(ROOM, b"x", "now")),
+        b"H\xff:1:" + encode(Message(ROOM, b"x", "now")),
+        LIVE + encode(Message(RoomName("another"), b"x", "now")),
+        LIVE + encode(Message(ROOM, b"x", "now"))[:-1],
+        b"\x80\x04\x95\x00.",
+    ],
+)
+async def test_garbage_is_counted_and_dropped(said: bytes, redis_server: RedisServer, new_pod: NewPod) -> None:
+    """Whatever stands on a room's channel, the next message is heard on the same connection."""
+    pod = new_pod(redis_server.url)
+    await pod.bus.start()
+    await pod.subscribe()
+    redis_server.do("PUBLISH", pod.bus._grammar.of(ROOM).channel, said)
+    await pod.publish("fine")
+    await until(lambda: pod.heard == ["fine"])
+    assert pod.events == ["connected", "garbage"]
+
+
+async def test_a_half_open_ear_is_found(road: Road, new_pod: NewPod) -> None:
+    """Publishing works and nothing comes back: noticed within two probe intervals, and mended."""
+    pod = new_pod(road.url, probe_interval=0.4)
+    await pod.bus.start()
+    await pod.subscribe()
+    await asyncio.sleep(0.1)
+    assert road.mute(b"subscribe") == 1
+    began = time.monotonic()
+    assert (await pod.publish("unheard")).outcome is Outcome.ACCEPTED
+    await until(lambda: "deaf" in pod.events)
+    assert time.monotonic() - began < 0.9
+    await until(lambda: pod.bus.up)
+    assert pod.doubted == [ROOM]
+    await pod.publish("heard")
+    await until(lambda: pod.heard == ["heard"])
+
+
+async def test_a_subscription_that_is_not_confirmed_is_asked_for_anew(road: Road, new_pod: NewPod) -> None:
+    """A connection that swallows it is given up."""
+    pod = new_pod(road.url, timeout=0.5)
+    await pod.bus.start()
+    assert road.mute(b"subscribe") == 1
+    await asyncio.wait_for(pod.subscribe(), 3)
+    await pod.publish("heard")
+    await until(lambda: pod.heard == ["heard"])
+
+
+async def test_the_round_trip_is_measured(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """By the words that the pod says to itself."""
+    pod = new_pod(redis_server.url)
+    before = pod.bus.round_trip
+    await pod.bus.start()
+    assert before is None
+    assert 0 < (pod.bus.round_trip or 0) < 1
+
+
+async def test_a_bug_in_the_pod_is_not_a_lost_connection(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """It is told to whoever handles exceptions of the loop, and the next message is heard."""
+    pod = new_pod(redis_server.url)
+    bugs: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: bugs.append(context["exception"]))
+
+    def heard(message: Message) -> None:
+        if message.payload == b"bad":
+            raise KeyError
+        pod.heard.append(message.payload.decode())
+
+    pod.bus.listen(heard, lambda _: None)
+    await pod.bus.start()
+    await pod.subscribe()
+    for word in ("bad", "good"):
+        pod.offer(word)
+    await until(lambda: pod.heard == ["good"])
+    assert [type(bug) for bug in bugs] == [KeyError]
+    assert pod.events == ["connected"]
+
+
+async def test_asking_twice_is_confirmed_twice(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """And heard once."""
+    pod = new_pod(redis_server.url)
+    await pod.bus.start()
+    await pod.subscribe()
+    await pod.subscribe()
+    await pod.publish("once")
+    await pod.publish("end")
+    await until(lambda: pod.heard == ["once", "end"])
+
+
+async def test_messages_of_a_room_are_heard_in_the_order_of_their_places(
+    redis_server: RedisServer, new_pod: NewPod
+) -> None:
+    """Several pods publish at once: what is heard has dense offsets."""
+    pods = [new_pod(redis_server.url) for _ in range(3)]
+    await asyncio.gather(*(pod.bus.start() for pod in pods))
+    offsets: list[int] = []
+    pods[0].bus.listen(
+        lambda message: offsets.append(message.position.offset if message.position else -1), lambda _: None
+    )
+    await pods[0].subscribe()
+    for _ in range(100):
+        for pod in pods:
+            pod.offer("x", KEPT)
+        await asyncio.sleep(0)
+    await until(lambda: len(offsets) == 300)
+    assert offsets == list(range(1, 301))
+
+
+async def test_what_arrives_between_two_confirmations_waits_for_the_doubt() -> None:
+    """One read may bring a confirmation, a message, and the next confirmation."""
+    told: list[object] = []
+
+    class Everything:
+        """Owner, ear and link at once."""
+
+        state = Linked.UP
+
+        def heard(self, room: RoomName, data: bytes) -> None:
+            told.append(data)
+
+        def doubted(self, rooms: Collection[RoomName]) -> None:
+            told.append(sorted(rooms))
+
+        def __getattr__(self, name: str) -> Callable[..., None]:
+            return lambda *_: None
+
+    async def never() -> Wire:
+        raise Away
+
+    everything = Everything()
+    listener = Listener(never, everything, everything, b"p", 5, sharded=False)
+    listener.link = everything  # type: ignore[assignment]
+    for name in ("a", "b"):
+        subscription = Subscription(RoomName(name), name.encode(), 0, lambda: None)
+        subscription.confirmed, subscription.doubtful = None, True
+        listener.add(subscription)
+    listener.connected(everything)  # type: ignore[arg-type]
+    for reply in ([b"subscribe", b"p", 1], [b"subscribe", b"a", 2], [b"message", b"a", b"x"], [b"subscribe", b"b", 3]):
+        listener.received(reply)
+    assert told == [["a"], b"x", ["b"]]

@@ -1,0 +1,205 @@
+"""A bus that can never work says so at once and says what to do; one that may work later is waited for."""
+
+import asyncio
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.bus.redis_address import Place
+from app.core.ports import BusLost, Outcome
+from tests.bus.local_redis import QUICK, RedisServer, Sentinel
+from tests.bus.redis_pod import KEPT, ROOM, NewPod, until
+
+
+async def test_a_redis_that_is_away_is_waited_for(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """Start returns soon, publishes are refused, and a subscription is confirmed once it is there."""
+    redis_server.kill()
+    pod = new_pod(redis_server.url)
+    began = time.monotonic()
+    await pod.bus.start()
+    assert time.monotonic() - began < 0.5
+    assert not pod.bus.up
+    confirmed = asyncio.Event()
+    pod.bus.subscribe(ROOM, confirmed.set)
+    assert (await pod.publish("x")).outcome is Outcome.REFUSED
+    with pytest.raises(BusLost):
+        await pod.bus.positions([ROOM])
+    redis_server.start()
+    await until(confirmed.is_set)
+    await until(lambda: pod.bus.up)
+    assert pod.doubted == []
+    assert pod.events == ["connected"]
+
+
+async def test_a_frozen_redis_does_not_hold_up_the_start(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """It takes connections and says nothing."""
+    redis_server.freeze()
+    pod = new_pod(redis_server.url, timeout=0.5)
+    began = time.monotonic()
+    await pod.bus.start()
+    assert time.monotonic() - began < 1
+    redis_server.thaw()
+    await until(lambda: pod.bus.up)
+
+
+@pytest.mark.parametrize(
+    ("credentials", "remedy"),
+    [
+        ("", "give user:password@"),
+        (":wrong@", "check the user and the password"),
+        ("nobody:right@", "check the user and the password"),
+        ("quiet:q@", "allow the Redis user our channels"),
+        ("mute:m@", "give the Redis user that right"),
+    ],
+)
+async def test_what_will_never_work_is_said(
+    credentials: str, remedy: str, redis_server: RedisServer, new_pod: NewPod
+) -> None:
+    """No or a wrong password, an unknown user, or one without the rights that are needed."""
+    redis_server.do("ACL", "SETUSER", "quiet", "on", ">q", "~*", "+@all", "resetchannels")
+    redis_server.do("ACL", "SETUSER", "mute", "on", ">m", "~*", "&*", "+@all", "-script")
+    redis_server.do("CONFIG", "SET", "requirepass", "right")
+    pod = new_pod(redis_server.url.replace("//", f"//{credentials}"))
+    with pytest.raises(BusLost, match=remedy) as raised:
+        await pod.bus.start()
+    assert "wrong" not in str(raised.value).replace("WRONGPASS", "")
+
+
+async def test_the_rights_that_are_needed(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """A user with these and no others can do everything."""
+    rights = ("+info", "+publish", "+subscribe", "+unsubscribe", "+script|load", "+evalsha", "+select", "+ping")
+    inside = ("+hset", "+hmget", "+hincrby", "+del", "+xadd", "+xrange", "+xrevrange", "+pexpire", "+expire", "+pttl")
+    redis_server.do("ACL", "SETUSER", "pod", "on", ">pw", "~forestay:*", "&forestay:*", *rights, *inside)
+    pod = new_pod(redis_server.url.replace("//", "//pod:pw@") + "/2")
+    await pod.bus.start()
+    await pod.subscribe()
+    assert (await pod.publish("x", KEPT, key="k")).position == await pod.top()
+    assert await pod.kept() == ["x"]
+    assert ROOM in await pod.bus.positions([ROOM])
+    await until(lambda: pod.heard == ["x"])
+    pod.bus.unsubscribe(ROOM)
+    await pod.publish("y")
+    await pod.subscribe()
+
+
+async def test_a_database_that_is_not_there(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """Redis has 16 unless it is told otherwise."""
+    with pytest.raises(BusLost, match="number"):
+        await new_pod(redis_server.url + "/99").bus.start()
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Path:
+    """A folder with an authority `ca.crt`, and a server's `tls.crt` and `tls.key` for 127.0.0.1."""
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    run = ["openssl", "req", "-x509", *curve, "-nodes", "-days", "1"]
+    for name, more in (
+        ("ca", ["-subj", "/CN=authority"]),
+        ("tls", ["-subj", "/CN=redis", "-addext", "subjectAltName=IP:127.0.0.1", "-CA", "ca.crt", "-CAkey", "ca.key"]),
+    ):
+        command = [*run, "-keyout", f"{name}.key", "-out", f"{name}.crt", *more]
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    return tmp_path
+
+
+@pytest.fixture
+def secure_server(authority: Path) -> Iterator[RedisServer]:
+    """A Redis behind TLS with a password."""
+    server = RedisServer(authority / "data", "--save", "", "--requirepass", "pw", "--tls-auth-clients", "no")
+    files = ("--tls-cert-file", str(authority / "tls.crt"), "--tls-key-file", str(authority / "tls.key"))
+    server.options += ["--tls-port", str(server.port + 1), *files]
+    server.start()
+    yield server
+    server.close()
+
+
+async def test_over_tls_everything_works(secure_server: RedisServer, authority: Path, new_pod: NewPod) -> None:
+    """With the authority's file; large messages too."""
+    pod = new_pod(f"rediss://:pw@127.0.0.1:{secure_server.port + 1}?ca={authority / 'ca.crt'}")
+    await pod.bus.start()
+    await pod.subscribe()
+    big = "x" * 3_000_000
+    assert (await pod.publish(big, KEPT)).outcome is Outcome.ACCEPTED
+    await until(lambda: pod.heard == [big])
+    assert await pod.kept() == [big]
+
+
+async def test_a_server_that_nobody_vouches_for_is_not_spoken_to(secure_server: RedisServer, new_pod: NewPod) -> None:
+    """Without the authority's file; and the file must be there."""
+    url = f"rediss://:pw@127.0.0.1:{secure_server.port + 1}"
+    with pytest.raises(BusLost, match=r"\?ca="):
+        await new_pod(url).bus.start()
+    with pytest.raises(ValueError, match="no file"):
+        new_pod(url + "?ca=/nowhere")
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[tuple[RedisServer, RedisServer, list[Sentinel]]]:
+    """A master, its replica, and two sentinels, the first of which knows nothing about them."""
+    master = RedisServer(tmp_path / "master", *QUICK)
+    master.start()
+    replica = RedisServer(tmp_path / "replica", *QUICK, "--replicaof", f"127.0.0.1 {master.port}")
+    replica.start()
+    for _ in range(500):
+        if "master_link_status:up" in replica.text("INFO", "replication"):
+            break
+        time.sleep(0.01)
+    sentinel = Sentinel(tmp_path / "sentinel", master.port)
+    sentinel.start()
+    servers = [sentinel, master, replica]
+    yield master, replica, [sentinel]
+    for server in servers:
+        server.close()
+
+
+async def test_sentinels_lead_to_the_master(
+    watched: tuple[RedisServer, RedisServer, list[Sentinel]], new_pod: NewPod
+) -> None:
+    """Also after it died; the replica that stands in is another epoch, and rooms are doubted."""
+    master, replica, [sentinel] = watched
+    pod = new_pod(f"redis+sentinel://127.0.0.1:1,127.0.0.1:{sentinel.port}/0?master=main")
+    await pod.bus.start()
+    await pod.subscribe()
+    await pod.publish("before", KEPT)
+    before = await pod.top()
+    await until(lambda: replica.do("EXISTS", pod.bus._grammar.of(ROOM).stream) == 1)
+    await until(lambda: "slaves=1" in sentinel.text("INFO", "sentinel"))
+    master.kill()
+    await until(lambda: not pod.bus.up)
+    await until(lambda: pod.bus.up, 20)
+    after = await pod.top()
+    assert after.offset == before.offset
+    assert after.epoch != before.epoch
+    assert pod.doubted == [ROOM]
+    await pod.publish("after", KEPT)
+    assert await pod.kept() == ["before", "after"]
+    assert "role:master" in replica.text("INFO", "replication")
+
+
+async def test_a_master_that_is_replaced_while_it_lives_is_left(
+    watched: tuple[RedisServer, RedisServer, list[Sentinel]], new_pod: NewPod
+) -> None:
+    """A planned failover: publishes go to the new master, and what is heard comes from there."""
+    _, replica, [sentinel] = watched
+    pod = new_pod(f"redis+sentinel://127.0.0.1:{sentinel.port}/0?master=main")
+    await pod.bus.start()
+    await pod.subscribe()
+    await until(lambda: "slaves=1" in sentinel.text("INFO", "sentinel"))
+    await until(lambda: sentinel.do("SENTINEL", "FAILOVER", "main") == b"OK")
+    [node] = pod.bus._fleet.nodes.values()
+    await until(lambda: {link.place for link in node._links} == {Place("127.0.0.1", replica.port)}, 20)
+    await until(lambda: pod.bus.up)
+    await pod.publish("after")
+    await until(lambda: pod.heard[-1:] == ["after"])
+
+
+async def test_a_master_that_no_sentinel_knows(
+    watched: tuple[RedisServer, RedisServer, list[Sentinel]], new_pod: NewPod
+) -> None:
+    """Most often a wrong name."""
+    _, _, [sentinel] = watched
+    with pytest.raises(BusLost, match="'other'"):
+        await new_pod(f"redis+sentinel://127.0.0.1:{sentinel.port}/0?master=other").bus.start()
