@@ -1,0 +1,125 @@
+"""A real Chromium, where this machine has one, and a gateway in development mode whose page it can open."""
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import jwt
+from playwright.async_api import Browser, async_playwright
+
+from tests.support.repository import ROOT
+
+NAMES: Final = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
+# A container has neither a display nor the rights that the sandbox needs; the rest is a browser talking to its vendor.
+_FLAGS: Final = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+_SECRET: Final = "a secret for tests only, long enough for HS256"
+_LINK: Final = re.compile(r"(?P<page>http://\S+/)#token=\S+")
+# Seconds. Starting means importing everything, on a machine that may be busy.
+_PATIENCE: Final = 30.0
+
+
+def chromium() -> str | None:
+    """The path of a Chromium: what CHROMIUM names, else the first one on PATH. One is never downloaded."""
+    named = os.environ.get("CHROMIUM")
+    return named or next((path for name in NAMES if (path := shutil.which(name))), None)
+
+
+@asynccontextmanager
+async def launched(path: str) -> AsyncIterator[Browser]:
+    """The browser at `path`, running."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=_FLAGS)
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+@dataclass(frozen=True, slots=True)
+class DevGateway:
+    """A gateway process with `--dev`, for whose page we can make links."""
+
+    page: str
+    """The address of the page, without a token."""
+    process: asyncio.subprocess.Process
+
+    @property
+    def port(self) -> int:
+        return int(self.page.rstrip("/").rpartition(":")[2])
+
+    def link(self, user: str, rooms: dict[str, str] | None = None) -> str:
+        """What the launcher prints, for a user of our choice."""
+        return f"{self.page}#token={token(user, rooms)}"
+
+    async def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        if self.process.returncode is None:
+            self.process.send_signal(how)
+        try:
+            await asyncio.wait_for(self.process.wait(), _PATIENCE)
+        except TimeoutError:
+            self.process.kill()
+            await self.process.wait()
+            raise
+
+
+def token(user: str, rooms: dict[str, str] | None = None) -> str:
+    """A token that our gateways accept for an hour; `rooms` maps patterns to rights."""
+    claims: dict[str, object] = {"sub": user, "exp": int(time.time()) + 3600}
+    if rooms is not None:
+        claims["rooms"] = rooms
+    return jwt.encode(claims, _SECRET, algorithm="HS256")
+
+
+@asynccontextmanager
+async def dev_gateway(port: int = 0) -> AsyncIterator[DevGateway]:
+    """`serve --dev` on `port`, or on a free one, until the block ends."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FORESTAY_")}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "app", "serve", "--dev", "--port", str(port), "--internal-port", "0"),
+        cwd=ROOT,
+        env={**environment, "FORESTAY_JWT_SECRET": _SECRET},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    assert process.stdout is not None
+    said: list[str] = []
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            page = await _page(process.stdout, said)
+    except (TimeoutError, EOFError):
+        process.kill()
+        await process.wait()
+        raise AssertionError(f"the gateway printed no link:\n{''.join(said)}") from None
+    # Nobody reads its log from here on, but a full pipe would stop it.
+    rest = asyncio.create_task(process.stdout.read())
+    gateway = DevGateway(page, process)
+    try:
+        yield gateway
+    finally:
+        await gateway.stop()
+        await rest
+
+
+async def _page(output: asyncio.StreamReader, said: list[str]) -> str:
+    async for line in output:
+        said.append(line.decode(errors="replace"))
+        if found := _LINK.search(said[-1]):
+            return found["page"]
+    raise EOFError
