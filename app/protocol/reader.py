@@ -69,7 +69,10 @@ class Reader:
         if kind is not None and kind not in SENTENCE_TYPES:
             refusal = Refusal(ErrorCode.UNKNOWN_TYPE, f"no such type; there are {', '.join(sorted(SENTENCE_TYPES))}")
             raise Unreadable(refusal, id, room) from None
-        if any(_drop_unless_string(fields, name) for name in ("traceparent", "tracestate")):
+        dropped = [name for name in ("traceparent", "tracestate") if name in fields and _string(fields[name]) is None]
+        if dropped:
+            for name in dropped:
+                del fields[name]
             try:
                 said: Said = _decode(msgspec.json.encode(fields))
             except msgspec.ValidationError as other:
@@ -83,7 +86,7 @@ def deeper_than(text: str, limit: int) -> bool:
     """Whether the JSON `text` nests deeper than `limit`, in time linear in its length for a given limit.
 
     Strings go first, then every bracket becomes one kind, then each round takes away the innermost pairs: as many
-    rounds as levels. Text that is not balanced stops early and is left to the parser.
+    rounds as levels. What is left of text that is not balanced is what was opened and never closed.
     """
     brackets = _NOT_BRACKETS.sub("", _STRINGS.sub("", text).translate(_ONE_KIND))
     for _ in range(limit):
@@ -91,7 +94,7 @@ def deeper_than(text: str, limit: int) -> bool:
             return False
         left = brackets.replace("[]", "")
         if len(left) == len(brackets):
-            return False
+            return brackets.count("[") > limit
         brackets = left
     return bool(brackets)
 
@@ -101,10 +104,3 @@ def _string(raw: Raw | None) -> str | None:
         return None if raw is None else _decode_string(raw)
     except msgspec.DecodeError:
         return None
-
-
-def _drop_unless_string(fields: dict[str, Raw], name: str) -> bool:
-    if name in fields and _string(fields[name]) is None:
-        del fields[name]
-        return True
-    return False
