@@ -85,6 +85,7 @@ async def test_a_bad_trace_context_is_dropped_and_nothing_else() -> None:
     """The message goes its way."""
     async with gateway() as running:
         alice = await running.join("alice", "chat.a")
+        bad: object
         for bad in (5, [], "rubbish", "00-" + "0" * 32 + "-" + "0" * 16 + "-01"):
             await alice.say({"type": "broadcast", "room": "chat.a", "payload": 1, "traceparent": bad, "tracestate": 1})
             assert (await alice.hear("broadcast"))["payload"] == 1

@@ -195,7 +195,8 @@ class Client:
 
     async def silent(self) -> bool:
         """Whether nothing is waiting: a ping is answered before anything else comes."""
-        return (await self.ask({"type": "ping", "id": "silent?"}))["type"] == "pong"
+        heard = await self.ask({"type": "ping", "id": "silent?"})
+        return bool(heard["type"] == "pong")
 
     async def ended(self) -> Closed:
         """Read until the gateway ends the connection."""

@@ -1,0 +1,52 @@
+"""The command: does what stands between us and other people's clients hold? `python -m tests.conformance --help`."""
+
+import argparse
+import asyncio
+import sys
+
+from tests.conformance.autobahn import autobahn
+from tests.conformance.echo import PATH, echo_server
+from tests.conformance.fuzz import Plan, fuzz
+from tests.conformance.interop import interop
+from tests.conformance.rules import rules
+
+
+def main() -> None:
+    """Run one part and exit: 0 it holds, 1 it does not."""
+    parser = argparse.ArgumentParser(prog="python -m tests.conformance")
+    verbs = parser.add_subparsers(required=True, metavar="PART")
+    suite = verbs.add_parser("autobahn", help="the 517 cases of the Autobahn suite; needs a CPython 2.7 for the fuzzer")
+    suite.set_defaults(run=lambda _: autobahn())
+    byhand = verbs.add_parser("rules", help="what the suite leaves out: masks, close codes, handshakes, limits")
+    byhand.set_defaults(run=lambda _: rules())
+    library = verbs.add_parser("interop", help="an everyday client library, from the handshake to each way of ending")
+    library.set_defaults(run=lambda _: interop())
+    storm = verbs.add_parser("fuzz", help="random input against a gateway with ordinary clients beside it")
+    storm.add_argument("--inputs", type=int, default=100_000, metavar="N", help="how many (default 100,000)")
+    storm.add_argument("--seed", type=int, default=1, metavar="N", help="another seed, other inputs (default 1)")
+    storm.add_argument("--only", type=_numbers, metavar="N,N", help="repeat these inputs, as a failure names them")
+    storm.set_defaults(run=lambda given: fuzz(Plan(given.seed, given.only or range(given.inputs))))
+    server = verbs.add_parser("echo", help="serve the echo that the fuzzer judges, for a suite of your own")
+    server.add_argument("--port", type=int, default=9001, help="on loopback (default 9001)")
+    server.set_defaults(run=lambda given: _echo(given.port))
+    options = parser.parse_args()
+    try:
+        sys.exit(0 if asyncio.run(options.run(options)) else 1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+async def _echo(port: int) -> bool:
+    async with echo_server(port) as bound:
+        sys.stdout.write(f"ws://127.0.0.1:{bound}{PATH}\n")
+        sys.stdout.flush()
+        await asyncio.Event().wait()
+    return True
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
+if __name__ == "__main__":
+    main()
