@@ -68,6 +68,9 @@ class GatewayProcess:
         async with asyncio.timeout(PATIENCE):
             return await self._process.wait()
 
+    def send_signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
     def token(self, user: str, rooms: Mapping[str, str] | None = None, ttl: int = 86400) -> str:
         # Whole seconds: then tokens of the same claims have the same length in every run.
         return mint(self._secret.encode(), user, rooms=rooms, ttl=ttl, now=int(time.time()))

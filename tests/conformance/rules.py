@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Final
 
+from tests.conformance import pause
 from tests.conformance.gateway import PATIENCE, GatewayProcess
 from tests.conformance.line import NO_CLOSE_FRAME, Line
 from tests.conformance.wire import (
@@ -148,6 +149,9 @@ async def rules() -> bool:
         line = Line(await connect(gateway.port, gateway.token("rules")), broken.append)
         _note(broken, "silence after a ping", await line.ended(), {4408})
         await line.hang_up()
+    async with GatewayProcess(_SETTINGS | pause.SETTINGS) as gateway:
+        codes = await pause.survivors(gateway)
+        _note(broken, "clients closed by a pod that stood still for four seconds", set(codes) - {None}, [set()])
     for each in broken:
         say(f"BROKEN {each}")
     return not broken
