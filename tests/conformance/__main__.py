@@ -17,7 +17,7 @@ def main() -> None:
     verbs = parser.add_subparsers(required=True, metavar="PART")
     suite = verbs.add_parser("autobahn", help="the 517 cases of the Autobahn suite; needs a CPython 2.7 for the fuzzer")
     suite.set_defaults(run=lambda _: autobahn())
-    byhand = verbs.add_parser("rules", help="what the suite leaves out: masks, close codes, handshakes, limits")
+    byhand = verbs.add_parser("rules", help="what the suite leaves out: masks, close codes, handshakes, limits, pauses")
     byhand.set_defaults(run=lambda _: rules())
     library = verbs.add_parser("interop", help="an everyday client library, from the handshake to each way of ending")
     library.set_defaults(run=lambda _: interop())

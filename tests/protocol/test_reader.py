@@ -93,3 +93,19 @@ def test_what_can_be_read_of_the_envelope_is_kept(kind: object, id_: object, roo
 def test_unknown_fields_and_the_clients_time_are_ignored() -> None:
     """So that a newer client can speak to an older gateway."""
     assert reader.read('{"type":"join","room":"a","timestamp":5,"colour":"red"}') == Join(room="a")
+
+
+@pytest.mark.parametrize(
+    "text", ['{"type":5, x', "[1, x", '{"type":"zz"', '{"room":1,"type":"join"', '{"id":1,"a":' + "[" * 60]
+)
+def test_what_is_wrong_twice_is_no_json(text: str) -> None:
+    """A wrong form in front of text that is no JSON further on is refused like any other text that is no JSON."""
+    with pytest.raises(Unreadable) as refused:
+        reader.read(text)
+    assert refused.value.refusal.code in (ErrorCode.BAD_JSON, ErrorCode.BAD_MESSAGE)
+
+
+@pytest.mark.parametrize("text", ['"' + '\\"' * 500_000 + "[" * 600, "\\" * 500_000 + '"' * 500_001, "[{" * 250_000])
+def test_no_text_takes_more_than_one_look(text: str) -> None:
+    """A string that never ends is not scanned from each of its quotes again: that would take hours here."""
+    assert deeper_than(text, 512) in (True, False)
