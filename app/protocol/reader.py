@@ -21,7 +21,7 @@ _decode_string = msgspec.json.Decoder(str).decode
 SENTENCE_TYPES: Final = frozenset({"join", "leave", "broadcast", "ping", "pong", "bind", "presence", "history", "auth"})
 """Every `type` that a client may say."""
 
-# A string to its end, or to the end of the text: possessive, and never without a match, so that no text is scanned twice.
+# A string to its end, or to that of the text: possessive and never without a match, so that nothing is scanned twice.
 _STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _NO_BRACKETS = re.compile(r"[^\[\]{}]+")
 _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
@@ -93,7 +93,7 @@ def _explain(text: str, error: msgspec.ValidationError) -> Said:
 
 
 def deeper_than(text: str, limit: int) -> bool:
-    """Whether `text` nests deeper than `limit`, as far as its brackets say: whether they match is the parser's business.
+    """Whether `text` nests deeper than `limit`, as its brackets say; whether they match is the parser's business.
 
     Linear in the length of the text, whatever is in it.
     """

@@ -18,9 +18,14 @@ _MASK = b"\x11\x22\x33\x44"
 Report = Callable[[str], None]
 
 
+def _number(digits: str) -> int | str:
+    """A number of any size; Python converts no more than some thousands of digits."""
+    return int(digits) if len(digits) < 100 else digits
+
+
 def parse(text: str) -> dict[str, Any]:
     """What a client hears, as strictly as JSON is written. Raises ValueError."""
-    heard = json.loads(text, parse_constant=_no_constant)
+    heard = json.loads(text, parse_constant=_no_constant, parse_int=_number)
     if not isinstance(heard, dict) or heard.get("type") not in _SAID_BY_GATEWAYS:
         raise ValueError("not a sentence of the protocol")
     if not isinstance(heard.get("timestamp"), str):
