@@ -124,7 +124,7 @@ def test_the_first_policy_that_matches_decides() -> None:
         ({"pattern": "a.**.b"}, "pattern"),
         ({"pattern": "*", "echo": "yes"}, "echo"),
         ({"pattern": "*", "slow": "drop"}, "slow"),
-        ({"pattern": "*", "histroy": {}}, "histroy"),
+        ({"pattern": "*", "retention": {}}, "retention"),
     ],
 )
 def test_a_bad_policy_names_what_is_wrong(table: dict[str, object], named: str) -> None:
