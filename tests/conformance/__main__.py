@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import sys
+from functools import partial
 
 from tests.conformance.autobahn import autobahn
 from tests.conformance.echo import PATH, echo_server
@@ -10,11 +11,15 @@ from tests.conformance.fuzz import Plan, fuzz
 from tests.conformance.interop import interop
 from tests.conformance.rules import rules
 
+say = partial(print, flush=True)
+
+_EVERY_PART = ("autobahn", "rules", "interop", "fuzz")
+
 
 def main() -> None:
-    """Run one part and exit: 0 it holds, 1 it does not."""
+    """Run one part, or all of them, and exit: 0 it holds, 1 it does not."""
     parser = argparse.ArgumentParser(prog="python -m tests.conformance")
-    verbs = parser.add_subparsers(required=True, metavar="PART")
+    verbs = parser.add_subparsers(metavar="PART", title="parts", description="all of them where none is named")
     suite = verbs.add_parser("autobahn", help="the 517 cases of the Autobahn suite; needs a CPython 2.7 for the fuzzer")
     suite.set_defaults(run=lambda _: autobahn())
     byhand = verbs.add_parser("rules", help="what the suite leaves out: masks, close codes, handshakes, limits, pauses")
@@ -29,17 +34,22 @@ def main() -> None:
     server = verbs.add_parser("echo", help="serve the echo that the fuzzer judges, for a suite of your own")
     server.add_argument("--port", type=int, default=9001, help="on loopback (default 9001)")
     server.set_defaults(run=lambda given: _echo(given.port))
-    options = parser.parse_args()
+    named = sys.argv[1:]
+    held = {}
     try:
-        sys.exit(0 if asyncio.run(options.run(options)) else 1)
+        for call in [named] if named else [[part] for part in _EVERY_PART]:
+            options = parser.parse_args(call)
+            held[call[0]] = asyncio.run(options.run(options))
     except KeyboardInterrupt:
         sys.exit(130)
+    for part, holds in {} if named else held.items():
+        say(f"{part}: {'holds' if holds else 'does not hold'}")
+    sys.exit(0 if all(held.values()) else 1)
 
 
 async def _echo(port: int) -> bool:
     async with echo_server(port) as bound:
-        sys.stdout.write(f"ws://127.0.0.1:{bound}{PATH}\n")
-        sys.stdout.flush()
+        say(f"ws://127.0.0.1:{bound}{PATH}")
         await asyncio.Event().wait()
     return True
 
