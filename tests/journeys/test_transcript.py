@@ -1,126 +1,75 @@
-"""The transcript in docs/protocol.md happens word for word."""
+"""The transcript in docs/protocol.md happens word for word, between a gateway process and a client that is not ours."""
 
 import asyncio
 import json
-import re
+import os
+import sys
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import jwt
 import pytest
-import websockets
 
-from app import server, settings
 from tests.support.repository import ROOT
+from tests.support.transcript import PATIENCE, Differs, Player, alterations, lines, matches
 
 SECRET = "transcript-secret-of-more-than-32-bytes"
 API_KEY = "transcript-api-key-of-more-than-32-bytes"
-RIGHTS: dict[str, dict[str, str] | None] = {"alice": {"chat.*": "rw", "secret": ""}, "bob": None}
-ANY = "<any>"
+# What the page says about the gateway that it shows.
+ROOMS = '[[rooms]]\npattern = "chat.*"\njoin_leave = true\n'
+PONG = lines().index('alice < {"type": "pong", "id": "ping"}')
 
 
-def transcript() -> list[str]:
-    """The lines of the page's transcript."""
-    [block] = re.findall(
-        r"^```transcript\n(.*?)^```", (ROOT / "docs/protocol.md").read_text(), re.DOTALL | re.MULTILINE
-    )
-    return [line for line in block.splitlines() if line.strip()]
-
-
-def same(shown: Any, came: Any) -> bool:
-    """Whether what came is what is shown; `<any>` stands for anything."""
-    if shown == ANY:
-        return True
-    if isinstance(shown, dict) and isinstance(came, dict):
-        return shown.keys() == came.keys() and all(same(shown[key], came[key]) for key in shown)
-    if isinstance(shown, list) and isinstance(came, list):
-        return len(shown) == len(came) and all(map(same, shown, came))
-    return bool(shown == came)
-
-
-def token(user: str) -> str:
+def mint(user: str, rooms: dict[str, str] | None) -> str:
     claims: dict[str, object] = {"sub": user, "exp": time.time() + 600}
-    if RIGHTS[user] is not None:
-        claims["rooms"] = RIGHTS[user]
-    return jwt.encode(claims, SECRET)
+    return jwt.encode(claims if rooms is None else claims | {"rooms": rooms}, SECRET)
 
 
-class Stage:
-    """A gateway, and the clients of the transcript."""
-
-    def __init__(self, running: server.Server) -> None:
-        self._socket = f"ws://127.0.0.1:{running.port}/ws"
-        self._internal = f"http://127.0.0.1:{running.internal_port}"
-        self._clients: dict[str, websockets.ClientConnection] = {}
-        self._answer: tuple[int, Any] = (0, None)
-
-    async def play(self, line: str) -> None:
-        """Do, or expect, what one line says."""
-        who, what, rest = re.fullmatch(r"(\w+) (>|<|connects|closes) ?(.*)", line).groups()  # type: ignore[union-attr]
-        if what == "connects":
-            headers = {"Authorization": f"Bearer {token(who)}"}
-            self._clients[who] = await websockets.connect(self._socket, additional_headers=headers)
-        elif who == "http":
-            await self._http(what, rest)
-        elif what == "closes":
-            await self._closes(self._clients[who], int(rest))
-        elif what == ">":
-            await self._clients[who].send(_binary(rest) or rest)
-        else:
-            self._compare(rest, await asyncio.wait_for(self._clients[who].recv(), 5))
-
-    async def _http(self, what: str, rest: str) -> None:
-        if what == "<":
-            status, _, body = rest.partition(" ")
-            assert self._answer[0] == int(status)
-            assert same(json.loads(body), self._answer[1]), self._answer
-            return
-        method, path, body = [*rest.split(" ", 2), ""][:3]
-        headers = {"Authorization": f"Bearer {API_KEY}"}
-        async with aiohttp.request(method, self._internal + path, data=body or None, headers=headers) as response:
-            self._answer = (response.status, await response.json())
-
-    async def _closes(self, client: websockets.ClientConnection, code: int) -> None:
-        if code == 1000:
-            await client.close()
-        with pytest.raises(websockets.ConnectionClosed):
-            await asyncio.wait_for(client.recv(), 5)
-        assert client.close_code == code
-        assert client.close_reason
-
-    def _compare(self, shown: str, came: str | bytes) -> None:
-        if isinstance(came, bytes):
-            assert came == _binary(shown)
-            return
-        assert same(json.loads(shown), json.loads(came)), came
-        for payload in re.findall(r'"payload": (\{"text.*?\})', shown):
-            assert payload in came, "a payload travels byte for byte"
-
-
-def _binary(text: str) -> bytes:
-    return bytes.fromhex(text) if re.fullmatch(r"([0-9a-f]{2} ?)+", text) else b""
-
-
-async def test_the_transcript_is_true(tmp_path: Path) -> None:
-    """Each line happens, in its order, and nothing happens in between."""
+@pytest.fixture
+async def player(tmp_path: Path) -> AsyncIterator[Player]:
+    """Plays to a process of its own."""
     rooms = tmp_path / "rooms.toml"
-    rooms.write_text('[[rooms]]\npattern = "chat.*"\njoin_leave = true\n')
-    given = settings.load(
-        {"FORESTAY_JWT_SECRET": SECRET, "FORESTAY_API_KEY": API_KEY, "FORESTAY_ROOMS_FILE": str(rooms)},
-        host="127.0.0.1",
-        port=0,
-        internal_port=0,
+    rooms.write_text(ROOMS)
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("FORESTAY_")}
+    keys = {"FORESTAY_JWT_SECRET": SECRET, "FORESTAY_API_KEY": API_KEY, "FORESTAY_ROOMS_FILE": str(rooms)}
+    command = ["-m", "app", "serve", "--host", "127.0.0.1", "--port", "0", "--internal-port", "0"]
+    gateway = await asyncio.create_subprocess_exec(
+        sys.executable, *command, cwd=ROOT, env=ours | keys, stderr=asyncio.subprocess.PIPE
     )
-    running = server.Server(given, server.prepare(given))
-    await running.start()
+    assert gateway.stderr is not None
     try:
-        stage = Stage(running)
-        for line in transcript():
-            try:
-                await stage.play(line)
-            except Exception as error:
-                raise AssertionError(f"the transcript differs at: {line}") from error
+        ready = json.loads(await asyncio.wait_for(gateway.stderr.readline(), 3 * PATIENCE))
+        yield Player(ready["port"], ready["internal_port"], API_KEY, mint)
     finally:
-        await running.stop(asyncio.Event())
+        gateway.terminate()
+        await asyncio.wait_for(gateway.communicate(), PATIENCE)
+
+
+async def test_the_transcript_is_true(player: Player) -> None:
+    """Each line happens, in its order, and nobody hears anything else; a line altered anywhere would not be true."""
+    await player.play(lines())
+    for line, came in player.came.items():
+        altered = list(alterations(line))
+        assert altered
+        assert [text for text in altered if matches(text, came)] == []
+
+
+async def test_a_line_that_is_not_true_is_noticed(player: Player) -> None:
+    """By its number."""
+    script = lines()
+    script[PONG] = script[PONG].replace("ping", "pong")
+    with pytest.raises(Differs) as differs:
+        await player.play(script)
+    assert differs.value.number == PONG
+
+
+async def test_a_line_that_is_left_out_is_noticed(player: Player) -> None:
+    """Where the same client next hears something."""
+    script = lines()
+    del script[PONG]
+    with pytest.raises(Differs) as differs:
+        await player.play(script)
+    assert differs.value.number == next(
+        at for at, line in enumerate(script) if at >= PONG and line.startswith("alice <")
+    )
