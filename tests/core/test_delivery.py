@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from app.core.connection import Connection
 from app.core.delivery import Delivery, Pace
 from app.core.policies import Policy, Slow
 from app.core.ports import Outcome, Settled
+from app.core.rooms import Room
 from app.protocol.codes import ENDINGS, CloseCode
 from app.protocol.message import Message
 from app.protocol.names import RoomName
@@ -65,39 +67,107 @@ class SlowLoop:
     def call_soon(self, callback: Callable[[], object]) -> None:
         self.soon.append(callback)
 
-    def call_at(self, when: float, callback: Callable[[], object]) -> None:
-        self.later.append((when, callback))
+    def call_later(self, delay: float, callback: Callable[..., object], *arguments: object) -> None:
+        self.later.append((self.now + delay, partial(callback, *arguments)))
 
 
-@pytest.mark.parametrize(("took", "rests"), [(0.004, 0.004), (0.5, 0.01), (0.0, 0.0)])
-async def test_the_pod_rests_as_long_as_the_pass_took(took: float, rests: float) -> None:
-    """At most the cap; the first message of a quiet pod waits for the end of the tick only."""
-    core = Core()
+def slow_delivery(core: Core, *rooms: str, took: float) -> tuple[SlowLoop, list[Room], Sequence[RecordingSocket]]:
+    """Delivery on a loop of the test's own, and rooms with one member each, whose sockets take `took` to write."""
     delivery: Delivery = core.pod.gateway._delivery
     loop = SlowLoop()
     delivery._loop = loop  # type: ignore[assignment]
     delivery._pace = Pace(1.0, 0.01)
-    room = core.pod.rooms.enter(RoomName("a"))
+    delivery._scheduled = False
 
     class Costly(RecordingSocket):
         def write(self, data: bytes, /) -> None:
             loop.now += took
+            super().write(data)
 
-    member = Connection("id", core.connect()[0].identity, Costly(), core.connect()[0].bucket, 0.0)
-    room.add(member)
+    entered, sockets = [core.pod.rooms.enter(RoomName(name)) for name in rooms], [Costly() for _ in rooms]
+    for room, socket in zip(entered, sockets, strict=True):
+        like = core.connect()[0]
+        room.add(Connection("id", like.identity, socket, like.bucket, 0.0))
     loop.soon.clear()
     delivery._scheduled = False
+    return loop, entered, sockets
+
+
+@pytest.mark.parametrize(("took", "rests"), [(0.004, 0.004), (0.5, 0.01), (0.0, 0.0)])
+async def test_a_room_rests_as_long_as_its_pass_took(took: float, rests: float) -> None:
+    """At most the cap; the first message of a quiet room waits for the end of the tick only."""
+    core = Core()
+    delivery: Delivery = core.pod.gateway._delivery
+    loop, [room], [socket] = slow_delivery(core, "a", took=took)
     delivery.announce(room, "user-joined", {"user": "x"})
-    [first] = loop.soon
-    first()
-    loop.soon.clear()
+    loop.soon.pop()()
     delivery.announce(room, "user-joined", {"user": "y"})
     if rests:
-        [(when, _)] = loop.later
+        [(when, end_of_rest)] = loop.later
         assert when == pytest.approx(loop.now + rests)
         assert not loop.soon
-    else:
-        assert len(loop.soon) == 1
+        end_of_rest()
+    loop.soon.pop()()
+    assert [said["payload"] for said in socket.heard()] == [{"user": "x"}, {"user": "y"}]
+
+
+async def test_a_room_that_was_not_written_does_not_wait_for_one_that_rests() -> None:
+    """The rest merges writes to the same sockets; for other sockets it would only be a delay."""
+    core = Core()
+    delivery: Delivery = core.pod.gateway._delivery
+    loop, [busy, other], [busy_socket, other_socket] = slow_delivery(core, "a", "b", took=0.004)
+    delivery.announce(busy, "user-joined", {"user": "x"})
+    loop.soon.pop()()
+    delivery.announce(busy, "user-joined", {"user": "y"})
+    delivery.announce(other, "user-joined", {"user": "z"})
+    loop.soon.pop()()
+    assert [said["payload"] for said in other_socket.heard()] == [{"user": "z"}]
+    assert [said["payload"] for said in busy_socket.heard()] == [{"user": "x"}]
+
+
+async def test_who_leaves_or_ends_during_a_rest_gets_what_is_owed() -> None:
+    """A rest delays what is written, it never loses it."""
+    core = Core()
+    leaver, leaving = core.join("a")
+    ender, ending = core.join("a")
+    await passes()
+    room = core.pod.rooms.enter(RoomName("a"))
+    room.resting = True
+    core.say(leaver, type="broadcast", room="a", payload="last")
+    core.say(leaver, type="leave", room="a")
+    core.pod.gateway._delivery.end(ender, ENDINGS[CloseCode.GOING_AWAY])
+    await passes()
+    assert [said["type"] for said in leaving.heard()[-2:]] == ["broadcast", "left"]
+    assert ending.heard()[-1]["payload"] == "last"
+
+
+async def test_who_leaves_a_room_it_missed_messages_of_is_told_so() -> None:
+    """`left` alone would say that nothing is missing."""
+    core = Core(Policy("drop.*", slow=Slow.DROP_OLDEST), send_buffer_bytes=4096)
+    slow, socket = core.join("drop.a")
+    speaker, _ = core.connect()
+    await passes()
+    socket.stuck, socket.waiting = True, 5000
+    core.say(speaker, type="broadcast", room="drop.a", payload="lost")
+    await passes()
+    core.say(slow, type="leave", room="drop.a")
+    await passes()
+    assert [said["type"] for said in socket.heard()[-2:]] == ["resync", "left"]
+
+
+async def test_only_rooms_with_something_for_a_slow_client_count_against_it() -> None:
+    """Its own message in a room that leaves it out is nothing it missed."""
+    core = Core(Policy("drop.*", slow=Slow.DROP_OLDEST), send_buffer_bytes=4096)
+    member, socket = core.join("drop.a")
+    core.say(member, type="join", room="end.a")
+    speaker, _ = core.connect()
+    await passes()
+    socket.stuck, socket.waiting = True, 5000
+    core.say(member, type="broadcast", room="end.a", payload="own", echo=False)
+    core.say(speaker, type="broadcast", room="drop.a", payload="lost")
+    await passes()
+    assert socket.ending is None
+    assert member.missed == {"drop.a"}
 
 
 async def test_nothing_is_written_to_a_socket_that_is_gone() -> None:
