@@ -23,7 +23,7 @@ UV_VERSION := 0.13.9
 
 PYTEST := $(BIN)/pytest
 
-.PHONY: help setup run test check fix docs bench image lock audit clean
+.PHONY: help setup run test check fix docs bench conformance image lock audit clean
 .PHONY: check-format check-lint check-types check-imports check-rules check-spelling
 
 help: ## list these verbs
@@ -49,6 +49,9 @@ docs: setup ## prove the documentation: links, tables, captions, versions
 
 bench: setup ## measure this machine: make bench ARGS="--help"
 	$(BIN)/python -m bench $(ARGS)
+
+conformance: setup ## try the gateway with the Autobahn suite, other clients and a storm of bad input
+	$(BIN)/python -m tests.conformance $(ARGS)
 
 image: ## build the container image
 	docker build $(DOCKER_ARGS) --tag $(IMAGE) .

@@ -125,12 +125,13 @@ def _insecure(options: argparse.Namespace) -> dict[str, object]:
 
 
 def _announce(settings: Settings, port: int, internal_port: int) -> None:
-    token = _mint(settings, "developer", None, 86400.0)
+    token, other = (_mint(settings, user, None, 86400.0) for user in ("alice", "bob"))
     print(
         f"""
   forestay {__version__} runs INSECURELY, for development: loopback only, and whoever reads this may come in.
 
   page      http://{settings.host}:{port}/#token={token}
+  as bob    http://{settings.host}:{port}/#token={other}
   socket    ws://{settings.host}:{port}/ws
   internal  http://{settings.host}:{internal_port}/metrics
   token     {token}

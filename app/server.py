@@ -44,7 +44,7 @@ from app.ops.health import Health
 from app.ops.metrics import Metrics
 from app.protocol.encoder import Encoder
 from app.protocol.reader import Reader
-from app.settings import MEMORY, Settings, SettingsError, variable_of
+from app.settings import MEMORY, PREFIX, Settings, SettingsError, variable_of
 
 log = structlog.get_logger(__name__)
 
@@ -71,7 +71,7 @@ def prepare(settings: Settings, otherwise: Policy = SHIPPED) -> Parts:
     try:
         verifier = _verifier(settings)
     except ValueError as error:
-        problems.append(str(error))
+        problems.append(f"{PREFIX}JWT_…: {error}")
     try:
         policies = _read_policies(settings, otherwise)
     except (ValueError, OSError) as error:
@@ -83,6 +83,9 @@ def prepare(settings: Settings, otherwise: Policy = SHIPPED) -> Parts:
 
 def _verifier(settings: Settings) -> Verifier:
     secret, public_key = settings.jwt_secret, settings.jwt_public_key
+    if not (secret or public_key or settings.jwks_url):
+        either = ", ".join(variable_of(name) for name in ("jwt_secret", "jwt_public_key", "jwks_url"))
+        raise ValueError(f"no token key: set one of {either}; or try it out with: forestay serve --dev")
     keys = Keys(
         secret=secret.get_secret_value().encode() if secret else None,
         public_key=public_key.get_secret_value() if public_key else None,

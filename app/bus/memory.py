@@ -21,15 +21,18 @@ KEY_TTL: Final = 300.0
 QUIET_TTL: Final = 24 * 3600.0
 """Seconds by which epoch and offset outlive the entries: whoever comes back later learns that they are gone."""
 
+_SWEPT_FROM: Final = 1000
+
 
 class _Past:
     """One room's history."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: float) -> None:
         self.epoch = token_hex(8)
         self.offset = 0
         self.entries: deque[Message] = deque()
-        self.expires = self.forgotten = 0.0
+        self.expires = now
+        self.forgotten = now + QUIET_TTL
         self.keys: dict[tuple[str | None, str], tuple[float, Position]] = {}
 
     @property
@@ -89,14 +92,24 @@ class Exchange:
         self.clock = clock
         self.subscribers: dict[RoomName, dict[Heard, None]] = {}
         self._pasts: dict[RoomName, _Past] = {}
+        self._swept_at = _SWEPT_FROM
 
     def past(self, room: RoomName) -> _Past:
         now = self.clock()
         past = self._pasts.get(room)
-        if past is None or (past.offset and now >= past.forgotten):
-            past = self._pasts[room] = _Past()
+        if past is None or now >= past.forgotten:
+            if len(self._pasts) >= self._swept_at:
+                self._sweep(now)
+            past = self._pasts[room] = _Past(now)
         past.expire(now)
         return past
+
+    def _sweep(self, now: float) -> None:
+        """Let go of what nobody came back for, each time their number has doubled."""
+        self._pasts = {room: past for room, past in self._pasts.items() if now < past.forgotten}
+        for past in self._pasts.values():
+            past.expire(now)
+        self._swept_at = max(_SWEPT_FROM, 2 * len(self._pasts))
 
     def keep_alive(self, room: RoomName) -> Position | None:
         """Where `room` stands; it is not forgotten for another while."""

@@ -1,13 +1,15 @@
 """Writes what is due, in passes: one buffer per room, one write per connection, then a rest.
 
-Messages are encoded once and wait in their room. A pass writes everything that waits, on all rooms at once, and the pod
-then rests for as long as the pass took, at most a cap: a write costs the kernel about the same for one message as for
-fifty, so under load few large passes carry several times as much as many small ones. A quiet pod writes at the end of
-the loop's tick. Nothing here awaits.
+Messages are encoded once and wait in their room. A pass writes all rooms that are due in one go, and those rooms then
+rest for as long as the pass took, at most a cap: a write costs the kernel about the same for one message as for fifty,
+so under load few large passes carry several times as much as many small ones. Only what was written rests: to wait
+saves a write where the same sockets are written again, and nothing where the next message is for others. A quiet pod
+writes at the end of the loop's tick. Nothing here awaits.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from app.core.backpressure import LOOK_AGAIN, Backpressure
 from app.core.connection import Connection
@@ -20,10 +22,13 @@ from app.protocol.encoder import Encoder, Payload, placed
 from app.protocol.message import Message, Position
 from app.protocol.names import RoomName
 
+_SHORTEST: Final = 0.0005
+"""Seconds. The loop waits in milliseconds: a rest of less would only become longer than the pass was."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How long the pod rests after a pass."""
+    """How long the rooms of a pass rest after it."""
 
     rest: float
     """Seconds of rest per second of pass; 0 never rests."""
@@ -52,7 +57,6 @@ class Delivery:
         self._answering: dict[Connection, None] = {}
         self._scheduled = False
         self._looking = False
-        self._rested_at = 0.0
         self.end: Callable[[Connection, Ending], None] = _nobody_to_tell
         """Ends a connection; set by whoever owns connections' lives."""
 
@@ -116,14 +120,18 @@ class Delivery:
 
     def settle(self, connection: Connection, room: Room) -> None:
         """`connection` leaves `room`: what it is still owed goes among its answers."""
-        if room.pending and not self._backpressure.over(connection):
-            self.answer(connection, room.owed(connection))
+        if not self._backpressure.over(connection):
+            if room.pending:
+                self.answer(connection, room.owed(connection))
+        elif room.owed(connection) or (connection.missed and room.name in connection.missed):
+            self._resync(connection, room.name)
 
     def flush(self, connection: Connection) -> None:
         """Write what `connection` is owed, now: a close frame follows."""
         chunks, connection.answers = connection.answers, []
         if not self._backpressure.over(connection):
-            chunks += [room.owed(connection) for room in self._due if connection in room.members]
+            rooms = [room for name in connection.rooms if (room := self._rooms.get(name)) is not None]
+            chunks += [room.owed(connection) for room in rooms if room.pending]
         if not connection.socket.closed():
             connection.socket.write(b"".join(chunks))
 
@@ -133,14 +141,12 @@ class Delivery:
 
     def _schedule(self, room: Room | None = None) -> None:
         if room is not None:
+            if room.resting:
+                return
             self._due[room] = None
-        if self._scheduled:
-            return
-        self._scheduled = True
-        if self._loop.time() >= self._rested_at:
+        if not self._scheduled:
+            self._scheduled = True
             self._loop.call_soon(self._pass)
-        else:
-            self._loop.call_at(self._rested_at, self._pass)
 
     def _pass(self) -> None:
         started = self._loop.time()
@@ -148,12 +154,13 @@ class Delivery:
         self._scheduled = False
         rooms, self._due = self._due, {}
         answering, self._answering = self._answering, {}
+        batches = [_take(room) for room in rooms]
         writes = size = 0
-        for connection, chunks in _gather(rooms).items():
+        for connection, chunks in _gather(batches).items():
             if connection.ended is not None or connection.socket.closed():
                 continue
             if self._backpressure.over(connection):
-                self._hold_back(connection, rooms)
+                self._hold_back(connection, batches)
             elif connection.answers:
                 # The answers take the batches along; they are written below with those of everybody else.
                 connection.answers += chunks
@@ -163,11 +170,25 @@ class Delivery:
                 writes += 1
                 size += len(data)
         for connection in answering:
-            size += self._write_answers(connection)
-        now = self._loop.time()
-        self._rested_at = now + min((now - started) * self._pace.rest, self._pace.cap)
+            written = self._write_answers(connection)
+            writes += written > 0
+            size += written
+        took = self._loop.time() - started
+        self._rest(rooms, min(took * self._pace.rest, self._pace.cap))
         if self._observer is not None:
-            self._observer.flushed(writes + len(answering), size, now - started)
+            self._observer.flushed(writes, size, took)
+
+    def _rest(self, rooms: dict[Room, None], rest: float) -> None:
+        if rest < _SHORTEST:
+            self._rested(rooms)
+        elif rooms:
+            self._loop.call_later(rest, self._rested, rooms)
+
+    def _rested(self, rooms: Iterable[Room]) -> None:
+        for room in rooms:
+            room.resting = False
+            if room.pending:
+                self._schedule(room)
 
     def _write_answers(self, connection: Connection) -> int:
         chunks, connection.answers = connection.answers, []
@@ -179,9 +200,10 @@ class Delivery:
         connection.socket.write(data)
         return len(data)
 
-    def _hold_back(self, connection: Connection, rooms: dict[Room, None]) -> None:
+    def _hold_back(self, connection: Connection, batches: Sequence["_Batch"]) -> None:
         newly = connection.missed is None
-        verdict = self._backpressure.hold_back(connection, [room for room in rooms if connection in room.members])
+        missed = [batch.room for batch in batches if connection in batch.room.members and batch.part(connection)]
+        verdict = self._backpressure.hold_back(connection, missed)
         if newly and self._observer is not None:
             self._observer.slow(verdict)
         if verdict is Slow.DISCONNECT:
@@ -208,12 +230,29 @@ class Delivery:
             self.say(connection, "resync", room=name, payload={"reason": "slow"})
 
 
-def _gather(rooms: Iterable[Room]) -> dict[Connection, list[bytes]]:
-    """What each member of `rooms` is to be written, room by room."""
+@dataclass(slots=True)
+class _Batch:
+    """What one room has for its members in one pass."""
+
+    room: Room
+    shared: bytes
+    own: dict[Connection, bytes]
+
+    def part(self, member: Connection) -> bytes:
+        return self.own.get(member, self.shared)
+
+
+def _take(room: Room) -> _Batch:
+    room.resting = True
+    return _Batch(room, *room.take())
+
+
+def _gather(batches: Iterable[_Batch]) -> dict[Connection, list[bytes]]:
+    """What each member of the rooms is to be written, room by room."""
     due: dict[Connection, list[bytes]] = {}
-    for room in rooms:
-        shared, own = room.take()
-        for member in room.members:
+    for batch in batches:
+        shared, own = batch.shared, batch.own
+        for member in batch.room.members:
             part = own.get(member, shared) if own else shared
             if not part:
                 continue

@@ -99,8 +99,6 @@ class Keepalive:
             self._end(connection, ENDINGS[CloseCode.TOKEN_EXPIRED])
             return None
         pinged_at = connection.pinged_at
-        if pinged_at is not None and late > _STALL:
-            pinged_at = connection.pinged_at = pinged_at + late
         if pinged_at is None:
             if not connection.socket.closed():
                 connection.socket.write(PING)
@@ -109,6 +107,9 @@ class Keepalive:
         elif connection.heard_at >= pinged_at:
             connection.pinged_at = None
             following = max(now, pinged_at + self._patience.ping_interval)
+        elif late > _STALL:
+            # What it sent meanwhile lies unread: it is judged at the next look.
+            following = now + self._patience.pong_timeout
         elif now - pinged_at < self._patience.pong_timeout:
             following = pinged_at + self._patience.pong_timeout
         else:

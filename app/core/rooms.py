@@ -27,7 +27,7 @@ class Share:
 class Room:
     """One room as far as this pod is concerned."""
 
-    __slots__ = ("members", "name", "pending", "policy", "shares", "users")
+    __slots__ = ("members", "name", "pending", "policy", "resting", "shares", "users")
 
     def __init__(self, name: RoomName, policy: Policy) -> None:
         self.name = name
@@ -38,6 +38,8 @@ class Room:
         self.pending: list[bytes] = []
         """Frames that the next pass writes to all members."""
         self.shares: dict[Connection, Share] = {}
+        self.resting = False
+        """Written a moment ago: what is pending waits for the end of the rest."""
 
     def knows(self, user: str) -> bool:
         """Whether `user` is here already, where the room announces who comes and goes."""

@@ -93,10 +93,13 @@ class Api:
         if (request.content_length or 0) > self._max_bytes:
             raise too_large
         body = bytearray()
-        async for chunk in request.content.iter_any():
-            body += chunk
-            if len(body) > self._max_bytes:
-                raise too_large
+        try:
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > self._max_bytes:
+                    raise too_large
+        except (ConnectionError, web.RequestPayloadError):
+            raise Refusal(ErrorCode.BAD_MESSAGE, "the body broke off") from None
         return bytes(body)
 
     def _read(self, body: bytes) -> _Publication:
@@ -130,7 +133,7 @@ async def _nothing_here(request: web.Request) -> web.StreamResponse:
 def _kind(request: web.Request) -> bytes:
     """The binary type as the frame begins with it. Raises Refusal."""
     text = request.query.get("type", "")
-    if not (text.isascii() and text.isdigit() and int(text) <= 0xFFFFFFFF):
+    if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= 0xFFFFFFFF):
         raise Refusal(ErrorCode.BAD_BINARY, "a binary message needs '?type=', a number from 0 to 4294967295")
     return pack("!I", int(text))
 

@@ -8,7 +8,13 @@ from aiohttp import web
 
 from app.edge.listener import Answer
 
-_POLICY: Final = "default-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'; require-trusted-types-for 'script'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",
+}
 
 
 def demo_answers() -> dict[str, Answer]:
@@ -30,7 +36,6 @@ def _file(name: str, body: bytes) -> Answer:
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         if request.method not in ("GET", "HEAD"):
             return web.Response(status=405, headers={"Allow": "GET, HEAD"})
-        headers = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer", "Cache-Control": "no-cache"}
-        return web.Response(body=body, content_type=kind, charset=charset, headers=headers)
+        return web.Response(body=body, content_type=kind, charset=charset, headers=_HEADERS)
 
     return answer

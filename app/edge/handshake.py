@@ -136,7 +136,8 @@ class Handshake:
             autoclose=False,
             autoping=False,
             compress=False,
-            max_msg_size=self._reception.terms.message_bytes,
+            # aiohttp refuses what has this size already.
+            max_msg_size=self._reception.terms.message_bytes + 1,
             protocols=(protocol,) if protocol else (),
         )
         writer = await ws.prepare(request)

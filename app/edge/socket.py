@@ -64,7 +64,10 @@ class ClientSocket:
     async def discard(self) -> None:
         """Let what the client is still sending go unread until it hangs up: a reset would swallow our close frame."""
         if self._transport.can_write_eof() and not self._transport.is_closing():
-            self._transport.write_eof()
+            try:
+                self._transport.write_eof()
+            except OSError:
+                pass  # The client was faster.
         # aiohttp reads on and throws away; that the client hung up shows on the transport only.
         for _ in range(math.ceil(self._close_timeout / _GLANCE)):
             if self._transport.is_closing():

@@ -26,6 +26,14 @@ _TOKENS: Final = re.compile(
 )
 
 
+class _Malformed(logging.Filter):
+    """aiohttp logs a malformed request with a traceback that repeats it: a token in it would be kept."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return type(error).__module__ != "aiohttp.http_exceptions"
+
+
 def configure(level: str, form: LogFormat) -> None:
     """Set up logging for the process. `level`: a standard level's name."""
     shared: list[Processor] = [
@@ -55,6 +63,8 @@ def configure(level: str, form: LogFormat) -> None:
             foreign_pre_chain=[structlog.stdlib.PositionalArgumentsFormatter(), *shared],
         )
     )
+    server = logging.getLogger("aiohttp.server")
+    server.filters = [_Malformed()]
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)

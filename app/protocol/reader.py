@@ -5,6 +5,7 @@ they could be read. Payloads are checked to be JSON and otherwise left as they c
 """
 
 import re
+from itertools import accumulate
 from typing import Final
 
 import msgspec
@@ -20,9 +21,10 @@ _decode_string = msgspec.json.Decoder(str).decode
 SENTENCE_TYPES: Final = frozenset({"join", "leave", "broadcast", "ping", "pong", "bind", "presence", "history", "auth"})
 """Every `type` that a client may say."""
 
-_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_ONE_KIND = str.maketrans("{}", "[]")
-_NOT_BRACKETS = re.compile(r"[^\[\]]+")
+# A string to its end, or to that of the text: possessive and never without a match, so that nothing is scanned twice.
+_STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_NO_BRACKETS = re.compile(r"[^\[\]{}]+")
+_STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
 class Unreadable(Exception):
@@ -47,53 +49,56 @@ class Reader:
             # Depth is at most the number of brackets: for nearly every message these two counts settle it.
             if text.count("[") + text.count("{") > self._max_depth and deeper_than(text, self._max_depth):
                 raise RecursionError
-            said: Said = _decode(text)
-        except msgspec.ValidationError as error:
-            return self._explain(text, error)
+            return _sentence(text)
+        # What is of the wrong form in front may be no JSON at all further on: only the second look has seen all of it.
         except msgspec.DecodeError as error:
             raise Unreadable(Refusal(ErrorCode.BAD_JSON, f"not valid JSON: {error}")) from None
         except RecursionError:
             message = f"nested deeper than {self._max_depth} arrays and objects"
             raise Unreadable(Refusal(ErrorCode.TOO_DEEP, message)) from None
-        return said
 
-    def _explain(self, text: str, error: msgspec.ValidationError) -> Said:
-        """What is wrong with JSON that is no sentence. A bad trace context alone is no wrong: it is dropped."""
+
+def _sentence(text: str) -> Said:
+    """Raises Unreadable, DecodeError for what is no JSON, or RecursionError."""
+    try:
+        said: Said = _decode(text)
+    except msgspec.ValidationError as error:
+        return _explain(text, error)
+    return said
+
+
+def _explain(text: str, error: msgspec.ValidationError) -> Said:
+    """What is wrong with JSON that is no sentence. A bad trace context alone is no wrong: it is dropped."""
+    try:
+        fields = _decode_fields(text)
+    except msgspec.ValidationError:
+        raise Unreadable(Refusal(ErrorCode.BAD_MESSAGE, "a message is a JSON object")) from None
+    kind, id, room = (_string(fields.get(name)) for name in ("type", "id", "room"))
+    if id is not None and len(id) > 64:
+        id = None
+    if kind is not None and kind not in SENTENCE_TYPES:
+        refusal = Refusal(ErrorCode.UNKNOWN_TYPE, f"no such type; there are {', '.join(sorted(SENTENCE_TYPES))}")
+        raise Unreadable(refusal, id, room) from None
+    dropped = [name for name in ("traceparent", "tracestate") if name in fields and _string(fields[name]) is None]
+    if dropped:
+        for name in dropped:
+            del fields[name]
         try:
-            fields = _decode_fields(text)
-        except msgspec.ValidationError:
-            raise Unreadable(Refusal(ErrorCode.BAD_MESSAGE, "a message is a JSON object")) from None
-        kind, id, room = (_string(fields.get(name)) for name in ("type", "id", "room"))
-        if id is not None and len(id) > 64:
-            id = None
-        if kind is not None and kind not in SENTENCE_TYPES:
-            refusal = Refusal(ErrorCode.UNKNOWN_TYPE, f"no such type; there are {', '.join(sorted(SENTENCE_TYPES))}")
-            raise Unreadable(refusal, id, room) from None
-        if any(_drop_unless_string(fields, name) for name in ("traceparent", "tracestate")):
-            try:
-                said: Said = _decode(msgspec.json.encode(fields))
-            except msgspec.ValidationError as other:
-                error = other
-            else:
-                return said
-        raise Unreadable(Refusal(ErrorCode.BAD_MESSAGE, str(error)), id, room) from None
+            said: Said = _decode(msgspec.json.encode(fields))
+        except msgspec.ValidationError as other:
+            error = other
+        else:
+            return said
+    raise Unreadable(Refusal(ErrorCode.BAD_MESSAGE, str(error)), id, room) from None
 
 
 def deeper_than(text: str, limit: int) -> bool:
-    """Whether the JSON `text` nests deeper than `limit`, in time linear in its length for a given limit.
+    """Whether `text` nests deeper than `limit`, as its brackets say; whether they match is the parser's business.
 
-    Strings go first, then every bracket becomes one kind, then each round takes away the innermost pairs: as many
-    rounds as levels. Text that is not balanced stops early and is left to the parser.
+    Linear in the length of the text, whatever is in it.
     """
-    brackets = _NOT_BRACKETS.sub("", _STRINGS.sub("", text).translate(_ONE_KIND))
-    for _ in range(limit):
-        if not brackets:
-            return False
-        left = brackets.replace("[]", "")
-        if len(left) == len(brackets):
-            return False
-        brackets = left
-    return bool(brackets)
+    brackets = _NO_BRACKETS.sub("", _STRINGS.sub("", text))
+    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > limit
 
 
 def _string(raw: Raw | None) -> str | None:
@@ -101,10 +106,3 @@ def _string(raw: Raw | None) -> str | None:
         return None if raw is None else _decode_string(raw)
     except msgspec.DecodeError:
         return None
-
-
-def _drop_unless_string(fields: dict[str, Raw], name: str) -> bool:
-    if name in fields and _string(fields[name]) is None:
-        del fields[name]
-        return True
-    return False

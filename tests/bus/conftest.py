@@ -3,17 +3,60 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
-from tests.bus.local_redis import RedisServer, Road
 from tests.bus.redis_pod import NewPod, Pod
+from tests.support.local_redis import QUICK, Authority, Cluster, RedisServer, Road, Sentinel
 
 
 @pytest.fixture
 def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
     """A running Redis that keeps nothing."""
     server = RedisServer(tmp_path, "--save", "")
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A running Redis that tests share, each under a prefix of its own."""
+    yield from running(RedisServer(tmp_path_factory.mktemp("redis"), *QUICK))
+
+
+@pytest.fixture(scope="module")
+def tls(redis: RedisServer) -> RedisServer:
+    """The same; whoever asks for it puts TLS before it."""
+    return redis
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def sentinel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sentinel]:
+    """A sentinel that watches a master with a replica."""
+    folder = tmp_path_factory.mktemp("sentinel")
+    for master in running(RedisServer(folder / "master", *QUICK)):
+        for replica in running(RedisServer(folder / "replica", *QUICK, "--replicaof", f"127.0.0.1 {master.port}")):
+            replica.await_master()
+            yield from running(Sentinel(folder / "sentinel", master.port))
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three primaries."""
+    yield from running(Cluster(tmp_path_factory.mktemp("cluster")))
+
+
+Server = TypeVar("Server", RedisServer, Sentinel, Cluster)
+
+
+def running(server: Server) -> Iterator[Server]:
     server.start()
     yield server
     server.close()

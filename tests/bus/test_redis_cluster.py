@@ -10,8 +10,8 @@ from app.bus.redis_cluster import SLOTS
 from app.core.ports import BusLost, Outcome, Query, Retention
 from app.protocol.message import Message
 from app.protocol.names import RoomName
-from tests.bus.local_redis import Cluster, RedisServer
 from tests.bus.redis_pod import KEPT, ROOM, NewPod, Pod, until
+from tests.support.local_redis import Cluster, RedisServer
 
 ROOMS = [RoomName(f"room.{number}") for number in range(60)]
 

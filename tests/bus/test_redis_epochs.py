@@ -5,8 +5,8 @@ from pathlib import Path
 from app.bus.redis_scripts import PUBLISH, STANDINGS
 from app.core.ports import Query, Retention
 from app.protocol.message import Position
-from tests.bus.local_redis import RedisServer
 from tests.bus.redis_pod import KEPT, ROOM, NewPod, until
+from tests.support.local_redis import RedisServer
 
 
 async def test_a_restart_from_an_old_snapshot_is_a_new_epoch(redis_server: RedisServer, new_pod: NewPod) -> None:
@@ -20,7 +20,7 @@ async def test_a_restart_from_an_old_snapshot_is_a_new_epoch(redis_server: Redis
     before = await pod.top()
     redis_server.kill()
     redis_server.start()
-    await until(lambda: not pod.bus.up)
+    await until(lambda: "lost" in pod.events)
     await until(lambda: pod.bus.up)
     positions = await pod.bus.positions([ROOM])
     page = await pod.bus.history(ROOM, Query(10, since=before), KEPT)
@@ -46,7 +46,7 @@ async def test_a_restart_without_data_is_a_new_beginning(redis_server: RedisServ
     before = await pod.top()
     redis_server.kill()
     redis_server.start()
-    await until(lambda: not pod.bus.up)
+    await until(lambda: "lost" in pod.events)
     await until(lambda: pod.bus.up)
     assert await pod.bus.positions([ROOM]) == {}
     after = await pod.top()
@@ -67,7 +67,7 @@ async def test_a_clean_restart_keeps_entries(tmp_path: Path, new_pod: NewPod) ->
         server.do("CONFIG", "SET", "appendfsync", "always")
         server.kill()
         server.start()
-        await until(lambda: not pod.bus.up)
+        await until(lambda: "lost" in pod.events)
         await until(lambda: pod.bus.up)
         after = await pod.top()
         assert after.offset == before.offset

@@ -8,8 +8,8 @@ import pytest
 from app.core.ports import BusLost, Outcome, Query
 from app.protocol.message import Message
 from app.protocol.names import RoomName
-from tests.bus.local_redis import RedisServer, Road
 from tests.bus.redis_pod import KEPT, ROOM, NewPod, until
+from tests.support.local_redis import RedisServer, Road
 
 
 async def test_a_dead_redis_refuses_at_once(redis_server: RedisServer, new_pod: NewPod) -> None:

@@ -16,8 +16,8 @@ from app.core.ports import Outcome
 from app.protocol.envelope import encode
 from app.protocol.message import Message
 from app.protocol.names import RoomName
-from tests.bus.local_redis import RedisServer, Road
 from tests.bus.redis_pod import KEPT, ROOM, NewPod, Pod, until
+from tests.support.local_redis import RedisServer, Road
 
 
 def subscribers(server: RedisServer, pod: Pod, rooms: list[RoomName]) -> list[int]:

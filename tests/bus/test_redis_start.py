@@ -1,17 +1,16 @@
 """A bus that can never work says so at once and says what to do; one that may work later is waited for."""
 
 import asyncio
-import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from app.bus.redis_address import Place
 from app.core.ports import BusLost, Outcome
-from tests.bus.local_redis import QUICK, RedisServer, Sentinel
 from tests.bus.redis_pod import KEPT, ROOM, NewPod, until
+from tests.support.local_redis import QUICK, Authority, RedisServer, Road, Sentinel, rights
 
 
 async def test_a_redis_that_is_away_is_waited_for(redis_server: RedisServer, new_pod: NewPod) -> None:
@@ -70,9 +69,7 @@ async def test_what_will_never_work_is_said(
 
 async def test_the_rights_that_are_needed(redis_server: RedisServer, new_pod: NewPod) -> None:
     """A user with these and no others can do everything."""
-    rights = ("+info", "+publish", "+subscribe", "+unsubscribe", "+script|load", "+evalsha", "+select", "+ping")
-    inside = ("+hset", "+hmget", "+hincrby", "+del", "+xadd", "+xrange", "+xrevrange", "+pexpire", "+expire", "+pttl")
-    redis_server.do("ACL", "SETUSER", "pod", "on", ">pw", "~forestay:*", "&forestay:*", *rights, *inside)
+    redis_server.do("ACL", "SETUSER", "pod", "on", ">pw", *rights())
     pod = new_pod(redis_server.url.replace("//", "//pod:pw@") + "/2")
     await pod.bus.start()
     await pod.subscribe()
@@ -92,33 +89,23 @@ async def test_a_database_that_is_not_there(redis_server: RedisServer, new_pod: 
 
 
 @pytest.fixture
-def authority(tmp_path: Path) -> Path:
-    """A folder with an authority `ca.crt`, and a server's `tls.crt` and `tls.key` for 127.0.0.1."""
-    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
-    run = ["openssl", "req", "-x509", *curve, "-nodes", "-days", "1"]
-    for name, more in (
-        ("ca", ["-subj", "/CN=authority"]),
-        ("tls", ["-subj", "/CN=redis", "-addext", "subjectAltName=IP:127.0.0.1", "-CA", "ca.crt", "-CAkey", "ca.key"]),
-    ):
-        command = [*run, "-keyout", f"{name}.key", "-out", f"{name}.crt", *more]
-        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-    return tmp_path
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
 
 
 @pytest.fixture
-def secure_server(authority: Path) -> Iterator[RedisServer]:
-    """A Redis behind TLS with a password."""
-    server = RedisServer(authority / "data", "--save", "", "--requirepass", "pw", "--tls-auth-clients", "no")
-    files = ("--tls-cert-file", str(authority / "tls.crt"), "--tls-key-file", str(authority / "tls.key"))
-    server.options += ["--tls-port", str(server.port + 1), *files]
-    server.start()
-    yield server
-    server.close()
+async def secure(redis_server: RedisServer, authority: Authority) -> AsyncIterator[str]:
+    """The address of a Redis behind TLS with a password."""
+    redis_server.do("CONFIG", "SET", "requirepass", "pw")
+    road = Road(redis_server.port, authority.tls())
+    await road.open()
+    yield f"rediss://:pw@127.0.0.1:{road.port}"
+    await road.close()
 
 
-async def test_over_tls_everything_works(secure_server: RedisServer, authority: Path, new_pod: NewPod) -> None:
+async def test_over_tls_everything_works(secure: str, authority: Authority, new_pod: NewPod) -> None:
     """With the authority's file; large messages too."""
-    pod = new_pod(f"rediss://:pw@127.0.0.1:{secure_server.port + 1}?ca={authority / 'ca.crt'}")
+    pod = new_pod(f"{secure}?ca={authority.ca}")
     await pod.bus.start()
     await pod.subscribe()
     big = "x" * 3_000_000
@@ -127,13 +114,12 @@ async def test_over_tls_everything_works(secure_server: RedisServer, authority: 
     assert await pod.kept() == [big]
 
 
-async def test_a_server_that_nobody_vouches_for_is_not_spoken_to(secure_server: RedisServer, new_pod: NewPod) -> None:
+async def test_a_server_that_nobody_vouches_for_is_not_spoken_to(secure: str, new_pod: NewPod) -> None:
     """Without the authority's file; and the file must be there."""
-    url = f"rediss://:pw@127.0.0.1:{secure_server.port + 1}"
     with pytest.raises(BusLost, match=r"\?ca="):
-        await new_pod(url).bus.start()
+        await new_pod(secure).bus.start()
     with pytest.raises(ValueError, match="no file"):
-        new_pod(url + "?ca=/nowhere")
+        new_pod(secure + "?ca=/nowhere")
 
 
 @pytest.fixture
@@ -143,10 +129,7 @@ def watched(tmp_path: Path) -> Iterator[tuple[RedisServer, RedisServer, list[Sen
     master.start()
     replica = RedisServer(tmp_path / "replica", *QUICK, "--replicaof", f"127.0.0.1 {master.port}")
     replica.start()
-    for _ in range(500):
-        if "master_link_status:up" in replica.text("INFO", "replication"):
-            break
-        time.sleep(0.01)
+    replica.await_master()
     sentinel = Sentinel(tmp_path / "sentinel", master.port)
     sentinel.start()
     servers = [sentinel, master, replica]

@@ -9,8 +9,8 @@ from app.core.policies import Policies, Policy
 from app.core.ports import Outcome, Retention, Settlement, World
 from app.protocol.message import Message, Position
 from app.protocol.names import RoomName
-from tests.bus.local_redis import RedisServer
 from tests.bus.redis_pod import ROOM, NewPod, Pod, until
+from tests.support.local_redis import RedisServer
 
 HISTORY = Retention(size=5000, ttl=60.0)
 

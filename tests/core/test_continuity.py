@@ -28,8 +28,8 @@ class UnreliableBus(MemoryBus):
         self.away = False
         self.late: list[Message] = []
         self.delaying = False
-        self._doubted: Doubted = lambda rooms: None
-        self._really: Heard = lambda message: None
+        self._doubted: Doubted = lambda _: None
+        self._really: Heard = lambda _: None
 
     def listen(self, heard: Heard, doubted: Doubted) -> None:
         self._really = heard
@@ -273,12 +273,17 @@ def test_no_gap_stays_silent(plan: list[str]) -> None:
     async def run() -> list[int | str]:
         pod = Pod(history=Retention(size=4, ttl=60.0))
         await pod.open()
+
+        def late() -> None:
+            pod.bus.delaying = False
+            pod.bus.catch_up()
+
         actions: Mapping[str, Callable[[], object]] = {
             "send": pod.send,
             "lose": lambda: setattr(pod.bus, "losing", True),
             "hear": lambda: setattr(pod.bus, "losing", False),
             "delay": lambda: setattr(pod.bus, "delaying", True),
-            "late": lambda: (setattr(pod.bus, "delaying", False), pod.bus.catch_up()),
+            "late": late,
             "doubt": pod.bus.doubt,
             "away": lambda: setattr(pod.bus, "away", True),
             "back": lambda: setattr(pod.bus, "away", False),

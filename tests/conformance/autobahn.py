@@ -1,0 +1,82 @@
+"""The Autobahn suite against our edge: 517 cases in shards, judged by both of its verdicts on each."""
+
+import asyncio
+import json
+import logging
+import shutil
+from functools import partial
+from pathlib import Path
+
+from app.ops import logs
+from tests.conformance.echo import PATH, echo_server
+from tests.conformance.install import Missing, cache, fuzzer
+from tests.conformance.verdicts import SHARDS, Reported, Result, Shard, examine, table
+
+say = partial(print, flush=True)
+
+_AGENT = "gateway"
+# A shard takes up to twenty seconds on two cores; a machine may have other work. What hangs longer hangs.
+_PATIENCE = 600.0
+
+
+class _Errors(logging.Handler):
+    """Counts what our own side logs at error level: a bug behind a right answer is a bug."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.seen: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.seen.append(record.getMessage())
+
+
+async def autobahn() -> bool:
+    """Run every shard; True if there is no fault."""
+    try:
+        command = fuzzer()
+    except Missing as missing:
+        say(missing)
+        return False
+    logs.configure("WARNING", logs.LogFormat.TEXT)
+    errors = _Errors()
+    logging.getLogger().addHandler(errors)
+    results: list[Result] = []
+    async with echo_server() as port:
+        for shard in SHARDS:
+            say(f"running {shard.title}")
+            results.append(await _run(command, port, shard))
+    say(f"\n{table(results)}")
+    for error in errors.seen:
+        say(f"FAULT logged at error level: {error}")
+    say(f"reports: {cache() / 'reports'}")
+    return not errors.seen and not any(result.faults for result in results)
+
+
+async def _run(command: Path, port: int, shard: Shard) -> Result:
+    reports = cache() / "reports" / shard.title.split()[0]
+    shutil.rmtree(reports, ignore_errors=True)
+    reports.mkdir(parents=True)
+    server = {"agent": _AGENT, "url": f"ws://127.0.0.1:{port}{PATH}"}
+    plan = {"outdir": str(reports), "servers": [server], "cases": shard.patterns}
+    specification = reports / "plan.json"
+    specification.write_text(json.dumps(plan | {"exclude-cases": [], "exclude-agent-cases": {}}))
+    with (reports / "log.txt").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            str(command), "--mode", "fuzzingclient", "--spec", str(specification), cwd=reports, stdout=log, stderr=log
+        )
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+    return examine(shard, _reported(reports))
+
+
+def _reported(reports: Path) -> Reported:
+    """What the fuzzer left behind; nothing where it did not get to the end."""
+    try:
+        reported: Reported = json.loads((reports / "index.json").read_text())[_AGENT]
+    except (OSError, ValueError, LookupError):
+        return {}
+    return reported

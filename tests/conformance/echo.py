@@ -1,0 +1,114 @@
+"""An echo server made of the gateway's own edge: only the meaning of what is said is replaced.
+
+Listener, handshake, reading, delivery and the close handshake are the real ones, so that their conformance is what a
+fuzzer judges. Nothing here knows who asks.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Final, cast
+
+from aiohttp import web
+
+from app.bus.memory import MemoryBus
+from app.core.access import Identity, Rights
+from app.core.connection import Connection
+from app.core.gateway import Gateway
+from app.core.lifecycle import State
+from app.core.limits import TokenBucket
+from app.core.policies import SHIPPED, Policies
+from app.core.ports import Socket
+from app.core.reception import Reception
+from app.edge.handshake import Door, Handshake
+from app.edge.listener import PublicServer
+from app.edge.origins import Origins
+from app.protocol.codes import Ending
+from app.protocol.encoder import frame
+from app.server import Pod, assemble
+from app.settings import load
+
+PATH: Final = "/?access_token=anything"
+"""What to ask for: the handshake is the real one and wants a token; any will do."""
+
+LARGEST: Final = 64 * 2**20
+"""Bytes of one message: the fuzzer's largest is 16 MiB."""
+
+_TEXT = 0x81
+_BINARY = 0x82
+_SETTINGS = {"FORESTAY_MESSAGE_RATE": "0"}
+
+
+class _Anybody:
+    """A Verifier to whom every token is good."""
+
+    async def verify(self, token: str) -> Identity:
+        return Identity("anybody", Rights({}), expires_at=float("inf"))
+
+    async def close(self) -> None:
+        """Nothing was opened."""
+
+
+class _Silent:
+    """The real Reception, without a word of welcome: a fuzzer takes it for an answer that it did not ask for."""
+
+    def __init__(self, reception: Reception) -> None:
+        self.terms = replace(reception.terms, message_bytes=LARGEST)
+        self.roster = reception.roster
+        self.end = reception.end
+        self._reception = reception
+        self._names = iter(range(2**62))
+
+    def welcome(self, identity: Identity, socket: Socket) -> Connection:
+        connection = Connection(str(next(self._names)), identity, socket, TokenBucket(self.terms.burst, 0.0), 0.0)
+        self.roster.add(connection)
+        return connection
+
+    def lost(self, connection: Connection, ending: Ending) -> None:
+        # The real gateway has read everything by now; so have we, but echoes may wait for the next pass.
+        self._reception.lost(connection, ending)
+
+
+class _Echo:
+    """Stands where the Gateway stands and says everything back."""
+
+    def __init__(self, pod: Pod) -> None:
+        self.reception = _Silent(pod.reception)
+        self.ping = pod.gateway.ping
+        self.pong = pod.gateway.pong
+        self._delivery = pod.reception._delivery
+
+    def text(self, connection: Connection, text: str) -> Awaitable[None] | None:
+        self._delivery.answer(connection, frame(_TEXT, text.encode()))
+        return None
+
+    def binary(self, connection: Connection, data: bytes) -> None:
+        self._delivery.answer(connection, frame(_BINARY, data))
+
+
+@asynccontextmanager
+async def echo_server(port: int = 0) -> AsyncIterator[int]:
+    """Serves on loopback while it is entered; gives the port, a free one where `port` is 0."""
+    settings = load(_SETTINGS)
+    anybody = _Anybody()
+    pod = assemble(settings, Policies((), SHIPPED), MemoryBus(), anybody)
+    pod.lifecycle.move(State.READY)
+    door = Door(
+        max_connections=settings.max_connections,
+        max_handshakes=settings.handshakes,
+        query_token=True,
+        send_buffer=settings.send_buffer_bytes,
+        close_timeout=settings.close_timeout,
+    )
+    echo = cast(Gateway, _Echo(pod))
+    handshake = Handshake(door, Origins([]), anybody, pod.lifecycle, echo, None)
+    runner = web.ServerRunner(PublicServer({"/": handshake.serve}), shutdown_timeout=1.0)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    try:
+        yield int(runner.addresses[0][1])
+    finally:
+        pod.lifecycle.move(State.DRAINING)
+        await handshake.conversations_over(settings.close_timeout, asyncio.Event())
+        await runner.cleanup()

@@ -1,0 +1,95 @@
+"""What a hostile or broken client may send, made from a seed and a number alone, so that one input can be had again.
+
+Five kinds: noise, sentences that were once valid, streams of frames, streams cut off in the middle, HTTP requests.
+"""
+
+import random
+from dataclasses import dataclass
+from typing import Final
+
+from tests.conformance.reference import LARGEST, Verdict, judge
+from tests.conformance.sayings import Words, sentence, words_noise
+from tests.conformance.streams import pieces, requests, stream
+from tests.conformance.wire import BINARY, FIN, TEXT, frame
+
+_KINDS: Final = {"noise": 20, "sentence": 40, "stream": 20, "cut": 10, "request": 10}
+"""How often each kind comes, in percent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A well-formed message on a connection that goes on: whatever it says, the connection must survive it."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """Bytes on a connection of their own, in `parts`; the reference says how it must end."""
+
+    parts: list[bytes]
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Bytes on a connection of their own, then silence: the client is gone, or never knew what it wanted."""
+
+    data: bytes
+    upgraded: bool
+    """Whether they come after the handshake; a handshake may be cut off itself."""
+    reset: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An HTTP request, or what is left of one."""
+
+    data: bytes
+    internal: bool
+
+
+Input = Said | Streamed | Cut | Asked
+
+
+def make(seed: int, number: int, words: Words) -> tuple[str, Input]:
+    """Input `number` of `seed` and its kind. The same `words` give the same bytes."""
+    rng = random.Random(f"{seed}:{number}")
+    [kind] = rng.choices(list(_KINDS), list(_KINDS.values()))
+    if kind in ("noise", "sentence"):
+        return kind, _message(rng, kind, words)
+    if kind == "stream":
+        return kind, _streamed(rng, stream(rng, words))
+    if kind == "cut":
+        return kind, _cut(rng, words)
+    internal = rng.random() < 0.4
+    return kind, Asked(requests(rng, words, internal=internal), internal)
+
+
+def _message(rng: random.Random, kind: str, words: Words) -> Input:
+    opcode, payload = words_noise(rng) if kind == "noise" else (TEXT, sentence(rng, words))
+    data = frame(FIN | opcode, payload, rng.randbytes(4))
+    if len(payload) > LARGEST or (opcode != BINARY and not _is_text(payload)):
+        return _streamed(rng, data)
+    return Said(data)
+
+
+def _streamed(rng: random.Random, data: bytes) -> Streamed:
+    return Streamed(pieces(rng, data), judge(data))
+
+
+def _cut(rng: random.Random, words: Words) -> Cut:
+    upgraded = rng.random() < 0.75
+    if upgraded:
+        data = b"".join(frame(FIN | TEXT, sentence(rng, words), rng.randbytes(4)) for _ in range(rng.randint(1, 3)))
+    else:
+        data = requests(rng, words, internal=False)
+    return Cut(data[: rng.randrange(len(data) + 1)], upgraded, reset=rng.random() < 0.5)
+
+
+def _is_text(payload: bytes) -> bool:
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

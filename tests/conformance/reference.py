@@ -1,0 +1,158 @@
+"""What RFC 6455 says should become of a client's bytes: a second opinion in a hundred lines, slow and literal.
+
+It reads a stream that is complete, and shares nothing with the reader that is judged but the caps and the verdict on
+close codes that are this project's own.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from app.protocol.codes import answer_to_close
+from tests.conformance.wire import BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT, masked
+
+LARGEST: Final = 65536
+"""Bytes of one message, as the gateway is shipped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a stream must end."""
+
+    codes: frozenset[int] = frozenset()
+    """The close codes that are right; none where the connection must live on."""
+    waits: bool = False
+    """The stream stops inside a frame, so that nothing can be said about it yet."""
+    open: bool = False
+    """A known deviation of the reader was met: either outcome is accepted, and named on the page."""
+
+    def or_unmasked(self) -> "Verdict":
+        """The same where a frame has no mask, which is 1002 by the standard (§5.1); aiohttp's reader takes it."""
+        if self.codes:
+            return replace(self, codes=self.codes | {1002})
+        return replace(self, open=not self.waits)
+
+
+class _Broken(Exception):
+    def __init__(self, *codes: int) -> None:
+        self.codes = frozenset(codes)
+
+
+class _Waits(Exception):
+    pass
+
+
+class _Deviates(Exception):
+    pass
+
+
+@dataclass(slots=True)
+class _Stream:
+    data: bytes
+    at: int = 0
+    unmasked: bool = False
+    """A frame came without a mask."""
+
+    def take(self, size: int) -> bytes:
+        if self.at + size > len(self.data):
+            raise _Waits
+        self.at += size
+        return self.data[self.at - size : self.at]
+
+
+@dataclass(slots=True)
+class _Assembly:
+    """The fragmented message under way, if any."""
+
+    kind: int | None = None
+    parts: bytearray = field(default_factory=bytearray)
+
+
+def judge(data: bytes, largest: int = LARGEST) -> Verdict:
+    """What must become of a connection on which the client sends `data` after the handshake, and nothing more."""
+    stream = _Stream(data)
+    verdict = _judge(stream, _Assembly(), largest)
+    return verdict.or_unmasked() if stream.unmasked else verdict
+
+
+def _judge(stream: _Stream, assembly: _Assembly, largest: int) -> Verdict:
+    try:
+        while stream.at < len(stream.data):
+            code = _frame(stream, assembly, largest)
+            if code is not None:
+                # Bytes behind a close frame go unread, and unread bytes make the system reset the connection: then the
+                # client, whose fault it is (§5.5.1), may not see our answer.
+                return Verdict(frozenset({code} if stream.at == len(stream.data) else {code, 1006}))
+    except _Broken as broken:
+        return Verdict(broken.codes)
+    except _Waits:
+        return Verdict(waits=True)
+    except _Deviates:
+        return Verdict(open=True)
+    return Verdict()
+
+
+def _frame(stream: _Stream, assembly: _Assembly, largest: int) -> int | None:
+    """Read one frame; the code of the answer where it was a close frame."""
+    first, second = stream.take(2)
+    opcode, size = first & 0xF, second & 0x7F
+    if first & 0x70 or opcode not in (CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG):
+        raise _Broken(1002)
+    control = opcode >= CLOSE
+    if control and (not first & FIN or size > 125):
+        raise _Broken(1002)
+    if size >= 126:
+        size = int.from_bytes(stream.take(2 if size == 126 else 8))
+    if size >= 2**63:
+        # §5.2: the most significant bit MUST be 0. Too big is as true.
+        raise _Broken(1002, 1009)
+    if not control and size + len(assembly.parts) > largest:
+        # Where the fragment is out of place as well, either is an answer.
+        raise _Broken(1009, 1002) if (opcode == CONTINUATION) is (assembly.kind is None) else _Broken(1009)
+    if second & 0x80:
+        mask = stream.take(4)
+        payload = masked(mask, stream.take(size))
+    else:
+        stream.unmasked = True
+        payload = stream.take(size)
+    if control:
+        return _close(payload) if opcode == CLOSE else None
+    _data(first, opcode, payload, assembly)
+    return None
+
+
+def _data(first: int, opcode: int, payload: bytes, assembly: _Assembly) -> None:
+    if (opcode == CONTINUATION) is (assembly.kind is None):
+        if assembly.kind is not None and not assembly.parts:
+            # Deviation: aiohttp's reader forgets that a message has begun while it is still empty.
+            raise _Deviates
+        raise _Broken(1002)
+    if assembly.kind is None:
+        assembly.kind = opcode
+    assembly.parts += payload
+    if first & FIN:
+        if assembly.kind == TEXT:
+            _decoded(bytes(assembly.parts))
+        assembly.kind = None
+        assembly.parts.clear()
+
+
+def _close(payload: bytes) -> int:
+    if len(payload) == 1:
+        raise _Broken(1002)
+    code = int.from_bytes(payload[:2])
+    answer = answer_to_close(code)
+    if payload and code == 0:
+        answer = 1002
+    try:
+        payload[2:].decode()
+    except UnicodeDecodeError:
+        # Wrong in two ways where the code is wrong as well.
+        raise _Broken(1007, *([1002] if answer == 1002 else [])) from None
+    return answer
+
+
+def _decoded(text: bytes) -> None:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        raise _Broken(1007) from None

@@ -1,0 +1,148 @@
+"""Ordinary clients beside the storm: a room whose messages must arrive in order, and an ear where the storm speaks.
+
+They use the `websockets` library, which shares no code with the gateway nor with the frames of the storm.
+"""
+
+import asyncio
+import json
+import time
+from typing import Any, Final, Self
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from tests.conformance.gateway import PATIENCE, GatewayProcess
+from tests.conformance.line import Report, parse
+from tests.conformance.sayings import SHARED_ROOM
+
+ROOM: Final = "witness.order"
+"""Where the witnesses are among themselves; no token of the storm names it."""
+
+_SPEAKER = "witness-speaker"
+_EVERY = 0.05
+_SLOWEST = 5.0
+"""Seconds for a pong: far more than a busy machine needs, and less than a search that does not end in time."""
+
+
+class Witnesses:
+    """Speak, listen and ping until told to stop; what should not have happened goes to `report`."""
+
+    def __init__(self, gateway: GatewayProcess, report: Report) -> None:
+        self._gateway = gateway
+        self._report = report
+        self._stopping = False
+        self.said = self.heard = self.overheard = 0
+        self.pings = 0
+        self.slowest_pong = 0.0
+        self.close_codes: list[int] = []
+
+    async def __aenter__(self) -> Self:
+        self._listener = await self._connect("witness-listener", ROOM)
+        self._speaker = await self._connect(_SPEAKER, None)
+        self._ear = await self._connect("witness-ear", SHARED_ROOM)
+        self._readers = [
+            asyncio.create_task(self._read(connection, hear))
+            for connection, hear in (
+                (self._listener, self._in_order),
+                (self._speaker, self._answer),
+                (self._ear, self._anything),
+            )
+        ]
+        self._speaking = asyncio.create_task(self._speak())
+        self._pinging = asyncio.create_task(self._ping())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in (*self._readers, self._speaking, self._pinging):
+            task.cancel()
+        for connection in (self._listener, self._speaker, self._ear):
+            await connection.close()
+
+    async def finish(self) -> None:
+        """Stop speaking, and wait until everything that was said has been heard."""
+        self._stopping = True
+        await asyncio.wait((self._speaking, self._pinging), timeout=PATIENCE)
+        deadline = time.monotonic() + PATIENCE
+        while self.heard < self.said and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)
+        if self.heard != self.said:
+            self._report(f"{self.said} messages were said in the room of the witnesses, {self.heard} were heard")
+
+    async def over(self) -> None:
+        """Wait until the gateway has closed all of them."""
+        await asyncio.wait(self._readers, timeout=PATIENCE)
+
+    async def _connect(self, user: str, room: str | None) -> ClientConnection:
+        token = self._gateway.token(user, {f"{(room or ROOM).partition('.')[0]}.**": "rw"})
+        connection = await connect(
+            f"ws://127.0.0.1:{self._gateway.port}/ws",
+            additional_headers={"Authorization": f"Bearer {token}"},
+            ping_interval=None,
+            open_timeout=PATIENCE,
+            compression=None,
+        )
+        await self._expect(connection, "welcome")
+        if room is not None:
+            await connection.send(json.dumps({"type": "join", "room": room}))
+            await self._expect(connection, "joined")
+        return connection
+
+    async def _expect(self, connection: ClientConnection, kind: str) -> None:
+        heard = parse(str(await asyncio.wait_for(connection.recv(), PATIENCE)))
+        if heard["type"] != kind:
+            raise RuntimeError(f"{heard} instead of {kind}")
+
+    async def _speak(self) -> None:
+        while not self._stopping:
+            self.said += 1
+            try:
+                await self._speaker.send(json.dumps({"type": "broadcast", "room": ROOM, "payload": self.said}))
+            except ConnectionClosed:
+                self.said -= 1
+                return
+            await asyncio.sleep(_EVERY)
+
+    async def _ping(self) -> None:
+        while not self._stopping:
+            started = time.monotonic()
+            try:
+                await asyncio.wait_for(await self._listener.ping(), PATIENCE)
+            except TimeoutError:
+                self._report(f"the ping of a witness went unanswered for {PATIENCE:g} s")
+            except ConnectionClosed:
+                return
+            self.pings += 1
+            took = time.monotonic() - started
+            self.slowest_pong = max(self.slowest_pong, took)
+            if took > _SLOWEST:
+                self._report(f"the ping of a witness was answered after {took:.1f} s: something keeps the loop busy")
+            await asyncio.sleep(_EVERY)
+
+    async def _read(self, connection: ClientConnection, hear: Any) -> None:
+        try:
+            async for message in connection:
+                if isinstance(message, str):
+                    try:
+                        hear(parse(message))
+                    except ValueError as error:
+                        self._report(f"a witness cannot read this ({error}): {message[:300]!r}")
+                elif hear != self._anything:
+                    self._report(f"a witness hears what is not for it: {message[:100]!r}")
+        except ConnectionClosed:
+            pass
+        self.close_codes.append(connection.close_code or 0)
+
+    def _in_order(self, heard: dict[str, Any]) -> None:
+        self.heard += 1
+        if (heard["type"], heard.get("room"), heard.get("from")) != ("broadcast", ROOM, _SPEAKER):
+            self._report(f"the room of the witnesses is polluted: {str(heard)[:300]}")
+        elif heard.get("payload") != self.heard:
+            self._report(f"message {self.heard} of the witnesses came as {str(heard.get('payload'))[:100]}")
+
+    def _answer(self, heard: dict[str, Any]) -> None:
+        self._report(f"the witness that only speaks hears {str(heard)[:300]}")
+
+    def _anything(self, heard: dict[str, Any]) -> None:
+        self.overheard += 1
+        if (heard["type"], heard.get("room")) != ("broadcast", SHARED_ROOM) or "payload" not in heard:
+            self._report(f"the ear hears what was not said in its room: {str(heard)[:300]}")

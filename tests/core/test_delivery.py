@@ -1,0 +1,320 @@
+"""One pass, one buffer, one write; and every exception to it."""
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.bus.memory import MemoryBus
+from app.core.connection import Connection
+from app.core.delivery import Delivery, Pace
+from app.core.policies import Policy, Slow
+from app.core.ports import Outcome, Retention, Settled, Settlement
+from app.core.rooms import Room
+from app.protocol.codes import ENDINGS, CloseCode
+from app.protocol.message import Message
+from app.protocol.names import RoomName
+from tests.support.core import Core, RecordingSocket, frames, passes
+
+
+async def test_a_burst_is_one_write_per_member_and_one_buffer_for_all() -> None:
+    """Ten messages to three members are three writes of the same bytes object."""
+    core = Core()
+    sockets = [core.join("a")[1] for _ in range(3)]
+    speaker, _ = core.connect()
+    await passes()
+    before = [len(socket.writes) for socket in sockets]
+    for number in range(10):
+        core.say(speaker, type="broadcast", room="a", payload=number)
+    await passes()
+    assert [len(socket.writes) for socket in sockets] == [count + 1 for count in before]
+    assert sockets[0].writes[-1] is sockets[1].writes[-1] is sockets[2].writes[-1]
+    assert [said["payload"] for said in sockets[0].heard()[-10:]] == list(range(10))
+
+
+async def test_several_rooms_are_joined_in_one_write() -> None:
+    """A member of three busy rooms is written once a pass, answers first."""
+    core = Core()
+    member, socket = core.connect()
+    speaker, _ = core.connect()
+    for room in ("a", "b", "c"):
+        core.say(member, type="join", room=room)
+    await passes()
+    before = len(socket.writes)
+    for room in ("a", "b", "c"):
+        core.say(speaker, type="broadcast", room=room, payload=1)
+    core.say(member, type="ping")
+    await passes()
+    assert len(socket.writes) == before + 1
+    assert [said["type"] for said in socket.heard()[-4:]] == ["pong", "broadcast", "broadcast", "broadcast"]
+
+
+class SlowLoop:
+    """A loop whose clock moves when the test says so, or when a pass is made to take time."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.soon: list[Callable[[], object]] = []
+        self.later: list[tuple[float, Callable[[], object]]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_soon(self, callback: Callable[[], object]) -> None:
+        self.soon.append(callback)
+
+    def call_later(self, delay: float, callback: Callable[..., object], *arguments: object) -> None:
+        self.later.append((self.now + delay, partial(callback, *arguments)))
+
+
+def slow_delivery(core: Core, *rooms: str, took: float) -> tuple[SlowLoop, list[Room], Sequence[RecordingSocket]]:
+    """Delivery on a loop of the test's own, and rooms with one member each, whose sockets take `took` to write."""
+    delivery: Delivery = core.pod.gateway._delivery
+    loop = SlowLoop()
+    delivery._loop = loop  # type: ignore[assignment]
+    delivery._pace = Pace(1.0, 0.01)
+    delivery._scheduled = False
+
+    class Costly(RecordingSocket):
+        def write(self, data: bytes, /) -> None:
+            loop.now += took
+            super().write(data)
+
+    entered, sockets = [core.pod.rooms.enter(RoomName(name)) for name in rooms], [Costly() for _ in rooms]
+    for room, socket in zip(entered, sockets, strict=True):
+        like = core.connect()[0]
+        room.add(Connection("id", like.identity, socket, like.bucket, 0.0))
+    loop.soon.clear()
+    delivery._scheduled = False
+    return loop, entered, sockets
+
+
+@pytest.mark.parametrize(("took", "rests"), [(0.004, 0.004), (0.5, 0.01), (0.0, 0.0)])
+async def test_a_room_rests_as_long_as_its_pass_took(took: float, rests: float) -> None:
+    """At most the cap; the first message of a quiet room waits for the end of the tick only."""
+    core = Core()
+    delivery: Delivery = core.pod.gateway._delivery
+    loop, [room], [socket] = slow_delivery(core, "a", took=took)
+    delivery.announce(room, "user-joined", {"user": "x"})
+    loop.soon.pop()()
+    delivery.announce(room, "user-joined", {"user": "y"})
+    if rests:
+        [(when, end_of_rest)] = loop.later
+        assert when == pytest.approx(loop.now + rests)
+        assert not loop.soon
+        end_of_rest()
+    loop.soon.pop()()
+    assert [said["payload"] for said in socket.heard()] == [{"user": "x"}, {"user": "y"}]
+
+
+async def test_a_room_that_was_not_written_does_not_wait_for_one_that_rests() -> None:
+    """The rest merges writes to the same sockets; for other sockets it would only be a delay."""
+    core = Core()
+    delivery: Delivery = core.pod.gateway._delivery
+    loop, [busy, other], [busy_socket, other_socket] = slow_delivery(core, "a", "b", took=0.004)
+    delivery.announce(busy, "user-joined", {"user": "x"})
+    loop.soon.pop()()
+    delivery.announce(busy, "user-joined", {"user": "y"})
+    delivery.announce(other, "user-joined", {"user": "z"})
+    loop.soon.pop()()
+    assert [said["payload"] for said in other_socket.heard()] == [{"user": "z"}]
+    assert [said["payload"] for said in busy_socket.heard()] == [{"user": "x"}]
+
+
+async def test_who_leaves_or_ends_during_a_rest_gets_what_is_owed() -> None:
+    """A rest delays what is written, it never loses it."""
+    core = Core()
+    leaver, leaving = core.join("a")
+    ender, ending = core.join("a")
+    await passes()
+    room = core.pod.rooms.enter(RoomName("a"))
+    room.resting = True
+    core.say(leaver, type="broadcast", room="a", payload="last")
+    core.say(leaver, type="leave", room="a")
+    core.pod.gateway._delivery.end(ender, ENDINGS[CloseCode.GOING_AWAY])
+    await passes()
+    assert [said["type"] for said in leaving.heard()[-2:]] == ["broadcast", "left"]
+    assert ending.heard()[-1]["payload"] == "last"
+
+
+async def test_who_leaves_a_room_it_missed_messages_of_is_told_so() -> None:
+    """`left` alone would say that nothing is missing."""
+    core = Core(Policy("drop.*", slow=Slow.DROP_OLDEST), send_buffer_bytes=4096)
+    slow, socket = core.join("drop.a")
+    speaker, _ = core.connect()
+    await passes()
+    socket.stuck, socket.waiting = True, 5000
+    core.say(speaker, type="broadcast", room="drop.a", payload="lost")
+    await passes()
+    core.say(slow, type="leave", room="drop.a")
+    await passes()
+    assert [said["type"] for said in socket.heard()[-2:]] == ["resync", "left"]
+
+
+async def test_only_rooms_with_something_for_a_slow_client_count_against_it() -> None:
+    """Its own message in a room that leaves it out is nothing it missed."""
+    core = Core(Policy("drop.*", slow=Slow.DROP_OLDEST), send_buffer_bytes=4096)
+    member, socket = core.join("drop.a")
+    core.say(member, type="join", room="end.a")
+    speaker, _ = core.connect()
+    await passes()
+    socket.stuck, socket.waiting = True, 5000
+    core.say(member, type="broadcast", room="end.a", payload="own", echo=False)
+    core.say(speaker, type="broadcast", room="drop.a", payload="lost")
+    await passes()
+    assert socket.ending is None
+    assert member.missed == {"drop.a"}
+
+
+async def test_nothing_is_written_to_a_socket_that_is_gone() -> None:
+    """A send to a socket that just closed is nobody's exception."""
+    core = Core()
+    _, socket = core.join("a")
+    other, other_socket = core.join("a")
+    await passes()
+    socket.gone = True
+    before = len(socket.writes)
+    core.say(other, type="broadcast", room="a", payload=1)
+    await passes()
+    assert len(socket.writes) == before
+    assert other_socket.heard()[-1]["payload"] == 1
+
+
+async def test_a_slow_member_is_ended_or_dropped_as_its_room_says() -> None:
+    """And only room messages are held back."""
+    core = Core(Policy("drop.*", slow=Slow.DROP_OLDEST), send_buffer_bytes=4096)
+    dropped, dropped_socket = core.join("drop.a")
+    _, ended_socket = core.join("end.a")
+    speaker, _ = core.connect()
+    await passes()
+    for socket in (dropped_socket, ended_socket):
+        socket.stuck = True
+        socket.waiting = 5000
+    for room in ("drop.a", "end.a"):
+        core.say(speaker, type="broadcast", room=room, payload="lost")
+    core.say(dropped, type="ping")
+    await passes()
+    assert ended_socket.ending == ENDINGS[CloseCode.TOO_SLOW]
+    assert dropped_socket.heard()[-1]["type"] == "pong"
+    dropped_socket.waiting, dropped_socket.stuck = 2000, False
+    core.say(speaker, type="broadcast", room="drop.a", payload="again")
+    await passes()
+    assert [(said["type"], said["payload"]) for said in dropped_socket.heard()[-2:]] == [
+        ("resync", {"reason": "slow"}),
+        ("broadcast", "again"),
+    ]
+
+
+@pytest.mark.parametrize(("outcome", "code"), [(Outcome.REFUSED, "unavailable"), (Outcome.UNKNOWN, "outcome_unknown")])
+async def test_what_the_bus_did_not_take_is_not_acknowledged(outcome: Outcome, code: str) -> None:
+    """The sender hears whether a retry is safe."""
+
+    class Failing(MemoryBus):
+        def publish(
+            self,
+            message: Message,
+            settled: Settled | None = None,
+            *,
+            kept: Retention | None = None,
+            key: str | None = None,
+        ) -> None:
+            if settled is not None:
+                settled(Settlement(outcome))
+
+    core = Core(bus=Failing())
+    speaker, socket = core.connect()
+    core.say(speaker, type="broadcast", room="a", payload=1, id="7")
+    await passes()
+    error = socket.heard()[-1]
+    assert (error["type"], error["id"], error["payload"]["code"]) == ("error", "7", code)
+
+
+actions = st.lists(
+    st.tuples(
+        st.sampled_from(["join", "leave", "say", "say", "say", "quiet", "binary", "end", "pass", "pass"]),
+        st.integers(0, 4),
+        st.sampled_from(["a", "b"]),
+    ),
+    min_size=10,
+    max_size=80,
+)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@given(actions)
+def test_members_hear_exactly_what_was_said_while_they_were_in(plan: list[tuple[str, int, str]]) -> None:
+    """In the order of acceptance, whatever is said, joined, left and ended in between; and nothing is left behind."""
+
+    async def run() -> None:
+        core = Core()
+        people = [core.connect(f"user-{number}") for number in range(5)]
+        expected: list[list[Any]] = [[] for _ in people]
+        inside: list[set[str]] = [set() for _ in people]
+        for number, (action, who, room) in enumerate(plan):
+            one, socket = people[who]
+            if one.ended is not None:
+                continue
+            match action:
+                case "join":
+                    core.say(one, type="join", room=room)
+                    inside[who].add(room)
+                case "leave":
+                    core.say(one, type="leave", room=room)
+                    inside[who].discard(room)
+                case "say" | "quiet":
+                    core.say(one, type="broadcast", room=room, payload=number, echo=action == "say")
+                    for other in range(5):
+                        if room in inside[other] and (action == "say" or other != who):
+                            expected[other].append((room, number))
+                case "binary" if len(inside[who]) == 1:
+                    data = b"\0\0\0\1" + number.to_bytes(4, "big")
+                    core.pod.gateway.binary(one, data)
+                    for other in range(5):
+                        if inside[who] <= inside[other]:
+                            expected[other].append((None, number))
+                case "end":
+                    core.pod.reception.end(one, ENDINGS[CloseCode.GOING_AWAY])
+                    inside[who].clear()
+                case _:
+                    await passes()
+            occupied = {name for rooms in inside for name in rooms}
+            # A room that was left is still heard for a moment.
+            assert set(core.bus._exchange.subscribers) >= occupied  # type: ignore[attr-defined]
+        await passes()
+        for (_, socket), wanted in zip(people, expected, strict=True):
+            assert messages(socket) == wanted or by_room(messages(socket)) == by_room(wanted)
+        for one, _ in people:
+            core.pod.reception.lost(one, ENDINGS[CloseCode.NORMAL])
+        assert (len(core.pod.roster), len(core.pod.rooms)) == (0, 0)
+        assert not core.pod.reception._keepalive._by_connection
+        core.pod.reception.close()
+        core.pod.interest.close()
+        assert not core.bus._exchange.subscribers  # type: ignore[attr-defined]
+
+    asyncio.run(run())
+
+
+def messages(socket: RecordingSocket) -> list[tuple[str | None, int]]:
+    """The room messages written to `socket`, in order; binary ones name no room."""
+    found: list[tuple[str | None, int]] = []
+    for data in frames(b"".join(socket.writes)):
+        if data[:4] == b"\0\0\0\1":
+            found.append((None, int.from_bytes(data[4:], "big")))
+        elif b'"type":"broadcast"' in data:
+            said = json.loads(data)
+            found.append((said["room"], said["payload"]))
+    return found
+
+
+def by_room(heard: list[tuple[str | None, int]]) -> tuple[dict[str, list[int]], list[int]]:
+    """Order is promised within a room; binary messages name none, so they only have to be all there."""
+    rooms: dict[str, list[int]] = {}
+    for room, number in heard:
+        if room is not None:
+            rooms.setdefault(room, []).append(number)
+    return rooms, sorted(number for room, number in heard if room is None)

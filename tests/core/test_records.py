@@ -1,0 +1,143 @@
+"""Rights, limits, policies, the roster and the pod's life: the parts that need no loop."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.core.access import Identity, Right, Rights
+from app.core.connection import Connection
+from app.core.lifecycle import Lifecycle, State
+from app.core.limits import PATIENCE, TokenBucket
+from app.core.policies import Policies, Policy, Slow, parse_policy
+from app.core.roster import Roster, UserLimitPolicy
+from app.protocol.codes import Refusal
+from app.protocol.names import RoomName, personal_room
+from tests.support.core import RecordingSocket
+
+ROOM = RoomName("chat.lobby")
+
+
+def connection(user: str, id_: str) -> Connection:
+    return Connection(id_, Identity(user, Rights({}), 0.0), RecordingSocket(), TokenBucket(1, 0.0), 0.0)
+
+
+def test_matching_patterns_unite_and_nothing_wins_over_all() -> None:
+    """`r` from one and `w` from another are both; `""` is neither."""
+    assert Rights({"chat.*": "r", "**": "w"}).of(ROOM) == Right.JOIN | Right.BROADCAST
+    assert Rights({"chat.*": "", "**": "rw"}).of(ROOM) == Right(0)
+    assert Rights({}).of(ROOM) == Right(0)
+
+
+def test_a_personal_room_needs_no_right_and_gives_no_other() -> None:
+    """Joined by its owner, spoken to by backends."""
+    assert Right.JOIN in Rights({}).of(personal_room("alice"))
+    assert Right.BROADCAST not in Rights({"**": "rwph"}).of(personal_room("alice"))
+
+
+def test_a_lacking_right_is_refused_by_name() -> None:
+    """The sentence says which letter in which room."""
+    with pytest.raises(Refusal, match=r"'w' in chat\.lobby"):
+        Identity("alice", Rights({"**": "r"}), 0.0).require(Right.BROADCAST, ROOM)
+
+
+def test_the_memory_of_decisions_is_bounded() -> None:
+    """A client can ask about as many names as it likes."""
+    rights = Rights({"**": "r"})
+    for number in range(10_000):
+        rights.of(RoomName(f"room-{number}"))
+    assert len(rights._known) <= 256
+
+
+@given(st.lists(st.floats(0, 0.5), min_size=1, max_size=200))
+def test_no_window_holds_more_than_burst_and_rate(gaps: list[float]) -> None:
+    """However the messages fall."""
+    rate, burst, now = 10.0, 5.0, 0.0
+    bucket = TokenBucket(burst, now)
+    allowed: list[float] = []
+    for gap in gaps:
+        now += gap
+        if bucket.wait(rate, burst, now) == 0:
+            allowed.append(now)
+    for at, start in enumerate(allowed):
+        for count, end in enumerate(allowed[at:], start=1):
+            assert count <= burst + rate * (end - start) + 1e-6
+
+
+def run(rate_sent: float, seconds: float) -> tuple[int, bool, TokenBucket]:
+    """A client that sends `rate_sent` a second against 200: how many passed, and whether it ran out."""
+    bucket, passed, exhausted = TokenBucket(400, 0.0), 0, False
+    for number in range(int(rate_sent * seconds)):
+        now = number / rate_sent
+        passed += bucket.wait(200, 400, now) == 0
+        exhausted = exhausted or bucket.exhausted(now)
+    return passed, exhausted, bucket
+
+
+def test_a_flood_gets_nothing_through_and_runs_out() -> None:
+    """After its burst, and after the time of patience."""
+    passed, exhausted, bucket = run(10_000, PATIENCE + 0.5)
+    assert passed < 400 + 200 * 0.2
+    assert exhausted
+    assert bucket.wait(200, 400, PATIENCE + 2.0) == 0, "whoever stops is heard again"
+
+
+def test_a_moderate_excess_is_refused_in_part_and_never_ended() -> None:
+    """A quarter too fast is no flood."""
+    passed, exhausted, _ = run(250, 60)
+    assert not exhausted
+    assert passed > 150 * 60
+
+
+def test_every_move_of_a_pod_is_in_the_table() -> None:
+    """And every other one is a bug that says so."""
+    legal = {
+        (State.STARTING, State.READY),
+        (State.STARTING, State.DRAINING),
+        (State.STARTING, State.STOPPED),
+        (State.READY, State.DRAINING),
+        (State.DRAINING, State.STOPPED),
+    }
+    for start in State:
+        for end in State:
+            life = Lifecycle()
+            life._state = start
+            if (start, end) in legal:
+                life.move(end)
+                assert life.state is end
+            else:
+                with pytest.raises(RuntimeError, match=start.value):
+                    life.move(end)
+
+
+def test_the_first_policy_that_matches_decides() -> None:
+    """And what it does not say is as shipped."""
+    policies = Policies([Policy("chat.vip", echo=False), parse_policy({"pattern": "chat.*", "slow": "drop_oldest"})])
+    assert not policies.of(RoomName("chat.vip")).echo
+    assert policies.of(ROOM).slow is Slow.DROP_OLDEST
+    assert policies.of(RoomName("news")).slow is Slow.DISCONNECT
+
+
+@pytest.mark.parametrize(
+    ("table", "named"),
+    [
+        ({}, "pattern"),
+        ({"pattern": "a.**.b"}, "pattern"),
+        ({"pattern": "*", "echo": "yes"}, "echo"),
+        ({"pattern": "*", "slow": "drop"}, "slow"),
+        ({"pattern": "*", "retention": {}}, "retention"),
+    ],
+)
+def test_a_bad_policy_names_what_is_wrong(table: dict[str, object], named: str) -> None:
+    """A word that is not known is most often a slip."""
+    with pytest.raises(ValueError, match=named):
+        parse_policy(table)
+
+
+@pytest.mark.parametrize(("policy", "yields"), [(UserLimitPolicy.REJECT, 2), (UserLimitPolicy.REPLACE, 0)])
+def test_one_connection_too_many_makes_somebody_yield(policy: UserLimitPolicy, yields: int) -> None:
+    """The newest or the oldest, of the same user only."""
+    roster = Roster(2, policy)
+    mine = [connection("alice", str(number)) for number in range(3)]
+    assert roster.add(connection("bob", "b")) is None
+    assert [roster.add(one) for one in mine[:2]] == [None, None]
+    assert roster.add(mine[2]) is mine[yields]

@@ -1,0 +1,160 @@
+"""What a backend can do over HTTP, and what it hears when it cannot."""
+
+import asyncio
+import json
+import string
+from urllib.parse import quote
+
+import aiohttp
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support.gateway import API_KEY, Gateway, gateway
+
+KEY = {"Authorization": f"Bearer {API_KEY}"}
+JSON = KEY | {"Content-Type": "application/json"}
+
+
+async def call(
+    running: Gateway, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+) -> tuple[int, dict[str, object]]:
+    """Status and JSON of one request with the API key, unless `headers` say otherwise."""
+    url = f"{running.internal}{path}"
+    async with aiohttp.request(method, url, data=body, headers=JSON if headers is None else headers) as response:
+        text = await response.text()
+        if response.status >= 400:
+            assert response.content_type == "application/problem+json"
+        return response.status, json.loads(text) if text else {}
+
+
+async def test_a_backend_speaks_to_a_room_in_json_and_in_binary() -> None:
+    """Delivered without `from`, payload untouched; binary with its type in front."""
+    async with gateway() as running:
+        alice = await running.join("alice", "chat.a")
+        assert await call(running, "POST", "/v1/rooms/chat.a/messages", b'{"payload": [1.0,  2]}') == (200, {})
+        data = await alice.raw()
+        assert b'"payload":[1.0,  2]' in data
+        assert b'"from"' not in data
+        headers = KEY | {"Content-Type": "application/octet-stream"}
+        assert (await call(running, "POST", "/v1/rooms/chat.a/messages?type=258", b"hi", headers))[0] == 200
+        assert await alice.raw() == b"\0\0\1\2hi"
+
+
+@pytest.mark.parametrize("user", ["alice", "a/b", "100%", "ä ö", "x@example.com", "chat.a", "?&#"])
+async def test_a_backend_speaks_to_a_user_whatever_the_name(user: str) -> None:
+    """Percent-encoded in the path; heard as `@me` and by nobody else."""
+    async with gateway() as running:
+        mine, other = await running.join(user, "@me"), await running.join("other", "@me")
+        status, _ = await call(running, "POST", f"/v1/users/{quote(user, safe='')}/messages", b'{"payload": "you"}')
+        assert status == 200
+        assert (await mine.hear("broadcast"))["room"] == "@me"
+        assert await other.silent()
+
+
+async def test_a_users_connections_are_listed_and_ended() -> None:
+    """With their rooms; 4403, and the others stay."""
+    async with gateway() as running:
+        mine, other = await running.join("a/b", "chat.a"), await running.join("other", "chat.a")
+        status, listed = await call(running, "GET", "/v1/users/a%2Fb/connections")
+        assert status == 200
+        assert [one["rooms"] for one in listed["connections"]] == [["chat.a"]]  # type: ignore[attr-defined]
+        assert await call(running, "DELETE", "/v1/users/a%2Fb/connections") == (200, {"ended": 1})
+        assert (await mine.ended()).code == 4403
+        assert await other.silent()
+        assert await call(running, "DELETE", "/v1/users/a%2Fb/connections") == (200, {"ended": 0})
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "code"),
+    [
+        ("/v1/rooms/@bob/messages", b'{"payload": 1}', 400, "invalid_room"),
+        ("/v1/rooms/a%20b/messages", b'{"payload": 1}', 400, "invalid_room"),
+        ("/v1/rooms/a/messages", b"", 400, "bad_json"),
+        ("/v1/rooms/a/messages", b"{", 400, "bad_json"),
+        ("/v1/rooms/a/messages", b'{"payload": "\xff"}', 400, "bad_json"),
+        ("/v1/rooms/a/messages", b"[]", 400, "bad_message"),
+        ("/v1/rooms/a/messages", b"{}", 400, "bad_message"),
+        ("/v1/rooms/a/messages", b'{"payload": 1, "key": "k"}', 400, "key_needs_history"),
+        ("/v1/rooms/a/messages", b'{"payload": ' + b"[" * 600 + b"]" * 600 + b"}", 400, "too_deep"),
+        ("/v1/rooms/a/messages", b'{"payload": "' + b"x" * 70_000 + b'"}', 413, "too_large"),
+        ("/v1/rooms/a", b"", 404, "not_found"),
+        ("/v1/nothing", b"", 404, "not_found"),
+    ],
+)
+async def test_a_bad_request_names_its_code(path: str, body: bytes, status: int, code: str) -> None:
+    """As a problem document, with the socket's codes."""
+    async with gateway() as running:
+        answer = await call(running, "POST", path, body)
+        assert (answer[0], answer[1]["code"]) == (status, code)
+        assert answer[1]["detail"]
+
+
+@pytest.mark.parametrize(
+    "query", ["", "?type=", "?type=-1", "?type=4294967296", "?type=x", "?type=١", "?type=" + "9" * 5000]
+)
+async def test_a_binary_message_needs_its_type(query: str) -> None:
+    """A number of 32 bits."""
+    async with gateway() as running:
+        headers = KEY | {"Content-Type": "application/octet-stream"}
+        answer = await call(running, "POST", f"/v1/rooms/a/messages{query}", b"x", headers)
+        assert (answer[0], answer[1]["code"]) == (400, "bad_binary")
+
+
+@pytest.mark.parametrize("key", [None, "", "Bearer", "Bearer wrong", f"Basic {API_KEY}", f"Bearer {API_KEY}x"])
+async def test_without_the_key_nothing_is_answered(key: str | None) -> None:
+    """Not even whether a path exists."""
+    headers = {} if key is None else {"Authorization": key}
+    async with gateway() as running:
+        for path in ("/v1/rooms/a/messages", "/v1/nothing"):
+            answer = await call(running, "POST", path, b'{"payload": 1}', headers)
+            assert (answer[0], answer[1]["code"]) == (401, "bad_token")
+
+
+async def test_without_a_configured_key_everybody_is_refused() -> None:
+    """An empty key is no key."""
+    async with gateway(api_key="") as running:
+        for headers in (KEY, {"Authorization": "Bearer "}, {}):
+            assert (await call(running, "POST", "/v1/rooms/a/messages", b"{}", headers))[0] == 401
+
+
+async def test_probes_answer_with_reasons() -> None:
+    """Ready with room for more, unready without, alive in both cases."""
+    async with gateway(max_connections=1) as running:
+        for path in ("/livez", "/readyz", "/startupz"):
+            assert await call(running, "GET", path, headers={}) == (200, {"ok": True, "failing": []})
+        await running.connect()
+        async with aiohttp.request("GET", f"{running.internal}/readyz") as response:
+            assert (response.status, await response.json()) == (503, {"ok": False, "failing": ["room for more"]})
+        async with aiohttp.request("GET", f"{running.internal}/metrics") as response:
+            assert "\nforestay_connections 1.0\n" in await response.text()
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS", "TRACE"]),
+            st.text(alphabet=string.printable + "é", max_size=40).map(lambda text: quote(text, safe="/?&=%")),
+            st.binary(max_size=60),
+            st.sampled_from(["application/json", "application/octet-stream", "text/x", ""]),
+        ),
+        min_size=5,
+        max_size=10,
+    )
+)
+def test_no_request_is_a_bug(requests: list[tuple[str, str, bytes, str]]) -> None:
+    """Whatever the method, path, type and body: an answer below 500."""
+
+    async def run() -> None:
+        async with gateway() as running, aiohttp.ClientSession() as session:
+            for method, path, body, kind in requests:
+                for prefix in ("/", "/v1/", "/v1/rooms/a/messages", "/v1/users/"):
+                    url = f"{running.internal}{prefix}{path}"
+                    try:
+                        async with session.request(method, url, data=body, headers=KEY | {"Content-Type": kind}) as got:
+                            assert got.status < 500
+                    except (aiohttp.InvalidURL, aiohttp.ClientConnectionError, ValueError):
+                        continue
+
+    asyncio.run(run())

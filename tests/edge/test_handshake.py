@@ -1,0 +1,163 @@
+"""Who gets in, and in which order the others hear why not."""
+
+import asyncio
+import base64
+import json
+import time
+
+import pytest
+
+from tests.support.gateway import Client, gateway, token, upgrade
+
+GOOD = token()
+
+
+def in_base64url(text: str) -> str:
+    return "base64url.bearer.forestay." + base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET /ws HTTP/1.1\r\nHost: a\r\n\r\n",
+        upgrade(GOOD, Upgrade="notwebsocket"),
+        upgrade(GOOD, Upgrade=None),
+        upgrade(GOOD, Connection="keep-alive"),
+        upgrade(GOOD, Connection="notupgrade"),
+        upgrade(GOOD, Sec_WebSocket_Version="8"),
+        upgrade(GOOD, Sec_WebSocket_Version=None),
+        upgrade(GOOD, Sec_WebSocket_Key="short"),
+        upgrade(GOOD, Sec_WebSocket_Key=None),
+        upgrade(GOOD).replace(b"GET", b"POST"),
+        upgrade(GOOD).replace(b"HTTP/1.1", b"HTTP/1.0"),
+        upgrade(GOOD, Content_Length="3") + b"abc",
+        upgrade(GOOD, Sec_WebSocket_Protocol="chat"),
+        upgrade(GOOD, Sec_WebSocket_Protocol=in_base64url(GOOD)),
+        upgrade(GOOD, path=f"/ws?token={token('bob')}"),
+    ],
+)
+async def test_what_is_no_handshake_of_ours_is_400(request_: bytes) -> None:
+    """A request that lacks anything a WebSocket handshake needs is refused with a code and a sentence."""
+    async with gateway() as running:
+        client = await Client.request(running.port, request_)
+        assert client.status == 400
+        problem = json.loads(client.body)
+        assert problem["status"] == 400
+        assert problem["code"] in ("bad_message", "bad_token")
+        assert problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("bearer", "path", "offered"),
+    [
+        (GOOD, "/ws", None),
+        (GOOD, "/ws", "forestay.v1"),
+        (None, f"/ws?access_token={GOOD}", None),
+        (None, f"/ws?token={GOOD}", None),
+        (None, "/ws", f"forestay.v1, {in_base64url(GOOD)}"),
+        (GOOD, f"/ws?token={GOOD}", f"{in_base64url(GOOD)}, forestay.v1"),
+    ],
+)
+async def test_a_token_opens_the_door_by_every_way(bearer: str | None, path: str, offered: str | None) -> None:
+    """Header, subprotocol and query are equal, and the token is never echoed."""
+    async with gateway() as running:
+        client = await Client.request(running.port, upgrade(bearer, path, Sec_WebSocket_Protocol=offered))
+        assert client.status == 101
+        assert client.headers.get("sec-websocket-protocol") == ("forestay.v1" if offered else None)
+        assert (await client.hear("welcome"))["payload"]["user"] == "alice"
+        await client.close()
+
+
+@pytest.mark.parametrize(
+    "bearer", [None, "", "rubbish", token(exp=time.time() - 1), token(exp="soon"), GOOD[:-2] + "xx", "a" * 5000]
+)
+async def test_no_good_token_is_401(bearer: str | None) -> None:
+    """Missing, malformed, expired, forged or overlong: the caller does not get in and hears why."""
+    async with gateway() as running:
+        client = await Client.request(running.port, upgrade(bearer))
+        assert client.status == 401
+        assert client.headers["www-authenticate"] == "Bearer"
+        assert json.loads(client.body)["code"] == "bad_token"
+
+
+async def test_a_token_in_the_url_can_be_switched_off() -> None:
+    """Then the URL says nothing about who is calling."""
+    async with gateway(query_token=False) as running:
+        assert (await Client.request(running.port, upgrade(None, f"/ws?token={GOOD}"))).status == 401
+        assert (await Client.request(running.port, upgrade(GOOD, "/ws?token=other"))).status == 101
+
+
+@pytest.mark.parametrize(
+    ("allowed", "origin", "status"),
+    [
+        ("", "http://127.0.0.1", 101),
+        ("", "http://127.0.0.1:80", 101),
+        ("", "http://127.0.0.1:81", 403),
+        ("", "http://127.0.0.1.evil.example", 403),
+        ("https://app.example.com", None, 101),
+        ("https://app.example.com", "https://app.example.com", 101),
+        ("https://app.example.com", "https://APP.example.com:443", 101),
+        ("https://app.example.com", "http://app.example.com", 403),
+        ("https://app.example.com", "https://app.example.com.evil.example", 403),
+        ("https://app.example.com", "https://evilapp.example.com", 403),
+        ("https://app.example.com", "https://app.example.com:8443", 403),
+        ("https://app.example.com", "null", 403),
+        ("https://app.example.com", "", 403),
+        ("https://*.example.com", "https://a.b.example.com", 101),
+        ("https://*.example.com", "https://example.com", 403),
+        ("https://*.example.com", "https://evilexample.com", 403),
+        ("*", "https://anything.example", 101),
+    ],
+)
+async def test_only_pages_of_allowed_origins_connect(allowed: str, origin: str | None, status: int) -> None:
+    """Origins are compared whole; no Origin is no page."""
+    async with gateway(allowed_origins=allowed) as running:
+        client = await Client.request(running.port, upgrade(GOOD, Origin=origin))
+        assert client.status == status
+        await client.close()
+
+
+async def test_two_origins_are_nobodys() -> None:
+    """A request with two Origin headers is refused, whichever comes first."""
+    async with gateway(allowed_origins="https://a.example") as running:
+        line = b"Origin: https://a.example\r\n"
+        request = upgrade(GOOD).replace(b"\r\n\r\n", b"\r\n" + line + b"Origin: https://b.example\r\n\r\n")
+        assert (await Client.request(running.port, request)).status == 403
+
+
+async def test_a_full_pod_says_when_to_come_back_and_has_room_again() -> None:
+    """503 with a Retry-After that differs from caller to caller; who leaves makes room."""
+    async with gateway(max_connections=1) as running:
+        first = await running.connect()
+        waits = set()
+        for _ in range(20):
+            refused = await Client.request(running.port, upgrade(GOOD))
+            assert refused.status == 503
+            waits.add(int(refused.headers["retry-after"]))
+        assert len(waits) > 1
+        await first.close()
+        while (again := await Client.request(running.port, upgrade(GOOD))).status == 503:
+            await asyncio.sleep(0.01)
+        assert again.status == 101
+        await again.close()
+
+
+async def test_the_questions_come_in_their_order() -> None:
+    """Form before room, room before origin, origin before token."""
+    bad_form = upgrade("bad", Upgrade="no", Origin="https://evil.example")
+    bad_origin = upgrade("bad", Origin="https://evil.example")
+    async with gateway(max_connections=1) as running:
+        assert (await Client.request(running.port, bad_origin)).status == 403
+        assert (await Client.request(running.port, upgrade("bad"))).status == 401
+        first = await running.connect()
+        assert (await Client.request(running.port, bad_form)).status == 400
+        assert (await Client.request(running.port, bad_origin)).status == 503
+        await first.close()
+
+
+async def test_the_public_port_knows_one_path() -> None:
+    """Neither probes nor metrics nor the API are there."""
+    async with gateway() as running:
+        for path in ("/", "/livez", "/readyz", "/metrics", "/v1/rooms/a/messages", "/ops", "/demo/main.js"):
+            client = await Client.request(running.port, upgrade(GOOD, path, Connection="close"))
+            assert client.status == 404, path

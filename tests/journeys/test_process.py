@@ -1,0 +1,265 @@
+"""A whole process: its command line, its signals, and what it must never say."""
+
+import asyncio
+import base64
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.support.gateway import API_KEY, PATIENCE, SECRET, Client, token, upgrade
+from tests.support.repository import ROOT
+
+KEYS = {"FORESTAY_JWT_SECRET": SECRET, "FORESTAY_API_KEY": API_KEY}
+
+
+async def forestay(*arguments: str, **environ: str) -> tuple[int, str, str]:
+    """Run the command to its end: exit status, standard output, standard error."""
+    process = await start(*arguments, **environ)
+    out, error = await asyncio.wait_for(process.communicate(), 3 * PATIENCE)
+    return process.returncode or 0, out.decode(), error.decode()
+
+
+async def start(*arguments: str, **environ: str) -> asyncio.subprocess.Process:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("FORESTAY_")}
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "app",
+        *arguments,
+        cwd=ROOT,
+        env=clean | environ,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+class Process:
+    """A serving process, its ports, and everything it has logged."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.port = self.internal_port = 0
+        self.log = ""
+
+    async def ready(self) -> None:
+        assert self.process.stderr is not None
+        while not self.port:
+            line = (await asyncio.wait_for(self.process.stderr.readline(), 3 * PATIENCE)).decode()
+            assert line, self.log
+            self.log += line
+            if '"ready"' in line:
+                said = json.loads(line)
+                self.port, self.internal_port = said["port"], said["internal_port"]
+
+    async def end(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and read the log to its end; the exit status."""
+        if self.process.returncode is None:
+            self.process.send_signal(how)
+        assert self.process.stderr is not None
+        self.log += (await asyncio.wait_for(self.process.stderr.read(), 3 * PATIENCE)).decode()
+        return await asyncio.wait_for(self.process.wait(), PATIENCE)
+
+
+@asynccontextmanager
+async def serving(**environ: str) -> AsyncIterator[Process]:
+    """A gateway process on free ports of the loopback address."""
+    arguments = ("serve", "--host", "127.0.0.1", "--port", "0", "--internal-port", "0")
+    served = Process(await start(*arguments, **KEYS | environ))
+    try:
+        await served.ready()
+        yield served
+    finally:
+        if served.process.returncode is None:
+            served.process.kill()
+            await served.end()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_says_goodbye_to_everybody_and_exits_with_0(how: signal.Signals) -> None:
+    """1001 with a reason, what was pending before it, and no error."""
+    async with serving() as served:
+        clients = [await Client.open(served.port, token(f"user-{number}")) for number in range(50)]
+        for client in clients:
+            await client.hear("welcome")
+        ending = asyncio.ensure_future(served.end(how))
+        for client in clients:
+            closed = await client.ended()
+            assert closed.code == 1001
+            assert closed.reason
+            await client.close()
+        assert await ending == 0
+        assert not [line for line in served.log.splitlines() if json.loads(line)["level"] in ("error", "warning")]
+
+
+async def test_a_second_signal_does_not_wait_for_clients_that_do_not_answer() -> None:
+    """And upgrades that come late are refused."""
+    async with serving(FORESTAY_CLOSE_TIMEOUT="60") as served:
+        client = await Client.open(served.port, token())
+        await client.hear("welcome")
+        served.process.send_signal(signal.SIGTERM)
+        assert (await client.ended()).code == 1001
+        late = await Client.request(served.port, upgrade(token()))
+        assert (late.status, "retry-after" in late.headers) == (503, True)
+        async with aiohttp.request("GET", f"http://127.0.0.1:{served.internal_port}/readyz") as response:
+            assert response.status == 503
+        assert await served.end() == 0
+
+
+async def test_a_client_process_that_is_killed_takes_nothing_with_it() -> None:
+    """A hundred sockets vanish at once, and the gateway goes on."""
+    script = (
+        "import socket,sys\n"
+        "held = []\n"
+        "for request in sys.stdin.buffer.read().split(b'\\r\\n\\r\\n')[:-1]:\n"
+        "    one = socket.create_connection(('127.0.0.1', int(sys.argv[1])))\n"
+        "    one.sendall(request + b'\\r\\n\\r\\n')\n"
+        "    held.append((one, one.recv(4096)))\n"
+        "print('in', flush=True)\n"
+        "import time; time.sleep(60)\n"
+    )
+    async with serving() as served:
+        witness = await Client.open(served.port, token("witness"))
+        await witness.hear("welcome")
+        pipe = asyncio.subprocess.PIPE
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", script, str(served.port), stdin=pipe, stdout=pipe
+        )
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.write(b"".join(upgrade(token(f"user-{number}")) for number in range(100)))
+        child.stdin.close()
+        assert await asyncio.wait_for(child.stdout.readline(), 3 * PATIENCE) == b"in\n"
+        child.kill()
+        await child.wait()
+        url = f"http://127.0.0.1:{served.internal_port}/metrics"
+        while True:
+            async with aiohttp.request("GET", url) as response:
+                if "\nforestay_connections 1.0\n" in await response.text():
+                    break
+            await asyncio.sleep(0.05)
+        assert (await witness.ask({"type": "ping"}))["type"] == "pong"
+        await witness.close()
+        assert await served.end() == 0
+        assert '"error"' not in served.log
+
+
+async def test_a_token_is_never_seen_again() -> None:
+    """Not in the log, a metric, an answer or a close reason, whatever becomes of the request that carried it."""
+    canary = token("canary")
+    needle = canary.split(".")[2][:20]
+    encoded = base64.urlsafe_b64encode(canary.encode()).decode().rstrip("=")
+    bad = canary[:-3] + "AAA"
+    async with serving(FORESTAY_LOG_LEVEL="DEBUG") as served:
+        requests = [
+            upgrade(canary),
+            upgrade(bad),
+            upgrade(None, f"/ws?token={canary}"),
+            upgrade(None, f"/ws?access_token={bad}"),
+            upgrade(None, f"/nowhere?token={canary}", Connection="close"),
+            upgrade(canary, f"/ws?token={bad}"),
+            upgrade(None, Sec_WebSocket_Protocol=f"forestay.v1, base64url.bearer.forestay.{encoded}"),
+            upgrade(None, Sec_WebSocket_Protocol=f"base64url.bearer.forestay.{encoded}"),
+            upgrade(None, Sec_WebSocket_Protocol=f"chat, base64url.bearer.forestay.{encoded}, {canary}"),
+            upgrade(None, f"/ws?token={canary}" + "x" * 10_000),
+            upgrade(canary + "x" * 10_000),
+            upgrade(canary, X_Bad=f"{canary}\x00"),
+            f"GET /ws?token={canary} HTTP/9.9\r\n\r\n".encode(),
+            f"{canary} nonsense\r\n\r\n".encode(),
+        ]
+        seen = b""
+        for request in requests:
+            reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+            writer.write(request)
+            try:
+                seen += await asyncio.wait_for(reader.read(4096), PATIENCE)
+            except ConnectionError:
+                pass
+            writer.close()
+        client = await Client.open(served.port, canary)
+        await client.hear("welcome")
+        answer = await client.ask({"type": "auth", "payload": {"token": bad}})
+        seen += json.dumps(answer).encode()
+        async with aiohttp.request("GET", f"http://127.0.0.1:{served.internal_port}/metrics") as response:
+            seen += await response.read()
+        await client.close()
+        await served.end()
+        for secret in (needle, encoded[-40:], SECRET, API_KEY):
+            assert secret not in served.log
+            assert secret.encode() not in seen
+
+
+async def test_every_bad_setting_is_named_at_once(tmp_path: Path) -> None:
+    """The variable, what is wrong with it, and what to do; no secret is shown."""
+    status, _, error = await forestay(
+        "check", FORESTAY_PORT="99999", FORESTAY_JWT_SECRET="hunter2", FORESTAY_ALLOWED_ORIGINS="example.com"
+    )
+    assert status == 2
+    for variable in ("FORESTAY_PORT", "FORESTAY_JWT_SECRET", "FORESTAY_ALLOWED_ORIGINS"):
+        assert variable in error
+    assert "openssl" in error
+    assert "hunter2" not in error
+    rooms = tmp_path / "rooms.toml"
+    rooms.write_text('[[rooms]]\npattern = "*"\nechoo = true\n')
+    status, _, error = await forestay("check", **KEYS, FORESTAY_ROOMS_FILE=str(rooms))
+    assert status == 2
+    assert "echoo" in error
+
+
+async def test_serving_without_a_key_is_refused() -> None:
+    """And the three ways to give one are named."""
+    status, _, error = await forestay("serve", "--port", "0", "--internal-port", "0")
+    assert status == 2
+    for word in ("JWT_SECRET", "JWT_PUBLIC_KEY", "JWKS_URL"):
+        assert word in error
+
+
+async def test_check_accepts_good_settings_and_points_at_slips(tmp_path: Path) -> None:
+    """A secret may come from a file; a variable that means nothing is named."""
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET + "\n")
+    status, out, _ = await forestay("check", FORESTAY_JWT_SECRET_FILE=str(secret), FORESTAY_MAX_CONECTIONS="5")
+    assert status == 0
+    assert "FORESTAY_MAX_CONECTIONS" in out
+    assert "drain budget" in out
+
+
+async def test_a_minted_token_opens_the_door() -> None:
+    """With the rights and the time that were asked for; a mistake in them is named."""
+    arguments = ("token", "--user", "alice", "--rooms", "chat.*:rw", "--ttl", "5m")
+    status, out, _ = await forestay(*arguments, **KEYS)
+    assert status == 0
+    async with serving() as served:
+        alice = await Client.open(served.port, out.strip())
+        await alice.hear("welcome")
+        assert (await alice.ask({"type": "join", "room": "chat.a"}))["type"] == "joined"
+        assert (await alice.ask({"type": "join", "room": "news"}))["payload"]["code"] == "forbidden"
+        await alice.close()
+    status, _, error = await forestay("token", "--user", "alice", "--rooms", "chat", **KEYS)
+    assert status == 2
+    assert "pattern:letters" in error
+
+
+async def test_a_taken_port_is_named() -> None:
+    """With what to do about it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        status, _, error = await forestay(
+            "serve", "--host", "127.0.0.1", "--port", port, "--internal-port", "0", **KEYS
+        )
+    assert status == 1
+    assert port in error
+
+
+async def test_development_mode_binds_the_loopback_and_says_that_it_is_insecure() -> None:
+    """It refuses any other address."""
+    status, _, error = await forestay("serve", "--dev", "--host", "0.0.0.0", "--port", "0")
+    assert status == 2
+    assert "loopback" in error

@@ -1,0 +1,80 @@
+"""The README's clients work as they stand there."""
+
+import asyncio
+import json
+import re
+import sys
+import time
+
+import aiohttp
+import jwt
+
+from app import server, settings
+from tests.support.browser import launched
+from tests.support.repository import ROOT
+
+SECRET = "readme-secret-of-more-than-32-bytes"
+API_KEY = "readme-api-key-of-more-than-32-bytes"
+
+
+def snippet(language: str) -> str:
+    """The README's one block in `language`."""
+    [block] = re.findall(rf"^```{language}\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    return str(block)
+
+
+def token() -> str:
+    return jwt.encode({"sub": "alice", "exp": time.time() + 600}, SECRET)
+
+
+async def started() -> server.Server:
+    given = settings.load(
+        {"FORESTAY_JWT_SECRET": SECRET, "FORESTAY_API_KEY": API_KEY, "FORESTAY_DEMO": "on"},
+        host="127.0.0.1",
+        port=0,
+        internal_port=0,
+    )
+    running = server.Server(given, server.prepare(given))
+    await running.start()
+    return running
+
+
+async def test_the_python_client_hears_itself_and_a_backend() -> None:
+    """What it says comes back to it, and so does what a backend posts to its room."""
+    running = await started()
+    source = snippet("python").replace("127.0.0.1:8080", f"127.0.0.1:{running.port}")
+    client = await asyncio.create_subprocess_exec(
+        sys.executable, "-u", "-c", source, token(), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert client.stdout is not None
+        heard = [await asyncio.wait_for(client.stdout.readline(), 10) for _ in range(3)]
+        assert b"'welcome'" in heard[0]
+        assert b"'joined'" in heard[1]
+        assert b"'hello'" in heard[2]
+        url = f"http://127.0.0.1:{running.internal_port}/v1/rooms/chat.lobby/messages"
+        headers = {"Authorization": f"Bearer {API_KEY}"}
+        async with aiohttp.request("POST", url, json={"payload": "from behind"}, headers=headers) as response:
+            assert response.status == 200
+        assert b"'from behind'" in await asyncio.wait_for(client.stdout.readline(), 10)
+    finally:
+        client.kill()
+        await client.wait()
+        await running.stop(asyncio.Event())
+
+
+async def test_the_browser_client_hears_itself(chromium: str) -> None:
+    """What it logs is the welcome, its join, its ack and its own message."""
+    running = await started()
+    source = snippet("js").replace("127.0.0.1:8080", f"127.0.0.1:{running.port}")
+    source = source.replace('"…"', json.dumps(token())).replace("console.log(", "heard.push(")
+    try:
+        async with launched(chromium) as browser:
+            page = await browser.new_page()
+            await page.goto(f"http://127.0.0.1:{running.port}/demo/logo.svg")
+            await page.evaluate(f"() => {{ const heard = (window.heard = []); {source} }}")
+            await page.wait_for_function("() => window.heard.length === 4")
+            heard = await page.evaluate("() => window.heard.map((sentence) => sentence.type)")
+        assert heard == ["welcome", "joined", "ack", "broadcast"]
+    finally:
+        await running.stop(asyncio.Event())

@@ -1,0 +1,75 @@
+"""The transcript in docs/protocol.md happens word for word, between a gateway process and a client that is not ours."""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import jwt
+import pytest
+
+from tests.support.repository import ROOT
+from tests.support.transcript import PATIENCE, Differs, Player, alterations, lines, matches
+
+SECRET = "transcript-secret-of-more-than-32-bytes"
+API_KEY = "transcript-api-key-of-more-than-32-bytes"
+# What the page says about the gateway that it shows.
+ROOMS = '[[rooms]]\npattern = "chat.*"\njoin_leave = true\n'
+PONG = lines().index('alice < {"type": "pong", "id": "ping"}')
+
+
+def mint(user: str, rooms: dict[str, str] | None) -> str:
+    claims: dict[str, object] = {"sub": user, "exp": time.time() + 600}
+    return jwt.encode(claims if rooms is None else claims | {"rooms": rooms}, SECRET)
+
+
+@pytest.fixture
+async def player(tmp_path: Path) -> AsyncIterator[Player]:
+    """Plays to a process of its own."""
+    rooms = tmp_path / "rooms.toml"
+    rooms.write_text(ROOMS)
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("FORESTAY_")}
+    keys = {"FORESTAY_JWT_SECRET": SECRET, "FORESTAY_API_KEY": API_KEY, "FORESTAY_ROOMS_FILE": str(rooms)}
+    command = ["-m", "app", "serve", "--host", "127.0.0.1", "--port", "0", "--internal-port", "0"]
+    gateway = await asyncio.create_subprocess_exec(
+        sys.executable, *command, cwd=ROOT, env=ours | keys, stderr=asyncio.subprocess.PIPE
+    )
+    assert gateway.stderr is not None
+    try:
+        ready = json.loads(await asyncio.wait_for(gateway.stderr.readline(), 3 * PATIENCE))
+        yield Player(ready["port"], ready["internal_port"], API_KEY, mint)
+    finally:
+        gateway.terminate()
+        await asyncio.wait_for(gateway.communicate(), PATIENCE)
+
+
+async def test_the_transcript_is_true(player: Player) -> None:
+    """Each line happens, in its order, and nobody hears anything else; a line altered anywhere would not be true."""
+    await player.play(lines())
+    for line, came in player.came.items():
+        altered = list(alterations(line))
+        assert altered
+        assert [text for text in altered if matches(text, came)] == []
+
+
+async def test_a_line_that_is_not_true_is_noticed(player: Player) -> None:
+    """By its number."""
+    script = lines()
+    script[PONG] = script[PONG].replace("ping", "pong")
+    with pytest.raises(Differs) as differs:
+        await player.play(script)
+    assert differs.value.number == PONG
+
+
+async def test_a_line_that_is_left_out_is_noticed(player: Player) -> None:
+    """Where the same client next hears something."""
+    script = lines()
+    del script[PONG]
+    with pytest.raises(Differs) as differs:
+        await player.play(script)
+    assert differs.value.number == next(
+        at for at, line in enumerate(script) if at >= PONG and line.startswith("alice <")
+    )

@@ -1,0 +1,89 @@
+"""Frames as somebody else's decoder reads them."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.frames import Frame, Opcode
+from websockets.streams import StreamReader
+
+from app.protocol.codes import ErrorCode, Refusal
+from app.protocol.encoder import Encoder, frame
+from app.protocol.message import Message, timestamp
+from app.protocol.names import RoomName, personal_room
+from app.protocol.trace import TraceContext, parse_trace
+
+encoder = Encoder(lambda: 1_700_000_000.123)
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def decoded(data: bytes) -> Frame:
+    """The one frame in `data`."""
+    stream = StreamReader()
+    stream.feed_data(data)
+    stream.feed_eof()
+    parser = Frame.parse(stream.read_exact, mask=False)
+    try:
+        while True:
+            next(parser)
+    except StopIteration as stop:
+        assert stream.buffer == b""
+        result: Frame = stop.value
+        return result
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536])
+def test_a_frame_of_any_size_is_a_frame(size: int) -> None:
+    """At each change of the length's form."""
+    assert decoded(frame(0x82, b"x" * size)) == Frame(Opcode.BINARY, b"x" * size)
+
+
+@given(st.text(max_size=20), st.none() | st.text(min_size=1))
+def test_a_broadcast_holds_the_payload_as_it_was(text: str, sender: str | None) -> None:
+    """Whoever sent it, whatever is in it."""
+    payload = json.dumps(text).encode()
+    data = decoded(encoder.message(Message(RoomName("chat.a"), payload, "now", sender), traced=False)).data
+    heard = json.loads(bytes(data))
+    assert payload in bytes(data)
+    assert (heard["room"], heard["payload"], heard.get("from")) == ("chat.a", text, sender)
+
+
+def test_only_traced_rooms_show_the_parent_and_none_the_state() -> None:
+    """`tracestate` never reaches another user."""
+    message = Message(RoomName("a"), b"1", "now", trace=TraceContext(PARENT, "a=b"))
+    assert json.loads(bytes(decoded(encoder.message(message, traced=True)).data))["traceparent"] == PARENT
+    assert b"traceparent" not in encoder.message(message, traced=False)
+    assert b"a=b" not in encoder.message(message, traced=True)
+
+
+def test_a_personal_room_is_called_me() -> None:
+    """Its owner hears of it by one name."""
+    data = encoder.answer("joined", room=personal_room("alice"))
+    assert json.loads(bytes(decoded(data).data))["room"] == "@me"
+
+
+def test_a_refusal_says_when_to_come_back() -> None:
+    """In whole milliseconds, at least one."""
+    refusal = Refusal(ErrorCode.RATE_LIMITED, "slow down", retry_after=0.0001)
+    heard = json.loads(bytes(decoded(encoder.refusal(refusal, id="1", room="x y")).data))
+    assert heard["payload"] == {"code": "rate_limited", "message": "slow down", "retry_after_ms": 1}
+    assert (heard["id"], heard["room"], heard["timestamp"]) == ("1", "x y", "2023-11-14T22:13:20.123Z")
+
+
+@given(st.integers(0, 4_000_000_000_000))
+def test_a_timestamp_is_the_standards(unix_ms: int) -> None:
+    """RFC 3339, UTC, milliseconds."""
+    seconds, ms = divmod(unix_ms, 1000)
+    expected = datetime.fromtimestamp(seconds, UTC).replace(microsecond=ms * 1000)
+    assert timestamp(unix_ms) == expected.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@pytest.mark.parametrize(
+    "bad", [None, "", PARENT + "0", PARENT.upper(), PARENT.replace("00-4", "01-4"), "00-" + "0" * 32 + PARENT[35:]]
+)
+def test_a_malformed_trace_context_is_none(bad: str | None) -> None:
+    """And a malformed state is dropped alone."""
+    assert parse_trace(bad, "a=b") is None
+    assert parse_trace(PARENT, "x" * 513) == parse_trace(PARENT, "é") == TraceContext(PARENT, None)

@@ -1,0 +1,219 @@
+"""A real gateway on loopback, in the test's own loop, and a client that can be as rude as a test needs."""
+
+import asyncio
+import base64
+import json
+import os
+import struct
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import jwt
+
+from app import server, settings
+
+SECRET: Final = "a secret for tests only, of more than 32 bytes"
+API_KEY: Final = "an api key for tests only, of more than 32 bytes"
+PATIENCE: Final = 10.0
+"""Seconds. Nothing takes this long; whatever does is broken, and the machine may be busy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """One running pod."""
+
+    running: server.Server
+
+    @property
+    def port(self) -> int:
+        return self.running.port
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/ws"
+
+    @property
+    def internal(self) -> str:
+        return f"http://127.0.0.1:{self.running.internal_port}"
+
+    async def connect(self, user: str = "alice", **claims: object) -> "Client":
+        """A client of `user` that has read its welcome."""
+        client = await Client.open(self.port, token(user, **claims))
+        await client.hear("welcome")
+        return client
+
+    async def join(self, user: str, room: str, **claims: object) -> "Client":
+        """A client of `user` that is in `room`."""
+        client = await self.connect(user, **claims)
+        await client.say({"type": "join", "room": room})
+        await client.hear("joined")
+        return client
+
+
+@asynccontextmanager
+async def gateway(**given: object) -> AsyncIterator[Gateway]:
+    """A pod with the shipped settings but for `given`, by their names in lower case."""
+    environ = {"FORESTAY_JWT_SECRET": SECRET, "FORESTAY_API_KEY": API_KEY}
+    values = {"host": "127.0.0.1", "port": 0, "internal_port": 0} | given
+    loaded = settings.load(environ, **values)
+    running = server.Server(loaded, server.prepare(loaded))
+    await running.start()
+    try:
+        yield Gateway(running)
+    finally:
+        # A client that is still there would be waited for: it does not answer close frames by itself.
+        while _OPEN:
+            await _OPEN.pop().close()
+        await running.stop(asyncio.Event())
+
+
+def token(user: str = "alice", **claims: object) -> str:
+    """A token that lasts an hour unless `claims` say otherwise."""
+    return jwt.encode({"sub": user, "exp": time.time() + 3600} | claims, SECRET)
+
+
+def upgrade(bearer: str | None, path: str = "/ws", **headers: str | None) -> bytes:
+    """An upgrade request; a header given as None is left out, underscores are hyphens."""
+    fields: dict[str, str | None] = {
+        "Host": "127.0.0.1",
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(),
+        "Authorization": None if bearer is None else f"Bearer {bearer}",
+    }
+    fields |= {name.replace("_", "-"): value for name, value in headers.items()}
+    lines = [f"{name}: {value}" for name, value in fields.items() if value is not None]
+    return "\r\n".join([f"GET {path} HTTP/1.1", *lines, "", ""]).encode("latin-1")
+
+
+def frame(opcode: int, payload: bytes, *, fin: bool = True, masked: bool = True) -> bytes:
+    """One client frame. The mask is all zeros: it is a mask, and the bytes stay readable."""
+    head = struct.pack("!B", (0x80 if fin else 0) | opcode)
+    bit, size = (0x80 if masked else 0), len(payload)
+    if size < 126:
+        head += struct.pack("!B", bit | size)
+    elif size < 65536:
+        head += struct.pack("!BH", bit | 126, size)
+    else:
+        head += struct.pack("!BQ", bit | 127, size)
+    return head + (b"\0\0\0\0" if masked else b"") + payload
+
+
+_OPEN: list["Client"] = []
+
+
+class Closed(Exception):
+    """The gateway said goodbye: with a code and a reason, or with nothing (1006)."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"{code} {reason}")
+        self.code = code
+        self.reason = reason
+
+
+class Client:
+    """A WebSocket client of bytes: it does what it is told and nothing else, not even answer pings."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        _OPEN.append(self)
+        self.reader = reader
+        self.writer = writer
+        self.status = 0
+        self.headers: Mapping[str, str] = {}
+        self.body = b""
+
+    @classmethod
+    async def request(cls, port: int, data: bytes) -> "Client":
+        """Send an HTTP request and read the head of the answer, and the body of a refusal."""
+        client = cls(*await asyncio.open_connection("127.0.0.1", port))
+        client.writer.write(data)
+        head = (await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), PATIENCE)).decode("latin-1")
+        status, *lines = head.split("\r\n")
+        client.status = int(status.split()[1])
+        client.headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        if client.status != 101:
+            client.body = await asyncio.wait_for(client.reader.read(), PATIENCE)
+            await client.close()
+        return client
+
+    @classmethod
+    async def open(cls, port: int, bearer: str) -> "Client":
+        client = await cls.request(port, upgrade(bearer))
+        assert client.status == 101, client.body
+        return client
+
+    async def say(self, *sentences: object) -> None:
+        """Send text messages: objects as JSON, strings as they are."""
+        for sentence in sentences:
+            text = sentence if isinstance(sentence, str) else json.dumps(sentence)
+            self.writer.write(frame(1, text.encode()))
+        await self.writer.drain()
+
+    async def send(self, data: bytes) -> None:
+        """Send raw bytes."""
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def read(self) -> tuple[int, bytes]:
+        """The next frame: opcode and payload. Raises Closed."""
+        try:
+            first, second = await asyncio.wait_for(self.reader.readexactly(2), PATIENCE)
+            size = second & 0x7F
+            if size == 126:
+                (size,) = struct.unpack("!H", await self.reader.readexactly(2))
+            elif size == 127:
+                (size,) = struct.unpack("!Q", await self.reader.readexactly(8))
+            payload = await self.reader.readexactly(size)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            raise Closed(1006, "") from None
+        opcode = first & 0x0F
+        if opcode == 8:
+            raise Closed(struct.unpack("!H", payload[:2])[0], payload[2:].decode())
+        return opcode, payload
+
+    async def raw(self) -> bytes:
+        """The next message that is no ping or pong, as bytes."""
+        while True:
+            opcode, payload = await self.read()
+            if opcode in (1, 2):
+                return payload
+
+    async def hear(self, kind: str | None = None) -> dict[str, Any]:
+        """The next sentence; with `kind` it has to be of that type."""
+        sentence: dict[str, Any] = json.loads(await self.raw())
+        assert kind is None or sentence["type"] == kind, sentence
+        return sentence
+
+    async def ask(self, sentence: object) -> dict[str, Any]:
+        """Say something and hear what comes next."""
+        await self.say(sentence)
+        return await self.hear()
+
+    async def silent(self) -> bool:
+        """Whether nothing is waiting: a ping is answered before anything else comes."""
+        heard = await self.ask({"type": "ping", "id": "silent?"})
+        return bool(heard["type"] == "pong")
+
+    async def ended(self) -> Closed:
+        """Read until the gateway ends the connection."""
+        while True:
+            try:
+                await self.read()
+            except Closed as closed:
+                return closed
+
+    async def eof(self) -> bytes:
+        """What comes until the gateway hangs up."""
+        return await asyncio.wait_for(self.reader.read(), PATIENCE)
+
+    async def close(self) -> None:
+        """Hang up, without a word."""
+        self.writer.transport.abort()
+        try:
+            await self.writer.wait_closed()
+        except ConnectionError:
+            pass

@@ -1,0 +1,209 @@
+"""The notation of the transcript in docs/protocol.md: how it is read, and how it is played to a gateway.
+
+    alice connects [with chat.*:rw secret: | without a token]
+    alice is refused 401 bad_token
+    alice > a text message, or bytes in hex
+    alice < what comes, as JSON without its timestamp, or bytes in hex
+    alice closes
+    alice closed 1000 bye
+    http > METHOD path [body]
+    http < status JSON
+
+A line that is indented continues the one before it; one that starts with `#` says what follows. `<any>` stands for any
+value, `<token bob chat.*:r>` for a token.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import aiohttp
+import msgspec
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from tests.support.repository import ROOT
+
+ANY = "<any>"
+PATIENCE = 10.0
+"""Seconds. What has not come by then does not come."""
+
+_LINE = re.compile(r"(\w+) (connects|is refused|closes|closed|>|<) ?(.*)")
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+_HEX = re.compile(r"[0-9a-f]{2}( [0-9a-f]{2})*")
+_EXPECTING = ("is refused", "closed", "<")
+
+Mint = Callable[[str, dict[str, str] | None], str]
+"""Makes the token of a user, with rights by pattern or the default ones."""
+
+
+def lines(page: str = "docs/protocol.md") -> list[str]:
+    """The lines of the transcript on `page`."""
+    [block] = re.findall(r"^```transcript\n(.*?)^```", (ROOT / page).read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    return [line for line in re.sub(r"\n +", " ", block).split("\n") if line and not line.startswith("#")]
+
+
+def shown(line: str) -> str:
+    """What a line says behind its sign."""
+    return _parts(line)[2]
+
+
+def matches(text: str, came: object) -> bool:
+    """Whether `came` is the `text` that a line shows: a message, bytes, or a status or close code with its words."""
+    if isinstance(came, tuple):
+        number, _, rest = text.partition(" ")
+        return number == str(came[0]) and (rest == came[1] if isinstance(came[1], str) else _same(_read(rest), came[1]))
+    if isinstance(came, bytes):
+        return bool(_HEX.fullmatch(text)) and bytes.fromhex(text) == came
+    sentence, expected = json.loads(str(came)), _read(text)
+    if not (isinstance(expected, dict) and _TIMESTAMP.fullmatch(sentence.pop("timestamp", ""))):
+        return False
+    # A payload that somebody sent has to come out byte for byte.
+    if sentence["type"] == "broadcast" and _payload(text) != _payload(str(came)):
+        return False
+    return _same(expected, sentence)
+
+
+def alterations(line: str) -> Iterator[str]:
+    """What `line` shows, each time with another word, name or number changed; nothing where it expects nothing."""
+    _, what, text = _parts(line)
+    if what in _EXPECTING:
+        for word in re.finditer(r'(?<!<)[\w.@-]+(?="|[^\w.@>-]|$)', text):
+            yield f"{text[: word.end()]}1{text[word.end() :]}"
+
+
+def _parts(line: str) -> tuple[str, str, str]:
+    parsed = _LINE.fullmatch(line)
+    assert parsed, f"not a line of a transcript: {line}"
+    who, what, text = parsed.groups()
+    return who, what, text
+
+
+def _read(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _payload(text: str) -> bytes:
+    fields = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+    return bytes(fields.get("payload", b""))
+
+
+def _same(expected: Any, came: Any) -> bool:
+    if expected == ANY:
+        return True
+    if isinstance(expected, dict) and isinstance(came, dict):
+        return expected.keys() == came.keys() and all(_same(expected[key], came[key]) for key in expected)
+    if isinstance(expected, list) and isinstance(came, list):
+        return len(expected) == len(came) and all(map(_same, expected, came))
+    return type(expected) is type(came) and bool(expected == came)
+
+
+class Differs(AssertionError):
+    """A line did not happen; `number` says which, from 0."""
+
+    def __init__(self, number: int, line: str, came: object) -> None:
+        super().__init__(f"the transcript differs at line {number + 1}: {line}\nand what came is: {came!r}")
+        self.number = number
+
+
+class Player:
+    """Plays a transcript to the gateway on two ports, and keeps what came for each line that expects something."""
+
+    def __init__(self, port: int, internal_port: int, api_key: str, mint: Mint) -> None:
+        self._port = port
+        self._internal_port = internal_port
+        self._api_key = api_key
+        self._mint = mint
+        self._clients: dict[str, ClientConnection] = {}
+        self._refused: dict[str, tuple[int, str]] = {}
+        self._answer: tuple[int, Any] | None = None
+        self.came: dict[str, object] = {}
+
+    async def play(self, script: list[str]) -> None:
+        """Do and expect line after line; at the end nobody is left who could still hear something. Raises Differs."""
+        try:
+            for number, line in enumerate(script):
+                came = await self._play(line)
+                if came is not None:
+                    self.came[line] = came
+                    if not matches(shown(line), came):
+                        raise Differs(number, line, came)
+            if self._clients or self._refused or self._answer:
+                raise Differs(len(script), "(the end)", [*self._clients, *self._refused, self._answer])
+        finally:
+            await asyncio.gather(*(client.close() for client in self._clients.values()))
+
+    async def _play(self, line: str) -> object:
+        """What came, for a line that expects something."""
+        who, what, rest = _parts(line)
+        match what:
+            case "connects":
+                await self._connect(who, rest)
+            case "is refused":
+                return self._refused.pop(who, None) or (0, "let in")
+            case ">" if who == "http":
+                await self._request(rest)
+            case ">":
+                said = re.sub(r"<token (\w+) ?([^>]*)>", lambda token: self._token(token[1], token[2]), rest)
+                await self._clients[who].send(bytes.fromhex(said) if _HEX.fullmatch(said) else said)
+            case "<" if who == "http":
+                answer, self._answer = self._answer, None
+                return answer or (0, "no request")
+            case "<":
+                return await self._hear(who)
+            case "closes":
+                await self._clients[who].close()
+            case "closed":
+                return await self._closed(who)
+            case _:
+                raise AssertionError(line)
+        return None
+
+    async def _connect(self, who: str, how: str) -> None:
+        headers = {"Authorization": f"Bearer {self._token(who, how.removeprefix('with '))}"}
+        try:
+            self._clients[who] = await connect(
+                f"ws://127.0.0.1:{self._port}/ws",
+                subprotocols=["forestay.v1"],  # type: ignore[list-item]
+                additional_headers={} if how == "without a token" else headers,
+            )
+        except InvalidStatus as refused:
+            self._refused[who] = (refused.response.status_code, json.loads(refused.response.body or b"{}")["code"])
+
+    def _token(self, user: str, rights: str) -> str:
+        rooms = dict(word.rpartition(":")[::2] for word in rights.split() if ":" in word)
+        return self._mint(user, rooms or None)
+
+    async def _request(self, text: str) -> None:
+        method, path, body, *_ = [*text.split(" ", 2), ""]
+        headers = {"Authorization": f"Bearer {self._api_key}", "Content-Type": "application/json"}
+        data = body.encode()
+        if _HEX.fullmatch(body):
+            headers["Content-Type"], data = "application/octet-stream", bytes.fromhex(body)
+        url = f"http://127.0.0.1:{self._internal_port}{path}"
+        async with aiohttp.request(method, url, data=data or None, headers=headers) as response:
+            self._answer = (response.status, await response.json(content_type=None))
+
+    async def _hear(self, who: str) -> object:
+        client = self._clients[who]
+        try:
+            return await asyncio.wait_for(client.recv(), PATIENCE)
+        except TimeoutError:
+            return (0, "nothing came")
+        except ConnectionClosed:
+            return (client.close_code, client.close_reason)
+
+    async def _closed(self, who: str) -> object:
+        """How the connection ended; or what came instead, which a transcript has to show."""
+        came = await self._hear(who)
+        if came == (0, "nothing came"):
+            return came
+        if isinstance(came, tuple):
+            del self._clients[who]
+            return came
+        return (0, f"instead of the end: {came!r}")
