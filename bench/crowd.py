@@ -154,7 +154,7 @@ class Crowd:
         self.latencies += [now - int(made) for made in _STAMPS.findall(self._buffer, 0, end)]
 
     def _joined(self, room: str) -> socket.socket:
-        one = socket.create_connection(("127.0.0.1", self._port))
+        one = connection(self._port)
         one.sendall(handshake(self._port, self._bearer))
         head = expect(one, b"\r\n\r\n")
         if not head.startswith(b"HTTP/1.1 101"):
@@ -162,6 +162,13 @@ class Crowd:
         one.sendall(join(room))
         expect(one, b'"joined"', head.partition(b"\r\n\r\n")[2])
         return one
+
+
+def connection(port: int) -> socket.socket:
+    """A TCP connection that sends at once, as WebSocket clients do: Nagle would hold a message until the next pass."""
+    one = socket.create_connection(("127.0.0.1", port))
+    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return one
 
 
 def expect(one: socket.socket, what: bytes, had: bytes = b"") -> bytes:
