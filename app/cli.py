@@ -72,7 +72,7 @@ def _serve(options: argparse.Namespace) -> None:
     # Imported late: `token` and `--help` need not load the whole server.
     from app import server
 
-    parts = server.prepare(settings, Policy(join_leave=True) if options.dev else SHIPPED)
+    parts = server.prepare(settings, Policy(presence=True, join_leave=True) if options.dev else SHIPPED)
 
     def started(port: int, internal_port: int) -> None:
         if options.dev:
@@ -118,22 +118,29 @@ def _insecure(options: argparse.Namespace) -> dict[str, object]:
     overrides: dict[str, object] = {"host": options.host or "127.0.0.1", "demo": True}
     if options.bus_url is None:
         overrides["bus_url"] = MEMORY
-    for name in ("jwt_secret", "api_key"):
-        if not any(os.environ.get(variable_of(name) + end) for end in ("", "_FILE")):
-            overrides[name] = secrets.token_urlsafe(48)
+    if not any(_given(name) for name in ("jwt_secret", "jwt_public_key", "jwks_url")):
+        overrides["jwt_secret"] = secrets.token_urlsafe(48)
+    if not _given("api_key"):
+        overrides["api_key"] = secrets.token_urlsafe(48)
     return overrides
 
 
+def _given(name: str) -> bool:
+    return any(os.environ.get(variable_of(name) + end) for end in ("", "_FILE"))
+
+
 def _announce(settings: Settings, port: int, internal_port: int) -> None:
-    token, other = (_mint(settings, user, None, 86400.0) for user in ("alice", "bob"))
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    signs = settings.jwt_secret is not None
+    token, other = (_mint(settings, user, None, 86400.0) if signs else "<token>" for user in ("alice", "bob"))
     print(
         f"""
   forestay {__version__} runs INSECURELY, for development: loopback only, and whoever reads this may come in.
 
-  page      http://{settings.host}:{port}/#token={token}
-  as bob    http://{settings.host}:{port}/#token={other}
-  socket    ws://{settings.host}:{port}/ws
-  internal  http://{settings.host}:{internal_port}/metrics
+  page      http://{host}:{port}/#token={token}
+  as bob    http://{host}:{port}/#token={other}
+  socket    ws://{host}:{port}/ws
+  internal  http://{host}:{internal_port}/metrics
   token     {token}
   api key   {settings.api_key.get_secret_value() if settings.api_key else "none"}
 """,

@@ -22,6 +22,7 @@ from app.core.reception import Reception
 from app.edge.origins import Origins
 from app.edge.problems import problem
 from app.edge.socket import ClientSocket, Conversation, Upgraded
+from app.edge.tally import Tally
 from app.protocol.codes import ErrorCode, Refusal
 from app.protocol.names import PROTOCOL
 
@@ -78,6 +79,7 @@ class Handshake:
         self._gateway = gateway
         self._reception: Reception = gateway.reception
         self._observer = observer
+        self._refused = Tally("handshakes refused")
         self._under_way = 0
         self._conversations = 0
         self._quiet = asyncio.Event()
@@ -93,7 +95,8 @@ class Handshake:
                 self._under_way -= 1
         except Refused as refused:
             self._report(str(refused.status))
-            log.info("handshake refused", status=refused.status, code=refused.refusal.code, reason=str(refused))
+            log.debug("handshake refused", status=refused.status, code=refused.refusal.code, reason=str(refused))
+            self._refused.note(f"{refused.status} {refused.refusal.code}")
             response = problem(refused.refusal, refused.status)
             response.headers["Sec-WebSocket-Version"] = "13"
             response.force_close()
@@ -138,8 +141,10 @@ class Handshake:
             compress=False,
             # aiohttp refuses what has this size already.
             max_msg_size=self._reception.terms.message_bytes + 1,
-            protocols=(protocol,) if protocol else (),
         )
+        if protocol is not None:
+            # Chosen by us: aiohttp would look at the first of several header lines only.
+            ws.headers["Sec-WebSocket-Protocol"] = protocol
         writer = await ws.prepare(request)
         transport = request.transport
         if transport is None:  # It broke during the upgrade.
@@ -148,7 +153,13 @@ class Handshake:
         transport.set_write_buffer_limits(self._door.send_buffer, self._door.send_buffer // 2)
         self._report("ok")
         socket = ClientSocket(transport, self._door.close_timeout)
-        connection: Connection = self._reception.welcome(identity, socket)
+        connection: Connection = await self._reception.welcome(identity, socket)
+        try:
+            await writer.write(self._reception.first_words(connection))
+        except ConnectionError:
+            pass  # It broke during the upgrade, which the reader notices next.
+        if connection.ended is not None:
+            socket.close(connection.ended)
         self._conversations += 1
         self._quiet.clear()
         try:
@@ -200,7 +211,8 @@ def _offered(request: web.BaseRequest, *, query_token: bool) -> tuple[str | None
         raise Refused(400, Refusal(ErrorCode.BAD_MESSAGE, f"offer the subprotocol {PROTOCOL}, or none"))
     for line in request.headers.getall("Authorization", []):
         scheme, _, credentials = line.partition(" ")
-        tokens.add(credentials.strip() if scheme.lower() == "bearer" else "")
+        if scheme.lower() == "bearer":
+            tokens.add(credentials.strip())
     if query_token:
         tokens |= {value for name in _QUERY_NAMES for value in request.rel_url.query.getall(name, [])}
     if len(tokens) > 1:

@@ -6,13 +6,15 @@ come back and be kept. Here it is one short answer, and a log line now and then.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from typing import Final, cast
 
 import structlog
-from aiohttp import web
+from aiohttp import web, web_response
 from aiohttp.abc import AbstractAccessLogger
+from aiohttp.http_websocket import WebSocketReader
 
 from app.edge.problems import problem
+from app.edge.tally import Tally
 from app.protocol.codes import ErrorCode, Refusal
 
 log = structlog.get_logger(__name__)
@@ -21,24 +23,8 @@ Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 HEADER_TIMEOUT: Final = 10.0
 """Seconds that a caller has for a whole request; also how long an idle HTTP connection is kept."""
-
-# Bad requests come in floods; a line each would turn them into a flood of ours.
-_LOG_EVERY = 10.0
-
-
-class _BadRequests:
-    """Says once in a while how many malformed requests there were."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._next = 0.0
-
-    def note(self, now: float) -> None:
-        self._count += 1
-        if now >= self._next:
-            log.warning("malformed requests", count=self._count)
-            self._count = 0
-            self._next = now + _LOG_EVERY
+# On every answer of both ports aiohttp would say its version and Python's; it has no option for that.
+vars(web_response)["SERVER_SOFTWARE"] = "forestay"
 
 
 class _NoAccessLog(AbstractAccessLogger):
@@ -52,8 +38,29 @@ class _NoAccessLog(AbstractAccessLogger):
         """Never called."""
 
 
+class _FirstFrame:
+    """Refuses a client that does not mask (RFC 6455 §5.1), which aiohttp's reader does not: who masks once, masks."""
+
+    def __init__(self, reader: WebSocketReader) -> None:
+        self._reader = reader
+        self._head: bytes | None = b""
+        self.feed_eof = reader.feed_eof
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        if self._head is not None:
+            self._head += data
+            if len(self._head) < 2:
+                return False, b""
+            # In place of the frame the reader gets one with reserved bits, to which it has the same answer.
+            data, self._head = self._head if self._head[1] & 0x80 else b"\xf0\x80", None
+        return self._reader.feed_data(data)
+
+
 class _Handler(web.RequestHandler):
-    bad_requests: _BadRequests
+    bad_requests: Tally
+
+    def set_parser(self, parser: WebSocketReader, data_received_cb: Callable[[], None] | None = None) -> None:
+        super().set_parser(cast(WebSocketReader, _FirstFrame(parser)), data_received_cb)
 
     def handle_error(
         self,
@@ -68,7 +75,7 @@ class _Handler(web.RequestHandler):
             log.error("a bug ended a request", exc_info=exc)
             response = web.Response(status=status)
         else:
-            self.bad_requests.note(asyncio.get_running_loop().time())
+            self.bad_requests.note("count")
             response = problem(Refusal(ErrorCode.BAD_MESSAGE, "malformed HTTP request"), status)
         response.force_close()
         return response
@@ -80,7 +87,7 @@ class PublicServer(web.Server):
     def __init__(self, answers: Mapping[str, Answer]) -> None:
         super().__init__(self._answer)
         self._answers = answers
-        self._bad_requests = _BadRequests()
+        self._bad_requests = Tally("malformed requests")
 
     def __call__(self) -> web.RequestHandler:
         loop = asyncio.get_running_loop()

@@ -6,6 +6,7 @@ whole room; aiohttp reads, and never writes a close frame of its own.
 
 import asyncio
 import math
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -29,6 +30,9 @@ _GLANCE: Final = 0.02
 
 class Upgraded(web.WebSocketResponse):
     """aiohttp's WebSocket as a reader: it would close by itself in five places, each time without our reason."""
+
+    # The answer to the handshake goes out with the first words behind it: one packet for a client to wake up for.
+    _send_headers_immediately = False
 
     async def close(self, *, code: int = 1000, message: bytes = b"", drain: bool = True) -> bool:
         return False
@@ -55,7 +59,9 @@ class ClientSocket:
             return
         self._closing = True
         self._transport.write(close_frame(ending))
-        asyncio.get_running_loop().call_later(self._close_timeout, self._transport.abort)
+        # Weakly, because nearly every transport is gone before the time is up; held until then it would outlive the
+        # young generation, and on Python 3.11 a dead transport is a cycle that only a collection of the old one frees.
+        asyncio.get_running_loop().call_later(self._close_timeout, _abort, weakref.ref(self._transport))
 
     def hang_up(self) -> None:
         """The closing handshake is done: close the transport once everything is written."""
@@ -74,6 +80,12 @@ class ClientSocket:
                 break
             await asyncio.sleep(_GLANCE)
         self._transport.abort()
+
+
+def _abort(transport: weakref.ref[asyncio.Transport]) -> None:
+    still_there = transport()
+    if still_there is not None:
+        still_there.abort()
 
 
 class Conversation:
@@ -114,7 +126,8 @@ class Conversation:
             elif message.type is WSMsgType.CLOSE:
                 return self._closed_by_client(message.data)
             elif isinstance(message.data, WebSocketError):
-                self._reception.end(self._connection, _broken_rule(message.data))
+                # Its traceback would tie the whole connection into a cycle.
+                self._reception.end(self._connection, _broken_rule(message.data.with_traceback(None)))
                 return await self._socket.discard()
             else:
                 return self._reception.lost(self._connection, Ending(ABNORMAL_CLOSURE, "connection lost"))

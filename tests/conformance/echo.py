@@ -12,7 +12,9 @@ from typing import Final, cast
 
 from aiohttp import web
 
+from app.assembly import Links, Pod, assemble
 from app.bus.memory import MemoryBus
+from app.bus.memory_registry import MemoryRegistry
 from app.core.access import Identity, Rights
 from app.core.connection import Connection
 from app.core.gateway import Gateway
@@ -26,7 +28,6 @@ from app.edge.listener import PublicServer
 from app.edge.origins import Origins
 from app.protocol.codes import Ending
 from app.protocol.encoder import frame
-from app.server import Pod, assemble
 from app.settings import load
 
 PATH: Final = "/?access_token=anything"
@@ -57,10 +58,11 @@ class _Silent:
         self.terms = replace(reception.terms, message_bytes=LARGEST)
         self.roster = reception.roster
         self.end = reception.end
+        self.first_words = reception.first_words
         self._reception = reception
         self._names = iter(range(2**62))
 
-    def welcome(self, identity: Identity, socket: Socket) -> Connection:
+    async def welcome(self, identity: Identity, socket: Socket) -> Connection:
         connection = Connection(str(next(self._names)), identity, socket, TokenBucket(self.terms.burst, 0.0), 0.0)
         self.roster.add(connection)
         return connection
@@ -92,7 +94,8 @@ async def echo_server(port: int = 0) -> AsyncIterator[int]:
     """Serves on loopback while it is entered; gives the port, a free one where `port` is 0."""
     settings = load(_SETTINGS)
     anybody = _Anybody()
-    pod = assemble(settings, Policies((), SHIPPED), MemoryBus(), anybody)
+    bus = MemoryBus()
+    pod = assemble(settings, Policies((), SHIPPED), Links("echo", bus, MemoryRegistry("echo", bus)), anybody)
     pod.lifecycle.move(State.READY)
     door = Door(
         max_connections=settings.max_connections,

@@ -26,7 +26,7 @@ class Verdict:
     """A known deviation of the reader was met: either outcome is accepted, and named on the page."""
 
     def or_unmasked(self) -> "Verdict":
-        """The same where a frame has no mask, which is 1002 by the standard (§5.1); aiohttp's reader takes it."""
+        """The same where a later frame has no mask: 1002 by the standard (§5.1), but the gateway looks at the first."""
         if self.codes:
             return replace(self, codes=self.codes | {1002})
         return replace(self, open=not self.waits)
@@ -93,7 +93,10 @@ def _judge(stream: _Stream, assembly: _Assembly, largest: int) -> Verdict:
 
 def _frame(stream: _Stream, assembly: _Assembly, largest: int) -> int | None:
     """Read one frame; the code of the answer where it was a close frame."""
+    beginning = stream.at == 0
     first, second = stream.take(2)
+    if beginning and not second & 0x80:
+        raise _Broken(1002)
     opcode, size = first & 0xF, second & 0x7F
     if first & 0x70 or opcode not in (CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG):
         raise _Broken(1002)

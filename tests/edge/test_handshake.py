@@ -2,12 +2,14 @@
 
 import asyncio
 import base64
+import gc
 import json
 import time
+import weakref
 
 import pytest
 
-from tests.support.gateway import Client, gateway, token, upgrade
+from tests.support.gateway import Client, frame, gateway, token, upgrade
 
 GOOD = token()
 
@@ -161,3 +163,56 @@ async def test_the_public_port_knows_one_path() -> None:
         for path in ("/", "/livez", "/readyz", "/metrics", "/v1/rooms/a/messages", "/ops", "/demo/main.js"):
             client = await Client.request(running.port, upgrade(GOOD, path, Connection="close"))
             assert client.status == 404, path
+
+
+async def test_subprotocols_in_several_lines_are_one_list() -> None:
+    """RFC 6455 allows it; the answer names ours, once, and no version of anything."""
+    first, second = f"Sec-WebSocket-Protocol: {in_base64url(GOOD)}\r\n", "Sec-WebSocket-Protocol: forestay.v1\r\n"
+    request = upgrade(None).replace(b"Upgrade:", (first + second + "Upgrade:").encode(), 1)
+    async with gateway() as running:
+        client = await Client.request(running.port, request)
+        assert client.status == 101
+        assert client.headers["sec-websocket-protocol"] == "forestay.v1"
+        assert client.headers["server"] == "forestay"
+
+
+async def test_credentials_of_another_scheme_are_no_token() -> None:
+    """A proxy's password beside a token does not count; alone it is a missing token."""
+    async with gateway() as running:
+        basic = {"Authorization": "Basic dXNlcjpwYXNz"}
+        beside = await Client.request(running.port, upgrade(None, path=f"/ws?token={GOOD}", **basic))
+        assert beside.status == 101
+        alone = await Client.request(running.port, upgrade(None, **basic))
+        assert (alone.status, json.loads(alone.body)["code"]) == (401, "bad_token")
+
+
+async def test_a_client_that_does_not_mask_is_ended_with_1002() -> None:
+    """RFC 6455 §5.1; whether its first two bytes come together or not."""
+    unmasked = frame(1, b'{"type":"ping"}', masked=False)
+    async with gateway() as running:
+        for pieces in ([unmasked], [unmasked[:1], unmasked[1:]]):
+            client = await running.connect()
+            for piece in pieces:
+                await client.send(piece)
+                await asyncio.sleep(0)
+            assert (await client.ended()).code == 1002
+        masked = await running.connect()
+        for byte in frame(1, b'{"type":"ping"}'):
+            await masked.send(bytes([byte]))
+        assert (await masked.hear())["type"] == "pong"
+
+
+async def test_an_ended_connection_is_not_kept() -> None:
+    """Neither by the time that its client has to answer the close frame, nor by the rule that it broke."""
+    async with gateway() as running:
+        client = await running.connect()
+        [connection] = running.running._pod.roster.everybody()
+        kept = weakref.ref(connection.socket._transport)  # type: ignore[attr-defined]
+        del connection
+        await client.send(frame(0x83, b""))
+        assert (await client.ended()).code == 1002
+        await client.close()
+        async with asyncio.timeout(3):
+            while kept() is not None:
+                gc.collect()
+                await asyncio.sleep(0.01)

@@ -1,9 +1,11 @@
 """Numbers with closed labels, and lines that nobody can forge."""
 
+import asyncio
 import io
 import json
 import logging
 import sys
+import time
 
 import pytest
 import structlog
@@ -11,6 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 
 from app.core.ports import Outcome
+from app.edge import tally
 from app.ops import logs
 from app.ops.metrics import Metrics
 from app.protocol.codes import ErrorCode
@@ -73,16 +76,45 @@ def test_every_line_is_one_json_object_without_a_token(monkeypatch: pytest.Monke
         logs.configure("DEBUG", logs.LogFormat.JSON)
         for text in HOSTILE:
             structlog.get_logger("test").info(text, user=text)
-            logging.getLogger("aiohttp.websocket").warning("%s: %r", text, [text])
-        for dressed in (token, f"/ws?token={token}", f"Bearer {token}", "base64url.bearer.forestay.ZXlKaGJHY2lPaUo"):
+            logging.getLogger("aiohttp.client").warning("%s: %r", text, [text])
+        placed = (token, f"an.address.with.{token}.in.it", f"/ws?token={token}", f"Bearer {token}")
+        for dressed in (*placed, "base64url.bearer.forestay.ZXlKaGJHY2lPaUo"):
             structlog.get_logger("test").info("refused", reason=dressed)
-            logging.getLogger("aiohttp.websocket").warning("offered %s", dressed)
+            logging.getLogger("aiohttp.client").warning("offered %s", dressed)
     finally:
         root.handlers, level = before
         root.setLevel(level)
         structlog.reset_defaults()
     lines = stream.getvalue().split("\n")
-    assert len(lines) == 2 * len(HOSTILE) + 8 + 1
+    assert len(lines) == 2 * len(HOSTILE) + 10 + 1
     assert all(json.loads(line)["event"] for line in lines if line)
     assert token[:20] not in stream.getvalue()
     assert "ZXlKaGJHY2lPaUo" not in stream.getvalue()
+
+
+def test_a_long_line_that_is_nearly_a_token_takes_no_longer_than_its_length() -> None:
+    """Ten times the text is ten times the work, not a hundred times."""
+
+    def effort(length: int) -> float:
+        event = {"event": "ey" * (length // 2)}
+        started = time.process_time()
+        for _ in range(5):
+            logs._redact(None, "info", event)
+        return time.process_time() - started
+
+    effort(1000)
+    assert effort(400_000) < 40 * max(effort(40_000), 0.001)
+
+
+async def test_a_flood_of_requests_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one is told at once, the others by their number."""
+    lines: list[dict[str, object]] = []
+    monkeypatch.setattr(tally, "PAUSE", 0.05)
+    monkeypatch.setattr(tally.log, "info", lambda event, **counts: lines.append({"event": event, **counts}))
+    refused = tally.Tally("refused")
+    for _ in range(100):
+        refused.note("401")
+    refused.note("503")
+    while len(lines) < 2:
+        await asyncio.sleep(0.01)
+    assert lines == [{"event": "refused", "401": 1}, {"event": "refused", "401": 99, "503": 1}]
