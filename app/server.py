@@ -5,9 +5,7 @@ This is the one place where the parts meet; none of them reads a setting or buil
 
 import asyncio
 import gc
-import secrets
 import signal
-import time
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,23 +13,14 @@ from dataclasses import dataclass
 import structlog
 from aiohttp import web
 
+from app.assembly import Links, assemble, new_id
 from app.bus.memory import MemoryBus
+from app.bus.memory_registry import MemoryRegistry
 from app.bus.redis import RedisBus
-from app.core.backend import Backend
-from app.core.backpressure import Backpressure
-from app.core.continuity import Continuity
-from app.core.delivery import Delivery, Pace
-from app.core.gateway import Gateway
-from app.core.interest import Interest
-from app.core.keepalive import Patience
-from app.core.lifecycle import Lifecycle, State
-from app.core.membership import Membership
+from app.bus.redis_registry import RedisRegistry
+from app.core.lifecycle import State
 from app.core.policies import SHIPPED, Policies, Policy, parse_policy
-from app.core.ports import Bus, Observer, Verifier, World
-from app.core.publishing import Publisher
-from app.core.reception import Reception, Terms
-from app.core.rooms import Rooms
-from app.core.roster import Roster
+from app.core.ports import BusLost, Observer, Verifier
 from app.edge.api import Api
 from app.edge.auth import TokenVerifier
 from app.edge.auth_keys import Keys
@@ -42,8 +31,6 @@ from app.edge.origins import Origins
 from app.ops.drain import drain
 from app.ops.health import Health
 from app.ops.metrics import Metrics
-from app.protocol.encoder import Encoder
-from app.protocol.reader import Reader
 from app.settings import MEMORY, PREFIX, Settings, SettingsError, variable_of
 
 log = structlog.get_logger(__name__)
@@ -54,6 +41,9 @@ _BACKLOG = 4096
 # A full garbage collection walks every connection, a pause that grows with their number, and connections are not
 # garbage. Young objects are collected rarely too: nearly all of ours die by reference count.
 _GC_THRESHOLDS = (50_000, 20, 100)
+
+# Seconds that the registry has to hear that the pod is gone.
+_GOODBYE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,77 +90,29 @@ def _verifier(settings: Settings) -> Verifier:
 def _read_policies(settings: Settings, otherwise: Policy) -> Policies:
     if settings.rooms_file is None:
         return Policies((), otherwise)
-    tables = tomllib.loads(settings.rooms_file.read_text()).get("rooms", [])
+    document = tomllib.loads(settings.rooms_file.read_text())
+    unknown = sorted(document.keys() - {"rooms"})
+    if unknown:
+        raise ValueError(f"unknown {', '.join(unknown)}; rooms are written as [[rooms]] tables")
+    tables = document.get("rooms", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise ValueError("rooms are written as [[rooms]] tables")
     return Policies([parse_policy(table, otherwise) for table in tables], otherwise)
 
 
-@dataclass(frozen=True, slots=True)
-class Pod:
-    """The assembled core: what the edges of one pod talk to."""
-
-    lifecycle: Lifecycle
-    roster: Roster
-    rooms: Rooms
-    continuity: Continuity
-    interest: Interest
-    reception: Reception
-    gateway: Gateway
-    backend: Backend
-
-
-def assemble(
-    settings: Settings, policies: Policies, bus: Bus, verifier: Verifier, observer: Observer | None = None
-) -> Pod:
-    """Wire the core of one pod together, inside the running loop."""
-    roster = Roster(settings.max_connections_per_user, settings.user_limit_policy)
-    rooms = Rooms(policies)
-    world = World(asyncio.get_running_loop(), time.time, _new_id, observer)
-    pace = Pace(settings.flush_rest, settings.flush_rest_cap)
-    delivery = Delivery(world, roster, rooms, Backpressure(settings.send_buffer_bytes), Encoder(world.clock), pace)
-    continuity = Continuity(world, bus, policies, delivery.hear, delivery.resync)
-    bus.listen(continuity.hear, continuity.doubt)
-    interest = Interest(world, bus, continuity)
-    membership = Membership(world, rooms, interest, continuity, delivery, settings.bus_timeout)
-    terms = Terms(
-        message_bytes=settings.max_message_bytes,
-        rate=settings.message_rate,
-        burst=settings.message_burst,
-        rooms=settings.rooms_per_connection,
-        patience=Patience(settings.ping_interval, settings.pong_timeout),
-        reconnect_spread=settings.reconnect_spread,
-    )
-    reception = Reception(world, terms, roster, membership, delivery)
-    publisher = Publisher(world, bus, policies)
-    gateway = Gateway(world, Reader(settings.json_depth), verifier, reception, membership, publisher)
-    return Pod(
-        Lifecycle(),
-        roster,
-        rooms,
-        continuity,
-        interest,
-        reception,
-        gateway,
-        Backend(publisher, reception, policies),
-    )
-
-
-def _new_id() -> str:
-    return secrets.token_urlsafe(9)
-
-
-def _bus(settings: Settings, observer: Observer) -> Bus:
-    url = settings.bus_url.get_secret_value()
+def _links(settings: Settings, observer: Observer) -> Links:
+    pod, url = f"p{new_id()}", settings.bus_url.get_secret_value()
     if url == MEMORY:
-        return MemoryBus()
-    return RedisBus(
+        memory = MemoryBus()
+        return Links(pod, memory, MemoryRegistry(pod, memory))
+    redis = RedisBus(
         url,
         timeout=settings.bus_timeout,
         probe_interval=settings.bus_probe_interval,
         observer=observer,
-        new_id=_new_id,
+        new_id=new_id,
     )
+    return Links(pod, redis, RedisRegistry(pod, redis))
 
 
 class CannotListen(Exception):
@@ -185,8 +127,9 @@ class Server:
         self._verifier = parts.verifier
         # What can be asked is asked when scraped, long after the pod is there.
         self._metrics = Metrics(lambda: len(self._pod.roster), lambda: len(self._pod.rooms))
-        self._bus = _bus(settings, self._metrics)
-        self._pod = assemble(settings, parts.policies, self._bus, parts.verifier, self._metrics)
+        links = _links(settings, self._metrics)
+        self._bus = links.bus
+        self._pod = assemble(settings, parts.policies, links, parts.verifier, self._metrics)
         door = Door(
             max_connections=settings.max_connections,
             max_handshakes=settings.handshakes,
@@ -196,17 +139,24 @@ class Server:
         )
         origins = Origins(settings.allowed_origins)
         pod = self._pod
-        self._handshake = Handshake(door, origins, parts.verifier, pod.lifecycle, pod.gateway, self._metrics)
+        self._handshake = Handshake(door, origins, pod.verifier, pod.lifecycle, pod.gateway, self._metrics)
         self._public = web.ServerRunner(self._public_server(), shutdown_timeout=1.0)
         self._internal = web.AppRunner(self._internal_app(), access_log=None, shutdown_timeout=1.0)
-        self._checks: asyncio.Task[None] | None = None
+        self._chores: list[asyncio.Task[None]] = []
         self.port = settings.port
         self.internal_port = settings.internal_port
 
     async def start(self) -> None:
         """Listen on both ports, the internal one first. Raises CannotListen."""
         await self._bus.start()
-        self._checks = asyncio.create_task(self._pod.continuity.check_forever())
+        pod = self._pod
+        pod.peers.start()
+        try:
+            # What was revoked is known before anybody comes.
+            await pod.lease.beat()
+        except BusLost:
+            pass
+        self._chores = [asyncio.create_task(chore) for chore in (pod.continuity.check_forever(), pod.lease.keep())]
         self.internal_port = await _listen(self._internal, self._settings.host, self._settings.internal_port)
         self.port = await _listen(self._public, self._settings.host, self._settings.port)
         self._pod.lifecycle.move(State.READY)
@@ -221,14 +171,24 @@ class Server:
         await self._public.cleanup()
         self._pod.reception.close()
         self._pod.interest.close()
-        if self._checks is not None:
-            self._checks.cancel()
+        for chore in self._chores:
+            chore.cancel()
         await self._pod.continuity.stop()
+        await self._retire()
+        self._pod.peers.close()
         await self._bus.close()
         await self._verifier.close()
         await self._internal.cleanup()
         lifecycle.move(State.STOPPED)
         log.info("stopped")
+
+    async def _retire(self) -> None:
+        """Say goodbye to the other pods; if the bus is lost, the end of our lease does."""
+        try:
+            async with asyncio.timeout(_GOODBYE):
+                await self._pod.lease.retire(self._settings.presence_grace)
+        except (BusLost, TimeoutError):
+            pass
 
     def _public_server(self) -> PublicServer:
         return PublicServer({"/ws": self._handshake.serve} | (demo_answers() if self._settings.demo else {}))

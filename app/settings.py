@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.bus.redis_address import parse_address
-from app.core.roster import UserLimitPolicy
+from app.core.quota import UserLimitPolicy
 from app.edge.origins import Origins
 from app.ops.logs import LogFormat
 
@@ -96,6 +96,9 @@ class Settings(BaseSettings):
     message_rate: float = Field(200, ge=0, description="messages per second and connection; 0 is no limit")
     message_burst: float = Field(400, ge=1, description="messages that may come at once")
     rooms_per_connection: int = Field(100, ge=1, description="rooms that one connection may be in")
+
+    presence_lease: float = Field(30, ge=3, description="for which a pod that gives no sign of life is still counted")
+    presence_grace: float = Field(5, ge=0, description="for which a user whose connection ended is still in its rooms")
 
     ping_interval: float = Field(25, gt=0, description="between pings; keep it below every proxy's idle timeout")
     pong_timeout: float = Field(10, gt=0, description="for any sign of life after a ping; beyond it 4408")

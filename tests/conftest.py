@@ -1,14 +1,21 @@
 """What holds for every test: time is not a verdict, and nothing is skipped in silence."""
 
+from collections.abc import Iterator, Sequence
+
 import pytest
 from hypothesis import settings
 
 from tests.support import browser
+from tests.support.local_redis import QUICK, RedisServer
 
 # A shared machine may pause for longer than any example should take; pytest's timeout catches what hangs. Where CI is
 # set, Hypothesis starts from its own profile: the same examples on every run.
 settings.register_profile("forestay", settings(), deadline=None)
 settings.load_profile("forestay")
+
+
+SLOW: list[str] = []
+"""Tests that were left out because they take long."""
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +27,19 @@ def chromium() -> str:
     return path
 
 
+@pytest.fixture(scope="session")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A running Redis that tests share, each under a prefix of its own."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"), *QUICK)
+    server.start()
+    yield server
+    server.close()
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    SLOW.extend(item.nodeid for item in items if item.get_closest_marker("slow"))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Names every test that did not run here and why, and says so when there is none: silence would prove nothing."""
     stats = terminalreporter.stats
@@ -28,10 +48,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         *(report for report in stats.get("xfailed", []) if "[NOTRUN]" in report.wasxfail),
     ]
     terminalreporter.section("not run here")
-    if not skipped:
+    if not skipped and not SLOW:
         terminalreporter.line("not run here: nothing")
         return
     terminalreporter.line("not run here:")
+    for slow in SLOW:
+        terminalreporter.line(f"  {slow}: slow, run by make test-slow")
     for report in skipped:
         terminalreporter.line(f"  {report.nodeid}: {_reason(report)}")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from app.bus.redis_address import parse_address
-from app.bus.redis_command import Command, Fate
+from app.bus.redis_command import Command, Fate, Then
 from app.bus.redis_course import Course
 from app.bus.redis_fleet import Fleet
 from app.bus.redis_link import tell_bug
@@ -19,7 +19,7 @@ from app.bus.redis_names import Grammar, Names, idempotency_key
 from app.bus.redis_node import Habits, Node
 from app.bus.redis_past import page, question, standings, standings_question
 from app.bus.redis_report import Report
-from app.bus.redis_saying import LIVE, Ear
+from app.bus.redis_saying import Ear, live
 from app.bus.redis_scripts import PUBLISH
 from app.bus.redis_subscription import Subscription
 from app.bus.redis_wire import Complaint, pack
@@ -49,8 +49,8 @@ class RedisBus:
             raise ValueError(f"?ca= names no file: {address.ca}")
         self._timeout = timeout
         self._sharded = address.cluster
-        self._say = b"SPUBLISH" if address.cluster else b"PUBLISH"
-        self._grammar = Grammar(address.prefix)
+        self.say = b"SPUBLISH" if address.cluster else b"PUBLISH"
+        self.grammar = Grammar(address.prefix)
         pod = self._pod = new_id()
         self._numbers = count()
         told = observer.bus if observer is not None else _uncounted
@@ -61,7 +61,7 @@ class RedisBus:
             self._course.dial,
             self._report,
             self._ear,
-            lambda partition: self._grammar.probe(partition, pod),
+            lambda partition: self.grammar.probe(partition, pod),
             Habits(timeout, probe_interval, address.cluster),
         )
         self._keeping: asyncio.Task[None] | None = None
@@ -87,12 +87,12 @@ class RedisBus:
             if settled is not None:
                 settled(_settlement(reply))
 
-        names = self._grammar.of(message.room)
+        names = self.grammar.of(message.room)
         node = self._fleet.routes[names.partition]
         if node is None:
             then(Fate.REFUSED)
         elif kept is None:
-            data = pack(self._say, names.channel, LIVE + encode(message))
+            data = pack(self.say, names.channel, live(encode(message)))
             node.writing.offer(Command(data, then, names.partition))
         else:
             once = None if key is None else idempotency_key(names, message.sender, key)
@@ -106,19 +106,19 @@ class RedisBus:
     def _keep(self, node: Node, names: Names, envelope: bytes, kept: Retention, once: bytes | None) -> bytes:
         keys = (names.meta, names.stream) if once is None else (names.meta, names.stream, once)
         ttl = max(1, int(kept.ttl * 1000))
-        facts = (node.incarnation, self._fresh(), ttl, kept.size, envelope, names.channel, self._say)
+        facts = (node.incarnation, self._fresh(), ttl, kept.size, envelope, names.channel, self.say)
         return pack(b"EVALSHA", PUBLISH.digest, len(keys), *keys, *facts)
 
     def subscribe(self, room: RoomName, confirmed: Callable[[], None]) -> None:
-        names = self._grammar.of(room)
+        names = self.grammar.of(room)
         self._fleet.add(Subscription(room, names.channel, names.partition, confirmed))
 
     def unsubscribe(self, room: RoomName) -> None:
-        names = self._grammar.of(room)
+        names = self.grammar.of(room)
         self._fleet.remove(names.partition, names.channel)
 
     async def history(self, room: RoomName, query: Query, kept: Retention) -> Page:
-        names = self._grammar.of(room)
+        names = self.grammar.of(room)
         node = self._node(names.partition)
         data = question(names, query, kept, node.incarnation, self._fresh())
         reply = await self._ask(node, data, names.partition)
@@ -139,16 +139,28 @@ class RedisBus:
         """`rooms` in parts that one script may ask about: on a Cluster, those of one partition."""
         parts: dict[int, list[RoomName]] = {}
         for room in rooms:
-            parts.setdefault(self._grammar.of(room).partition if self._sharded else 0, []).append(room)
+            parts.setdefault(self.grammar.of(room).partition if self._sharded else 0, []).append(room)
         return [part[at : at + _TOGETHER] for part in parts.values() for at in range(0, len(part), _TOGETHER)]
 
     async def _standings(self, rooms: list[RoomName]) -> dict[RoomName, Position]:
-        names = [self._grammar.of(room) for room in rooms]
+        names = [self.grammar.of(room) for room in rooms]
         partition = names[0].partition
         node = self._node(partition)
         data = standings_question([name.meta for name in names], node.incarnation, self._fresh())
         places = standings(await self._ask(node, data, partition), len(rooms))
         return {room: place for room, place in zip(rooms, places, strict=True) if place is not None}
+
+    def write(self, partition: int, data: bytes, then: Then) -> None:
+        """Do `data` in the order of publishes, on the node that has `partition`; `then` as Command says."""
+        node = self._fleet.routes[partition]
+        if node is None:
+            then(Fate.REFUSED)
+        else:
+            node.writing.offer(Command(data, then, partition))
+
+    async def read(self, partition: int, data: bytes) -> object:
+        """The reply to a question to the node that has `partition`. Raises BusLost."""
+        return await self._ask(self._node(partition), data, partition)
 
     async def start(self) -> None:
         first = self._report.first()

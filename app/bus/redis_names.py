@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 from zlib import crc32
 
-from app.protocol.names import RoomName
+from app.protocol.names import RoomName, personal_room
 
 PARTITIONS: Final = 256
 """Hash tags in use. Few enough to ask about all rooms in a few questions, many enough to spread over any Cluster."""
@@ -47,12 +47,44 @@ class Grammar:
         """The channel on which `pod` hears itself on the node that has `partition`."""
         return f"{self._prefix}:{{{partition}}}:p:{pod}".encode()
 
+    def present(self, room: RoomName) -> tuple[bytes, bytes]:
+        """What is known of who is in `room`, and the same users in order."""
+        partition, name = _placed(room)
+        return self._key(partition, "n", name), self._key(partition, "u", name)
+
+    def connections(self, user: str) -> tuple[int, bytes]:
+        """A user's partition, and what is known of its connections."""
+        partition, name = _placed(personal_room(user))
+        return partition, self._key(partition, "x", name)
+
+    def owned_rooms(self, partition: int, pod: str) -> bytes:
+        """The rooms of one partition in which `pod` has somebody."""
+        return self._key(partition, "r", pod)
+
+    def owned_users(self, partition: int, pod: str) -> bytes:
+        """The users of one partition that `pod` has connections of."""
+        return self._key(partition, "y", pod)
+
+    def leases(self) -> bytes:
+        return self._key(0, "l", "pods")
+
+    def revocations(self) -> tuple[bytes, bytes]:
+        """What was revoked in its order, and by its end."""
+        return self._key(0, "v", "order"), self._key(0, "v", "end")
+
     def _make(self, room: RoomName) -> Names:
-        text = room.encode("utf-8", "surrogatepass")
-        partition = crc32(text) % PARTITIONS
-        name = "@" + urlsafe_b64encode(text[1:]).rstrip(b"=").decode() if room[0] == "@" else room
-        kinds = (f"{self._prefix}:{{{partition}}}:{kind}:{name}".encode() for kind in "cmsk")
-        return Names(partition, *kinds)
+        partition, name = _placed(room)
+        return Names(partition, *(self._key(partition, kind, name) for kind in "cmsk"))
+
+    def _key(self, partition: int, kind: str, name: str) -> bytes:
+        return f"{self._prefix}:{{{partition}}}:{kind}:{name}".encode()
+
+
+def _placed(room: RoomName) -> tuple[int, str]:
+    """A room's partition, and its name within the grammar."""
+    text = room.encode("utf-8", "surrogatepass")
+    name = "@" + urlsafe_b64encode(text[1:]).rstrip(b"=").decode() if room[0] == "@" else str(room)
+    return crc32(text) % PARTITIONS, name
 
 
 def idempotency_key(names: Names, sender: str | None, key: str) -> bytes:

@@ -12,7 +12,6 @@ from app.protocol.envelope import BadEnvelope, decode
 from app.protocol.message import Message, Position
 from app.protocol.names import RoomName
 
-LIVE: Final = b"L"
 _LIVE, _HISTORIC = b"LH"
 # More digits than any offset has.
 _DIGITS: Final = 16
@@ -47,6 +46,11 @@ class Ear:
 
     def garbage(self) -> None:
         self._count("garbage")
+
+
+def live(envelope: bytes) -> bytes:
+    """A message by itself."""
+    return b"L" + envelope
 
 
 def understand(data: bytes) -> Message:

@@ -1,14 +1,14 @@
-"""What Redis does in one step: the scripts that write and read a room's history.
+"""What Redis does in one step: the scripts that write and read a room's history, and the list of all scripts.
 
 Every script first looks whether this Redis may have lost writes: `master_replid` is new after each restart and each
 promotion. If so the room gets a new epoch, so that nobody takes a shorter past for the whole one; entries and offset
 stay. Where a server lets no script ask for INFO, the replid that was read when the connection was made stands in.
 """
 
-from dataclasses import dataclass
-from hashlib import sha1
 from typing import Final
 
+from app.bus.redis_registry_scripts import REGISTRY
+from app.bus.redis_script import Script, script
 from app.bus.redis_wire import pack
 
 KEY_TTL: Final = 300
@@ -48,17 +48,8 @@ end
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
-    """A script by its text and the digest that Redis knows it by."""
-
-    text: bytes
-    digest: bytes
-
-
 def _script(text: str) -> Script:
-    whole = (_COMMON + text).encode()
-    return Script(whole, sha1(whole, usedforsecurity=False).hexdigest().encode())
+    return script(_COMMON + text)
 
 
 PUBLISH: Final = _script(f"""
@@ -114,7 +105,7 @@ return answer
 """)
 """Where rooms stand; answers epoch and offset of each, an empty epoch where nobody ever spoke. Keeps them alive."""
 
-ALL: Final = (PUBLISH, READ, STANDINGS)
+ALL: Final = (PUBLISH, READ, STANDINGS, *REGISTRY)
 
 
 def load() -> bytes:

@@ -3,7 +3,7 @@
 Matching patterns unite, and one that matches with no rights wins over all. Nothing here reads a token; a Verifier does.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Flag
 
@@ -29,13 +29,17 @@ _PERSONAL = Right.JOIN | Right.HISTORY
 _REMEMBERED = 256
 
 
+Rule = tuple[Pattern, Right]
+
+
 class Rights:
-    """What one token allows, by room. Raises ValueError where a pattern or a letter is unknown."""
+    """What one token allows, by room."""
 
     __slots__ = ("_known", "_rules")
 
-    def __init__(self, rules: Mapping[str, str]) -> None:
-        self._rules = [(Pattern(text), parse_rights(letters)) for text, letters in rules.items()]
+    def __init__(self, rules: Sequence[Rule] | Mapping[str, str]) -> None:
+        """`rules`: letters by pattern, or what was read of them. Raises ValueError where one of them is unknown."""
+        self._rules = read_rules(rules) if isinstance(rules, Mapping) else rules
         self._known: dict[RoomName, Right] = {}
 
     def of(self, room: RoomName) -> Right:
@@ -57,6 +61,11 @@ class Rights:
                     return _NONE
                 united |= rights
         return united
+
+
+def read_rules(letters: Mapping[str, str]) -> list[Rule]:
+    """Rights by pattern, read once for many tokens. Raises ValueError where a pattern or a letter is unknown."""
+    return [(Pattern(text), parse_rights(rights)) for text, rights in letters.items()]
 
 
 def parse_rights(letters: str) -> Right:
@@ -82,6 +91,8 @@ class Identity:
     """The token's `jti`."""
     issued_at: float | None = None
     """The token's `iat`, Unix seconds."""
+    info: bytes | None = None
+    """The token's `info` as JSON: what others may know about the user."""
 
     def require(self, right: Right, room: RoomName) -> None:
         """Raises Refusal unless the token gives `right` in `room`.

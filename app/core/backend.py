@@ -1,24 +1,41 @@
-"""What a backend may do: speak to a room or a user, see a user's connections, and end them.
+"""What a backend may do: speak to a room or a user, see who is where on all pods, end connections and revoke tokens.
 
 A backend is trusted with every room; whether a caller is one was decided before it got here.
 """
 
-from app.core.connection import Connection
+from typing import Final
+
+from app.core.peers import Connected, Peers
 from app.core.policies import Policies
-from app.core.ports import Page, Query
+from app.core.ports import BusLost, Page, Query, Unavailable, World
+from app.core.presence import Presence
 from app.core.publishing import Publisher
-from app.core.reception import Reception
-from app.protocol.codes import ENDINGS, CloseCode, ErrorCode, Refusal
+from app.core.registry import Registry, Revocation, Roll
+from app.protocol.codes import ErrorCode, Refusal
 from app.protocol.message import Message, Position
 from app.protocol.names import RoomName, parse_room, personal_room
 from app.protocol.trace import TraceContext
 
+KEPT: Final = 86_400.0
+"""Seconds for which a revocation is kept where it does not say for how long."""
+
 
 class Backend:
-    def __init__(self, publisher: Publisher, reception: Reception, policies: Policies) -> None:
+    def __init__(
+        self,
+        world: World,
+        registry: Registry,
+        policies: Policies,
+        publisher: Publisher,
+        presence: Presence,
+        peers: Peers,
+    ) -> None:
+        self._world = world
+        self._registry = registry
         self._policies = policies
         self._publisher = publisher
-        self._reception = reception
+        self._presence = presence
+        self._peers = peers
 
     def room(self, text: str) -> RoomName:
         """The room called `text`. Raises Refusal with INVALID_ROOM."""
@@ -54,13 +71,36 @@ class Backend:
             raise Refusal(ErrorCode.FORBIDDEN, "this room has no history")
         return await self._publisher.history(room, query, kept)
 
-    def connections(self, user: str) -> list[Connection]:
-        """The connections of `user` on this pod, oldest first."""
-        return self._reception.roster.of_user(user)
+    async def present(self, room: RoomName, after: str | None, limit: int) -> Roll:
+        """One page of who is in `room`. Raises Refusal."""
+        if not self._policies.of(room).presence:
+            raise Refusal(ErrorCode.FORBIDDEN, "this room has no presence")
+        return await self._presence.roll(room, after, limit)
 
-    def disconnect(self, user: str) -> int:
-        """End the connections of `user` with 4403; how many there were."""
-        connections = self.connections(user)
-        for connection in connections:
-            self._reception.end(connection, ENDINGS[CloseCode.REVOKED])
-        return len(connections)
+    async def rooms(self, after: str, limit: int) -> tuple[list[tuple[str, int]], bool]:
+        """Rooms that somebody is in, behind `after`, with their members; and whether all pods answered."""
+        return await self._peers.rooms(after, limit)
+
+    async def connections(self, user: str) -> tuple[list[Connected], bool]:
+        """The connections of `user` on all pods; and whether all pods answered."""
+        return await self._peers.connections(user)
+
+    async def disconnect(self, user: str) -> tuple[int, bool]:
+        """End the connections of `user` with 4403; how many there were, and whether all pods answered."""
+        ended, complete = await self._peers.connections(user, end=True)
+        return len(ended), complete
+
+    async def revoke(self, jti: str | None, user: str | None, before: float | None, until: float | None) -> None:
+        """Let a token, or the tokens that a user was given before some time, be good no more. Raises Refusal."""
+        now = self._world.clock()
+        revocation = Revocation(
+            jti=jti,
+            user=user,
+            before=now if before is None else before,
+            until=now + KEPT if until is None else until,
+        )
+        try:
+            await self._registry.revoke(revocation)
+        except BusLost:
+            raise Unavailable from None
+        self._peers.revoked(revocation)

@@ -20,13 +20,13 @@ LOOK_AGAIN: Final = 0.1
 class Backpressure:
     def __init__(self, limit: int) -> None:
         """`limit`: bytes that may wait for one client."""
-        self._limit = limit
+        self.limit = limit
         self.lagging: set[Connection] = set()
         """Clients that miss messages right now, by the policy of the rooms concerned."""
 
     def over(self, connection: Connection) -> bool:
         """Whether room messages must not be written to `connection` now."""
-        return connection.missed is not None or connection.socket.buffered() > self._limit
+        return connection.missed is not None or connection.socket.buffered() > self.limit
 
     def hold_back(self, connection: Connection, rooms: Iterable[Room]) -> Slow:
         """`connection` misses messages of `rooms`. What their policies say is to be done about it."""
@@ -43,7 +43,7 @@ class Backpressure:
 
     def caught_up(self) -> list[tuple[Connection, set[RoomName]]]:
         """Clients that are slow no more, each with the rooms in which it missed something."""
-        half = self._limit // 2
+        half = self.limit // 2
         ready = [connection for connection in self.lagging if connection.socket.buffered() <= half]
         caught_up: list[tuple[Connection, set[RoomName]]] = []
         for connection in ready:
@@ -54,7 +54,7 @@ class Backpressure:
 
     def congested(self, connection: Connection) -> bool:
         """Whether even answers pile up: more than the limit waits already."""
-        return connection.socket.buffered() > self._limit
+        return connection.socket.buffered() > self.limit
 
     def forget(self, connection: Connection) -> None:
         self.lagging.discard(connection)

@@ -19,7 +19,7 @@ from app.core.rooms import Room, Rooms
 from app.core.roster import Roster
 from app.protocol.codes import ENDINGS, CloseCode, Ending, Refusal
 from app.protocol.encoder import Encoder, Payload, placed
-from app.protocol.message import Message, Position
+from app.protocol.message import Kind, Message, Position
 from app.protocol.names import RoomName
 
 _SHORTEST: Final = 0.0005
@@ -66,16 +66,24 @@ class Delivery:
         if room is None:
             return
         frame = self._encoder.message(message, traced=room.policy.trace)
-        left_out = None if message.exclude is None else self._roster.by_id(message.exclude)
-        if left_out is not None and left_out in room.members:
+        left_out = self._left_out(room, message)
+        recipients = len(room.members) - len(left_out)
+        if left_out:
             room.queue_except(frame, left_out)
-            recipients = len(room.members) - 1
         else:
             room.queue(frame)
-            recipients = len(room.members)
         self._schedule(room)
         if self._observer is not None:
             self._observer.delivered(message, recipients)
+
+    def _left_out(self, room: Room, message: Message) -> Sequence[Connection]:
+        """Who in `room` is not to hear `message`: the one that asked not to, or everybody whom it is news of."""
+        if message.kind is not Kind.BROADCAST and message.sender is not None:
+            return [one for one in self._roster.of_user(message.sender) if one in room.members]
+        if message.exclude is None:
+            return ()
+        one = self._roster.by_id(message.exclude)
+        return () if one is None or one not in room.members else (one,)
 
     def announce(self, room: Room, kind: str, payload: Payload) -> None:
         """Tell the members of `room` something of the gateway's own."""
@@ -156,17 +164,20 @@ class Delivery:
         answering, self._answering = self._answering, {}
         batches = [_take(room) for room in rooms]
         writes = size = 0
+        # Looked at for every write of the pod: what Backpressure.over says, without the price of asking.
+        limit = self._backpressure.limit
         for connection, chunks in _gather(batches).items():
-            if connection.ended is not None or connection.socket.closed():
+            socket = connection.socket
+            if connection.ended is not None or socket.closed():
                 continue
-            if self._backpressure.over(connection):
+            if connection.missed is not None or socket.buffered() > limit:
                 self._hold_back(connection, batches)
             elif connection.answers:
                 # The answers take the batches along; they are written below with those of everybody else.
                 connection.answers += chunks
             else:
                 data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-                connection.socket.write(data)
+                socket.write(data)
                 writes += 1
                 size += len(data)
         for connection in answering:

@@ -13,6 +13,7 @@ from app.core.access import Right
 from app.core.connection import Connection
 from app.core.membership import Entrance, Membership, Wish
 from app.core.ports import Query, Retention, Settlement, Verifier, World
+from app.core.presence import paged
 from app.core.publishing import Publisher, refusal_of
 from app.core.reception import Reception
 from app.protocol import sentences as said
@@ -42,6 +43,7 @@ class Gateway:
         self._verifier = verifier
         self.reception = reception
         self._membership = membership
+        self._presence = membership.presence
         self._publisher = publisher
         self._terms = reception.terms
         self._delivery = membership.delivery
@@ -132,7 +134,7 @@ class Gateway:
             case said.Bind():
                 self._bind(connection, sentence)
             case said.Presence():
-                self._lacking(connection, sentence, Right.PRESENCE, "presence")
+                return self._present(connection, sentence)
             case said.History():
                 return self._history(connection, sentence)
             case said.Auth():
@@ -167,12 +169,15 @@ class Gateway:
             payload = placed(entrance.position)
             if entrance.recovered is not None:
                 payload["recovered"] = entrance.recovered
+            if entrance.roll is not None:
+                payload["members"] = paged(entrance.roll)
             self._delivery.say(connection, "joined", id=sentence.id, room=name, payload=payload)
 
         def refused(refusal: Refusal) -> None:
             self._delivery.refuse(connection, refusal, sentence.id, sentence.room)
 
-        self._membership.join(Wish(connection, name, sentence.since, entered, refused))
+        roll = self._policies.of(name).presence and Right.PRESENCE in connection.identity.rights.of(name)
+        self._membership.join(Wish(connection, name, sentence.since, entered, refused, roll))
 
     def _leave(self, connection: Connection, sentence: said.Leave) -> None:
         name = _any_room(connection, sentence.room)
@@ -213,6 +218,22 @@ class Gateway:
             return
         payload = {"epoch": page.top.epoch, "messages": listed(page.messages), "more": page.more}
         self._delivery.say(connection, "history", id=sentence.id, room=name, payload=payload)
+
+    def _present(self, connection: Connection, sentence: said.Presence) -> Awaitable[None] | None:
+        name = _public_room(sentence.room)
+        if not self._policies.of(name).presence:
+            self._lacking(connection, sentence, Right.PRESENCE, "presence")
+            return None
+        connection.identity.require(Right.PRESENCE, name)
+        return self._count(connection, sentence, name)
+
+    async def _count(self, connection: Connection, sentence: said.Presence, name: RoomName) -> None:
+        try:
+            roll = await self._presence.roll(name, sentence.after, sentence.limit)
+        except Refusal as refusal:
+            self._delivery.refuse(connection, refusal, sentence.id, sentence.room)
+            return
+        self._delivery.say(connection, "presence", id=sentence.id, room=name, payload=paged(roll))
 
     async def _renew(self, connection: Connection, sentence: said.Auth) -> None:
         try:

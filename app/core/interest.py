@@ -41,7 +41,7 @@ class Interest:
     def __init__(self, world: World, bus: Bus, continuity: Continuity) -> None:
         self._loop = world.loop
         self._bus = bus
-        self._continuity = continuity
+        self.continuity = continuity
         self._rooms: dict[RoomName, _Room] = {}
 
     def rooms(self) -> list[RoomName]:
@@ -81,13 +81,13 @@ class Interest:
     def _leave(self, name: RoomName, room: _Room) -> None:
         if self._rooms.get(name) is room:
             del self._rooms[name]
-            self._continuity.close(name)
+            self.continuity.close(name)
             self._bus.unsubscribe(name)
 
     def _confirmed(self, name: RoomName, room: _Room) -> None:
         if self._rooms.get(name) is room:
             room.stage = _Stage.OPENING
-            self._continuity.open(name, lambda: self._opened(name, room))
+            self.continuity.open(name, lambda: self._opened(name, room))
 
     def _opened(self, name: RoomName, room: _Room) -> None:
         if self._rooms.get(name) is room:

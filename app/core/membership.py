@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.core.connection import Connection
-from app.core.continuity import Continuity
 from app.core.delivery import Delivery
 from app.core.interest import Interest
 from app.core.ports import BusLost, Unavailable, World
+from app.core.presence import FIRST_PAGE, Presence
+from app.core.registry import Roll
 from app.core.rooms import Room, Rooms
 from app.protocol.codes import Refusal
 from app.protocol.message import Message, Position
@@ -27,6 +28,8 @@ class Entrance:
     """Where live starts; None in rooms without history."""
     recovered: bool | None
     """Whether what was missed follows; None where nothing was asked for."""
+    roll: Roll | None
+    """Who is in the room, the one who enters among them; None where that was not asked for or cannot be had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +42,13 @@ class Wish:
     entered: Callable[[Entrance], None]
     """Called just before the first message, of those missed or of those to come."""
     refused: Callable[[Refusal], None]
+    roll: bool = False
+    """Whether to say who is there."""
 
 
 class Membership:
     def __init__(
-        self, world: World, rooms: Rooms, interest: Interest, continuity: Continuity, delivery: Delivery, timeout: float
+        self, world: World, rooms: Rooms, interest: Interest, presence: Presence, delivery: Delivery, timeout: float
     ) -> None:
         """`timeout`: seconds that a join waits for the bus."""
         self.delivery = delivery
@@ -51,15 +56,17 @@ class Membership:
         self._world = world
         self._rooms = rooms
         self._interest = interest
-        self._continuity = continuity
+        self._continuity = interest.continuity
+        self.presence = presence
         self._timeout = timeout
-        self._recovering: set[Task[None]] = set()
+        self._looking: set[Task[None]] = set()
 
     def join(self, wish: Wish) -> None:
         """Let the connection in once the bus is heard and what it missed is read, or refuse it in time."""
         join = _Join(wish, self)
-        join.timer = self._world.loop.call_later(self._timeout, join.expire)
         self._interest.want(wish.name, join.heard)
+        if not join.over:
+            join.timer = self._world.loop.call_later(self._timeout, join.expire)
 
     def leave(self, connection: Connection, name: RoomName) -> None:
         """Take `connection` out of `name`; it gets at once what it is still owed."""
@@ -70,90 +77,123 @@ class Membership:
         connection.rooms.discard(name)
         if connection.missed is not None:
             connection.missed.discard(name)
-        self._remove(connection, room)
+        self._remove(connection, room, grace=False)
 
     def leave_all(self, connection: Connection) -> None:
         """Take a connection that is over out of every room; nothing more is written to it."""
         for name in connection.rooms:
             room = self._rooms.get(name)
             if room is not None:
-                self._remove(connection, room)
+                self._remove(connection, room, grace=True)
         connection.rooms.clear()
 
-    def recover(self, join: "_Join", since: Position) -> None:
-        """Read what the connection missed, then let it in."""
+    def look(self, join: "_Join") -> None:
+        """Find out what the connection is to be told when it enters, then let it in."""
+        wish = join.wish
 
-        async def read() -> None:
-            try:
-                missed = await self._continuity.missed(join.wish.name, since)
-            except BusLost:
-                missed = None
-            join.ready(missed)
+        async def look() -> None:
+            if join.announced:
+                # Who is told who is there should find itself among them.
+                await self.presence.told(wish.name, wish.connection.identity.user)
+            roll = await self._roll(wish)
+            # Last: what was missed is known up to now, and whatever comes after now is live.
+            join.ready(await self._missed(wish), roll)
 
-        task = self._world.loop.create_task(read())
-        self._recovering.add(task)
-        task.add_done_callback(self._recovering.discard)
+        task = self._world.loop.create_task(look())
+        self._looking.add(task)
+        task.add_done_callback(self._looking.discard)
 
-    def enter(self, wish: Wish, missed: list[Message] | None) -> None:
+    def enter(self, join: "_Join", missed: list[Message] | None, roll: Roll | None) -> None:
         """Let the connection in now; `missed` is None where that cannot be told."""
+        wish = join.wish
         connection, name = wish.connection, wish.name
         recovered = None if wish.since is None else missed is not None
-        wish.entered(Entrance(self._continuity.position(name), recovered))
+        wish.entered(Entrance(self._continuity.position(name), recovered, roll))
         if name in connection.rooms:
+            if join.announced:
+                # It came in by another wish meanwhile, and is one connection.
+                self.presence.leave(name, connection.identity.user, grace=False)
             return
         room = self._rooms.enter(name)
         self.delivery.replay(connection, room, missed or ())
-        user = connection.identity.user
-        if room.policy.join_leave and not room.knows(user):
-            # Queued before the newcomer is in, so it reaches everybody but the one it is about.
-            self.delivery.announce(room, "user-joined", {"user": user})
         room.add(connection)
         connection.rooms.add(name)
 
-    def abandon(self, name: RoomName) -> None:
-        """Who wanted to join will not; so is the pod's interest, unless somebody else is in the room."""
-        if self._rooms.get(name) is None:
-            self._interest.lose(name)
+    def announce(self, wish: Wish) -> bool:
+        """Enter the connection's user among those who are present; whether it was not yet, by this connection."""
+        if not self.policies.of(wish.name).presence or wish.name in wish.connection.rooms:
+            return False
+        self.presence.enter(wish.name, wish.connection.identity)
+        return True
 
-    def _remove(self, connection: Connection, room: Room) -> None:
-        last_of_user = room.remove(connection)
+    def abandon(self, join: "_Join") -> None:
+        """Who wanted to join will not; so is the pod's interest, unless somebody else is in the room."""
+        wish = join.wish
+        if join.announced:
+            self.presence.leave(wish.name, wish.connection.identity.user, grace=False)
+        if self._rooms.get(wish.name) is None:
+            self._interest.lose(wish.name)
+
+    async def _roll(self, wish: Wish) -> Roll | None:
+        if not wish.roll:
+            return None
+        try:
+            return await self.presence.roll(wish.name, None, FIRST_PAGE)
+        except Refusal:
+            return None
+
+    async def _missed(self, wish: Wish) -> list[Message] | None:
+        if wish.since is None or wish.name in wish.connection.rooms:
+            return None
+        try:
+            return await self._continuity.missed(wish.name, wish.since)
+        except BusLost:
+            return None
+
+    def _remove(self, connection: Connection, room: Room, *, grace: bool) -> None:
+        room.remove(connection)
+        if room.policy.presence:
+            self.presence.leave(room.name, connection.identity.user, grace=grace)
         if not room.members:
             self._rooms.discard(room)
             self._interest.lose(room.name)
-        elif last_of_user:
-            self.delivery.announce(room, "user-left", {"user": connection.identity.user})
 
 
 class _Join:
-    """One wish on its way: heard, recovered, in; or given up."""
+    """One wish on its way: heard, looked into, in; or given up."""
 
     def __init__(self, wish: Wish, membership: Membership) -> None:
         self.wish = wish
         self.timer: TimerHandle | None = None
         self._membership = membership
-        self._over = False
+        self.announced = False
+        """Whether the user is counted among those present because of this wish."""
+        self.over = False
 
     def heard(self) -> None:
         """The bus is heard and the room's position known."""
-        connection, since = self.wish.connection, self.wish.since
-        if since is None or self.wish.name in connection.rooms or self._over or connection.ended is not None:
-            self.ready(None)
+        if self.over or self.wish.connection.ended is not None:
+            self.ready(None, None)
+            return
+        self.announced = self._membership.announce(self.wish)
+        if self.wish.roll or (self.wish.since is not None and self.wish.name not in self.wish.connection.rooms):
+            self._membership.look(self)
         else:
-            self._membership.recover(self, since)
+            self.ready(None, None)
 
-    def ready(self, missed: list[Message] | None) -> None:
+    def ready(self, missed: list[Message] | None, roll: Roll | None) -> None:
         """All is known that can be: walk in."""
         if self.timer is not None:
             self.timer.cancel()
-        if self._over or self.wish.connection.ended is not None:
-            self._membership.abandon(self.wish.name)
+        late, self.over = self.over, True
+        if late or self.wish.connection.ended is not None:
+            self._membership.abandon(self)
         else:
-            self._over = True
-            self._membership.enter(self.wish, missed)
+            self._membership.enter(self, missed, roll)
 
     def expire(self) -> None:
         """The bus took too long."""
-        if not self._over:
-            self._over = True
+        if not self.over:
+            self.over = True
             if self.wish.connection.ended is None:
                 self.wish.refused(Unavailable())

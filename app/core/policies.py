@@ -26,8 +26,10 @@ class Policy:
     pattern: str = "**"
     history: Retention | None = None
     """How much of the room's past is kept; None: messages are live only."""
+    presence: bool = False
+    """Who is in the room is known, on all pods."""
     join_leave: bool = False
-    """Members hear `user-joined` and `user-left`."""
+    """Members hear `user-joined` and `user-left`; the room has presence then."""
     echo: bool = True
     """Senders hear their own messages unless they say otherwise."""
     slow: Slow = Slow.DISCONNECT
@@ -57,7 +59,10 @@ def parse_policy(table: Mapping[str, object], base: Policy = SHIPPED) -> Policy:
         raise ValueError("'pattern' is missing, for example pattern = \"chat.*\"")
     Pattern(pattern)
     history = _history(table["history"]) if "history" in table else base.history
-    flags = {name: _flag(table, name, base) for name in ("join_leave", "echo", "trace")}
+    flags = {name: _flag(table, name, base) for name in ("presence", "join_leave", "echo", "trace")}
+    if flags["join_leave"] and table.get("presence") is False:
+        raise ValueError("'join_leave' needs presence; leave out presence = false")
+    flags["presence"] |= flags["join_leave"]
     slow = table.get("slow", base.slow)
     if slow not in list(Slow):
         raise ValueError(f"'slow' is one of {', '.join(Slow)}, not {slow!r}")

@@ -1,14 +1,16 @@
 """Comings and goings: a connection is welcomed, renews its token, and ends exactly once."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from app.core.access import Identity, Right
 from app.core.connection import Connection
-from app.core.delivery import Delivery
 from app.core.keepalive import Keepalive, Patience
 from app.core.limits import TokenBucket
 from app.core.membership import Membership
 from app.core.ports import Socket, World
+from app.core.quota import Quota
+from app.core.revocations import Revocations
 from app.core.roster import Roster
 from app.protocol.codes import ENDINGS, ENDS_AT_ONCE, CloseCode, Ending, ErrorCode, Refusal
 from app.protocol.names import PROTOCOL
@@ -43,32 +45,64 @@ class Terms:
 class Reception:
     """Owns the lives of all connections of this pod."""
 
-    def __init__(self, world: World, terms: Terms, roster: Roster, membership: Membership, delivery: Delivery) -> None:
+    def __init__(
+        self, world: World, terms: Terms, roster: Roster, membership: Membership, quota: Quota, revocations: Revocations
+    ) -> None:
         self.terms = terms
+        self.yielding: Callable[[Sequence[str]], None] = _nobody_to_tell
+        """Ends connections of other pods that have to go for one of ours; set by whoever speaks to other pods."""
+        self._quota = quota
+        self._revocations = revocations
         self.roster = roster
         self._world = world
         self._membership = membership
-        self._delivery = delivery
+        self._delivery = membership.delivery
         self._keepalive = Keepalive(world, terms.patience, self.end)
-        delivery.end = self.end
+        self._delivery.end = revocations.end = self.end
 
-    def welcome(self, identity: Identity, socket: Socket) -> Connection:
-        """A verified caller is here. The connection may come back ended, with 4409: its user has too many."""
+    async def welcome(self, identity: Identity, socket: Socket) -> Connection:
+        """A verified caller is here. The connection may come back ended: too many of its user, or just revoked.
+
+        Then its socket is still to be closed, behind the answer to the handshake.
+        """
         now = self._world.loop.time()
         connection = Connection(self._world.new_id(), identity, socket, TokenBucket(self.terms.burst, now), now)
-        yielding = self.roster.add(connection)
-        if yielding is connection:
-            connection.ended = ENDINGS[CloseCode.CONNECTION_LIMIT]
-            self._report_end(connection, CloseCode.CONNECTION_LIMIT)
-            socket.close(connection.ended)
+        if self._quota.per_user:
+            await self._claim(connection)
+        if connection.ended is None and self._revocations.cover(identity):
+            self._turn_away(connection, CloseCode.REVOKED)
+        if connection.ended is not None:
             return connection
-        if yielding is not None:
-            self.end(yielding, ENDINGS[CloseCode.CONNECTION_LIMIT])
+        self.roster.add(connection)
         self._keepalive.watch(connection)
         self._delivery.say(connection, "welcome", payload=self.terms.payload(connection))
         if self._world.observer is not None:
             self._world.observer.connected(identity.user)
         return connection
+
+    async def _claim(self, connection: Connection) -> None:
+        claim = await self._quota.claim(connection)
+        if not claim.granted:
+            self._turn_away(connection, CloseCode.CONNECTION_LIMIT)
+        elsewhere = []
+        for id in claim.yielding:
+            mine = self.roster.by_id(id)
+            if mine is None:
+                elsewhere.append(id)
+            else:
+                self.end(mine, ENDINGS[CloseCode.CONNECTION_LIMIT])
+        if elsewhere:
+            self.yielding(elsewhere)
+
+    def _turn_away(self, connection: Connection, code: CloseCode) -> None:
+        connection.ended = ENDINGS[code]
+        self._quota.release(connection)
+        self._report_end(connection, code)
+
+    def first_words(self, connection: Connection) -> bytes:
+        """What a connection that was just welcomed is to hear, taken away from what the next pass writes."""
+        chunks, connection.answers = connection.answers, []
+        return b"".join(chunks)
 
     def renew(self, connection: Connection, identity: Identity) -> None:
         """Give `connection` the rights and the time of a newer token of the same user. Raises Refusal."""
@@ -104,11 +138,16 @@ class Reception:
         self._delivery.forget(connection)
         self._keepalive.forget(connection)
         self.roster.remove(connection)
+        self._quota.release(connection)
         self._report_end(connection, ending.code)
 
     def _report_end(self, connection: Connection, code: int) -> None:
         if self._world.observer is not None:
             self._world.observer.ended(code, self._world.loop.time() - connection.connected_at)
+
+
+def _nobody_to_tell(connections: Sequence[str]) -> None:
+    raise RuntimeError("reception was not told how to reach other pods")
 
 
 def _plain(number: float) -> float:

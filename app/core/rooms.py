@@ -4,6 +4,8 @@ Pending frames are shared by the whole room. Who joined since the last pass, or 
 exception in a small map and not a reason to write early. A room exists while somebody on this pod is in it.
 """
 
+from collections.abc import Iterable
+
 from app.core.connection import Connection
 from app.core.policies import Policies, Policy
 from app.protocol.names import RoomName
@@ -27,51 +29,34 @@ class Share:
 class Room:
     """One room as far as this pod is concerned."""
 
-    __slots__ = ("members", "name", "pending", "policy", "resting", "shares", "users")
+    __slots__ = ("members", "name", "pending", "policy", "resting", "shares")
 
     def __init__(self, name: RoomName, policy: Policy) -> None:
         self.name = name
         self.policy = policy
         self.members: dict[Connection, None] = {}
-        self.users: dict[str, int] = {}
-        """How many members each user has here; kept only where the room announces who comes and goes."""
         self.pending: list[bytes] = []
         """Frames that the next pass writes to all members."""
         self.shares: dict[Connection, Share] = {}
         self.resting = False
         """Written a moment ago: what is pending waits for the end of the rest."""
 
-    def knows(self, user: str) -> bool:
-        """Whether `user` is here already, where the room announces who comes and goes."""
-        return user in self.users
-
     def add(self, member: Connection) -> None:
         """Let `member` in; it hears what is queued from now on."""
         self.members[member] = None
         self.forgo(member)
-        if self.policy.join_leave:
-            user = member.identity.user
-            self.users[user] = self.users.get(user, 0) + 1
 
-    def remove(self, member: Connection) -> bool:
-        """Let `member` go. True if it was its user's last one here and the room announces that."""
+    def remove(self, member: Connection) -> None:
         del self.members[member]
         self.shares.pop(member, None)
-        if not self.policy.join_leave:
-            return False
-        user = member.identity.user
-        self.users[user] -= 1
-        if self.users[user]:
-            return False
-        del self.users[user]
-        return True
 
     def queue(self, frame: bytes) -> None:
         self.pending.append(frame)
 
-    def queue_except(self, frame: bytes, left_out: Connection) -> None:
-        """Queue `frame` for everybody but one member."""
-        self._share(left_out).without.add(len(self.pending))
+    def queue_except(self, frame: bytes, left_out: Iterable[Connection]) -> None:
+        """Queue `frame` for everybody but some members."""
+        for member in left_out:
+            self._share(member).without.add(len(self.pending))
         self.pending.append(frame)
 
     def owed(self, member: Connection) -> bytes:
@@ -105,6 +90,9 @@ class Rooms:
 
     def __len__(self) -> int:
         return len(self._rooms)
+
+    def all(self) -> Iterable[Room]:
+        return self._rooms.values()
 
     def get(self, name: RoomName) -> Room | None:
         return self._rooms.get(name)

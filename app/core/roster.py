@@ -1,41 +1,19 @@
-"""Who is connected to this pod, by connection and by user, and how many of one user may be."""
-
-from enum import StrEnum
+"""Who is connected to this pod, by connection and by user."""
 
 from app.core.connection import Connection
 
 
-class UserLimitPolicy(StrEnum):
-    """Who yields when a user opens one connection too many."""
-
-    REJECT = "reject"
-    """The new connection."""
-    REPLACE = "replace"
-    """The oldest one."""
-
-
 class Roster:
-    def __init__(self, per_user: int, policy: UserLimitPolicy) -> None:
-        """`per_user`: connections one user may have; 0 is no limit."""
-        self._per_user = per_user
-        self._policy = policy
+    def __init__(self) -> None:
         self._by_id: dict[str, Connection] = {}
         self._by_user: dict[str, dict[Connection, None]] = {}
 
     def __len__(self) -> int:
         return len(self._by_id)
 
-    def add(self, connection: Connection) -> Connection | None:
-        """Enter `connection`. Whoever has to go for it is returned: nobody, its user's oldest, or itself."""
-        mine = self._by_user.setdefault(connection.identity.user, {})
-        yielding: Connection | None = None
-        if self._per_user and len(mine) >= self._per_user:
-            if self._policy is UserLimitPolicy.REJECT:
-                return connection
-            yielding = next(iter(mine))
-        mine[connection] = None
+    def add(self, connection: Connection) -> None:
         self._by_id[connection.id] = connection
-        return yielding
+        self._by_user.setdefault(connection.identity.user, {})[connection] = None
 
     def remove(self, connection: Connection) -> None:
         del self._by_id[connection.id]

@@ -3,7 +3,7 @@
 import hmac
 from collections.abc import Awaitable, Callable
 from struct import pack
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -11,6 +11,7 @@ from msgspec import Meta, Raw, Struct
 
 from app.core.backend import Backend
 from app.core.ports import Query
+from app.core.presence import paged
 from app.edge.problems import problem
 from app.protocol.codes import ErrorCode, Refusal
 from app.protocol.encoder import listed, placed
@@ -29,7 +30,16 @@ class _Publication(Struct, frozen=True):
     key: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
 
 
-_decode = msgspec.json.Decoder(_Publication).decode
+class _Revocation(Struct, frozen=True):
+    jti: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
+    user: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
+    before: float | None = None
+    until: float | None = None
+
+
+_read_publication = msgspec.json.Decoder(_Publication).decode
+_read_revocation = msgspec.json.Decoder(_Revocation).decode
+Said = TypeVar("Said")
 
 
 class Api:
@@ -47,6 +57,9 @@ class Api:
             web.post("/v1/rooms/{room}/messages", self._guarded(self._to_room)),
             web.post("/v1/users/{user}/messages", self._guarded(self._to_user)),
             web.get("/v1/rooms/{room}/history", self._guarded(self._history)),
+            web.get("/v1/rooms", self._guarded(self._rooms)),
+            web.get("/v1/rooms/{room}/presence", self._guarded(self._presence)),
+            web.post("/v1/revocations", self._guarded(self._revoke)),
             web.get("/v1/users/{user}/connections", self._guarded(self._connections)),
             web.delete("/v1/users/{user}/connections", self._guarded(self._disconnect)),
             web.route("*", "/v1/{rest:.*}", self._guarded(_nothing_here)),
@@ -80,7 +93,7 @@ class Api:
         if request.content_type == _BINARY and "Content-Type" in request.headers:
             position = await self._backend.publish(room, _kind(request) + body, binary=True, trace=trace)
         else:
-            said = self._read(body)
+            said = self._read(body, _read_publication, '{"payload": …}')
             position = await self._backend.publish(room, bytes(said.payload), key=said.key, trace=trace)
         return _json(placed(position))
 
@@ -102,28 +115,51 @@ class Api:
             raise Refusal(ErrorCode.BAD_MESSAGE, "the body broke off") from None
         return bytes(body)
 
-    def _read(self, body: bytes) -> _Publication:
+    def _read(self, body: bytes, reader: Callable[[str], Said], form: str) -> Said:
         try:
             # Decoded before it is parsed: the parser would pass invalid UTF-8 on to every member of the room.
             text = body.decode()
             if deeper_than(text, self._max_depth):
                 raise RecursionError
-            return _decode(text)
+            return reader(text)
         except UnicodeDecodeError:
             raise Refusal(ErrorCode.BAD_JSON, "the body is not UTF-8") from None
         except msgspec.ValidationError as error:
-            raise Refusal(ErrorCode.BAD_MESSAGE, f'the body is {{"payload": …}}: {error}') from None
+            raise Refusal(ErrorCode.BAD_MESSAGE, f"the body is {form}: {error}") from None
         except msgspec.DecodeError as error:
             raise Refusal(ErrorCode.BAD_JSON, f"not valid JSON: {error}") from None
         except RecursionError:
             raise Refusal(ErrorCode.TOO_DEEP, f"nested deeper than {self._max_depth} arrays and objects") from None
 
+    async def _rooms(self, request: web.Request) -> web.StreamResponse:
+        limit = _limit(request)
+        found, complete = await self._backend.rooms(request.query.get("after", ""), limit + 1)
+        answer: dict[str, object] = {
+            "rooms": [{"room": name, "members": members} for name, members in found[:limit]],
+            "complete": complete,
+        }
+        if len(found) > limit:
+            answer["next"] = found[limit - 1][0]
+        return _json(answer)
+
+    async def _presence(self, request: web.Request) -> web.StreamResponse:
+        room = self._backend.room(request.match_info["room"])
+        return _json(paged(await self._backend.present(room, request.query.get("after"), _limit(request))))
+
     async def _connections(self, request: web.Request) -> web.StreamResponse:
-        connections = self._backend.connections(request.match_info["user"])
-        return _json({"connections": [{"id": one.id, "rooms": sorted(one.public_rooms())} for one in connections]})
+        connections, complete = await self._backend.connections(request.match_info["user"])
+        return _json({"connections": connections, "complete": complete})
 
     async def _disconnect(self, request: web.Request) -> web.StreamResponse:
-        return _json({"ended": self._backend.disconnect(request.match_info["user"])})
+        ended, complete = await self._backend.disconnect(request.match_info["user"])
+        return _json({"ended": ended, "complete": complete})
+
+    async def _revoke(self, request: web.Request) -> web.StreamResponse:
+        said = self._read(await self._body(request), _read_revocation, '{"jti": …} or {"user": …}')
+        if (said.jti is None) == (said.user is None):
+            raise Refusal(ErrorCode.BAD_MESSAGE, "name a token with 'jti', or a user with 'user'")
+        await self._backend.revoke(said.jti, said.user, said.before, said.until)
+        return _json({})
 
 
 async def _nothing_here(request: web.Request) -> web.StreamResponse:
@@ -141,17 +177,26 @@ def _kind(request: web.Request) -> bytes:
 def _query(request: web.Request) -> Query:
     """`?limit=`, and `?epoch=` with `?since=` or `?before=`. Raises Refusal."""
     given = request.query
-    limit = given.get("limit", "100")
+    limit = _limit(request)
     bounds = [name for name in ("since", "before") if name in given]
-    numbers = [limit, *(given[name] for name in bounds)]
-    if not all(number.isascii() and number.isdigit() and len(number) < 16 for number in numbers):
-        raise Refusal(ErrorCode.BAD_MESSAGE, "'limit', 'since' and 'before' are numbers")
-    if not 1 <= int(limit) <= 1000:
-        raise Refusal(ErrorCode.BAD_MESSAGE, "'limit' is 1 to 1000")
+    if not all(_is_number(given[name]) for name in bounds):
+        raise Refusal(ErrorCode.BAD_MESSAGE, "'since' and 'before' are numbers")
     if len(bounds) > 1 or (bounds and "epoch" not in given):
         raise Refusal(ErrorCode.BAD_MESSAGE, "give 'since' or 'before', and 'epoch' with it")
     positions = {name: Position(given["epoch"], int(given[name])) for name in bounds}
-    return Query(int(limit), positions.get("since"), positions.get("before"))
+    return Query(limit, positions.get("since"), positions.get("before"))
+
+
+def _limit(request: web.Request) -> int:
+    """`?limit=`, 100 where it is left out. Raises Refusal."""
+    limit = request.query.get("limit", "100")
+    if not _is_number(limit) or not 1 <= int(limit) <= 1000:
+        raise Refusal(ErrorCode.BAD_MESSAGE, "'limit' is a number from 1 to 1000")
+    return int(limit)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 16
 
 
 def _trace(request: web.Request) -> TraceContext | None:

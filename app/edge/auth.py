@@ -14,7 +14,7 @@ import jwt
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from app.core.access import Identity, Rights
+from app.core.access import Identity, Rights, read_rules
 from app.edge.auth_keys import ALGORITHMS, MAX_KID, Key, Keys
 from app.protocol.codes import ErrorCode, Refusal
 
@@ -26,6 +26,9 @@ LEEWAY: Final = 10.0
 
 MAX_PATTERNS: Final = 100
 """In a token's rooms."""
+
+MAX_INFO: Final = 1024
+"""Bytes of a token's info: every member's lies in memory on the bus and in every page of presence."""
 
 _MAX_USER: Final = 256
 # Control characters, and halves of surrogate pairs, which no encoding can carry.
@@ -55,6 +58,7 @@ class _Claims(msgspec.Struct):
     iss: str | UnsetType = UNSET
     jti: str | UnsetType = UNSET
     rooms: dict[str, str] | UnsetType = UNSET
+    info: dict[str, msgspec.Raw] | UnsetType = UNSET
 
 
 _read_header = msgspec.json.Decoder(_Header).decode
@@ -82,7 +86,7 @@ class TokenVerifier:
         """Raises ValueError where the default rights are not like `chat.*:rw news.*:r`."""
         if audience == "" or issuer == "":
             raise ValueError("the audience or the issuer is empty; name it or leave it out")
-        self._default = parse_rooms(default_rights)
+        self._default = read_rules(parse_rooms(default_rights))
         self._keys = keys
         self._audience = audience
         self._issuer = issuer
@@ -138,6 +142,7 @@ class TokenVerifier:
             expires_at=claims.exp,
             token_id=None if claims.jti is UNSET else claims.jti,
             issued_at=None if claims.iat is UNSET else claims.iat,
+            info=None if claims.info is UNSET else _info(claims.info),
         )
 
 
@@ -216,6 +221,13 @@ def _rights(rooms: Mapping[str, str]) -> Rights:
         return Rights(rooms)
     except ValueError:
         raise _bad("malformed claim: rooms must map room patterns to letters of r, w, p and h") from None
+
+
+def _info(info: Mapping[str, msgspec.Raw]) -> bytes:
+    encoded = msgspec.json.encode(info)
+    if len(encoded) > MAX_INFO:
+        raise _bad(f"malformed claim: info has more than {MAX_INFO} bytes")
+    return encoded
 
 
 def _bad(message: str) -> Refusal:

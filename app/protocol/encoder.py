@@ -11,7 +11,7 @@ from msgspec import Raw, Struct
 from msgspec.json import encode as to_json
 
 from app.protocol.codes import Ending, Refusal
-from app.protocol.message import Message, Position, timestamp
+from app.protocol.message import Kind, Message, Position, timestamp
 from app.protocol.names import RoomName, shown
 
 Payload = Mapping[str, object]
@@ -32,6 +32,13 @@ class _Broadcast(Struct, tag_field="type", tag="broadcast", omit_defaults=True, 
     epoch: str | None = None
     offset: int | None = None
     traceparent: str | None = None
+
+
+class _News(Struct):
+    type: str
+    room: str
+    payload: Raw
+    timestamp: str
 
 
 class _Sentence(Struct, omit_defaults=True):
@@ -94,6 +101,9 @@ class Encoder:
         """What the members of a room hear. `traced`: the room shows its receivers the message's `traceparent`."""
         if message.binary:
             return frame(_BINARY, message.payload)
+        if message.kind is not Kind.BROADCAST:
+            news = _News(message.kind, shown(message.room), Raw(message.payload), message.timestamp)
+            return frame(_TEXT, to_json(news))
         trace = message.trace.traceparent if traced and message.trace else None
         epoch = offset = None
         if message.position is not None:

@@ -9,8 +9,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from app.protocol.message import Message, Position
-from app.protocol.names import RoomName, parse_room
+from app.protocol.message import Kind, Message, Position
+from app.protocol.names import RoomName, is_ours, parse_room
 from app.protocol.trace import parse_trace
 
 VERSION: Final = b"\x01"
@@ -32,6 +32,7 @@ class _Form(Struct, array_like=True, omit_defaults=False):
     exclude: str | None = None
     traceparent: str | None = None
     tracestate: str | None = None
+    kind: Kind = Kind.BROADCAST
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -50,6 +51,7 @@ def encode(message: Message) -> bytes:
         message.exclude,
         trace.traceparent if trace else None,
         trace.tracestate if trace else None,
+        message.kind,
     )
     return VERSION + _encode(form)
 
@@ -64,7 +66,7 @@ def decode(data: bytes, position: Position | None = None) -> Message:
         form = _decode(memoryview(data)[1:])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadEnvelope(str(error)) from None
-    if not (parse_room(form.room) or (len(form.room) > 1 and form.room[0] == "@")):
+    if not (parse_room(form.room) or is_ours(form.room)):
         raise BadEnvelope("no room of ours")
     return Message(
         room=RoomName(form.room),
@@ -75,4 +77,5 @@ def decode(data: bytes, position: Position | None = None) -> Message:
         exclude=form.exclude,
         trace=parse_trace(form.traceparent, form.tracestate),
         position=position,
+        kind=form.kind,
     )

@@ -4,6 +4,7 @@ It is made once, by the pod that accepted it, and changed by nobody after that.
 """
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from functools import lru_cache
 
 from msgspec import Struct
@@ -19,8 +20,19 @@ class Position(Struct, frozen=True):
     offset: int
 
 
+class Kind(StrEnum):
+    """What a message is, to those who hear it."""
+
+    BROADCAST = "broadcast"
+    USER_JOINED = "user-joined"
+    """News of a room: `sender` is who it is about, and does not hear it."""
+    USER_LEFT = "user-left"
+    PODS = "pods"
+    """What pods say to one another; no client hears it."""
+
+
 class Message(Struct, frozen=True):
-    """A broadcast or a binary message, accepted for a room."""
+    """A broadcast, a binary message or news, accepted for a room."""
 
     room: RoomName
     payload: bytes
@@ -35,6 +47,7 @@ class Message(Struct, frozen=True):
     trace: TraceContext | None = None
     position: Position | None = None
     """Where it stands in the room's history; given by the bus, and only in rooms with history."""
+    kind: Kind = Kind.BROADCAST
 
 
 @lru_cache(maxsize=2)

@@ -32,6 +32,16 @@ def personal_room(user: str) -> RoomName:
     return RoomName("@" + user)
 
 
+def pods_room(pod: str = "") -> RoomName:
+    """Where pods speak to one another, or to one of them; no client's word names it."""
+    return RoomName("!" + pod)
+
+
+def is_ours(text: str) -> bool:
+    """Whether `text` is the name of a room that the gateway made: a personal one, or one of the pods'."""
+    return text[:1] == "!" or (text[:1] == "@" and len(text) > 1)
+
+
 def is_personal(room: RoomName) -> bool:
     return room[0] == "@"
 

@@ -58,7 +58,9 @@ class Bind(InRoom, frozen=True, tag="bind", kw_only=True):
 
 
 class Presence(InRoom, frozen=True, tag="presence"):
-    pass
+    after: str | None = None
+    """The user behind whom the page begins."""
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
 
 
 class History(InRoom, frozen=True, tag="history"):

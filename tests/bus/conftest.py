@@ -21,12 +21,6 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 @pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A running Redis that tests share, each under a prefix of its own."""
-    yield from running(RedisServer(tmp_path_factory.mktemp("redis"), *QUICK))
-
-
-@pytest.fixture(scope="module")
 def tls(redis: RedisServer) -> RedisServer:
     """The same; whoever asks for it puts TLS before it."""
     return redis

@@ -28,7 +28,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 
 def slot_of(pod: Pod, room: RoomName) -> int:
-    return SLOTS[pod.bus._grammar.of(room).partition]
+    return SLOTS[pod.bus.grammar.of(room).partition]
 
 
 async def test_rooms_of_all_nodes_work(cluster: Cluster, new_pod: NewPod) -> None:
@@ -94,7 +94,7 @@ async def test_a_room_that_only_listens_follows_too(cluster: Cluster, new_pod: N
     target = next(server for server in cluster.servers if server is not source)
     await asyncio.to_thread(cluster.move, slot, target)
     await until(lambda: sorted(pod.doubted) == sorted(moved))
-    answer = target.do("PUBSUB", "SHARDNUMSUB", pod.bus._grammar.of(ROOMS[0]).channel)
+    answer = target.do("PUBSUB", "SHARDNUMSUB", pod.bus.grammar.of(ROOMS[0]).channel)
     assert isinstance(answer, list)
     assert answer[1] == 1
     pod.bus.publish(Message(ROOMS[0], b"after", "now"))

@@ -84,7 +84,7 @@ async def test_a_forgotten_room_does_not_keep_its_entries(redis_server: RedisSer
     for word in "abc":
         await pod.publish(word, KEPT)
     before = await pod.top()
-    names = pod.bus._grammar.of(ROOM)
+    names = pod.bus.grammar.of(ROOM)
     redis_server.do("DEL", names.meta)
     settlement = await pod.publish("d", KEPT)
     assert settlement.position
@@ -100,7 +100,7 @@ async def test_lost_entries_are_admitted(redis_server: RedisServer, new_pod: New
     for word in "abc":
         await pod.publish(word, KEPT)
     top = await pod.top()
-    redis_server.do("DEL", pod.bus._grammar.of(ROOM).stream)
+    redis_server.do("DEL", pod.bus.grammar.of(ROOM).stream)
     page = await pod.bus.history(ROOM, Query(10, since=Position(top.epoch, 1)), KEPT)
     assert (page.top, page.whole) == (top, False)
     await pod.publish("d", KEPT)
@@ -115,11 +115,11 @@ async def test_a_hole_among_the_entries_is_admitted(redis_server: RedisServer, n
     for word in "abcd":
         await pod.publish(word, KEPT)
     top = await pod.top()
-    redis_server.do("XDEL", pod.bus._grammar.of(ROOM).stream, "3-0")
+    redis_server.do("XDEL", pod.bus.grammar.of(ROOM).stream, "3-0")
     page = await pod.bus.history(ROOM, Query(10, since=Position(top.epoch, 1)), KEPT)
     assert ([message.payload for message in page.messages], page.whole) == ([b"b", b"d"], False)
-    redis_server.do("DEL", pod.bus._grammar.of(ROOM).stream)
-    redis_server.do("XADD", pod.bus._grammar.of(ROOM).stream, "4-0", "m", b"\x99from the future")
+    redis_server.do("DEL", pod.bus.grammar.of(ROOM).stream)
+    redis_server.do("XADD", pod.bus.grammar.of(ROOM).stream, "4-0", "m", b"\x99from the future")
     page = await pod.bus.history(ROOM, Query(10, since=Position(top.epoch, 3)), KEPT)
     assert (page.messages, page.whole) == ([], False)
     assert pod.events.count("garbage") == 1
@@ -131,7 +131,7 @@ async def test_a_room_with_members_is_kept_alive(redis_server: RedisServer, new_
     await pod.bus.start()
     short = Retention(size=10, ttl=0.05)
     await pod.publish("a", short)
-    names = pod.bus._grammar.of(ROOM)
+    names = pod.bus.grammar.of(ROOM)
     left = redis_server.do("PTTL", names.meta)
     assert isinstance(left, int)
     assert 86_399_000 < left <= 86_400_050

@@ -9,7 +9,7 @@ import pytest
 
 from app.bus.redis_link import Linked
 from app.bus.redis_listener import Listener
-from app.bus.redis_saying import LIVE
+from app.bus.redis_saying import live
 from app.bus.redis_subscription import Subscription
 from app.bus.redis_wire import Away, Wire
 from app.core.ports import Outcome
@@ -22,7 +22,7 @@ from tests.support.local_redis import RedisServer, Road
 
 def subscribers(server: RedisServer, pod: Pod, rooms: list[RoomName]) -> list[int]:
     """How many Redis counts for each room."""
-    answer = server.do("PUBSUB", "NUMSUB", *(pod.bus._grammar.of(room).channel for room in rooms))
+    answer = server.do("PUBSUB", "NUMSUB", *(pod.bus.grammar.of(room).channel for room in rooms))
     assert isinstance(answer, list)
     return answer[1::2]
 
@@ -139,8 +139,8 @@ async def test_quick_changes_of_mind_end_where_they_should(redis_server: RedisSe
         b"Hepoch:-1:" + encode(Message(ROOM, b"x", "now")),
         b"Hepoch:99999999999999999999:" + encode(Message(ROOM, b"x", "now")),
         b"H\xff:1:" + encode(Message(ROOM, b"x", "now")),
-        LIVE + encode(Message(RoomName("another"), b"x", "now")),
-        LIVE + encode(Message(ROOM, b"x", "now"))[:-1],
+        live(encode(Message(RoomName("another"), b"x", "now"))),
+        live(encode(Message(ROOM, b"x", "now")))[:-1],
         b"\x80\x04\x95\x00.",
     ],
 )
@@ -149,7 +149,7 @@ async def test_garbage_is_counted_and_dropped(said: bytes, redis_server: RedisSe
     pod = new_pod(redis_server.url)
     await pod.bus.start()
     await pod.subscribe()
-    redis_server.do("PUBLISH", pod.bus._grammar.of(ROOM).channel, said)
+    redis_server.do("PUBLISH", pod.bus.grammar.of(ROOM).channel, said)
     await pod.publish("fine")
     await until(lambda: pod.heard == ["fine"])
     assert pod.events == ["connected", "garbage"]

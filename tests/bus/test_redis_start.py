@@ -148,7 +148,7 @@ async def test_sentinels_lead_to_the_master(
     await pod.subscribe()
     await pod.publish("before", KEPT)
     before = await pod.top()
-    await until(lambda: replica.do("EXISTS", pod.bus._grammar.of(ROOM).stream) == 1)
+    await until(lambda: replica.do("EXISTS", pod.bus.grammar.of(ROOM).stream) == 1)
     await until(lambda: "slaves=1" in sentinel.text("INFO", "sentinel"))
     master.kill()
     await until(lambda: not pod.bus.up)

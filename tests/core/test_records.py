@@ -9,7 +9,6 @@ from app.core.connection import Connection
 from app.core.lifecycle import Lifecycle, State
 from app.core.limits import PATIENCE, TokenBucket
 from app.core.policies import Policies, Policy, Slow, parse_policy
-from app.core.roster import Roster, UserLimitPolicy
 from app.protocol.codes import Refusal
 from app.protocol.names import RoomName, personal_room
 from tests.support.core import RecordingSocket
@@ -117,6 +116,12 @@ def test_the_first_policy_that_matches_decides() -> None:
     assert policies.of(RoomName("news")).slow is Slow.DISCONNECT
 
 
+def test_a_room_that_announces_who_comes_has_presence() -> None:
+    """Saying one is enough; presence alone announces nobody."""
+    assert parse_policy({"pattern": "*", "join_leave": True}).presence
+    assert not parse_policy({"pattern": "*", "presence": True}).join_leave
+
+
 @pytest.mark.parametrize(
     ("table", "named"),
     [
@@ -125,19 +130,14 @@ def test_the_first_policy_that_matches_decides() -> None:
         ({"pattern": "*", "echo": "yes"}, "echo"),
         ({"pattern": "*", "slow": "drop"}, "slow"),
         ({"pattern": "*", "retention": {}}, "retention"),
+        ({"pattern": "*", "presence": 1}, "presence"),
+        ({"pattern": "*", "presence": False, "join_leave": True}, "join_leave"),
+        ({"pattern": "*", "history": {"size": 1}}, "history"),
+        ({"pattern": "*", "history": {"size": 0, "ttl": 1}}, "size"),
+        ({"pattern": "*", "history": {"size": 1, "ttl": 0}}, "ttl"),
     ],
 )
 def test_a_bad_policy_names_what_is_wrong(table: dict[str, object], named: str) -> None:
     """A word that is not known is most often a slip."""
     with pytest.raises(ValueError, match=named):
         parse_policy(table)
-
-
-@pytest.mark.parametrize(("policy", "yields"), [(UserLimitPolicy.REJECT, 2), (UserLimitPolicy.REPLACE, 0)])
-def test_one_connection_too_many_makes_somebody_yield(policy: UserLimitPolicy, yields: int) -> None:
-    """The newest or the oldest, of the same user only."""
-    roster = Roster(2, policy)
-    mine = [connection("alice", str(number)) for number in range(3)]
-    assert roster.add(connection("bob", "b")) is None
-    assert [roster.add(one) for one in mine[:2]] == [None, None]
-    assert roster.add(mine[2]) is mine[yields]

@@ -1,7 +1,6 @@
 """What a backend can do over HTTP, and what it hears when it cannot."""
 
 import asyncio
-import json
 import string
 from urllib.parse import quote
 
@@ -10,22 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.gateway import API_KEY, Gateway, gateway
-
-KEY = {"Authorization": f"Bearer {API_KEY}"}
-JSON = KEY | {"Content-Type": "application/json"}
-
-
-async def call(
-    running: Gateway, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
-) -> tuple[int, dict[str, object]]:
-    """Status and JSON of one request with the API key, unless `headers` say otherwise."""
-    url = f"{running.internal}{path}"
-    async with aiohttp.request(method, url, data=body, headers=JSON if headers is None else headers) as response:
-        text = await response.text()
-        if response.status >= 400:
-            assert response.content_type == "application/problem+json"
-        return response.status, json.loads(text) if text else {}
+from tests.support.gateway import API_KEY, KEY, call, gateway
 
 
 async def test_a_backend_speaks_to_a_room_in_json_and_in_binary() -> None:
@@ -59,10 +43,10 @@ async def test_a_users_connections_are_listed_and_ended() -> None:
         status, listed = await call(running, "GET", "/v1/users/a%2Fb/connections")
         assert status == 200
         assert [one["rooms"] for one in listed["connections"]] == [["chat.a"]]  # type: ignore[attr-defined]
-        assert await call(running, "DELETE", "/v1/users/a%2Fb/connections") == (200, {"ended": 1})
+        assert await call(running, "DELETE", "/v1/users/a%2Fb/connections") == (200, {"ended": 1, "complete": True})
         assert (await mine.ended()).code == 4403
         assert await other.silent()
-        assert await call(running, "DELETE", "/v1/users/a%2Fb/connections") == (200, {"ended": 0})
+        assert await call(running, "DELETE", "/v1/users/a%2Fb/connections") == (200, {"ended": 0, "complete": True})
 
 
 @pytest.mark.parametrize(

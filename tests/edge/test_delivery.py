@@ -144,7 +144,7 @@ async def test_what_is_pending_comes_before_the_close() -> None:
         await alice.say(*[{"type": "broadcast", "room": "chat.a", "payload": n} for n in range(50)])
         while not running.running._metrics._published:
             await asyncio.sleep(0)
-        running.running._pod.backend.disconnect("bob")
+        await running.running._pod.backend.disconnect("bob")
         heard: list[int] = []
 
         async def listen() -> None:

@@ -469,7 +469,7 @@ async def test_lost_continuity_is_told_in_the_room(visitors: Visitors, gateway: 
 async def test_members_are_shown_where_the_gateway_names_them(visitors: Visitors, gateway: DevGateway) -> None:
     """`members` on joining fills the list of people."""
     members = [{"user": "alice", "connections": 1}, {"user": "erin", "connections": 2}]
-    page, _ = await _play(visitors, gateway, members=members)
+    page, _ = await _play(visitors, gateway, members={"count": 3, "users": 2, "members": members})
     await expect(page.locator(".person", has_text="erin")).to_have_attribute("data-seen", "here")
     await expect(page.locator("#people-title")).to_contain_text("2 here")
 

@@ -3,83 +3,18 @@
 import asyncio
 import base64
 import json
-import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from tests.support.gateway import API_KEY, PATIENCE, SECRET, Client, token, upgrade
-from tests.support.repository import ROOT
+from tests.support.process import KEYS, forestay, serving, start
 
-KEYS = {"FORESTAY_JWT_SECRET": SECRET, "FORESTAY_API_KEY": API_KEY}
-
-
-async def forestay(*arguments: str, **environ: str) -> tuple[int, str, str]:
-    """Run the command to its end: exit status, standard output, standard error."""
-    process = await start(*arguments, **environ)
-    out, error = await asyncio.wait_for(process.communicate(), 3 * PATIENCE)
-    return process.returncode or 0, out.decode(), error.decode()
-
-
-async def start(*arguments: str, **environ: str) -> asyncio.subprocess.Process:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("FORESTAY_")}
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "app",
-        *arguments,
-        cwd=ROOT,
-        env=clean | environ,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-
-
-class Process:
-    """A serving process, its ports, and everything it has logged."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.port = self.internal_port = 0
-        self.log = ""
-
-    async def ready(self) -> None:
-        assert self.process.stderr is not None
-        while not self.port:
-            line = (await asyncio.wait_for(self.process.stderr.readline(), 3 * PATIENCE)).decode()
-            assert line, self.log
-            self.log += line
-            if '"ready"' in line:
-                said = json.loads(line)
-                self.port, self.internal_port = said["port"], said["internal_port"]
-
-    async def end(self, how: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal and read the log to its end; the exit status."""
-        if self.process.returncode is None:
-            self.process.send_signal(how)
-        assert self.process.stderr is not None
-        self.log += (await asyncio.wait_for(self.process.stderr.read(), 3 * PATIENCE)).decode()
-        return await asyncio.wait_for(self.process.wait(), PATIENCE)
-
-
-@asynccontextmanager
-async def serving(**environ: str) -> AsyncIterator[Process]:
-    """A gateway process on free ports of the loopback address."""
-    arguments = ("serve", "--host", "127.0.0.1", "--port", "0", "--internal-port", "0")
-    served = Process(await start(*arguments, **KEYS | environ))
-    try:
-        await served.ready()
-        yield served
-    finally:
-        if served.process.returncode is None:
-            served.process.kill()
-            await served.end()
+ISSUER = {"FORESTAY_JWKS_URL": "http://127.0.0.1:9/keys", "FORESTAY_JWT_ALGORITHMS": "RS256"}
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
@@ -211,6 +146,11 @@ async def test_every_bad_setting_is_named_at_once(tmp_path: Path) -> None:
     status, _, error = await forestay("check", **KEYS, FORESTAY_ROOMS_FILE=str(rooms))
     assert status == 2
     assert "echoo" in error
+    rooms.write_text('[[room]]\npattern = "*"\n')
+    status, _, error = await forestay("check", **KEYS, FORESTAY_ROOMS_FILE=str(rooms))
+    assert status == 2
+    assert "unknown room" in error
+    assert "[[rooms]]" in error
 
 
 async def test_serving_without_a_key_is_refused() -> None:
@@ -263,3 +203,19 @@ async def test_development_mode_binds_the_loopback_and_says_that_it_is_insecure(
     status, _, error = await forestay("serve", "--dev", "--host", "0.0.0.0", "--port", "0")
     assert status == 2
     assert "loopback" in error
+
+
+async def test_development_mode_takes_the_keys_that_are_there() -> None:
+    """An issuer's keys are not mixed with a secret of our own, and an IPv6 address is written as in a URL."""
+    process = await start("serve", "--dev", "--host", "::1", "--port", "0", "--internal-port", "0", **ISSUER)
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(20):
+            said = ""
+            while "api key" not in said:
+                said += (await process.stdout.readline()).decode()
+        assert "http://[::1]:" in said
+        assert "token     <token>" in said
+    finally:
+        process.kill()
+        await process.wait()

@@ -17,7 +17,17 @@ from tests.support.transcript import PATIENCE, Differs, Player, alterations, lin
 SECRET = "transcript-secret-of-more-than-32-bytes"
 API_KEY = "transcript-api-key-of-more-than-32-bytes"
 # What the page says about the gateway that it shows.
-ROOMS = '[[rooms]]\npattern = "chat.*"\njoin_leave = true\n'
+ROOMS = """
+[[rooms]]
+pattern = "chat.*"
+join_leave = true
+
+[[rooms]]
+pattern = "log.*"
+[rooms.history]
+size = 3
+ttl = 60
+"""
 PONG = lines().index('alice < {"type": "pong", "id": "ping"}')
 
 

@@ -94,7 +94,8 @@ async def dev_gateway(port: int = 0) -> AsyncIterator[DevGateway]:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "app", "serve", "--dev", "--port", str(port), "--internal-port", "0"),
         cwd=ROOT,
-        env={**environment, "FORESTAY_JWT_SECRET": _SECRET},
+        # Without a grace: a test's people should be gone when the next one begins.
+        env={**environment, "FORESTAY_JWT_SECRET": _SECRET, "FORESTAY_PRESENCE_GRACE": "0"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

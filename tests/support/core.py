@@ -4,15 +4,20 @@ import asyncio
 import itertools
 import json
 import time
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
-from app import server, settings
+from app import settings
+from app.assembly import Links, assemble
 from app.bus.memory import MemoryBus
+from app.bus.memory_registry import MemoryRegistry
 from app.core.access import Identity, Rights
 from app.core.connection import Connection
 from app.core.policies import Policies, Policy
-from app.core.ports import Bus
+from app.core.registry import Registry
 from app.protocol.codes import Ending, ErrorCode, Refusal
+
+Result = TypeVar("Result")
 
 
 class RecordingSocket:
@@ -72,11 +77,14 @@ class NoTokens:
 class Core:
     """One pod without listeners, inside the running loop."""
 
-    def __init__(self, *policies: Policy, bus: Bus | None = None, **given: object) -> None:
+    def __init__(
+        self, *policies: Policy, bus: MemoryBus | None = None, registry: Registry | None = None, **given: object
+    ) -> None:
         values = {"message_rate": 0, "flush_rest": 0, "jwt_secret": "x" * 32} | given
         loaded = settings.load({}, **values)
         self.bus = bus or MemoryBus()
-        self.pod = server.assemble(loaded, Policies(policies), self.bus, NoTokens())
+        self.registry = registry or MemoryRegistry("p1", self.bus)
+        self.pod = assemble(loaded, Policies(policies), Links("p1", self.bus, self.registry), NoTokens())
         self._numbers = itertools.count()
 
     def connect(self, user: str = "", rooms: dict[str, str] | None = None) -> tuple[Connection, RecordingSocket]:
@@ -84,7 +92,7 @@ class Core:
         socket = RecordingSocket()
         rights = Rights({"**": "rw"} if rooms is None else rooms)
         identity = Identity(user or f"user-{next(self._numbers)}", rights, time.time() + 3600)
-        return self.pod.reception.welcome(identity, socket), socket
+        return at_once(self.pod.reception.welcome(identity, socket)), socket
 
     def say(self, connection: Connection, **sentence: object) -> None:
         self.pod.gateway.text(connection, json.dumps(sentence))
@@ -93,6 +101,15 @@ class Core:
         connection, socket = self.connect(user)
         self.say(connection, type="join", room=room)
         return connection, socket
+
+
+def at_once(coroutine: Coroutine[Any, Any, Result]) -> Result:
+    """The result of what needs not wait: nobody has to be asked."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return]
+    raise AssertionError("it waits for somebody")
 
 
 async def passes() -> None:

@@ -11,9 +11,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+import aiohttp
 import jwt
 
 from app import server, settings
+from app.core.lifecycle import State
 
 SECRET: Final = "a secret for tests only, of more than 32 bytes"
 API_KEY: Final = "an api key for tests only, of more than 32 bytes"
@@ -65,9 +67,25 @@ async def gateway(**given: object) -> AsyncIterator[Gateway]:
         yield Gateway(running)
     finally:
         # A client that is still there would be waited for: it does not answer close frames by itself.
-        while _OPEN:
-            await _OPEN.pop().close()
-        await running.stop(asyncio.Event())
+        await close_clients()
+        if running._pod.lifecycle.state is not State.STOPPED:
+            await running.stop(asyncio.Event())
+
+
+KEY = {"Authorization": f"Bearer {API_KEY}"}
+JSON = KEY | {"Content-Type": "application/json"}
+
+
+async def call(
+    running: Gateway, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+) -> tuple[int, dict[str, object]]:
+    """Status and JSON of one request with the API key, unless `headers` say otherwise."""
+    url = f"{running.internal}{path}"
+    async with aiohttp.request(method, url, data=body, headers=JSON if headers is None else headers) as response:
+        text = await response.text()
+        if response.status >= 400:
+            assert response.content_type == "application/problem+json"
+        return response.status, json.loads(text) if text else {}
 
 
 def token(user: str = "alice", **claims: object) -> str:
@@ -104,6 +122,12 @@ def frame(opcode: int, payload: bytes, *, fin: bool = True, masked: bool = True)
 
 
 _OPEN: list["Client"] = []
+
+
+async def close_clients() -> None:
+    """Hang up whatever a test left open."""
+    while _OPEN:
+        await _OPEN.pop().close()
 
 
 class Closed(Exception):
@@ -145,6 +169,18 @@ class Client:
         client = await cls.request(port, upgrade(bearer))
         assert client.status == 101, client.body
         return client
+
+    @classmethod
+    async def open_or_refused(cls, port: int, bearer: str) -> "Client":
+        """A client whose `status` tells whether it was let in."""
+        return await cls.request(port, upgrade(bearer))
+
+    async def ended_or_welcome(self) -> str:
+        """What comes first."""
+        try:
+            return str((await self.hear())["type"])
+        except Closed as closed:
+            return str(closed.code)
 
     async def say(self, *sentences: object) -> None:
         """Send text messages: objects as JSON, strings as they are."""

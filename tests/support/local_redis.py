@@ -26,7 +26,22 @@ def rights(prefix: str = "forestay") -> list[str]:
     """What a user of Redis needs to be a pod, and no more, as words of ACL SETUSER."""
     outside = ("info", "publish", "spublish", "subscribe", "unsubscribe", "script|load", "evalsha", "select", "ping")
     inside = ("hset", "hmget", "hincrby", "del", "xadd", "xrange", "xrevrange", "pexpire", "expire", "pttl")
-    return [f"~{prefix}:*", f"&{prefix}:*", *(f"+{command}" for command in (*outside, *inside))]
+    known = (
+        "hget",
+        "hgetall",
+        "hdel",
+        "hexists",
+        "exists",
+        "time",
+        "sadd",
+        "srem",
+        "smembers",
+        "zadd",
+        "zrem",
+        "zcard",
+    )
+    listed = ("zscore", "zrevrange", "zrangebylex", "zrangebyscore")
+    return [f"~{prefix}:*", f"&{prefix}:*", *(f"+{command}" for command in (*outside, *inside, *known, *listed))]
 
 
 def free_port() -> int:
@@ -247,7 +262,7 @@ class Authority:
 
 
 class Road:
-    """Forwards bytes to a port on this machine, until it is told to keep quiet about the answers."""
+    """Forwards bytes to a port on this machine: at once, late, slowly, one way only, or not at all."""
 
     def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
         """`tls`: speak it with those who come; the server behind need not know how."""
@@ -258,6 +273,12 @@ class Road:
         self.port = 0
         self.muting = b"never said"
         """Connections on which a client says this lose every answer from then on."""
+        self.latency = 0.0
+        """Seconds by which each piece is late, give or take half of it."""
+        self.rate = 0.0
+        """Bytes per second and direction; 0 is no limit."""
+        self._passable = asyncio.Event()
+        self._passable.set()
 
     @property
     def url(self) -> str:
@@ -274,6 +295,21 @@ class Road:
             trip.mute = True
         return len(found)
 
+    def hold(self) -> None:
+        """Forward nothing, and end nothing: what a network does that has lost its way."""
+        self._passable.clear()
+
+    def let_go(self) -> None:
+        self._passable.set()
+
+    async def toll(self, size: int) -> None:
+        """Wait for as long as `size` bytes take."""
+        await self._passable.wait()
+        if self.latency:
+            await asyncio.sleep(self.latency * random.uniform(0.5, 1.5))
+        if self.rate:
+            await asyncio.sleep(size / self.rate)
+
     def cut(self) -> None:
         """End every connection."""
         for trip in tuple(self._trips):
@@ -282,6 +318,7 @@ class Road:
     async def close(self) -> None:
         assert self._server is not None
         self._server.close()
+        self.let_go()
         self.cut()
         await asyncio.sleep(0)
 
@@ -312,11 +349,13 @@ class _Trip:
         while self.forth and (data := await reader.read(65536)):
             self.said = (self.said + data)[-65536:]
             self.mute = self.mute or self._road.muting in data
+            await self._road.toll(len(data))
             self.forth.write(data)
         self.end()
 
     async def answer(self, reader: asyncio.StreamReader) -> None:
         while data := await reader.read(65536):
+            await self._road.toll(len(data))
             if not self.mute:
                 self._back.write(data)
         self.end()

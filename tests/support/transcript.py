@@ -10,7 +10,7 @@
     http < status JSON
 
 A line that is indented continues the one before it; one that starts with `#` says what follows. `<any>` stands for any
-value, `<token bob chat.*:r>` for a token.
+value, `<token bob chat.*:r>` for a token, and `<epoch>` for an epoch: to be said, the last one that was heard.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from tests.support.repository import ROOT
 
 ANY = "<any>"
+EPOCH = "<epoch>"
 PATIENCE = 10.0
 """Seconds. What has not come by then does not come."""
 
@@ -94,7 +95,7 @@ def _payload(text: str) -> bytes:
 
 
 def _same(expected: Any, came: Any) -> bool:
-    if expected == ANY:
+    if expected == ANY or (expected == EPOCH and isinstance(came, str)):
         return True
     if isinstance(expected, dict) and isinstance(came, dict):
         return expected.keys() == came.keys() and all(_same(expected[key], came[key]) for key in expected)
@@ -122,6 +123,7 @@ class Player:
         self._clients: dict[str, ClientConnection] = {}
         self._refused: dict[str, tuple[int, str]] = {}
         self._answer: tuple[int, Any] | None = None
+        self._epoch = ""
         self.came: dict[str, object] = {}
 
     async def play(self, script: list[str]) -> None:
@@ -131,6 +133,8 @@ class Player:
                 came = await self._play(line)
                 if came is not None:
                     self.came[line] = came
+                    for epoch in re.findall(r'epoch"?\'?: ?"?\'?([\w-]+)', str(came)):
+                        self._epoch = epoch
                     if not matches(shown(line), came):
                         raise Differs(number, line, came)
             if self._clients or self._refused or self._answer:
@@ -141,6 +145,8 @@ class Player:
     async def _play(self, line: str) -> object:
         """What came, for a line that expects something."""
         who, what, rest = _parts(line)
+        if what == ">":
+            rest = rest.replace(EPOCH, self._epoch)
         match what:
             case "connects":
                 await self._connect(who, rest)

@@ -37,5 +37,5 @@ function row(user, seen, self) {
 function hint(room) {
   if (room === null) return "Join a room to see who is there.";
   if (room.personal) return "Your own room: backends speak to you here, and only to you.";
-  return room.membersKnown ? "" : "The gateway named nobody on joining, so these are the people seen since.";
+  return room.membersKnown ? "" : "The gateway did not name everybody on joining, so these are the people seen since.";
 }

@@ -47,11 +47,13 @@ export class Room {
   /** What the gateway says on joining; `members` is there in some rooms, for some tokens. */
   entered(payload, self) {
     this.state = "joined";
-    this.membersKnown = Array.isArray(payload.members);
+    const page = payload.members;
+    // A large room shows its first page only: whoever is not on it may be there all the same.
+    this.membersKnown = page !== undefined && page.next === undefined;
     for (const [user, seen] of this.people) {
       if (seen === "here") this.people.set(user, this.membersKnown ? "gone" : "heard");
     }
-    for (const { user } of payload.members ?? []) this.people.set(user, "here");
+    for (const { user } of page?.members ?? []) this.people.set(user, "here");
     if (!this.personal) this.people.set(self, "here");
     if (payload.epoch !== undefined && !(payload.recovered === true && this.position !== null)) {
       this.position = { epoch: payload.epoch, offset: payload.offset };

@@ -1,0 +1,125 @@
+"""Wires the core of one pod: which part is given which."""
+
+import asyncio
+import secrets
+import time
+from dataclasses import dataclass
+from functools import partial
+
+from app.core.backend import Backend
+from app.core.backpressure import Backpressure
+from app.core.continuity import Continuity
+from app.core.delivery import Delivery, Pace
+from app.core.gateway import Gateway
+from app.core.interest import Interest
+from app.core.keepalive import Patience
+from app.core.lease import Lease
+from app.core.lifecycle import Lifecycle
+from app.core.membership import Membership
+from app.core.peers import Peers
+from app.core.policies import Policies
+from app.core.ports import Bus, Heard, Observer, Verifier, World
+from app.core.presence import Presence
+from app.core.publishing import Publisher
+from app.core.quota import Quota
+from app.core.reception import Reception, Terms
+from app.core.registry import Registry
+from app.core.revocations import Revocations, RevokedToo
+from app.core.rooms import Rooms
+from app.core.roster import Roster
+from app.protocol.codes import CloseCode
+from app.protocol.encoder import Encoder
+from app.protocol.message import Kind, Message
+from app.protocol.reader import Reader
+from app.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """What ties this pod to the others."""
+
+    pod: str
+    """This pod's name, which no other has had."""
+    bus: Bus
+    registry: Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """The assembled core: what the edges of one pod talk to."""
+
+    lifecycle: Lifecycle
+    verifier: Verifier
+    roster: Roster
+    rooms: Rooms
+    continuity: Continuity
+    interest: Interest
+    presence: Presence
+    lease: Lease
+    peers: Peers
+    reception: Reception
+    gateway: Gateway
+    backend: Backend
+
+
+def assemble(
+    settings: Settings, policies: Policies, links: Links, verifier: Verifier, observer: Observer | None = None
+) -> Pod:
+    """Wire the core of one pod together, inside the running loop."""
+    bus, registry = links.bus, links.registry
+    roster, rooms = Roster(), Rooms(policies)
+    world = World(asyncio.get_running_loop(), time.time, new_id, observer)
+    pace = Pace(settings.flush_rest, settings.flush_rest_cap)
+    delivery = Delivery(world, roster, rooms, Backpressure(settings.send_buffer_bytes), Encoder(world.clock), pace)
+    continuity = Continuity(world, bus, policies, delivery.hear, delivery.resync)
+    presence = Presence(world, bus, registry, policies, settings.presence_grace)
+    quota = Quota(registry, roster, settings.max_connections_per_user, settings.user_limit_policy)
+    revocations = Revocations(world, registry, roster)
+    lease = Lease(links.pod, registry, presence, quota, revocations, settings.presence_lease)
+    interest = Interest(world, bus, continuity)
+    membership = Membership(world, rooms, interest, presence, delivery, settings.bus_timeout)
+    terms = Terms(
+        message_bytes=settings.max_message_bytes,
+        rate=settings.message_rate,
+        burst=settings.message_burst,
+        rooms=settings.rooms_per_connection,
+        patience=Patience(settings.ping_interval, settings.pong_timeout),
+        reconnect_spread=settings.reconnect_spread,
+    )
+    reception = Reception(world, terms, roster, membership, quota, revocations)
+    peers = Peers(world, bus, lease, rooms, reception, revocations)
+    reception.yielding = partial(peers.end, code=CloseCode.CONNECTION_LIMIT)
+    bus.listen(_sorted(continuity, peers), continuity.doubt)
+    publisher = Publisher(world, bus, policies)
+    vetting = RevokedToo(verifier, revocations)
+    gateway = Gateway(world, Reader(settings.json_depth), vetting, reception, membership, publisher)
+    backend = Backend(world, registry, policies, publisher, presence, peers)
+    return Pod(
+        Lifecycle(),
+        vetting,
+        roster,
+        rooms,
+        continuity,
+        interest,
+        presence,
+        lease,
+        peers,
+        reception,
+        gateway,
+        backend,
+    )
+
+
+def _sorted(continuity: Continuity, peers: Peers) -> Heard:
+    def heard(message: Message) -> None:
+        if message.kind is Kind.PODS:
+            peers.hear(message)
+        else:
+            continuity.hear(message)
+
+    return heard
+
+
+def new_id() -> str:
+    """A name that nothing else has had."""
+    return secrets.token_urlsafe(9)

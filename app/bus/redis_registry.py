@@ -1,0 +1,201 @@
+"""The registry in Redis: each room and each user where its partition is, the pods' leases and revocations in the first.
+
+Writes go the way of publishes, in one order; what Redis answers is believed no further than any other bytes.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from time import time
+from typing import Final
+
+import msgspec
+
+from app.bus.redis import RedisBus
+from app.bus.redis_command import Fate
+from app.bus.redis_names import PARTITIONS
+from app.bus.redis_registry_scripts import (
+    BEAT,
+    CLAIM,
+    CLEAR,
+    DISOWN,
+    FREE,
+    OWNED,
+    PUT,
+    RELEASE,
+    RETIRE,
+    REVOKE,
+    ROLL,
+)
+from app.bus.redis_saying import live
+from app.bus.redis_script import Script
+from app.bus.redis_wire import Complaint, pack
+from app.core.ports import BusLost, Outcome
+from app.core.registry import Beat, Claim, Member, Revocation, Roll
+from app.protocol.envelope import encode
+from app.protocol.message import Message
+from app.protocol.names import RoomName
+
+# Where the leases and the revocations are.
+_FIRST: Final = 0
+
+_read_stays = msgspec.msgpack.Decoder(dict[str, tuple[int, str]]).decode
+_read_revocation = msgspec.json.Decoder(Revocation).decode
+
+
+class RedisRegistry:
+    def __init__(self, pod: str, bus: RedisBus) -> None:
+        """`pod`: this pod's name, which no other has had."""
+        self._pod = pod
+        self._bus = bus
+        self._grammar = bus.grammar
+        self._mine: dict[RoomName, set[str]] = {}
+        """Users that this pod has in each room."""
+        self._learned = b"0"
+
+    def put(self, stay: Member, room: RoomName, news: Message | None, settled: Callable[[Outcome], None]) -> None:
+        names = self._grammar.of(room)
+        owned = self._grammar.owned_rooms(names.partition, self._pod)
+        info = stay.info or b""
+        said = (b"", b"") if news is None else (live(encode(news)), names.channel)
+        facts = (self._pod, _bytes(stay.user), stay.connections, info, _bytes(room), *said, self._bus.say)
+        data = _evaluate(PUT, (*self._grammar.present(room), owned), *facts)
+        self._bus.write(names.partition, data, lambda reply: settled(_outcome(reply)))
+        mine = self._mine.setdefault(room, set())
+        if stay.connections:
+            mine.add(stay.user)
+            return
+        mine.discard(stay.user)
+        if not mine:
+            del self._mine[room]
+            self._bus.write(names.partition, _evaluate(DISOWN, (owned,), _bytes(room)), _whatever)
+
+    async def roll(self, room: RoomName, after: str | None, limit: int) -> Roll:
+        start = b"-" if after is None else b"(" + _bytes(after)
+        data = _evaluate(ROLL, self._grammar.present(room), start, limit + 1)
+        reply = await self._bus.read(self._grammar.of(room).partition, data)
+        match reply:
+            case [int() as connections, int() as users, list() as flat]:
+                members = [_member(user, stays) for user, stays in zip(flat[::2], flat[1::2], strict=True)]
+                return Roll(connections, users, members[:limit], len(members) > limit)
+            case _:
+                raise BusLost("the script answered something else")
+
+    async def claim(self, user: str, connection: str, limit: int, *, replace: bool) -> Claim:
+        partition, mine = self._grammar.connections(user)
+        keys = (mine, self._grammar.owned_users(partition, self._pod))
+        data = _evaluate(CLAIM, keys, self._pod, _bytes(user), connection, limit, int(replace))
+        match await self._asked(partition, data):
+            case [1, *yielding]:
+                return Claim(granted=True, yielding=[id.decode() for id in yielding if isinstance(id, bytes)])
+            case _:
+                return Claim(granted=False)
+
+    def release(self, user: str, connection: str, settled: Callable[[Outcome], None]) -> None:
+        partition, mine = self._grammar.connections(user)
+        keys = (mine, self._grammar.owned_users(partition, self._pod))
+        data = _evaluate(RELEASE, keys, _bytes(user), connection)
+        self._bus.write(partition, data, lambda reply: settled(_outcome(reply)))
+
+    async def revoke(self, revocation: Revocation) -> None:
+        until = max(0, int(revocation.until) + 1)
+        data = _evaluate(REVOKE, self._grammar.revocations(), msgspec.json.encode(revocation), until, int(time()))
+        await self._asked(_FIRST, data)
+
+    async def beat(self, lease: float) -> Beat:
+        keys = (self._grammar.leases(), self._grammar.revocations()[0])
+        data = _evaluate(BEAT, keys, self._pod, int(lease * 1000), self._learned)
+        match await self._asked(_FIRST, data):
+            case [int() as known, list() as pods, list() as lapsed, list() as revocations]:
+                if not known:
+                    self._learned = b"0"
+                new = [found for text in revocations[::2] if (found := _revocation(text)) is not None]
+                self._learned = revocations[-1] if revocations else self._learned
+                return Beat(bool(known), _texts(pods), _texts(lapsed), new)
+            case _:
+                raise BusLost("the script answered something else")
+
+    async def bury(self, pod: str) -> Sequence[tuple[RoomName, str]]:
+        parts = await asyncio.gather(*(self._bury(partition, pod) for partition in range(PARTITIONS)))
+        await self._asked(_FIRST, _evaluate(RETIRE, (self._grammar.leases(),), pod, 0))
+        return [gone for part in parts for gone in part]
+
+    async def _bury(self, partition: int, pod: str) -> list[tuple[RoomName, str]]:
+        owned_rooms = self._grammar.owned_rooms(partition, pod)
+        owned_users = self._grammar.owned_users(partition, pod)
+        reply = await self._bus.read(partition, _evaluate(OWNED, (owned_rooms, owned_users)))
+        rooms, users = reply if isinstance(reply, list) and len(reply) == 2 else ([], [])
+        gone: list[tuple[RoomName, str]] = []
+        for text in _texts(rooms):
+            room = RoomName(text)
+            data = _evaluate(CLEAR, (*self._grammar.present(room), owned_rooms), pod, _bytes(room))
+            left = await self._asked(partition, data)
+            gone += [(room, user) for user in _texts(left if isinstance(left, list) else [])]
+        for user in _texts(users):
+            data = _evaluate(FREE, (self._grammar.connections(user)[1], owned_users), pod, _bytes(user))
+            await self._asked(partition, data)
+        return gone
+
+    async def retire(self, grace: float) -> None:
+        if grace:
+            data = _evaluate(RETIRE, (self._grammar.leases(),), self._pod, int(grace * 1000))
+            await self._asked(_FIRST, data)
+        else:
+            await self.bury(self._pod)
+
+    async def _asked(self, partition: int, data: bytes) -> object:
+        """The reply to a write. Raises BusLost."""
+        answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+
+        def then(reply: object) -> None:
+            if not answer.done():
+                answer.set_result(reply)
+
+        self._bus.write(partition, data, then)
+        reply = await answer
+        if isinstance(reply, Complaint | Fate):
+            raise BusLost("Redis did not do it")
+        return reply
+
+
+def _evaluate(script: Script, keys: Sequence[bytes], *arguments: bytes | str | int) -> bytes:
+    return pack(b"EVALSHA", script.digest, len(keys), *keys, *arguments)
+
+
+def _outcome(reply: object) -> Outcome:
+    if reply == 1:
+        return Outcome.ACCEPTED
+    return Outcome.UNKNOWN if reply is Fate.UNKNOWN else Outcome.REFUSED
+
+
+def _member(user: object, stays: object) -> Member:
+    """A user by what each pod has said of it."""
+    try:
+        said = _read_stays(stays) if isinstance(stays, bytes) and stays else {}
+    except msgspec.MsgspecError:
+        said = {}
+    info = next((info for _, info in said.values() if info), None)
+    connections = sum(connections for connections, _ in said.values())
+    return Member(_text(user), connections, info.encode() if info else None)
+
+
+def _revocation(text: object) -> Revocation | None:
+    try:
+        return _read_revocation(text) if isinstance(text, bytes) else None
+    except msgspec.MsgspecError:
+        return None
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _text(data: object) -> str:
+    return data.decode("utf-8", "replace") if isinstance(data, bytes) else ""
+
+
+def _texts(found: Iterable[object]) -> list[str]:
+    return [_text(one) for one in found]
+
+
+def _whatever(reply: object) -> None:
+    """It is said again with the next one that leaves, or found when the pod is buried."""

@@ -1,0 +1,232 @@
+"""What every registry promises, asked of each of them in the same words."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from app.bus.memory import Exchange, MemoryBus
+from app.bus.memory_registry import Census, MemoryRegistry
+from app.bus.redis import RedisBus
+from app.bus.redis_registry import RedisRegistry
+from app.core.ports import Bus, Outcome
+from app.core.registry import Member, Registry, Revocation, Roll
+from app.protocol.message import Kind, Message
+from app.protocol.names import RoomName, personal_room
+from tests.support.local_redis import Road, rights
+
+ROOM, OTHER = RoomName("chat.lobby"), RoomName("chat.garden")
+
+
+class Pod:
+    """One pod's end of the registry, and what its members heard."""
+
+    def __init__(self, name: str, bus: Bus, registry: Registry) -> None:
+        self.name = name
+        self.bus = bus
+        self.registry = registry
+        self.news: list[tuple[str, str | None]] = []
+        bus.listen(lambda message: self.news.append((message.kind, message.sender)), lambda _: None)
+
+    async def listen(self, room: RoomName = ROOM) -> None:
+        confirmed = asyncio.Event()
+        self.bus.subscribe(room, confirmed.set)
+        await confirmed.wait()
+
+    async def put(self, user: str, connections: int, room: RoomName = ROOM, info: bytes | None = None) -> Outcome:
+        settled: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        kind = Kind.USER_JOINED if connections else Kind.USER_LEFT
+        news = Message(room, b"{}", "now", sender=user, kind=kind)
+        self.registry.put(Member(user, connections, info), room, news, settled.set_result)
+        return await settled
+
+    async def release(self, user: str, connection: str) -> Outcome:
+        settled: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.registry.release(user, connection, settled.set_result)
+        return await settled
+
+    async def hears(self, *news: tuple[str, str]) -> None:
+        async with asyncio.timeout(10):
+            while len(self.news) < len(news):
+                await asyncio.sleep(0.005)
+        assert self.news == list(news)
+
+
+NewPod = Callable[[str], Awaitable[Pod]]
+
+
+@pytest.fixture(params=["memory", "redis", "tls", "cluster"])
+async def new_pod(request: pytest.FixtureRequest) -> AsyncIterator[NewPod]:
+    """Makes pods that share a registry of each kind, in a corner of its own."""
+    exchange, census, prefix = Exchange(), Census(), f"t{secrets.token_hex(6)}"
+    url, road = "", None
+    if request.param != "memory":
+        server = request.getfixturevalue(request.param)
+        url = f"{server.url}?prefix={prefix}"
+    if request.param == "tls":
+        authority = request.getfixturevalue("authority")
+        server.do("ACL", "SETUSER", prefix, "on", ">pw", *rights(prefix))
+        road = Road(server.port, authority.tls())
+        await road.open()
+        url = f"rediss://{prefix}:pw@127.0.0.1:{road.port}?prefix={prefix}&ca={authority.ca}"
+    pods: list[Pod] = []
+
+    async def make(name: str) -> Pod:
+        if url:
+            redis = RedisBus(url, timeout=5, probe_interval=5, observer=None, new_id=lambda: secrets.token_urlsafe(9))
+            pods.append(Pod(name, redis, RedisRegistry(name, redis)))
+        else:
+            memory = MemoryBus(exchange)
+            pods.append(Pod(name, memory, MemoryRegistry(name, memory, census)))
+        await pods[-1].bus.start()
+        return pods[-1]
+
+    yield make
+    for pod in pods:
+        await pod.bus.close()
+    if road is not None:
+        await road.close()
+
+
+def shown(roll: Roll) -> list[tuple[str, int]]:
+    return [(member.user, member.connections) for member in roll.members]
+
+
+async def test_who_is_there_is_the_sum_of_what_pods_say(new_pod: NewPod) -> None:
+    """Connections add up, users are counted once, and saying it again changes nothing."""
+    one, two = await new_pod("one"), await new_pod("two")
+    for _ in range(2):
+        await one.put("ada", 2, info=b'{"name":"Ada"}')
+        await two.put("ada", 1)
+        await two.put("bob", 1)
+    await one.put("zoe", 1, OTHER)
+    roll = await two.registry.roll(ROOM, None, 10)
+    assert (roll.connections, roll.users, roll.more) == (4, 2, False)
+    assert shown(roll) == [("ada", 3), ("bob", 1)]
+    assert roll.members[0].info == b'{"name":"Ada"}'
+    assert roll.members[1].info is None
+
+
+async def test_a_room_that_everybody_left_is_empty(new_pod: NewPod) -> None:
+    """Whichever pod was the last."""
+    one, two = await new_pod("one"), await new_pod("two")
+    await one.put("ada", 1)
+    await two.put("ada", 3)
+    await one.put("ada", 0)
+    await one.put("ada", 0)
+    assert shown(await one.registry.roll(ROOM, None, 10)) == [("ada", 3)]
+    await two.put("ada", 0)
+    assert await one.registry.roll(ROOM, None, 10) == Roll(0, 0, [], more=False)
+
+
+async def test_a_large_room_is_told_in_pages(new_pod: NewPod) -> None:
+    """In the order of the names' bytes; whatever a user may be called."""
+    pod = await new_pod("one")
+    users = sorted(["a", "B", "ä", "a b", "{x}", "(", "[", "-", "+", *(f"user {n}" for n in range(20))], key=str.encode)
+    for user in users:
+        await pod.put(user, 1)
+    found: list[str] = []
+    after: str | None = None
+    while True:
+        roll = await pod.registry.roll(ROOM, after, 7)
+        found += [member.user for member in roll.members]
+        assert roll.users == len(users)
+        if not roll.more:
+            break
+        after = found[-1]
+    assert found == users
+
+
+async def test_news_is_told_once_for_a_user(new_pod: NewPod) -> None:
+    """With the first connection on any pod and with the last one on all of them."""
+    one, two = await new_pod("one"), await new_pod("two")
+    await one.listen()
+    for pod, connections in ((one, 1), (one, 2), (two, 1), (one, 0), (two, 2), (two, 0), (two, 0)):
+        await pod.put("ada", connections)
+    await two.put("bob", 1)
+    await one.hears(("user-joined", "ada"), ("user-left", "ada"), ("user-joined", "bob"))
+
+
+async def test_a_limit_holds_on_all_pods_together(new_pod: NewPod) -> None:
+    """A connection counts until it is released; the same one counts once."""
+    one, two = await new_pod("one"), await new_pod("two")
+    assert (await one.registry.claim("ada", "c1", 2, replace=False)).granted
+    assert (await two.registry.claim("ada", "c2", 2, replace=False)).granted
+    assert (await two.registry.claim("ada", "c2", 2, replace=False)).granted
+    assert not (await one.registry.claim("ada", "c3", 2, replace=False)).granted
+    assert (await one.registry.claim("bob", "c4", 2, replace=False)).granted
+    assert await two.release("ada", "c2") is Outcome.ACCEPTED
+    assert (await one.registry.claim("ada", "c3", 2, replace=False)).granted
+
+
+async def test_the_oldest_yields_where_it_is_replaced(new_pod: NewPod) -> None:
+    """On whatever pod it is; it counts no more at once."""
+    one, two = await new_pod("one"), await new_pod("two")
+    for number, pod in enumerate((one, two, one)):
+        await pod.registry.claim("ada", f"c{number}", 0, replace=True)
+    claim = await two.registry.claim("ada", "c3", 2, replace=True)
+    assert (claim.granted, list(claim.yielding)) == (True, ["c0", "c1"])
+    claim = await two.registry.claim("ada", "c4", 2, replace=True)
+    assert list(claim.yielding) == ["c2"]
+
+
+async def test_claims_at_once_do_not_pass_the_limit(new_pod: NewPod) -> None:
+    """However many pods ask in the same moment."""
+    pods = [await new_pod(name) for name in ("one", "two", "three")]
+    claims = [pods[n % 3].registry.claim("ada", f"c{n}", 5, replace=False) for n in range(30)]
+    assert sum(claim.granted for claim in await asyncio.gather(*claims)) == 5
+
+
+async def test_who_gives_no_sign_of_life_is_buried(new_pod: NewPod) -> None:
+    """Its users leave, once, and its connections free their places; others keep theirs."""
+    dead, alive = await new_pod("dead"), await new_pod("alive")
+    assert not (await dead.registry.beat(0.05)).known
+    await alive.registry.beat(30)
+    await alive.listen()
+    await dead.put("ada", 1)
+    await dead.put("bob", 2)
+    await alive.put("bob", 1)
+    await dead.put("eve", 1, OTHER)
+    await dead.put("me", 1, personal_room("x}:y"))
+    await dead.registry.claim("ada", "c1", 1, replace=False)
+    await asyncio.sleep(0.06)
+    beat = await alive.registry.beat(30)
+    assert (beat.known, list(beat.pods), list(beat.lapsed)) == (True, ["alive"], ["dead"])
+    gone = await alive.registry.bury("dead")
+    assert sorted(gone) == sorted([(ROOM, "ada"), (OTHER, "eve"), (personal_room("x}:y"), "me")])
+    assert await alive.registry.bury("dead") == []
+    roll = await alive.registry.roll(ROOM, None, 10)
+    assert (roll.connections, shown(roll)) == (1, [("bob", 1)])
+    assert (await alive.registry.claim("ada", "c2", 1, replace=False)).granted
+    assert list((await alive.registry.beat(30)).lapsed) == []
+    assert not (await dead.registry.beat(30)).known
+
+
+async def test_who_goes_is_counted_for_a_grace(new_pod: NewPod) -> None:
+    """Or not at all, with nothing left behind."""
+    one, two = await new_pod("one"), await new_pod("two")
+    for pod in (one, two):
+        await pod.registry.beat(30)
+        await pod.put(pod.name, 1)
+    await one.registry.retire(0)
+    assert shown(await two.registry.roll(ROOM, None, 10)) == [("two", 1)]
+    await two.registry.retire(0.05)
+    await asyncio.sleep(0.06)
+    assert list((await one.registry.beat(30)).lapsed) == ["two"]
+
+
+async def test_a_revocation_is_learned_once_by_every_pod(new_pod: NewPod) -> None:
+    """By those that come later too, until it is over."""
+    one, two = await new_pod("one"), await new_pod("two")
+    await one.registry.beat(30)
+    first = Revocation(jti="t1", until=time.time() + 60)
+    second = Revocation(user="ada", before=5.5, until=time.time() + 60)
+    await two.registry.revoke(first)
+    assert list((await one.registry.beat(30)).revocations) == [first]
+    await two.registry.revoke(second)
+    assert list((await one.registry.beat(30)).revocations) == [second]
+    assert list((await one.registry.beat(30)).revocations) == []
+    assert list((await two.registry.beat(30)).revocations) == [first, second]
+    assert list((await (await new_pod("three")).registry.beat(30)).revocations) == [first, second]
