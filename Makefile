@@ -23,7 +23,7 @@ UV_VERSION := 0.13.9
 
 PYTEST := $(BIN)/pytest
 
-.PHONY: help setup run test check fix docs bench conformance image lock audit clean
+.PHONY: help setup run test test-slow check fix docs bench conformance image lock audit clean
 .PHONY: check-format check-lint check-types check-imports check-rules check-spelling
 
 help: ## list these verbs
@@ -37,6 +37,9 @@ run: setup ## serve on this machine: memory bus, random secret, demo page
 
 test: setup ## run every test; what could not run here is named at the end
 	$(PYTEST) $(ARGS)
+
+test-slow: setup ## run the tests that take longer than a run should
+	$(PYTEST) -m slow $(ARGS)
 
 check: check-format check-lint check-types check-imports check-rules check-spelling ## format, lint, types, imports, prose
 

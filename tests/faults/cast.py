@@ -1,0 +1,222 @@
+"""Who acts in a fault: pods on one Redis, each with a road of its own to it; speakers, and members who write down.
+
+The pods are real servers on loopback in the test's loop, the members real connections that come back by themselves.
+"""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.faults.checker import Heard, Place, Said, Verdict, judge
+from tests.support.gateway import Client, Closed, Gateway, close_clients, gateway
+from tests.support.local_redis import RedisServer, Road
+
+ROOMS = """
+[[rooms]]
+pattern = "log.*"
+[rooms.history]
+size = 1000
+ttl = 600
+"""
+KEPT = "log.a"
+LIVE = "chat.a"
+PATIENCE = 30.0
+"""Seconds. What has not happened by then does not happen."""
+
+
+class Member:
+    """Is in one room, comes back with its position when it is cut off, and writes everything down."""
+
+    def __init__(self, who: str, pods: "list[Gateway]", at: int, room: str) -> None:
+        self.who = who
+        self.room = room
+        self.heard = Heard(who)
+        self.connections = 0
+        self._pods = pods
+        self._at = at
+        self._place: Place | None = None
+        self._client: Client | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        joined = asyncio.Event()
+        self._task = asyncio.create_task(self._live(joined))
+        async with asyncio.timeout(PATIENCE):
+            await joined.wait()
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        if self._client is not None:
+            await self._client.close()
+
+    async def has_heard(self, what: object) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while not any(kind == "broadcast" and said == what for kind, _, said in self.heard.events[-300:]):
+                await asyncio.sleep(0.02)
+
+    async def _live(self, joined: asyncio.Event) -> None:
+        while True:
+            try:
+                await self._stay(joined)
+            except (Closed, ConnectionError, AssertionError):
+                self.heard.events.append(("lost", None, None))
+                self._at += 1
+                await asyncio.sleep(0.1)
+
+    async def _stay(self, joined: asyncio.Event) -> None:
+        client = self._client = await self._pods[self._at % len(self._pods)].connect(self.who)
+        self.connections += 1
+        since = {} if self._place is None else {"since": {"epoch": self._place[0], "offset": self._place[1]}}
+        while True:
+            answer = await client.ask({"type": "join", "room": self.room, **since})
+            if answer["type"] == "joined":
+                break
+            await asyncio.sleep(0.2)
+        self._note("joined", answer["payload"], answer["payload"].get("recovered"))
+        joined.set()
+        while True:
+            said = await hear_for_long(client)
+            if said["type"] == "broadcast":
+                self._note("broadcast", said, said["payload"])
+            elif said["type"] == "resync":
+                self._note("resync", said["payload"], said["payload"]["reason"])
+
+    def _note(self, kind: str, at: dict[str, Any], what: object) -> None:
+        place = (at["epoch"], at["offset"]) if "epoch" in at else None
+        self.heard.events.append((kind, place, what))
+        if kind != "joined" or what is not True:
+            self._place = place
+
+
+async def hear_for_long(client: Client) -> dict[str, Any]:
+    """The next sentence, however long that takes."""
+    while True:
+        try:
+            return await client.hear()
+        except TimeoutError:
+            continue
+
+
+class Speaker:
+    """Says numbers in one room and writes down what became of each."""
+
+    def __init__(self, client: Client, room: str, rate: float) -> None:
+        self.said = Said()
+        self.number = 0
+        self._client = client
+        self._room = room
+        self._pause = 1 / rate
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        self._tasks = [asyncio.create_task(self._speak()), asyncio.create_task(self._listen())]
+
+    async def stop(self) -> None:
+        """Say no more, and wait until it is known what became of everything."""
+        if self._tasks:
+            self._tasks[0].cancel()
+            async with asyncio.timeout(PATIENCE):
+                while len(self.said.acknowledged) + len(self.said.refused) < self.number:
+                    await asyncio.sleep(0.02)
+            self._tasks[1].cancel()
+
+    async def accepted(self, more: int = 1) -> int:
+        """Wait until so many more were accepted; the number of the last one."""
+        until = len(self.said.acknowledged) + more
+        async with asyncio.timeout(PATIENCE):
+            while len(self.said.acknowledged) < until:
+                await asyncio.sleep(0.01)
+        return max(self.said.acknowledged)
+
+    async def _speak(self) -> None:
+        while True:
+            self.number += 1
+            await self._client.say(
+                {"type": "broadcast", "room": self._room, "payload": self.number, "id": str(self.number)}
+            )
+            await asyncio.sleep(self._pause)
+
+    async def _listen(self) -> None:
+        while True:
+            answer = await hear_for_long(self._client)
+            number = int(answer.get("id", 0))
+            if answer["type"] == "ack":
+                at = answer["payload"]
+                self.said.acknowledged[number] = (at["epoch"], at["offset"]) if at else None
+            elif answer["type"] == "error" and number:
+                self.said.refused[number] = answer["payload"]["code"]
+
+
+class Cast:
+    """Everybody."""
+
+    def __init__(self, redis: RedisServer, prefix: str) -> None:
+        self.redis = redis
+        self.prefix = prefix
+        self.roads: list[Road] = []
+        self.pods: list[Gateway] = []
+        self.members: list[Member] = []
+        self.speakers: list[Speaker] = []
+
+    async def member(self, number: int = 1, room: str = KEPT) -> list[Member]:
+        made = [Member(f"m{len(self.members) + n}", self.pods, len(self.members) + n, room) for n in range(number)]
+        self.members += made
+        await asyncio.gather(*(one.start() for one in made))
+        return made
+
+    async def speaker(self, pod: int = 0, room: str = KEPT, rate: float = 100) -> Speaker:
+        speaker = Speaker(await self.pods[pod].connect("speaker"), room, rate)
+        self.speakers.append(speaker)
+        speaker.start()
+        return speaker
+
+    async def end(self) -> Verdict:
+        """Let a last word reach everybody, and judge the room with history."""
+        speaker = next(one for one in self.speakers if one._room == KEPT)
+        last = await speaker.accepted()
+        await speaker.stop()
+        last = max(speaker.said.acknowledged)
+        members = [one for one in self.members if one.room == KEPT]
+        await asyncio.gather(*(one.has_heard(last) for one in members))
+        verdict = judge(speaker.said, [one.heard for one in members], speaker.said.acknowledged[last])
+        print(f"\n{verdict}")
+        return verdict
+
+    @property
+    def came_once(self) -> bool:
+        """Whether nobody was ever disconnected."""
+        return all(member.connections == 1 for member in self.members)
+
+
+@asynccontextmanager
+async def cast(redis: RedisServer, folder: Path, pods: int = 3, **given: object) -> AsyncIterator[Cast]:
+    """So many pods on `redis`, with little patience; they are gone afterwards."""
+    rooms = folder / "rooms.toml"
+    rooms.write_text(ROOMS)
+    prefix = f"t{secrets.token_hex(6)}"
+    everybody = Cast(redis, prefix)
+    values = {"bus_timeout": 2, "bus_probe_interval": 1, "message_rate": 0, "rooms_file": str(rooms)} | given
+    async with AsyncExitStack() as stack:
+        for _ in range(pods):
+            road = Road(redis.port)
+            await road.open()
+            stack.push_async_callback(road.close)
+            everybody.roads.append(road)
+            url = f"{road.url}?prefix={prefix}"
+            everybody.pods.append(await stack.enter_async_context(gateway(bus_url=url, **values)))
+        try:
+            yield everybody
+        finally:
+            for speaker in everybody.speakers:
+                for task in speaker._tasks:
+                    task.cancel()
+            for member in everybody.members:
+                await member.stop()
+            await close_clients()

@@ -1,0 +1,208 @@
+"""What happens to pods and rooms, and what clients see of it."""
+
+import asyncio
+import random
+import secrets
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.protocol import envelope
+from app.protocol.message import Message
+from app.protocol.names import RoomName
+from tests.faults.cast import KEPT, LIVE, PATIENCE, cast
+from tests.faults.checker import complete, judge
+from tests.faults.test_redis import channel
+from tests.support.gateway import Client, call, token
+from tests.support.local_redis import RedisServer
+from tests.support.process import serving
+
+ROOMS = """
+[[rooms]]
+pattern = "log.*"
+join_leave = true
+[rooms.history]
+size = 1000
+ttl = 600
+"""
+
+
+class Port:
+    """A pod in another process, as a member connects to it."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    async def connect(self, user: str) -> Client:
+        client = await Client.open(self.port, token(user))
+        await client.hear("welcome")
+        return client
+
+
+async def test_a_killed_pod(redis: RedisServer, tmp_path: Path) -> None:
+    """Its members come back elsewhere with everything; it is known of those who do not that they are gone."""
+    rooms = tmp_path / "present.toml"
+    rooms.write_text(ROOMS)
+    environ = {
+        "FORESTAY_BUS_URL": f"{redis.url}?prefix=t{secrets.token_hex(6)}",
+        "FORESTAY_ROOMS_FILE": str(rooms),
+        "FORESTAY_PRESENCE_LEASE": "3",
+        "FORESTAY_PRESENCE_GRACE": "1",
+    }
+    async with cast(redis, tmp_path, pods=0) as everybody, serving(**environ) as one, serving(**environ) as two:
+        everybody.pods += [Port(one.port), Port(two.port)]  # type: ignore[list-item]
+        await everybody.member(20)
+        ghosts = [await Port(two.port).connect(f"ghost-{n}") for n in range(20)]
+        for ghost in ghosts:
+            await ghost.ask({"type": "join", "room": KEPT})
+        speaker = await everybody.speaker(0)
+        await speaker.accepted(30)
+        two.process.kill()
+        killed = time.monotonic()
+        everybody.pods.pop()
+        await speaker.accepted(100)
+        verdict = await everybody.end()
+        assert verdict.broken == []
+        assert (verdict.resyncs, verdict.unrecovered) == (0, 0)
+        assert complete(speaker.said, {member.who: member.heard for member in everybody.members}) == []
+        witness = await everybody.pods[0].connect("m0")
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                users = (await witness.ask({"type": "presence", "room": KEPT}))["payload"]["users"]
+                if users == len(everybody.members):
+                    break
+                await asyncio.sleep(0.1)
+        assert time.monotonic() - killed < 3 + 5 + 1
+        for ghost in ghosts:
+            await ghost.close()
+
+
+async def test_coming_and_going_leaves_nothing_behind(redis: RedisServer, tmp_path: Path) -> None:
+    """Fifty clients in and out of twenty rooms as others speak; in the end Redis sends nothing."""
+    async with cast(redis, tmp_path, pods=2) as everybody:
+        rooms = [f"{kind}.{n}" for kind in ("log", "chat") for n in range(10)]
+        clients = [await everybody.pods[n % 2].connect(f"u{n}") for n in range(50)]
+        speakers = [await everybody.speaker(n % 2, room, rate=20) for n, room in enumerate(rooms[::4])]
+        dice = random.Random(7)
+        readers = [asyncio.create_task(swallow(client)) for client in clients]
+        for _ in range(1500):
+            kind, room = dice.choice(("join", "leave")), dice.choice(rooms)
+            await dice.choice(clients).say({"type": kind, "room": room})
+            if dice.random() < 0.05:
+                await asyncio.sleep(0.01)
+        for speaker in speakers:
+            await speaker.stop()
+        for client, reader in zip(clients, readers, strict=True):
+            reader.cancel()
+            await client.close()
+        async with asyncio.timeout(PATIENCE):
+            while heard := [room for room in rooms if subscribers(redis, everybody.prefix, room)]:
+                await asyncio.sleep(0.05)
+        assert heard == []
+        for pod in everybody.pods:
+            running = pod.running._pod
+            assert (len(running.rooms), running.interest.rooms(), running.continuity._views) == (0, [], {})
+
+
+def subscribers(redis: RedisServer, prefix: str, room: str) -> int:
+    answer: Any = redis.do("PUBSUB", "NUMSUB", channel(prefix, room))
+    return int(answer[1])
+
+
+async def swallow(client: Client) -> None:
+    while True:
+        await client.read()
+
+
+async def test_a_history_that_is_too_short_is_admitted(redis: RedisServer, tmp_path: Path) -> None:
+    """Who missed more than there is gets nothing that pretends to be all of it."""
+    async with cast(redis, tmp_path, pods=2) as everybody:
+        for pod in everybody.pods:
+            assert pod.running._pod.continuity._policies.of(RoomName(KEPT)).history is not None
+        speaker = await everybody.speaker(rate=2000)
+        await speaker.accepted(1)
+        [(epoch, offset)] = [at for at in list(speaker.said.acknowledged.values())[:1] if at]
+        await speaker.accepted(1001)
+        await speaker.stop()
+        late = await everybody.pods[1].connect("late")
+        for since, recovered in ((offset, False), (offset + 500, True)):
+            joined = await late.ask({"type": "join", "room": KEPT, "since": {"epoch": epoch, "offset": since}})
+            assert joined["payload"]["recovered"] is recovered
+            await late.say({"type": "leave", "room": KEPT})
+            while (await late.hear())["type"] != "left":
+                pass
+
+
+async def test_clients_that_go_in_the_middle_of_a_question(redis: RedisServer, tmp_path: Path) -> None:
+    """Nobody gets another one's answer, and nothing of them stays."""
+    async with cast(redis, tmp_path, pods=1) as everybody:
+        [pod] = everybody.pods
+        for room in ("log.x", "log.y"):
+            for number in range(20):
+                await call(pod, "POST", f"/v1/rooms/{room}/messages", f'{{"payload": "{room} {number}"}}'.encode())
+        steady = await pod.connect("steady")
+        before = len(asyncio.all_tasks())
+        for number in range(300):
+            client = await pod.connect(f"u{number}")
+            await client.say({"type": "history", "room": "log.x"}, {"type": "join", "room": "log.x"})
+            await asyncio.sleep(0)
+            await client.close()
+            page = await steady.ask({"type": "history", "room": "log.y", "limit": 5})
+            assert [one["payload"] for one in page["payload"]["messages"]] == [f"log.y {n}" for n in range(15, 20)]
+        async with asyncio.timeout(PATIENCE):
+            while len(asyncio.all_tasks()) > before or len(pod.running._pod.roster) > 1:
+                await asyncio.sleep(0.02)
+
+
+async def test_a_newer_pod_on_the_same_bus(redis: RedisServer, tmp_path: Path) -> None:
+    """What it adds to a message is ignored; what it says in a form of its own is dropped; the others go on."""
+    async with cast(redis, tmp_path, pods=1) as everybody:
+        [member] = await everybody.member(1, LIVE)
+        known = envelope.encode(Message(RoomName(LIVE), b'"from the future"', "2030-01-01T00:00:00.000Z"))
+        assert known[1] & 0xF0 == 0x90
+        longer = known[:1] + bytes([0xDC, 0, (known[1] & 0x0F) + 1]) + known[2:] + b"\xa3new"
+        for said in (b"L\x07" + known[1:], b"", b"L" + longer):
+            redis.do("PUBLISH", channel(everybody.prefix, LIVE), said)
+        await member.has_heard("from the future")
+        assert [what for kind, _, what in member.heard.events if kind == "broadcast"] == ["from the future"]
+
+
+@pytest.mark.slow
+async def test_all_of_it_at_once(tmp_path: Path) -> None:
+    """A minute of everything, with three pods and ninety members."""
+    server = RedisServer(tmp_path / "redis", "--save", "", "--appendonly", "yes")
+    server.start()
+    try:
+        async with cast(server, tmp_path) as everybody:
+            await everybody.member(90)
+            speaker = await everybody.speaker(rate=200)
+            dice = random.Random(3)
+            until = time.monotonic() + 45
+            while time.monotonic() < until:
+                await speaker.accepted(50)
+                match dice.randrange(6):
+                    case 0:
+                        server.kill()
+                        server.start()
+                    case 1:
+                        server.freeze()
+                        await asyncio.sleep(dice.uniform(0.1, 3))
+                        server.thaw()
+                    case 2:
+                        server.do("CLIENT", "KILL", "TYPE", "pubsub")
+                    case 3:
+                        dice.choice(everybody.roads).cut()
+                    case 4:
+                        road = dice.choice(everybody.roads[1:])
+                        road.hold()
+                        await asyncio.sleep(dice.uniform(0.1, 3))
+                        road.let_go()
+                    case _:
+                        dice.choice(everybody.roads).mute(b"subscribe")
+            assert judge(speaker.said, [member.heard for member in everybody.members]).broken == []
+            assert (await everybody.end()).broken == []
+            assert everybody.came_once
+    finally:
+        server.close()
