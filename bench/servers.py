@@ -61,12 +61,12 @@ def available(names: list[str]) -> list[str]:
 
 
 @contextmanager
-def running(name: str) -> Iterator[Running]:
-    """The server called `name`, until the block ends."""
+def running(name: str, **more: str) -> Iterator[Running]:
+    """The server called `name`, with `more` in its environment, until the block ends."""
     port, internal = _free_port(), _free_port()
     environ = {key: value for key, value in os.environ.items() if not key.startswith("FORESTAY_")}
     if name in VARIANTS:
-        environ |= OURS | VARIANTS[name]
+        environ |= OURS | VARIANTS[name] | more
         command = [sys.executable, "-m", "app", "serve", "--host", "127.0.0.1"]
         command += ["--port", str(port), "--internal-port", str(internal)]
     elif name == "plain":

@@ -1,0 +1,193 @@
+"""Two pods on one Redis, 200 subscribers on the other one; beside it one pod alone, and one hop by redis-py alone."""
+
+import json
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import redis
+
+from app.protocol.envelope import encode
+from app.protocol.message import Message
+from bench.chart import Bars
+from bench.crowd import Crowd, message, percentile, send
+from bench.hearing import CHANNEL, ROOM
+from bench.rounds import Figures, medians, options, report
+from bench.servers import ROOT, Running, running
+from tests.support.local_redis import QUICK, RedisServer
+
+SUBSCRIBERS = 200
+_ROOM = "bench.0"
+
+
+def fan_out(hearing: Running, speaker: socket.socket, crowd: Crowd, rate: float, seconds: float) -> Figures:
+    """Publish at `rate` by `speaker`, count what arrives in `crowd`, and what that cost the pod that has it."""
+    _speak(speaker, crowd, rate, 1.0)
+    crowd.read_until(int(rate) * SUBSCRIBERS, 5.0)
+    crowd.reset()
+    cpu = hearing.cpu()
+    sent = _speak(speaker, crowd, rate, seconds)
+    crowd.read_until(sent * SUBSCRIBERS, 10.0)
+    cpu = hearing.cpu() - cpu
+    return {
+        "k deliveries/CPU-s": crowd.count / max(cpu, 0.01) / 1000,
+        "p50 ms": percentile(crowd.latencies, 0.5) / 1e6,
+        "p99 ms": percentile(crowd.latencies, 0.99) / 1e6,
+        "lost": sent * SUBSCRIBERS - crowd.count,
+    }
+
+
+def two_pods(url: str, rate: float, seconds: float) -> Figures:
+    """The publisher on one pod, the subscribers on the other."""
+    with running("forestay", FORESTAY_BUS_URL=url) as near, running("forestay", FORESTAY_BUS_URL=url) as far:
+        crowd, speaker = Crowd(far.port), Crowd(near.port)
+        crowd.connect(_ROOM, SUBSCRIBERS, sample=4)
+        [one] = speaker.connect("bench.elsewhere")
+        time.sleep(0.2)
+        found = fan_out(far, one, crowd, rate, seconds)
+        speaker.close()
+        crowd.close()
+        return found
+
+
+def one_pod(rate: float, seconds: float) -> Figures:
+    """Everybody on one pod, without Redis."""
+    with running("forestay") as pod:
+        crowd = Crowd(pod.port)
+        crowd.connect(_ROOM, SUBSCRIBERS, sample=4)
+        speaker = Crowd(pod.port)
+        [one] = speaker.connect("bench.elsewhere")
+        found = fan_out(pod, one, crowd, rate, seconds)
+        speaker.close()
+        crowd.close()
+        return found
+
+
+def one_hop(url: str, kind: str, rate: float, seconds: float) -> Figures:
+    """From a publisher by redis-py to one subscriber: redis-py's, or our bus."""
+    number = int(rate * seconds)
+    client = redis.Redis.from_url(url)
+    with subscriber(kind, url, number) as process:
+        started = time.monotonic()
+        for sent in range(number):
+            while (wait := started + sent / rate - time.monotonic()) > 0:
+                time.sleep(wait)
+            client.publish(CHANNEL, said())
+        heard = json.loads(process.communicate(timeout=60)[0].splitlines()[-1])
+    client.close()
+    nothing = float("nan")
+    return {"k deliveries/CPU-s": nothing, "p50 ms": heard["p50"] / 1e6, "p99 ms": heard["p99"] / 1e6, "lost": 0}
+
+
+def receiving(url: str, kind: str, number: int) -> Figures:
+    """Microseconds of CPU for a message that is heard, in a stream of them."""
+    client = redis.Redis.from_url(url)
+    with subscriber(kind, url, number) as process:
+        for _ in range(number // 500):
+            batch = client.pipeline(transaction=False)
+            for _ in range(500):
+                batch.publish(CHANNEL, said())
+            batch.execute()
+        heard = json.loads(process.communicate(timeout=120)[0].splitlines()[-1])
+    with subscriber(kind, url, 1) as process:
+        client.publish(CHANNEL, said())
+        start = json.loads(process.communicate(timeout=60)[0].splitlines()[-1])
+    client.close()
+    return {"us CPU/message": (heard["cpu"] - start["cpu"]) / number * 1e6}
+
+
+def said() -> bytes:
+    """A message as a pod publishes it, with the time it was made."""
+    body = message("x")
+    payload = body[body.index(b'"payload":') + len(b'"payload":') : -1]
+    return b"L" + encode(Message(ROOM, payload, "2026-01-01T00:00:00.000Z", "bench"))
+
+
+@contextmanager
+def subscriber(kind: str, url: str, number: int) -> Iterator["subprocess.Popen[str]"]:
+    """One that hears, in a process of its own."""
+    command = [sys.executable, "-m", "bench.hearing", kind, url, str(number)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _speak(speaker: socket.socket, crowd: Crowd, rate: float, seconds: float) -> int:
+    sent, started = 0, time.monotonic()
+    while (elapsed := time.monotonic() - started) < seconds:
+        while sent < elapsed * rate:
+            send(speaker, message(_ROOM))
+            sent += 1
+        crowd.read(min(0.02, started + sent / rate - time.monotonic()))
+    return sent
+
+
+def main() -> None:
+    parser = options(__doc__, "forestay", seconds=6)
+    parser.add_argument("--rates", default="100,1000", help="messages per second (100,1000)")
+    given = parser.parse_args()
+    number = 50_000
+    if given.quick:
+        given.rounds, given.seconds, given.rates, number = 1, 1.0, "100", 2000
+    with tempfile.TemporaryDirectory() as folder:
+        server = RedisServer(Path(folder), *QUICK)
+        server.start()
+        try:
+            for rate in map(float, given.rates.split(",")):
+                compare(server.url, rate, given.rounds, given.seconds, keep=not given.quick)
+            hear(server.url, given.rounds, number, keep=not given.quick)
+        finally:
+            server.close()
+
+
+def compare(url: str, rate: float, rounds: int, seconds: float, *, keep: bool) -> None:
+    """Two pods beside one pod and one hop."""
+    cases = {
+        "two pods": partial(two_pods, url, rate, seconds),
+        "one pod": partial(one_pod, rate, seconds),
+        "redis-py hop": partial(one_hop, url, "redis-py", rate, seconds),
+    }
+    found = interleaved(cases, rounds)
+    title = f"Two pods: {SUBSCRIBERS} subscribers on the other one, {rate:g} messages/s"
+    bars = Bars("p99 ms", "99th percentile of latency, ms", "less is better")
+    middle = report(f"pods-{rate:g}", title, found, bars, keep=keep)
+    together = middle["one pod"]["p99 ms"] + middle["redis-py hop"]["p99 ms"]
+    print(f"p99 ms: two pods / (one pod + redis-py hop) = {middle['two pods']['p99 ms'] / together:.2f}")
+
+
+def hear(url: str, rounds: int, number: int, *, keep: bool) -> None:
+    """What a message costs to hear."""
+    kinds = {kind: partial(receiving, url, kind, number) for kind in ("forestay", "redis-py")}
+    found = interleaved(kinds, rounds)
+    bars = Bars("us CPU/message", "CPU microseconds per message heard", "less is better")
+    report("hearing", "Hearing a message: our bus up to delivery, redis-py's listen()", found, bars, keep=keep)
+    middle = medians(found)
+    ratio = middle["forestay"]["us CPU/message"] / middle["redis-py"]["us CPU/message"]
+    print(f"us CPU/message: forestay / redis-py = {ratio:.2f}")
+
+
+def interleaved(cases: dict[str, partial[Figures]], rounds: int) -> dict[str, list[Figures]]:
+    """The cases in turn, A B C A B C …, so that a machine that slows down slows all of them."""
+    found: dict[str, list[Figures]] = {label: [] for label in cases}
+    for turn in range(rounds):
+        for label, run in cases.items():
+            figures = run()
+            found[label].append(figures)
+            shown = "  ".join(f"{key} {value:,.1f}" for key, value in figures.items())
+            print(f"  round {turn + 1} {label:<14} {shown}", flush=True)
+    return found
+
+
+if __name__ == "__main__":
+    main()
