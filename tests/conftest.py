@@ -1,5 +1,6 @@
 """What holds for every test: time is not a verdict, and nothing is skipped in silence."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -54,8 +55,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.line("not run here:")
     for slow in SLOW:
         terminalreporter.line(f"  {slow}: slow, run by make test-slow")
-    for report in skipped:
-        terminalreporter.line(f"  {report.nodeid}: {_reason(report)}")
+    for (file, reason), number in Counter(
+        (report.nodeid.partition("::")[0], _reason(report)) for report in skipped
+    ).items():
+        terminalreporter.line(f"  {file}, {number} test{'s' if number > 1 else ''}: {reason}")
 
 
 def _reason(report: pytest.TestReport) -> str:

@@ -5,7 +5,7 @@ from time import monotonic
 
 from app.bus.memory import MemoryBus
 from app.core.ports import Outcome
-from app.core.registry import Beat, Claim, Member, Revocation, Roll
+from app.core.registry import Beat, Claim, Holdings, Member, Revocation, Roll
 from app.protocol.message import Message
 from app.protocol.names import RoomName
 
@@ -79,6 +79,15 @@ class MemoryRegistry:
         new, self._learned = census.revocations[self._learned :], len(census.revocations)
         alive = [pod for pod, until in census.leases.items() if until > now]
         return Beat(known, alive, [pod for pod in census.leases if pod not in alive], new)
+
+    async def recall(self) -> Holdings:
+        census = self._census
+        stays = [
+            (room, user) for room, users in census.rooms.items() for user, pods in users.items() if self._pod in pods
+        ]
+        return Holdings(
+            stays, [(user, id) for user, mine in census.claims.items() for id, pod in mine.items() if pod == self._pod]
+        )
 
     async def bury(self, pod: str) -> Sequence[tuple[RoomName, str]]:
         census = self._census

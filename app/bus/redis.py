@@ -77,6 +77,11 @@ class RedisBus:
         times = [node.round_trip for node in self._fleet.nodes.values() if node.round_trip is not None]
         return max(times, default=None)
 
+    @property
+    def incarnations(self) -> object:
+        """Differs from what it was when a node was restarted or replaced."""
+        return frozenset((place, node.incarnation) for place, node in self._fleet.nodes.items())
+
     def listen(self, heard: Heard, doubted: Doubted) -> None:
         self._ear.give_to(heard, doubted)
 

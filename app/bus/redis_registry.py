@@ -17,8 +17,10 @@ from app.bus.redis_registry_scripts import (
     BEAT,
     CLAIM,
     CLEAR,
+    COUNTED,
     DISOWN,
     FREE,
+    HELD,
     OWNED,
     PUT,
     RELEASE,
@@ -30,7 +32,7 @@ from app.bus.redis_saying import live
 from app.bus.redis_script import Script
 from app.bus.redis_wire import Complaint, pack
 from app.core.ports import BusLost, Outcome
-from app.core.registry import Beat, Claim, Member, Revocation, Roll
+from app.core.registry import Beat, Claim, Holdings, Member, Revocation, Roll
 from app.protocol.envelope import encode
 from app.protocol.message import Message
 from app.protocol.names import RoomName
@@ -51,6 +53,9 @@ class RedisRegistry:
         self._mine: dict[RoomName, set[str]] = {}
         """Users that this pod has in each room."""
         self._learned = b"0"
+        self._run: object = None
+        self._seen: set[str] = set()
+        """Pods that were met in rooms since the last beat."""
 
     def put(self, stay: Member, room: RoomName, news: Message | None, settled: Callable[[Outcome], None]) -> None:
         names = self._grammar.of(room)
@@ -75,10 +80,26 @@ class RedisRegistry:
         reply = await self._bus.read(self._grammar.of(room).partition, data)
         match reply:
             case [int() as connections, int() as users, list() as flat]:
-                members = [_member(user, stays) for user, stays in zip(flat[::2], flat[1::2], strict=True)]
+                members = [self._member(user, stays) for user, stays in zip(flat[::2], flat[1::2], strict=True)]
                 return Roll(connections, users, members[:limit], len(members) > limit)
             case _:
                 raise BusLost("the script answered something else")
+
+    def _member(self, user: object, stays: object) -> Member:
+        """A user by what each pod has said of it."""
+        try:
+            said = _read_stays(stays) if isinstance(stays, bytes) and stays else {}
+        except msgspec.MsgspecError:
+            said = {}
+        self._seen.update(said)
+        info = next((info for _, info in said.values() if info), None)
+        connections = sum(connections for connections, _ in said.values())
+        return Member(_text(user), connections, info.encode() if info else None)
+
+    def _strangers_beside(self, alive: Sequence[str]) -> list[str]:
+        """Pods that were met in rooms and have no lease: their node remembers what that of the leases has forgotten."""
+        seen, self._seen = self._seen, set()
+        return sorted(seen.difference(alive))
 
     async def claim(self, user: str, connection: str, limit: int, *, replace: bool) -> Claim:
         partition, mine = self._grammar.connections(user)
@@ -106,11 +127,43 @@ class RedisRegistry:
         data = _evaluate(BEAT, keys, self._pod, int(lease * 1000), self._learned)
         match await self._asked(_FIRST, data):
             case [int() as known, list() as pods, list() as lapsed, list() as revocations]:
-                if not known:
-                    self._learned = b"0"
+                # A Redis that was restarted or replaced may remember an older state, and our lease with it.
+                run, self._run = self._run, self._bus.incarnations
+                sure = bool(known) and run == self._run
                 new = [found for text in revocations[::2] if (found := _revocation(text)) is not None]
-                self._learned = revocations[-1] if revocations else self._learned
-                return Beat(bool(known), _texts(pods), _texts(lapsed), new)
+                self._learned = (revocations[-1] if revocations else self._learned) if sure else b"0"
+                alive = _texts(pods)
+                return Beat(sure, alive, [*_texts(lapsed), *self._strangers_beside(alive)], new)
+            case _:
+                raise BusLost("the script answered something else")
+
+    async def recall(self) -> Holdings:
+        parts = await asyncio.gather(*(self._recall(partition) for partition in range(PARTITIONS)))
+        stays = [one for part in parts for one in part.stays]
+        # What it believes is what DISOWN goes by.
+        for room, user in stays:
+            self._mine.setdefault(room, set()).add(user)
+        return Holdings(stays, [one for part in parts for one in part.claims])
+
+    async def _recall(self, partition: int) -> Holdings:
+        rooms, users = await self._owned(partition, self._pod)
+        stays: list[tuple[RoomName, str]] = []
+        for room in map(RoomName, rooms):
+            held = await self._bus.read(partition, _evaluate(HELD, self._grammar.present(room)[:1], self._pod))
+            stays += [(room, user) for user in _texts(held if isinstance(held, list) else [])]
+        claims: list[tuple[str, str]] = []
+        for user in users:
+            key = self._grammar.connections(user)[1]
+            counted = await self._bus.read(partition, _evaluate(COUNTED, (key,), self._pod))
+            claims += [(user, id) for id in _texts(counted if isinstance(counted, list) else [])]
+        return Holdings(stays, claims)
+
+    async def _owned(self, partition: int, pod: str) -> tuple[list[str], list[str]]:
+        """The rooms and the users of one partition in which `pod` has something."""
+        keys = (self._grammar.owned_rooms(partition, pod), self._grammar.owned_users(partition, pod))
+        match await self._bus.read(partition, _evaluate(OWNED, keys)):
+            case [list() as rooms, list() as users]:
+                return _texts(rooms), _texts(users)
             case _:
                 raise BusLost("the script answered something else")
 
@@ -122,15 +175,13 @@ class RedisRegistry:
     async def _bury(self, partition: int, pod: str) -> list[tuple[RoomName, str]]:
         owned_rooms = self._grammar.owned_rooms(partition, pod)
         owned_users = self._grammar.owned_users(partition, pod)
-        reply = await self._bus.read(partition, _evaluate(OWNED, (owned_rooms, owned_users)))
-        rooms, users = reply if isinstance(reply, list) and len(reply) == 2 else ([], [])
+        rooms, users = await self._owned(partition, pod)
         gone: list[tuple[RoomName, str]] = []
-        for text in _texts(rooms):
-            room = RoomName(text)
+        for room in map(RoomName, rooms):
             data = _evaluate(CLEAR, (*self._grammar.present(room), owned_rooms), pod, _bytes(room))
             left = await self._asked(partition, data)
             gone += [(room, user) for user in _texts(left if isinstance(left, list) else [])]
-        for user in _texts(users):
+        for user in users:
             data = _evaluate(FREE, (self._grammar.connections(user)[1], owned_users), pod, _bytes(user))
             await self._asked(partition, data)
         return gone
@@ -165,17 +216,6 @@ def _outcome(reply: object) -> Outcome:
     if reply == 1:
         return Outcome.ACCEPTED
     return Outcome.UNKNOWN if reply is Fate.UNKNOWN else Outcome.REFUSED
-
-
-def _member(user: object, stays: object) -> Member:
-    """A user by what each pod has said of it."""
-    try:
-        said = _read_stays(stays) if isinstance(stays, bytes) and stays else {}
-    except msgspec.MsgspecError:
-        said = {}
-    info = next((info for _, info in said.values() if info), None)
-    connections = sum(connections for connections, _ in said.values())
-    return Member(_text(user), connections, info.encode() if info else None)
 
 
 def _revocation(text: object) -> Revocation | None:

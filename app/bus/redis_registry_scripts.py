@@ -64,6 +64,26 @@ OWNED: Final = script("""
 return {redis.call('SMEMBERS', KEYS[1]), redis.call('SMEMBERS', KEYS[2])}
 """)
 
+HELD: Final = script("""
+-- KEYS members; ARGV pod
+local all, found = redis.call('HGETALL', KEYS[1]), {}
+for at = 1, #all, 2 do
+  if all[at] ~= '' and cmsgpack.unpack(all[at + 1])[ARGV[1]] then found[#found + 1] = all[at] end
+end
+return found
+""")
+"""The users of a room that a pod has said are there."""
+
+COUNTED: Final = script("""
+-- KEYS connections of a user; ARGV pod
+local all, found = redis.call('HGETALL', KEYS[1]), {}
+for at = 1, #all, 2 do
+  if string.match(all[at + 1], ':(.*)$') == ARGV[1] then found[#found + 1] = all[at] end
+end
+return found
+""")
+"""The connections of a user that a pod has."""
+
 CLEAR: Final = script("""
 -- KEYS members, users, rooms owned by the pod; ARGV pod, room
 local members, users, pod = KEYS[1], KEYS[2], ARGV[1]
@@ -183,4 +203,4 @@ return 1
 """)
 """Number a revocation behind all others, by the time so that numbers also rise where they were forgotten."""
 
-REGISTRY: Final = (PUT, DISOWN, ROLL, OWNED, CLEAR, CLAIM, RELEASE, FREE, BEAT, RETIRE, REVOKE)
+REGISTRY: Final = (PUT, DISOWN, ROLL, OWNED, HELD, COUNTED, CLEAR, CLAIM, RELEASE, FREE, BEAT, RETIRE, REVOKE)

@@ -22,6 +22,7 @@ class Connection:
         "heard_at",
         "id",
         "identity",
+        "joining",
         "missed",
         "pinged_at",
         "rooms",
@@ -40,6 +41,8 @@ class Connection:
         self.pinged_at: float | None = None
         """When a ping was sent that nothing has answered yet."""
         self.rooms: set[RoomName] = set()
+        self.joining: dict[RoomName, object] | None = None
+        """Rooms that it asked to join and is not in yet; what waits for that is Membership's."""
         self.bindings: dict[int, RoomName] | None = None
         """Which room a binary type is for."""
         self.answers: list[bytes] = []

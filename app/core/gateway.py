@@ -11,7 +11,7 @@ from typing import Final, assert_never
 
 from app.core.access import Right
 from app.core.connection import Connection
-from app.core.membership import Entrance, Membership, Wish
+from app.core.membership import Entrance, Membership, Parting, Wish
 from app.core.ports import Query, Retention, Settlement, Verifier, World
 from app.core.presence import paged
 from app.core.publishing import Publisher, refusal_of
@@ -162,7 +162,12 @@ class Gateway:
     def _join(self, connection: Connection, sentence: said.Join) -> None:
         name = _any_room(connection, sentence.room)
         connection.identity.require(Right.JOIN, name)
-        if name not in connection.rooms and len(connection.rooms) >= self._terms.rooms:
+        under_way = connection.joining or ()
+        if (
+            name not in connection.rooms
+            and name not in under_way
+            and (len(connection.rooms) + len(under_way) >= self._terms.rooms)
+        ):
             raise Refusal(ErrorCode.TOO_MANY_ROOMS, f"a connection may be in {self._terms.rooms} rooms; leave one")
 
         def entered(entrance: Entrance) -> None:
@@ -181,10 +186,14 @@ class Gateway:
 
     def _leave(self, connection: Connection, sentence: said.Leave) -> None:
         name = _any_room(connection, sentence.room)
-        if name not in connection.rooms:
-            raise Refusal(ErrorCode.NOT_JOINED, "this connection is not in that room")
-        self._membership.leave(connection, name)
-        self._delivery.say(connection, "left", id=sentence.id, room=name)
+
+        def left() -> None:
+            self._delivery.say(connection, "left", id=sentence.id, room=name)
+
+        def refused(refusal: Refusal) -> None:
+            self._delivery.refuse(connection, refusal, sentence.id, sentence.room)
+
+        self._membership.part(Parting(connection, name, left, refused))
 
     def _bind(self, connection: Connection, sentence: said.Bind) -> None:
         name = _public_room(sentence.room)

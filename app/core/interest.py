@@ -29,9 +29,11 @@ class _Stage(Enum):
 class _Room:
     """How far this pod's interest in one room has come."""
 
-    __slots__ = ("farewell", "stage", "waiting")
+    __slots__ = ("farewell", "holders", "stage", "waiting")
 
     def __init__(self) -> None:
+        self.holders = 0
+        """Members, and those who are about to be: while there are any, the room is heard."""
         self.stage = _Stage.SUBSCRIBING
         self.waiting: list[Then] = []
         self.farewell: TimerHandle | None = None
@@ -49,14 +51,19 @@ class Interest:
         return list(self._rooms)
 
     def want(self, name: RoomName, then: Then) -> None:
-        """Call `then` once this pod hears `name` and knows where it stands, at once where it does already."""
+        """Call `then` once this pod hears `name` and knows where it stands, at once where it does already.
+
+        Whoever wants a room holds it until `lose`.
+        """
         room = self._rooms.get(name)
         if room is None:
             room = self._rooms[name] = _Room()
+            room.holders = 1
             room.waiting.append(then)
             # The bus may confirm at once, or long after nobody is interested any more.
             self._bus.subscribe(name, lambda: self._confirmed(name, room))
             return
+        room.holders += 1
         if room.farewell is not None:
             room.farewell.cancel()
             room.farewell = None
@@ -66,9 +73,12 @@ class Interest:
             room.waiting.append(then)
 
     def lose(self, name: RoomName) -> None:
-        """Nobody on this pod is in `name` any more."""
+        """One who wanted `name` does so no more."""
         room = self._rooms.get(name)
-        if room is not None and room.farewell is None:
+        if room is None:
+            raise RuntimeError("a room that nobody wanted is lost")
+        room.holders -= 1
+        if not room.holders:
             room.farewell = self._loop.call_later(LINGER, self._leave, name, room)
 
     def close(self) -> None:

@@ -49,8 +49,13 @@ class Lease:
         self.pods = found.pods
         for revocation in found.revocations:
             self._revocations.learn(revocation)
-        self._presence.renew(all_of_it=not found.known)
-        await self._quota.renew(all_of_it=not found.known)
+        if found.known:
+            self._presence.renew()
+            await self._quota.renew()
+        else:
+            believed = await self._registry.recall()
+            self._presence.correct(believed.stays)
+            await self._quota.correct(believed.claims)
         await self._revocations.renew(all_of_it=not found.known)
         self._patience = {pod: self._patience.get(pod, self._rank(pod)) - 1 for pod in found.lapsed}
         for pod, patience in self._patience.items():

@@ -8,6 +8,7 @@ from asyncio import Task, TimerHandle
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from app.core.access import Right
 from app.core.connection import Connection
 from app.core.delivery import Delivery
 from app.core.interest import Interest
@@ -15,7 +16,7 @@ from app.core.ports import BusLost, Unavailable, World
 from app.core.presence import FIRST_PAGE, Presence
 from app.core.registry import Roll
 from app.core.rooms import Room, Rooms
-from app.protocol.codes import Refusal
+from app.protocol.codes import ErrorCode, Refusal
 from app.protocol.message import Message, Position
 from app.protocol.names import RoomName
 
@@ -46,6 +47,16 @@ class Wish:
     """Whether to say who is there."""
 
 
+@dataclass(frozen=True, slots=True)
+class Parting:
+    """A connection that wants to leave a room, and where its answers go."""
+
+    connection: Connection
+    name: RoomName
+    left: Callable[[], None]
+    refused: Callable[[Refusal], None]
+
+
 class Membership:
     def __init__(
         self, world: World, rooms: Rooms, interest: Interest, presence: Presence, delivery: Delivery, timeout: float
@@ -63,10 +74,48 @@ class Membership:
 
     def join(self, wish: Wish) -> None:
         """Let the connection in once the bus is heard and what it missed is read, or refuse it in time."""
+        earlier = self._joining(wish.connection, wish.name)
+        if earlier is not None:
+            earlier.behind.append(lambda: self.join(wish))
+            return
         join = _Join(wish, self)
         self._interest.want(wish.name, join.heard)
         if not join.over:
             join.timer = self._world.loop.call_later(self._timeout, join.expire)
+            self._note(join)
+
+    def part(self, parting: Parting) -> None:
+        """Take the connection out of a room at its own wish; if it is about to come in, once it is."""
+        connection, name = parting.connection, parting.name
+        earlier = self._joining(connection, name)
+        if earlier is not None:
+            earlier.behind.append(lambda: self.part(parting))
+        elif connection.ended is not None:
+            pass
+        elif name in connection.rooms:
+            self.leave(connection, name)
+            parting.left()
+        else:
+            parting.refused(Refusal(ErrorCode.NOT_JOINED, "this connection is not in that room"))
+
+    def settled(self, join: "_Join") -> None:
+        """A join came to its end; what the connection said about that room meanwhile is done now, in its order."""
+        connection, name = join.wish.connection, join.wish.name
+        if self._joining(connection, name) is join:
+            connection.joining = {at: one for at, one in (connection.joining or {}).items() if at != name} or None
+        behind, join.behind = join.behind, []
+        for then in behind:
+            then()
+
+    def _joining(self, connection: Connection, name: RoomName) -> "_Join | None":
+        join = connection.joining.get(name) if connection.joining else None
+        return join if isinstance(join, _Join) else None
+
+    def _note(self, join: "_Join") -> None:
+        connection = join.wish.connection
+        if connection.joining is None:
+            connection.joining = {}
+        connection.joining[join.wish.name] = join
 
     def leave(self, connection: Connection, name: RoomName) -> None:
         """Take `connection` out of `name`; it gets at once what it is still owed."""
@@ -113,6 +162,7 @@ class Membership:
             if join.announced:
                 # It came in by another wish meanwhile, and is one connection.
                 self.presence.leave(name, connection.identity.user, grace=False)
+            self._interest.lose(name)
             return
         room = self._rooms.enter(name)
         self.delivery.replay(connection, room, missed or ())
@@ -127,12 +177,11 @@ class Membership:
         return True
 
     def abandon(self, join: "_Join") -> None:
-        """Who wanted to join will not; so is the pod's interest, unless somebody else is in the room."""
+        """Who wanted to join will not."""
         wish = join.wish
         if join.announced:
             self.presence.leave(wish.name, wish.connection.identity.user, grace=False)
-        if self._rooms.get(wish.name) is None:
-            self._interest.lose(wish.name)
+        self._interest.lose(wish.name)
 
     async def _roll(self, wish: Wish) -> Roll | None:
         if not wish.roll:
@@ -156,7 +205,7 @@ class Membership:
             self.presence.leave(room.name, connection.identity.user, grace=grace)
         if not room.members:
             self._rooms.discard(room)
-            self._interest.lose(room.name)
+        self._interest.lose(room.name)
 
 
 class _Join:
@@ -168,6 +217,8 @@ class _Join:
         self._membership = membership
         self.announced = False
         """Whether the user is counted among those present because of this wish."""
+        self.behind: list[Callable[[], None]] = []
+        """What the connection said about this room meanwhile."""
         self.over = False
 
     def heard(self) -> None:
@@ -186,10 +237,16 @@ class _Join:
         if self.timer is not None:
             self.timer.cancel()
         late, self.over = self.over, True
-        if late or self.wish.connection.ended is not None:
+        connection, name = self.wish.connection, self.wish.name
+        if late or connection.ended is not None:
             self._membership.abandon(self)
+        elif Right.JOIN not in connection.identity.rights.of(name):
+            # The token was renewed meanwhile.
+            self._membership.abandon(self)
+            self.wish.refused(Refusal(ErrorCode.FORBIDDEN, "the token no longer opens this room"))
         else:
             self._membership.enter(self, missed, roll)
+        self._membership.settled(self)
 
     def expire(self) -> None:
         """The bus took too long."""
@@ -197,3 +254,4 @@ class _Join:
             self.over = True
             if self.wish.connection.ended is None:
                 self.wish.refused(Unavailable())
+            self._membership.settled(self)

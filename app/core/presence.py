@@ -5,6 +5,7 @@ reconnect is no news; one who leaves, leaves at once.
 """
 
 from asyncio import Future, TimerHandle
+from collections.abc import Iterable
 from typing import Final
 
 from msgspec import Raw
@@ -98,8 +99,15 @@ class Presence:
         except BusLost:
             raise Unavailable from None
 
-    def renew(self, *, all_of_it: bool) -> None:
-        """Tell the registry again what it did not take, or everything, where it has forgotten this pod."""
+    def correct(self, believed: Iterable[tuple[RoomName, str]]) -> None:
+        """Tell the registry everything; of what it believes of this pod, take back what is not so."""
+        for room, user in believed:
+            stay = self._rooms.setdefault(room, {}).setdefault(user, _Stay())
+            stay.told = False
+        self.renew(all_of_it=True)
+
+    def renew(self, *, all_of_it: bool = False) -> None:
+        """Tell the registry again what it did not take, or everything."""
         for room, stays in list(self._rooms.items()):
             for user, stay in list(stays.items()):
                 if all_of_it or not stay.told:

@@ -4,7 +4,7 @@ Each connection is counted in the registry before it is welcomed. Where the regi
 count stands in, and what came in meanwhile is counted when it can.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 from app.core.connection import Connection
@@ -55,11 +55,14 @@ class Quota:
         if user is not None:
             self._release(connection.id, user)
 
-    async def renew(self, *, all_of_it: bool) -> None:
-        """Make the registry count what it does not, or everything, where it has forgotten this pod."""
-        if all_of_it:
-            self._owed |= self._counted
-            self._counted.clear()
+    async def correct(self, believed: Iterable[tuple[str, str]]) -> None:
+        """Make the registry count what is here; of what it believes of this pod, take back what is not so."""
+        self._owed |= self._counted
+        self._counted = {id: user for user, id in believed}
+        await self.renew()
+
+    async def renew(self) -> None:
+        """Make the registry count what it does not, and no more of what is gone."""
         for id, user in list(self._counted.items()):
             if self._roster.by_id(id) is None:
                 self._release(id, user)

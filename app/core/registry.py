@@ -59,13 +59,23 @@ class Beat:
     """What a pod learns when it gives its sign of life."""
 
     known: bool
-    """Whether the pod was still counted; else what it had said about itself is gone."""
+    """Whether the pod was still counted, by a memory without a gap; else what is known of it may be wrong."""
     pods: Sequence[str]
     """Who is alive, this pod among them."""
     lapsed: Sequence[str]
     """Whose lease is over and whose belongings are still there."""
     revocations: Sequence[Revocation]
     """What is new since the last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What the registry believes that this pod has."""
+
+    stays: Sequence[tuple[RoomName, str]]
+    """Users in rooms."""
+    claims: Sequence[tuple[str, str]]
+    """Users and their connections."""
 
 
 class Registry(Protocol):
@@ -94,6 +104,9 @@ class Registry(Protocol):
 
     async def beat(self, lease: float) -> Beat:
         """Be counted for another `lease` seconds."""
+
+    async def recall(self) -> Holdings:
+        """What this pod has, as far as is known: after a loss of memory that may be an older state."""
 
     async def bury(self, pod: str) -> Sequence[tuple[RoomName, str]]:
         """Take away what belongs to a pod whose lease is over; who is in which room no more, of all pods."""

@@ -1,14 +1,24 @@
 """A Redis of one's own for each test that asks for one, and a road to it that can be blocked."""
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import docker
+import docker.errors
 import pytest
+from testcontainers.core.container import DockerContainer
+from testcontainers.core.waiting_utils import wait_for_logs
 
 from tests.bus.redis_pod import NewPod, Pod
 from tests.support.local_redis import QUICK, Authority, Cluster, RedisServer, Road, Sentinel
+
+IMAGE = "redis:7"
 
 
 @pytest.fixture
@@ -45,6 +55,29 @@ def sentinel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sentinel]:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Three primaries."""
     yield from running(Cluster(tmp_path_factory.mktemp("cluster")))
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A Redis in a container, by its address."""
+
+    url: str
+
+
+@pytest.fixture(scope="module")
+def container() -> Iterator[Container]:
+    """Where Docker answers and has the image."""
+    try:
+        # Asked by ourselves first: the library leaves the socket of a failed attempt open.
+        with closing(socket.socket(socket.AF_UNIX)) as attempt:
+            attempt.connect(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://"))
+        with closing(docker.from_env(timeout=5)) as client:
+            client.images.get(IMAGE)
+    except (OSError, docker.errors.DockerException):
+        pytest.skip(f"no Docker here that has the image {IMAGE}")
+    with DockerContainer(IMAGE).with_exposed_ports(6379) as running:
+        wait_for_logs(running, "Ready to accept connections", timeout=30)
+        yield Container(f"redis://{running.get_container_host_ip()}:{running.get_exposed_port(6379)}")
 
 
 Server = TypeVar("Server", RedisServer, Sentinel, Cluster)

@@ -60,7 +60,7 @@ class Pod:
 NewPod = Callable[[], Awaitable[Pod]]
 
 
-@pytest.fixture(params=["memory", "redis", "tls", "sentinel", "cluster"])
+@pytest.fixture(params=["memory", "redis", "tls", "sentinel", "cluster", "container"])
 async def new_pod(request: pytest.FixtureRequest) -> AsyncIterator[NewPod]:
     """Makes pods that share a bus of each kind, in a corner of its own."""
     exchange, prefix = Exchange(), f"t{secrets.token_hex(6)}"

@@ -230,3 +230,18 @@ async def test_a_revocation_is_learned_once_by_every_pod(new_pod: NewPod) -> Non
     assert list((await one.registry.beat(30)).revocations) == []
     assert list((await two.registry.beat(30)).revocations) == [first, second]
     assert list((await (await new_pod("three")).registry.beat(30)).revocations) == [first, second]
+
+
+async def test_what_is_believed_of_a_pod_can_be_asked_for(new_pod: NewPod) -> None:
+    """Its users and connections, and nobody else's."""
+    one, two = await new_pod("one"), await new_pod("two")
+    await one.put("ada", 2)
+    await one.put("bob", 1, OTHER)
+    await two.put("ada", 1)
+    await two.put("eve", 1)
+    for pod, connection in ((one, "c1"), (one, "c2"), (two, "c3")):
+        await pod.registry.claim("ada", connection, 0, replace=False)
+    believed = await one.registry.recall()
+    assert sorted(believed.stays) == sorted([(ROOM, "ada"), (OTHER, "bob")])
+    assert sorted(believed.claims) == [("ada", "c1"), ("ada", "c2")]
+    assert (await (await new_pod("three")).registry.recall()).stays == []

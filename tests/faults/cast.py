@@ -21,9 +21,14 @@ pattern = "log.*"
 [rooms.history]
 size = 1000
 ttl = 600
+
+[[rooms]]
+pattern = "people.*"
+presence = true
 """
 KEPT = "log.a"
 LIVE = "chat.a"
+PRESENT = "people.a"
 PATIENCE = 30.0
 """Seconds. What has not happened by then does not happen."""
 
@@ -59,6 +64,14 @@ class Member:
     async def has_heard(self, what: object) -> None:
         async with asyncio.timeout(PATIENCE):
             while not any(kind == "broadcast" and said == what for kind, _, said in self.heard.events[-300:]):
+                await asyncio.sleep(0.02)
+
+    async def has_heard_behind(self, mark: int) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while not any(
+                kind == "broadcast" and isinstance(said, int) and said > mark
+                for kind, _, said in self.heard.events[-9:]
+            ):
                 await asyncio.sleep(0.02)
 
     async def _live(self, joined: asyncio.Event) -> None:
@@ -180,10 +193,12 @@ class Cast:
     async def end(self) -> Verdict:
         """Let a last word reach everybody, and judge the room with history."""
         speaker = next(one for one in self.speakers if one._room == KEPT)
-        last = await speaker.accepted()
+        members = [one for one in self.members if one.room == KEPT]
+        # Whoever is told to resync meanwhile hears what comes after that.
+        mark = await speaker.accepted()
+        await asyncio.gather(*(one.has_heard_behind(mark) for one in members))
         await speaker.stop()
         last = max(speaker.said.acknowledged)
-        members = [one for one in self.members if one.room == KEPT]
         await asyncio.gather(*(one.has_heard(last) for one in members))
         verdict = judge(speaker.said, [one.heard for one in members], speaker.said.acknowledged[last])
         print(f"\n{verdict}")
@@ -196,8 +211,10 @@ class Cast:
 
 
 @asynccontextmanager
-async def cast(redis: RedisServer, folder: Path, pods: int = 3, **given: object) -> AsyncIterator[Cast]:
-    """So many pods on `redis`, with little patience; they are gone afterwards."""
+async def cast(
+    redis: RedisServer, folder: Path, pods: int = 3, url: str | None = None, **given: object
+) -> AsyncIterator[Cast]:
+    """So many pods on `redis`, with little patience; they are gone afterwards. `url`: another way to it."""
     rooms = folder / "rooms.toml"
     rooms.write_text(ROOMS)
     prefix = f"t{secrets.token_hex(6)}"
@@ -209,8 +226,8 @@ async def cast(redis: RedisServer, folder: Path, pods: int = 3, **given: object)
             await road.open()
             stack.push_async_callback(road.close)
             everybody.roads.append(road)
-            url = f"{road.url}?prefix={prefix}"
-            everybody.pods.append(await stack.enter_async_context(gateway(bus_url=url, **values)))
+            bus_url = f"{road.url}?prefix={prefix}" if url is None else f"{url}&prefix={prefix}"
+            everybody.pods.append(await stack.enter_async_context(gateway(bus_url=bus_url, **values)))
         try:
             yield everybody
         finally:

@@ -5,11 +5,13 @@ import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.faults.cast import KEPT, LIVE, cast
+from tests.faults.cast import KEPT, LIVE, PATIENCE, PRESENT, cast
 from tests.faults.checker import complete, judge_live
+from tests.support.gateway import Client, Gateway, call, token
 from tests.support.local_redis import RedisServer
 
 
@@ -182,6 +184,39 @@ async def test_what_redis_evicted_is_admitted(own_redis: RedisServer, tmp_path: 
         verdict = await everybody.end()
         assert verdict.broken == []
         assert verdict.resyncs == 9
+
+
+async def test_an_old_snapshot_brings_back_nobody(own_redis: RedisServer, tmp_path: Path) -> None:
+    """Who left since is gone again within seconds, who came since is there, and their connections are counted right."""
+    async with cast(
+        own_redis, tmp_path, pods=2, presence_lease=6, presence_grace=0, max_connections_per_user=2
+    ) as everybody:
+        one, two = everybody.pods
+        await one.join("stays", PRESENT)
+        ghost = await two.join("ghost", PRESENT)
+        second = await two.connect("ghost")
+        own_redis.do("SAVE")
+        await ghost.close()
+        await second.close()
+        await one.join("late", PRESENT)
+        assert (await settled(one, "late", "stays"))["users"] == 2
+        own_redis.kill()
+        own_redis.start()
+        assert (await settled(two, "late", "stays"))["count"] == 2
+        for _ in range(2):
+            async with asyncio.timeout(PATIENCE):
+                while await (await Client.open(one.port, token("ghost"))).ended_or_welcome() != "welcome":
+                    await asyncio.sleep(0.1)
+
+
+async def settled(pod: Gateway, *users: str) -> dict[str, Any]:
+    """What `presence` says once these and no others are there."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            status, roll = await call(pod, "GET", f"/v1/rooms/{PRESENT}/presence")
+            if status == 200 and [one["user"] for one in roll["members"]] == list(users):  # type: ignore[attr-defined]
+                return roll
+            await asyncio.sleep(0.1)
 
 
 async def test_a_reader_that_redis_drops_for_being_slow(own_redis: RedisServer, tmp_path: Path) -> None:

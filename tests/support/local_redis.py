@@ -96,6 +96,11 @@ class RedisServer:
             time.sleep(0.01)
         raise TimeoutError("the replica did not find its master")
 
+    async def start_beside(self) -> None:
+        """Start a replica whose way to its master is in this very loop, and wait until it has its master's data."""
+        await asyncio.to_thread(self.start)
+        await asyncio.to_thread(self.await_master)
+
     def kill(self) -> None:
         """End it as a crash does."""
         assert self._process is not None
@@ -153,6 +158,16 @@ class Sentinel(RedisServer):
     @property
     def url(self) -> str:
         return f"redis+sentinel://127.0.0.1:{self.port}"
+
+    def await_replica(self) -> None:
+        """Wait until this sentinel knows a replica to promote."""
+        for _ in range(2000):
+            if b"num-slaves" in (facts := self.do("SENTINEL", "MASTER", "main")):  # type: ignore[operator]
+                pairs = dict(zip(facts[::2], facts[1::2], strict=True))  # type: ignore[index]
+                if pairs[b"num-slaves"] != b"0":
+                    return
+            time.sleep(0.01)
+        raise TimeoutError("the sentinel found no replica")
 
     def _config(self) -> list[str]:
         path = self._folder / "sentinel.conf"

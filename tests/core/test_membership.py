@@ -1,0 +1,127 @@
+"""In and out of rooms while the bus takes its time: what a client says takes effect in its order."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from app.bus.memory import MemoryBus
+from app.core.access import Identity, Rights
+from app.core.connection import Connection
+from app.protocol.codes import ENDINGS, CloseCode
+from app.protocol.names import RoomName
+from tests.support.core import Core, RecordingSocket, passes
+
+
+class ReluctantBus(MemoryBus):
+    """Confirms subscriptions when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unconfirmed: list[Callable[[], None]] = []
+
+    def subscribe(self, room: RoomName, confirmed: Callable[[], None]) -> None:
+        super().subscribe(room, lambda: self.unconfirmed.append(confirmed))
+
+    def confirm(self) -> None:
+        unconfirmed, self.unconfirmed = self.unconfirmed, []
+        for confirmed in unconfirmed:
+            confirmed()
+
+    @property
+    def heard(self) -> set[str]:
+        return set(self._exchange.subscribers)
+
+
+def waiting(rooms: int = 100, timeout: float = 5) -> tuple[Core, ReluctantBus, Connection, RecordingSocket]:
+    bus = ReluctantBus()
+    core = Core(bus=bus, rooms_per_connection=rooms, bus_timeout=timeout)
+    return core, bus, *core.connect("alice")
+
+
+def answers(socket: RecordingSocket) -> list[tuple[str, str | None]]:
+    return [(said["type"], said.get("id")) for said in socket.heard() if said["type"] != "welcome"]
+
+
+@pytest.mark.parametrize(
+    ("plan", "expected", "inside"),
+    [
+        (["join"], ["joined"], True),
+        (["join", "leave"], ["joined", "left"], False),
+        (["join", "leave", "join"], ["joined", "left", "joined"], True),
+        (["join", "join"], ["joined", "joined"], True),
+        (["join", "leave", "leave"], ["joined", "left", "error"], False),
+        (["join", "join", "leave", "join", "leave"], ["joined", "joined", "left", "joined", "left"], False),
+    ],
+)
+async def test_what_is_said_before_the_bus_answers_takes_effect_in_its_order(
+    plan: list[str],
+    expected: list[str],
+    inside: bool,  # noqa: FBT001  # a table's column
+) -> None:
+    """Each is answered, by its id, and the end is what was said last."""
+    core, bus, alice, socket = waiting()
+    for number, kind in enumerate(plan):
+        core.say(alice, type=kind, room="a", id=str(number))
+    await passes()
+    assert answers(socket) == []
+    bus.confirm()
+    await passes()
+    assert answers(socket) == [(kind, str(number)) for number, kind in enumerate(expected)]
+    assert ("a" in alice.rooms) is inside
+    assert alice.joining is None
+
+
+async def test_rooms_under_way_count_against_the_limit() -> None:
+    """A bus that takes its time is no way around it; the same room counts once."""
+    core, bus, alice, socket = waiting(rooms=2)
+    for number, room in enumerate(("a", "b", "c", "a")):
+        core.say(alice, type="join", room=room, id=str(number))
+    await passes()
+    assert answers(socket) == [("error", "2")]
+    bus.confirm()
+    await passes()
+    assert alice.rooms == {"a", "b"}
+    assert {said["payload"]["code"] for said in socket.heard() if said["type"] == "error"} == {"too_many_rooms"}
+
+
+async def test_a_bus_that_never_answers_refuses_in_time_and_lets_nobody_in_later() -> None:
+    """What was said behind the join is answered too; nothing is left of it once the bus is back."""
+    core, bus, alice, socket = waiting(timeout=0.05)
+    core.say(alice, type="join", room="a", id="1")
+    core.say(alice, type="leave", room="a", id="2")
+    async with asyncio.timeout(5):
+        while len(answers(socket)) < 2:
+            await asyncio.sleep(0.01)
+    assert [said["payload"]["code"] for said in socket.heard()[1:]] == ["unavailable", "not_joined"]
+    bus.confirm()
+    await passes()
+    assert (alice.rooms, alice.joining) == (set(), None)
+    core.pod.interest.close()
+    assert bus.heard == set()
+
+
+async def test_who_is_gone_takes_nobody_along() -> None:
+    """A connection that ends while it waits is not let in, and the room is given up unless somebody else is in it."""
+    core, bus, alice, _ = waiting()
+    bob, _ = core.connect("bob")
+    for one in (alice, bob):
+        core.say(one, type="join", room="a")
+    core.say(alice, type="join", room="b")
+    core.pod.reception.end(alice, ENDINGS[CloseCode.GOING_AWAY])
+    bus.confirm()
+    await passes()
+    assert (alice.rooms, bob.rooms) == (set(), {"a"})
+    core.pod.interest.close()
+    assert bus.heard == {"a"}
+
+
+async def test_rights_that_ended_meanwhile_let_nobody_in() -> None:
+    """A token that was renewed while the bus was asked decides."""
+    core, bus, alice, socket = waiting()
+    core.say(alice, type="join", room="a", id="1")
+    core.pod.reception.renew(alice, Identity("alice", Rights({"b": "r"}), alice.identity.expires_at))
+    bus.confirm()
+    await passes()
+    [(kind, id)] = answers(socket)
+    assert (kind, id, alice.rooms) == ("error", "1", set())
