@@ -1,0 +1,68 @@
+"""Writes docs/performance.md from what the benches left in `bench/results/`: `python -m bench.page`."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.rounds import RESULTS
+
+PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+
+_HEAD = """\
+# Performance
+
+Written by `python -m bench.page` from the last full run; [the benches](../bench/README.md) say what each one does and
+how to run it. Each table shows the medians of five rounds in which the servers took turns on one machine of two cores,
+with the load beside them. Figures per CPU-second hold on a busy machine, latencies only within one table. `forestay` is
+as shipped but for the limit of messages per second, `forestay-norest` writes without a rest after a pass; `plain` is an
+aiohttp loop as its tutorial writes it, `ws` is Node's library as its examples use it.
+"""
+
+_SECTIONS: Sequence[tuple[str, str]] = (
+    ("fanout-1x500", "A write to a socket costs about the same for one message as for ten. The others cannot keep up."),
+    ("fanout-1x100", ""),
+    ("fanout-1x20", "Nothing to gather: a message is a write per member for everybody."),
+    ("fanout-10x500", "A room rests by itself, so that ten busy rooms do not wait for one another."),
+    ("fanout-10x20", ""),
+    ("inbound", "A token bucket, rights, the check of the payload and a trace context, which the others leave out."),
+    ("connect", "An upgrade, a JWT, a welcome and a join; the others say no welcome."),
+    ("idle", "In KiB of resident memory, without compression."),
+    ("churn", "Joiners and leavers get their part of a batch; the others' buffer stays shared."),
+    ("stuck", "What one reader that never reads does to the others."),
+    ("flood", "Another connection's round trip, while one says single bytes as fast as it can."),
+    ("pods-100", "The subscribers are on another pod than the publisher."),
+    ("pods-1000", ""),
+    ("hearing", "From Redis' bytes to a checked message in the hands of delivery."),
+)
+
+
+def page(results: Path = RESULTS) -> str:
+    """The whole page."""
+    return "\n".join([_HEAD, *(_section(results, name, remark) for name, remark in _SECTIONS)])
+
+
+def _section(results: Path, name: str, remark: str) -> str:
+    found = json.loads((results / f"{name}.json").read_text())
+    middle: dict[str, dict[str, float]] = found["median"]
+    columns = list(next(iter(middle.values())))
+    lines = [f"## {found['title']}", ""]
+    if remark:
+        lines += [remark, ""]
+    lines += ["| | " + " | ".join(columns) + " |", "| --- |" + " ---: |" * len(columns)]
+    lines += [
+        f"| {case} | " + " | ".join(_shown(figures[column]) for column in columns) + " |"
+        for case, figures in middle.items()
+    ]
+    lines += ["", f"![{found['title']}](../bench/results/{name}.svg)", ""]
+    return "\n".join(lines)
+
+
+def _shown(value: float) -> str:
+    if math.isnan(value):
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.1f}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
