@@ -23,12 +23,19 @@ size = 1000
 ttl = 600
 
 [[rooms]]
+pattern = "brief.*"
+[rooms.history]
+size = 10
+ttl = 1
+
+[[rooms]]
 pattern = "people.*"
 presence = true
 """
 KEPT = "log.a"
 LIVE = "chat.a"
 PRESENT = "people.a"
+BRIEF = "brief.a"
 PATIENCE = 30.0
 """Seconds. What has not happened by then does not happen."""
 

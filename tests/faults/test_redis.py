@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.cast import KEPT, LIVE, PATIENCE, PRESENT, cast
+from tests.faults.cast import BRIEF, KEPT, LIVE, PATIENCE, PRESENT, cast
 from tests.faults.checker import complete, judge_live
 from tests.support.gateway import Client, Gateway, call, token
 from tests.support.local_redis import RedisServer
@@ -153,6 +153,35 @@ async def test_one_pod_cut_off(own_redis: RedisServer, tmp_path: Path) -> None:
         assert verdict.broken == []
         assert everybody.came_once
         assert complete(speaker.said, {one.who: one.heard for one in everybody.members}) == []
+
+
+async def test_joining_while_others_speak_and_redis_is_far(own_redis: RedisServer, tmp_path: Path) -> None:
+    """What is said between the wish to hear a room and its confirmation is had once, and in order."""
+    async with cast(own_redis, tmp_path, pods=3) as everybody:
+        speaker = await everybody.speaker(rate=200)
+        await speaker.accepted(20)
+        for road in everybody.roads[1:]:
+            road.latency = 0.15
+        for _ in range(3):
+            await everybody.member(6)
+        verdict = await everybody.end()
+        assert verdict.broken == []
+        assert (verdict.resyncs, everybody.came_once) == (0, True)
+
+
+async def test_a_history_that_is_over(own_redis: RedisServer, tmp_path: Path) -> None:
+    """Messages that are gone are missed and said to be; that a room was quiet is no gap."""
+    async with cast(own_redis, tmp_path, pods=2) as everybody:
+        one, two = everybody.pods
+        places = [(await call(one, "POST", f"/v1/rooms/{BRIEF}/messages", b'{"payload": 1}'))[1] for _ in range(3)]
+        async with asyncio.timeout(PATIENCE):
+            while (await call(two, "GET", f"/v1/rooms/{BRIEF}/history"))[1]["messages"]:
+                await asyncio.sleep(0.1)
+        for place, recovered in ((places[0], False), (places[2], True)):
+            client = await two.connect("late")
+            joined = await client.ask({"type": "join", "room": BRIEF, "since": place})
+            assert joined["payload"] == places[2] | {"recovered": recovered}
+            assert await client.silent()
 
 
 async def test_full(own_redis: RedisServer, tmp_path: Path) -> None:
