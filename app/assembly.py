@@ -1,6 +1,7 @@
 """Wires the core of one pod: which part is given which."""
 
 import asyncio
+import random
 import secrets
 import time
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from app.core.publishing import Publisher
 from app.core.quota import Quota
 from app.core.reception import Reception, Terms
 from app.core.registry import Registry
+from app.core.relocation import Relocation
 from app.core.revocations import Revocations, RevokedToo
 from app.core.rooms import Rooms
 from app.core.roster import Roster
@@ -58,6 +60,7 @@ class Pod:
     lease: Lease
     peers: Peers
     reception: Reception
+    relocation: Relocation
     gateway: Gateway
     backend: Backend
 
@@ -68,7 +71,7 @@ def assemble(
     """Wire the core of one pod together, inside the running loop."""
     bus, registry = links.bus, links.registry
     roster, rooms = Roster(), Rooms(policies)
-    world = World(asyncio.get_running_loop(), time.time, new_id, observer)
+    world = World(asyncio.get_running_loop(), time.time, new_id, random.uniform, observer)
     pace = Pace(settings.flush_rest, settings.flush_rest_cap)
     delivery = Delivery(world, roster, rooms, Backpressure(settings.send_buffer_bytes), Encoder(world.clock), pace)
     continuity = Continuity(world, bus, policies, delivery.hear, delivery.resync)
@@ -83,10 +86,13 @@ def assemble(
         rate=settings.message_rate,
         burst=settings.message_burst,
         rooms=settings.rooms_per_connection,
+        longest_stay=settings.rebalance_max_age,
+        lead=settings.drain_lead,
         patience=Patience(settings.ping_interval, settings.pong_timeout),
         reconnect_spread=settings.reconnect_spread,
     )
     reception = Reception(world, terms, roster, membership, quota, revocations)
+    relocation = Relocation(world, reception)
     peers = Peers(world, bus, lease, rooms, reception, revocations)
     reception.yielding = partial(peers.end, code=CloseCode.CONNECTION_LIMIT)
     bus.listen(_sorted(continuity, peers), continuity.doubt)
@@ -105,6 +111,7 @@ def assemble(
         lease,
         peers,
         reception,
+        relocation,
         gateway,
         backend,
     )

@@ -70,9 +70,9 @@ def _serve(options: argparse.Namespace) -> None:
     settings = load(**overrides)
     logs.configure(settings.log_level, settings.log_format)
     # Imported late: `token` and `--help` need not load the whole server.
-    from app import server
+    from app import preparation, server
 
-    parts = server.prepare(settings, Policy(presence=True, join_leave=True) if options.dev else SHIPPED)
+    parts = preparation.prepare(settings, Policy(presence=True, join_leave=True) if options.dev else SHIPPED)
 
     def started(port: int, internal_port: int) -> None:
         if options.dev:
@@ -88,17 +88,26 @@ def _serve(options: argparse.Namespace) -> None:
 
 def _check(options: argparse.Namespace) -> None:
     settings = load()
-    from app import server
+    from app import preparation
 
-    server.prepare(settings)
+    preparation.prepare(settings)
     for name in unknown_variables():
         print(f"warning: {name} is not a setting; ignored")
     if settings.jwks_url and not (settings.jwt_audience and settings.jwt_issuer):
         print("warning: with FORESTAY_JWKS_URL set FORESTAY_JWT_AUDIENCE and _ISSUER too: its issuer may serve others")
     if settings.api_key is None:
         print("warning: without FORESTAY_API_KEY the HTTP API answers 401")
-    print(f"drain budget: {settings.close_timeout:g} s (close handshakes)")
+    _explain_drain(settings)
     print("ok")
+
+
+def _explain_drain(settings: Settings) -> None:
+    window, closing, flush = settings.drain_window, settings.close_timeout, settings.flush_timeout
+    budget, deadline = settings.drain_budget, settings.drain_deadline
+    print(f"drain budget: {budget:g} s = window {window:g} + close {closing:g} + flush {flush:g}, from SIGTERM to exit")
+    print(f"give a pod its preStop and at least {budget if deadline is None else deadline:g} s before it is killed")
+    if deadline is not None and deadline < budget:
+        print(f"warning: FORESTAY_DRAIN_DEADLINE ({deadline:g} s) is less than that: the window is shortened to fit")
 
 
 def _token(options: argparse.Namespace) -> None:

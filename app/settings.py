@@ -16,6 +16,7 @@ from app.bus.redis_address import parse_address
 from app.core.quota import UserLimitPolicy
 from app.edge.origins import Origins
 from app.ops.logs import LogFormat
+from app.ops.readiness import BusReadiness
 
 PREFIX: Final = "FORESTAY_"
 MEMORY: Final = "memory://"
@@ -105,8 +106,24 @@ class Settings(BaseSettings):
     flush_rest: float = Field(1, ge=0, le=10, description="rest per second of delivery pass; 0 writes without a rest")
     flush_rest_cap: float = Field(0.01, ge=0, le=1, description="longest rest: what it may add to a message's latency")
     send_buffer_bytes: int = Field(2**20, ge=4096, description="bytes that may wait for one client; beyond: slow")
+    drain_window: float = Field(30, ge=0, description="from SIGTERM, over which connections are closed; 0: at once")
+    drain_lead: float = Field(
+        2, ge=0, description="between a client's slot to reconnect and its close; half the window"
+    )
     close_timeout: float = Field(5, gt=0, description="for a client's answer to a close frame, then it is cut")
+    flush_timeout: float = Field(5, ge=0, description="to say goodbye to the bus and flush telemetry when ending")
+    drain_deadline: Annotated[float | None, BeforeValidator(_empty_is_unset)] = Field(
+        None, gt=0, description="from SIGTERM to the exit; unset: window + close + flush; it shortens the window"
+    )
     reconnect_spread: float = Field(2, ge=0, description="over which clients spread their return after a loss")
+    readiness_bus: BusReadiness = Field(
+        BusReadiness.AUTO,
+        description="what a lost bus does to readiness: auto: if others have it, strict, degraded: never",
+    )
+    readiness_grace: float = Field(5, ge=0, description="for which a lost bus is not answered with unreadiness")
+    readiness_lag: float = Field(1, ge=0, description="of event loop lag beyond which the pod is not ready; 0 is never")
+    rebalance_max_age: float = Field(0, ge=0, description="after which a connection is asked to connect anew; 0: never")
+
     rooms_file: Annotated[Path | None, BeforeValidator(_empty_is_unset)] = Field(
         None, description="TOML file with the policies of rooms by pattern"
     )
@@ -114,6 +131,11 @@ class Settings(BaseSettings):
     demo: bool = Field(False, description="serve the demo page at / of the public port")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
     log_format: LogFormat = Field(LogFormat.AUTO, description="json, text, or auto: text on a terminal")
+
+    @property
+    def drain_budget(self) -> float:
+        """Seconds that a drain takes at most, if the deadline does not cut it."""
+        return self.drain_window + self.close_timeout + self.flush_timeout
 
     @classmethod
     def settings_customise_sources(

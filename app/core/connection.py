@@ -23,8 +23,10 @@ class Connection:
         "id",
         "identity",
         "joining",
+        "leave_at",
         "missed",
         "pinged_at",
+        "relocating",
         "rooms",
         "socket",
     )
@@ -40,6 +42,10 @@ class Connection:
         """When the client last gave a sign of life."""
         self.pinged_at: float | None = None
         """When a ping was sent that nothing has answered yet."""
+        self.leave_at: float | None = None
+        """When it will have been here for long enough and is asked to connect anew."""
+        self.relocating: str | None = None
+        """Why it was asked to connect elsewhere; such a one no longer counts for its user."""
         self.rooms: set[RoomName] = set()
         self.joining: dict[RoomName, object] | None = None
         """Rooms that it asked to join and is not in yet; what waits for that is Membership's."""

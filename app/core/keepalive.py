@@ -39,11 +39,19 @@ class _Look:
 
 
 class Keepalive:
-    def __init__(self, world: World, patience: Patience, end: Callable[[Connection, Ending], None]) -> None:
+    def __init__(
+        self,
+        world: World,
+        patience: Patience,
+        end: Callable[[Connection, Ending], None],
+        aged: Callable[[Connection], None],
+    ) -> None:
+        """`aged` is called once for a connection whose `leave_at` has come."""
         self._loop = world.loop
         self._clock = world.clock
         self._patience = patience
         self._end = end
+        self._aged = aged
         self._looks: list[_Look] = []
         self._by_connection: dict[Connection, _Look] = {}
         self._timer: TimerHandle | None = None
@@ -54,7 +62,7 @@ class Keepalive:
         now = self._loop.time()
         last_ping = connection.pinged_at
         ping_at = now + self._patience.ping_interval if last_ping is None else last_ping + self._patience.pong_timeout
-        self._look(connection, self._not_after_expiry(connection, now, ping_at))
+        self._look(connection, self._not_too_late(connection, now, ping_at))
 
     def forget(self, connection: Connection) -> None:
         look = self._by_connection.pop(connection, None)
@@ -98,6 +106,9 @@ class Keepalive:
         if connection.identity.expires_at <= self._clock():
             self._end(connection, ENDINGS[CloseCode.TOKEN_EXPIRED])
             return None
+        if connection.leave_at is not None and connection.leave_at <= now:
+            connection.leave_at = None
+            self._aged(connection)
         pinged_at = connection.pinged_at
         if pinged_at is None:
             if not connection.socket.closed():
@@ -115,7 +126,9 @@ class Keepalive:
         else:
             self._end(connection, ENDINGS[CloseCode.NO_PONG])
             return None
-        return self._not_after_expiry(connection, now, following)
+        return self._not_too_late(connection, now, following)
 
-    def _not_after_expiry(self, connection: Connection, now: float, at: float) -> float:
-        return min(at, now + max(0.0, connection.identity.expires_at - self._clock()))
+    def _not_too_late(self, connection: Connection, now: float, at: float) -> float:
+        """`at`, or before it the end of its token's time or of its stay."""
+        expiry = now + max(0.0, connection.identity.expires_at - self._clock())
+        return min(at, expiry) if connection.leave_at is None else min(at, expiry, connection.leave_at)

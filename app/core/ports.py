@@ -111,6 +111,10 @@ class Bus(Protocol):
         Also keeps what is known of them alive: a quiet room that somebody is in is no gap. Raises BusLost.
         """
 
+    @property
+    def up(self) -> bool:
+        """Whether what this pod publishes comes back to it, as far as is known without asking."""
+
     async def start(self) -> None:
         """Connect. Raises BusLost where that is impossible for good, not where the bus is only away."""
 
@@ -173,6 +177,12 @@ class Observer(Protocol):
     def ended(self, code: int, seconds: float) -> None:
         """A connection is over: the close code that was on the wire (1006: none), and how long it lived."""
 
+    def relocated(self, reason: str, outcome: str) -> None:
+        """Who was asked to connect elsewhere is gone: `client_closed` before we had to, `server_closed`, or `aborted`.
+
+        `reason`: why it was asked, `draining`, `rebalancing` or `age`.
+        """
+
     def handshake(self, outcome: str) -> None:
         """An upgrade was answered: `ok` or the refusal's status, from a closed set."""
 
@@ -201,5 +211,7 @@ class World:
     """Unix seconds."""
     new_id: Callable[[], str]
     """A name that no connection on any pod has had."""
+    uniform: Callable[[float, float], float]
+    """A random number between two."""
     observer: Observer | None = None
     """None where nobody listens: facts then cost a comparison."""

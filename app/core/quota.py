@@ -64,10 +64,10 @@ class Quota:
     async def renew(self) -> None:
         """Make the registry count what it does not, and no more of what is gone."""
         for id, user in list(self._counted.items()):
-            if self._roster.by_id(id) is None:
+            if self._gone(id):
                 self._release(id, user)
         for id, user in list(self._owed.items()):
-            if self._roster.by_id(id) is None:
+            if self._gone(id):
                 self._owed.pop(id, None)
                 continue
             await self._registry.claim(user, id, 0, replace=False)
@@ -77,6 +77,11 @@ class Quota:
             else:
                 self._counted[id] = user
 
+    def _gone(self, id: str) -> bool:
+        """Whether it is not here, or about to leave: who makes before it breaks has two for a moment."""
+        connection = self._roster.by_id(id)
+        return connection is None or connection.relocating is not None
+
     def _release(self, id: str, user: str) -> None:
         def settled(outcome: Outcome) -> None:
             if outcome is Outcome.ACCEPTED:
@@ -85,7 +90,7 @@ class Quota:
         self._registry.release(user, id, settled)
 
     def _alone(self, user: str) -> Claim:
-        mine: Sequence[Connection] = self._roster.of_user(user)
+        mine: Sequence[Connection] = [one for one in self._roster.of_user(user) if one.relocating is None]
         if len(mine) < self.per_user:
             return Claim(granted=True)
         if not self._replace:

@@ -1,6 +1,6 @@
 """Comings and goings: a connection is welcomed, renews its token, and ends exactly once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.core.access import Identity, Right
@@ -12,7 +12,7 @@ from app.core.ports import Socket, World
 from app.core.quota import Quota
 from app.core.revocations import Revocations
 from app.core.roster import Roster
-from app.protocol.codes import ENDINGS, ENDS_AT_ONCE, CloseCode, Ending, ErrorCode, Refusal
+from app.protocol.codes import ABNORMAL_CLOSURE, ENDINGS, ENDS_AT_ONCE, CloseCode, Ending, ErrorCode, Refusal
 from app.protocol.names import PROTOCOL
 
 
@@ -28,6 +28,10 @@ class Terms:
     patience: Patience
     reconnect_spread: float
     """Seconds over which clients spread their return when many lose their connection at once."""
+    longest_stay: float
+    """Seconds, give or take a tenth, after which a connection is ended, and should have moved; 0 is never."""
+    lead: float
+    """Seconds that a client has to move from when it is its turn."""
 
     def payload(self, connection: Connection) -> dict[str, object]:
         return {
@@ -51,13 +55,15 @@ class Reception:
         self.terms = terms
         self.yielding: Callable[[Sequence[str]], None] = _nobody_to_tell
         """Ends connections of other pods that have to go for one of ours; set by whoever speaks to other pods."""
+        self.aged: Callable[[Connection], None] = _nobody_to_ask
+        """Asks a connection that was here for long to connect anew; set by whoever relocates."""
         self._quota = quota
         self._revocations = revocations
         self.roster = roster
         self._world = world
         self._membership = membership
         self._delivery = membership.delivery
-        self._keepalive = Keepalive(world, terms.patience, self.end)
+        self._keepalive = Keepalive(world, terms.patience, self.end, self._stayed_long)
         self._delivery.end = revocations.end = self.end
 
     async def welcome(self, identity: Identity, socket: Socket) -> Connection:
@@ -73,6 +79,8 @@ class Reception:
             self._turn_away(connection, CloseCode.REVOKED)
         if connection.ended is not None:
             return connection
+        if self.terms.longest_stay:
+            connection.leave_at = now + self.terms.longest_stay * self._world.uniform(0.9, 1.1) - self.terms.lead
         self.roster.add(connection)
         self._keepalive.watch(connection)
         self._delivery.say(connection, "welcome", payload=self.terms.payload(connection))
@@ -126,8 +134,21 @@ class Reception:
 
     def lost(self, connection: Connection, ending: Ending) -> None:
         """The client closed `connection`, or it broke; nothing can be written any more."""
+        if connection.relocating is not None:
+            self._report_relocation(connection, connection.relocating, ending)
+            connection.relocating = None
         if connection.ended is None:
             self._forget(connection, ending)
+
+    def uncount(self, connection: Connection) -> None:
+        """`connection` is on its way out: its user may have another one in its place."""
+        self._quota.release(connection)
+
+    def say(self, connection: Connection, kind: str, payload: Mapping[str, object]) -> None:
+        self._delivery.say(connection, kind, payload=payload)
+
+    def _stayed_long(self, connection: Connection) -> None:
+        self.aged(connection)
 
     def close(self) -> None:
         self._keepalive.close()
@@ -141,6 +162,15 @@ class Reception:
         self._quota.release(connection)
         self._report_end(connection, ending.code)
 
+    def _report_relocation(self, connection: Connection, reason: str, ending: Ending) -> None:
+        if self._world.observer is None:
+            return
+        if connection.ended is None:
+            outcome = "client_closed"
+        else:
+            outcome = "aborted" if ending.code == ABNORMAL_CLOSURE else "server_closed"
+        self._world.observer.relocated(reason, outcome)
+
     def _report_end(self, connection: Connection, code: int) -> None:
         if self._world.observer is not None:
             self._world.observer.ended(code, self._world.loop.time() - connection.connected_at)
@@ -148,6 +178,10 @@ class Reception:
 
 def _nobody_to_tell(connections: Sequence[str]) -> None:
     raise RuntimeError("reception was not told how to reach other pods")
+
+
+def _nobody_to_ask(connection: Connection) -> None:
+    raise RuntimeError("reception was not told who relocates")
 
 
 def _plain(number: float) -> float:

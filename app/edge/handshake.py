@@ -103,12 +103,18 @@ class Handshake:
             return response
         return await self._converse(request, identity, protocol)
 
-    async def conversations_over(self, patience: float, hurry: asyncio.Event) -> None:
-        """Wait until every conversation has ended, at most `patience` seconds, or until `hurry` is set."""
-        waits = [asyncio.ensure_future(event.wait()) for event in (self._quiet, hurry)]
-        await asyncio.wait(waits, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
+    @property
+    def conversations(self) -> int:
+        """How many there are, those included that are only waiting for the answer to a close frame."""
+        return self._conversations
+
+    async def conversations_over(self, patience: float) -> None:
+        """Wait until every conversation has ended, at most `patience` seconds."""
+        try:
+            async with asyncio.timeout(patience):
+                await self._quiet.wait()
+        except TimeoutError:
+            pass
 
     async def _admit(self, request: web.BaseRequest) -> tuple[Identity, str | None]:
         _check_form(request)

@@ -8,17 +8,16 @@ from collections.abc import Callable
 import msgspec
 from aiohttp import web
 
-from app.core.lifecycle import Lifecycle, State
+from app.core.lifecycle import Lifecycle
+from app.ops.readiness import Readiness
 
-Full = Callable[[], bool]
 Render = Callable[[str], tuple[bytes, str]]
 
 
 class Health:
-    def __init__(self, lifecycle: Lifecycle, full: Full, render_metrics: Render) -> None:
-        """`full`: whether the pod has all the connections that it may have."""
+    def __init__(self, lifecycle: Lifecycle, readiness: Readiness, render_metrics: Render) -> None:
         self._lifecycle = lifecycle
-        self._full = full
+        self._readiness = readiness
         self._render_metrics = render_metrics
 
     def routes(self) -> list[web.AbstractRouteDef]:
@@ -30,21 +29,27 @@ class Health:
         ]
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
-        return _answer({})
+        return self._answer({})
 
     async def _started(self, request: web.Request) -> web.StreamResponse:
-        return _answer({"started": self._lifecycle.state is not State.STARTING})
+        [first, *_] = self._readiness.checks()
+        return self._answer({"starting": (self._readiness.started, first.reason)})
 
     async def _ready(self, request: web.Request) -> web.StreamResponse:
-        return _answer({self._lifecycle.state.value: self._lifecycle.open, "room for more": not self._full()})
+        return self._answer({check.name: (check.ok, check.reason) for check in self._readiness.checks()})
 
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
         body, content_type = self._render_metrics(request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type})
 
-
-def _answer(checks: dict[str, bool]) -> web.Response:
-    """200 where every check holds, else 503; the body names each."""
-    failing = [name for name, holds in checks.items() if not holds]
-    body = {"ok": not failing, "failing": failing}
-    return web.Response(status=503 if failing else 200, body=msgspec.json.encode(body), content_type="application/json")
+    def _answer(self, checks: dict[str, tuple[bool, str]]) -> web.Response:
+        """200 where every check holds, else 503; the body has the reason of each."""
+        failing = [name for name, (ok, _) in checks.items() if not ok]
+        body = {
+            "ok": not failing,
+            "state": self._lifecycle.state.value,
+            "failing": failing,
+            "checks": {name: {"ok": ok, "reason": reason} for name, (ok, reason) in checks.items()},
+        }
+        status = 503 if failing else 200
+        return web.Response(status=status, body=msgspec.json.encode(body), content_type="application/json")

@@ -6,7 +6,8 @@ are scraped. Labels come from closed sets: never a room, a user or an address.
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -14,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 
 from app.core.ports import Outcome
+from app.core.relocation import Reason
 from app.protocol.codes import ABNORMAL_CLOSURE, CloseCode, ErrorCode
 from app.protocol.message import Message
 
@@ -47,13 +49,32 @@ class _Histogram:
         return HistogramMetricFamily(name, text, buckets=buckets, sum_value=self._sum)
 
 
+READY_REASONS: Final = ("ready", "starting", "draining", "saturated", "lagging", "bus")
+"""What `forestay_ready` has a series for: that the pod is ready, or the first reason why it is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """What can be asked, asked when scraped."""
+
+    states: Callable[[], Mapping[str, int]]
+    """Connections by state: `open`, `relocating`, `closing`. The first two are what counts as a connection."""
+    most_connections: int
+    rooms: Callable[[], int]
+    bus_up: Callable[[], bool]
+    ready: Callable[[], str]
+    """One of READY_REASONS."""
+    lag: Callable[[], float]
+    """Seconds by which the event loop was late at worst since the last time this was asked."""
+    draining: Callable[[], bool]
+
+
 class Metrics:
     """An Observer, and the collector of what it saw."""
 
-    def __init__(self, connections: Callable[[], int], rooms: Callable[[], int]) -> None:
-        """What can be asked is asked when scraped: how many connections and rooms this pod has."""
-        self._connections = connections
-        self._rooms = rooms
+    def __init__(self, readings: Readings) -> None:
+        self._readings = readings
+        self._relocated: Counter[tuple[str, str]] = Counter()
         self._accepted = 0
         self._received: Counter[str] = Counter()
         self._received_bytes = 0
@@ -105,6 +126,9 @@ class Metrics:
         self._closes[str(code) if code in _KNOWN_CLOSES else "other"] += 1
         self._lifetimes.observe(seconds)
 
+    def relocated(self, reason: str, outcome: str) -> None:
+        self._relocated[reason, outcome] += 1
+
     def handshake(self, outcome: str) -> None:
         self._handshakes[outcome] += 1
 
@@ -114,8 +138,7 @@ class Metrics:
         return encode(self._registry), content_type
 
     def collect(self) -> Iterable[Metric]:
-        yield GaugeMetricFamily("forestay_connections", "Open connections of this pod.", self._connections())
-        yield GaugeMetricFamily("forestay_rooms", "Rooms with a member on this pod.", self._rooms())
+        yield from self._now()
         yield _counter("forestay_connections_accepted", "Connections welcomed.", self._accepted)
         yield _labelled("forestay_handshakes", "Upgrade requests by answer.", "outcome", self._handshakes)
         yield _labelled("forestay_messages_received", "Messages from clients by type.", "type", self._received)
@@ -131,6 +154,42 @@ class Metrics:
         yield _labelled("forestay_slow_consumers", "Clients that fell behind, by policy.", "policy", self._slow)
         yield _labelled("forestay_connections_closed", "Ended connections by close code.", "code", self._closes)
         yield self._lifetimes.family("forestay_connection_lifetime_seconds", "How long ended connections lived.")
+        yield from self._departures()
+
+    def _now(self) -> Iterable[Metric]:
+        readings = self._readings
+        states = readings.states()
+        here = states["open"] + states["relocating"]
+        yield GaugeMetricFamily("forestay_connections", "Open connections of this pod.", here)
+        by_state = GaugeMetricFamily("forestay_connections_by_state", "Connections by state.", labels=["state"])
+        for state, number in states.items():
+            by_state.add_metric([state], number)
+        yield by_state
+        most = readings.most_connections
+        yield GaugeMetricFamily("forestay_connections_max", "Connections that this pod may have.", most)
+        yield GaugeMetricFamily("forestay_rooms", "Rooms with a member on this pod.", readings.rooms())
+        yield GaugeMetricFamily("forestay_bus_up", "Whether the bus is heard back.", readings.bus_up())
+        ready = GaugeMetricFamily("forestay_ready", "1 for why the pod is ready or not.", labels=["reason"])
+        reason = readings.ready()
+        for one in READY_REASONS:
+            ready.add_metric([one], one == reason)
+        yield ready
+        late = readings.lag()
+        yield GaugeMetricFamily("forestay_event_loop_lag_seconds", "Worst lag since the last scrape.", late)
+        left = here if readings.draining() else 0
+        yield GaugeMetricFamily("forestay_drain_remaining", "Connections that a drain has yet to close.", left)
+
+    def _departures(self) -> Iterable[Metric]:
+        drained = CounterMetricFamily("forestay_drain_closed", "Connections gone in a drain.", labels=["outcome"])
+        moved = CounterMetricFamily(
+            "forestay_relocated", "Connections gone after being asked to.", labels=["reason", "outcome"]
+        )
+        for (reason, outcome), count in sorted(self._relocated.items()):
+            if reason == Reason.DRAINING:
+                drained.add_metric([outcome], count)
+            moved.add_metric([reason, outcome], count)
+        yield drained
+        yield moved
 
 
 def _counter(name: str, text: str, value: float) -> CounterMetricFamily:

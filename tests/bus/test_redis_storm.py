@@ -21,7 +21,7 @@ class Members:
     def __init__(self, pod: Pod) -> None:
         self.pod = pod
         self.seen: list[Message | str] = []
-        world = World(asyncio.get_running_loop(), time.time, lambda: "id")
+        world = World(asyncio.get_running_loop(), time.time, lambda: "id", random.uniform)
         policies = Policies([Policy(pattern="**", history=HISTORY)])
         self.continuity = Continuity(world, pod.bus, policies, self.seen.append, self._resync)
         pod.bus.listen(self.continuity.hear, self.continuity.doubt)

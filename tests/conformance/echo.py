@@ -4,7 +4,6 @@ Listener, handshake, reading, delivery and the close handshake are the real ones
 fuzzer judges. Nothing here knows who asks.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -113,5 +112,5 @@ async def echo_server(port: int = 0) -> AsyncIterator[int]:
         yield int(runner.addresses[0][1])
     finally:
         pod.lifecycle.move(State.DRAINING)
-        await handshake.conversations_over(settings.close_timeout, asyncio.Event())
+        await handshake.conversations_over(settings.close_timeout)
         await runner.cleanup()

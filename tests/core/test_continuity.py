@@ -1,6 +1,7 @@
 """A room's view stays whole, whatever the bus loses, repeats or says late."""
 
 import asyncio
+import random
 import time
 from collections.abc import Callable, Mapping
 
@@ -81,7 +82,7 @@ class Pod:
         self.sender = MemoryBus(self.exchange)
         self.members = Members()
         self.kept = history
-        world = World(asyncio.get_running_loop(), time.time, lambda: "id")
+        world = World(asyncio.get_running_loop(), time.time, lambda: "id", random.uniform)
         policies = Policies([Policy(pattern="**", history=history)])
         self.continuity = Continuity(world, self.bus, policies, self.members.serve, self.members.resync)
         self.bus.listen(self.continuity.hear, self.continuity.doubt)

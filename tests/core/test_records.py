@@ -93,7 +93,15 @@ def test_every_move_of_a_pod_is_in_the_table() -> None:
         (State.STARTING, State.READY),
         (State.STARTING, State.DRAINING),
         (State.STARTING, State.STOPPED),
+        (State.READY, State.SATURATED),
+        (State.READY, State.DEGRADED),
         (State.READY, State.DRAINING),
+        (State.SATURATED, State.READY),
+        (State.SATURATED, State.DEGRADED),
+        (State.SATURATED, State.DRAINING),
+        (State.DEGRADED, State.READY),
+        (State.DEGRADED, State.SATURATED),
+        (State.DEGRADED, State.DRAINING),
         (State.DRAINING, State.STOPPED),
     }
     for start in State:

@@ -106,10 +106,16 @@ async def test_probes_answer_with_reasons() -> None:
     """Ready with room for more, unready without, alive in both cases."""
     async with gateway(max_connections=1) as running:
         for path in ("/livez", "/readyz", "/startupz"):
-            assert await call(running, "GET", path, headers={}) == (200, {"ok": True, "failing": []})
-        await running.connect()
-        async with aiohttp.request("GET", f"{running.internal}/readyz") as response:
-            assert (response.status, await response.json()) == (503, {"ok": False, "failing": ["room for more"]})
+            status, body = await running.probe(path)
+            assert (status, body["ok"], body["state"], body["failing"]) == (200, True, "ready", [])
+        client = await running.connect()
+        while (await running.probe("/readyz"))[0] == 200:
+            await asyncio.sleep(0.02)
+        status, body = await running.probe("/readyz")
+        assert (status, body["state"], body["failing"]) == (503, "saturated", ["saturated"])
+        assert body["checks"]["saturated"] == {"ok": False, "reason": "1 of 1 connections"}
+        assert (await running.probe("/livez"))[0] == 200
+        assert (await client.ask({"type": "ping"}))["type"] == "pong"
         async with aiohttp.request("GET", f"{running.internal}/metrics") as response:
             assert "\nforestay_connections 1.0\n" in await response.text()
 

@@ -20,7 +20,7 @@ ISSUER = {"FORESTAY_JWKS_URL": "http://127.0.0.1:9/keys", "FORESTAY_JWT_ALGORITH
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_says_goodbye_to_everybody_and_exits_with_0(how: signal.Signals) -> None:
     """1001 with a reason, what was pending before it, and no error."""
-    async with serving() as served:
+    async with serving(FORESTAY_DRAIN_WINDOW="1") as served:
         clients = [await Client.open(served.port, token(f"user-{number}")) for number in range(50)]
         for client in clients:
             await client.hear("welcome")
@@ -36,7 +36,7 @@ async def test_a_signal_says_goodbye_to_everybody_and_exits_with_0(how: signal.S
 
 async def test_a_second_signal_does_not_wait_for_clients_that_do_not_answer() -> None:
     """And upgrades that come late are refused."""
-    async with serving(FORESTAY_CLOSE_TIMEOUT="60") as served:
+    async with serving(FORESTAY_DRAIN_WINDOW="0", FORESTAY_CLOSE_TIMEOUT="60") as served:
         client = await Client.open(served.port, token())
         await client.hear("welcome")
         served.process.send_signal(signal.SIGTERM)

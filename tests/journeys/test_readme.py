@@ -9,7 +9,7 @@ import time
 import aiohttp
 import jwt
 
-from app import server, settings
+from app import preparation, server, settings
 from tests.support.browser import launched
 from tests.support.repository import ROOT
 
@@ -34,7 +34,7 @@ async def started() -> server.Server:
         port=0,
         internal_port=0,
     )
-    running = server.Server(given, server.prepare(given))
+    running = server.Server(given, preparation.prepare(given))
     await running.start()
     return running
 

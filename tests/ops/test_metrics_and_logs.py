@@ -19,6 +19,7 @@ from app.ops.metrics import Metrics
 from app.protocol.codes import ErrorCode
 from app.protocol.message import Message
 from app.protocol.names import RoomName
+from tests.support.readings import readings
 
 HOSTILE = ["a\r\nb", "\x1b[31mred", "\u2028line", "\ud800", '"}\n{"level":"info"', "x" * 10_000]
 
@@ -35,11 +36,12 @@ def fed(metrics: Metrics, number: int) -> None:
     metrics.slow("disconnect")
     metrics.ended(3000 + number % 1000, 5.0)
     metrics.handshake("ok")
+    metrics.relocated("draining", "server_closed")
 
 
 def test_ten_thousand_rooms_and_users_add_no_series() -> None:
     """Labels come from closed sets; a close code of a client's choice is `other`."""
-    metrics = Metrics(lambda: 7, lambda: 2)
+    metrics = Metrics(readings(7, 2))
     fed(metrics, 0)
     before = metrics.render("")[0].count(b"\nforestay_")
     for number in range(10_000):
@@ -55,7 +57,7 @@ def test_ten_thousand_rooms_and_users_add_no_series() -> None:
 )
 def test_both_formats_can_be_read_and_say_what_happened(accept: str, parse: object) -> None:
     """A gauge without a label, which autoscalers sum, and counters that count."""
-    metrics = Metrics(lambda: 7, lambda: 2)
+    metrics = Metrics(readings(7, 2))
     fed(metrics, 0)
     body, content_type = metrics.render(accept)
     assert content_type.startswith(accept.split(";", maxsplit=1)[0])

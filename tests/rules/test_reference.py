@@ -5,6 +5,7 @@ import re
 from app.ops.metrics import Metrics
 from app.protocol.codes import CloseCode, ErrorCode
 from app.settings import PREFIX, Settings, load, variable_of
+from tests.support.readings import readings
 from tests.support.repository import codes, rows
 
 # How a cell says that a setting has no default.
@@ -54,5 +55,5 @@ def _codes() -> set[str]:
 
 def _metrics() -> set[str]:
     """The names after `# TYPE` in what Prometheus reads."""
-    text, _ = Metrics(lambda: 0, lambda: 0).render("text/plain")
+    text, _ = Metrics(readings(0, 0)).render("text/plain")
     return set(re.findall(r"^# TYPE (forestay_\w+)", text.decode(), re.MULTILINE))

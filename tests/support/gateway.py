@@ -14,7 +14,7 @@ from typing import Any, Final
 import aiohttp
 import jwt
 
-from app import server, settings
+from app import preparation, server, settings
 from app.core.lifecycle import State
 
 SECRET: Final = "a secret for tests only, of more than 32 bytes"
@@ -54,6 +54,16 @@ class Gateway:
         await client.hear("joined")
         return client
 
+    async def probe(self, path: str) -> tuple[int, dict[str, Any]]:
+        """Status and body of `/livez`, `/readyz` or `/startupz`."""
+        return await probe(self.running.internal_port, path)
+
+
+async def probe(port: int, path: str) -> tuple[int, dict[str, Any]]:
+    """Status and body of a probe on the internal port `port`."""
+    async with aiohttp.request("GET", f"http://127.0.0.1:{port}{path}") as response:
+        return response.status, await response.json()
+
 
 @asynccontextmanager
 async def gateway(**given: object) -> AsyncIterator[Gateway]:
@@ -61,7 +71,7 @@ async def gateway(**given: object) -> AsyncIterator[Gateway]:
     environ = {"FORESTAY_JWT_SECRET": SECRET, "FORESTAY_API_KEY": API_KEY}
     values = {"host": "127.0.0.1", "port": 0, "internal_port": 0} | given
     loaded = settings.load(environ, **values)
-    running = server.Server(loaded, server.prepare(loaded))
+    running = server.Server(loaded, preparation.prepare(loaded))
     await running.start()
     try:
         yield Gateway(running)

@@ -1,0 +1,218 @@
+"""When new connections should come here, on a clock of its own."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from itertools import pairwise
+
+import pytest
+
+from app.core.lifecycle import Lifecycle, State
+from app.ops.quorum import ROUND, Peer, may_leave, should_return
+from app.ops.readiness import BusReadiness, NoNeighbours, Readiness, Vitals
+from tests.support.virtual_time import in_virtual_time
+
+GRACE = 5.0
+
+
+class Pod:
+    """A readiness whose vitals are at hand."""
+
+    def __init__(
+        self, mode: BusReadiness = BusReadiness.AUTO, neighbours: "View | None" = None, name: str = "me"
+    ) -> None:
+        self.connections = 0
+        self.bus = True
+        self.lag = 0.0
+        self.lifecycle = Lifecycle()
+        self.lifecycle.move(State.READY)
+        vitals = Vitals(lambda: self.connections, 100, lambda: self.bus, lambda: self.lag, 1.0)
+        self.readiness = Readiness(self.lifecycle, vitals, mode, GRACE, neighbours or NoNeighbours(), name)
+        self.look()
+
+    def lose_the_bus(self) -> None:
+        self.bus = False
+
+    @property
+    def state(self) -> State:
+        return self.lifecycle.state
+
+    def look(self, now: float = 0.0) -> bool:
+        self.readiness.look(now, now)
+        return self.readiness.ready
+
+
+class View:
+    """What the cluster's list says, two seconds late."""
+
+    def __init__(self) -> None:
+        self.seen: Sequence[Peer] | None = None
+        self.asked = False
+
+    def wake(self) -> None:
+        self.asked = True
+
+    def rest(self) -> None:
+        self.asked = False
+
+    def fleet(self) -> Sequence[Peer] | None:
+        return self.seen if self.asked else None
+
+
+def test_saturation_has_two_thresholds() -> None:
+    """Unready from 90 %, ready again below 80 %, and nothing flaps in between."""
+    pod = Pod()
+    readiness: dict[int, tuple[bool, ...]] = {}
+    for number in [*range(101), *range(100, -1, -1)]:
+        pod.connections = number
+        readiness[number] = (*readiness.get(number, ()), pod.look())
+    assert readiness[89] == (True, False)
+    assert readiness[90][0] is False
+    assert readiness[80][-1] is False
+    assert readiness[79][-1] is True
+    pod.connections = 95
+    pod.look()
+    assert pod.lifecycle.state is State.SATURATED
+    assert pod.lifecycle.open, "there is room for ten more"
+    assert pod.readiness.reason == "saturated"
+
+
+def test_a_loop_that_is_late_for_long_makes_unready() -> None:
+    """And it is ready again when the lag has halved."""
+    pod = Pod()
+    for lag, ready in ((0.9, True), (1.1, False), (0.6, False), (0.4, True)):
+        pod.lag = lag
+        assert pod.look() is ready
+
+
+def test_a_pod_has_started_when_it_has_met_the_bus() -> None:
+    """After that the bus never matters to the startup probe again."""
+    pod = Pod()
+    pod.readiness.bus_seen, pod.bus = False, False
+    assert not pod.look()
+    assert (pod.readiness.started, pod.readiness.reason) == (False, "starting")
+    pod.bus = True
+    assert pod.look()
+    pod.bus = False
+    pod.look(100)
+    assert pod.readiness.started
+
+
+@pytest.mark.parametrize(("mode", "ready"), [("strict", False), ("degraded", True), ("auto", True)])
+def test_a_lost_bus_and_nobody_to_ask(mode: str, ready: bool) -> None:  # noqa: FBT001
+    """Strict is unready, the others stay; nobody is asked before the grace is over; and it mends itself."""
+    pod = Pod(BusReadiness(mode))
+    pod.bus = False
+    pod.look(10)
+    assert pod.state.value == "degraded"
+    assert pod.look(10 + GRACE - 0.1)
+    assert pod.look(10 + GRACE) is ready
+    assert pod.lifecycle.open, "who comes is let in"
+    pod.bus = True
+    assert pod.look(20)
+    assert pod.state.value == "ready"
+
+
+def test_the_neighbours_are_asked_about_only_while_the_bus_is_lost() -> None:
+    """In peace nobody watches the cluster's list."""
+    view = View()
+    pod = Pod(neighbours=view)
+    seen = [view.asked]
+    for now, bus in enumerate((False, True), start=1):
+        pod.bus = bus
+        pod.look(now)
+        seen.append(view.asked)
+    assert seen == [False, True, False]
+
+
+class Fleet:
+    """Pods, and a list of who is ready that each of them sees late."""
+
+    def __init__(self, size: int, delay: float = 2.0) -> None:
+        self.names = [f"pod-{number}" for number in range(size)]
+        self.views = [View() for _ in self.names]
+        self.pods = [Pod(neighbours=view, name=name) for view, name in zip(self.views, self.names, strict=True)]
+        self.delay = delay
+        self.history: list[list[bool]] = []
+        self.loop = asyncio.get_running_loop()
+        # Pods do not look in step.
+        self.offsets = [random.Random(number).uniform(0, 0.25) for number in range(size)]
+        self._live([True] * size)
+
+    async def live(self, seconds: float) -> None:
+        """Let so much time go by, in steps in which every pod looks once."""
+        until = self.loop.time() + seconds
+        while self.loop.time() < until:
+            await asyncio.sleep(0.25)
+            self._live([pod.look(self.loop.time() + at) for pod, at in zip(self.pods, self.offsets, strict=True)])
+
+    def _live(self, ready: list[bool]) -> None:
+        self.history.append(ready)
+        peers = [Peer(name, one) for name, one in zip(self.names, ready, strict=True)]
+        for view in self.views:
+            self.loop.call_later(self.delay, setattr, view, "seen", peers)
+
+    def ready(self) -> list[int]:
+        """How many were ready at each step so far."""
+        return [sum(ready) for ready in self.history]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 10])
+def test_when_all_lose_the_bus_half_stay(size: int) -> None:
+    """At every moment, and nobody comes and goes; a single pod always stays."""
+
+    @in_virtual_time
+    async def story() -> None:
+        fleet = Fleet(size)
+        await fleet.live(10)
+        dice = random.Random(size)
+        for pod in fleet.pods:
+            # They do not notice at the same moment.
+            fleet.loop.call_later(dice.uniform(0, 6), pod.lose_the_bus)
+        await fleet.live(300)
+        ready = fleet.ready()
+        assert min(ready) == (size + 1) // 2
+        changes = sum(before != after for before, after in pairwise(ready))
+        assert changes <= size // 2, "nobody came back only to leave again"
+        for pod in fleet.pods:
+            pod.bus = True
+        await fleet.live(10)
+        assert fleet.ready()[-1] == size
+
+    story()
+
+
+@pytest.mark.parametrize("size", [2, 3, 10])
+def test_the_one_that_lost_the_bus_alone_leaves_and_comes_back(size: int) -> None:
+    """Whoever it is: within the grace and its turn, and as soon as the bus is back."""
+
+    @in_virtual_time
+    async def story() -> None:
+        for alone in range(size):
+            fleet = Fleet(size)
+            await fleet.live(7)
+            fleet.pods[alone].bus = False
+            await fleet.live(GRACE + 3 * ROUND + 1)
+            assert [not one for one in fleet.history[-1]] == [number == alone for number in range(size)]
+            fleet.pods[alone].bus = True
+            await fleet.live(0.5)
+            assert all(fleet.history[-1])
+
+    story()
+
+
+def test_those_who_left_come_back_when_the_others_are_gone() -> None:
+    """Where less than half are ready, as many as are missing return, and no more."""
+    fleet = [Peer(f"pod-{number}", ready=number < 2) for number in range(8)]
+    turns = [
+        [peer.name for peer in fleet if should_return(fleet, peer.name, clock)] for clock in (0.5, 0.5 + ROUND, 3.0)
+    ]
+    assert [len(turn) for turn in turns] == [2, 2, 0]
+    assert turns[0] != turns[1]
+    assert not any(may_leave(fleet, peer.name, 0.5) for peer in fleet)
+
+
+def test_who_is_not_on_the_list_stays() -> None:
+    """It cannot know what its leaving would mean."""
+    fleet = [Peer("a", ready=True), Peer("b", ready=True)]
+    assert not any(may_leave(fleet, "c", clock / 10) for clock in range(100))
