@@ -1,4 +1,4 @@
-"""Three verbs: serve, check the settings, mint a development token."""
+"""Four verbs: serve, check the settings, mint a development token, ping a gateway."""
 
 import argparse
 import asyncio
@@ -60,6 +60,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     token.add_argument("--ttl", type=_duration, default=3600.0, help="lifetime such as 90s, 15m, 1h, 7d (default 1h)")
     token.set_defaults(run=_token)
+
+    ping = verbs.add_parser("ping", help="send a message through a gateway and back; exit 0 if it came")
+    ping.add_argument("url", help="such as ws://localhost:8080/ws")
+    ping.add_argument("--token", help="without it one is minted with FORESTAY_JWT_SECRET")
+    ping.add_argument("--room", default=None, help="room to speak in; default one that nobody else is in")
+    ping.add_argument("--timeout", type=_duration, default=10.0, help="such as 5s (default 10s)")
+    ping.set_defaults(run=_ping)
     return parser
 
 
@@ -118,6 +125,23 @@ def _token(options: argparse.Namespace) -> None:
         print(_mint(settings, options.user, _rights(options.rooms), options.ttl))
     except ValueError as error:
         _fail(2, f"cannot mint this token: {error}")
+
+
+def _ping(options: argparse.Namespace) -> None:
+    from app.edge.ping import Unanswered, ping
+
+    room = options.room or f"ping.{secrets.token_hex(8)}"
+    token = options.token
+    if token is None:
+        settings = load()
+        if settings.jwt_secret is None:
+            raise SettingsError([f"give --token, or set {variable_of('jwt_secret')} to have one minted"])
+        token = _mint(settings, "ping", {room: "rw"}, 60.0)
+    try:
+        seconds = asyncio.run(ping(options.url, token, room, options.timeout))
+    except Unanswered as error:
+        _fail(1, f"no pong from {options.url}: {error}")
+    print(f"pong from {options.url} in {seconds * 1000:.1f} ms")
 
 
 def _insecure(options: argparse.Namespace) -> dict[str, object]:

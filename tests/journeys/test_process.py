@@ -187,6 +187,26 @@ async def test_a_minted_token_opens_the_door() -> None:
     assert "pattern:letters" in error
 
 
+async def test_ping_goes_through_the_gateway_and_back() -> None:
+    """Exit status 0 and how long it took; else 1 and how far it came."""
+    async with serving() as served:
+        url = f"ws://127.0.0.1:{served.port}/ws"
+        status, out, _ = await forestay("ping", url, **KEYS)
+        assert (status, out.split(" in ")[0]) == (0, f"pong from {url}")
+        status, _, error = await forestay("ping", url, "--token", token(rooms={"a": "r"}), "--room", "a")
+        assert status == 1
+        assert "forbidden" in error
+        status, _, error = await forestay("ping", url, "--token", "nonsense")
+        assert status == 1
+        assert "401" in error
+    status, _, error = await forestay("ping", url, **KEYS)
+    assert status == 1
+    assert "connecting" in error
+    status, _, error = await forestay("ping", url)
+    assert status == 2
+    assert "FORESTAY_JWT_SECRET" in error
+
+
 async def test_a_taken_port_is_named() -> None:
     """With what to do about it."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
