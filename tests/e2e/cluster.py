@@ -1,0 +1,131 @@
+"""What is done to the cluster: kubectl, helm and docker as a person would type them."""
+
+import asyncio
+import base64
+import json
+import os
+import shlex
+import sys
+import time
+from typing import Any
+
+from tests.support.repository import ROOT
+
+NAMESPACE = "forestay-e2e"
+RELEASE = "gw"
+CHART = ROOT / "helm" / "forestay"
+
+
+class Failed(Exception):
+    """A command ended with something else than 0."""
+
+
+async def run(*command: str, stdin: str | None = None, quiet: bool = False) -> str:
+    """The command's standard output. Raises Failed with what it said."""
+    if not quiet:
+        print(f"    $ {shlex.join(command)}", flush=True)
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=ROOT)
+    out, error = await process.communicate(None if stdin is None else stdin.encode())
+    if process.returncode:
+        raise Failed(f"{shlex.join(command)} ended with {process.returncode}:\n{error.decode()}{out.decode()}")
+    return out.decode()
+
+
+async def kubectl(*arguments: str, stdin: str | None = None, quiet: bool = False) -> str:
+    return await run("kubectl", "--namespace", NAMESPACE, *arguments, stdin=stdin, quiet=quiet)
+
+
+async def found(kind: str, selector: str = "") -> list[dict[str, Any]]:
+    """The objects of a kind."""
+    answer = await kubectl("get", kind, "--output", "json", *(["--selector", selector] if selector else []), quiet=True)
+    items: list[dict[str, Any]] = json.loads(answer)["items"]
+    return items
+
+
+async def upgrade(*values: str, wait: bool = True) -> None:
+    """`helm upgrade --install` with these `--set` values."""
+    sets = [part for value in values for part in ("--set", value)]
+    waiting = ["--wait", "--timeout", "5m"] if wait else []
+    await run("helm", "upgrade", "--install", RELEASE, str(CHART), "--namespace", NAMESPACE, *sets, *waiting)
+
+
+GATEWAYS = f"app.kubernetes.io/instance={RELEASE},app.kubernetes.io/component=gateway"
+
+
+async def pods() -> list[str]:
+    """The gateway's pods that are not on their way out."""
+    return sorted(
+        pod["metadata"]["name"]
+        for pod in await found("pods", GATEWAYS)
+        if "deletionTimestamp" not in pod["metadata"] and pod["status"]["phase"] == "Running"
+    )
+
+
+async def settled(number: int, patience: float = 300) -> None:
+    """Wait until there are exactly so many pods, all ready and none on its way out."""
+    until = time.monotonic() + patience
+    while True:
+        items = await found("pods", GATEWAYS)
+        ready = [
+            pod
+            for pod in items
+            if "deletionTimestamp" not in pod["metadata"]
+            and any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"].get("conditions", []))
+        ]
+        if len(ready) == len(items) == number:
+            return
+        if time.monotonic() > until:
+            raise Failed(f"{len(ready)} of {len(items)} pods are ready, and {number} should be")
+        await asyncio.sleep(0.5)
+
+
+async def gauge(pod: str, name: str) -> float:
+    """A metric without a label of one pod."""
+    path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}:9090/proxy/metrics"
+    text = await kubectl("get", "--raw", path, quiet=True)
+    return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
+
+
+async def shares() -> dict[str, int]:
+    """Connections by pod."""
+    names = await pods()
+    numbers = await asyncio.gather(*(gauge(name, "forestay_connections") for name in names), return_exceptions=True)
+    return {name: int(number) for name, number in zip(names, numbers, strict=True) if isinstance(number, float)}
+
+
+async def public_url() -> str:
+    """Where the public Service answers on a node."""
+    [service] = [one for one in await found("services") if one["spec"].get("type") == "NodePort"]
+    port = service["spec"]["ports"][0]["nodePort"]
+    nodes = json.loads(await kubectl("get", "nodes", "--output", "json", quiet=True))["items"]
+    address = next(one["address"] for one in nodes[0]["status"]["addresses"] if one["type"] == "InternalIP")
+    return f"ws://{address}:{port}/ws"
+
+
+async def make_secret(name: str, **entries: str) -> None:
+    """A Secret with these entries, `_` in a name being `-`."""
+    data = {key.replace("_", "-"): base64.b64encode(value.encode()).decode() for key, value in entries.items()}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data}
+    await kubectl("apply", "--filename", "-", stdin=json.dumps(secret), quiet=True)
+
+
+async def load_image(image: str) -> None:
+    """Build the image and bring it into the cluster, by the command that E2E_LOAD_IMAGE is, kind's by default."""
+    arguments = shlex.split(os.environ.get("E2E_DOCKER_ARGS", ""))
+    await run("docker", "build", *arguments, "--tag", image, ".")
+    await run(*shlex.split(os.environ.get("E2E_LOAD_IMAGE", "kind load docker-image")), image)
+
+
+async def process_of(pod: str) -> int | None:
+    """The gateway's process on the node, by the command that E2E_PID is; None where there is none."""
+    command = os.environ.get("E2E_PID")
+    if not command:
+        return None
+    return int(await run(*shlex.split(command), NAMESPACE, pod))
+
+
+def reachable() -> None:
+    """Exit where there is no cluster to be had."""
+    if not os.environ.get("KUBECONFIG"):
+        sys.exit("make e2e needs a cluster: set KUBECONFIG. Nothing was run.")

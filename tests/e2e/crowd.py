@@ -1,0 +1,323 @@
+"""Clients as a user of the gateway would write them, on a library that shares no code with it, who keep account.
+
+Each is in one room with history and comes back with its position. Half of them heed `reconnect`: they open the next
+connection in their slot and close the old one when the new one has caught up; the other half wait for the close.
+"""
+
+import asyncio
+import itertools
+import json
+import random
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import jwt
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+
+MOVED = 1000
+BACK_OFF = (0.1, 2.0)
+
+
+@dataclass(slots=True)
+class Account:
+    """What happened to all clients since the last step."""
+
+    closes: Counter[int] = field(default_factory=Counter)
+    """Codes of closes that the gateway or the network made; those of clients who moved are under 1000."""
+    refusals: Counter[str] = field(default_factory=Counter)
+    lost: int = 0
+    repeated: int = 0
+    recovered: int = 0
+    """Messages that were missed and given by the history."""
+    declared: int = 0
+    """Messages that were missed, and the gateway said so."""
+    reconnects: list[float] = field(default_factory=list)
+    """When, in monotonic seconds."""
+    disconnected: Counter[str] = field(default_factory=Counter)
+    """How often each client lost a connection."""
+
+
+class Gate:
+    """Where clients go, and the keys they go with."""
+
+    def __init__(self, url: str, secret: str) -> None:
+        self.url = url
+        self._secret = secret
+
+    def open(self, user: str) -> connect:
+        claims = {"sub": user, "exp": time.time() + 7200}
+        bearer = jwt.encode(claims, self._secret, algorithm="HS256")
+        return connect(
+            self.url,
+            additional_headers={"Authorization": f"Bearer {bearer}"},
+            compression=None,
+            open_timeout=20,
+            close_timeout=5,
+            ping_interval=None,
+            max_queue=None,
+            proxy=None,
+        )
+
+
+class Member:
+    """One client of one room."""
+
+    def __init__(self, gate: Gate, crowd: "Crowd", name: str, room: str, *, moves: bool) -> None:
+        self.name = name
+        self.room = room
+        self.last = 0
+        """The number that was heard last."""
+        self.connected = False
+        self._gate = gate
+        self._crowd = crowd
+        self._moves = moves
+        self._place: dict[str, Any] | None = None
+        self._told = False
+        """Whether the gateway said that something is missing before what comes next."""
+        self._seen: tuple[str, int] = ("", 0)
+
+    async def live(self) -> None:
+        """Stay connected until cancelled."""
+        attempts = 0
+        socket: ClientConnection | None = None
+        while True:
+            try:
+                if socket is None:
+                    socket = await self._enter()
+                self.connected, attempts = True, 0
+                socket = await self._stay(socket)
+            except InvalidStatus as refused:
+                self._crowd.account.refusals[_named(refused)] += 1
+                await asyncio.sleep(float(refused.response.headers.get("Retry-After") or 1))
+                continue
+            except ConnectionClosed as closed:
+                self._note_close(closed.rcvd.code if closed.rcvd else 1006)
+            except (OSError, TimeoutError, WebSocketException, EOFError) as error:
+                if self.connected:
+                    self._note_close(1006)
+                else:
+                    self._crowd.account.refusals[type(error).__name__] += 1
+            else:
+                continue
+            self.connected, socket = False, None
+            await asyncio.sleep(random.uniform(0, BACK_OFF[0] * 2 ** min(attempts, 5)))
+            attempts += 1
+
+    def _note_close(self, code: int) -> None:
+        if self.connected:
+            self._crowd.account.closes[code] += 1
+            self._crowd.account.disconnected[self.name] += 1
+
+    async def _enter(self) -> ClientConnection:
+        """Connect and join, with the position we have."""
+        again = self._place is not None
+        socket = await self._gate.open(self.name)
+        if again:
+            self._crowd.account.reconnects.append(time.monotonic())
+        since = {} if self._place is None else {"since": self._place}
+        while True:
+            await socket.send(json.dumps({"type": "join", "room": self.room, "id": "join", **since}))
+            while True:
+                said = json.loads(await socket.recv())
+                if said.get("id") == "join":
+                    break
+            if said["type"] == "joined":
+                break
+            # The bus is away: ask again.
+            self._crowd.account.refusals[said["payload"]["code"]] += 1
+            await asyncio.sleep(0.3)
+        place = said["payload"]
+        if not place.get("recovered", False):
+            if again:
+                self._told = True
+            self._place = {"epoch": place["epoch"], "offset": place["offset"]}
+        return socket
+
+    async def _stay(self, socket: ClientConnection) -> ClientConnection:
+        """Hear what is said until we are asked to move; the connection to stay on then."""
+        async for text in socket:
+            said = json.loads(text)
+            self._hear(said)
+            if said["type"] == "reconnect" and self._moves and said["payload"]["within_ms"]:
+                return await self._move(socket, said["payload"])
+        raise ConnectionClosed(socket.protocol.close_rcvd, socket.protocol.close_sent)
+
+    async def _move(self, old: ClientConnection, told: dict[str, int]) -> ClientConnection:
+        slot = asyncio.get_running_loop().time() + told["after_ms"] / 1000
+        while (rest := slot - asyncio.get_running_loop().time()) > 0:
+            try:
+                async with asyncio.timeout(rest):
+                    self._hear(json.loads(await old.recv()))
+            except TimeoutError:
+                break
+        try:
+            new = await self._enter()
+        except InvalidStatus as refused:
+            self._crowd.account.refusals[_named(refused)] += 1
+            return old
+        except (OSError, TimeoutError, WebSocketException, EOFError) as error:
+            self._crowd.account.refusals[type(error).__name__] += 1
+            return old
+        # What the old one has not given yet, the new one has after our position.
+        await old.close()
+        self._crowd.account.closes[MOVED] += 1
+        return new
+
+    def _hear(self, said: dict[str, Any]) -> None:
+        account = self._crowd.account
+        if said["type"] == "resync":
+            self._told = True
+            if "epoch" in said["payload"]:
+                self._place = {"epoch": said["payload"]["epoch"], "offset": said["payload"]["offset"]}
+        if said["type"] != "broadcast":
+            return
+        number = said["payload"]
+        self._place = {"epoch": said["epoch"], "offset": said["offset"]}
+        if number <= self.last:
+            account.repeated += 1
+            return
+        missing = number - self.last - 1
+        if missing and self.last:
+            if self._told:
+                account.declared += missing
+            else:
+                account.lost += missing
+        self._told = False
+        self.last = number
+        self._crowd.heard += 1
+
+
+def _named(refused: InvalidStatus) -> str:
+    after = refused.response.headers.get("Retry-After")
+    return f"{refused.response.status_code}{'' if after else ' without Retry-After'}"
+
+
+class Speaker:
+    """Numbers what it says in its rooms. Until it knows that one was accepted, it says no other there but that one."""
+
+    def __init__(self, gate: Gate, crowd: "Crowd", name: str, rooms: list[str]) -> None:
+        self.accepted = dict.fromkeys(rooms, 0)
+        self.speaking = asyncio.Event()
+        self._gate = gate
+        self._crowd = crowd
+        self._name = name
+        self._waiting: dict[str, int] = {}
+        """Rooms whose number has no answer yet."""
+        self._run = f"{random.getrandbits(48):x}"
+
+    async def live(self, rate: float) -> None:
+        """Say so many messages a second, until cancelled."""
+        while True:
+            try:
+                async with self._gate.open(self._name) as socket:
+                    for room in list(self._waiting):
+                        await self._say(socket, room)
+                    hearing = asyncio.create_task(self._hear(socket))
+                    try:
+                        await self._speak(socket, rate, hearing)
+                    finally:
+                        hearing.cancel()
+                        await asyncio.gather(hearing, return_exceptions=True)
+            except InvalidStatus as refused:
+                self._crowd.account.refusals[_named(refused)] += 1
+            except (OSError, TimeoutError, WebSocketException, EOFError):
+                pass
+            await asyncio.sleep(random.uniform(0.05, 0.5))
+
+    async def _speak(self, socket: ClientConnection, rate: float, hearing: asyncio.Task[None]) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        for room in itertools.cycle(self.accepted):
+            if hearing.done():
+                return
+            due = max(due + 1 / rate, loop.time() - 0.1)
+            await asyncio.sleep(max(0.0, due - loop.time()))
+            if self.speaking.is_set() and room not in self._waiting:
+                self._waiting[room] = self.accepted[room] + 1
+                await self._say(socket, room)
+
+    async def _say(self, socket: ClientConnection, room: str) -> None:
+        number = self._waiting[room]
+        # With the same key a second try is no second message.
+        sentence = {"type": "broadcast", "room": room, "payload": number, "id": room, "key": f"{self._run}-{number}"}
+        await socket.send(json.dumps(sentence))
+
+    async def _hear(self, socket: ClientConnection) -> None:
+        async for text in socket:
+            said = json.loads(text)
+            room = said.get("id", "")
+            if room not in self._waiting:
+                continue
+            if said["type"] == "ack":
+                self.accepted[room] = self._waiting.pop(room)
+            elif said["type"] == "error":
+                self._crowd.account.refusals[said["payload"]["code"]] += 1
+                await asyncio.sleep(said["payload"].get("retry_after_ms", 300) / 1000)
+                await self._say(socket, room)
+
+    @property
+    def settled(self) -> bool:
+        return not self._waiting
+
+
+class Crowd:
+    """Everybody, and the account of what happened."""
+
+    def __init__(self, gate: Gate, clients: int, rooms: int, rate: float) -> None:
+        names = [f"e2e.{number}" for number in range(rooms)]
+        self.account = Account()
+        self.heard = 0
+        self.members = [
+            Member(gate, self, f"user-{number}", names[number % rooms], moves=number % 2 == 0)
+            for number in range(clients)
+        ]
+        speakers = 4
+        self.speakers = [Speaker(gate, self, f"speaker-{n}", names[n::speakers]) for n in range(speakers)]
+        self._rate = rate / speakers
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def come(self) -> None:
+        """Everybody connects, and the speakers begin."""
+        for first in range(0, len(self.members), 50):
+            self._tasks += [asyncio.create_task(one.live()) for one in self.members[first : first + 50]]
+            await asyncio.sleep(0.1)
+        async with asyncio.timeout(120):
+            while not all(one.connected for one in self.members):
+                await asyncio.sleep(0.1)
+        self._tasks += [asyncio.create_task(one.live(self._rate)) for one in self.speakers]
+        self.speak()
+        async with asyncio.timeout(60):
+            while not all(one.last for one in self.members):
+                await asyncio.sleep(0.1)
+
+    def speak(self) -> None:
+        for speaker in self.speakers:
+            speaker.speaking.set()
+
+    async def settle(self, patience: float = 90) -> None:
+        """Let nobody speak, and wait until everybody has heard the last word of their room. Raises TimeoutError."""
+        for speaker in self.speakers:
+            speaker.speaking.clear()
+        async with asyncio.timeout(patience):
+            while not all(speaker.settled for speaker in self.speakers):
+                await asyncio.sleep(0.1)
+            last = {room: number for speaker in self.speakers for room, number in speaker.accepted.items()}
+            while not all(one.connected and one.last >= last[one.room] for one in self.members):
+                await asyncio.sleep(0.1)
+
+    def behind(self) -> int:
+        """Members who have not heard the last word of their room."""
+        last = {room: number for speaker in self.speakers for room, number in speaker.accepted.items()}
+        return sum(one.last < last[one.room] for one in self.members)
+
+    def take_account(self) -> Account:
+        account, self.account = self.account, Account()
+        return account
+
+    async def go(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
