@@ -105,7 +105,10 @@ class Slices(Protocol):
 
 class Endpoints:
     def __init__(self, slices: Slices, dice: Callable[[float, float], float], told: Callable[[str], None]) -> None:
-        """`dice`: a number between two. `told` hears of each fault: a Cause, `gone` (410), `brief` (a watch ended at once)."""
+        """`dice` gives a number between two; `told` hears of each fault by name.
+
+        The names are those of a Cause, `gone` for a version that is, and `brief` for a watch that was ended at once.
+        """
         self._loop = asyncio.get_running_loop()
         self._slices = slices
         self._dice = dice

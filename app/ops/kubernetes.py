@@ -7,7 +7,7 @@ a gateway without a cluster never loads it.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,8 +38,8 @@ _SILENCE: Final = 150.0
 # Bytes of an event's note; the server refuses longer ones.
 _LONGEST_NOTE: Final = 1024
 
-_OK: Final = 300
-"""Statuses below are answers."""
+# Statuses from here on are no answers.
+_NO_ANSWER: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,33 +62,35 @@ class _Client:
 
 
 class Cluster:
-    """The API server, opened when it is first asked. Every question raises Unanswered where nobody answers it."""
+    """Slices and a Journal, by an API server that is found when it is first asked and may never be."""
 
-    def __init__(self, pod: Pod, account: Path = ACCOUNT) -> None:
+    def __init__(self, pod: Pod, service: str, account: Path = ACCOUNT) -> None:
+        """`service`: ours, in the pod's namespace. `account`: where its token and the server's authority are."""
         self._pod = pod
+        self._selector = f"kubernetes.io/service-name={service}"
         self._account = account
         self._client: _Client | None = None
         self._opening = asyncio.Lock()
 
-    async def list(self, service: str) -> "tuple[list[Slice], str]":
-        """The EndpointSlices of a Service in our namespace, and their version. Raises Unanswered and SlicesGone."""
+    async def list(self) -> "tuple[list[Slice], str]":
+        """The EndpointSlices of our Service, and the version to watch from. Raises Unanswered and SlicesGone."""
         client = await self._open()
         with _faults():
             response = await client.discovery.list_namespaced_endpoint_slice_without_preload_content(
-                self._pod.namespace, label_selector=_of(service), _request_timeout=_PATIENCE
+                self._pod.namespace, label_selector=self._selector, _request_timeout=_PATIENCE
             )
             body = await _body(response)
         return read_list(body)
 
     @asynccontextmanager
-    async def watch(self, service: str, version: str, seconds: int) -> AsyncIterator[AsyncIterator[Change]]:
+    async def watch(self, version: str, seconds: int) -> AsyncIterator[AsyncIterator[Change]]:
         """What happens to them after `version`. Raises Unanswered and SlicesGone."""
         client = await self._open()
         with _faults():
             async with asyncio.timeout(_PATIENCE):
                 response = await client.discovery.list_namespaced_endpoint_slice_without_preload_content(
                     self._pod.namespace,
-                    label_selector=_of(service),
+                    label_selector=self._selector,
                     resource_version=version,
                     watch=True,
                     allow_watch_bookmarks=True,
@@ -98,7 +100,7 @@ class Cluster:
                 )
         try:
             with _faults():
-                if response.status >= _OK:
+                if response.status >= _NO_ANSWER:
                     await _body(response)
             yield _changes(response.content)
         finally:
@@ -161,20 +163,6 @@ class Cluster:
         return self._client
 
 
-class ServiceSlices:
-    """The EndpointSlices of one Service."""
-
-    def __init__(self, cluster: Cluster, service: str) -> None:
-        self._cluster = cluster
-        self._service = service
-
-    async def list(self) -> "tuple[list[Slice], str]":
-        return await self._cluster.list(self._service)
-
-    def watch(self, version: str, seconds: int) -> AbstractAsyncContextManager[AsyncIterator[Change]]:
-        return self._cluster.watch(self._service, version, seconds)
-
-
 def _load(account: Path) -> _Client:
     """Load the library and what the pod was given; no request is made. Raises Unanswered."""
     try:
@@ -225,7 +213,7 @@ async def _changes(stream: "StreamReader") -> AsyncIterator[Change]:
 async def _body(response: "ClientResponse") -> bytes:
     """All of an answer. Raises Unanswered and SlicesGone for those that are none."""
     body = await response.read()
-    if response.status >= _OK:
+    if response.status >= _NO_ANSWER:
         raise fault(response.status, read_reason(body), response.headers.get("Retry-After", ""))
     return body
 
@@ -242,10 +230,6 @@ def _faults() -> Iterator[None]:
     except ValueError as error:
         # A line without an end, or an encoding that nobody asked for.
         raise Unanswered(Cause.GARBAGE, str(error)) from error
-
-
-def _of(service: str) -> str:
-    return f"kubernetes.io/service-name={service}"
 
 
 def _series(count: int, now: datetime) -> dict[str, object]:
