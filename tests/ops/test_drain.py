@@ -10,7 +10,7 @@ from app.core.relocation import Reason
 from app.ops.drain import Drain, Pace
 from app.protocol.codes import Ending
 from tests.support.core import Core, RecordingSocket
-from tests.support.virtual_time import in_virtual_time
+from tests.support.virtual_time import virtual
 
 PACE = Pace(window=10, lead=2, close=5, deadline=15)
 
@@ -63,7 +63,7 @@ class Fleet:
         return self.loop.time() - start
 
 
-@in_virtual_time
+@virtual
 async def test_closes_are_spread_evenly_over_the_window() -> None:
     """No half second has more than one and a half times its share, and none is closed before its slot and lead."""
     fleet = Fleet(3000)
@@ -76,7 +76,7 @@ async def test_closes_are_spread_evenly_over_the_window() -> None:
     assert min(buckets[4:20]) > 0.5 * 3000 / 20
 
 
-@in_virtual_time
+@virtual
 async def test_each_client_is_told_a_slot_of_its_own_and_closed_when_it_was_told() -> None:
     """`after_ms` is the slot, `within_ms` the close; the code is 1001 and the reason says what to do."""
     fleet = Fleet(100)
@@ -93,7 +93,7 @@ async def test_each_client_is_told_a_slot_of_its_own_and_closed_when_it_was_told
     assert slots != sorted(slots), "who came first does not go first"
 
 
-@in_virtual_time
+@virtual
 async def test_the_last_connection_ends_the_drain() -> None:
     """However early: nobody waits for a window in which nobody is left."""
     fleet = Fleet(10)
@@ -108,7 +108,7 @@ async def test_the_last_connection_ends_the_drain() -> None:
     assert await Fleet(0).drain(PACE) < 0.1
 
 
-@in_virtual_time
+@virtual
 async def test_the_deadline_beats_the_pace() -> None:
     """A window that does not fit is shortened, and everybody still hears 1001."""
     fleet = Fleet(200)
@@ -117,7 +117,7 @@ async def test_the_deadline_beats_the_pace() -> None:
     assert max(fleet.closed) > 14
 
 
-@in_virtual_time
+@virtual
 async def test_a_window_of_nothing_tells_everybody_at_once() -> None:
     """With both times 0, so that a client knows that there is nothing to prepare."""
     fleet = Fleet(300)
@@ -127,7 +127,7 @@ async def test_a_window_of_nothing_tells_everybody_at_once() -> None:
         assert told == {"reason": "draining", "after_ms": 0, "within_ms": 0}
 
 
-@in_virtual_time
+@virtual
 async def test_who_never_answers_the_close_delays_by_the_close_timeout_at_most() -> None:
     """And the deadline is kept all the same."""
     fleet = Fleet(10)
@@ -135,7 +135,7 @@ async def test_who_never_answers_the_close_delays_by_the_close_timeout_at_most()
     assert 14 < await fleet.drain() < 15.2
 
 
-@in_virtual_time
+@virtual
 async def test_a_second_signal_ends_everybody_at_once() -> None:
     """With 1001, whatever slot they had."""
     fleet = Fleet(100)
@@ -145,7 +145,7 @@ async def test_a_second_signal_ends_everybody_at_once() -> None:
     assert max(fleet.closed) < 1.1
 
 
-@in_virtual_time
+@virtual
 async def test_who_came_through_the_door_as_it_closed_is_told_too() -> None:
     """It gets a slot in what is left of the window."""
     fleet = Fleet(10)
@@ -158,7 +158,7 @@ async def test_who_came_through_the_door_as_it_closed_is_told_too() -> None:
     assert late[0].ending.code == 1001
 
 
-@in_virtual_time
+@virtual
 async def test_who_was_told_to_go_no_longer_counts_for_its_user() -> None:
     """Otherwise the connection that is made before this one breaks would be one too many."""
     fleet = Fleet(0, max_connections_per_user=1)
@@ -171,7 +171,7 @@ async def test_who_was_told_to_go_no_longer_counts_for_its_user() -> None:
     assert first.ended is None
 
 
-@in_virtual_time
+@virtual
 async def test_a_connection_that_is_old_is_asked_to_connect_anew() -> None:
     """It is closed at 0.9 to 1.1 times the age, never before, and told a lead earlier."""
     fleet = Fleet(2000, rebalance_max_age=10, drain_lead=1)

@@ -10,7 +10,7 @@ import pytest
 from app.core.lifecycle import Lifecycle, State
 from app.ops.quorum import ROUND, Peer, may_leave, should_return
 from app.ops.readiness import BusReadiness, NoNeighbours, Readiness, Vitals
-from tests.support.virtual_time import in_virtual_time
+from tests.support.virtual_time import virtual
 
 GRACE = 5.0
 
@@ -161,7 +161,7 @@ class Fleet:
 def test_when_all_lose_the_bus_half_stay(size: int) -> None:
     """At every moment, and nobody comes and goes; a single pod always stays."""
 
-    @in_virtual_time
+    @virtual
     async def story() -> None:
         fleet = Fleet(size)
         await fleet.live(10)
@@ -186,7 +186,7 @@ def test_when_all_lose_the_bus_half_stay(size: int) -> None:
 def test_the_one_that_lost_the_bus_alone_leaves_and_comes_back(size: int) -> None:
     """Whoever it is: within the grace and its turn, and as soon as the bus is back."""
 
-    @in_virtual_time
+    @virtual
     async def story() -> None:
         for alone in range(size):
             fleet = Fleet(size)

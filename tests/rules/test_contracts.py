@@ -37,7 +37,7 @@ BREAKS = [
     Break("the core is given its time and its dice, and has no socket", "app.core.limits", "time"),
     Break("core and protocol know no vendor", "app.core.gateway", "structlog"),
     Break("Redis only behind the bus", "app.core.gateway", "redis"),
-    Break("aiohttp only at the edge, the probes and the composition root", "app.ops.drain", "aiohttp"),
+    Break("aiohttp only at the edge, the probes, the cluster and the composition root", "app.ops.drain", "aiohttp"),
     Break("tokens are read and minted in one place", "app.cli", "jwt"),
     Break("metrics are counted in one place", "app.edge.socket", "prometheus_client"),
     Break("spans are made in one place", "app.core.gateway", "opentelemetry"),

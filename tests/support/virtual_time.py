@@ -1,53 +1,47 @@
-"""An event loop whose clock jumps to the next thing that is due instead of waiting for it.
+"""A loop on which time passes only while everybody waits for it: an hour takes a moment, and exactly an hour.
 
-What takes half an hour takes milliseconds, in the same order. Nothing that waits for the world outside may run in it.
+For code that waits for nothing but time: a socket or a thread would be given no time to answer.
 """
 
 import asyncio
+import functools
 import selectors
 from collections.abc import Callable, Coroutine
-from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, ParamSpec
 
-Result = TypeVar("Result")
+P = ParamSpec("P")
 
 
-class _NoWait(selectors.DefaultSelector):
-    """Tells how long the loop would have slept."""
+class _Skipping(selectors.SelectSelector):
+    """Where the loop would wait for its next timer, it is that time."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.slept = 0.0
+        self.skipped = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout:
-            self.slept += timeout
-        elif timeout is None:
-            raise RuntimeError("everybody waits for something that will never happen")
+        if timeout is None:
+            raise AssertionError("everybody waits, and nobody for a time")
+        self.skipped += timeout
         return super().select(0)
 
 
-class VirtualTimeLoop(asyncio.SelectorEventLoop):
+class _Loop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
-        self._no_wait = _NoWait()
-        super().__init__(self._no_wait)
+        self._skipping = _Skipping()
+        super().__init__(self._skipping)
 
     def time(self) -> float:
-        return self._no_wait.slept
+        # Without the machine's clock: otherwise a test would be as exact as the machine is idle.
+        return self._skipping.skipped
 
 
-def run(coroutine: Coroutine[Any, Any, Result]) -> Result:
-    """`asyncio.run` in virtual time, which starts at 0."""
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        return runner.run(coroutine)
+def virtual(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Run a test on such a loop."""
 
+    @functools.wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        with asyncio.Runner(loop_factory=_Loop) as runner:
+            runner.run(test(*args, **kwargs))
 
-def in_virtual_time(test: Callable[[], Coroutine[object, object, None]]) -> Callable[[], None]:
-    """The same test on a clock that does not wait."""
-
-    @wraps(test)
-    def running() -> None:
-        run(test())
-
-    del running.__wrapped__
-    return running
+    return run

@@ -1,0 +1,31 @@
+"""The pods behind our Service, for whoever has to know them: followed only while somebody has."""
+
+import asyncio
+from collections.abc import Sequence
+
+from app.ops.endpoints import Endpoints
+from app.ops.quorum import Peer
+
+
+class Neighbourhood:
+    """What the cluster's list says, as a readiness asks for it."""
+
+    def __init__(self, endpoints: Endpoints) -> None:
+        self._endpoints = endpoints
+        self._following: asyncio.Task[None] | None = None
+
+    def wake(self) -> None:
+        if self._following is None:
+            self._following = asyncio.create_task(self._endpoints.follow())
+
+    def rest(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
+            self._following = None
+
+    def fleet(self) -> Sequence[Peer] | None:
+        """Those that are not on their way out; None where nobody knows."""
+        if self._following is None:
+            return None
+        known = self._endpoints.fleet()
+        return None if known is None else [Peer(one.name, one.ready) for one in known if not one.terminating]

@@ -1,0 +1,168 @@
+"""Events about our pod: few, counted, and never in anybody's way."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from app.ops import events
+from app.ops.events import Events, Occurrence, Reason
+from app.ops.unanswered import Cause, Unanswered
+from tests.support.virtual_time import virtual
+
+DRAIN, BUS, SHED = Reason.DRAIN_STARTED, Reason.BUS_DEGRADED, Reason.REBALANCE_SHED
+
+
+class FakeJournal:
+    """Remembers what it was told, and when."""
+
+    def __init__(self) -> None:
+        self.written: list[tuple[float, Occurrence | tuple[str, int]]] = []
+        self.known: set[str] = set()
+        self.down = False
+        self.hangs = False
+
+    async def create(self, occurrence: Occurrence) -> str:
+        await self._write(occurrence)
+        name = f"e{len(self.written)}"
+        self.known.add(name)
+        return name
+
+    async def repeat(self, name: str, count: int) -> bool:
+        await self._write((name, count))
+        return name in self.known
+
+    async def _write(self, what: Occurrence | tuple[str, int]) -> None:
+        self.written.append((asyncio.get_running_loop().time(), what))
+        if self.hangs:
+            await asyncio.sleep(1000)
+        if self.down:
+            raise Unanswered(Cause.DENIED, "403")
+
+
+@asynccontextmanager
+async def telling(journal: FakeJournal) -> AsyncIterator[tuple[Events, list[str]]]:
+    faults: list[str] = []
+    told = Events(journal, faults.append)
+    told.start()
+    yield told, faults
+    await told.close(1)
+
+
+@virtual
+async def test_a_reason_is_written_at_once_and_then_once_a_minute() -> None:
+    """What happens in between is counted and comes with the next write: ten thousand times is two writes."""
+    journal = FakeJournal()
+    async with telling(journal) as (told, _):
+        told.tell(SHED, "first")
+        await asyncio.sleep(1)
+        for number in range(9_999):
+            told.tell(SHED, f"and {number}")
+        told.tell(BUS, "gone", warning=True)
+        await asyncio.sleep(200)
+    assert journal.written == [
+        (0, Occurrence(SHED, "first", warning=False, count=1)),
+        (1, Occurrence(BUS, "gone", warning=True, count=1)),
+        (60, ("e1", 10_000)),
+    ]
+
+
+@virtual
+async def test_a_flood_from_one_moment_is_one_event() -> None:
+    """It is written with its number and its newest words."""
+    journal = FakeJournal()
+    async with telling(journal) as (told, _):
+        for number in range(5):
+            told.tell(SHED, f"shed {number}")
+    assert journal.written == [(0, Occurrence(SHED, "shed 4", warning=False, count=5))]
+
+
+@virtual
+async def test_a_series_ends_after_half_an_hour_or_when_the_cluster_forgot_it() -> None:
+    """Then there is a new event, and it counts from the beginning."""
+    journal = FakeJournal()
+    async with telling(journal) as (told, _):
+        told.tell(SHED, "a")
+        await asyncio.sleep(1799)
+        told.tell(SHED, "b")
+        await asyncio.sleep(1801)
+        told.tell(SHED, "c")
+        await asyncio.sleep(100)
+        journal.known.clear()
+        told.tell(SHED, "d")
+        await asyncio.sleep(100)
+        told.tell(SHED, "e")
+    assert [what if isinstance(what, tuple) else (what.note, what.count) for _, what in journal.written] == [
+        ("a", 1),
+        ("e1", 2),
+        ("c", 1),
+        ("e3", 2),
+        ("d", 1),
+        ("e5", 2),
+    ]
+
+
+@virtual
+async def test_a_warning_and_a_note_about_the_same_are_two_events() -> None:
+    """The type of an event cannot be changed once it is there."""
+    journal = FakeJournal()
+    async with telling(journal) as (told, _):
+        told.tell(BUS, "gone", warning=True)
+        told.tell(BUS, "back")
+    assert [what.warning for _, what in journal.written if isinstance(what, Occurrence)] == [True, False]
+
+
+def test_a_write_that_fails_is_counted_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line says so until one succeeds; the failing API is asked no more often than the one that works."""
+    lines: list[dict[str, object]] = []
+    monkeypatch.setattr(events.log, "warning", lambda _, **facts: lines.append(facts))
+
+    @virtual
+    async def fail() -> None:
+        journal = FakeJournal()
+        journal.down = True
+        async with telling(journal) as (told, faults):
+            for second in range(180):
+                told.tell(SHED, f"at {second}")
+                await asyncio.sleep(1)
+            assert [at for at, _ in journal.written] == [0, 60, 120]
+            assert faults == ["denied"] * 3
+            journal.down = False
+            await asyncio.sleep(100)
+            # The sixty before it are lost: nobody has them to add to.
+            assert journal.written[-1] == (180, Occurrence(SHED, "at 179", warning=False, count=59))
+
+    fail()
+    assert lines == [{"cause": "denied", "reason": "403"}]
+
+
+@virtual
+async def test_the_last_words_are_written_before_the_exit() -> None:
+    """Closing does not wait for the minute; what is told afterwards is not heard."""
+    journal = FakeJournal()
+    async with telling(journal) as (told, _):
+        told.tell(SHED, "a")
+        await asyncio.sleep(1)
+        told.tell(SHED, "b")
+        told.tell(DRAIN, "n=8123")
+        await told.close(5)
+        told.tell(DRAIN, "again")
+    # The one that was never written goes first.
+    assert journal.written[1:] == [(1, Occurrence(DRAIN, "n=8123", warning=False, count=1)), (1, ("e1", 2))]
+
+
+@virtual
+async def test_an_api_that_hangs_holds_nobody_up() -> None:
+    """Telling returns at once, and closing after the seconds it was given."""
+    journal = FakeJournal()
+    journal.hangs = True
+    loop = asyncio.get_running_loop()
+    async with telling(journal) as (told, _):
+        told.tell(DRAIN, "n=1")
+        await asyncio.sleep(1)
+        before = loop.time()
+        told.tell(BUS, "gone", warning=True)
+        assert loop.time() == before
+        await told.close(5)
+        assert loop.time() == before + 5

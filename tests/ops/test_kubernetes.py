@@ -1,0 +1,330 @@
+"""The real client against an API server that can do everything wrong."""
+
+import asyncio
+import random
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import trustme
+
+from app.ops import endpoints, kubernetes
+from app.ops.endpoints import Endpoint, Endpoints
+from app.ops.events import Events, Occurrence, Reason
+from app.ops.kubernetes import Cluster, Pod
+from app.ops.unanswered import Cause, Unanswered
+from tests.support.kubernetes_api import NAMESPACE, SERVICE, Fault, KubernetesApi, endpoint, kubernetes_api
+
+US = Pod(NAMESPACE, "forestay-0", "uid-0")
+
+
+@pytest.fixture
+async def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[KubernetesApi]:
+    async with kubernetes_api(tmp_path, monkeypatch) as running:
+        yield running
+
+
+@pytest.fixture
+async def cluster(api: KubernetesApi) -> AsyncIterator[Cluster]:
+    opened = Cluster(US, SERVICE, api.account)
+    yield opened
+    await opened.close()
+
+
+class Following:
+    def __init__(self, cluster: Cluster, dice: Callable[[float, float], float]) -> None:
+        self.faults: list[str] = []
+        self.endpoints = Endpoints(cluster, dice, self.faults.append)
+
+    def names(self) -> list[str]:
+        return [each.name for each in self.endpoints.fleet() or ()]
+
+
+@asynccontextmanager
+async def following(cluster: Cluster, dice: Callable[[float, float], float] | None = None) -> AsyncIterator[Following]:
+    """Rests are short unless the dice say otherwise; watches are of their usual length."""
+    us = Following(cluster, dice or (lambda _, high: high if high >= 100 else 0.02))
+    task = asyncio.create_task(us.endpoints.follow())
+    try:
+        yield us
+        assert not task.done(), "it is to follow until cancelled"
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def until(holds: Callable[[], object]) -> None:
+    while not holds():
+        await asyncio.sleep(0.005)
+
+
+async def test_the_fleet_is_listed_and_then_watched(api: KubernetesApi, cluster: Cluster) -> None:
+    """Both families of a pod are one endpoint, and whatever changes is known as soon as it was said."""
+    api.put("v4", endpoint("a"), endpoint("b", ready=False, terminating=True))
+    api.put("v6", endpoint("a"), family="IPv6")
+    api.put("empty")
+    async with following(cluster) as us:
+        await until(lambda: us.endpoints.fleet() is not None)
+        assert us.endpoints.fleet() == (
+            Endpoint("a", ready=True, terminating=False),
+            Endpoint("b", ready=False, terminating=True),
+        )
+        await until(lambda: api.watching)
+        api.put("v4", endpoint("a"), endpoint("c"))
+        await until(lambda: us.names() == ["a", "c"])
+        api.delete("v4")
+        await until(lambda: us.names() == ["a"])
+    assert us.faults == []
+    assert (api.count("list"), api.count("watch")) == (1, 1)
+    assert api.last("watch").agent == "forestay"
+    assert 240 <= int(api.last("watch").query["timeoutSeconds"]) <= 300
+    await until(lambda: not api.watching)
+
+
+@pytest.mark.parametrize("end", ["ended", "broken"])
+async def test_a_watch_is_resumed_where_it_ended(api: KubernetesApi, cluster: Cluster, end: str) -> None:
+    """What happened meanwhile is told by the next one; nothing is listed again."""
+    api.put("v4", endpoint("a"))
+    async with following(cluster) as us:
+        await until(lambda: api.watching)
+        api.bookmark()
+        version = str(api._version)
+        if end == "ended":
+            api.end_watches()
+        else:
+            api.break_watches()
+        await until(lambda: not api.watching)
+        api.put("v4", endpoint("a"), endpoint("b"))
+        await until(lambda: us.names() == ["a", "b"])
+        assert api.last("watch").query["resourceVersion"] == version
+        assert api.count("list") == 1
+        assert us.faults == ["brief" if end == "ended" else "unreachable"]
+
+
+@pytest.mark.parametrize("said", ["within the watch", "as a status"])
+async def test_a_version_that_is_gone_is_listed_anew(api: KubernetesApi, cluster: Cluster, said: str) -> None:
+    """The slices that are gone by then are gone."""
+    api.put("old", endpoint("a"))
+    async with following(cluster) as us:
+        await until(lambda: api.watching)
+        if said == "within the watch":
+            del api.slices["old"]
+            api.compact()
+        else:
+            await api.stop()
+            del api.slices["old"]
+            api.compact()
+            await api.start()
+        await until(lambda: us.endpoints.fleet() == ())
+        assert api.count("list") == 2
+        assert us.faults.count("gone") == 1
+
+
+async def test_a_server_that_ends_watches_at_once_is_asked_a_few_times(api: KubernetesApi, cluster: Cluster) -> None:
+    """With dice as in production, in three seconds."""
+    api.brief = True
+    fair = random.Random(1)
+    async with following(cluster, fair.uniform) as us:
+        await until(lambda: api.asked)
+        await asyncio.sleep(3)
+        assert us.endpoints.fleet() == ()
+    assert 1 <= api.count("watch") <= 6
+    assert api.count("list") == 1 + max(0, api.count("watch") - 3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault", "cause"),
+    [
+        ("list", Fault(500), "failed"),
+        ("watch", Fault(503), "failed"),
+        ("list", Fault(403), "denied"),
+        ("watch", Fault(403), "denied"),
+        ("list", Fault(404), "failed"),
+        ("watch", Fault(429), "throttled"),
+    ],
+)
+async def test_an_answer_that_is_none_is_counted_and_survived(
+    api: KubernetesApi, cluster: Cluster, kind: str, fault: Fault, cause: str
+) -> None:
+    """Each rest has its bounds; when the answers come back, so does the fleet."""
+    api.put("v4", endpoint("a"))
+    api.faults[kind] = fault
+    bounds: list[float] = []
+
+    def dice(low: float, high: float) -> float:
+        if high < 100:
+            bounds.append(high)
+        return low if high >= 100 else 0.01
+
+    async with following(cluster, dice) as us:
+        await until(lambda: us.faults == [cause] * 4)
+        assert bounds[:3] == ([60] * 3 if cause == "denied" else [1, 2, 4])
+        api.faults.clear()
+        await until(lambda: api.watching)
+        assert us.names() == ["a"]
+
+
+async def test_a_pause_that_is_asked_for_is_made(api: KubernetesApi, cluster: Cluster) -> None:
+    """429 with Retry-After, and 503 with one."""
+    async with following(cluster) as us:
+        for status in (429, 503):
+            api.faults["list"] = Fault(status, {"Retry-After": "1"})
+            before = api.count("list")
+            await until(lambda before=before: api.count("list") == before + 1)  # type: ignore[misc]
+            await until(lambda status=status: us.faults[-1:] == ["throttled" if status == 429 else "failed"])  # type: ignore[misc]
+        api.faults.clear()
+        await until(lambda: us.endpoints.fleet() is not None)
+    lists = [each.at for each in api.asked if each.kind == "list"]
+    assert [later - earlier >= 1 for earlier, later in pairwise(lists)] == [True, True]
+
+
+async def test_a_server_that_is_away_is_found_again(
+    api: KubernetesApi, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It knows the fleet for a while, then it says that it does not, and nobody is told of an exception."""
+    monkeypatch.setattr(endpoints, "STALE", 0.3)
+    api.put("v4", endpoint("a"))
+    async with following(cluster) as us:
+        await until(lambda: api.watching)
+        await asyncio.sleep(0.4)
+        assert us.names() == ["a"]
+        await api.stop()
+        await until(lambda: "unreachable" in us.faults)
+        assert us.names() == ["a"]
+        await until(lambda: us.endpoints.fleet() is None)
+        await api.start()
+        await until(lambda: us.names() == ["a"])
+
+
+async def test_a_server_that_hangs_is_given_up(
+    api: KubernetesApi, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it never answers or goes silent within a watch."""
+    await cluster.list()
+    monkeypatch.setattr(kubernetes, "_PATIENCE", 0.2)
+    monkeypatch.setattr(kubernetes, "_SILENCE", 0.3)
+    async with following(cluster) as us:
+        await until(lambda: us.faults == ["unreachable"])
+        assert api.count("watch") == 1
+        api.mute = True
+        await until(lambda: len(us.faults) >= 4)
+        assert set(us.faults) == {"unreachable"}
+
+
+async def test_a_new_token_is_used_from_the_next_request_on(api: KubernetesApi, cluster: Cluster) -> None:
+    """The old one is good no more: the watch that is open stays, the next one and every event bring the new token."""
+    async with following(cluster) as us:
+        await until(lambda: api.watching)
+        api.rotate("token-2")
+        api.put("v4", endpoint("a"))
+        await until(lambda: us.names() == ["a"])
+        await cluster.create(Occurrence(Reason.DRAIN_STARTED, "n=1", warning=False, count=1))
+        api.end_watches()
+        await until(lambda: api.count("watch") == 2 and api.watching)
+        assert us.faults == ["brief"]
+        api.rotate("token-3", told=False)
+        api.end_watches()
+        await until(lambda: us.faults[-1] == "denied")
+        api.rotate("token-3")
+        await until(lambda: api.watching)
+
+
+async def test_an_event_says_what_happened_to_which_pod(api: KubernetesApi, cluster: Cluster) -> None:
+    """Every field that the API server insists on, and notes no longer than it takes."""
+    name = await cluster.create(Occurrence(Reason.BUS_DEGRADED, "ü" * 2000, warning=True, count=1))
+    event = api.events[name]
+    assert event["metadata"] == {"name": name, "namespace": NAMESPACE}
+    assert name.startswith("forestay-0.")
+    assert event["regarding"] == {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "namespace": NAMESPACE,
+        "name": "forestay-0",
+        "uid": "uid-0",
+    }
+    assert (event["reason"], event["action"], event["type"]) == ("BusDegraded", "BusDegraded", "Warning")
+    assert (event["reportingController"], event["reportingInstance"]) == ("forestay", "forestay-0")
+    assert event["note"] == "ü" * 512
+    assert "series" not in event
+    assert abs(datetime.fromisoformat(event["eventTime"]).timestamp() - time.time()) < 5
+    assert len(event["eventTime"].partition(".")[2]) == len("123456+00:00")
+
+
+async def test_a_flood_of_events_is_one_that_is_counted(api: KubernetesApi, cluster: Cluster) -> None:
+    """A thousand are two requests: the event, and its series when we go."""
+    faults: list[str] = []
+    told = Events(cluster, faults.append)
+    told.start()
+    told.tell(Reason.REBALANCE_SHED, "first")
+    await until(lambda: api.events)
+    for _ in range(999):
+        told.tell(Reason.REBALANCE_SHED, "more")
+    told.tell(Reason.DRAIN_STARTED, "n=8123")
+    await told.close(5)
+    assert (api.count("create"), api.count("patch")) == (2, 1)
+    first, drain = api.events.values()
+    assert (first["note"], first["series"]["count"]) == ("first", 1000)
+    assert datetime.fromisoformat(first["series"]["lastObservedTime"]) > datetime.fromisoformat(first["eventTime"])
+    assert drain["note"] == "n=8123"
+    assert faults == []
+
+
+async def test_an_event_that_the_cluster_forgot_is_not_there(api: KubernetesApi, cluster: Cluster) -> None:
+    """Whoever repeats it is told so."""
+    name = await cluster.create(Occurrence(Reason.BUS_DEGRADED, "", warning=True, count=7))
+    assert api.events[name]["series"]["count"] == 7
+    assert await cluster.repeat(name, 8)
+    api.events.clear()
+    assert not await cluster.repeat(name, 9)
+
+
+async def test_events_that_are_not_allowed_are_no_more_than_counted(api: KubernetesApi, cluster: Cluster) -> None:
+    """403 for each write: nothing is raised, and closing takes no time."""
+    api.faults |= {"create": Fault(403), "patch": Fault(403)}
+    faults: list[str] = []
+    told = Events(cluster, faults.append)
+    told.start()
+    told.tell(Reason.DRAIN_STARTED, "n=1")
+    told.tell(Reason.BUS_DEGRADED, "", warning=True)
+    await told.close(5)
+    assert faults == ["denied", "denied"]
+
+
+async def test_outside_of_a_cluster_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variables, then no token, then an authority that is none: each question says so, and closing works."""
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    cluster = Cluster(US, SERVICE, tmp_path)
+    for step in range(3):
+        with pytest.raises(Unanswered) as told:
+            await cluster.list()
+        assert told.value.cause is Cause.ABSENT
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "1")
+        if step == 1:
+            (tmp_path / "token").write_text("t")
+            (tmp_path / "ca.crt").write_text("no certificate")
+    await cluster.close()
+
+
+async def test_another_authority_is_not_believed(api: KubernetesApi, cluster: Cluster) -> None:
+    """Whoever answers at the API server's address without its certificate does not get the token."""
+    trustme.CA().cert_pem.write_to_path(str(api.account / "ca.crt"))
+    with pytest.raises(Unanswered, match="certificate") as told:
+        await cluster.list()
+    assert told.value.cause is Cause.UNREACHABLE
+    assert api.asked == []
+
+
+def test_the_client_is_not_loaded_before_it_is_needed() -> None:
+    """Importing the server and everything about the cluster leaves `kubernetes` alone: it is large."""
+    check = (
+        "import sys, app.server, app.ops.endpoints, app.ops.events, app.ops.kubernetes;"
+        "sys.exit(any(name.partition('.')[0] == 'kubernetes' for name in sys.modules))"
+    )
+    subprocess.run([sys.executable, "-c", check], check=True, cwd=Path(kubernetes.__file__).parents[2])
