@@ -26,12 +26,14 @@ from app.edge.handshake import Door, Handshake
 from app.edge.listener import PublicServer
 from app.edge.origins import Origins
 from app.ops.drain import Drain, Pace
+from app.ops.events import Reason
 from app.ops.health import Health
 from app.ops.loop_lag import LoopLag
 from app.ops.metrics import Metrics, Readings
-from app.ops.readiness import NoNeighbours, Readiness, Vitals
+from app.ops.readiness import Readiness, Vitals
 from app.preparation import Parts
-from app.settings import MEMORY, Settings
+from app.settings import MEMORY, Settings, whereabouts
+from app.surroundings import surroundings
 
 log = structlog.get_logger(__name__)
 
@@ -74,6 +76,8 @@ class Server:
         links = _links(settings, self._metrics)
         self._bus = links.bus
         pod = self._pod = assemble(settings, parts.policies, links, parts.verifier, self._metrics)
+        where = whereabouts()
+        self._around = surroundings(settings, where, self._metrics.cluster)
         self._readiness = Readiness(
             pod.lifecycle,
             Vitals(
@@ -85,9 +89,10 @@ class Server:
             ),
             settings.readiness_bus,
             settings.readiness_grace,
-            NoNeighbours(),
-            links.pod,
+            self._around.neighbours,
+            where.pod,
         )
+        self._readiness.degraded = self._tell_degraded
         door = Door(
             max_connections=settings.max_connections,
             max_handshakes=settings.handshakes,
@@ -123,6 +128,7 @@ class Server:
             self._readiness.watch(time.time),
         )
         self._chores = [asyncio.create_task(chore) for chore in chores]
+        self._around.start()
         self.port = await _listen(self._public, settings.host, settings.port)
         pod.lifecycle.move(State.READY)
         self._readiness.look(asyncio.get_running_loop().time(), time.time())
@@ -133,6 +139,7 @@ class Server:
         settings, pod = self._settings, self._pod
         if pod.lifecycle.open:
             window = settings.drain_window if paced else 0.0
+            self._tell_draining(window)
             budget = settings.drain_deadline or settings.drain_budget
             closing = max(0.0, budget - settings.flush_timeout)
             await self._drain.run(Pace(window, settings.drain_lead, settings.close_timeout, closing), hurry)
@@ -142,13 +149,23 @@ class Server:
         for chore in self._chores:
             chore.cancel()
         await pod.continuity.stop()
-        await self._retire()
+        await asyncio.gather(self._retire(), self._around.close(settings.flush_timeout))
         pod.peers.close()
         await self._bus.close()
         await self._verifier.close()
         await self._internal.cleanup()
         pod.lifecycle.move(State.STOPPED)
         log.info("stopped")
+
+    def _tell_draining(self, window: float) -> None:
+        if self._around.events is not None:
+            note = f"{len(self._pod.roster)} connections are asked to move, over {window:g} s"
+            self._around.events.tell(Reason.DRAIN_STARTED, note)
+
+    def _tell_degraded(self) -> None:
+        if self._around.events is not None:
+            note = f"the bus is lost; {len(self._pod.roster)} connections stay"
+            self._around.events.tell(Reason.BUS_DEGRADED, note, warning=True)
 
     async def _retire(self) -> None:
         """Say goodbye to the other pods; if the bus is lost, the end of our lease does."""

@@ -7,7 +7,7 @@ also come from the file that FORESTAY_NAME_FILE names. Durations are seconds.
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
@@ -57,6 +57,16 @@ def _empty_is_unset(value: object) -> object:
 Words = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 Secret = Annotated[SecretStr | None, BeforeValidator(_empty_is_unset), AfterValidator(_long_enough)]
 Text = Annotated[str | None, BeforeValidator(_empty_is_unset)]
+
+
+class Whereabouts(NamedTuple):
+    """Where in a cluster this pod is, from the downward API; what is not known is empty."""
+
+    pod: str
+    namespace: str
+    uid: str
+    service: str
+    """The Service that clients come through."""
 
 
 class Settings(BaseSettings):
@@ -116,6 +126,7 @@ class Settings(BaseSettings):
         None, gt=0, description="from SIGTERM to the exit; unset: window + close + flush; it shortens the window"
     )
     reconnect_spread: float = Field(2, ge=0, description="over which clients spread their return after a loss")
+    kubernetes_events: bool = Field(False, description="write Events about this pod: drains, a lost bus")
     readiness_bus: BusReadiness = Field(
         BusReadiness.AUTO,
         description="what a lost bus does to readiness: auto: if others have it, strict, degraded: never",
@@ -177,6 +188,12 @@ def load(environ: Mapping[str, str] | None = None, **overrides: object) -> Setti
     if problems:
         raise SettingsError(problems)
     return settings
+
+
+def whereabouts(environ: Mapping[str, str] | None = None) -> Whereabouts:
+    """What the chart tells a pod of its place: variables without our prefix, as everybody calls them."""
+    source = os.environ if environ is None else environ
+    return Whereabouts(*(source.get(name, "") for name in ("POD_NAME", "POD_NAMESPACE", "POD_UID", "SERVICE_NAME")))
 
 
 def unknown_variables(environ: Mapping[str, str] | None = None) -> list[str]:

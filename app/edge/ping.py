@@ -1,4 +1,4 @@
-"""A client of one breath: connect, join a room, speak, hear oneself, go. What it takes is what everybody's message takes."""
+"""A client of one breath: connect, join a room, speak, hear oneself, go."""
 
 import asyncio
 import secrets

@@ -74,6 +74,7 @@ class Metrics:
 
     def __init__(self, readings: Readings) -> None:
         self._readings = readings
+        self._cluster: Counter[str] = Counter()
         self._relocated: Counter[tuple[str, str]] = Counter()
         self._accepted = 0
         self._received: Counter[str] = Counter()
@@ -131,6 +132,10 @@ class Metrics:
 
     def handshake(self, outcome: str) -> None:
         self._handshakes[outcome] += 1
+
+    def cluster(self, fault: str) -> None:
+        """The cluster's API did not answer as it should; `fault` comes from a closed set."""
+        self._cluster[fault] += 1
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """The text for a scraper that sent `accept`, and its content type."""
@@ -190,6 +195,7 @@ class Metrics:
             moved.add_metric([reason, outcome], count)
         yield drained
         yield moved
+        yield _labelled("forestay_kubernetes_faults", "Answers of the cluster that were none.", "cause", self._cluster)
 
 
 def _counter(name: str, text: str, value: float) -> CounterMetricFamily:

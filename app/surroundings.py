@@ -1,0 +1,44 @@
+"""What a pod has of the cluster around it, if there is one: its neighbours, and a journal to write events in."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.ops.endpoints import Endpoints
+from app.ops.events import Events
+from app.ops.kubernetes import Cluster, Pod
+from app.ops.neighbourhood import Neighbourhood
+from app.ops.readiness import Neighbours, NoNeighbours
+from app.settings import Settings, Whereabouts
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Everything in it may be nothing: the pod serves all the same."""
+
+    neighbours: Neighbours
+    events: Events | None
+    cluster: Cluster | None
+
+    def start(self) -> None:
+        if self.events is not None:
+            self.events.start()
+
+    async def close(self, seconds: float) -> None:
+        """Say what is to be said, for so many seconds at most, and let go."""
+        self.neighbours.rest()
+        if self.events is not None:
+            await self.events.close(seconds)
+        if self.cluster is not None:
+            await self.cluster.close()
+
+
+def surroundings(settings: Settings, where: Whereabouts, told: Callable[[str], None]) -> Surroundings:
+    """Nobody is asked yet: the cluster's client is loaded with the first question. `told` hears of each fault."""
+    if not (where.pod and where.namespace):
+        return Surroundings(NoNeighbours(), None, None)
+    cluster = Cluster(Pod(where.namespace, where.pod, where.uid), where.service)
+    neighbours: Neighbours = NoNeighbours()
+    if where.service:
+        neighbours = Neighbourhood(Endpoints(cluster, random.uniform, told))
+    return Surroundings(neighbours, Events(cluster, told) if settings.kubernetes_events else None, cluster)
