@@ -1,7 +1,7 @@
 """The one door to the cluster's API: EndpointSlices in, Events out, and every fault on the way is an Unanswered.
 
-The client is large: most of a second to load and fifty megabytes. It is loaded when it is first needed, in a thread;
-a gateway without a cluster never loads it.
+The client is large: a hundred megabytes on disk, and up to a second to load. It is loaded when it is first needed, in a
+thread; a gateway without a cluster never loads it.
 """
 
 import asyncio
