@@ -1,7 +1,7 @@
 """The one door to the cluster's API: EndpointSlices in, Events out, and every fault on the way is an Unanswered.
 
-The client is large: most of a second to load and fifty megabytes. It is loaded when it is first needed, in a thread;
-a gateway without a cluster never loads it.
+The client is large: a hundred megabytes on disk, and up to a second to load. It is loaded when it is first needed, in a
+thread; a gateway without a cluster never loads it.
 """
 
 import asyncio
@@ -71,6 +71,7 @@ class Cluster:
         self._account = account
         self._client: _Client | None = None
         self._opening = asyncio.Lock()
+        self._closed = False
 
     async def list(self) -> "tuple[list[Slice], str]":
         """The EndpointSlices of our Service, and the version to watch from. Raises Unanswered and SlicesGone."""
@@ -123,7 +124,7 @@ class Cluster:
                 "action": occurrence.reason.value,
                 "reason": occurrence.reason.value,
                 "regarding": pod | ({"uid": self._pod.uid} if self._pod.uid else {}),
-                "note": occurrence.note.encode()[:_LONGEST_NOTE].decode(errors="ignore"),
+                "note": occurrence.note.encode(errors="replace")[:_LONGEST_NOTE].decode(errors="ignore"),
                 "type": "Warning" if occurrence.warning else "Normal",
                 # A series starts at two: the server refuses one of a single event.
                 "series": _series(occurrence.count, now) if occurrence.count > 1 else None,
@@ -152,11 +153,17 @@ class Cluster:
         return True
 
     async def close(self) -> None:
-        """Nobody may ask any more."""
+        """Let go of every connection; who asks afterwards is not answered.
+
+        Nobody may be watching any more: the library does not wake who reads from a connection that it closes.
+        """
+        self._closed = True
         if self._client is not None:
             await self._client.api.close()
 
     async def _open(self) -> _Client:
+        if self._closed:
+            raise Unanswered(Cause.ABSENT, "closed")
         async with self._opening:
             if self._client is None:
                 self._client = await asyncio.to_thread(_load, self._account)
@@ -186,7 +193,7 @@ def _load(account: Path) -> _Client:
         # token that was taken back is never used twice.
         configuration.refresh_api_key_hook = renew  # type: ignore[assignment]
         api = ApiClient(configuration)
-    except (ConfigException, OSError) as error:
+    except (ConfigException, OSError, ValueError) as error:
         raise Unanswered(Cause.ABSENT, str(error)) from error
     api.user_agent = COMPONENT
     return _Client(api, DiscoveryV1Api(api), EventsV1Api(api))

@@ -14,6 +14,7 @@ from tests.support.repository import ROOT
 NAMESPACE = "forestay-e2e"
 RELEASE = "gw"
 CHART = ROOT / "helm" / "forestay"
+VALUES = ROOT / "dist" / "e2e" / "values.json"
 
 
 class Failed(Exception):
@@ -44,13 +45,15 @@ async def found(kind: str, selector: str = "") -> list[dict[str, Any]]:
 
 
 async def upgrade(*values: str, wait: bool = True) -> None:
-    """`helm upgrade --install` with these `--set` values."""
+    """`helm upgrade --install` with the values of VALUES, and these by `--set`."""
     sets = [part for value in values for part in ("--set", value)]
     waiting = ["--wait", "--timeout", "5m"] if wait else []
-    await run("helm", "upgrade", "--install", RELEASE, str(CHART), "--namespace", NAMESPACE, *sets, *waiting)
+    chart = [RELEASE, str(CHART), "--namespace", NAMESPACE, "--values", str(VALUES)]
+    await run("helm", "upgrade", "--install", *chart, *sets, *waiting)
 
 
-GATEWAYS = f"app.kubernetes.io/instance={RELEASE},app.kubernetes.io/component=gateway"
+OURS = f"app.kubernetes.io/instance={RELEASE}"
+GATEWAYS = f"{OURS},app.kubernetes.io/component=gateway"
 
 
 async def pods() -> list[str]:

@@ -40,6 +40,14 @@ class Account:
     """How often each client lost a connection."""
 
 
+class Ended(Exception):
+    """The connection was closed from the other side."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 class Gate:
     """Where clients go, and the keys they go with."""
 
@@ -47,12 +55,13 @@ class Gate:
         self.url = url
         self._secret = secret
 
+    def token(self, user: str) -> str:
+        return jwt.encode({"sub": user, "exp": time.time() + 7200}, self._secret, algorithm="HS256")
+
     def open(self, user: str) -> connect:
-        claims = {"sub": user, "exp": time.time() + 7200}
-        bearer = jwt.encode(claims, self._secret, algorithm="HS256")
         return connect(
             self.url,
-            additional_headers={"Authorization": f"Bearer {bearer}"},
+            additional_headers={"Authorization": f"Bearer {self.token(user)}"},
             compression=None,
             open_timeout=20,
             close_timeout=5,
@@ -93,6 +102,8 @@ class Member:
                 self._crowd.account.refusals[_named(refused)] += 1
                 await asyncio.sleep(float(refused.response.headers.get("Retry-After") or 1))
                 continue
+            except Ended as ended:
+                self._note_close(ended.code)
             except ConnectionClosed as closed:
                 self._note_close(closed.rcvd.code if closed.rcvd else 1006)
             except (OSError, TimeoutError, WebSocketException, EOFError) as error:
@@ -143,7 +154,7 @@ class Member:
             self._hear(said)
             if said["type"] == "reconnect" and self._moves and said["payload"]["within_ms"]:
                 return await self._move(socket, said["payload"])
-        raise ConnectionClosed(socket.protocol.close_rcvd, socket.protocol.close_sent)
+        raise Ended(socket.close_code or 1006)
 
     async def _move(self, old: ClientConnection, told: dict[str, int]) -> ClientConnection:
         slot = asyncio.get_running_loop().time() + told["after_ms"] / 1000

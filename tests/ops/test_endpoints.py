@@ -116,9 +116,8 @@ async def test_each_pod_counts_once_however_many_slices_name_it() -> None:
     """Ready if one slice says so, terminating if one does; what is no pod is left out, and what is not said is true."""
     slices = FakeSlices(
         piece("v4", pod("b"), pod("a", ready=False), pod("c", ready=False, terminating=True), pod("e", ready=None)),
-        piece(
-            "v6", pod("b", ready=False), pod("a", ready=False), pod("c", ready=False), Entry(None, Target("Pod", "d"))
-        ),
+        piece("v6", pod("b", ready=False), pod("a", ready=False), pod("c", ready=False), pod("f")),
+        piece("later", Entry(None, Target("Pod", "d")), pod("f", ready=False, terminating=True)),
         piece("by hand", Entry(Conditions(ready=True)), Entry(Conditions(ready=True), Target("Node", "n"))),
         Slice(Metadata("empty"), None),
     )
@@ -132,6 +131,7 @@ async def test_each_pod_counts_once_however_many_slices_name_it() -> None:
             Endpoint("c", ready=False, terminating=True),
             Endpoint("d", ready=True, terminating=False),
             Endpoint("e", ready=True, terminating=False),
+            Endpoint("f", ready=True, terminating=True),
         )
 
 

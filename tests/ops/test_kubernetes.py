@@ -123,6 +123,7 @@ async def test_a_version_that_is_gone_is_listed_anew(api: KubernetesApi, cluster
             await api.start()
         await until(lambda: us.endpoints.fleet() == ())
         assert api.count("list") == 2
+        assert said != "within the watch" or us.faults == ["gone"]
         assert us.faults.count("gone") == 1
 
 
@@ -256,6 +257,22 @@ async def test_an_event_says_what_happened_to_which_pod(api: KubernetesApi, clus
     assert len(event["eventTime"].partition(".")[2]) == len("123456+00:00")
 
 
+async def test_words_that_are_no_text_are_written_all_the_same(api: KubernetesApi, cluster: Cluster) -> None:
+    """Half a surrogate in a note must not cost the event."""
+    name = await cluster.create(Occurrence(Reason.BUS_DEGRADED, "a\ud800b", warning=True, count=1))
+    assert api.events[name]["note"] == "a?b"
+
+
+async def test_who_asks_after_the_end_is_not_answered(api: KubernetesApi, cluster: Cluster) -> None:
+    """Nothing is opened again, and closing twice is fine."""
+    await cluster.list()
+    await cluster.close()
+    with pytest.raises(Unanswered) as told:
+        await cluster.list()
+    assert told.value.cause is Cause.ABSENT
+    assert len(api.asked) == 1
+
+
 async def test_a_flood_of_events_is_one_that_is_counted(api: KubernetesApi, cluster: Cluster) -> None:
     """A thousand are two requests: the event, and its series when we go."""
     faults: list[str] = []
@@ -297,10 +314,10 @@ async def test_events_that_are_not_allowed_are_no_more_than_counted(api: Kuberne
 
 
 async def test_outside_of_a_cluster_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No variables, then no token, then an authority that is none: each question says so, and closing works."""
+    """No variables, then no token, then authorities that are none: each question says so, and closing works."""
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     cluster = Cluster(US, SERVICE, tmp_path)
-    for step in range(3):
+    for step in range(4):
         with pytest.raises(Unanswered) as told:
             await cluster.list()
         assert told.value.cause is Cause.ABSENT
@@ -309,6 +326,8 @@ async def test_outside_of_a_cluster_nobody_answers(tmp_path: Path, monkeypatch: 
         if step == 1:
             (tmp_path / "token").write_text("t")
             (tmp_path / "ca.crt").write_text("no certificate")
+        if step == 2:
+            (tmp_path / "ca.crt").write_bytes(b"\xff\xfe")
     await cluster.close()
 
 

@@ -248,7 +248,7 @@ def _abort(request: web.Request) -> None:
 
 
 def _status(code: int, message: str) -> dict[str, Any]:
-    return {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "code": code}
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message, "code": code}
 
 
 def _refused(status: int, message: str, headers: dict[str, str] | None = None) -> web.Response:

@@ -1,0 +1,262 @@
+"""The whole of it on a real cluster: install, deploy, scale, kill, and count every message of a thousand clients.
+
+`python -m tests.e2e [STEP ...]`, or `make e2e`. KUBECONFIG says where; E2E_LOAD_IMAGE is a command that brings an image
+into the cluster (kind's by default), E2E_PID one that prints the process of a pod's container on the node.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from app.edge.ping import Unanswered, ping
+from tests.e2e import cluster
+from tests.e2e.crowd import MOVED, Account, Crowd, Gate
+from tests.e2e.report import Line, write_report
+from tests.support.repository import ROOT
+
+REPORT = ROOT / "dist" / "e2e"
+VALUES = {
+    "image": {"repository": "forestay", "tag": "e2e"},
+    "service": {"type": "NodePort"},
+    "redis": {"enabled": True},
+    "auth": {"existingSecret": "gw-auth"},
+    "rooms": [{"pattern": "e2e.*", "history": {"size": 2000, "ttl": 600}}],
+    "drain": {"preStop": 5, "window": 10},
+    "minReadySeconds": 5,
+    "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
+}
+IMAGE = "forestay:e2e"
+
+
+@dataclass(slots=True)
+class Stage:
+    """What the steps share."""
+
+    crowd: Crowd
+    lines: list[Line] = field(default_factory=list)
+
+
+Step = Callable[[Stage], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What a step must keep; None: whatever happens."""
+
+    codes: frozenset[int] | None = frozenset({MOVED, 1001})
+    most_disconnects: int | None = 1
+    repeated: bool = False
+    declared: bool = False
+
+
+async def rollout(stage: Stage) -> None:
+    """`kubectl rollout restart` of all pods."""
+    await cluster.kubectl("rollout", "restart", "deployment", "--selector", cluster.GATEWAYS)
+    await cluster.kubectl("rollout", "status", "deployment", "--selector", cluster.GATEWAYS, "--timeout", "5m")
+    await cluster.settled(3)
+
+
+async def scaling(stage: Stage) -> None:
+    """3 → 2 → 5 → 2 → 3 pods."""
+    for number in (2, 5, 2, 3):
+        [deployment] = await cluster.found("deployments", cluster.GATEWAYS)
+        await cluster.kubectl("scale", "deployment", deployment["metadata"]["name"], "--replicas", str(number))
+        await cluster.settled(number)
+
+
+async def deletion(stage: Stage) -> None:
+    """`kubectl delete pod`."""
+    await cluster.kubectl("delete", "pod", (await cluster.pods())[0], "--wait=true")
+    await cluster.settled(3)
+
+
+async def killing(stage: Stage) -> None:
+    """`kill -9` of a pod's process."""
+    pod = (await cluster.pods())[0]
+    process = await cluster.process_of(pod)
+    if process is None:
+        print("    skipped: E2E_PID names no command that finds a pod's process")
+        return
+    os.kill(process, signal.SIGKILL)
+    await asyncio.sleep(3)
+    await cluster.settled(3)
+
+
+async def redis_gone(stage: Stage) -> None:
+    """The Redis pod is deleted, and with it every history."""
+    await cluster.kubectl("delete", "pod", "--selector", "app.kubernetes.io/component=redis", "--wait=true")
+    await cluster.kubectl("wait", "pod", "--selector", "app.kubernetes.io/component=redis", "--for", "condition=Ready")
+    await asyncio.sleep(10)
+
+
+async def with_hpa(stage: Stage) -> None:
+    """An upgrade to autoscaling by HPA, and another one while it is active."""
+    hpa = ["autoscaling.mode=hpa", "autoscaling.min=3", "autoscaling.max=5", "autoscaling.cpu=95"]
+    await cluster.upgrade(*hpa)
+    await cluster.upgrade(*hpa, "podAnnotations.deployed=again")
+    await asyncio.sleep(15)
+
+
+async def with_keda(stage: Stage) -> None:
+    """An upgrade to autoscaling by KEDA, where the cluster has it."""
+    if "scaledobjects.keda.sh" not in await cluster.run("kubectl", "get", "crds", "--output", "name", quiet=True):
+        print("    skipped: the cluster has no KEDA")
+        return
+    keda = ["autoscaling.mode=keda", "autoscaling.min=3", "autoscaling.max=5", "autoscaling.connections=250"]
+    await cluster.upgrade(*keda)
+    await cluster.settled(5, 400)
+    await cluster.upgrade(*keda, "autoscaling.connections=1000", "autoscaling.min=2")
+    await asyncio.sleep(15)
+
+
+async def rollback(stage: Stage) -> None:
+    """`helm rollback` to the first revision."""
+    await cluster.run("helm", "rollback", cluster.RELEASE, "1", "--namespace", cluster.NAMESPACE, "--wait")
+    [deployment] = await cluster.found("deployments", cluster.GATEWAYS)
+    await cluster.kubectl("scale", "deployment", deployment["metadata"]["name"], "--replicas", "3")
+    await cluster.settled(3, 400)
+
+
+STEPS: dict[str, tuple[Step, Expectation]] = {
+    "rollout": (rollout, Expectation()),
+    "scaling": (scaling, Expectation(most_disconnects=3)),
+    "deletion": (deletion, Expectation()),
+    "killing": (killing, Expectation(codes=frozenset({MOVED, 1001, 1006}))),
+    "redis": (redis_gone, Expectation(most_disconnects=0, repeated=True, declared=True)),
+    "hpa": (with_hpa, Expectation(most_disconnects=2)),
+    "keda": (with_keda, Expectation(most_disconnects=None)),
+    "rollback": (rollback, Expectation(most_disconnects=None)),
+}
+
+
+def judge(account: Account, expected: Expectation, *, silent: int) -> list[str]:
+    """What was promised and not kept."""
+    wrong = []
+    if silent:
+        wrong.append(f"{silent} clients never heard the last word of their room")
+    if account.lost:
+        wrong.append(f"{account.lost} messages lost and nobody told")
+    if account.repeated and not expected.repeated:
+        wrong.append(f"{account.repeated} messages twice")
+    if account.declared and not expected.declared:
+        wrong.append(f"{account.declared} messages declared lost")
+    strange = set(account.closes) - expected.codes if expected.codes is not None else set()
+    if strange:
+        wrong.append(f"close codes {sorted(strange)}")
+    most = max(account.disconnected.values(), default=0)
+    if expected.most_disconnects is not None and most > expected.most_disconnects:
+        wrong.append(f"a client was disconnected {most} times")
+    unkind = {
+        name: number
+        for name, number in account.refusals.items()
+        if name not in ("503", "unavailable", "outcome_unknown")
+    }
+    if unkind:
+        wrong.append(f"refused: {unkind}")
+    return wrong
+
+
+async def take(stage: Stage, name: str) -> None:
+    """Do one step, wait until all have heard everything, and judge."""
+    step, expected = STEPS[name]
+    print(f"\n==> {name}: {step.__doc__}", flush=True)
+    stage.crowd.take_account()
+    start = time.monotonic()
+    await step(stage)
+    took = time.monotonic() - start
+    silent = 0
+    try:
+        await stage.crowd.settle()
+    except TimeoutError:
+        silent = stage.crowd.behind()
+    account = stage.crowd.take_account()
+    line = Line(name, took, account, judge(account, expected, silent=silent), await cluster.shares(), start)
+    stage.lines.append(line)
+    print(line.text(), flush=True)
+    stage.crowd.speak()
+
+
+async def install() -> float:
+    """From nothing to a gateway that answers; the seconds from the command to the first message."""
+    start = time.monotonic()
+    await cluster.upgrade()
+    url = await cluster.public_url()
+    while True:
+        try:
+            await ping(url, Gate(url, SECRET).token("ping"), "ping.e2e", 5)
+            return time.monotonic() - start
+        except Unanswered:
+            await asyncio.sleep(0.2)
+
+
+SECRET = secrets.token_urlsafe(48)
+
+
+async def main(options: argparse.Namespace) -> None:
+    cluster.reachable()
+    if not options.keep_image:
+        await cluster.load_image(IMAGE)
+    await cluster.run("kubectl", "create", "namespace", cluster.NAMESPACE)
+    failed = True
+    try:
+        failed = await played(options)
+    finally:
+        if not options.leave:
+            print("\n==> uninstall")
+            await cluster.run("helm", "uninstall", cluster.RELEASE, "--namespace", cluster.NAMESPACE, "--wait")
+            await cluster.kubectl("wait", "pod", "--selector", cluster.OURS, "--for=delete", "--timeout=2m")
+            left = await cluster.kubectl("get", "all,configmaps,secrets,pdb,hpa,roles,rolebindings", "--output", "name")
+            ours = [name for name in left.split() if f"/{cluster.RELEASE}-forestay" in name]
+            print(f"    left behind: {ours or 'nothing'}")
+            failed = failed or bool(ours)
+            await cluster.run("kubectl", "delete", "namespace", cluster.NAMESPACE, "--wait=false")
+    sys.exit(1 if failed else 0)
+
+
+async def played(options: argparse.Namespace) -> bool:
+    """Install and take all steps; whether something was not as promised."""
+    await cluster.make_secret("gw-auth", jwt_secret=SECRET, api_key=secrets.token_urlsafe(48))
+    REPORT.mkdir(parents=True, exist_ok=True)
+    cluster.VALUES.write_text(json.dumps(VALUES))
+    seconds = await install()
+    print(f"    from `helm upgrade --install` to the first message: {seconds:.1f} s")
+    await cluster.settled(3)
+    await cluster.run("helm", "test", cluster.RELEASE, "--namespace", cluster.NAMESPACE)
+    crowd = Crowd(Gate(await cluster.public_url(), SECRET), options.clients, options.rooms, options.rate)
+    stage = Stage(crowd)
+    await crowd.come()
+    print(f"    connections by pod: {await cluster.shares()}")
+    try:
+        for name in options.steps or STEPS:
+            await take(stage, name)
+    finally:
+        await crowd.go()
+        write_report(REPORT, stage.lines)
+    print("\n" + "\n".join(line.text() for line in stage.lines))
+    print(f"\nreport: {REPORT.relative_to(ROOT)}")
+    return any(line.wrong for line in stage.lines)
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.e2e", description=__doc__.splitlines()[0])
+    parser.add_argument("steps", nargs="*", metavar="STEP", help=f"of {', '.join(STEPS)}; all where none is named")
+    parser.add_argument("--clients", type=int, default=1000)
+    parser.add_argument("--rooms", type=int, default=50)
+    parser.add_argument("--rate", type=float, default=200, help="messages a second, in all rooms together")
+    parser.add_argument("--keep-image", action="store_true", help="use the image that was loaded before")
+    parser.add_argument("--leave", action="store_true", help="do not uninstall at the end")
+    given = parser.parse_args()
+    unknown = [step for step in given.steps if step not in STEPS]
+    if unknown:
+        parser.error(f"there is no step {', '.join(unknown)}")
+    return given
+
+
+asyncio.run(main(options()))
