@@ -46,6 +46,10 @@ class Stage:
 Step = Callable[[Stage], Awaitable[None]]
 
 
+REFUSED = frozenset({"503", "unavailable", "outcome_unknown"})
+"""Refusals that say when to come again; one without Retry-After has another name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Expectation:
     """What a step must keep; None: whatever happens."""
@@ -54,6 +58,7 @@ class Expectation:
     most_disconnects: int | None = 1
     repeated: bool = False
     declared: bool = False
+    refusals: frozenset[str] = REFUSED
 
 
 async def rollout(stage: Stage) -> None:
@@ -128,7 +133,8 @@ STEPS: dict[str, tuple[Step, Expectation]] = {
     "rollout": (rollout, Expectation()),
     "scaling": (scaling, Expectation(most_disconnects=3)),
     "deletion": (deletion, Expectation()),
-    "killing": (killing, Expectation(codes=frozenset({MOVED, 1001, 1006}))),
+    # Nobody can say goodbye, and for a moment the Service sends clients to where nobody listens.
+    "killing": (killing, Expectation(codes=frozenset({1006}), refusals=REFUSED | {"ConnectionRefusedError"})),
     "redis": (redis_gone, Expectation(most_disconnects=0, repeated=True, declared=True)),
     "hpa": (with_hpa, Expectation(most_disconnects=2)),
     "keda": (with_keda, Expectation(most_disconnects=None)),
@@ -153,11 +159,7 @@ def judge(account: Account, expected: Expectation, *, silent: int) -> list[str]:
     most = max(account.disconnected.values(), default=0)
     if expected.most_disconnects is not None and most > expected.most_disconnects:
         wrong.append(f"a client was disconnected {most} times")
-    unkind = {
-        name: number
-        for name, number in account.refusals.items()
-        if name not in ("503", "unavailable", "outcome_unknown")
-    }
+    unkind = {name: number for name, number in account.refusals.items() if name not in expected.refusals}
     if unkind:
         wrong.append(f"refused: {unkind}")
     return wrong
