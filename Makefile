@@ -23,7 +23,7 @@ UV_VERSION := 0.13.9
 
 PYTEST := $(BIN)/pytest
 
-.PHONY: help setup run test test-slow check fix docs bench conformance image lock audit clean
+.PHONY: help setup run test test-slow check fix docs bench conformance image chart-docs manifests lock audit clean
 .PHONY: check-format check-lint check-types check-imports check-rules check-spelling
 
 help: ## list these verbs
@@ -59,9 +59,15 @@ conformance: setup ## try the gateway with the Autobahn suite, other clients and
 image: ## build the container image
 	docker build $(DOCKER_ARGS) --tag $(IMAGE) .
 
+chart-docs: setup ## write the table of values into the chart's README
+	$(BIN)/python -m helm.values_table
+
+manifests: setup ## write k8s/ from the chart and k8s/values.yaml
+	$(BIN)/python -m helm.manifests
+
 lock: $(BIN)/python ## resolve the dependencies anew, with hashes and without addresses: ARGS="--upgrade"
 	$(BIN)/pip install --quiet "uv==$(UV_VERSION)"
-	$(call compile,runtime,pyproject.toml)
+	$(call compile,runtime,pyproject.toml --extra kubernetes)
 	$(call compile,dev,pyproject.toml --all-extras --group dev --constraint requirements/runtime.txt)
 	$(call compile,build,--group build --constraint requirements/dev.txt)
 
@@ -91,8 +97,9 @@ check-rules: setup
 check-spelling: setup
 	$(BIN)/codespell
 
-# One lock fits every supported Python and platform. The image has no extras: nothing in it asks for them yet, and they
-# would nearly double it. The constraints keep what is tested equal to what is shipped.
+# One lock fits every supported Python and platform. The image has the extra with which pods ask their cluster; what it
+# costs is disk, for it is imported only where that is switched on. The constraints keep what is tested equal to what is
+# shipped.
 define compile
 $(BIN)/uv pip compile $(2) $(ARGS) --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --output-file requirements/$(1).txt

@@ -13,7 +13,8 @@ from tests.support.repository import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 GROUPS = PROJECT["dependency-groups"]
-RUNTIME = PROJECT["project"]["dependencies"]
+# The image asks its cluster.
+RUNTIME = [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["kubernetes"]]
 EXTRAS = chain(*PROJECT["project"]["optional-dependencies"].values())
 ASKED = {
     "runtime": RUNTIME,
