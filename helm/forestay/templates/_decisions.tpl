@@ -1,0 +1,216 @@
+{{/* What follows from several values, and what cannot be. Each refusal says which values to set. */}}
+
+{{/* Seconds from a pod's deletion to its kill: the sum of the drain's parts, or more. The lead lies in the window. */}}
+{{- define "forestay.grace" -}}
+{{- $drain := .Values.drain -}}
+{{- $need := add $drain.preStop $drain.window $drain.close $drain.flush $drain.margin | int64 -}}
+{{- $given := .Values.terminationGracePeriodSeconds -}}
+{{- if or (kindIs "invalid" $given) (eq (toString $given) "") -}}
+{{- $need -}}
+{{- else if lt (int64 $given) $need -}}
+{{- fail (printf "terminationGracePeriodSeconds is %d, but a drain may take %d (drain.preStop + window + close + flush + margin): raise it, leave it empty, or shorten drain.window" (int64 $given) $need) -}}
+{{- else -}}
+{{- int64 $given -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Seconds that the gateway itself has, from SIGTERM to its exit. */}}
+{{- define "forestay.deadline" -}}
+{{- sub (include "forestay.grace" . | int64) (add .Values.drain.preStop .Values.drain.margin) -}}
+{{- end -}}
+
+{{- define "forestay.scaled" -}}
+{{- if ne .Values.autoscaling.mode "none" }}true{{ end -}}
+{{- end -}}
+
+{{- define "forestay.leastReplicas" -}}
+{{- int64 (ternary .Values.autoscaling.min .Values.replicaCount (ne .Values.autoscaling.mode "none")) -}}
+{{- end -}}
+
+{{- define "forestay.mostReplicas" -}}
+{{- int64 (ternary .Values.autoscaling.max .Values.replicaCount (ne .Values.autoscaling.mode "none")) -}}
+{{- end -}}
+
+{{/* Connections per pod that autoscaling aims at: with one of the least pods lost, the others stay below 80 %. */}}
+{{- define "forestay.targetConnections" -}}
+{{- $given := .Values.autoscaling.connections -}}
+{{- if or (kindIs "invalid" $given) (eq (toString $given) "") -}}
+{{- $pods := max 2 (int64 .Values.autoscaling.min) -}}
+{{- max 1 (div (mul (int64 .Values.maxConnections) (sub $pods 1) 8) (mul $pods 10)) -}}
+{{- else -}}
+{{- int64 $given -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The pace of autoscaling. Down one pod at a time, and not before the one before it has drained. */}}
+{{- define "forestay.behavior" -}}
+{{- if .Values.autoscaling.behavior -}}
+{{- toYaml .Values.autoscaling.behavior -}}
+{{- else -}}
+scaleUp:
+  stabilizationWindowSeconds: 0
+  selectPolicy: Max
+  policies:
+    - {type: Percent, value: 100, periodSeconds: 15}
+    - {type: Pods, value: 4, periodSeconds: 15}
+scaleDown:
+  stabilizationWindowSeconds: 600
+  selectPolicy: Min
+  policies:
+    - {type: Pods, value: 1, periodSeconds: {{ min 1800 (max 120 (add 60 (include "forestay.grace" . | int64))) }}}
+{{- end -}}
+{{- end -}}
+
+{{/* Which features ask the cluster: whoever needs a token, a Role or a way to the API server asks here. */}}
+{{- define "forestay.watchesPeers" -}}
+{{- if or (eq .Values.readiness.bus "auto") .Values.rebalance.shed }}true{{ end -}}
+{{- end -}}
+
+{{- define "forestay.asksCluster" -}}
+{{- if or (include "forestay.watchesPeers" .) .Values.events.enabled }}true{{ end -}}
+{{- end -}}
+
+{{- define "forestay.mountsToken" -}}
+{{- if kindIs "bool" .Values.serviceAccount.automount -}}
+{{- .Values.serviceAccount.automount -}}
+{{- else -}}
+{{- eq (include "forestay.asksCluster" .) "true" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* redis.url, completed with the authority that is mounted. */}}
+{{- define "forestay.redisUrl" -}}
+{{- $url := .Values.redis.url -}}
+{{- if and .Values.redis.tls.caSecret (not (regexMatch "[?&]ca=" $url)) -}}
+{{- $url = printf "%s%sca=/etc/forestay/redis/ca.crt" $url (ternary "&" "?" (contains "?" $url)) -}}
+{{- if not (or (hasPrefix "rediss:" $url) (regexMatch "[?&]tls=" $url)) -}}
+{{- $url = printf "%s&tls=1" $url -}}
+{{- end -}}
+{{- end -}}
+{{- $url -}}
+{{- end -}}
+
+{{/* The ports of Redis as a list. A password may have colons, so it goes first. */}}
+{{- define "forestay.redisPorts" -}}
+{{- if .Values.networkPolicy.redisPorts -}}
+{{- toJson .Values.networkPolicy.redisPorts -}}
+{{- else -}}
+{{- $hosts := .Values.redis.url | regexFind "^[^/]*//[^/?#]*" | replace "//" "@" | splitList "@" | last -}}
+{{- $ports := list -}}
+{{- range splitList "," $hosts -}}
+{{- $ports = append $ports (regexFind ":[0-9]+$" . | trimPrefix ":" | default "6379" | int64) -}}
+{{- end -}}
+{{- if hasPrefix "redis+sentinel:" .Values.redis.url -}}
+{{- $ports = append $ports 6379 -}}
+{{- end -}}
+{{- toJson ($ports | uniq) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The port of a URL; takes (list url default-port). */}}
+{{- define "forestay.portOf" -}}
+{{- $port := regexFind "^[a-z]+://[^/]*" (first .) | regexFind ":[0-9]+$" | trimPrefix ":" -}}
+{{- default (last .) $port | int64 -}}
+{{- end -}}
+
+{{/* Names that values decide: under `settings` they would be overruled in silence, and secrets would be readable. */}}
+{{- define "forestay.decided" -}}
+FORESTAY_PORT: service.port (in the pod it is 8080)
+FORESTAY_INTERNAL_PORT: nothing (it is 9090)
+FORESTAY_MAX_CONNECTIONS: maxConnections
+FORESTAY_DRAIN_WINDOW: drain.window
+FORESTAY_DRAIN_LEAD: drain.lead
+FORESTAY_CLOSE_TIMEOUT: drain.close
+FORESTAY_FLUSH_TIMEOUT: drain.flush
+FORESTAY_DRAIN_DEADLINE: terminationGracePeriodSeconds
+FORESTAY_READINESS_BUS: readiness.bus
+FORESTAY_REBALANCE_MAX_AGE: rebalance.maxAge
+FORESTAY_REBALANCE_SHED: rebalance.shed
+FORESTAY_KUBERNETES_EVENTS: events.enabled
+FORESTAY_ROOMS_FILE: rooms
+FORESTAY_JWKS_URL: auth.jwksUrl
+FORESTAY_BUS_URL: redis.url or redis.existingSecret
+FORESTAY_JWT_SECRET: auth.existingSecret
+FORESTAY_JWT_PUBLIC_KEY: auth.existingSecret
+FORESTAY_API_KEY: auth.existingSecret
+{{- end -}}
+
+{{/* Everything that cannot be, said before anything is rendered. */}}
+{{- define "forestay.refusals" -}}
+{{- $values := .Values -}}
+{{- $scaled := include "forestay.scaled" . -}}
+{{- $most := include "forestay.mostReplicas" . | int64 -}}
+{{- $least := include "forestay.leastReplicas" . | int64 -}}
+
+{{- $given := list -}}
+{{- range $values.extraEnv }}{{ $given = append $given .name }}{{ end -}}
+{{- $keys := list "FORESTAY_JWT_SECRET" "FORESTAY_JWT_PUBLIC_KEY" "FORESTAY_JWT_SECRET_FILE" "FORESTAY_JWT_PUBLIC_KEY_FILE" -}}
+{{- $own := false -}}
+{{- range $keys }}{{ $own = or $own (has . $given) }}{{ end -}}
+{{- if not (or $values.auth.existingSecret $values.auth.jwksUrl $own) -}}
+{{- fail "no key for tokens: set auth.existingSecret to a Secret with jwt-secret or jwt-public-key, or auth.jwksUrl to where their issuer publishes its keys. For example: kubectl create secret generic forestay --from-literal=jwt-secret=\"$(openssl rand -base64 48)\" --from-literal=api-key=\"$(openssl rand -base64 48)\", and auth.existingSecret=forestay" -}}
+{{- end -}}
+
+{{- $buses := list -}}
+{{- if $values.redis.url }}{{ $buses = append $buses "redis.url" }}{{ end -}}
+{{- if $values.redis.existingSecret }}{{ $buses = append $buses "redis.existingSecret" }}{{ end -}}
+{{- if $values.redis.enabled }}{{ $buses = append $buses "redis.enabled" }}{{ end -}}
+{{- if gt (len $buses) 1 -}}
+{{- fail (printf "%s are all set: one says where Redis is, so keep one" (join " and " $buses)) -}}
+{{- end -}}
+{{- $ownBus := or (has "FORESTAY_BUS_URL" $given) (has "FORESTAY_BUS_URL_FILE" $given) -}}
+{{- if and (not $buses) (not $ownBus) (or $scaled (gt $most 1)) -}}
+{{- fail "several pods hear each other through Redis only: set redis.url, redis.existingSecret or, to try it out, redis.enabled=true; or have one pod with replicaCount=1 and autoscaling.mode=none" -}}
+{{- end -}}
+
+{{- $decided := include "forestay.decided" . | fromYaml -}}
+{{- range $name, $_ := $values.settings -}}
+{{- $plain := trimSuffix "_FILE" $name -}}
+{{- with get $decided $name | default (get $decided $plain) | default "" -}}
+{{- fail (printf "settings.%s: this is what %s is for" $name .) -}}
+{{- end -}}
+{{- if has $name $given -}}
+{{- fail (printf "%s stands in both settings and extraEnv: keep one" $name) -}}
+{{- end -}}
+{{- end -}}
+
+{{- if lt (int64 $values.drain.window) (int64 (ceil (mulf 2.0 $values.drain.lead))) -}}
+{{- if gt (int64 $values.drain.window) 0 -}}
+{{- fail "drain.lead is at most half of drain.window" -}}
+{{- end -}}
+{{- end -}}
+
+{{- if $scaled -}}
+{{- if gt $least $most -}}
+{{- fail (printf "autoscaling.min is %d and autoscaling.max %d: the least cannot be above the most" $least $most) -}}
+{{- end -}}
+{{- if and $values.autoscaling.cpu (not (dig "requests" "cpu" "" $values.resources)) -}}
+{{- fail "autoscaling.cpu is a share of resources.requests.cpu: set that, or autoscaling.cpu=0" -}}
+{{- end -}}
+{{- if gt (include "forestay.targetConnections" . | int64) (int64 $values.maxConnections) -}}
+{{- fail "autoscaling.connections is above maxConnections: pods would be full before there are more of them" -}}
+{{- end -}}
+{{- if and (eq $values.autoscaling.mode "hpa") (not $values.autoscaling.cpu) (not $values.autoscaling.hpa.connectionsMetric) -}}
+{{- fail "autoscaling.mode=hpa has nothing to look at: set autoscaling.cpu or autoscaling.hpa.connectionsMetric" -}}
+{{- end -}}
+{{- end -}}
+
+{{- $budget := $values.podDisruptionBudget -}}
+{{- if and $budget.enabled (gt $most 1) -}}
+{{- $stay := toString (default "" $budget.minAvailable) -}}
+{{- $go := toString $budget.maxUnavailable -}}
+{{- if and $stay (not (has $go (list "" "<nil>"))) -}}
+{{- fail "podDisruptionBudget.minAvailable and podDisruptionBudget.maxUnavailable exclude each other: keep one" -}}
+{{- end -}}
+{{- if or (has $go (list "0" "0%")) (eq $stay "100%") (and (not (hasSuffix "%" $stay)) $stay (ge (int64 $budget.minAvailable) $least)) -}}
+{{- fail (printf "podDisruptionBudget would let no pod go, and block the drain of every node: of at least %d pods one must be able to" $least) -}}
+{{- end -}}
+{{- end -}}
+
+{{- if and $values.httpRoute.enabled (not $values.httpRoute.parentRefs) -}}
+{{- fail "httpRoute.enabled needs a Gateway: set httpRoute.parentRefs" -}}
+{{- end -}}
+{{- if and $values.ingress.enabled (not $values.ingress.hosts) -}}
+{{- fail "ingress.enabled needs a host: set ingress.hosts" -}}
+{{- end -}}
+{{- end -}}

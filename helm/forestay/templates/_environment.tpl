@@ -1,0 +1,94 @@
+{{/* The variables of the gateway, as a list. What is secret comes from Secrets by reference only. */}}
+{{- define "forestay.environment" -}}
+{{- $values := .Values -}}
+- name: POD_NAME
+  valueFrom: {fieldRef: {fieldPath: metadata.name}}
+- name: POD_NAMESPACE
+  valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
+- name: POD_UID
+  valueFrom: {fieldRef: {fieldPath: metadata.uid}}
+- name: SERVICE_NAME
+  value: {{ include "forestay.fullname" . | quote }}
+- name: FORESTAY_MAX_CONNECTIONS
+  value: {{ int64 $values.maxConnections | quote }}
+- name: FORESTAY_DRAIN_WINDOW
+  value: {{ int64 $values.drain.window | quote }}
+- name: FORESTAY_DRAIN_LEAD
+  value: {{ include "forestay.text" $values.drain.lead | quote }}
+- name: FORESTAY_CLOSE_TIMEOUT
+  value: {{ int64 $values.drain.close | quote }}
+- name: FORESTAY_FLUSH_TIMEOUT
+  value: {{ int64 $values.drain.flush | quote }}
+- name: FORESTAY_DRAIN_DEADLINE
+  value: {{ include "forestay.deadline" . | quote }}
+- name: FORESTAY_READINESS_BUS
+  value: {{ $values.readiness.bus }}
+- name: FORESTAY_REBALANCE_MAX_AGE
+  value: {{ int64 $values.rebalance.maxAge | quote }}
+- name: FORESTAY_REBALANCE_SHED
+  value: {{ $values.rebalance.shed | quote }}
+- name: FORESTAY_KUBERNETES_EVENTS
+  value: {{ $values.events.enabled | quote }}
+{{- if $values.rooms }}
+- name: FORESTAY_ROOMS_FILE
+  value: /etc/forestay/rooms/rooms.toml
+{{- end }}
+{{- if $values.redis.enabled }}
+- name: FORESTAY_BUS_URL
+  value: redis://{{ include "forestay.fullname" . }}-redis:6379
+{{- else if or $values.redis.url $values.redis.existingSecret }}
+- name: FORESTAY_BUS_URL
+  valueFrom:
+    secretKeyRef:
+      {{- if $values.redis.url }}
+      name: {{ include "forestay.fullname" . }}-bus
+      key: redis-url
+      {{- else }}
+      name: {{ quote $values.redis.existingSecret }}
+      key: {{ quote $values.redis.existingSecretKey }}
+      {{- end }}
+{{- end }}
+{{- with $values.auth.existingSecret }}
+{{- range $name, $key := dict "FORESTAY_JWT_SECRET" "jwtSecret" "FORESTAY_JWT_PUBLIC_KEY" "jwtPublicKey" "FORESTAY_API_KEY" "apiKey" }}
+- name: {{ $name }}
+  valueFrom:
+    secretKeyRef: {name: {{ quote $values.auth.existingSecret }}, key: {{ get $values.auth.secretKeys $key | quote }}, optional: true}
+{{- end }}
+{{- end }}
+{{- with $values.auth.jwksUrl }}
+- name: FORESTAY_JWKS_URL
+  value: {{ quote . }}
+{{- end }}
+{{- with $values.tracing.endpoint }}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ quote . }}
+- name: OTEL_TRACES_SAMPLER
+  value: parentbased_traceidratio
+- name: OTEL_TRACES_SAMPLER_ARG
+  value: {{ include "forestay.text" $values.tracing.ratio | quote }}
+- name: OTEL_SERVICE_NAME
+  value: {{ include "forestay.fullname" $ | quote }}
+- name: OTEL_RESOURCE_ATTRIBUTES
+  value: k8s.namespace.name=$(POD_NAMESPACE),k8s.pod.name=$(POD_NAME),k8s.pod.uid=$(POD_UID)
+{{- end }}
+{{- range $name, $value := $values.settings }}
+- name: {{ $name }}
+  value: {{ include "forestay.text" $value | quote }}
+{{- end }}
+{{- end -}}
+
+{{/* Ours and the user's. A name that stands twice would be refused by the API server in words that help nobody. */}}
+{{- define "forestay.allEnvironment" -}}
+{{- $all := include "forestay.environment" . | fromYamlArray -}}
+{{- $names := list -}}
+{{- range $all }}{{ $names = append $names .name }}{{ end -}}
+{{- range $each := .Values.extraEnv -}}
+{{- if has $each.name $names -}}
+{{- $value := include "forestay.decided" $ | fromYaml | dig $each.name "" -}}
+{{- fail (printf "extraEnv: %s is set already%s" $each.name (ternary (printf ", by %s" $value) "" (ne $value ""))) -}}
+{{- end -}}
+{{- $names = append $names $each.name -}}
+{{- $all = append $all $each -}}
+{{- end -}}
+{{- toYaml $all -}}
+{{- end -}}
