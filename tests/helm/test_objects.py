@@ -1,0 +1,176 @@
+"""What the chart comes to is what Kubernetes takes, and as restricted as it can be."""
+
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import kubernetes_validate
+import pytest
+
+from helm.rendering import CHART, Library, Object, read, render
+from tests.support.chart import FULL, MATRIX, READY, Chart, chart
+
+OLDEST = read(CHART / "Chart.yaml")["kubeVersion"].removeprefix(">=").removesuffix(".0-0")
+NEWEST = ".".join(kubernetes_validate.latest_version().split("-")[0].split(".")[:2])
+# What the cluster knows only with an operator or controller; each is looked at by a test of its own.
+FOREIGN = {"ScaledObject", "PodMonitor", "PrometheusRule", "HTTPRoute", "BackendConfig"}
+
+matrix = pytest.mark.parametrize("values", MATRIX.values(), ids=MATRIX)
+
+
+@matrix
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
+def test_kubernetes_takes_every_object(values: dict[str, Any], version: str) -> None:
+    """Strictly, an unknown field is an error, by the schemas of the oldest version and of the newest."""
+    for each in chart(values).objects:
+        if each["kind"] not in FOREIGN:
+            _judge(json.dumps(each), version)
+
+
+@matrix
+def test_objects_have_a_name_a_namespace_and_labels(values: dict[str, Any]) -> None:
+    """No two of a kind are called the same, and everything says what it belongs to."""
+    objects = [each for each in chart(values).objects if each["kind"] not in FOREIGN - {"ScaledObject"}]
+    names = [(each["kind"], each["metadata"]["name"]) for each in objects]
+    assert len(set(names)) == len(names)
+    for each in objects:
+        assert each["metadata"]["namespace"] == "forestay"
+        assert each["metadata"]["labels"]["app.kubernetes.io/instance"] == "forestay"
+
+
+@matrix
+def test_pods_are_restricted(values: dict[str, Any]) -> None:
+    """Every pod fits the profile `restricted`, says so by itself, and cannot write to its image."""
+    for spec in _pods(chart(values)):
+        outside = spec["securityContext"]
+        assert outside["runAsNonRoot"] is True
+        assert outside["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert "fsGroup" not in outside
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec)
+        for container in [*spec["containers"], *spec.get("initContainers", [])]:
+            inside = container["securityContext"]
+            assert inside["allowPrivilegeEscalation"] is False
+            assert inside["capabilities"] == {"drop": ["ALL"]}
+            assert inside["readOnlyRootFilesystem"] is True
+            assert int({**outside, **inside}["runAsUser"]) > 0
+        for volume in spec["volumes"]:
+            assert set(volume) - {"name"} <= {"configMap", "secret", "emptyDir"}
+
+
+@matrix
+def test_selectors_never_change(values: dict[str, Any]) -> None:
+    """Selectors carry no version, pod labels outlive an upgrade of the chart, and each selector finds its pods."""
+    rendered = chart(values)
+    deployments = rendered.all("Deployment")
+    for deployment in deployments:
+        labels = deployment["spec"]["template"]["metadata"]["labels"]
+        selector = deployment["spec"]["selector"]["matchLabels"]
+        assert set(selector) == {f"app.kubernetes.io/{key}" for key in ("name", "instance", "component")}
+        assert selector.items() <= labels.items()
+        assert not {"helm.sh/chart", "app.kubernetes.io/version", "app.kubernetes.io/managed-by"} & set(labels)
+    selectors = [deployment["spec"]["selector"]["matchLabels"] for deployment in deployments]
+    assert all(service["spec"]["selector"] in selectors for service in rendered.all("Service"))
+
+
+def test_the_secret_of_nobody_is_readable() -> None:
+    """A password in redis.url is in a Secret and nowhere else; the keys are only referred to."""
+    rendered = chart(FULL)
+    seen = {each["kind"] for each in rendered.objects if "pass:word" in json.dumps(each)}
+    assert seen == set()
+    encoded = rendered.one("Secret", "-bus")["data"]["redis-url"]
+    assert [each["kind"] for each in rendered.objects if encoded in json.dumps(each)] == ["Secret"]
+    for name in ("FORESTAY_BUS_URL", "FORESTAY_JWT_SECRET", "FORESTAY_JWT_PUBLIC_KEY", "FORESTAY_API_KEY"):
+        assert "secretKeyRef" in rendered.environment[name]
+    assert "pass:word" not in rendered.notes
+
+
+def test_a_change_of_what_the_chart_makes_rolls_the_pods() -> None:
+    """Rooms and the URL of Redis are in the pods' annotations as checksums."""
+    first = _annotations(chart(FULL))
+    rooms = _annotations(chart(FULL, rooms=[{"pattern": "news"}]))
+    bus = _annotations(chart(FULL, redis={"url": "redis://elsewhere"}))
+    assert first["checksum/rooms"] != rooms["checksum/rooms"]
+    assert first["checksum/bus"] == rooms["checksum/bus"] != bus["checksum/bus"]
+
+
+def test_names_fit_whatever_the_release_is_called() -> None:
+    """A long release, or one with dots, makes names that a Service may have."""
+    for release in ("r", "a.b.c", "x" * 53, f"{'y' * 49}.z"):
+        for each in render(READY, release=release).objects:
+            assert re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", each["metadata"]["name"])
+
+
+@pytest.mark.parametrize("word", ["on", "null", "y", "123", "1e3", "0x1f"])
+def test_words_that_yaml_takes_for_something_else_stay_words(word: str) -> None:
+    """A Secret may be called 123 and a class `on`: wherever a text is wanted there is a text."""
+    name = word if word[0].isalpha() else f"f{word}"
+    given = {
+        "fullnameOverride": name,
+        "nameOverride": word,
+        "namespaceOverride": word,
+        "auth": {"existingSecret": word, "secretKeys": {"jwtSecret": word, "jwtPublicKey": word, "apiKey": word}},
+        "redis": {"existingSecret": word, "existingSecretKey": word, "tls": {"caSecret": word, "caKey": word}},
+        "serviceAccount": {"name": word},
+        "image": {"repository": word, "tag": word, "pullSecrets": [word]},
+        "priorityClassName": word,
+        "runtimeClassName": word,
+        "schedulerName": word,
+        "ingress": {"enabled": True, "className": word, "hosts": [{"host": word}], "annotations": {"a": word}},
+        "service": {"appProtocol": word, "labels": {"a": word}},
+        "autoscaling": {"mode": "hpa", "hpa": {"connectionsMetric": word}},
+        "tests": {"tokenSecret": word, "tokenKey": word},
+        "podLabels": {"a": word},
+        "commonAnnotations": {"a": word},
+        "settings": {"FORESTAY_JWT_AUDIENCE": word},
+        "networkPolicy": {"enabled": True},
+        "podMonitor": {"enabled": True},
+    }
+    for each in render({**FULL, **given, "httpRoute": {}}, release=word).objects:
+        assert isinstance(each["metadata"]["name"], str)
+        if each["kind"] not in FOREIGN:
+            _judge(json.dumps(each), NEWEST)
+
+
+def test_both_helms_agree(library: Library) -> None:
+    """The library that renders where there is no helm on PATH comes to the same as a helm that is there."""
+    for values in (READY, FULL):
+        rendered = render(values, by=library)
+        assert _sorted(rendered.objects) == _sorted(chart(values).objects)
+        assert rendered.notes.strip() == chart(values).notes.strip()
+
+
+@cache
+def _judge(each: str, version: str) -> None:
+    kubernetes_validate.validate(json.loads(each), version, strict=True)
+
+
+@matrix
+def test_helm_finds_no_fault(library: Library, values: dict[str, Any]) -> None:
+    """`helm lint --strict` is quiet, whatever is chosen."""
+    assert library.lint(values) == []
+
+
+@pytest.fixture(scope="module")
+def library() -> Iterator[Library]:
+    """Helm's library, also where there is a helm on PATH."""
+    library = Library()
+    yield library
+    library.close()
+
+
+def _sorted(objects: tuple[Object, ...]) -> list[Object]:
+    return sorted(objects, key=lambda each: (each["kind"], each["metadata"]["name"]))
+
+
+def _annotations(rendered: Chart) -> dict[str, str]:
+    found: dict[str, str] = rendered.one("Deployment")["spec"]["template"]["metadata"]["annotations"]
+    return found
+
+
+def _pods(rendered: Chart) -> Iterator[Object]:
+    for deployment in rendered.all("Deployment"):
+        yield deployment["spec"]["template"]["spec"]
+    for pod in rendered.all("Pod"):
+        yield pod["spec"]

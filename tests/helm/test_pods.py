@@ -1,0 +1,182 @@
+"""How a pod starts, is looked at and ends."""
+
+import base64
+import tomllib
+from typing import Any
+
+import pytest
+
+from app.settings import PREFIX, load
+from tests.support.chart import FULL, KEYS, MATRIX, READY, Chart, chart
+
+matrix = pytest.mark.parametrize("values", MATRIX.values(), ids=MATRIX)
+
+
+@matrix
+def test_the_grace_period_covers_the_drain(values: dict[str, Any]) -> None:
+    """It is preStop, window, close, flush and margin together, and what the gateway is told is what it has of it."""
+    rendered = chart(values)
+    told = {name: float(rendered.environment[f"FORESTAY_{name}"]) for name in _TOLD}
+    sleep = rendered.gateway.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+    margin = values.get("drain", {}).get("margin", 10)
+    grace = rendered.pod["terminationGracePeriodSeconds"]
+    assert grace == sleep + told["DRAIN_WINDOW"] + told["CLOSE_TIMEOUT"] + told["FLUSH_TIMEOUT"] + margin
+    assert told["DRAIN_DEADLINE"] == grace - sleep - margin
+
+
+def test_it_ships_with_a_minute() -> None:
+    """10 and 30 and 5 and 5 and 10."""
+    assert chart(READY).pod["terminationGracePeriodSeconds"] == 60
+
+
+def test_a_longer_grace_period_is_the_gateways() -> None:
+    """What is given beyond the sum goes to the drain's deadline, and the notes say the numbers."""
+    rendered = chart(READY, terminationGracePeriodSeconds=120)
+    assert rendered.pod["terminationGracePeriodSeconds"] == 120
+    assert rendered.environment["FORESTAY_DRAIN_DEADLINE"] == "100"
+    assert "120 s before it is killed" in rendered.notes
+    assert "100 s from SIGTERM" in rendered.notes
+
+
+def test_the_sleep_is_the_clusters_own() -> None:
+    """No shell and no sleep has to be in the image."""
+    assert chart(READY).gateway["lifecycle"] == {"preStop": {"sleep": {"seconds": 10}}}
+
+
+def test_the_lifecycle_can_be_another_or_none() -> None:
+    """A map takes the sleep's place, `null` removes it, and so does a sleep of nothing."""
+    own = {"preStop": {"httpGet": {"path": "/x", "port": 1}}}
+    assert chart(READY, lifecycle=own).gateway["lifecycle"] == own
+    assert "lifecycle" not in chart(READY, lifecycle=None).gateway
+    assert "lifecycle" not in chart(READY, drain={"preStop": 0}).gateway
+
+
+def test_a_rollout_moves_each_client_once() -> None:
+    """All new pods come before the old ones go; each number can be another."""
+    spec = chart(READY).one("Deployment")["spec"]
+    assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "100%"}}
+    assert spec["minReadySeconds"] == 10
+    probe = chart(READY).gateway["startupProbe"]
+    assert spec["progressDeadlineSeconds"] > probe["periodSeconds"] * probe["failureThreshold"] + 10
+    other = chart(
+        READY, strategy={"rollingUpdate": {"maxSurge": "25%"}}, minReadySeconds=30, progressDeadlineSeconds=900
+    ).one("Deployment")["spec"]
+    assert other["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": "25%"}
+    assert (other["minReadySeconds"], other["progressDeadlineSeconds"]) == (30, 900)
+    assert chart(READY, strategy={"type": "Recreate"}).one("Deployment")["spec"]["strategy"] == {"type": "Recreate"}
+
+
+@matrix
+def test_three_probes_ask_three_questions(values: dict[str, Any]) -> None:
+    """Each has a path of its own, all of them on the internal port."""
+    gateway = chart(values).gateway
+    asked = {probe: gateway[probe]["httpGet"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")}
+    assert {probe: get["path"] for probe, get in asked.items()} == {
+        "startupProbe": "/startupz",
+        "livenessProbe": "/livez",
+        "readinessProbe": "/readyz",
+    }
+    assert {get["port"] for get in asked.values()} == {"internal"}
+    assert {port["name"]: port["containerPort"] for port in gateway["ports"]} == {"public": 8080, "internal": 9090}
+
+
+def test_probes_can_be_others() -> None:
+    """One number of a probe changes, or the probe is none."""
+    assert chart(READY, readinessProbe={"periodSeconds": 5}).gateway["readinessProbe"]["periodSeconds"] == 5
+    assert "startupProbe" not in chart(READY, startupProbe=None).gateway
+
+
+def test_the_gateway_learns_who_it_is() -> None:
+    """Its pod, its namespace, and the Service behind which its neighbours are."""
+    environment = chart(READY).environment
+    for name, path in {
+        "POD_NAME": "metadata.name",
+        "POD_NAMESPACE": "metadata.namespace",
+        "POD_UID": "metadata.uid",
+    }.items():
+        assert environment[name] == {"fieldRef": {"fieldPath": path}}
+    assert environment["SERVICE_NAME"] == chart(READY).one("Service")["metadata"]["name"]
+
+
+@matrix
+def test_the_gateway_takes_what_the_chart_gives_it(values: dict[str, Any]) -> None:
+    """The variables are settings in a form that the gateway reads."""
+    given = {name: value for name, value in chart(values).environment.items() if isinstance(value, str)}
+    settings = load({**given, "FORESTAY_ROOMS_FILE": ""})
+    assert settings.max_connections == values.get("maxConnections", 10_000)
+
+
+def test_large_numbers_stay_whole() -> None:
+    """Numbers of values come as floats, and a million must not be 1e+06."""
+    environment = chart(READY, maxConnections=1000000, settings={"FORESTAY_SEND_BUFFER_BYTES": 16777216}).environment
+    assert environment["FORESTAY_MAX_CONNECTIONS"] == "1000000"
+    assert environment["FORESTAY_SEND_BUFFER_BYTES"] == "16777216"
+    assert chart(READY, rebalance={"maxAge": 1000000}).environment[f"{PREFIX}REBALANCE_MAX_AGE"] == "1000000"
+
+
+def test_rooms_are_a_file() -> None:
+    """A list becomes the TOML that the gateway reads, a text is taken as it is, and nothing is no file."""
+    room = {"pattern": 'a"b.*', "echo": False, "slow": "drop_oldest", "history": {"size": 1000, "ttl": 2592000}}
+    assert tomllib.loads(_rooms(chart(READY, rooms=[room, {"pattern": "**"}]))) == {"rooms": [room, {"pattern": "**"}]}
+    text = '[[rooms]]\npattern = "{{ not a template }}"\n'
+    assert tomllib.loads(_rooms(chart(READY, rooms=text))) == tomllib.loads(text)
+    assert chart(READY).all("ConfigMap") == []
+    assert "FORESTAY_ROOMS_FILE" not in chart(READY).environment
+
+
+def test_tracing_is_the_standard_variables() -> None:
+    """With an endpoint, the sampler keeps the share that was asked for; without one, there are none."""
+    environment = chart(FULL).environment
+    assert environment["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://collector:4318"
+    assert (environment["OTEL_TRACES_SAMPLER"], environment["OTEL_TRACES_SAMPLER_ARG"]) == (
+        "parentbased_traceidratio",
+        "0.5",
+    )
+    assert not [name for name in chart(READY).environment if name.startswith("OTEL_")]
+
+
+@pytest.mark.parametrize(
+    ("url", "completed"),
+    [
+        ("rediss://bus", "rediss://bus?ca=/etc/forestay/redis/ca.crt"),
+        ("redis://bus", "redis://bus?ca=/etc/forestay/redis/ca.crt&tls=1"),
+        ("redis+cluster://a,b?tls=1", "redis+cluster://a,b?tls=1&ca=/etc/forestay/redis/ca.crt"),
+        ("rediss://bus?ca=/mine", "rediss://bus?ca=/mine"),
+    ],
+)
+def test_the_url_is_completed_with_the_authority(url: str, completed: str) -> None:
+    """A certificate authority is mounted where the URL says it is."""
+    rendered = chart(KEYS, redis={"url": url, "tls": {"caSecret": "ca"}})
+    assert _decoded(rendered) == completed
+    mounts = {mount["name"]: mount["mountPath"] for mount in rendered.gateway["volumeMounts"]}
+    assert mounts["redis-ca"] == "/etc/forestay/redis"
+
+
+def test_the_small_redis_forgets_and_the_notes_say_so() -> None:
+    """It has no disk, a bound on its memory, refuses when full, and one warning."""
+    rendered = chart(KEYS, redis={"enabled": True})
+    command = rendered.one("Deployment", "-redis")["spec"]["template"]["spec"]["containers"][0]["command"]
+    options = dict(zip(command[1::2], command[2::2], strict=True))
+    assert (options["--save"], options["--maxmemory"], options["--maxmemory-policy"]) == ("", "128mb", "noeviction")
+    assert rendered.environment["FORESTAY_BUS_URL"] == "redis://forestay-redis:6379"
+    assert "WARNING: redis.enabled" in rendered.notes
+    assert "WARNING" not in chart(READY).notes
+
+
+def test_a_single_pod_is_warned_about() -> None:
+    """And about having no bus."""
+    notes = chart(KEYS, replicaCount=1).notes
+    assert "WARNING: with a single pod" in notes
+    assert "WARNING: without Redis" in notes
+
+
+_TOLD = ("DRAIN_WINDOW", "DRAIN_DEADLINE", "CLOSE_TIMEOUT", "FLUSH_TIMEOUT")
+
+
+def _rooms(rendered: Chart) -> str:
+    text: str = rendered.one("ConfigMap", "-rooms")["data"]["rooms.toml"]
+    return text
+
+
+def _decoded(rendered: Chart) -> str:
+    return base64.b64decode(rendered.one("Secret", "-bus")["data"]["redis-url"]).decode()

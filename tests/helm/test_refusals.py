@@ -1,0 +1,184 @@
+"""Values that cannot be are refused before anything reaches a cluster, with what to set instead."""
+
+from typing import Any
+
+import pytest
+
+from helm.rendering import CHART, RenderError, read, render
+from helm.values_table import described
+from tests.support.chart import FULL, KEYS, READY, chart, refusal
+
+SCALED = {**READY, "autoscaling": {"mode": "hpa"}}
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({}, ["auth.existingSecret", "auth.jwksUrl", "openssl rand"]),
+        ({"redis": {"url": "redis://bus"}}, ["auth.existingSecret", "auth.jwksUrl"]),
+        (KEYS, ["redis.url", "redis.existingSecret", "redis.enabled", "replicaCount=1"]),
+        ({**KEYS, "replicaCount": 1, "autoscaling": {"mode": "keda"}}, ["redis.url", "autoscaling.mode=none"]),
+        ({**KEYS, "redis": {"url": "redis://a", "existingSecret": "b"}}, ["redis.url and redis.existingSecret"]),
+        ({**KEYS, "redis": {"url": "redis://a", "enabled": True}}, ["redis.url and redis.enabled"]),
+        ({**READY, "terminationGracePeriodSeconds": 59}, ["is 59", "may take 60", "drain.window"]),
+        ({**READY, "terminationGracePeriodSeconds": 0}, ["is 0"]),
+        ({**READY, "drain": {"window": 120}, "terminationGracePeriodSeconds": 60}, ["may take 150"]),
+        ({**READY, "drain": {"window": 10, "lead": 6}}, ["drain.lead", "half"]),
+        ({**SCALED, "autoscaling": {"mode": "hpa", "min": 5, "max": 4}}, ["autoscaling.min is 5"]),
+        ({**SCALED, "resources": {"requests": {"cpu": None}}}, ["resources.requests.cpu"]),
+        ({**READY, "autoscaling": {"mode": "hpa", "cpu": 0}}, ["autoscaling.hpa.connectionsMetric"]),
+        ({**READY, "autoscaling": {"mode": "keda", "connections": 10001}}, ["maxConnections"]),
+        ({**READY, "podDisruptionBudget": {"minAvailable": 1, "maxUnavailable": 1}}, ["keep one"]),
+        ({**READY, "podDisruptionBudget": {"minAvailable": 3}}, ["every node"]),
+        ({**READY, "podDisruptionBudget": {"minAvailable": "100%"}}, ["every node"]),
+        ({**READY, "podDisruptionBudget": {"maxUnavailable": 0}}, ["every node"]),
+        ({**READY, "httpRoute": {"enabled": True}}, ["httpRoute.parentRefs"]),
+        ({**READY, "ingress": {"enabled": True}}, ["ingress.hosts"]),
+        ({**READY, "fullnameOverride": "1st"}, ["fullnameOverride"]),
+        ({**READY, "extraEnv": [{"name": "FORESTAY_DRAIN_WINDOW", "value": "5"}]}, ["drain.window"]),
+        ({**READY, "extraEnv": [{"name": "FORESTAY_JWT_SECRET", "value": "canary"}]}, ["auth.existingSecret"]),
+        ({**READY, "extraEnv": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]}, ["A is set already"]),
+    ],
+)
+def test_the_refusal_names_the_values(values: dict[str, Any], words: list[str]) -> None:
+    """Whoever reads it knows what to set, without looking anything up."""
+    said = refusal(values)
+    assert [word for word in words if word not in said] == []
+    assert "canary" not in said
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FORESTAY_JWT_SECRET", "auth.existingSecret"),
+        ("FORESTAY_JWT_SECRET_FILE", "auth.existingSecret"),
+        ("FORESTAY_JWT_PUBLIC_KEY", "auth.existingSecret"),
+        ("FORESTAY_API_KEY", "auth.existingSecret"),
+        ("FORESTAY_BUS_URL", "redis.url"),
+        ("FORESTAY_JWKS_URL", "auth.jwksUrl"),
+        ("FORESTAY_MAX_CONNECTIONS", "maxConnections"),
+        ("FORESTAY_DRAIN_DEADLINE", "terminationGracePeriodSeconds"),
+        ("FORESTAY_ROOMS_FILE", "rooms"),
+        ("FORESTAY_PORT", "service.port"),
+    ],
+)
+def test_settings_take_no_secret_and_nothing_that_a_value_decides(name: str, value: str) -> None:
+    """The refusal names the value that it is for, and does not repeat what was given."""
+    said = refusal(READY, settings={name: "canary"})
+    assert f"settings.{name}" in said
+    assert value in said
+    assert "canary" not in said
+
+
+def test_whatever_the_chart_sets_cannot_be_a_setting() -> None:
+    """Each variable with our prefix that the gateway gets with everything on is refused under `settings`."""
+    for name in chart({**FULL, "settings": {}, "auth": {"existingSecret": "a", "jwksUrl": "https://b"}}).environment:
+        if name.startswith("FORESTAY_"):
+            assert f"settings.{name}: this is what" in refusal(READY, settings={name: "1"})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"replicas": 3},
+        {"replicaCount": "three"},
+        {"replicaCount": -1},
+        {"replicaCount": 1.5},
+        {"maxConnections": "10000"},
+        {"maxConnections": 0},
+        {"image": {"tags": "1"}},
+        {"image": {"tag": "1\n2"}},
+        {"image": {"repository": "Forestay Gateway"}},
+        {"image": {"digest": "sha256:short"}},
+        {"fullnameOverride": "a\nb"},
+        {"namespaceOverride": "a: b"},
+        {"auth": {"existingSecret": "a\nkind: Pod"}},
+        {"auth": {"existingSecret": "keys", "jwtSecret": "in the open"}},
+        {"auth": {"existingSecret": "keys", "jwksUrl": "https://user:password@issuer"}},
+        {"tracing": {"endpoint": "collector:4318"}},
+        {"tracing": {"ratio": 2}},
+        {"redis": {"url": "http://bus"}},
+        {"redis": {"url": "redis://bus\n"}},
+        {"redis": {"existingSecret": "bus", "password": "in the open"}},
+        {"settings": {"LOG_LEVEL": "DEBUG"}},
+        {"settings": {"FORESTAY_LOG_LEVEL": ["DEBUG"]}},
+        {"settings": {"FORESTAY_A\nB": "1"}},
+        {"settings": "FORESTAY_LOG_LEVEL=DEBUG"},
+        {"rooms": [{"pattern": "chat.*", "past": {"size": 1, "ttl": 1}}]},
+        {"rooms": [{"pattern": "chat.*", "history": {"size": 1}}]},
+        {"rooms": [{"presence": True}]},
+        {"drain": {"window": "30s"}},
+        {"drain": {"window": -1}},
+        {"autoscaling": {"mode": "both"}},
+        {"autoscaling": {"enabled": True}},
+        {"readiness": {"bus": "sometimes"}},
+        {"service": {"spec": {"selector": {}}}},
+        {"service": {"port": 70000}},
+        {"commonLabels": {"a": 1}},
+        {"podDisruptionBudget": {"minAvailable": "half"}},
+        {"strategy": {"type": "BlueGreen"}},
+        {"extraEnv": {"A": "1"}},
+        {"ingress": {"hosts": ["chat.example.com"]}},
+        {"networkPolicy": {"apiServerPorts": []}},
+        {"tests": {"token": "eyJ"}},
+    ],
+    ids=str,
+)
+def test_the_schema_refuses(values: dict[str, Any]) -> None:
+    """Unknown keys, wrong types, and texts that would be something else inside of a manifest."""
+    with pytest.raises(RenderError, match=r"(?m)^- at '"):
+        render({**READY, **values})
+
+
+def test_every_value_is_described_and_in_the_schema() -> None:
+    """values.yaml, its comments and values.schema.json know the same keys; what is free in one is free in all."""
+    schema = read(CHART / "values.schema.json")
+    paths = {row.path for row in described()}
+    leaves = set(_leaves(read(CHART / "values.yaml"), paths))
+    assert leaves == paths
+    known = {path for path in _properties(schema) if not any(path[: len(each)] == each for each in paths - {path})}
+    # Only for a chart that has this one as a part.
+    assert known - {("enabled",)} == paths
+
+
+def test_the_schema_is_strict_about_our_own_keys() -> None:
+    """Each object with named keys takes no others, except `global`, which belongs to all charts."""
+    schema = read(CHART / "values.schema.json")
+    open_ones = [path for path in _objects(schema) if path != ("global",)]
+    assert open_ones == []
+
+
+def test_another_chart_may_have_this_one_as_a_part() -> None:
+    """Its condition and its own globals are no unknown keys."""
+    assert chart(READY, enabled=True, **{"global": {"domain": "example.com"}}).objects == chart(READY).objects
+
+
+def _leaves(values: dict[str, Any], described: set[tuple[str, ...]], *above: str) -> list[tuple[str, ...]]:
+    found = []
+    for key, value in values.items():
+        path = (*above, key)
+        if isinstance(value, dict) and path not in described:
+            found += _leaves(value, described, *path)
+        else:
+            found.append(path)
+    return found
+
+
+def _properties(schema: dict[str, Any], *above: str) -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = []
+    for key, value in schema.get("properties", {}).items():
+        below = _properties(value, *above, key)
+        found += [(*above, key), *below] if (*above, key) in _described() or not below else below
+    return found
+
+
+def _objects(schema: dict[str, Any], *above: str) -> list[tuple[str, ...]]:
+    """The objects that name keys and take others too."""
+    if "properties" not in schema:
+        return []
+    open_here = [above] if schema.get("additionalProperties") is not False else []
+    return open_here + [path for key, value in schema["properties"].items() for path in _objects(value, *above, key)]
+
+
+def _described() -> set[tuple[str, ...]]:
+    return {row.path for row in described()}

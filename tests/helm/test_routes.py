@@ -1,0 +1,143 @@
+"""What leads from outside to the pods leads to the public port."""
+
+from typing import Any
+
+import pytest
+
+from helm.rendering import CHART, read
+from tests.support.chart import FULL, MATRIX, READY, chart
+
+EXAMPLES = sorted((CHART / "examples").glob("*.yaml"))
+# What each controller has to be told, or it cuts connections.
+TOLD = {
+    "nginx": {"nginx.ingress.kubernetes.io/proxy-read-timeout": "3600"},
+    "haproxy": {"haproxy.org/timeout-tunnel": "3600s"},
+    "traefik": {"traefik.ingress.kubernetes.io/router.entrypoints": "websecure"},
+    "alb": {"alb.ingress.kubernetes.io/load-balancer-attributes": "idle_timeout.timeout_seconds=3600"},
+    "gke": {},
+}
+
+
+@pytest.mark.parametrize("values", MATRIX.values(), ids=MATRIX)
+def test_no_route_leads_to_the_internal_port(values: dict[str, Any]) -> None:
+    """The public Service has one port, 8080 in the pod, and routes name no other Service."""
+    rendered = chart(values)
+    [port] = rendered.one("Service")["spec"]["ports"]
+    assert port["targetPort"] == "public"
+    for route in rendered.all("HTTPRoute"):
+        assert [rule["backendRefs"] for rule in route["spec"]["rules"]] == [[{"name": "forestay", "port": 8080}]]
+    for ingress in rendered.all("Ingress"):
+        for rule in ingress["spec"]["rules"]:
+            for path in rule["http"]["paths"]:
+                assert path["backend"]["service"] == {"name": "forestay", "port": {"name": "public"}}
+
+
+def test_a_route_has_no_timeouts_unless_they_are_set() -> None:
+    """Some Gateways refuse a route that has any."""
+    [rule] = chart(FULL).one("HTTPRoute")["spec"]["rules"]
+    assert "timeouts" not in rule
+    route = {"enabled": True, "parentRefs": [{"name": "gateway"}], "timeouts": {"request": "0s"}}
+    [rule] = chart(FULL, httpRoute=route).one("HTTPRoute")["spec"]["rules"]
+    assert rule["timeouts"] == {"request": "0s"}
+
+
+def test_a_route_can_be_what_one_needs() -> None:
+    """Parents, hosts, matches and filters are passed on."""
+    route = {
+        "enabled": True,
+        "parentRefs": [{"name": "gateway", "namespace": "gateways", "sectionName": "https"}],
+        "hostnames": ["chat.example.com"],
+        "matches": [{"path": {"type": "Exact", "value": "/ws"}}],
+        "filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": {"remove": ["x-a"]}}],
+        "annotations": {"a": "b"},
+    }
+    made = chart(READY, httpRoute=route).one("HTTPRoute")
+    assert made["spec"]["parentRefs"] == route["parentRefs"]
+    assert made["spec"]["hostnames"] == route["hostnames"]
+    assert made["spec"]["rules"][0]["matches"] == route["matches"]
+    assert made["spec"]["rules"][0]["filters"] == route["filters"]
+    assert made["metadata"]["annotations"] == {"a": "b"}
+
+
+@pytest.mark.parametrize(("name", "told"), TOLD.items(), ids=TOLD)
+def test_the_examples_tell_each_controller_what_it_needs(name: str, told: dict[str, str]) -> None:
+    """Its class and its timeouts."""
+    ingress = chart({**READY, **read(CHART / "examples" / f"{name}.yaml")}).one("Ingress")
+    assert told.items() <= ingress["metadata"].get("annotations", {}).items()
+    assert ingress["spec"]["ingressClassName"] == {"gke": "gce"}.get(name, name)
+    assert [rule["host"] for rule in ingress["spec"]["rules"]] == ["chat.example.com"]
+
+
+def test_every_example_is_on_the_page() -> None:
+    """And says no more than what is in front of it."""
+    page = (CHART / "README.md").read_text(encoding="utf-8")
+    for path in EXAMPLES:
+        assert f"(examples/{path.name})" in page
+    assert {path.stem for path in EXAMPLES} == {*TOLD, "gateway-api"}
+
+
+def test_the_load_balancer_of_gke_lets_connections_live() -> None:
+    """Its backend is told so by an object of its own, which the Service names."""
+    rendered = chart({**READY, **read(CHART / "examples" / "gke.yaml")})
+    [backend] = rendered.all("BackendConfig")
+    assert backend["spec"]["timeoutSec"] == 86400
+    annotations = rendered.one("Service")["metadata"]["annotations"]
+    assert backend["metadata"]["name"] in annotations["cloud.google.com/backend-config"]
+
+
+def test_the_service_can_be_what_one_needs() -> None:
+    """Type, port, what it says it speaks, and anything else that a Service has."""
+    service = {
+        "type": "LoadBalancer",
+        "port": 443,
+        "nodePort": 30443,
+        "appProtocol": "kubernetes.io/ws",
+        "annotations": {"a": "b"},
+        "labels": {"c": "d"},
+        "spec": {"externalTrafficPolicy": "Local", "loadBalancerClass": "x"},
+    }
+    made = chart(READY, service=service).one("Service")
+    assert made["spec"]["ports"] == [
+        {
+            "name": "public",
+            "port": 443,
+            "targetPort": "public",
+            "protocol": "TCP",
+            "appProtocol": "kubernetes.io/ws",
+            "nodePort": 30443,
+        }
+    ]
+    assert (made["spec"]["type"], made["spec"]["externalTrafficPolicy"]) == ("LoadBalancer", "Local")
+    assert made["metadata"]["annotations"] == {"a": "b"}
+    assert made["metadata"]["labels"]["c"] == "d"
+
+
+def test_a_node_port_is_for_services_that_have_one() -> None:
+    """Kubernetes refuses it elsewhere, so changing the type is enough."""
+    [port] = chart(READY, service={"nodePort": 30443}).one("Service")["spec"]["ports"]
+    assert "nodePort" not in port
+
+
+def test_backends_have_a_service_of_their_own() -> None:
+    """Ready pods only, on the internal port."""
+    spec = chart(READY).one("Service", "-internal")["spec"]
+    assert [(port["port"], port["targetPort"]) for port in spec["ports"]] == [(9090, "internal")]
+    assert "publishNotReadyAddresses" not in spec
+
+
+def test_helm_test_speaks_through_the_service() -> None:
+    """It mints a token with the key of tokens, or takes one that is there; without either there is no test."""
+    pod = chart(READY, service={"port": 80}, settings={"FORESTAY_JWT_AUDIENCE": "chat"}).one("Pod", "-ping")
+    [container] = pod["spec"]["containers"]
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    assert container["args"] == ["ping", "ws://forestay:80/ws"]
+    assert container["image"] == chart(READY).gateway["image"]
+    names = {each["name"]: each for each in container["env"]}
+    assert names["FORESTAY_JWT_SECRET"]["valueFrom"]["secretKeyRef"]["name"] == "keys"
+    assert names["FORESTAY_JWT_AUDIENCE"]["value"] == "chat"
+    issued = {"auth": {"jwksUrl": "https://issuer"}, "redis": {"existingSecret": "bus"}}
+    assert chart(issued).all("Pod") == []
+    assert chart(READY, tests={"enabled": False}).all("Pod") == []
+    [container] = chart(issued, tests={"tokenSecret": "token"}).one("Pod", "-ping")["spec"]["containers"]
+    assert container["args"][2:] == ["--token", "$(TOKEN)"]
+    assert container["env"] == [{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "token", "key": "token"}}}]
