@@ -56,6 +56,9 @@ bench: setup ## measure this machine: make bench ARGS="--help"
 conformance: setup ## try the gateway with the Autobahn suite, other clients and a storm of bad input
 	$(BIN)/python -m tests.conformance $(ARGS)
 
+e2e: setup ## install on the cluster of KUBECONFIG, deploy, scale, kill, and count: ARGS="rollout redis"
+	$(BIN)/python -m tests.e2e $(ARGS)
+
 image: ## build the container image
 	docker build $(DOCKER_ARGS) --tag $(IMAGE) .
 
