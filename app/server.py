@@ -25,12 +25,13 @@ from app.edge.demo_page import demo_answers
 from app.edge.handshake import Door, Handshake
 from app.edge.listener import PublicServer
 from app.edge.origins import Origins
+from app.ops.balance import Balance, Prospect
 from app.ops.drain import Drain, Pace
 from app.ops.events import Reason
 from app.ops.health import Health
 from app.ops.loop_lag import LoopLag
 from app.ops.metrics import Metrics, Readings
-from app.ops.readiness import Readiness, Vitals
+from app.ops.readiness import NoNeighbours, Readiness, Vitals
 from app.preparation import Parts
 from app.settings import MEMORY, Settings, whereabouts
 from app.surroundings import surroundings
@@ -89,10 +90,11 @@ class Server:
             ),
             settings.readiness_bus,
             settings.readiness_grace,
-            self._around.neighbours,
+            self._around.neighbours or NoNeighbours(),
             where.pod,
         )
         self._readiness.degraded = self._tell_degraded
+        self._balance = self._balanced() if settings.rebalance_shed else None
         door = Door(
             max_connections=settings.max_connections,
             max_handshakes=settings.handshakes,
@@ -128,7 +130,9 @@ class Server:
             self._readiness.watch(time.time),
         )
         self._chores = [asyncio.create_task(chore) for chore in chores]
-        self._around.start()
+        self._around.start(settings)
+        if self._balance is not None:
+            self._chores.append(asyncio.create_task(self._balance.keep()))
         self.port = await _listen(self._public, settings.host, settings.port)
         pod.lifecycle.move(State.READY)
         self._readiness.look(asyncio.get_running_loop().time(), time.time())
@@ -158,14 +162,15 @@ class Server:
         log.info("stopped")
 
     def _tell_draining(self, window: float) -> None:
-        if self._around.events is not None:
-            note = f"{len(self._pod.roster)} connections are asked to move, over {window:g} s"
-            self._around.events.tell(Reason.DRAIN_STARTED, note)
+        note = f"{len(self._pod.roster)} connections are asked to move, over {window:g} s"
+        self._around.tell(Reason.DRAIN_STARTED, note)
 
     def _tell_degraded(self) -> None:
-        if self._around.events is not None:
-            note = f"the bus is lost; {len(self._pod.roster)} connections stay"
-            self._around.events.tell(Reason.BUS_DEGRADED, note, warning=True)
+        note = f"the bus is lost; {len(self._pod.roster)} connections stay"
+        self._around.tell(Reason.BUS_DEGRADED, note, warning=True)
+
+    def _tell_shed(self, number: int) -> None:
+        self._around.tell(Reason.REBALANCE_SHED, f"{number} connections are asked to move: other pods have fewer")
 
     async def _retire(self) -> None:
         """Say goodbye to the other pods; if the bus is lost, the end of our lease does."""
@@ -186,6 +191,25 @@ class Server:
         app.add_routes(Health(pod.lifecycle, self._readiness, self._metrics.render).routes())
         return app
 
+    def _balanced(self) -> Balance | None:
+        """Who moves connections to other pods; None where nobody knows of any."""
+        pod, neighbours = self._pod, self._around.neighbours
+        if neighbours is None:
+            log.warning("connections are not rebalanced: POD_NAME, POD_NAMESPACE and SERVICE_NAME say where we are")
+            return None
+        prospect = Prospect(
+            load=lambda: pod.lease.load,
+            pods=lambda: len(pod.lease.pods),
+            fleet=neighbours.fleet,
+            changed_at=lambda: neighbours.changed_at,
+            leaving=neighbours.leaving,
+            well=lambda: self._bus.up and self._readiness.ready,
+            places=self._settings.max_connections,
+        )
+        balance = Balance(pod.roster, pod.relocation, prospect, random.Random())
+        balance.shed = self._tell_shed
+        return balance
+
     def _readings(self) -> Readings:
         return Readings(
             states=self._states,
@@ -194,6 +218,7 @@ class Server:
             bus_up=lambda: self._bus.up,
             ready=lambda: self._readiness.reason,
             lag=self._lag.take_worst,
+            fair_share=lambda: 0.0 if self._balance is None else self._balance.share or 0.0,
             draining=lambda: self._pod.lifecycle.state is State.DRAINING,
         )
 

@@ -133,6 +133,7 @@ class Settings(BaseSettings):
     )
     readiness_grace: float = Field(5, ge=0, description="for which a lost bus is not answered with unreadiness")
     readiness_lag: float = Field(1, ge=0, description="of event loop lag beyond which the pod is not ready; 0 is never")
+    rebalance_shed: bool = Field(False, description="ask connections above the pod's fair share to connect elsewhere")
     rebalance_max_age: float = Field(0, ge=0, description="after which a connection is asked to connect anew; 0: never")
 
     rooms_file: Annotated[Path | None, BeforeValidator(_empty_is_unset)] = Field(

@@ -16,6 +16,8 @@ class Census:
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self.clock = clock
         self.leases: dict[str, float] = {}
+        self.load: dict[str, int] = {}
+        """Connections by pod."""
         self.rooms: dict[RoomName, dict[str, dict[str, Member]]] = {}
         """By room and user, what each pod said."""
         self.claims: dict[str, dict[str, str]] = {}
@@ -72,13 +74,15 @@ class MemoryRegistry:
     async def revoke(self, revocation: Revocation) -> None:
         self._census.revocations.append(revocation)
 
-    async def beat(self, lease: float) -> Beat:
+    async def beat(self, lease: float, connections: int = 0) -> Beat:
         census, now = self._census, self._census.clock()
         known = census.leases.get(self._pod, 0.0) > now
         census.leases[self._pod] = now + lease
+        census.load[self._pod] = connections
         new, self._learned = census.revocations[self._learned :], len(census.revocations)
         alive = [pod for pod, until in census.leases.items() if until > now]
-        return Beat(known, alive, [pod for pod in census.leases if pod not in alive], new)
+        lapsed = [pod for pod in census.leases if pod not in alive]
+        return Beat(known, alive, lapsed, new, {pod: census.load[pod] for pod in alive if pod in census.load})
 
     async def recall(self) -> Holdings:
         census = self._census
@@ -100,11 +104,13 @@ class MemoryRegistry:
         for user, mine in list(census.claims.items()):
             census.claims[user] = {id: owner for id, owner in mine.items() if owner != pod}
         census.leases.pop(pod, None)
+        census.load.pop(pod, None)
         return gone
 
     async def retire(self, grace: float) -> None:
         if grace:
             self._census.leases[self._pod] = self._census.clock() + grace
+            self._census.load.pop(self._pod, None)
         else:
             await self.bury(self._pod)
 

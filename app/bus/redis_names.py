@@ -68,6 +68,10 @@ class Grammar:
     def leases(self) -> bytes:
         return self._key(0, "l", "pods")
 
+    def load(self) -> bytes:
+        """How many connections each pod has."""
+        return self._key(0, "l", "load")
+
     def revocations(self) -> tuple[bytes, bytes]:
         """What was revoked in its order, and by its end."""
         return self._key(0, "v", "order"), self._key(0, "v", "end")

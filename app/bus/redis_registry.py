@@ -122,18 +122,20 @@ class RedisRegistry:
         data = _evaluate(REVOKE, self._grammar.revocations(), msgspec.json.encode(revocation), until, int(time()))
         await self._asked(_FIRST, data)
 
-    async def beat(self, lease: float) -> Beat:
-        keys = (self._grammar.leases(), self._grammar.revocations()[0])
-        data = _evaluate(BEAT, keys, self._pod, int(lease * 1000), self._learned)
+    async def beat(self, lease: float, connections: int = 0) -> Beat:
+        keys = (self._grammar.leases(), self._grammar.revocations()[0], self._grammar.load())
+        data = _evaluate(BEAT, keys, self._pod, int(lease * 1000), self._learned, connections)
         match await self._asked(_FIRST, data):
-            case [int() as known, list() as pods, list() as lapsed, list() as revocations]:
+            case [int() as known, list() as pods, list() as lapsed, list() as revocations, list() as load]:
                 # A Redis that was restarted or replaced may remember an older state, and our lease with it.
                 run, self._run = self._run, self._bus.incarnations
                 sure = bool(known) and run == self._run
                 new = [found for text in revocations[::2] if (found := _revocation(text)) is not None]
                 self._learned = (revocations[-1] if revocations else self._learned) if sure else b"0"
                 alive = _texts(pods)
-                return Beat(sure, alive, [*_texts(lapsed), *self._strangers_beside(alive)], new)
+                said = dict(zip(_texts(load[::2]), map(int, load[1::2]), strict=True))
+                here = {pod: said[pod] for pod in alive if pod in said}
+                return Beat(sure, alive, [*_texts(lapsed), *self._strangers_beside(alive)], new, here)
             case _:
                 raise BusLost("the script answered something else")
 
@@ -169,7 +171,7 @@ class RedisRegistry:
 
     async def bury(self, pod: str) -> Sequence[tuple[RoomName, str]]:
         parts = await asyncio.gather(*(self._bury(partition, pod) for partition in range(PARTITIONS)))
-        await self._asked(_FIRST, _evaluate(RETIRE, (self._grammar.leases(),), pod, 0))
+        await self._asked(_FIRST, _evaluate(RETIRE, self._retiring(), pod, 0))
         return [gone for part in parts for gone in part]
 
     async def _bury(self, partition: int, pod: str) -> list[tuple[RoomName, str]]:
@@ -186,9 +188,12 @@ class RedisRegistry:
             await self._asked(partition, data)
         return gone
 
+    def _retiring(self) -> tuple[bytes, bytes]:
+        return self._grammar.leases(), self._grammar.load()
+
     async def retire(self, grace: float) -> None:
         if grace:
-            data = _evaluate(RETIRE, (self._grammar.leases(),), self._pod, int(grace * 1000))
+            data = _evaluate(RETIRE, self._retiring(), self._pod, int(grace * 1000))
             await self._asked(_FIRST, data)
         else:
             await self.bury(self._pod)

@@ -164,24 +164,28 @@ local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 BEAT: Final = script(
     _NOW
     + """
--- KEYS leases, revocations; ARGV pod, lease in ms, the last revocation that the pod knows
+-- KEYS leases, revocations, load; ARGV pod, lease in ms, the last revocation that the pod knows, connections
 local until_when = redis.call('ZSCORE', KEYS[1], ARGV[1])
 local known = until_when and tonumber(until_when) > now and 1 or 0
 redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]), ARGV[1])
+redis.call('HSET', KEYS[3], ARGV[1], ARGV[4])
 return {
   known,
   redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf'),
   redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now),
   redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. ARGV[3], '+inf', 'WITHSCORES'),
+  redis.call('HGETALL', KEYS[3]),
 }
 """
 )
-"""A pod is alive; answers whether it was counted, who is alive, whose lease is over, and what was revoked since."""
+"""A pod is alive; answers whether it was counted, who is alive, whose lease is over, what was revoked since, and what
+each said of its connections."""
 
 RETIRE: Final = script(
     _NOW
     + """
--- KEYS leases; ARGV pod, ms that are left
+-- KEYS leases, load; ARGV pod, ms that are left
+redis.call('HDEL', KEYS[2], ARGV[1])
 if tonumber(ARGV[2]) > 0 then return redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]), ARGV[1]) end
 return redis.call('ZREM', KEYS[1], ARGV[1])
 """

@@ -5,7 +5,7 @@ not take the last time.
 """
 
 from asyncio import sleep
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from app.core.ports import BusLost
@@ -26,6 +26,8 @@ class Lease:
         self.pod = pod
         self.pods: Sequence[str] = (pod,)
         """Who was alive at the last beat."""
+        self.load: Mapping[str, int] = {}
+        """How many connections each of them had at its own last beat."""
         self._registry = registry
         self._presence = presence
         self._quota = quota
@@ -45,8 +47,9 @@ class Lease:
 
     async def beat(self) -> None:
         """Give one sign of life and do what it asks for. Raises BusLost."""
-        found = await self._registry.beat(self._seconds)
+        found = await self._registry.beat(self._seconds, self._quota.connections)
         self.pods = found.pods
+        self.load = found.load
         for revocation in found.revocations:
             self._revocations.learn(revocation)
         if found.known:

@@ -34,6 +34,11 @@ class Quota:
         self._owed: dict[str, str] = {}
         """Connections of this pod that the registry does not count yet."""
 
+    @property
+    def connections(self) -> int:
+        """Those of this pod, of all users."""
+        return len(self._roster)
+
     async def claim(self, connection: Connection) -> Claim:
         """Whether `connection` may be welcomed, and who has to go for it."""
         user = connection.identity.user

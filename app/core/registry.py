@@ -1,6 +1,6 @@
 """The Registry port: what pods know together, each saying what is its own, for as long as it gives signs of life."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -66,6 +66,8 @@ class Beat:
     """Whose lease is over and whose belongings are still there."""
     revocations: Sequence[Revocation]
     """What is new since the last one."""
+    load: Mapping[str, int]
+    """Connections by pod, of those that are alive and have said it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +104,8 @@ class Registry(Protocol):
     async def revoke(self, revocation: Revocation) -> None:
         """Let every pod learn it with its next sign of life."""
 
-    async def beat(self, lease: float) -> Beat:
-        """Be counted for another `lease` seconds."""
+    async def beat(self, lease: float, connections: int = 0) -> Beat:
+        """Be counted for another `lease` seconds, with so many connections."""
 
     async def recall(self) -> Holdings:
         """What this pod has, as far as is known: after a loss of memory that may be an older state."""

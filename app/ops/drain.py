@@ -28,6 +28,11 @@ _SLACK: Final = 0.1
 _PARTING: Final = 0.2
 
 
+def slots(number: int, span: float, dice: Random) -> list[float]:
+    """When each of `number` goes within `span` seconds: one in each part of it, so that no moment has more than two."""
+    return [(one + dice.uniform(0, 1)) / number * span for one in range(number)]
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """The time there is, in seconds; see the settings of the same names."""
@@ -97,8 +102,9 @@ class Drain:
         begin = loop.time() - start
         # Who came through the door as it closed has what is left.
         span = max(0.0, pace.window - pace.lead - begin)
-        for number, connection in enumerate(strangers):
-            slot = begin + (number + self._dice.uniform(0, 1)) / len(strangers) * span
+        moments = slots(len(strangers), span, self._dice)
+        for number, (connection, moment) in enumerate(zip(strangers, moments, strict=True)):
+            slot = begin + moment
             after = max(0.0, start + slot - loop.time())
             within = max(0.0, start + min(slot + pace.lead, pace.window) - loop.time())
             self._relocation.ask(connection, reason=Reason.DRAINING, after=after, within=within)

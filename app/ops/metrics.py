@@ -66,6 +66,8 @@ class Readings:
     """One of READY_REASONS."""
     lag: Callable[[], float]
     """Seconds by which the event loop was late at worst since the last time this was asked."""
+    fair_share: Callable[[], float]
+    """Connections that this pod should have; 0 where that is not known or does not matter."""
     draining: Callable[[], bool]
 
 
@@ -179,6 +181,8 @@ class Metrics:
         for one in READY_REASONS:
             ready.add_metric([one], one == reason)
         yield ready
+        share = readings.fair_share()
+        yield GaugeMetricFamily("forestay_fair_share", "Connections that this pod should have; 0: not known.", share)
         late = readings.lag()
         yield GaugeMetricFamily("forestay_event_loop_lag_seconds", "Worst lag since the last scrape.", late)
         left = here if readings.draining() else 0

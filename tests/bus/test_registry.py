@@ -179,6 +179,18 @@ async def test_claims_at_once_do_not_pass_the_limit(new_pod: NewPod) -> None:
     assert sum(claim.granted for claim in await asyncio.gather(*claims)) == 5
 
 
+async def test_pods_know_how_many_connections_each_has(new_pod: NewPod) -> None:
+    """As of its last sign of life; who has retired or was buried has none."""
+    one, two, three = [await new_pod(name) for name in ("one", "two", "three")]
+    await one.registry.beat(30, 100)
+    await three.registry.beat(30, 7)
+    assert (await two.registry.beat(30, 40)).load == {"one": 100, "two": 40, "three": 7}
+    assert (await one.registry.beat(30, 90)).load == {"one": 90, "two": 40, "three": 7}
+    await one.registry.retire(5)
+    await three.registry.retire(0)
+    assert (await two.registry.beat(30, 41)).load == {"two": 41}
+
+
 async def test_who_gives_no_sign_of_life_is_buried(new_pod: NewPod) -> None:
     """Its users leave, once, and its connections free their places; others keep theirs."""
     dead, alive = await new_pod("dead"), await new_pod("alive")

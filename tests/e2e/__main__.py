@@ -77,14 +77,14 @@ async def scaling(stage: Stage) -> None:
 
 
 async def deletion(stage: Stage) -> None:
-    """`kubectl delete pod`."""
-    await cluster.kubectl("delete", "pod", (await cluster.pods())[0], "--wait=true")
+    """`kubectl delete pod` of the one with the most connections."""
+    await cluster.kubectl("delete", "pod", await cluster.fullest(), "--wait=true")
     await cluster.settled(3)
 
 
 async def killing(stage: Stage) -> None:
-    """`kill -9` of a pod's process."""
-    pod = (await cluster.pods())[0]
+    """`kill -9` of the process of the pod with the most connections."""
+    pod = await cluster.fullest()
     process = await cluster.process_of(pod)
     if process is None:
         print("    skipped: E2E_PID names no command that finds a pod's process")
@@ -177,7 +177,8 @@ async def take(stage: Stage, name: str) -> None:
     try:
         await stage.crowd.settle()
     except TimeoutError:
-        silent = stage.crowd.behind()
+        pass
+    silent = stage.crowd.behind()
     account = stage.crowd.take_account()
     line = Line(name, took, account, judge(account, expected, silent=silent), await cluster.shares(), start)
     stage.lines.append(line)

@@ -97,6 +97,12 @@ async def shares() -> dict[str, int]:
     return {name: int(number) for name, number in zip(names, numbers, strict=True) if isinstance(number, float)}
 
 
+async def fullest() -> str:
+    """The pod with the most connections."""
+    found = await shares()
+    return max(found, key=lambda name: found[name])
+
+
 async def public_url() -> str:
     """Where the public Service answers on a node."""
     [service] = [one for one in await found("services") if one["spec"].get("type") == "NodePort"]

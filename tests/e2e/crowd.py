@@ -84,7 +84,7 @@ class Member:
         self._crowd = crowd
         self._moves = moves
         self._place: dict[str, Any] | None = None
-        self._told = False
+        self.told = False
         """Whether the gateway said that something is missing before what comes next."""
         self._seen: tuple[str, int] = ("", 0)
 
@@ -143,7 +143,7 @@ class Member:
         place = said["payload"]
         if not place.get("recovered", False):
             if again:
-                self._told = True
+                self.told = True
             self._place = {"epoch": place["epoch"], "offset": place["offset"]}
         return socket
 
@@ -180,7 +180,7 @@ class Member:
     def _hear(self, said: dict[str, Any]) -> None:
         account = self._crowd.account
         if said["type"] == "resync":
-            self._told = True
+            self.told = True
             if "epoch" in said["payload"]:
                 self._place = {"epoch": said["payload"]["epoch"], "offset": said["payload"]["offset"]}
         if said["type"] != "broadcast":
@@ -192,11 +192,11 @@ class Member:
             return
         missing = number - self.last - 1
         if missing and self.last:
-            if self._told:
+            if self.told:
                 account.declared += missing
             else:
                 account.lost += missing
-        self._told = False
+        self.told = False
         self.last = number
         self._crowd.heard += 1
 
@@ -316,13 +316,14 @@ class Crowd:
             while not all(speaker.settled for speaker in self.speakers):
                 await asyncio.sleep(0.1)
             last = {room: number for speaker in self.speakers for room, number in speaker.accepted.items()}
-            while not all(one.connected and one.last >= last[one.room] for one in self.members):
+            while not all(one.connected and (one.told or one.last >= last[one.room]) for one in self.members):
                 await asyncio.sleep(0.1)
 
     def behind(self) -> int:
-        """Members who have not heard the last word of their room."""
+        """Members who have not heard the last word of their room, and were not told either that they missed it."""
         last = {room: number for speaker in self.speakers for room, number in speaker.accepted.items()}
-        return sum(one.last < last[one.room] for one in self.members)
+        self.account.declared += sum(last[one.room] - one.last for one in self.members if one.told)
+        return sum(one.last < last[one.room] and not one.told for one in self.members)
 
     def take_account(self) -> Account:
         account, self.account = self.account, Account()

@@ -62,7 +62,7 @@ def _drawing(line: Line) -> str:
     ]
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" font-size="11" fill="steelblue">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" fill="steelblue">',
             f'<text x="{MARGIN}" y="16">{line.name}: reconnects per second, at most {most}</text>',
             *bars,
             f'<text x="{MARGIN}" y="{HEIGHT - 10}">0 s</text>',

@@ -12,5 +12,6 @@ def readings(connections: int = 0, rooms: int = 0) -> Readings:
         bus_up=lambda: True,
         ready=lambda: "ready",
         lag=lambda: 0.0,
+        fair_share=lambda: 0.0,
         draining=lambda: False,
     )

@@ -1,0 +1,110 @@
+"""Who is asked to go elsewhere, and when nobody is."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from app.core.relocation import Reason
+from app.ops.balance import Balance, Prospect
+from app.ops.quorum import Peer
+from app.ops.shedding import IMMUNE, PAUSE, View, excess
+from tests.support.core import Core
+from tests.support.virtual_time import virtual
+
+OVER = View(mine=2000, all=5000, pods=5, places=10_000, settled=61, leaving=False, well=True)
+
+
+def test_a_pod_over_its_share_sheds_a_hundredth_at_once() -> None:
+    """Or what is too much, where that is less."""
+    assert excess(OVER) == 20
+    assert excess(replace(OVER, mine=9_999, all=40_000)) == 100
+    assert excess(replace(OVER, mine=1160, all=5000)) == 12
+    assert excess(replace(OVER, mine=111, all=240, pods=4)) == 2
+
+
+@pytest.mark.parametrize(
+    "doubt",
+    [
+        {"leaving": True},
+        {"settled": 59.0},
+        {"well": False},
+        {"pods": 1},
+        {"places": 1_100},
+        {"mine": 1_099},
+        {"mine": 149, "all": 500},
+    ],
+)
+def test_every_doubt_means_none(doubt: dict[str, Any]) -> None:
+    """A pod that goes, comes or is alone, a bus that is lost, a full fleet, a share that is hardly exceeded."""
+    assert excess(replace(OVER, **doubt)) == 0
+
+
+class Pod:
+    """A pod with connections, and what it knows of the others."""
+
+    def __init__(self, connections: int) -> None:
+        self.core = Core(ping_interval=10_000)
+        self.load = {"p1": connections, "p2": 0}
+        self.fleet: Sequence[Peer] | None = [Peer("p1", ready=True), Peer("p2", ready=True)]
+        self.pods = 2
+        prospect = Prospect(
+            load=lambda: self.load,
+            pods=lambda: self.pods,
+            fleet=lambda: self.fleet,
+            changed_at=lambda: 0.0,
+            leaving=lambda: False,
+            well=lambda: True,
+            places=10_000,
+        )
+        for number in range(connections):
+            self.core.connect(f"user-{number}")
+        self.balance = Balance(self.core.pod.roster, self.core.pod.relocation, prospect, random.Random(1))
+
+    def asked(self) -> set[str]:
+        """The users of those who were asked to go."""
+        return {one.identity.user for one in self.core.pod.roster.everybody() if one.relocating == Reason.REBALANCING}
+
+
+@virtual
+async def test_only_who_is_here_for_long_is_asked() -> None:
+    """Whoever was moved is new where it landed, so nobody is moved twice within the time."""
+    pod = Pod(400)
+    assert pod.balance.look(IMMUNE - 1) == 0
+    assert pod.balance.look(IMMUNE) == 4
+    assert len(pod.asked()) == 4
+    assert pod.balance.share == 200
+
+
+@virtual
+async def test_where_a_pod_has_not_said_what_it_has_nobody_moves() -> None:
+    """Nor where nobody knows who is there: the share would be a guess."""
+    pod = Pod(400)
+    pod.pods = 3
+    assert pod.balance.look(IMMUNE) == 0
+    assert pod.balance.share is None
+    pod.pods, pod.fleet = 2, None
+    assert pod.balance.look(IMMUNE) == 0
+
+
+@virtual
+async def test_shedding_stops_when_everybody_comes_back() -> None:
+    """A load balancer with sticky sessions would make a loop of it; half an hour later it tries again."""
+    pod = Pod(400)
+    now, asked = IMMUNE, 0
+    while (more := pod.balance.look(now)) and now < IMMUNE + 600:
+        asked += more
+        loop = pod.core.pod.roster
+        for user in pod.asked():
+            # It comes back at once, to where it was.
+            connection, _ = pod.core.connect(user)
+            connection.connected_at = now + 1
+            for old in loop.of_user(user):
+                if old.relocating is not None:
+                    pod.core.pod.relocation.insist(old, Reason.REBALANCING)
+        now += 10
+    assert 20 <= asked < 50
+    assert pod.balance.look(now + 100) == 0
+    assert pod.balance.look(now + PAUSE) > 0
