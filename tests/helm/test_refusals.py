@@ -1,5 +1,7 @@
 """Values that cannot be are refused before anything reaches a cluster, with what to set instead."""
 
+import json
+import re
 from typing import Any
 
 import pytest
@@ -8,6 +10,8 @@ from helm.rendering import CHART, RenderError, read, render
 from helm.values_table import described
 from tests.support.chart import FULL, KEYS, READY, chart, refusal
 
+_PATHS = {row.path for row in described()}
+_EVERYWHERE = sorted(_PATHS | {path[:end] for path in _PATHS for end in range(1, len(path))})
 SCALED = {**READY, "autoscaling": {"mode": "hpa"}}
 
 
@@ -146,6 +150,20 @@ def test_the_schema_is_strict_about_our_own_keys() -> None:
     schema = read(CHART / "values.schema.json")
     open_ones = [path for path in _objects(schema) if path != ("global",)]
     assert open_ones == []
+
+
+@pytest.mark.parametrize("path", _EVERYWHERE, ids=".".join)
+def test_nothing_in_place_of_a_value_is_none_or_refused(path: tuple[str, ...]) -> None:
+    """`null` takes a default away: what can do without it does, and else the schema says what is missing."""
+    values = json.loads(json.dumps({**FULL, "autoscaling": {"mode": "hpa"}}))
+    inner = values
+    for name in path[:-1]:
+        inner = inner.setdefault(name, {})
+    inner[path[-1]] = None
+    try:
+        assert render(values).objects
+    except RenderError as refused:
+        assert re.search(r"(?m)^- at '|execution error at .*: ", str(refused))
 
 
 def test_another_chart_may_have_this_one_as_a_part() -> None:

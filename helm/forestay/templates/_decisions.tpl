@@ -184,7 +184,7 @@ FORESTAY_API_KEY: auth.existingSecret
 {{- if gt $least $most -}}
 {{- fail (printf "autoscaling.min is %d and autoscaling.max %d: the least cannot be above the most" $least $most) -}}
 {{- end -}}
-{{- if and $values.autoscaling.cpu (not (dig "requests" "cpu" "" $values.resources)) -}}
+{{- if and $values.autoscaling.cpu (not ((($values.resources).requests).cpu)) -}}
 {{- fail "autoscaling.cpu is a share of resources.requests.cpu: set that, or autoscaling.cpu=0" -}}
 {{- end -}}
 {{- if gt (include "forestay.targetConnections" . | int64) (int64 $values.maxConnections) -}}

@@ -42,7 +42,7 @@ app.kubernetes.io/component: {{ last . }}
 {{- $_ := set $ours "app.kubernetes.io/part-of" "forestay" -}}
 {{- $_ := set $ours "app.kubernetes.io/managed-by" $.Release.Service -}}
 {{- $_ := set $ours "helm.sh/chart" (printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_" | trunc 63) -}}
-{{- toYaml (mergeOverwrite (dict) $.Values.commonLabels (default (dict) (index . 2)) $ours) -}}
+{{- toYaml (mergeOverwrite (dict) (default (dict) $.Values.commonLabels) (default (dict) (index . 2)) $ours) -}}
 {{- end -}}
 
 {{/* The head of an object. Takes a dict: root, component; name or suffix, labels, annotations, namespace as needed. */}}
@@ -52,7 +52,7 @@ name: {{ list (default (include "forestay.fullname" $) .name) .suffix | compact 
 namespace: {{ default (include "forestay.namespace" $) .namespace | quote }}
 labels:
   {{- include "forestay.labels" (list $ .component .labels) | nindent 2 }}
-{{- with mergeOverwrite (dict) $.Values.commonAnnotations (default (dict) .annotations) }}
+{{- with mergeOverwrite (dict) (default (dict) $.Values.commonAnnotations) (default (dict) .annotations) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -71,7 +71,7 @@ annotations:
 {{- $ := index . 0 -}}
 {{- $ours := include "forestay.selector" (list $ (index . 1)) | fromYaml -}}
 {{- $_ := set $ours "app.kubernetes.io/part-of" "forestay" -}}
-{{- toYaml (mergeOverwrite (dict) $.Values.commonLabels (default (dict) (index . 2)) $ours) -}}
+{{- toYaml (mergeOverwrite (dict) (default (dict) $.Values.commonLabels) (default (dict) (index . 2)) $ours) -}}
 {{- end -}}
 
 {{/* `imagePullSecrets` of a pod; names and objects are both usual. */}}
