@@ -109,16 +109,10 @@ def test_the_chart_knows_the_gateways_settings() -> None:
     """Every variable with our prefix that it sets, or refuses under `settings`, is one that the gateway reads."""
     known = {variable_of(name) for name in Settings.model_fields}
     text = "".join(path.read_text(encoding="utf-8") for path in (CHART / "templates").glob("*.tpl"))
-    assert (
-        set(re.findall(r"FORESTAY_[A-Z_]+[A-Z]", text)) - {f"{name}_FILE" for name in known} - known - COMING == set()
-    )
+    assert set(re.findall(r"FORESTAY_[A-Z_]+[A-Z]", text)) - {f"{name}_FILE" for name in known} - known == set()
 
 
 def _at(values: Any, path: str) -> Any:
     for name in path.split("."):
         values = values[name]
     return values
-
-
-# Read as soon as pods give connections to each other.
-COMING = {"FORESTAY_REBALANCE_SHED"}
