@@ -44,6 +44,7 @@ class Balance:
         self._prospect = prospect
         self._dice = dice
         self._returns = Returns()
+        self._begun = False
         self.share: float | None = None
         """Connections that this pod should have; None where nobody knows."""
         self.shed: Callable[[int], None] = _nobody_to_tell
@@ -63,7 +64,8 @@ class Balance:
                 log.warning("those who are asked to go elsewhere come back here; is the load balancer sticky?")
         view = self._view(now)
         self.share = None if view is None else view.share
-        number = 0 if view is None or now < self._returns.paused_until else excess(view)
+        number = 0 if view is None or now < self._returns.paused_until else excess(view, begun=self._begun)
+        self._begun = number > 0
         candidates = [one for one in self._roster.everybody() if self._movable(one, now)] if number else []
         chosen = self._dice.sample(candidates, min(number, len(candidates)))
         for one, after in zip(chosen, slots(len(chosen), INTERVAL, self._dice), strict=True):

@@ -18,9 +18,11 @@ SETTLED: Final = 60.0
 IMMUNE: Final = 600.0
 """Seconds for which a connection is left alone: whoever was moved is new where it landed."""
 
-_OVER: Final = 1.1
+_OVER: Final = 1.06
 _LEAST: Final = 50
-"""Shares above which, and connections by which, a pod must be over its share."""
+"""Shares above which, and connections by which, a pod must be over its share to begin."""
+_ENOUGH: Final = 1.01
+"""Shares down to which it goes on: where each stopped at the bound, those who have too few would stay below theirs."""
 _AT_ONCE: Final = 0.01
 """The part of its connections that a pod asks at once."""
 _FULL: Final = 0.9
@@ -59,14 +61,16 @@ class View:
         return self.all / max(1, self.pods)
 
 
-def excess(view: View) -> int:
-    """How many should be asked to go now; 0 in every case of doubt."""
+def excess(view: View, *, begun: bool) -> int:
+    """How many should be asked to go now; 0 in every case of doubt. `begun`: whether there were some the last time."""
     over = view.mine - view.share
     if not view.well or view.leaving or view.settled < SETTLED or view.pods < 2:
         return 0
     if view.all >= _FULL * view.pods * view.places:
         return 0
-    if view.mine <= _OVER * view.share or over <= _LEAST:
+    if begun and view.mine <= _ENOUGH * view.share:
+        return 0
+    if not begun and (view.mine <= _OVER * view.share or over <= _LEAST):
         return 0
     return min(ceil(over), ceil(view.mine * _AT_ONCE))
 

@@ -134,7 +134,9 @@ async def with_keda(stage: Stage) -> None:
 
 async def rollback(stage: Stage) -> None:
     """`helm rollback` to the first revision."""
-    await cluster.run("helm", "rollback", cluster.RELEASE, "1", "--namespace", cluster.NAMESPACE, "--wait")
+    # The number of pods is the autoscaler's by now, and goes back to Helm.
+    back = ["helm", "rollback", cluster.RELEASE, "1", "--namespace", cluster.NAMESPACE, "--force-conflicts", "--wait"]
+    await cluster.run(*back)
     await scale(3)
 
 

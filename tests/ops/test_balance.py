@@ -19,10 +19,17 @@ OVER = View(mine=2000, all=5000, pods=5, places=10_000, settled=61, leaving=Fals
 
 def test_a_pod_over_its_share_sheds_a_hundredth_at_once() -> None:
     """Or what is too much, where that is less."""
-    assert excess(OVER) == 20
-    assert excess(replace(OVER, mine=9_999, all=40_000)) == 100
-    assert excess(replace(OVER, mine=1160, all=5000)) == 12
-    assert excess(replace(OVER, mine=111, all=240, pods=4)) == 2
+    assert excess(OVER, begun=False) == 20
+    assert excess(replace(OVER, mine=9_999, all=40_000), begun=False) == 100
+    assert excess(replace(OVER, mine=1160, all=5000), begun=False) == 12
+    assert excess(replace(OVER, mine=111, all=240, pods=4), begun=False) == 2
+
+
+def test_who_has_begun_goes_on_to_its_share() -> None:
+    """And begins again only when it is well above it."""
+    assert excess(replace(OVER, mine=1050), begun=False) == 0
+    assert excess(replace(OVER, mine=1050), begun=True) == 11
+    assert excess(replace(OVER, mine=1010), begun=True) == 0
 
 
 @pytest.mark.parametrize(
@@ -33,13 +40,13 @@ def test_a_pod_over_its_share_sheds_a_hundredth_at_once() -> None:
         {"well": False},
         {"pods": 1},
         {"places": 1_100},
-        {"mine": 1_099},
+        {"mine": 1_059},
         {"mine": 149, "all": 500},
     ],
 )
 def test_every_doubt_means_none(doubt: dict[str, Any]) -> None:
     """A pod that goes, comes or is alone, a bus that is lost, a full fleet, a share that is hardly exceeded."""
-    assert excess(replace(OVER, **doubt)) == 0
+    assert excess(replace(OVER, **doubt), begun=False) == 0
 
 
 class Pod:
