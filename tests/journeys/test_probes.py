@@ -1,0 +1,114 @@
+"""What the cluster hears of a real process while its Redis comes and goes."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.gateway import Client, probe, token
+from tests.support.local_redis import RedisServer
+from tests.support.process import KEYS, Process, serving, start
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis of this test's own, to be frozen and killed."""
+    server = RedisServer(tmp_path / "redis", "--save", "")
+    server.start()
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def settings(server: RedisServer, **more: str) -> dict[str, str]:
+    quick = {"FORESTAY_BUS_TIMEOUT": "1", "FORESTAY_BUS_PROBE_INTERVAL": "0.5", "FORESTAY_READINESS_GRACE": "1"}
+    return {"FORESTAY_BUS_URL": server.url, "FORESTAY_DRAIN_WINDOW": "0"} | quick | more
+
+
+async def until(served: Process, path: str, status: int) -> dict[str, object]:
+    """The body of the first answer with that status."""
+    while True:
+        found, body = await probe(served.internal_port, path)
+        if found == status:
+            return body
+        await asyncio.sleep(0.05)
+
+
+async def enters(served: Process, user: str) -> Client:
+    client = await Client.open(served.port, token(user))
+    await client.hear("welcome")
+    return client
+
+
+@pytest.mark.parametrize("how", ["kill", "freeze"])
+async def test_a_lost_redis_disconnects_nobody_and_restarts_nothing(own_redis: RedisServer, how: str) -> None:
+    """Alive throughout, degraded and ready, open to newcomers; probes answer at once; and it mends by itself."""
+    async with serving(**settings(own_redis)) as served:
+        client = await enters(served, "ada")
+        getattr(own_redis, how)()
+        while (body := (await probe(served.internal_port, "/readyz"))[1])["state"] != "degraded":
+            assert body["ok"]
+            await asyncio.sleep(0.05)
+        lost = time.monotonic()
+        slowest = 0.0
+        while time.monotonic() - lost < 3:
+            for path in ("/livez", "/readyz", "/startupz"):
+                asked = time.monotonic()
+                status, body = await probe(served.internal_port, path)
+                slowest = max(slowest, time.monotonic() - asked)
+                assert (status, body["state"]) == (200, "degraded")
+        newcomer = await enters(served, "bob")
+        refused = await newcomer.ask({"type": "broadcast", "room": "chat.a", "payload": 1, "id": "1"})
+        assert refused["payload"]["code"] in ("unavailable", "outcome_unknown")
+        if how == "kill":
+            own_redis.start()
+        else:
+            own_redis.thaw()
+        while (await probe(served.internal_port, "/readyz"))[1]["state"] != "ready":
+            await asyncio.sleep(0.05)
+        for one in (client, newcomer):
+            assert (await one.ask({"type": "join", "room": "chat.a"}))["type"] == "joined"
+            await one.close()
+        # A probe that waited for Redis would take its timeout; the machine is shared, so there is room.
+        assert slowest < 0.5
+        assert await served.end() == 0
+
+
+async def test_strict_is_unready_without_its_redis(own_redis: RedisServer) -> None:
+    """And who is connected stays."""
+    async with serving(**settings(own_redis, FORESTAY_READINESS_BUS="strict")) as served:
+        client = await enters(served, "ada")
+        own_redis.kill()
+        body = await until(served, "/readyz", 503)
+        assert body["failing"] == ["bus"]
+        assert (await client.ask({"type": "ping"}))["type"] == "pong"
+        assert (await probe(served.internal_port, "/livez"))[0] == 200
+        own_redis.start()
+        await until(served, "/readyz", 200)
+        await client.close()
+
+
+async def test_a_pod_has_started_when_it_has_met_its_redis(own_redis: RedisServer) -> None:
+    """Until then the startup probe fails; afterwards it never looks again."""
+    own_redis.kill()
+    environ = KEYS | settings(own_redis)
+    process = Process(await start("serve", "--host", "127.0.0.1", "--port", "0", "--internal-port", "0", **environ))
+    try:
+        await process.ready()
+        body = await until(process, "/startupz", 503)
+        assert body["failing"] == ["starting"]
+        assert (await probe(process.internal_port, "/livez"))[0] == 200
+        own_redis.start()
+        await until(process, "/startupz", 200)
+        own_redis.kill()
+        while (await probe(process.internal_port, "/readyz"))[1]["state"] != "degraded":
+            await asyncio.sleep(0.05)
+        assert (await probe(process.internal_port, "/startupz"))[0] == 200
+        assert await process.end() == 0
+    finally:
+        if process.process.returncode is None:
+            process.process.kill()
+            await process.end()
