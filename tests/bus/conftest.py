@@ -12,8 +12,9 @@ from typing import TypeVar
 import docker
 import docker.errors
 import pytest
+from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
-from testcontainers.core.waiting_utils import wait_for_logs
+from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
 from tests.bus.redis_pod import NewPod, Pod
 from tests.support.local_redis import QUICK, Authority, Cluster, RedisServer, Road, Sentinel
@@ -75,8 +76,10 @@ def container() -> Iterator[Container]:
             client.images.get(IMAGE)
     except (OSError, docker.errors.DockerException):
         pytest.skip(f"no Docker here that has the image {IMAGE}")
-    with DockerContainer(IMAGE).with_exposed_ports(6379) as running:
-        wait_for_logs(running, "Ready to accept connections", timeout=30)
+    # Its reaper is another image, which need not be here; this fixture ends its container itself.
+    testcontainers_config.ryuk_disabled = True
+    ready = LogMessageWaitStrategy("Ready to accept connections").with_startup_timeout(30)
+    with DockerContainer(IMAGE).with_exposed_ports(6379).waiting_for(ready) as running:
         yield Container(f"redis://{running.get_container_host_ip()}:{running.get_exposed_port(6379)}")
 
 
