@@ -45,6 +45,11 @@ _BACKLOG = 4096
 # garbage. Young objects are collected rarely too: nearly all of ours die by reference count.
 _GC_THRESHOLDS = (50_000, 20, 100)
 
+# Seconds that a bus which does not answer takes to let go of what is under way: they are part of the flush.
+_SETTLING = 2.0
+# Seconds for goodbyes, however little the flush may take.
+_LEAST_GOODBYE = 0.5
+
 
 def _links(settings: Settings, observer: Observer) -> Links:
     pod, url = f"p{new_id()}", settings.bus_url.get_secret_value()
@@ -153,7 +158,8 @@ class Server:
         for chore in self._chores:
             chore.cancel()
         await pod.continuity.stop()
-        await asyncio.gather(self._retire(), self._around.close(settings.flush_timeout))
+        goodbye = max(_LEAST_GOODBYE, settings.flush_timeout - _SETTLING)
+        await asyncio.gather(self._retire(goodbye), self._around.close(goodbye))
         pod.peers.close()
         await self._bus.close()
         await self._verifier.close()
@@ -172,10 +178,10 @@ class Server:
     def _tell_shed(self, number: int) -> None:
         self._around.tell(Reason.REBALANCE_SHED, f"{number} connections are asked to move: other pods have fewer")
 
-    async def _retire(self) -> None:
+    async def _retire(self, seconds: float) -> None:
         """Say goodbye to the other pods; if the bus is lost, the end of our lease does."""
         try:
-            async with asyncio.timeout(self._settings.flush_timeout):
+            async with asyncio.timeout(seconds):
                 await self._pod.lease.retire(self._settings.presence_grace)
         except (BusLost, TimeoutError):
             pass

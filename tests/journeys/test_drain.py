@@ -197,6 +197,27 @@ async def test_nothing_of_a_drained_pod_stays_in_redis(redis: RedisServer, tmp_p
     assert redis.do("KEYS", f"*{prefix}*") == []
 
 
+async def test_a_redis_that_does_not_answer_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    """Everybody is closed as they were told, and the process is gone within the budget."""
+    redis = RedisServer(tmp_path / "redis")
+    redis.start()
+    budget = {"FORESTAY_DRAIN_WINDOW": "2", "FORESTAY_CLOSE_TIMEOUT": "2", "FORESTAY_FLUSH_TIMEOUT": "3"}
+    try:
+        async with serving(FORESTAY_BUS_URL=redis.url, **budget) as served, crowd() as clients:
+            await clients.come(served.port, 20, polite=False)
+            redis.freeze()
+            start = time.monotonic()
+            assert await served.end() == 0
+            took = time.monotonic() - start
+            await clients.over()
+            assert {code for _, code, _ in clients.closes} == {1001}
+            # A second for a machine that is shared.
+            assert took < 2 + 2 + 3 + 1
+    finally:
+        redis.thaw()
+        redis.close()
+
+
 async def test_a_signal_during_the_start_ends_it() -> None:
     """Cleanly, and without waiting for a bus that is not there."""
     environ = {"FORESTAY_BUS_URL": "redis://127.0.0.1:9", "FORESTAY_BUS_TIMEOUT": "50"}
