@@ -1,0 +1,48 @@
+"""Every SDK does what every scenario shows."""
+
+import asyncio
+import os
+
+import pytest
+
+from clients.conformance.runner import Outcome, Verdict, run
+from clients.conformance.scenario import Scenario, scenarios
+from clients.conformance.sdks import NAMES, command
+
+ALL = scenarios()
+# Most of a scenario is waiting.
+_AT_A_TIME = 2 * (os.cpu_count() or 1)
+
+
+@pytest.fixture(scope="session")
+def outcomes(request: pytest.FixtureRequest) -> dict[tuple[str, str], Outcome]:
+    """What came of the scenarios that were asked for, played side by side."""
+    here = [item for item in request.session.items if isinstance(item, pytest.Function) and item.path == request.path]
+    asked = {(str(item.callspec.params["sdk"]), str(item.callspec.params["scenario"].name)) for item in here}
+    return asyncio.run(_play([(sdk, one) for sdk in NAMES for one in ALL if (sdk, one.name) in asked]))
+
+
+async def _play(asked: list[tuple[str, Scenario]]) -> dict[tuple[str, str], Outcome]:
+    places = asyncio.Semaphore(_AT_A_TIME)
+
+    async def one(sdk: str, scenario: Scenario) -> tuple[tuple[str, str], Outcome]:
+        async with places:
+            adapter = command(sdk)
+            return (sdk, scenario.name), await run(scenario, adapter) if adapter else Outcome(Verdict.UNSUPPORTED)
+
+    return dict(await asyncio.gather(*(one(sdk, scenario) for sdk, scenario in asked)))
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("scenario", ALL, ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize("sdk", NAMES)
+def test_the_sdk_does_what_the_scenario_shows(
+    sdk: str, scenario: Scenario, outcomes: dict[tuple[str, str], Outcome]
+) -> None:
+    """What an SDK has no feature for is named as not run."""
+    if command(sdk) is None:
+        pytest.skip("no Node on PATH, and NODE names none")
+    outcome = outcomes[sdk, scenario.name]
+    if outcome.verdict is Verdict.UNSUPPORTED:
+        pytest.skip(f"{sdk} has no {outcome.words}: {scenario.name}")
+    assert outcome.verdict is not Verdict.FAILS, f"{scenario.title}\n{outcome.words}"
