@@ -58,10 +58,10 @@ class Adapter:
 
     def suspend(self) -> None:
         """The machine sleeps."""
-        self._process.send_signal(signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def wake(self) -> None:
-        self._process.send_signal(signal.SIGCONT)
+        self._signal(signal.SIGCONT)
 
     async def end(self) -> int:
         """End its input; the status that it ends with. What fails from here on fails because it ends."""
@@ -73,12 +73,16 @@ class Adapter:
             return await self._process.wait()
 
     async def kill(self) -> None:
-        if self._process.returncode is None:
-            self._process.kill()
+        self._signal(signal.SIGKILL)
         await self._process.wait()
         self._reading.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._reading
+
+    def _signal(self, number: signal.Signals) -> None:
+        """To the whole group: a command may be a script that starts what it stands for."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
 
     async def _read(self) -> None:
         assert self._process.stdout is not None
@@ -112,6 +116,7 @@ async def started(command: Sequence[str], timeline: Timeline) -> AsyncIterator[A
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=_LINE_LIMIT,
+        start_new_session=True,
         env={name: value for name, value in os.environ.items() if not name.startswith("FORESTAY_")},
     )
     adapter = Adapter(process, timeline)
