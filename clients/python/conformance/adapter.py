@@ -174,27 +174,27 @@ def bound(command: Command, name: str) -> Position | None:
     return None if given is None else Position(given["epoch"], given["offset"])
 
 
-def without_none(value: object) -> object:
+def without_none(fields: Mapping[str, object]) -> dict[str, object]:
     """Fields that are None are left out on this wire."""
-    if isinstance(value, dict):
-        return {name: without_none(each) for name, each in value.items() if each is not None}
-    return [without_none(each) for each in value] if isinstance(value, list | tuple) else value
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def shown(value: object) -> object:
     """What a call returned, in the words of the protocol."""
     match value:
         case HistoryPage():
-            messages = [
-                {"offset": each.position and each.position.offset, "from": each.sender, "payload": each.payload}
-                | {"timestamp": each.timestamp}
-                for each in value.messages
-            ]
-            return without_none({"epoch": value.epoch, "messages": messages, "more": value.more})
-        case PresencePage() | Position():
-            return without_none(asdict(value))
+            return {"epoch": value.epoch, "messages": [past(each) for each in value.messages], "more": value.more}
+        case PresencePage():
+            members = [without_none(asdict(member)) for member in value.members]
+            return without_none({"count": value.count, "users": value.users, "members": members, "next": value.next})
         case _:
             return value
+
+
+def past(message: Message) -> dict[str, object]:
+    told = place(message.position) | {"from": message.sender, "timestamp": message.timestamp}
+    del told["epoch"]  # the page has it
+    return without_none(told) | {"payload": message.payload}
 
 
 def failure(error: ForestayError) -> dict[str, object]:

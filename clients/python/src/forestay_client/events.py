@@ -35,5 +35,5 @@ class Handlers:
         for handler in tuple(self._handlers[event]):
             try:
                 handler(value)
-            except Exception:
+            except Exception:  # noqa: BLE001 - whatever the application did wrong, the client goes on
                 _LOG.exception("a handler of %r raised", event)

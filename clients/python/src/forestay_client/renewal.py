@@ -22,8 +22,10 @@ async def keep_renewed(connection: Connection, tokens: Tokens, margin: float, ba
     """Runs until it is cancelled, the token never expires, or the connection has to end over it."""
     while (remaining := tokens.remaining(connection.token)) != float("inf"):
         await asyncio.sleep(remaining - margin if remaining > margin else max(_SOON, remaining / 2))
-        while (wait := await _renew(connection, tokens)) is not None:
+        wait = await _renew(connection, tokens)
+        while wait is not None:
             await asyncio.sleep(wait or backoff.next())
+            wait = await _renew(connection, tokens)
         backoff.reset()
 
 
