@@ -231,7 +231,7 @@ VERBS: Mapping[str, Callable[[Room, Command], Awaitable[object]]] = {
 
 async def main() -> None:
     adapter = Adapter()
-    say("hello", sdk="python")
+    say("hello", sdk="python", status=True)
     reader = asyncio.StreamReader(limit=1 << 24)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)

@@ -40,8 +40,9 @@ class _Entry:
         self.id = ""
         self.joined = False
         self.until: Position | None = None
-        """Live starts here, further on than we are: the connection before has to bring what is in between."""
-        self.held: list[Message] = []
+        """It has caught up when everything up to here was heard."""
+        self.held: list[Message] | None = None
+        """Live starts further on than we are, and the connection before has to bring what is in between."""
 
 
 class Membership:
@@ -94,7 +95,7 @@ class Membership:
             return
         entry.settled()
         for other in list(self._entries.values()):
-            if other.until is not None:
+            if other.held is not None:
                 self._give_up(other, other.until)
         if self.state is RoomState.JOINED and not any(other.joined for other in self._entries.values()):
             self._change(RoomState.JOINING, code, reason)
@@ -152,14 +153,15 @@ class Membership:
 
     def _continue(self, entry: _Entry, answer: Joined) -> None:
         """A second connection has joined, while the first one is open."""
-        if answer.recovered or answer.position == self.position or self._has(answer.position):
-            return
-        if self.position is None:
-            self.position = answer.position
-        elif answer.position is not None and answer.position.epoch == self.position.epoch:
-            entry.until = answer.position
+        here, there = self.position, answer.position
+        if here is None or here == there or self._has(there):
+            self.position = here or there
+        elif answer.recovered:
+            entry.until = there
+        elif there is not None and there.epoch == here.epoch:
+            entry.until, entry.held = there, []
         else:
-            self._give_up(entry, answer.position)
+            self._give_up(entry, there)
 
     def _has(self, there: Position | None) -> bool:
         """Whether everything up to `there` was heard."""
@@ -179,7 +181,7 @@ class Membership:
             self._join(line)
 
     def _take(self, entry: _Entry, message: Message) -> None:
-        if entry.until is not None:
+        if entry.held is not None:
             entry.held.append(message)
             if len(entry.held) > HELD:
                 self._give_up(entry, entry.until)
@@ -191,10 +193,10 @@ class Membership:
         self._tell("message", message)
         for other in list(self._entries.values()):
             if other.until is not None and self._has(other.until):
-                self._release(other)
+                self._caught_up(other)
 
     def _resync(self, entry: _Entry, resync: Resync) -> None:
-        if entry.until is not None:
+        if entry.held is not None:
             self._give_up(entry, resync.position)
         elif len(self._entries) == 1 or not self._has(resync.position):
             self.position = resync.position or self.position
@@ -205,10 +207,10 @@ class Membership:
         self._entries = {line: each for line, each in self._entries.items() if each is entry}
         self.position = there
         self._tell("resync", Resync(self._room, "lost", there))
-        self._release(entry)
+        self._caught_up(entry)
 
-    def _release(self, entry: _Entry) -> None:
-        held, entry.held, entry.until = entry.held, [], None
+    def _caught_up(self, entry: _Entry) -> None:
+        held, entry.held, entry.until = entry.held or [], None, None
         entry.settled()
         for message in held:
             if entry in self._entries.values():
