@@ -33,9 +33,8 @@ Command = Mapping[str, Any]
 
 
 def say(on: str, **fields: object) -> None:
-    print(
-        json.dumps({"on": on} | {name: value for name, value in fields.items() if value not in (None, "")}), flush=True
-    )
+    """Say an event; fields that are None are left out."""
+    print(json.dumps({"on": on} | {name: value for name, value in fields.items() if value is not None}), flush=True)
 
 
 class TokenDesk:
@@ -140,11 +139,11 @@ class Adapter:
 
 
 def told_state(change: StateChange) -> None:
-    say("state", state=change.state, code=change.code, reason=change.reason)
+    say("state", state=change.state, code=change.code, reason=change.reason or None)
 
 
 def told_room(change: RoomStateChange) -> None:
-    say("room", room=change.room, state=change.state, code=change.code, reason=change.reason)
+    say("room", room=change.room, state=change.state, code=change.code, reason=change.reason or None)
 
 
 def told_joined(joined: Joined) -> None:

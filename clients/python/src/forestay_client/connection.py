@@ -90,15 +90,14 @@ class Connection:
         self._wake = asyncio.Event()
         self._heard_at = loop.time()
         self._tasks: list[asyncio.Task[None]] = []
+        self._goodbye: asyncio.Task[None] | None = None
         self.welcome = welcome
         self.token = token
         self.welcomed_at = loop.time()
         self.closed: asyncio.Future[Ending] = loop.create_future()
         self.notice: asyncio.Future[Notice] = loop.create_future()
         """Done when the gateway has said that it will close this connection."""
-        self.settled = asyncio.Event()
-        """Set while no question is open here."""
-        self.settled.set()
+        self._ends_at = 0.0
 
     def start(self, outbox: Outbox, hear: Hear) -> None:
         """Read, write and watch from now on; `hear` is called with everything that answers no request."""
@@ -128,19 +127,36 @@ class Connection:
         self._wake.set()
         return request.answer
 
+    @property
+    def time_left(self) -> float:
+        """Seconds until the gateway closes this connection, after it has said so."""
+        return max(0.0, self._ends_at - asyncio.get_running_loop().time())
+
+    def unanswered(self) -> list[asyncio.Future[Sentence]]:
+        """The answers that are still to come here."""
+        return [request.answer for request in self._unanswered.values()]
+
+    def bind(self, type: int, room: str) -> None:
+        """Have binary messages of `type` go to `room`."""
+        self.say(type="bind", room=room, payload={"type": type})
+
     async def close(self) -> None:
         """Say goodbye, and hear what was on its way here until the gateway has answered."""
-        if not self.closed.done():
+        try:
             await self._socket.close(NORMAL)
             # What came before the answer is read before the end.
             await asyncio.wait({self.closed}, timeout=_CLOSE_TIMEOUT)
+        finally:
             self.end(Ending(NORMAL, "", Verdict.STOP))
 
     def end(self, ending: Ending) -> None:
         """Be over now, whatever the socket does: a dead one would be waited for."""
         if self.closed.done():
             return
-        self._socket.transport.abort()
+        if ending.code == NORMAL and self._socket.state is State.OPEN:
+            self._goodbye = asyncio.ensure_future(self._socket.close(NORMAL))
+        else:
+            self._socket.transport.abort()
         for task in self._tasks:
             if task is not asyncio.current_task():
                 task.cancel()
@@ -148,7 +164,6 @@ class Connection:
         unanswered = list(self._unanswered.values())
         self._own.clear()
         self._unanswered.clear()
-        self.settled.set()
         for request in own:
             request.failed()
         if self._outbox is not None:
@@ -178,8 +193,7 @@ class Connection:
         if request is not None:
             request.answered(sentence)
             if not self._unanswered:
-                self.settled.set()
-        elif sentence.get("type") == "reconnect" and not self.notice.done():
+                elif sentence.get("type") == "reconnect" and not self.notice.done():
             self.notice.set_result(sentences.notice(sentence))
         else:
             hear(self, sentence)
@@ -203,12 +217,14 @@ class Connection:
         if isinstance(said, str):
             await self._socket.send(said)
             return
-        said.written = True
-        if said.id is not None:
-            self._unanswered[said.id] = said
-            self.settled.clear()
+        said.written_on = self
+        id = said.id
+        if id is not None:
+            self._unanswered[id] = said
+            # Also when nobody waits for the answer any more.
+            said.answer.add_done_callback(lambda _: self._unanswered.pop(id, None))
         await self._socket.send(said.data)
-        if said.id is None:
+        if id is None:
             said.answered({})
 
     async def _watch(self) -> None:

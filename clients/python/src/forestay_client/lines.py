@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from forestay_client.backoff import Backoff
 from forestay_client.connection import Connection
 from forestay_client.errors import ForestayError, RefusedError, UnknownOutcomeError
 from forestay_client.events import Handlers
@@ -40,6 +41,9 @@ class Lines:
         """The connections on which rooms are to be joined."""
         return [each for each in (self.current, self.successor) if each is not None]
 
+    def backoff(self, spread: float = 2.0) -> Backoff:
+        return Backoff(self.options.min_delay, self.options.max_delay, spread)
+
     async def request(self, request: Request) -> Sentence:
         """Send something as soon as there is a connection; its answer.
 
@@ -50,9 +54,9 @@ class Lines:
             async with asyncio.timeout(self.options.timeout):
                 return await request.answer
         except TimeoutError:
-            if request.written and not request.repeatable:
+            if request.written_on and not request.repeatable:
                 raise UnknownOutcomeError(None) from None
-            missing = "answer" if request.written else "connection"
+            missing = "answer" if request.written_on else "connection"
             raise RefusedError("unavailable", f"no {missing} in time") from None
         finally:
             self.outbox.discard(request)

@@ -18,7 +18,8 @@ class Request:
         self.data = said if isinstance(said, bytes) else write({**said, "id": self.id})
         self.repeatable = repeatable
         """Whether to say it again on the next connection does no harm."""
-        self.written = False
+        self.written_on: object = None
+        """The connection that it was given to; None where none has it."""
         self.answer: asyncio.Future[Sentence] = asyncio.get_running_loop().create_future()
 
     def answered(self, sentence: Sentence) -> None:
@@ -33,7 +34,7 @@ class Request:
         """There will be no answer."""
         if not self.answer.done():
             self.answer.set_exception(
-                UnknownOutcomeError(None) if self.written else RefusedError("unavailable", "not connected")
+                UnknownOutcomeError(None) if self.written_on else RefusedError("unavailable", "not connected")
             )
 
 
@@ -64,7 +65,7 @@ class Outbox:
         """The connection broke before these were answered."""
         for request in reversed(requests):
             if request.repeatable:
-                request.written = False
+                request.written_on = None
                 self._waiting.appendleft(request)
             else:
                 request.failed()

@@ -26,12 +26,12 @@ class Relocation:
     async def run(self) -> Connection | None:
         """The connection to go on with, as ready as it could be before the old one ended; None where there is none."""
         notice = self._old.notice.result()
-        if notice.within <= 0:
+        if not self._old.time_left:
             return None
         seeking = asyncio.ensure_future(self._seek(notice.after))
         ends: set[asyncio.Future[Any]] = {seeking, self._old.closed}
         try:
-            await asyncio.wait(ends, timeout=notice.within, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(ends, timeout=self._old.time_left, return_when=asyncio.FIRST_COMPLETED)
         finally:
             seeking.cancel()
         await asyncio.wait({seeking})

@@ -14,7 +14,7 @@ _LOG = logging.getLogger("forestay_client")
 _SOON = 1.0
 """Seconds between renewals, at least, where the application's tokens hardly live longer than the margin."""
 
-UNAUTHORIZED = Ending(0, "unauthorized", Verdict.STOP)
+UNAUTHORIZED = Ending(NORMAL, "unauthorized", Verdict.STOP)
 """The application has no token for us, and will have none."""
 
 

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable
 from typing import Literal, overload
 
 from forestay_client import sentences
-from forestay_client.backoff import Backoff
 from forestay_client.errors import DisconnectedError, ForestayError, RefusedError, UnknownOutcomeError
 from forestay_client.events import Handler, Handlers
 from forestay_client.inbox import Inbox
@@ -37,12 +36,11 @@ class Room:
         self._handlers = Handlers("state", "joined", "message", "binary", "resync", "user-joined", "user-left")
         self._inbox = Inbox(lines.options.inbox)
         self._joining: list[asyncio.Future[None]] = []
-        options = lines.options
         self._membership = Membership(
             name,
             self._told,
             lambda delay, call: asyncio.get_running_loop().call_later(delay, call),
-            lambda: Backoff(options.min_delay, options.max_delay),
+            lines.backoff,
         )
         lines.rooms[name] = Place(self._membership, self._handlers, self._disconnected)
 
@@ -130,8 +128,12 @@ class Room:
 
     async def bind(self, type: int) -> None:
         """Send binary messages of this type to this room, now and after each reconnect."""
-        await self._ask("bind", payload={"type": type})
+        request = Request({"type": "bind", "room": self.name, "payload": {"type": type}}, repeatable=True)
+        await self._lines.request(request)
         self._lines.bindings[type] = self.name
+        for connection in self._lines.open():
+            if connection is not request.written_on:
+                connection.bind(type, self.name)
 
     async def send(self, type: int, data: bytes) -> None:
         """Send a binary message; returns once it is written. It is not acknowledged."""
