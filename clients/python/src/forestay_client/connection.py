@@ -192,9 +192,10 @@ class Connection:
         request = self._unanswered.pop(sentence.get("id", ""), None)
         if request is not None:
             request.answered(sentence)
-            if not self._unanswered:
-                elif sentence.get("type") == "reconnect" and not self.notice.done():
-            self.notice.set_result(sentences.notice(sentence))
+        elif sentence.get("type") == "reconnect" and not self.notice.done():
+            notice = sentences.notice(sentence)
+            self._ends_at = asyncio.get_running_loop().time() + notice.within
+            self.notice.set_result(notice)
         else:
             hear(self, sentence)
 
