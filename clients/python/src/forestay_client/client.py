@@ -99,7 +99,7 @@ class Client:
         self._running.cancel()
         goodbyes = self._stop(self._lifetime, DisconnectedError())
         try:
-            await asyncio.gather(*goodbyes)
+            await asyncio.wait({self._running, *goodbyes})
         finally:
             for each in goodbyes:
                 each.cancel()
