@@ -306,6 +306,20 @@ async def test_a_client_can_go_and_come_back(pod: Gateway) -> None:
         assert [one.payload for one in await take(aiter(room), 1)] == ["meanwhile"]
 
 
+async def test_what_waits_is_answered_when_the_client_goes() -> None:
+    """At once: nobody waits for a connection that will not come."""
+    alice = Client("ws://127.0.0.1:9/ws", get_token=lambda: "", timeout=PATIENCE)
+    alice.connect()
+    asked = [asyncio.ensure_future(one) for one in (alice.ready(), alice.room("r").join(), alice.room("r").publish(1))]
+    await asyncio.sleep(0)
+    await alice.disconnect()
+    async with asyncio.timeout(PATIENCE / 2):
+        ready, joined, published = await asyncio.gather(*asked, return_exceptions=True)
+    assert isinstance(ready, DisconnectedError)
+    assert isinstance(joined, DisconnectedError)
+    assert isinstance(published, RefusedError)
+
+
 async def test_nothing_is_left_behind(pod: Gateway) -> None:
     """A client that has disconnected has no task, and its pod no connection."""
     before = asyncio.all_tasks()

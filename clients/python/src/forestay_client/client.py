@@ -94,12 +94,13 @@ class Client:
 
     async def disconnect(self) -> None:
         """Close the connection. Rooms stay wanted, and are joined again after the next `connect`."""
-        if self._running is None or self._lifetime is None:
+        running, lifetime = self._running, self._lifetime
+        if running is None or lifetime is None:
             return
-        self._running.cancel()
-        goodbyes = self._stop(self._lifetime, DisconnectedError())
+        running.cancel()
+        goodbyes = self._stop(lifetime, DisconnectedError())
         try:
-            await asyncio.wait({self._running, *goodbyes})
+            await asyncio.wait({running, *goodbyes})
         finally:
             for each in goodbyes:
                 each.cancel()
