@@ -108,9 +108,11 @@ $(BIN)/uv pip compile $(2) $(ARGS) --quiet --universal --python-version 3.11 --g
 	--no-header --no-emit-index-url --output-file requirements/$(1).txt
 endef
 
-$(STAMP): pyproject.toml requirements/dev.txt app/__init__.py | $(BIN)/python
+$(STAMP): pyproject.toml requirements/dev.txt app/__init__.py clients/python/pyproject.toml \
+		clients/python/src/forestay_client/__init__.py | $(BIN)/python
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes --requirement requirements/dev.txt
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable . \
+		--editable clients/python
 	@touch $@
 
 # Each candidate is started, not just looked for: a version manager leaves names on PATH that refuse to run.
