@@ -22,7 +22,7 @@ class Passage:
     answered: float | None = None
     """When the pod's first bytes went back."""
     ended: float | None = None
-    transports: list[asyncio.Transport] = field(default_factory=list)
+    transports: list[asyncio.WriteTransport] = field(default_factory=list)
 
 
 class Balancer:
