@@ -1,15 +1,14 @@
 // The client: many connections, one after the other, seen as one.
 
-import { Backoff } from "./backoff.js";
-import { type Verdict, verdictOf, verdictOfStatus } from "./codes.js";
-import { Connection, type Membership, type Request } from "./connection.js";
-import { Emitter } from "./emitter.js";
-import { DisconnectedError, RefusedError } from "./errors.js";
-import type { Answer, Ending, Frame } from "./frames.js";
+import { verdictOf } from "./codes.js";
+import { Connection, type Ending, type Owner } from "./connection.js";
+import { Emitter, END, type StateChange } from "./emitter.js";
+import { DisconnectedError } from "./errors.js";
+import type { Frame } from "./frames.js";
 import { Move, type Mover } from "./move.js";
-import { Outbox } from "./outbox.js";
 import { type Hints, watchPage } from "./page.js";
-import { Room, refused } from "./room.js";
+import { type Answer, Requests, refused } from "./requests.js";
+import { type Joined, Room } from "./room.js";
 import { Tokens } from "./token.js";
 
 export type ClientState = "disconnected" | "connecting" | "connected";
@@ -36,7 +35,8 @@ export interface ClientOptions {
 }
 
 export interface ClientEvents {
-  state: { oldState: ClientState; state: ClientState; code?: number; reason?: string };
+  /** The code is a close code, or the HTTP status of a refused handshake where the WebSocket class shows it. */
+  state: StateChange<ClientState>;
   /** A refusal that answers nothing that was asked, or an error of `getToken`. */
   error: Error;
   /** A binary message of a type that is bound to no room here. */
@@ -58,51 +58,47 @@ const DEFAULTS = {
 const STEADY = 10_000;
 /** Milliseconds. Nothing is asked of the application, or of the gateway, more often. */
 const PAUSE = 1_000;
+/** Milliseconds. The window to come back in grows from here, where the gateway announces less. */
+const LEAST_WINDOW = 500;
 /** Milliseconds: timers count in 32 bits. */
 const LONGEST_TIMER = 2 ** 31 - 1;
 
-export class Client extends Emitter<ClientEvents> implements Mover, Hints {
-  state: ClientState = "disconnected";
+type Timer = ReturnType<typeof setTimeout> | undefined;
+
+export class Client extends Emitter<ClientState, ClientEvents> implements Owner, Mover, Hints {
+  /** Who we are, once connected. */
+  user: string | undefined;
+  /** Names the present connection, uniquely among all pods. */
+  connection: string | undefined;
   /** @internal */
   _bindings = new Map<number, Room<any>>();
   /** @internal */
   _options;
   #url;
   #tokens;
-  #backoff;
-  #outbox;
+  #requests;
   #rooms = new Map<string, Room<any>>();
   #current: Connection | undefined;
   #move: Move | undefined;
   /** Counts what was begun and given up: whatever comes back from an older run is not wanted any more. */
   #run = 0;
-  #ids = 0;
-  #user: string | undefined;
+  /** Returns that came to nothing. */
+  #failures = 0;
+  /** Milliseconds: the first window to come back in; `welcome` says how long it is. */
+  #spread = 2_000;
   /** Whether a token was refused, and none has proved good since. */
   #refused = false;
-  #ready: { resolve(): void; reject(error: Error): void }[] = [];
-  #waiting: ReturnType<typeof setTimeout> | undefined;
-  #renewal: ReturnType<typeof setTimeout> | undefined;
+  #waiting: Timer;
+  #renewal: Timer;
+  #steady: Timer;
   #unwatch = (): void => {};
 
   constructor(url: string | URL, options: ClientOptions) {
-    super();
+    super("disconnected");
     this.#url = String(url);
     this._options = { ...DEFAULTS, WebSocket: globalThis.WebSocket, ...options };
-    const { getToken, timeout, minDelay, maxDelay, outbox } = this._options;
-    this.#tokens = new Tokens(getToken);
-    this.#backoff = new Backoff(minDelay, maxDelay);
-    this.#outbox = new Outbox(timeout, outbox);
-  }
-
-  /** Who we are, once connected. */
-  get user(): string | undefined {
-    return this.#user;
-  }
-
-  /** Names the present connection, uniquely among all pods. */
-  get connection(): string | undefined {
-    return this.#current?._welcome?.connection;
+    this.#tokens = new Tokens(options.getToken);
+    this.#requests = new Requests(this._options);
   }
 
   /** The room of that name: always the same object. It is not joined by this. */
@@ -117,59 +113,29 @@ export class Client extends Emitter<ClientEvents> implements Mover, Hints {
     if (this.state !== "disconnected") return;
     this.#unwatch = watchPage(this);
     this.#refused = false;
-    this.#backoff._reset();
-    this.#become("connecting");
+    this.#failures = 0;
+    this._become("connecting");
     this.#open();
   }
 
   disconnect(): void {
-    this.#stop({ code: 1000, reason: "" });
+    this.#stop({});
   }
 
   /** Resolves when connected; rejects with a `DisconnectedError` when that is not going to happen. */
-  ready(): Promise<void> {
-    if (this.state === "connected") return Promise.resolve();
-    if (this.state === "disconnected") return Promise.reject(new DisconnectedError());
-    return new Promise((resolve, reject) => this.#ready.push({ resolve, reject }));
+  async ready(): Promise<void> {
+    while (this.state !== "connected") await this._next("state");
   }
 
-  // Requests
+  // What is asked
 
-  /** @internal */
-  _ask(fields: object, answer: Answer): void {
-    this._submit(this.#request(fields, answer));
-  }
-
-  /** @internal */
-  _submit(request: Request): void {
+  /** @internal For the application: it waits where it has to, but not for ever. */
+  _ask(what: object): Promise<any> {
     const isOpen = this.#current?._welcome && !this.#move?._settling;
-    this.#outbox._put(request, isOpen ? this.#current : undefined);
-  }
-
-  #request(fields: object, answer: Answer): Request {
-    const id = String(++this.#ids);
-    return { _id: id, _data: JSON.stringify({ ...fields, id }), _answer: answer };
-  }
-
-  // Rooms
-
-  /** @internal */
-  _joinRoom(room: Room<any>): void {
-    for (const connection of this.#living()) this.#joinOn(connection, room);
-  }
-
-  /** @internal */
-  async _leaveRoom(room: Room<any>): Promise<void> {
-    const leaving = this.#living().map(
-      (connection) =>
-        new Promise<void>((left) => {
-          const membership = connection._rooms.get(room);
-          if (!membership) left();
-          else if (membership._joined) this.#leaveOn(connection, room, left);
-          else membership._onLeft = left;
-        }),
-    );
-    await Promise.all(leaving);
+    return new Promise((resolve, reject) => {
+      const answer: Answer = (error, payload) => (error ? reject(error) : resolve(payload));
+      this.#requests._ask(what, answer, isOpen ? this.#current : undefined);
+    });
   }
 
   /** Where rooms are joined: on the present connection, and on the next one as soon as it can be. */
@@ -181,50 +147,47 @@ export class Client extends Emitter<ClientEvents> implements Mover, Hints {
     return [...this.#rooms.values()].filter((room) => room._wanted);
   }
 
-  #leaveOn(connection: Connection, room: Room<any>, left: () => void): void {
+  /** @internal */
+  _join(room: Room<any>): void {
+    for (const connection of this.#living()) this.#joinOn(connection, room);
+  }
+
+  /** @internal */
+  async _leave(room: Room<any>): Promise<void> {
+    await Promise.all(this.#living().map((connection) => this.#leaveOn(connection, room)));
+  }
+
+  #leaveOn(connection: Connection, room: Room<any>): Promise<unknown> {
     connection._rooms.delete(room);
-    connection._send(this.#request({ type: "leave", room: room.name }, left));
+    return new Promise((left) => this.#requests._ask({ type: "leave", room: room.name }, left, connection, true));
   }
 
   #joinOn(connection: Connection, room: Room<any>): void {
-    connection._rooms.get(room)?._onLeft?.();
-    const membership: Membership = {};
-    connection._rooms.set(room, membership);
-    const join = { type: "join", room: room.name, since: room._position };
-    const answered = (reply?: Frame) => {
-      const { _onLeft } = membership;
-      if (connection._rooms.get(room) !== membership) return;
-      if (!reply) _onLeft?.();
-      else if (reply.type === "error") this.#notJoined(connection, room, refused(reply));
-      else if (!room._wanted) this.#leaveOn(connection, room, () => _onLeft?.());
-      else this.#joined(connection, room, membership, reply);
+    const request = {};
+    connection._rooms.set(room, request);
+    const isMeant = () => connection._rooms.get(room) === request;
+    const answer: Answer = (error, payload) => {
+      if (!isMeant()) {
+        // Left before it was joined, when there was nothing to leave yet.
+        if (!error && !room._wanted) this.#leaveOn(connection, room);
+      } else if (!error) this.#joined(connection, room, payload);
+      else if (/^(unavail|rate)/.test(error.code)) {
+        setTimeout(() => isMeant() && this.#joinOn(connection, room), error.retryAfter ?? PAUSE);
+      } else if (error.code !== "outcome_unknown") room._leave(error);
     };
-    connection._send(this.#request(join, answered));
+    this.#requests._ask({ type: "join", room: room.name, since: room._position }, answer, connection, true);
   }
 
-  #joined(connection: Connection, room: Room<any>, membership: Membership, reply: Frame): void {
-    const { epoch, offset, recovered } = reply.payload;
-    membership._joined = true;
-    membership._live = epoch && { epoch, offset };
-    // While two connections have the room, the one that came second says what the application does not know yet.
-    const isKnown = room.state === "joined" && (recovered || !epoch || !!this.#move?._isFrom(connection));
-    membership._apart = !recovered && connection !== this.#current;
-    if (!isKnown) room._enter(reply);
-    this.#move?._check();
-  }
-
-  #notJoined(connection: Connection, room: Room<any>, { code, message, retryAfter }: RefusedError): void {
-    const membership = connection._rooms.get(room)!;
-    if (!room._wanted) {
-      connection._rooms.delete(room);
-      membership._onLeft?.();
-    } else if (code === "unavailable" || code === "rate_limited") {
-      const isStillMeant = () => connection._rooms.get(room) === membership && room._wanted;
-      connection._after(retryAfter ?? PAUSE, () => isStillMeant() && this.#joinOn(connection, room));
-    } else {
-      connection._rooms.delete(room);
-      room._leave(new RefusedError(code, message, retryAfter));
+  #joined(connection: Connection, room: Room<any>, payload: Joined): void {
+    connection._rooms.set(room, true);
+    // While two connections have the room, only what the application does not know yet is said.
+    const isPresent = connection === this.#current;
+    if (room.state !== "joined" || (!isPresent && !payload.recovered && payload.epoch)) {
+      // Of another epoch, or with a gap: from now on the old connection has no say.
+      if (!isPresent) this.#current?._rooms.delete(room);
+      room._enter(payload);
     }
+    this.#move?._check();
   }
 
   // What connections tell
@@ -233,143 +196,136 @@ export class Client extends Emitter<ClientEvents> implements Mover, Hints {
   _welcomed(connection: Connection): void {
     const { user } = connection._welcome!;
     // Another user's personal room is another room.
-    if (user !== this.#user) this.#rooms.get("@me")?._forget();
-    this.#user = user;
-    for (const room of this.#wanted()) this.#joinOn(connection, room);
-    for (const [type, room] of this._bindings) {
-      const bind = { type: "bind", room: room.name, payload: { type } };
-      const answered = (reply?: Frame) => reply?.type === "error" && this._emit("error", refused(reply));
-      connection._send(this.#request(bind, answered));
+    if (user !== this.user) this.room("@me")._position = undefined;
+    this.user = user;
+    for (const [type, { name }] of this._bindings) {
+      this.#requests._ask({ type: "bind", room: name, payload: { type } }, () => {}, connection, true);
     }
+    for (const room of this.#wanted()) this.#joinOn(connection, room);
     if (connection !== this.#current) return this.#move?._check();
     this.#settleIn(connection);
-    this.#become("connected");
-    for (const { resolve } of this.#ready.splice(0)) resolve();
+    this._become("connected");
   }
 
   /** `connection` is the one that requests go to from now on. */
   #settleIn(connection: Connection): void {
-    this.#backoff._spread = connection._welcome!.reconnect_spread_ms;
-    connection._after(STEADY, () => {
-      this.#backoff._reset();
+    const welcome = connection._welcome!;
+    this.connection = welcome.connection;
+    this.#spread = welcome.reconnect_spread_ms;
+    clearTimeout(this.#steady);
+    this.#steady = setTimeout(() => {
+      this.#failures = 0;
       this.#refused = false;
-    });
+    }, STEADY);
     this.#renewIn(this.#tokens._left());
-    this.#outbox._flush(connection);
+    this.#requests._flush(connection);
   }
 
   /** @internal */
   _heard(connection: Connection, frame: Frame | undefined, data: string | ArrayBuffer): void {
-    if (frame?.type === "reconnect") {
-      connection._notice = frame.payload;
-      this.#noticed(connection);
-    } else if (!this.#move || this.#move._admits(connection, frame, data)) this._deliver(frame, data);
+    if (frame?.type === "reconnect") this.#announced(connection, frame.payload);
+    else if (!this.#requests._settle(frame?.id, frame)) {
+      // A message that has a position is judged by it.
+      const isPlain = !frame || (!frame.epoch && /^(b|user)/.test(frame.type));
+      if (!isPlain || !this.#move || this.#move._isNews(connection, data)) this.#tell(connection, frame, data);
+    }
     this.#move?._check();
   }
 
-  /** @internal */
-  _deliver(frame: Frame | undefined, data: string | ArrayBuffer): void {
-    if (frame) {
+  #tell(connection: Connection, frame: Frame | undefined, data: string | ArrayBuffer): void {
+    if (!frame) {
+      const type = new DataView(data as ArrayBuffer).getUint32(0);
+      const message = { type, data: new Uint8Array(data as ArrayBuffer, 4) };
+      const room = this._bindings.get(type);
+      room ? room._emit("binary", message) : this._emit("binary", message);
+    } else if (frame.type === "error") this._emit("error", refused(frame));
+    else {
       const room = this.#rooms.get(frame.room!);
-      if (frame.type === "error") this._emit("error", refused(frame));
-      else if (room?.state === "joined") room._heard(frame);
-      return;
+      if (room && connection._rooms.get(room) === true) room._heard(frame);
     }
-    const type = new DataView(data as ArrayBuffer).getUint32(0);
-    const message = { type, data: new Uint8Array(data as ArrayBuffer, 4) };
-    const room = this._bindings.get(type);
-    room ? room._emit("binary", message) : this._emit("binary", message);
+  }
+
+  #announced(connection: Connection, { after_ms, within_ms }: { after_ms: number; within_ms: number }): void {
+    // With nothing to do beforehand, it is a loss like any other.
+    if (!within_ms || connection !== this.#current) return;
+    this.#move?._end();
+    this.#move = new Move(this, connection, after_ms);
   }
 
   /** @internal */
-  _settled(): void {
-    this.#move?._check();
-  }
-
-  /** @internal */
-  _ended(connection: Connection, ending: Ending): void {
-    const { _status } = ending;
-    const verdict = _status ? verdictOfStatus(_status) : verdictOf(ending.code);
-    // A browser does not say why a handshake failed; it may have been the token.
-    if (verdict === "once" || (ending._early && !_status)) this.#tokens._distrust();
-    const move = this.#move;
-    if (connection === this.#current) this.#lost(ending, verdict);
-    else if (connection === move?._to) move._failed();
-    else move?._finish();
-  }
-
-  #lost(ending: Ending, verdict: Verdict): void {
-    const move = this.#move;
-    if (verdict === "return" && move?._to && move._to !== this.#current) {
-      // The next connection is under way already, and becomes the present one as far as it has come.
-      if (move._to._welcome) return move._finish(ending);
-      const next = move._release();
-      this.#down(ending);
-      this.#current = next;
-      return;
+  _ended(connection: Connection, ending?: Ending): void {
+    if (ending) {
+      const verdict = verdictOf(ending.code!);
+      if (verdict === "once" || ending._early) this.#tokens._token = undefined;
+      if (connection === this.#current) this.#lost(ending, verdict);
+      else if (connection === this.#move?._to) this.#move._failed();
+      else this.#move?._finish();
     }
+    this.#requests._giveUp(connection);
+  }
+
+  #lost(ending: Ending, verdict: string): void {
+    const next = this.#move?._to;
+    // Where the next connection is there already, it becomes the present one as far as it has come.
+    if (verdict === "return" && next?._welcome && next !== this.#current) return this.#move!._finish(ending);
     if (verdict === "stop" || (verdict === "once" && this.#refused)) return this.#stop(ending);
     this.#down(ending);
-    if (verdict === "once") this.#refused = true;
-    this.#openIn(verdict === "once" ? 0 : (ending._retryAfter ?? 0) + this.#backoff._next());
+    if (verdict === "once") {
+      this.#refused = true;
+      this.#open();
+    } else this.#retry(ending._retryAfter);
   }
 
   // From one state to the next
 
-  #become(state: ClientState, { code, reason }: Partial<Ending> = {}): void {
-    const oldState = this.state;
-    if (state === oldState) return;
-    this.state = state;
-    this._emit("state", { oldState, state, code, reason } as ClientEvents["state"]);
+  /** Come back after a random time within a window that grows, so that no two clients return in step. */
+  #retry(least?: number): void {
+    const { minDelay, maxDelay } = this._options;
+    const grown = Math.max(this.#spread, LEAST_WINDOW) * 2 ** this.#failures;
+    const window = Math.min(maxDelay, this.#failures++ ? grown : this.#spread);
+    this.#waiting = setTimeout(() => this.#open(), Math.max(minDelay, (least || 0) + Math.random() * window));
   }
 
-  #openIn(ms: number): void {
-    this.#waiting = setTimeout(() => this.#open(), ms);
-  }
-
-  #open(): void {
+  async #open(): Promise<void> {
     clearTimeout(this.#waiting);
     this.#waiting = undefined;
     const run = this.#run;
-    const done = (connection: Connection) => {
-      this.#current = connection;
-    };
-    this._dial(
-      () => run === this.#run,
-      done,
-      () => this.#openIn(this.#backoff._next()),
-    );
+    const isWanted = () => run === this.#run;
+    const connection = await this._dial(isWanted);
+    if (connection) this.#current = connection;
+    else if (isWanted()) this.#retry();
   }
 
   /** @internal */
-  async _dial(isWanted: () => boolean, done: (connection: Connection) => void, failed: () => void): Promise<void> {
-    try {
-      const token = await this.#tokens._get();
-      if (!isWanted()) return;
-      const { connectTimeout, WebSocket } = this._options;
-      done(new Connection(this.#url, token, connectTimeout, WebSocket as typeof globalThis.WebSocket, this));
-    } catch (error) {
-      if (isWanted()) this.#noToken(error as Error, failed);
-    }
+  _dial(isWanted: () => boolean): Promise<Connection | undefined> {
+    const { connectTimeout, WebSocket } = this._options;
+    const dial = (token: string) => new Connection(this.#url, token, connectTimeout, WebSocket as typeof globalThis.WebSocket, this);
+    return this.#withToken(this.#tokens._get(), isWanted, dial);
   }
 
-  #noToken(error: Error, retry: () => void): void {
-    // By its name, since a page may hold this package twice. A SyntaxError is an address that is none.
-    if (error.name === "UnauthorizedError") return this.#stop({ code: 4401, reason: error.message });
-    this._emit("error", error);
-    retry();
+  /** What `use` makes of the token that is `asked` for; nothing where that fails, or is no longer wanted. */
+  async #withToken<T>(asked: Promise<string>, isWanted: () => boolean, use: (token: string) => T): Promise<T | undefined> {
+    try {
+      const token = await asked;
+      if (isWanted()) return use((this.#tokens._token = token));
+    } catch (error) {
+      const { name, message } = error as Error;
+      if (!isWanted()) return;
+      // By its name, since a page may hold this package twice.
+      if (name === "UnauthorizedError") this.#stop({ code: 4401, reason: message });
+      else this._emit("error", error as Error);
+    }
+    return;
   }
 
   /** Nothing is left of what was connected or being connected. */
-  #down(ending: Partial<Ending>, state: ClientState = "connecting"): void {
+  #down(ending: Ending, state: ClientState = "connecting"): void {
     this.#run++;
-    clearTimeout(this.#waiting);
-    clearTimeout(this.#renewal);
-    this.#waiting = undefined;
+    for (const timer of [this.#waiting, this.#renewal, this.#steady]) clearTimeout(timer);
     const current = this.#current;
     this.#move?._end();
-    this.#current = this.#move = undefined;
-    this.#become(state, ending);
+    this.#current = this.#move = this.#waiting = this.connection = undefined;
+    this._become(state, ending.code, ending.reason);
     for (const room of this.#wanted()) room._become("joining", ending.code, ending.reason);
     current?._close();
   }
@@ -379,10 +335,10 @@ export class Client extends Emitter<ClientEvents> implements Mover, Hints {
     this.#unwatch();
     this.#tokens._forget();
     this.#down(ending, "disconnected");
-    this.#outbox._refuseAll();
+    this.#requests._giveUp();
     const stopped = new DisconnectedError(ending.code, ending.reason);
-    for (const room of this.#rooms.values()) room._release(stopped);
-    for (const { reject } of this.#ready.splice(0)) reject(stopped);
+    this._emit(END, stopped);
+    for (const room of this.#rooms.values()) room._emit(END, stopped);
   }
 
   // The token, while connected
@@ -396,75 +352,62 @@ export class Client extends Emitter<ClientEvents> implements Mover, Hints {
 
   async #renew(): Promise<void> {
     const run = this.#run;
+    const old = this.#tokens._token;
     const end = Date.now() + this.#tokens._left();
     const later = () => this.#renewIn(end - Date.now());
-    try {
-      const token = await this.#tokens._renew();
-      if (run !== this.#run) return;
-      const auth = { type: "auth", payload: { token } };
-      this.#current!._send(this.#request(auth, (reply) => reply && run === this.#run && this.#renewed(reply, later)));
-    } catch (error) {
-      if (run === this.#run) this.#noToken(error as Error, later);
-    }
-  }
-
-  #renewed({ type, payload }: Frame, later: () => void): void {
-    if (type !== "error") {
-      this.#refused = false;
-      this.#renewIn(this.#tokens._left());
-    } else if (payload.code === "identity_changed") {
-      this.#down({ reason: payload.code });
-      this.#open();
-    } else {
-      if (payload.code === "bad_token") this.#tokens._distrust();
-      later();
-    }
+    const isWanted = () => run === this.#run;
+    const show = (token: string) => {
+      const answer: Answer = (error) => {
+        if (!isWanted()) return;
+        if (!error) {
+          this.#refused = false;
+          this.#renewIn(this.#tokens._left());
+        } else if (error.code === "identity_changed") {
+          this.#down({ reason: error.code });
+          this.#open();
+        } else {
+          this.#tokens._token = old;
+          later();
+        }
+      };
+      this.#requests._ask({ type: "auth", payload: { token } }, answer, this.#current, true);
+      return true;
+    };
+    if (!(await this.#withToken(this.#tokens._ask(), isWanted, show)) && isWanted()) later();
   }
 
   // Moving from one connection to the next
 
-  #noticed(connection: Connection): void {
-    const notice = connection._notice;
-    if (!notice?.within_ms || connection !== this.#current || this.#move?._isBusy) return;
-    connection._notice = undefined;
-    this.#move?._end();
-    this.#move = new Move(this, connection, notice.after_ms, notice.within_ms);
+  /** @internal */
+  _isLive(connection: Connection): boolean {
+    return this.#wanted().every((room) => connection._rooms.get(room) === true);
   }
 
   /** @internal */
-  _isApart(room: string, next: Connection | undefined): boolean {
-    return !!next?._rooms.get(this.#rooms.get(room)!)?._apart;
+  _isWaitingFor(connection: Connection): boolean {
+    return this.#requests._isWaitingFor(connection);
   }
 
   /** @internal */
-  _caughtUp(connection: Connection): boolean {
-    return this.#wanted().every((room) => {
-      const membership = connection._rooms.get(room);
-      return membership?._joined && !room._lacks(membership._live);
-    });
-  }
-
-  /** @internal */
-  _cutOver(connection: Connection, ending: Partial<Ending>): void {
+  _cutOver(connection: Connection, ending: Ending = {}): void {
     this.#current = connection;
     for (const room of this.#wanted()) {
-      if (!connection._rooms.get(room)?._joined) room._become("joining", ending.code, ending.reason);
+      if (connection._rooms.get(room) !== true) room._become("joining", ending.code, ending.reason);
     }
     this.#settleIn(connection);
   }
 
   /** @internal */
   _moved(): void {
-    const rooms = this.#wanted().filter((room) => room.state === "joined" && !room._position);
-    this._emit("moved", { rooms: rooms.map(({ name }) => name) });
-    if (this.#current) this.#noticed(this.#current);
+    const repeated = this.#wanted().filter((room) => !room._position);
+    this._emit("moved", { rooms: repeated.map(({ name }) => name) });
   }
 
   // What the browser knows
 
   /** @internal */
   _online(): void {
-    if (this.#waiting) this.#open();
+    this.#waiting ? this.#open() : this._doubtful();
   }
 
   /** @internal */
@@ -474,7 +417,7 @@ export class Client extends Emitter<ClientEvents> implements Mover, Hints {
 
   /** @internal */
   _suspend(): void {
-    this.#down({ code: 1000, reason: "the page was put aside" });
+    this.#down({ reason: "pagehide" });
   }
 
   /** @internal */

@@ -3,8 +3,14 @@
 /** `return`: come back, with jitter. `once`: come back with a new token; if that is refused too, stop. */
 export type Verdict = "return" | "once" | "stop";
 
-/** The table of the protocol. A code that is not in it means `stop`; ask `verdictOf`. */
+/**
+ * The table of the protocol: close codes, and the HTTP statuses of a refused handshake where the WebSocket class shows
+ * them. For what is not in it, ask `verdictOf`.
+ */
 export const verdicts: Readonly<Record<number, Verdict>> = {
+  400: "stop",
+  401: "once",
+  403: "stop",
   1000: "stop",
   1001: "return",
   1002: "stop",
@@ -23,8 +29,5 @@ export const verdicts: Readonly<Record<number, Verdict>> = {
   4429: "return",
 };
 
-export const verdictOf = (code: number): Verdict => verdicts[code] ?? "stop";
-
-/** The same for a handshake that was refused with an HTTP status, where the WebSocket class shows it. */
-export const verdictOfStatus = (status: number): Verdict =>
-  status === 401 ? "once" : status >= 400 && status < 500 && status !== 429 ? "stop" : "return";
+/** A close code that is not listed means stop. A status that is not comes from a proxy, and passes. */
+export const verdictOf = (code: number): Verdict => verdicts[code] ?? (code < 1000 ? "return" : "stop");

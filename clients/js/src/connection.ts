@@ -1,9 +1,9 @@
 // One socket and its one life: opened once, welcomed once, ended once, and silent from then on.
 
-import type { Answer, Ending, Frame, Position } from "./frames.js";
+import type { Frame } from "./frames.js";
 import { subprotocols } from "./token.js";
 
-/** Milliseconds by which a timer may be late before we take it that the machine slept. */
+/** Milliseconds by which a timer is late when the machine has slept. */
 const SLEPT = 2_000;
 
 /** @internal What `welcome` says. */
@@ -15,42 +15,26 @@ export interface Welcome {
   reconnect_spread_ms: number;
 }
 
-/** @internal What is to be written, and who wants to know what came of it. */
-export interface Request {
-  /** Absent where nothing answers. */
-  _id?: string;
-  _data: string | Uint8Array<ArrayBuffer>;
-  _answer: Answer;
-}
-
-/** @internal How far a room has come on one connection. */
-export interface Membership {
-  _joined?: boolean;
-  /** The position from which the room is live here. */
-  _live?: Position | undefined;
-  /** What another connection says has nothing to do with what is said here: the epochs differ. */
-  _apart?: boolean;
-  /** Left before the answer to the join: then there is nothing to leave yet, and soon there is. */
-  _onLeft?: () => void;
-}
-
-/** @internal What `reconnect` announces, in milliseconds. */
-export interface Notice {
-  after_ms: number;
-  within_ms: number;
+/** @internal How a connection ended. */
+export interface Ending {
+  /** A close code, or the status of a refused handshake where the WebSocket class shows it. */
+  code?: number | undefined;
+  reason?: string;
+  /** Before it was open, and nothing says why: it may have been the token. */
+  _early?: boolean;
+  _retryAfter?: number | undefined;
 }
 
 /** @internal */
 export interface Owner {
   _welcomed(connection: Connection): void;
-  /** A message that answers nothing; `data` as it came. A binary one has no `frame`. */
+  /** `data` as it came. A binary message has no `frame`. */
   _heard(connection: Connection, frame: Frame | undefined, data: string | ArrayBuffer): void;
-  _ended(connection: Connection, ending: Ending): void;
-  /** Nothing written waits for an answer any more. */
-  _settled(connection: Connection): void;
+  /** Without an `ending` it was ours. */
+  _ended(connection: Connection, ending?: Ending): void;
 }
 
-/** What a WebSocket class may have beyond the standard: `ws` shows a refused handshake, and hangs up at once. */
+/** What `ws` has beyond the standard: it shows a refused handshake, and can hang up at once. */
 interface Ws {
   on(event: "unexpected-response", listener: (request: unknown, response: Refused) => void): void;
   terminate(): void;
@@ -62,68 +46,39 @@ interface Refused {
   headers: Record<string, string | undefined>;
 }
 
-type Timer = ReturnType<typeof setTimeout>;
-
 /** @internal */
 export class Connection {
   _welcome: Welcome | undefined;
-  _rooms = new Map<object, Membership>();
-  _notice: Notice | undefined;
+  /** Which rooms are joined here: `true`, or as long as the answer is awaited something that stands for the request. */
+  _rooms = new Map<object, object | true>();
   #socket: WebSocket & Partial<Ws>;
   #owner;
-  #pending = new Map<string, Answer>();
-  #later = new Set<Timer>();
-  #timer: Timer | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
   #due = 0;
   #heardAt = 0;
   #probes = 0;
-  #opened = false;
   #over = false;
 
   constructor(url: string, token: string, patience: number, Class: typeof WebSocket, owner: Owner) {
     this.#owner = owner;
     const socket: WebSocket & Partial<Ws> = (this.#socket = new Class(url, subprotocols(token)));
+    let early = true;
     socket.binaryType = "arraybuffer";
     socket.onopen = () => {
-      this.#opened = true;
+      early = false;
     };
     socket.onmessage = ({ data }) => this.#hear(data);
-    socket.onclose = ({ code, reason }) => this.#end({ code, reason, _early: !this.#opened });
-    // What went wrong comes with the close event; `ws` throws errors that nobody listens to.
+    socket.onclose = ({ code, reason }) => this.#end({ code, reason, _early: early });
+    // What went wrong comes with the close; `ws` throws errors that nobody listens to.
     socket.onerror = () => {};
-    socket.on?.("unexpected-response", (_, { statusCode, statusMessage, headers }) => {
-      const after = Number(headers["retry-after"]) * 1000 || 0;
-      this._drop({ code: 1006, reason: `${statusCode} ${statusMessage}`, _status: statusCode, _retryAfter: after });
-    });
-    this.#timer = setTimeout(() => this._drop({ code: 1006, reason: "no welcome in time" }), patience);
+    socket.on?.("unexpected-response", (_, { statusCode, statusMessage, headers }) =>
+      this._drop(statusMessage, statusCode, +headers["retry-after"]! * 1000),
+    );
+    this.#timer = setTimeout(() => this._drop("no welcome"), patience);
   }
 
-  get _pending(): number {
-    return this.#pending.size;
-  }
-
-  get _alive(): boolean {
-    return !this.#over;
-  }
-
-  _send({ _id, _data, _answer }: Request): void {
-    if (_id) this.#pending.set(_id, _answer);
-    this.#socket.send(_data);
-    if (!_id) _answer(undefined);
-  }
-
-  /** Give up waiting for an answer. */
-  _abandon(id: string): void {
-    this.#settle(id);
-  }
-
-  /** Do it then, unless the connection is gone by that time. */
-  _after(ms: number, work: () => void): void {
-    const timer = setTimeout(() => {
-      this.#later.delete(timer);
-      work();
-    }, ms);
-    this.#later.add(timer);
+  _send(data: string | Uint8Array<ArrayBuffer>): void {
+    this.#socket.send(data);
   }
 
   /** Say goodbye, and hear nothing more. */
@@ -133,67 +88,52 @@ export class Connection {
   }
 
   /** Go without waiting for a close handshake, which may never come. */
-  _drop(ending: Ending): void {
-    this.#end(ending);
-    this.#socket.terminate ? this.#socket.terminate() : this.#socket.close();
+  _drop(reason: string, code = 1006, _retryAfter?: number): void {
+    this.#end({ code, reason, _retryAfter });
+    const socket = this.#socket;
+    (socket.terminate ?? socket.close).call(socket);
   }
 
   /** Ask now whether the gateway is there. */
   _probe(): void {
-    if (this.#over || !this._welcome) return;
+    if (!this._welcome || this.#over) return;
     this.#probes++;
-    this.#socket.send('{"type":"ping"}');
-    this.#wake(this._welcome.pong_timeout_ms);
+    this._send('{"type":"ping"}');
+    this.#watchIn(this._welcome.pong_timeout_ms);
   }
 
-  #wake(after: number): void {
+  #watchIn(ms: number): void {
     clearTimeout(this.#timer);
-    this.#due = Date.now() + after;
-    this.#timer = setTimeout(() => this.#watch(), after);
+    this.#due = Date.now() + ms;
+    this.#timer = setTimeout(() => this.#watch(), ms);
   }
 
   /** A browser sees no protocol pings, so it asks when it was quiet for as long as the gateway would wait. */
   #watch(): void {
-    const quiet = Date.now() - this.#heardAt;
-    const interval = this._welcome!.ping_interval_ms;
-    if (this.#probes === 0 && quiet < interval) this.#wake(interval - quiet);
+    const now = Date.now();
+    const rest = this.#heardAt + this._welcome!.ping_interval_ms - now;
+    if (!this.#probes && rest > 0) this.#watchIn(rest);
     // After a sleep the answer may lie in the socket unread, so it is asked for once more.
-    else if (this.#probes === 0 || (this.#probes === 1 && Date.now() - this.#due > SLEPT)) this._probe();
-    else this._drop({ code: 1006, reason: "no sign of life" });
+    else if (!this.#probes || (this.#probes < 2 && now - this.#due > SLEPT)) this._probe();
+    else this._drop("no sign of life");
   }
 
   #hear(data: string | ArrayBuffer): void {
     if (this.#over) return;
     this.#heardAt = Date.now();
-    if (this.#probes) {
-      this.#probes = 0;
-      this.#wake(this._welcome!.ping_interval_ms);
-    }
-    if (typeof data !== "string") return this.#owner._heard(this, undefined, data);
-    const frame: Frame = JSON.parse(data);
-    if (frame.type === "welcome") {
-      this._welcome = frame.payload;
-      this.#wake(frame.payload.ping_interval_ms);
-      this.#owner._welcomed(this);
-    } else if (!this.#settle(frame.id, frame)) this.#owner._heard(this, frame, data);
-  }
-
-  #settle(id: string | undefined, reply?: Frame): boolean {
-    const answer = this.#pending.get(id!);
-    if (!answer) return false;
-    this.#pending.delete(id!);
-    answer(reply);
-    if (!this.#pending.size && !this.#over) this.#owner._settled(this);
-    return true;
+    this.#probes = 0;
+    const frame: Frame | undefined = typeof data === "string" ? JSON.parse(data) : undefined;
+    if (frame?.type !== "welcome") return this.#owner._heard(this, frame, data);
+    this._welcome = frame.payload;
+    this.#watchIn(frame.payload.ping_interval_ms);
+    this.#owner._welcomed(this);
   }
 
   #end(ending?: Ending): void {
     if (this.#over) return;
     this.#over = true;
     clearTimeout(this.#timer);
-    this.#later.forEach(clearTimeout);
-    // The owner first: what was never answered is told to a client that knows it has lost the connection.
-    if (ending) this.#owner._ended(this, ending);
-    for (const id of [...this.#pending.keys()]) this.#settle(id);
+    this._rooms.clear();
+    this.#owner._ended(this, ending);
   }
 }

@@ -21,7 +21,7 @@ export class UnknownOutcomeError extends Error {
     /** Absent where none was sent: then the same again may be a repeat. */
     readonly key?: string,
   ) {
-    super("the message may or may not have been published");
+    super("perhaps published");
   }
 }
 
@@ -30,13 +30,13 @@ export class UnauthorizedError extends Error {
   override name = "UnauthorizedError";
 }
 
-/** The client has stopped: by `disconnect()`, or because it was told not to come back. */
+/** The client has stopped: by `disconnect()`, or because coming back makes no sense. */
 export class DisconnectedError extends Error {
   override name = "DisconnectedError";
   constructor(
     readonly code?: number,
-    readonly reason = "",
+    readonly reason?: string,
   ) {
-    super(`disconnected${code ? ` (${code} ${reason})` : ""}`);
+    super("disconnected");
   }
 }

@@ -25,7 +25,7 @@ export interface HistoryPage<T> {
   more: boolean;
 }
 
-/** @internal A text message, either way. */
+/** @internal A text message, either way. What its payload is depends on its type, and the gateway is believed. */
 export interface Frame {
   type: string;
   id?: string;
@@ -37,18 +37,3 @@ export interface Frame {
   epoch?: string;
   offset?: number;
 }
-
-/** @internal How one connection ended. `_early`: before it was open. `_status`: where the WebSocket class shows it. */
-export interface Ending {
-  code: number;
-  reason: string;
-  _early?: boolean;
-  _status?: number;
-  _retryAfter?: number;
-}
-
-/** @internal What answers a request: `undefined` when it was written and nothing came. */
-export type Answer = (reply: Frame | undefined) => void;
-
-/** @internal A refusal of our own, in the words of the gateway. */
-export const refusal = (code: string, message: string): Frame => ({ type: "error", payload: { code, message } });

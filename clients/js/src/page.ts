@@ -10,16 +10,17 @@ export interface Hints {
   _resume(): void;
 }
 
+const TYPES = ["online", "offline", "pagehide", "pageshow", "visibilitychange"];
+
 /** @internal Tells `hints` until the function that is returned is called. */
 export const watchPage = (hints: Hints): (() => void) => {
   const controller = new AbortController();
-  const listen = (target: EventTarget | undefined, type: string, listener: (event: Event) => void) =>
-    target?.addEventListener?.(type, listener, controller);
-  const { document } = globalThis;
-  listen(globalThis, "online", () => hints._online());
-  listen(globalThis, "offline", () => hints._doubtful());
-  listen(globalThis, "pagehide", (event) => (event as PageTransitionEvent).persisted && hints._suspend());
-  listen(globalThis, "pageshow", (event) => (event as PageTransitionEvent).persisted && hints._resume());
-  listen(document, "visibilitychange", () => document.visibilityState === "visible" && hints._doubtful());
+  const listener = ({ type, persisted }: Partial<PageTransitionEvent>): void => {
+    if (type === "online") hints._online();
+    else if (type === "pagehide") persisted && hints._suspend();
+    else if (type === "pageshow") persisted && hints._resume();
+    else hints._doubtful();
+  };
+  for (const type of TYPES) globalThis.addEventListener?.(type, listener, controller);
   return () => controller.abort();
 };

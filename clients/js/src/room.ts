@@ -1,10 +1,9 @@
 // A room: wished for once, it comes back after every loss, at the position where it was.
 
 import type { Client } from "./client.js";
-import { Emitter } from "./emitter.js";
+import { Emitter, END, type StateChange } from "./emitter.js";
 import { RefusedError, UnknownOutcomeError } from "./errors.js";
-import { type Frame, type HistoryPage, type Position, type PresencePage, refusal } from "./frames.js";
-import { Inbox } from "./inbox.js";
+import type { Frame, HistoryPage, Position, PresencePage } from "./frames.js";
 
 export type RoomState = "left" | "joining" | "joined";
 
@@ -30,7 +29,8 @@ export interface Joined {
 }
 
 export interface RoomEvents<T> {
-  state: { oldState: RoomState; state: RoomState; code?: number | string; reason?: string };
+  /** The code is a close code, or an error code where the gateway does not let us be in the room. */
+  state: StateChange<RoomState, number | string>;
   joined: Joined;
   message: Message<T>;
   binary: { type: number; data: Uint8Array<ArrayBuffer> };
@@ -51,54 +51,49 @@ export interface PublishOptions {
 /** Random also where a page is not secure, and `crypto.randomUUID` therefore missing. */
 const randomKey = (): string => crypto.getRandomValues(new Uint32Array(4)).join("-");
 
-/** @internal */
-export const refused = ({ payload }: Frame): RefusedError =>
-  new RefusedError(payload.code, payload.message, payload.retry_after_ms);
-
 /** Obtained from `client.room(name)`. */
-export class Room<T = unknown> extends Emitter<RoomEvents<T>> {
-  state: RoomState = "left";
+export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
   /** @internal */
   _wanted = false;
   /** @internal The last one seen. */
   _position: Position | undefined;
   #client;
   #joined: Joined | undefined;
-  #waiting: { resolve(joined: Joined): void; reject(error: Error): void }[] = [];
-  #inboxes = new Set<Inbox<Message<T>>>();
 
   /** @internal */
   constructor(
     client: Client,
     readonly name: string,
   ) {
-    super();
+    super("left");
     this.#client = client;
   }
 
   /** Be in the room from now on, through every reconnect, until `leave()`. Resolves when we are in it. */
-  join(): Promise<Joined> {
-    if (this.state === "joined") return Promise.resolve(this.#joined!);
+  async join(): Promise<Joined> {
     if (!this._wanted) {
       this._wanted = true;
       this._become("joining");
-      this.#client._joinRoom(this);
+      this.#client._join(this);
     }
-    return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
+    return this.state === "joined" ? this.#joined! : this._next("joined");
   }
 
   /** Resolves when the gateway has confirmed it, or when there is nobody left to do so. */
-  leave(): Promise<void> {
-    if (!this._wanted) return Promise.resolve();
+  async leave(): Promise<void> {
+    if (!this._wanted) return;
     this._leave();
-    return this.#client._leaveRoom(this);
+    await this.#client._leave(this);
   }
 
   /** Resolves when the bus has accepted it, in rooms with history to its position. */
-  publish(payload: T, options: PublishOptions = {}): Promise<Partial<Position>> {
-    const { echo, traceparent, key = this._position && randomKey() } = options;
-    const frame = { type: "broadcast", payload: payload ?? null, key, echo, traceparent };
-    return this.#ask(frame, () => new UnknownOutcomeError(key));
+  async publish(payload: T, options: PublishOptions = {}): Promise<Partial<Position>> {
+    const { key = this._position && randomKey() } = options;
+    try {
+      return await this.#ask({ type: "broadcast", payload: payload ?? null, ...options, key });
+    } catch (error) {
+      throw (error as RefusedError).code === "outcome_unknown" ? new UnknownOutcomeError(key) : error;
+    }
   }
 
   presence(page: { after?: string; limit?: number } = {}): Promise<PresencePage> {
@@ -112,13 +107,11 @@ export class Room<T = unknown> extends Emitter<RoomEvents<T>> {
 
   /** Our binary messages of this type go to this room, and what arrives of it is taken to come from it. */
   async bind(type: number): Promise<void> {
-    const bindings = this.#client._bindings;
-    const before = bindings.get(type);
-    bindings.set(type, this);
+    this.#client._bindings.set(type, this);
     try {
       await this.#ask({ type: "bind", payload: { type } });
     } catch (error) {
-      if (bindings.get(type) === this) before ? bindings.set(type, before) : bindings.delete(type);
+      this.#client._bindings.delete(type);
       throw error;
     }
   }
@@ -128,66 +121,80 @@ export class Room<T = unknown> extends Emitter<RoomEvents<T>> {
     const data = new Uint8Array(4 + bytes.length);
     new DataView(data.buffer).setUint32(0, type);
     data.set(bytes, 4);
-    return new Promise((resolve, reject) =>
-      this.#client._submit({ _data: data, _answer: (reply) => (reply ? reject(refused(reply)) : resolve()) }),
-    );
+    return this.#client._ask(data);
   }
 
   /** Messages from now on, until the room is left or the client disconnected. */
-  [Symbol.asyncIterator](): AsyncIterableIterator<Message<T>> {
-    const inbox: Inbox<Message<T>> = new Inbox(
-      this.#client._options.inbox,
-      () => this._emit("resync", { reason: "overflow" }),
-      () => this.#inboxes.delete(inbox),
-    );
-    this.#inboxes.add(inbox);
-    return inbox;
-  }
-
-  #ask<R>(fields: object, unknown?: () => Error): Promise<R> {
-    return new Promise((resolve, reject) =>
-      this.#client._ask({ room: this.name, ...fields }, (reply = refusal("outcome_unknown", "no answer")) => {
-        if (reply.type !== "error") resolve(reply.payload);
-        else reject(unknown && reply.payload.code === "outcome_unknown" ? unknown() : refused(reply));
+  async *[Symbol.asyncIterator](): AsyncGenerator<Message<T>, void> {
+    const inbox: Message<T>[] = [];
+    const most = this.#client._options.inbox;
+    let isOver = false;
+    let wake = (): void => {};
+    const stop = [
+      this.on("message", (message) => {
+        // Once per flood, the oldest give way, and that is said.
+        if (inbox.push(message) > most) {
+          inbox.splice(0, Math.ceil(most / 2));
+          this._emit("resync", { reason: "overflow" });
+        }
+        wake();
       }),
-    );
+      this._on(END, () => {
+        isOver = true;
+        wake();
+      }),
+    ];
+    try {
+      for (;;) {
+        while (inbox[0]) yield inbox.shift()!;
+        if (isOver) return;
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+    } finally {
+      for (const off of stop) off();
+    }
+  }
+
+  #ask(fields: object): Promise<any> {
+    return this.#client._ask({ room: this.name, ...fields });
   }
 
   /** @internal */
-  _become(state: RoomState, code?: number | string, reason?: string): void {
-    const oldState = this.state;
-    if (state === oldState) return;
-    this.state = state;
-    this._emit("state", { oldState, state, code, reason } as RoomEvents<T>["state"]);
-  }
-
-  /** @internal */
-  _enter({ payload }: Frame): void {
-    const { epoch, offset, recovered = this.#joined && false } = payload;
+  _enter(payload: Joined): void {
+    const joined = this.#joined ? { recovered: false, ...payload } : payload;
+    const { epoch, offset } = joined;
     // What was missed comes next, and takes the position up to where live starts.
-    if (!recovered) this._position = epoch && { epoch, offset };
-    const joined: Joined = { ...payload, ...(this.#joined && { recovered }) };
+    if (!joined.recovered) this._position = epoch ? { epoch, offset: offset! } : undefined;
     this.#joined = joined;
     this._become("joined");
     this._emit("joined", joined);
-    for (const { resolve } of this.#waiting.splice(0)) resolve(joined);
   }
 
-  /** @internal Whether there is something to come before `position`. */
-  _lacks(position: Position | undefined): boolean {
-    return !!position && this._position?.epoch === position.epoch && this._position.offset < position.offset;
+  /** @internal Whether this position, if it is one, has been passed. */
+  _isBehind({ epoch, offset }: Partial<Position>): boolean {
+    return !!epoch && this._position?.epoch === epoch && this._position.offset >= offset!;
   }
 
-  /** @internal */
-  _forget(): void {
-    this._position = undefined;
+  /** Whether we had not been there before. */
+  #advance(to: Partial<Position>): boolean {
+    const { epoch, offset } = to;
+    if (this._isBehind(to)) return false;
+    if (epoch) this._position = { epoch, offset: offset! };
+    return true;
   }
 
-  /** @internal Nobody is to wait any longer. */
-  _release(why: Error): void {
-    for (const { reject } of this.#waiting.splice(0)) reject(why);
-    for (const inbox of this.#inboxes) inbox._end();
-    this.#inboxes.clear();
+  /** @internal Of a connection that is in the room. */
+  _heard({ type, room, ...said }: Frame): void {
+    const { payload } = said;
+    if (type === "broadcast") {
+      if (this.#advance(said)) this._emit("message", said as Message<T>);
+    } else if (type === "resync") {
+      this.#advance(payload);
+      this._emit("resync", payload);
+    } else if (type === "left") this._leave(new RefusedError(payload.reason, "no longer allowed"));
+    else this._emit(type as "user-left", payload);
   }
 
   /** @internal By our own wish, or because the gateway does not let us be there. */
@@ -195,28 +202,6 @@ export class Room<T = unknown> extends Emitter<RoomEvents<T>> {
     this._wanted = false;
     this._position = this.#joined = undefined;
     this._become("left", why?.code, why?.message);
-    this._release(why ?? new RefusedError("not_joined", "the room was left"));
-  }
-
-  /** @internal */
-  _heard({ type, room, id, ...said }: Frame): void {
-    const { epoch, offset, payload } = said;
-    if (type === "broadcast") {
-      if (epoch) {
-        if (this.#isOld(epoch, offset!)) return;
-        this._position = { epoch, offset: offset! };
-      }
-      this._emit("message", said as Message<T>);
-      for (const inbox of this.#inboxes) inbox._add(said as Message<T>);
-    } else if (type === "resync") {
-      const { epoch, offset } = payload;
-      if (epoch && !this.#isOld(epoch, offset)) this._position = { epoch, offset };
-      this._emit("resync", payload);
-    } else if (type === "user-joined" || type === "user-left") this._emit(type, payload);
-    else if (type === "left") this._leave(new RefusedError(payload?.reason ?? "left", "no longer in the room"));
-  }
-
-  #isOld(epoch: string, offset: number): boolean {
-    return this._position?.epoch === epoch && offset <= this._position.offset;
+    this._emit(END, why ?? new RefusedError("not_joined", "left"));
   }
 }
