@@ -131,10 +131,9 @@ export class Client extends Emitter<ClientState, ClientEvents> implements Owner,
 
   /** @internal For the application: it waits where it has to, but not for ever. */
   _ask(what: object): Promise<any> {
-    const isOpen = this.#current?._welcome && !this.#move?._settling;
     return new Promise((resolve, reject) => {
       const answer: Answer = (error, payload) => (error ? reject(error) : resolve(payload));
-      this.#requests._ask(what, answer, isOpen ? this.#current : undefined);
+      this.#requests._ask(what, answer, this.#current?._welcome && this.#current);
     });
   }
 

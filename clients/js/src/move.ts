@@ -30,8 +30,6 @@ export interface Mover {
 /** @internal */
 export class Move {
   _to: Connection | undefined;
-  /** Requests wait, so that none overtakes one whose answer is still to come on the old connection. */
-  _settling = false;
   #mover;
   #from;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -55,7 +53,6 @@ export class Move {
   /** It is tried again for as long as the old connection lasts. */
   _failed(): void {
     this._to = undefined;
-    this._settling = false;
     if (!this.#over) this.#later(Math.random() * RETRY * 2 ** this.#failures++, () => this.#open());
   }
 
@@ -72,16 +69,17 @@ export class Move {
 
   /** Something happened: see whether it is time for the next step. */
   _check(): void {
-    if (this.#hasCutOver || !this._to?._welcome) return;
-    this._settling ||= this.#mover._isLive(this._to);
-    if (this._settling && !this.#mover._isWaitingFor(this.#from)) this.#cutOver();
+    if (!this.#hasCutOver && this._to?._welcome && this.#mover._isLive(this._to)) this.#cutOver();
   }
 
   #cutOver(ending?: Ending): void {
     this.#hasCutOver = true;
-    this._settling = false;
-    this.#later(LINGER, () => this._finish());
     this.#mover._cutOver(this._to!, ending);
+    this.#linger();
+  }
+
+  #linger(): void {
+    this.#later(LINGER, () => (this.#mover._isWaitingFor(this.#from) ? this.#linger() : this._finish()));
   }
 
   /** The old connection has nothing more to say; with an `ending` where it went by itself, perhaps too early. */
