@@ -7,21 +7,22 @@ from collections.abc import Sequence
 
 from clients.conformance.runner import Outcome, Verdict, run
 from clients.conformance.scenario import Scenario, scenarios
-from clients.conformance.sdks import NAMES, command
+from clients.conformance.sdks import NAMES, Lacking, command
 
 
 async def main() -> int:
     """Run what was asked for, and say what holds. The exit status is 1 where a scenario fails."""
     given = _arguments()
-    adapter = given.command or command(given.sdk)
-    if not adapter:
-        print(f"{given.sdk}: this machine has no Node", file=sys.stderr)
-        return 2
     chosen = [one for one in scenarios() if not given.only or any(word in one.name for word in given.only)]
     if given.list:
         for scenario in chosen:
             print(f"{scenario.name:<44} {scenario.title}")
         return 0
+    try:
+        adapter = given.command or command(given.sdk)
+    except Lacking as lacking:
+        print(f"{given.sdk}: {lacking}", file=sys.stderr)
+        return 2
     outcomes = await _all(chosen, adapter, given.jobs)
     for scenario, outcome in outcomes:
         if outcome.verdict is not Verdict.HOLDS:

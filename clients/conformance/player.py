@@ -59,6 +59,8 @@ class Player:
                 raise Broken(f"step {number}: {step}\n  {self._waited(failed)}") from None
             except (Broken, Ended) as failed:
                 raise type(failed)(f"step {number}: {step}\n  {failed}") from None
+            if self._adapter.unsupported:
+                raise Ended("the SDK has no such feature")
             if self._violations:
                 raise Broken(f"by step {number}: {step}\n  {self._violations[0]}")
         await self._settle()

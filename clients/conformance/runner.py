@@ -30,6 +30,7 @@ class Verdict(Enum):
     FAILS = "FAILS"
     UNSUPPORTED = "has no such feature"
     NOT_MEANT = "is not meant for this SDK"
+    NOT_RUN = "cannot run here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class _Play:
                 player = Player(self._scenario, sdk, there, _tokens(self._scenario) | dict(self._scenario.case))
                 try:
                     await player.play()
-                except Ended:
+                except (Broken, Ended):
                     if not sdk.unsupported:
                         raise
                     return Outcome(Verdict.UNSUPPORTED, ", ".join(sdk.unsupported))

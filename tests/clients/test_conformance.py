@@ -7,7 +7,7 @@ import pytest
 
 from clients.conformance.runner import Outcome, Verdict, run
 from clients.conformance.scenario import Scenario, scenarios
-from clients.conformance.sdks import NAMES, command
+from clients.conformance.sdks import NAMES, Lacking, command
 
 ALL = scenarios()
 # Most of a scenario is waiting.
@@ -25,9 +25,12 @@ async def _play(asked: list[tuple[str, Scenario]]) -> dict[tuple[str, str], Outc
     places = asyncio.Semaphore(_AT_A_TIME)
 
     async def one(sdk: str, scenario: Scenario) -> tuple[tuple[str, str], Outcome]:
-        async with places:
+        try:
             adapter = command(sdk)
-            return (sdk, scenario.name), await run(scenario, adapter) if adapter else Outcome(Verdict.UNSUPPORTED)
+        except Lacking as lacking:
+            return (sdk, scenario.name), Outcome(Verdict.NOT_RUN, str(lacking))
+        async with places:
+            return (sdk, scenario.name), await run(scenario, adapter)
 
     return dict(await asyncio.gather(*(one(sdk, scenario) for sdk, scenario in asked)))
 
@@ -39,9 +42,9 @@ def test_the_sdk_does_what_the_scenario_shows(
     sdk: str, scenario: Scenario, outcomes: dict[tuple[str, str], Outcome]
 ) -> None:
     """What an SDK has no feature for is named as not run."""
-    if command(sdk) is None:
-        pytest.skip("no Node on PATH, and NODE names none")
     outcome = outcomes[sdk, scenario.name]
+    if outcome.verdict is Verdict.NOT_RUN:
+        pytest.skip(outcome.words)
     if outcome.verdict is Verdict.UNSUPPORTED:
         pytest.skip(f"{sdk} has no {outcome.words}: {scenario.name}")
     if outcome.verdict is Verdict.FAILS:

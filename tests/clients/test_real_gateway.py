@@ -13,7 +13,7 @@ import pytest
 
 from clients.conformance.adapter import Adapter, lane_of, started
 from clients.conformance.matching import differences
-from clients.conformance.sdks import NAMES, command
+from clients.conformance.sdks import NAMES, Lacking, command
 from clients.conformance.timeline import Timeline
 from demo.balancer import Balancer
 from demo.pods import Pod
@@ -77,9 +77,10 @@ class Sdk:
 @pytest.fixture(params=NAMES)
 async def sdk(request: pytest.FixtureRequest) -> AsyncIterator[Sdk]:
     """A client of each SDK."""
-    starting = command(request.param)
-    if starting is None:
-        pytest.skip("no Node on PATH, and NODE names none")
+    try:
+        starting = command(request.param)
+    except Lacking as lacking:
+        pytest.skip(str(lacking))
     async with started(starting, Timeline()) as adapter:
         yield Sdk(adapter)
 
