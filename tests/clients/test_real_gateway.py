@@ -184,6 +184,8 @@ async def test_a_deploy_goes_unnoticed(sdk: Sdk, redis: RedisServer, rooms: str)
         "FORESTAY_API_KEY": API_KEY,
         "FORESTAY_ROOMS_FILE": rooms,
         "FORESTAY_BUS_URL": f"{redis.url}?prefix=t{secrets.token_hex(6)}",
+        # A client that publishes as fast as it is answered.
+        "FORESTAY_MESSAGE_RATE": "0",
         "FORESTAY_DRAIN_WINDOW": "2",
         "FORESTAY_DRAIN_LEAD": "1",
     }
