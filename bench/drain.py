@@ -4,6 +4,8 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
 
 import aiohttp
 
@@ -76,7 +78,7 @@ async def drained(sdk: str, clients: int, seconds: float) -> Figures:
         }
 
 
-async def _caught_up(crowd: Swarm, last: int) -> dict[str, float | list[float] | object]:
+async def _caught_up(crowd: Swarm, last: int) -> dict[str, Any]:
     """The report, when the slowest has heard the last number, or as it is when that does not come."""
     deadline = time.monotonic() + PATIENCE
     while (found := await crowd.report())["last"] < last and time.monotonic() < deadline:
@@ -93,7 +95,7 @@ def _longest_without(crowd: Swarm, here: Deployment) -> float:
     return max(
         (later.answered or 0) - (earlier.ended or time.monotonic())
         for passages in by_user.values()
-        for earlier, later in zip(passages, passages[1:], strict=False)
+        for earlier, later in pairwise(passages)
     )
 
 

@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from forestay_client import Client, Message, StateChange
@@ -79,7 +80,7 @@ class Swarm:
             "lost": sum(max(numbers) - min(numbers) + 1 - len(set(numbers)) for numbers in heard if numbers),
             "deaf": sum(not numbers for numbers in heard),
             "repeated": sum(len(numbers) - len(set(numbers)) for numbers in heard),
-            "disordered": sum(a > b for numbers in heard for a, b in zip(numbers, numbers[1:], strict=False)),
+            "disordered": sum(a > b for numbers in heard for a, b in pairwise(numbers)),
             "changes": sum(listener.changes for listener in self._listeners),
             "connected": self.connected,
             "gaps": [max(listener.gaps[phase] for listener in self._listeners) for phase in range(PHASES)],

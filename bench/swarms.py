@@ -123,4 +123,5 @@ async def deployment(**environ: str) -> AsyncIterator[Deployment]:
         balancer = Balancer([pods[0].port])
         await balancer.open()
         stack.push_async_callback(balancer.close)
-        yield Deployment(*pods, balancer)
+        old, new = pods
+        yield Deployment(old, new, balancer)
