@@ -71,7 +71,7 @@ async def drained(sdk: str, clients: int, seconds: float) -> Figures:
             "repeated": found["repeated"],
             "out of order": found["disordered"],
             "changes of state": found["changes"],
-            "ms without a connection": _longest_without(crowd, here) * 1000,
+            "ms without a connection": _longest_without(here) * 1000,
             "longest gap before, ms": found["gaps"][_BEFORE] * 1000,
             "longest gap, ms": found["gaps"][_DURING] * 1000,
             "gap by gap before": found["gaps"][_DURING] / found["gaps"][_BEFORE],
@@ -86,15 +86,15 @@ async def _caught_up(crowd: Swarm, last: int) -> dict[str, Any]:
     return found
 
 
-def _longest_without(crowd: Swarm, here: Deployment) -> float:
+def _longest_without(here: Deployment) -> float:
     """Seconds that a client had no connection that was let in, at most; less than none where two overlapped."""
-    by_user: defaultdict[int, list[Passage]] = defaultdict(list)
+    by_token: defaultdict[str, list[Passage]] = defaultdict(list)
     for passage in here.balancer.passages:
-        if passage.answered is not None and (user := crowd.user_of(passage.request)) is not None:
-            by_user[user].append(passage)
+        if passage.answered is not None and passage.token is not None:
+            by_token[passage.token].append(passage)
     return max(
         (later.answered or 0) - (earlier.ended or time.monotonic())
-        for passages in by_user.values()
+        for passages in by_token.values()
         for earlier, later in pairwise(passages)
     )
 

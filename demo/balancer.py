@@ -1,6 +1,8 @@
 """A load balancer for one machine: new connections to the pods that take them in turn, and a record of each."""
 
 import asyncio
+import base64
+import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -8,6 +10,7 @@ from typing import Final
 
 _PIECE: Final = 65536
 _BACKLOG: Final = 4096
+_BEARER: Final = re.compile(rb"(?:Bearer |(base64url\.bearer\.forestay\.))([\w.-]+)")
 
 
 @dataclass(slots=True, eq=False)
@@ -23,6 +26,15 @@ class Passage:
     """When the pod's first bytes went back."""
     ended: float | None = None
     transports: list[asyncio.WriteTransport] = field(default_factory=list)
+
+    @property
+    def token(self) -> str | None:
+        """The one that its client came with."""
+        found = _BEARER.search(self.request)
+        if found is None:
+            return None
+        encoded, token = found[1], found[2]
+        return (base64.urlsafe_b64decode(token + b"=" * (-len(token) % 4)) if encoded else token).decode()
 
 
 class Balancer:
