@@ -4,11 +4,10 @@ import asyncio
 import base64
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-_PIECE: Final = 65536
 _BACKLOG: Final = 4096
 _BEARER: Final = re.compile(rb"(?:Bearer |(base64url\.bearer\.forestay\.))([\w.-]+)")
 
@@ -25,7 +24,7 @@ class Passage:
     answered: float | None = None
     """When the pod's first bytes went back."""
     ended: float | None = None
-    transports: list[asyncio.WriteTransport] = field(default_factory=list)
+    ends: list[asyncio.Transport] = field(default_factory=list)
 
     @property
     def token(self) -> str | None:
@@ -47,14 +46,15 @@ class Balancer:
         self.port = 0
         self._next = 0
         self._server: asyncio.Server | None = None
-        self._trips: set[asyncio.Task[None]] = set()
+        self._opening: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
         return f"ws://127.0.0.1:{self.port}/ws"
 
     async def open(self, port: int = 0) -> None:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", port, backlog=_BACKLOG)
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._arrival, "127.0.0.1", port, backlog=_BACKLOG)
         self.port = self._server.sockets[0].getsockname()[1]
 
     def rest(self, pod: int) -> None:
@@ -72,59 +72,99 @@ class Balancer:
     def cut(self) -> None:
         """End every connection, as a balancer does that crashes."""
         for passage in self.passages:
-            for transport in passage.transports:
-                transport.abort()
+            for end in passage.ends:
+                end.abort()
 
     async def close(self) -> None:
         if self._server is not None:
             self._server.close()
         self.cut()
-        await asyncio.gather(*self._trips, return_exceptions=True)
+        await asyncio.gather(*self._opening)
 
-    def _choose(self) -> int | None:
-        """The next in turn."""
+    def _arrival(self) -> asyncio.Protocol:
+        return _End(self._lead)
+
+    def _lead(self, arrived: "_End") -> None:
+        """Find a pod for one who came, and forward from then on."""
+        task = asyncio.ensure_future(self._connect(arrived))
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+
+    async def _connect(self, arrived: "_End") -> None:
+        came = time.monotonic()
         if not self.taking:
-            return None
+            arrived.transport.abort()
+            return
         self._next += 1
-        return self.taking[self._next % len(self.taking)]
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._trips.add(task)
-        pod, came = self._choose(), time.monotonic()
+        pod = self.taking[self._next % len(self.taking)]
+        loop = asyncio.get_running_loop()
         try:
-            if pod is None:
-                return
-            back, forth = await asyncio.open_connection("127.0.0.1", pod)
-            passage = Passage(pod, came, transports=[writer.transport, forth.transport])
-            self.passages.append(passage)
-            try:
-                await asyncio.gather(_ask(passage, reader, forth), _answer(passage, back, writer))
-            finally:
-                passage.ended = time.monotonic()
-                passage.transports.clear()
-                forth.transport.abort()
+            _, beyond = await loop.create_connection(lambda: _End(lambda _: None), "127.0.0.1", pod)
         except OSError:
-            pass
-        finally:
-            writer.transport.abort()
-            self._trips.discard(task)
+            arrived.transport.abort()
+            return
+        passage = Passage(pod, came, ends=[arrived.transport, beyond.transport])
+        self.passages.append(passage)
+        arrived.join(beyond, passage)
+        beyond.join(arrived, passage)
 
 
-async def _ask(passage: Passage, reader: asyncio.StreamReader, forth: asyncio.StreamWriter) -> None:
-    while data := await reader.read(_PIECE):
-        passage.request = passage.request or data
-        forth.write(data)
-        await forth.drain()
-    if forth.can_write_eof():
-        forth.write_eof()
+class _End(asyncio.Protocol):
+    """One of the two ends of a passage: what it reads, the other writes, and no faster than that."""
 
+    transport: asyncio.Transport
 
-async def _answer(passage: Passage, back: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await back.read(_PIECE):
-        passage.answered = passage.answered or time.monotonic()
-        writer.write(data)
-        await writer.drain()
-    if writer.can_write_eof():
-        writer.write_eof()
+    def __init__(self, met: Callable[["_End"], None]) -> None:
+        self._met = met
+        self._other: _End | None = None
+        self._passage: Passage | None = None
+        self.read_all = False
+        self._over = False
+
+    def join(self, other: "_End", passage: Passage) -> None:
+        self._other, self._passage = other, passage
+        if self._over:
+            other.transport.abort()
+        else:
+            self.transport.resume_reading()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.pause_reading()
+        self._met(self)
+
+    def data_received(self, data: bytes) -> None:
+        assert self._other is not None
+        assert self._passage is not None
+        if self.transport is self._passage.ends[0]:
+            self._passage.request = self._passage.request or data
+        elif self._passage.answered is None:
+            self._passage.answered = time.monotonic()
+        self._other.transport.write(data)
+
+    def eof_received(self) -> bool:
+        """What one side has no more of, the other is told; when neither has, it is over."""
+        self.read_all = True
+        if self._other is None or self._other.read_all:
+            return False
+        self._other.transport.write_eof()
+        return True
+
+    def pause_writing(self) -> None:
+        if self._other is not None:
+            self._other.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._other is not None:
+            self._other.transport.resume_reading()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._over = True
+        if self._passage is not None:
+            self._passage.ended = self._passage.ended or time.monotonic()
+        if self._other is not None:
+            if error is None:
+                self._other.transport.close()
+            else:
+                self._other.transport.abort()

@@ -1,6 +1,6 @@
 """The page that shows a deploy: its files, what it asks for, and the button."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -52,7 +52,7 @@ class Web:
         return web.Response(status=202 if self._there.deploy(request.match_info["name"]) else 409)
 
 
-def _serve(file: Path) -> "web._Handler":
+def _serve(file: Path) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def answer(request: web.Request) -> web.StreamResponse:
         return web.FileResponse(file, headers={"Cache-Control": "no-cache"})
 
