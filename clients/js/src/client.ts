@@ -124,7 +124,8 @@ export class Client extends Emitter<ClientState, ClientEvents> {
 
   /** Resolves when connected; rejects with a `DisconnectedError` when that is not going to happen. */
   async ready(): Promise<void> {
-    while (this.state !== "connected") await this._next("state");
+    while (this.state === "connecting") await this._next("state");
+    if (this.state !== "connected") throw new DisconnectedError();
   }
 
   // What is asked
@@ -334,13 +335,13 @@ export class Client extends Emitter<ClientState, ClientEvents> {
 
   #stop(ending: Ending): void {
     if (this.state === "disconnected") return;
+    const stopped = new DisconnectedError(ending.code, ending.reason);
+    this._emit(END, stopped);
+    for (const room of this.#rooms.values()) room._emit(END, stopped);
     this.#unwatch();
     this.#tokens._forget();
     this.#down(ending, "disconnected");
     this.#requests._giveUp();
-    const stopped = new DisconnectedError(ending.code, ending.reason);
-    this._emit(END, stopped);
-    for (const room of this.#rooms.values()) room._emit(END, stopped);
   }
 
   // The token, while connected

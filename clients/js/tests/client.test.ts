@@ -157,6 +157,8 @@ describe("a WebSocket class that shows statuses", () => {
     await joining;
     client.disconnect();
     await peer.closed;
+    // `ws` has one of its own until the gateway has hung up.
+    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
     expect(vi.getTimerCount()).toBe(0);
   });
 });
@@ -280,19 +282,20 @@ describe("rooms", () => {
   test("a loop gets what comes while it works, and is told what it was too slow for", async () => {
     const { room, say } = await inRoom({}, { inbox: 4 });
     const resyncs = collect<{ reason: string }>(room, "resync");
+    const heard = collect(room, "message");
     const messages = room[Symbol.asyncIterator]();
     const first = messages.next();
-    for (let number = 1; number <= 6; number++) say(number);
+    say(1);
     expect((await first).value).toMatchObject({ payload: 1 });
-    await until(() => resyncs.length === 1);
-    await room.publish(0).catch(() => {});
+    for (let number = 2; number <= 7; number++) say(number);
+    await until(() => heard.length === 7);
     const rest = [];
-    for (let count = 0; count < 3; count++) rest.push((await messages.next()).value?.payload);
-    expect(rest).toEqual([4, 5, 6]);
+    for (let count = 0; count < 4; count++) rest.push((await messages.next()).value?.payload);
+    expect(rest).toEqual([4, 5, 6, 7]);
     expect(resyncs).toEqual([{ reason: "overflow" }]);
     void room.leave();
     expect(await messages.next()).toEqual({ value: undefined, done: true });
-  }, 10_000);
+  });
 
   test("a listener that throws is reported, and everything else goes on", async () => {
     const { room, say } = await inRoom();
