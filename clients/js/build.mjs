@@ -1,28 +1,27 @@
-// Builds what is shipped: ESM, CJS and one file for a <script>, their types, and the demo page's copy.
+// Builds what is shipped: ESM, CJS and one file for a <script>, with types for each, and the copy of the demo page.
 
 import { execFileSync } from "node:child_process";
-import { copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
+import { bundle } from "./bundle.mjs";
 
-const here = dirname(fileURLToPath(import.meta.url));
+const here = fileURLToPath(new URL(".", import.meta.url));
 const dist = join(here, "dist");
-export const entries = { index: join(here, "src/index.ts"), reconnecting: join(here, "src/reconnecting.ts") };
-// What is ours alone gets short names; the types do not mention it.
-export const common = { bundle: true, target: "es2022", platform: "neutral", mangleProps: /^_/, logLevel: "warning" };
+const entries = ["index", "reconnecting"];
 
-async function main() {
-  rmSync(dist, { recursive: true, force: true });
-  const entryPoints = entries;
-  await build({ ...common, entryPoints, format: "esm", outdir: dist });
-  await build({ ...common, entryPoints, format: "cjs", outdir: dist, outExtension: { ".js": ".cjs" } });
-  const whole = [entries.index];
-  const minified = { ...common, entryPoints: whole, minify: true };
-  await build({ ...minified, format: "iife", globalName: "Forestay", outfile: join(dist, "forestay.iife.js") });
-  execFileSync(process.execPath, [join(here, "node_modules/typescript/bin/tsc"), "-p", here], { stdio: "inherit" });
-  const demo = join(here, "../../app/edge/demo/forestay.js");
-  await build({ ...minified, format: "esm", outfile: demo });
+rmSync(dist, { recursive: true, force: true });
+await bundle(entries, { format: "esm", outdir: dist });
+await bundle(entries, { format: "cjs", outdir: dist, outExtension: { ".js": ".cjs" } });
+await bundle(["index"], { format: "iife", globalName: "Forestay", minify: true, outfile: join(dist, "forestay.iife.js") });
+execFileSync(process.execPath, [join(here, "node_modules/typescript/bin/tsc"), "-p", here], { stdio: "inherit" });
+for (const name of readdirSync(dist).filter((file) => file.endsWith(".d.ts"))) {
+  const types = readFileSync(join(dist, name), "utf8");
+  // Of a module that is ours alone, nothing is left to declare.
+  if (types.trim() === "export {};") rmSync(join(dist, name));
+  else writeFileSync(join(dist, name.replace(".d.ts", ".d.cts")), types.replaceAll('.js"', '.cjs"'));
 }
 
-await main();
+// The page is part of the gateway, whose build has no Node.
+const page = join(here, "../../app/edge/demo/forestay.js");
+await bundle(["index"], { format: "esm", minify: true, outfile: page });

@@ -1,12 +1,12 @@
 // The client: many connections, one after the other, seen as one.
 
-import { verdictOf } from "./codes.js";
-import { Connection, type Ending, type Owner } from "./connection.js";
+import { type Verdict, verdictOf } from "./codes.js";
+import { Connection, type Ending } from "./connection.js";
 import { Emitter, END, type StateChange } from "./emitter.js";
 import { DisconnectedError } from "./errors.js";
 import type { Frame } from "./frames.js";
-import { Move, type Mover } from "./move.js";
-import { type Hints, watchPage } from "./page.js";
+import { Move } from "./move.js";
+import { watchPage } from "./page.js";
 import { type Answer, Requests, refused } from "./requests.js";
 import { type Joined, Room } from "./room.js";
 import { Tokens } from "./token.js";
@@ -40,7 +40,7 @@ export interface ClientEvents {
   /** A refusal that answers nothing that was asked, or an error of `getToken`. */
   error: Error;
   /** A binary message of a type that is bound to no room here. */
-  binary: { type: number; data: Uint8Array<ArrayBuffer> };
+  binary: { type: number; data: Uint8Array };
   /** The connection was replaced without a gap. In these rooms, which have no history, something may have come twice. */
   moved: { rooms: string[] };
 }
@@ -65,7 +65,7 @@ const LONGEST_TIMER = 2 ** 31 - 1;
 
 type Timer = ReturnType<typeof setTimeout> | undefined;
 
-export class Client extends Emitter<ClientState, ClientEvents> implements Owner, Mover, Hints {
+export class Client extends Emitter<ClientState, ClientEvents> {
   /** Who we are, once connected. */
   user: string | undefined;
   /** Names the present connection, uniquely among all pods. */
@@ -90,7 +90,7 @@ export class Client extends Emitter<ClientState, ClientEvents> implements Owner,
   #refused = false;
   #waiting: Timer;
   #renewal: Timer;
-  #steady: Timer;
+  #welcomedAt = Infinity;
   #unwatch = (): void => {};
 
   constructor(url: string | URL, options: ClientOptions) {
@@ -124,7 +124,8 @@ export class Client extends Emitter<ClientState, ClientEvents> implements Owner,
 
   /** Resolves when connected; rejects with a `DisconnectedError` when that is not going to happen. */
   async ready(): Promise<void> {
-    while (this.state !== "connected") await this._next("state");
+    while (this.state === "connecting") await this._next("state");
+    if (this.state !== "connected") throw new DisconnectedError();
   }
 
   // What is asked
@@ -211,12 +212,8 @@ export class Client extends Emitter<ClientState, ClientEvents> implements Owner,
     const welcome = connection._welcome!;
     this.connection = welcome.connection;
     this.#spread = welcome.reconnect_spread_ms;
-    clearTimeout(this.#steady);
-    this.#steady = setTimeout(() => {
-      this.#failures = 0;
-      this.#refused = false;
-    }, STEADY);
-    this.#renewIn(this.#tokens._left());
+    this.#welcomedAt = Date.now();
+    this.#planRenewal();
     this.#requests._flush(connection);
   }
 
@@ -253,26 +250,29 @@ export class Client extends Emitter<ClientState, ClientEvents> implements Owner,
 
   /** @internal */
   _ended(connection: Connection, ending?: Ending): void {
-    if (ending) {
-      const verdict = verdictOf(ending.code!);
-      if (verdict === "once" || ending._early) this.#tokens._token = undefined;
-      if (connection === this.#current) this.#lost(ending, verdict);
-      else if (connection === this.#move?._to) this.#move._failed();
-      else this.#move?._finish();
-    }
+    const move = this.#move;
+    if (ending && (verdictOf(ending.code!) === "once" || ending._early)) this.#tokens._token = undefined;
+    if (!ending) {
+      // We did it ourselves, and know.
+    } else if (connection === this.#current) this.#lost(ending, verdictOf(ending.code!));
+    else if (connection === move?._to) move._failed();
+    else move?._finish();
     this.#requests._giveUp(connection);
   }
 
-  #lost(ending: Ending, verdict: string): void {
+  #lost(ending: Ending, verdict: Verdict): void {
     const next = this.#move?._to;
     // Where the next connection is there already, it becomes the present one as far as it has come.
     if (verdict === "return" && next?._welcome && next !== this.#current) return this.#move!._finish(ending);
-    if (verdict === "stop" || (verdict === "once" && this.#refused)) return this.#stop(ending);
+    if (Date.now() - this.#welcomedAt > STEADY) {
+      this.#failures = 0;
+      this.#refused = false;
+    }
+    const isOnce = verdict === "once";
+    if (verdict === "stop" || (isOnce && this.#refused)) return this.#stop(ending);
+    this.#refused ||= isOnce;
     this.#down(ending);
-    if (verdict === "once") {
-      this.#refused = true;
-      this.#open();
-    } else this.#retry(ending._retryAfter);
+    isOnce ? this.#open() : this.#retry(ending._retryAfter);
   }
 
   // From one state to the next
@@ -285,42 +285,46 @@ export class Client extends Emitter<ClientState, ClientEvents> implements Owner,
     this.#waiting = setTimeout(() => this.#open(), Math.max(minDelay, (least || 0) + Math.random() * window));
   }
 
-  async #open(): Promise<void> {
+  #open(): void {
     clearTimeout(this.#waiting);
     this.#waiting = undefined;
-    const run = this.#run;
-    const isWanted = () => run === this.#run;
-    const connection = await this._dial(isWanted);
-    if (connection) this.#current = connection;
-    else if (isWanted()) this.#retry();
+    const done = (connection: Connection) => {
+      this.#current = connection;
+    };
+    this._dial(done, () => this.#retry());
   }
 
   /** @internal */
-  _dial(isWanted: () => boolean): Promise<Connection | undefined> {
+  _dial(done: (connection: Connection) => void, failed: () => void): void {
     const { connectTimeout, WebSocket } = this._options;
-    const dial = (token: string) => new Connection(this.#url, token, connectTimeout, WebSocket as typeof globalThis.WebSocket, this);
-    return this.#withToken(this.#tokens._get(), isWanted, dial);
+    const dial = (token: string) => {
+      this.#tokens._token = token;
+      done(new Connection(this.#url, token, connectTimeout, WebSocket as typeof globalThis.WebSocket, this));
+    };
+    this.#withToken(this.#tokens._get(), dial, failed);
   }
 
-  /** What `use` makes of the token that is `asked` for; nothing where that fails, or is no longer wanted. */
-  async #withToken<T>(asked: Promise<string>, isWanted: () => boolean, use: (token: string) => T): Promise<T | undefined> {
+  /** Nothing happens where all this is no longer wanted by the time that the token arrives. */
+  async #withToken(asked: Promise<string>, use: (token: string) => void, failed: () => void): Promise<void> {
+    const run = this.#run;
     try {
       const token = await asked;
-      if (isWanted()) return use((this.#tokens._token = token));
+      if (run === this.#run) use(token);
     } catch (error) {
       const { name, message } = error as Error;
-      if (!isWanted()) return;
+      if (run !== this.#run) return;
       // By its name, since a page may hold this package twice.
-      if (name === "UnauthorizedError") this.#stop({ code: 4401, reason: message });
-      else this._emit("error", error as Error);
+      if (name === "UnauthorizedError") return this.#stop({ code: 4401, reason: message });
+      this._emit("error", error as Error);
+      failed();
     }
-    return;
   }
 
   /** Nothing is left of what was connected or being connected. */
   #down(ending: Ending, state: ClientState = "connecting"): void {
     this.#run++;
-    for (const timer of [this.#waiting, this.#renewal, this.#steady]) clearTimeout(timer);
+    [this.#waiting, this.#renewal].forEach(clearTimeout);
+    this.#welcomedAt = Infinity;
     const current = this.#current;
     this.#move?._end();
     this.#current = this.#move = this.#waiting = this.connection = undefined;
@@ -331,48 +335,41 @@ export class Client extends Emitter<ClientState, ClientEvents> implements Owner,
 
   #stop(ending: Ending): void {
     if (this.state === "disconnected") return;
+    const stopped = new DisconnectedError(ending.code, ending.reason);
+    this._emit(END, stopped);
+    for (const room of this.#rooms.values()) room._emit(END, stopped);
     this.#unwatch();
     this.#tokens._forget();
     this.#down(ending, "disconnected");
     this.#requests._giveUp();
-    const stopped = new DisconnectedError(ending.code, ending.reason);
-    this._emit(END, stopped);
-    for (const room of this.#rooms.values()) room._emit(END, stopped);
   }
 
   // The token, while connected
 
-  #renewIn(left: number): void {
+  #planRenewal(): void {
+    const left = this.#tokens._left();
     clearTimeout(this.#renewal);
     if (left <= 0 || left === Infinity) return;
     const wait = Math.max(left - this._options.refreshMargin, left / 4, PAUSE);
     this.#renewal = setTimeout(() => this.#renew(), Math.min(wait, LONGEST_TIMER));
   }
 
-  async #renew(): Promise<void> {
+  #renew(): void {
     const run = this.#run;
-    const old = this.#tokens._token;
-    const end = Date.now() + this.#tokens._left();
-    const later = () => this.#renewIn(end - Date.now());
-    const isWanted = () => run === this.#run;
     const show = (token: string) => {
       const answer: Answer = (error) => {
-        if (!isWanted()) return;
-        if (!error) {
-          this.#refused = false;
-          this.#renewIn(this.#tokens._left());
-        } else if (error.code === "identity_changed") {
-          this.#down({ reason: error.code });
-          this.#open();
-        } else {
-          this.#tokens._token = old;
-          later();
-        }
+        const isOther = error?.code === "identity_changed";
+        if (run !== this.#run) return;
+        // A token that was not taken is asked for again later, for as long as the old one lasts.
+        if (!error || isOther) this.#tokens._token = token;
+        if (!error) this.#refused = false;
+        if (!isOther) return this.#planRenewal();
+        this.#down({ reason: error.code });
+        this.#open();
       };
       this.#requests._ask({ type: "auth", payload: { token } }, answer, this.#current, true);
-      return true;
     };
-    if (!(await this.#withToken(this.#tokens._ask(), isWanted, show)) && isWanted()) later();
+    this.#withToken(this.#tokens._ask(), show, () => this.#planRenewal());
   }
 
   // Moving from one connection to the next

@@ -17,8 +17,8 @@ const MOST_TOLD = 1_000;
 
 /** @internal What a move needs of the client. */
 export interface Mover {
-  /** A new connection with a token; none where that fails, or where `isWanted` no longer. */
-  _dial(isWanted: () => boolean): Promise<Connection | undefined>;
+  /** A new connection, with a token. */
+  _dial(done: (connection: Connection) => void, failed: () => void): void;
   /** Whether each room that is wanted is joined on `connection`. */
   _isLive(connection: Connection): boolean;
   _isWaitingFor(connection: Connection): boolean;
@@ -45,9 +45,12 @@ export class Move {
     this.#later(after, () => this.#open());
   }
 
-  async #open(): Promise<void> {
-    this._to = await this.#mover._dial(() => !this.#over);
-    if (!this._to) this._failed();
+  #open(): void {
+    const done = (connection: Connection) => {
+      this._to = connection;
+      if (this.#over) connection._close();
+    };
+    this.#mover._dial(done, () => this._failed());
   }
 
   /** It is tried again for as long as the old connection lasts. */

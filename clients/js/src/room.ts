@@ -33,7 +33,7 @@ export interface RoomEvents<T> {
   state: StateChange<RoomState, number | string>;
   joined: Joined;
   message: Message<T>;
-  binary: { type: number; data: Uint8Array<ArrayBuffer> };
+  binary: { type: number; data: Uint8Array };
   /** Messages were lost; live goes on. `overflow`: by a loop that reads too slowly. */
   resync: { reason: string; epoch?: string; offset?: number };
   "user-joined": { user: string; info?: Record<string, unknown> };
