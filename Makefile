@@ -18,6 +18,8 @@ IMAGE ?= forestay:dev
 DOCKER_ARGS ?=
 # A Python to prefer over what is found on PATH: make setup PYTHON=/opt/python/bin/python3
 PYTHON ?=
+# All but `client`, which is in this tree and is installed from it.
+EXTRAS := kubernetes uvloop
 # uv writes the locks and is needed for nothing else, so it is not in them.
 UV_VERSION := 0.13.9
 
@@ -71,7 +73,7 @@ manifests: setup ## write k8s/ from the chart and k8s/values.yaml
 lock: $(BIN)/python ## resolve the dependencies anew, with hashes and without addresses: ARGS="--upgrade"
 	$(BIN)/pip install --quiet "uv==$(UV_VERSION)"
 	$(call compile,runtime,pyproject.toml --extra kubernetes)
-	$(call compile,dev,pyproject.toml --all-extras --group dev --constraint requirements/runtime.txt)
+	$(call compile,dev,pyproject.toml $(EXTRAS:%=--extra %) --group dev --constraint requirements/runtime.txt)
 	$(call compile,build,--group build --constraint requirements/dev.txt)
 
 audit: $(BIN)/python ## ask whether a locked version has a known hole

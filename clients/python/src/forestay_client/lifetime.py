@@ -59,7 +59,9 @@ class Lifetime:
                 return ending
             self._listener.changed(ClientState.CONNECTING, ending.code, ending.reason)
             if ending.verdict is Verdict.RECONNECT and not ending.at_once:
-                await asyncio.sleep(ending.retry_after + self._backoff.next())
+                wait = ending.retry_after + self._backoff.next()
+                _LOG.info("no connection (%s %s); next try in %.1f s", ending.code, ending.reason, wait)
+                await asyncio.sleep(wait)
 
     def stop(self, code: int | None, reason: str) -> list[asyncio.Task[None]]:
         """Hear nothing any more; the goodbyes, which may be waited for."""
