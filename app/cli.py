@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     ping.add_argument("--room", default=None, help="room to speak in; default one that nobody else is in")
     ping.add_argument("--timeout", type=duration, default=10.0, help="such as 5s (default 10s)")
     ping.set_defaults(run=_ping)
-    terminal.add(verbs, lambda options: _bearer(options, options.user, None))
+    terminal.add(verbs.add_parser, lambda options: _bearer(options, options.user, None))
     return parser
 
 

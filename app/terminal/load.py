@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from app.terminal.crowd import Crowd, Gate, Speech, percentile, raise_file_limit
 
-_PATIENCE = 10.0
-"""Seconds for the last messages."""
+_SILENCE = 3.0
+"""Seconds in which nothing comes: then nothing more will."""
 _STAY = 5.0
 """Seconds between two signs of life of a connection; a gateway as shipped wants one within 35."""
 _SAMPLES = 20
@@ -98,6 +98,9 @@ def _spoken(crowd: Crowd, speech: Speech, given: Load) -> int:
             stayed = elapsed
 
     sent = speech.give(crowd, given.seconds, glance)
-    crowd.read_until(sent * given.connections, _PATIENCE)
+    seen = -1
+    while seen < crowd.count < sent * given.connections:
+        seen = crowd.count
+        crowd.read_until(sent * given.connections, _SILENCE)
     bar.show(1.0, f"{crowd.count} delivered")
     return sent

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from app.terminal.verbs import Failed
 from forestay_client import (
     Client,
+    ClientState,
     ForestayError,
     Message,
     Position,
@@ -142,8 +143,10 @@ def _plain(text: str) -> str:
 
 
 def _tell(change: StateChange) -> None:
-    if change.code is not None:
-        _note(f"{change.state} ({change.code} {change.reason})")
+    if change.state is ClientState.CONNECTING and change.code is not None:
+        _note(f"the connection is lost ({change.code} {change.reason})")
+    elif change.state is ClientState.CONNECTED:
+        _note("connected")
 
 
 def _say(line: str) -> None:

@@ -3,11 +3,11 @@
 import argparse
 import asyncio
 import logging
+import os
 import re
 import secrets
 import sys
 from collections.abc import Callable
-from typing import TypeAlias
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 URL = "ws://localhost:8080/ws"
@@ -16,7 +16,8 @@ Bearer = Callable[[argparse.Namespace], str]
 """The token for what was typed, given or minted."""
 
 
-Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # it has no public name
+NewVerb = Callable[..., argparse.ArgumentParser]
+"""Makes the parser of a verb, from its name and its help."""
 
 
 class Failed(Exception):
@@ -27,24 +28,24 @@ class Failed(Exception):
         self.status = status
 
 
-def add(verbs: Verbs, bearer: Bearer) -> None:
+def add(new: NewVerb, bearer: Bearer) -> None:
     """Add the verbs to the command line."""
-    join = _client(verbs, bearer, "join", "be in a room: hear what is said there, and say what you type")
+    join = _client(new, bearer, "join", "be in a room: hear what is said there, and say what you type")
     join.add_argument("room")
 
-    send = _client(verbs, bearer, "send", "say one thing in a room; exit 0 if it was accepted")
+    send = _client(new, bearer, "send", "say one thing in a room; exit 0 if it was accepted")
     send.add_argument("room")
     send.add_argument("text", help='sent as {"text": TEXT}; `-` is what comes on standard input')
     send.add_argument("--key", help="makes a retry safe, in rooms with history")
 
-    tail = _client(verbs, bearer, "tail", "hear what is said in rooms, until Ctrl-C")
+    tail = _client(new, bearer, "tail", "hear what is said in rooms, until Ctrl-C")
     tail.add_argument("room", nargs="*", default=["@me"], metavar="ROOM", help="default @me, the personal room")
     tail.add_argument("--last", type=int, default=0, metavar="N", help="begin with the last N that the room has kept")
 
     for verb, what in ((send, "TEXT is JSON, and sent as it is"), (tail, "one line of JSON for each message")):
         verb.add_argument("--json", action="store_true", help=what)
 
-    load = verbs.add_parser("load", help="load a gateway, and count what arrives; exit 0 if everything did")
+    load = new("load", help="load a gateway, and count what arrives; exit 0 if everything did")
     load.add_argument("--room", help="default one that nobody else is in")
     load.add_argument("--connections", type=_number, default=100, metavar="N", help="members of the room (100)")
     load.add_argument("--rate", type=float, default=10.0, help="messages a second, of all of them together (10)")
@@ -68,8 +69,8 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _client(verbs: Verbs, bearer: Bearer, name: str, what: str) -> argparse.ArgumentParser:
-    verb = verbs.add_parser(name, help=what)
+def _client(new: NewVerb, bearer: Bearer, name: str, what: str) -> argparse.ArgumentParser:
+    verb = new(name, help=what)
     verb.add_argument("--timeout", type=duration, default=10.0, help="for the connection, and for an answer (10s)")
     _where(verb)
     verb.set_defaults(run=lambda options: _talk(name, options, bearer))
@@ -93,7 +94,11 @@ def _talk(name: str, options: argparse.Namespace, bearer: Bearer) -> None:
     logging.basicConfig(level=logging.INFO, format="forestay: %(message)s", stream=sys.stderr)
     logging.getLogger("websockets").setLevel(logging.WARNING)
     bearer(options)
-    asyncio.run(rooms.VERBS[name](options, lambda: bearer(options)))
+    try:
+        asyncio.run(rooms.VERBS[name](options, lambda: bearer(options)))
+    except BrokenPipeError:
+        # Whoever read us has seen enough, such as `head`; what the interpreter still flushes has to go somewhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _load(options: argparse.Namespace, bearer: Bearer) -> None:
