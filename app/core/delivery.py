@@ -14,8 +14,8 @@ from typing import Final
 from app.core.backpressure import LOOK_AGAIN, Backpressure
 from app.core.connection import Connection
 from app.core.policies import Slow
-from app.core.ports import World
-from app.core.rooms import Room, Rooms
+from app.core.ports import Observer, World
+from app.core.rooms import Followed, Room, Rooms
 from app.core.roster import Roster
 from app.protocol.codes import ENDINGS, CloseCode, Ending, Refusal
 from app.protocol.encoder import Encoder, Payload, placed
@@ -75,6 +75,8 @@ class Delivery:
         self._schedule(room)
         if self._observer is not None:
             self._observer.delivered(message, recipients)
+            if message.trace is not None and message.trace.sampled:
+                room.follow(message, recipients, self._loop.time())
 
     def _left_out(self, room: Room, message: Message) -> Sequence[Connection]:
         """Who in `room` is not to hear `message`: the one that asked not to, or everybody whom it is news of."""
@@ -188,6 +190,9 @@ class Delivery:
         self._rest(rooms, min(took * self._pace.rest, self._pace.cap))
         if self._observer is not None:
             self._observer.flushed(writes, size, took)
+            for batch in batches:
+                if batch.followed is not None:
+                    batch.tell(self._observer)
 
     def _rest(self, rooms: dict[Room, None], rest: float) -> None:
         if rest < _SHORTEST:
@@ -213,7 +218,11 @@ class Delivery:
 
     def _hold_back(self, connection: Connection, batches: Sequence["_Batch"]) -> None:
         newly = connection.missed is None
-        missed = [batch.room for batch in batches if connection in batch.room.members and batch.part(connection)]
+        missed = []
+        for batch in batches:
+            if connection in batch.room.members and batch.part(connection):
+                missed.append(batch.room)
+                batch.dropped += 1
         verdict = self._backpressure.hold_back(connection, missed)
         if newly and self._observer is not None:
             self._observer.slow(verdict)
@@ -248,6 +257,14 @@ class _Batch:
     room: Room
     shared: bytes
     own: dict[Connection, bytes]
+    followed: list[Followed] | None
+    dropped: int = 0
+    """Members that it was not written to, because they are slow."""
+
+    def tell(self, observer: Observer) -> None:
+        """It has been written: say so of the messages whose trace is kept."""
+        for message, recipients, since in self.followed or ():
+            observer.written(message, self.room.policy.pattern, recipients, self.dropped, since)
 
     def part(self, member: Connection) -> bytes:
         return self.own.get(member, self.shared)
@@ -255,7 +272,8 @@ class _Batch:
 
 def _take(room: Room) -> _Batch:
     room.resting = True
-    return _Batch(room, *room.take())
+    followed, room.followed = room.followed, None
+    return _Batch(room, *room.take(), followed)
 
 
 def _gather(batches: Iterable[_Batch]) -> dict[Connection, list[bytes]]:

@@ -13,6 +13,7 @@ from app.core.access import Identity
 from app.protocol.codes import Ending, ErrorCode, Refusal
 from app.protocol.message import Message, Position
 from app.protocol.names import RoomName
+from app.protocol.trace import TraceContext
 
 
 class Outcome(Enum):
@@ -147,6 +148,15 @@ class Socket(Protocol):
         """Say goodbye with a close frame; nothing is written behind it."""
 
 
+class Source(NamedTuple):
+    """Where a message came from."""
+
+    since: float
+    """When it came, in the loop's time."""
+    connection: str | None = None
+    """Whose it is, by id; None: a backend's."""
+
+
 class Observer(Protocol):
     """Whoever wants to know what happens. The core reports facts once, where they happen, and counts nothing itself.
 
@@ -158,10 +168,27 @@ class Observer(Protocol):
     def received(self, kind: str, size: int) -> None:
         """A client said something: the sentence's type, `binary` or `unreadable`, and its length."""
 
-    def published(self, message: Message, outcome: Outcome) -> None: ...
+    def publishing(self, message: Message, source: Source, pattern: str, *, traced: bool) -> TraceContext | None:
+        """A message is about to be given to the bus; the trace context that travels with it from here on.
+
+        `message.trace` is still the caller's. `pattern`: the one that its room's name matched. `traced`: receivers are
+        shown the context.
+        """
+
+    def published(self, message: Message, outcome: Outcome) -> None:
+        """What became of it; `message.trace` is what `publishing` said."""
+
+    def rejected(self, code: ErrorCode, source: Source, pattern: str | None, trace: TraceContext | None) -> None:
+        """A client's message was not given to the bus: the code of the refusal, which `refused` is told as well.
+
+        `pattern` is None where no room can be made out. `trace` is the client's.
+        """
 
     def delivered(self, message: Message, recipients: int) -> None:
         """A message was handed to `recipients` members of its room on this pod."""
+
+    def written(self, message: Message, pattern: str, recipients: int, dropped: int, since: float) -> None:
+        """A message of a kept trace, heard at `since`, was written to its room's members but for `dropped` of them."""
 
     def flushed(self, writes: int, size: int, seconds: float) -> None:
         """One delivery pass: socket writes, bytes, and how long it took."""
@@ -183,8 +210,11 @@ class Observer(Protocol):
         `reason`: why it was asked, `draining`, `rebalancing` or `age`.
         """
 
-    def handshake(self, outcome: str) -> None:
-        """An upgrade was answered: `ok` or the refusal's status, from a closed set."""
+    def handshake(self, outcome: str, since: float, trace: TraceContext | None) -> None:
+        """An upgrade was answered: `ok`, `lost` or the refusal's status, from a closed set.
+
+        `since`: when the loop's clock showed that it came. `trace`: the caller's context.
+        """
 
 
 class Unavailable(Refusal):

@@ -5,6 +5,8 @@ What a room remembers is asked for here as well.
 
 from asyncio import Future
 
+from msgspec.structs import replace
+
 from app.core.policies import Policies
 from app.core.ports import (
     Bus,
@@ -16,6 +18,7 @@ from app.core.ports import (
     Retention,
     Settled,
     Settlement,
+    Source,
     Unavailable,
     World,
 )
@@ -34,16 +37,20 @@ class Publisher:
         """Now, as the `timestamp` of a message that this pod accepts."""
         return timestamp(int(self._world.clock() * 1000))
 
-    def publish(self, message: Message, settled: Settled | None, key: str | None = None) -> None:
+    def publish(self, message: Message, source: Source, settled: Settled | None, key: str | None = None) -> None:
         """Give `message` to the bus; `settled` learns what became of it. `key` makes a retry safe. Raises Refusal."""
+        policy = self._policies.of(message.room)
         # Binary messages are live only, in every room.
-        kept = None if message.binary else self._policies.of(message.room).history
+        kept = None if message.binary else policy.history
         if key is not None and kept is None:
             raise Refusal(ErrorCode.KEY_NEEDS_HISTORY, "'key' works in rooms with history, and this one has none")
         observer = self._world.observer
         if observer is None:
             self._bus.publish(message, settled, kept=kept, key=key)
             return
+        trace = observer.publishing(message, source, policy.pattern, traced=policy.trace)
+        if trace is not message.trace:
+            message = replace(message, trace=trace)
 
         def observed(settlement: Settlement) -> None:
             observer.published(message, settlement.outcome)
@@ -52,7 +59,7 @@ class Publisher:
 
         self._bus.publish(message, observed, kept=kept, key=key)
 
-    async def accepted(self, message: Message, key: str | None = None) -> Position | None:
+    async def accepted(self, message: Message, source: Source, key: str | None = None) -> Position | None:
         """Give `message` to the bus and wait until it has it; where it stands in the room's history. Raises Refusal."""
         settlement: Future[Settlement] = self._world.loop.create_future()
 
@@ -60,7 +67,7 @@ class Publisher:
             if not settlement.done():
                 settlement.set_result(result)
 
-        self.publish(message, settled, key)
+        self.publish(message, source, settled, key)
         outcome, position = await settlement
         refusal = refusal_of(outcome)
         if refusal is not None:

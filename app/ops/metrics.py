@@ -14,10 +14,11 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 
-from app.core.ports import Outcome
+from app.core.ports import Outcome, Source
 from app.core.relocation import Reason
 from app.protocol.codes import ABNORMAL_CLOSURE, CloseCode, ErrorCode
 from app.protocol.message import Message
+from app.protocol.trace import TraceContext
 
 PASS_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
 """Seconds of a delivery pass: a room of a thousand takes about ten milliseconds."""
@@ -105,8 +106,17 @@ class Metrics:
         self._received[kind] += 1
         self._received_bytes += size
 
+    def publishing(self, message: Message, source: Source, pattern: str, *, traced: bool) -> TraceContext | None:
+        return message.trace
+
     def published(self, message: Message, outcome: Outcome) -> None:
         self._published[outcome] += 1
+
+    def rejected(self, code: ErrorCode, source: Source, pattern: str | None, trace: TraceContext | None) -> None:
+        pass  # It is counted where it is told to the client.
+
+    def written(self, message: Message, pattern: str, recipients: int, dropped: int, since: float) -> None:
+        pass
 
     def delivered(self, message: Message, recipients: int) -> None:
         self._delivered += recipients
@@ -132,7 +142,7 @@ class Metrics:
     def relocated(self, reason: str, outcome: str) -> None:
         self._relocated[reason, outcome] += 1
 
-    def handshake(self, outcome: str) -> None:
+    def handshake(self, outcome: str, since: float, trace: TraceContext | None) -> None:
         self._handshakes[outcome] += 1
 
     def cluster(self, fault: str) -> None:

@@ -35,7 +35,7 @@ def fed(metrics: Metrics, number: int) -> None:
     metrics.refused(ErrorCode.FORBIDDEN)
     metrics.slow("disconnect")
     metrics.ended(3000 + number % 1000, 5.0)
-    metrics.handshake("ok")
+    metrics.handshake("ok", 0.0, None)
     metrics.relocated("draining", "server_closed")
 
 
