@@ -69,6 +69,8 @@ class BusLost(Exception):
 
 
 Settled = Callable[[Settlement], None]
+Arrival = tuple[Message, float]
+"""A message, and the loop time at which it came from the bus."""
 Heard = Callable[[Message], None]
 Doubted = Callable[[Collection[RoomName]], None]
 
@@ -115,6 +117,10 @@ class Bus(Protocol):
     def up(self) -> bool:
         """Whether what this pod publishes comes back to it, as far as is known without asking."""
 
+    @property
+    def round_trip(self) -> float | None:
+        """Seconds that it took the last time, where it took longest; None before the first time."""
+
     async def start(self) -> None:
         """Connect. Raises BusLost where that is impossible for good, not where the bus is only away."""
 
@@ -158,10 +164,17 @@ class Observer(Protocol):
     def received(self, kind: str, size: int) -> None:
         """A client said something: the sentence's type, `binary` or `unreadable`, and its length."""
 
-    def published(self, message: Message, outcome: Outcome) -> None: ...
+    def published(self, message: Message, outcome: Outcome, seconds: float, unix: float) -> None:
+        """What became of a message that was offered to the bus, `seconds` later. `unix`: now, Unix seconds."""
 
     def delivered(self, message: Message, recipients: int) -> None:
         """A message was handed to `recipients` members of its room on this pod."""
+
+    def written(self, arrivals: Sequence[Arrival], started: float, unix: float) -> None:
+        """A delivery pass has written the messages of one room, each once for all its members on this pod.
+
+        `started`: when it began, loop time. `unix`: when its last write was done, Unix seconds.
+        """
 
     def flushed(self, writes: int, size: int, seconds: float) -> None:
         """One delivery pass: socket writes, bytes, and how long it took."""
@@ -174,8 +187,17 @@ class Observer(Protocol):
     def bus(self, event: str) -> None:
         """Something about the bus worth counting, from a closed set: `connected`, `lost`, `deaf`, `garbage`."""
 
-    def ended(self, code: int, seconds: float) -> None:
-        """A connection is over: the close code that was on the wire (1006: none), and how long it lived."""
+    def gap_filled(self, messages: int) -> None:
+        """A room had missed so many messages; they were read from its history and delivered late."""
+
+    def resynced(self, reason: str, recipients: int) -> None:
+        """So many members of a room were told that messages are lost: `lost`, `missed`, or `slow`."""
+
+    def ended(self, code: int, seconds: float, *, by_client: bool) -> None:
+        """A connection is over: the close code that was on the wire (1006: none), and how long it lived.
+
+        `by_client`: it closed or broke off, in words of its own; else we ended it.
+        """
 
     def relocated(self, reason: str, outcome: str) -> None:
         """Who was asked to connect elsewhere is gone: `client_closed` before we had to, `server_closed`, or `aborted`.

@@ -45,8 +45,11 @@ class Publisher:
             self._bus.publish(message, settled, kept=kept, key=key)
             return
 
+        offered = self._world.loop.time()
+
         def observed(settlement: Settlement) -> None:
-            observer.published(message, settlement.outcome)
+            seconds = self._world.loop.time() - offered
+            observer.published(message, settlement.outcome, seconds, self._world.clock())
             if settled is not None:
                 settled(settlement)
 
