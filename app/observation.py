@@ -10,6 +10,7 @@ import structlog
 
 from app import __version__
 from app.core.ports import Observer
+from app.ops.counts import Counts
 from app.ops.sampling import Manner, TraceParent
 from app.ops.telemetry import Plan, plan, prepare
 from app.settings import MEMORY, Settings, Whereabouts, whereabouts
@@ -49,7 +50,7 @@ def planned(where: Whereabouts) -> Plan:
     return plan(os.environ, __version__, where.uid or secrets.token_hex(8))
 
 
-def observe(settings: Settings, metrics: Observer, loop: AbstractEventLoop) -> Observation:
+def observe(settings: Settings, metrics: Counts, loop: AbstractEventLoop) -> Observation:
     """What cannot be had is said, and the pod serves without it: nobody's messages wait for a trace."""
     wanted = planned(whereabouts())
     telemetry, problems = prepare(wanted)
@@ -57,6 +58,7 @@ def observe(settings: Settings, metrics: Observer, loop: AbstractEventLoop) -> O
         log.warning(problem)
     if telemetry is None:
         return Observation(metrics)
+    metrics.exemplars = True
     memory = settings.bus_url.get_secret_value() == MEMORY
     manner = Manner(
         sampling=wanted.sampling,

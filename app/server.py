@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 import structlog
 from aiohttp import web
 
+from app import __version__
 from app.assembly import Links, assemble, new_id
 from app.bus.memory import MemoryBus
 from app.bus.memory_registry import MemoryRegistry
@@ -223,21 +224,23 @@ class Server:
 
     def _readings(self) -> Readings:
         return Readings(
+            version=__version__,
             states=self._states,
             most_connections=self._settings.max_connections,
             rooms=lambda: len(self._pod.rooms),
+            present=lambda: len(self._pod.presence),
             bus_up=lambda: self._bus.up,
+            bus_round_trip=lambda: self._bus.round_trip or 0.0,
             ready=lambda: self._readiness.reason,
-            lag=self._lag.take_worst,
+            lag=lambda: self._lag.worst,
             fair_share=lambda: 0.0 if self._balance is None else self._balance.share or 0.0,
             draining=lambda: self._pod.lifecycle.state is State.DRAINING,
         )
 
     def _states(self) -> Mapping[str, int]:
-        here = self._pod.roster.everybody()
-        asked = sum(one.relocating is not None for one in here)
-        closing = max(0, self._handshake.conversations - len(here))
-        return {"open": len(here) - asked, "relocating": asked, "closing": closing}
+        here, asked = len(self._pod.roster), self._pod.roster.moving
+        closing = max(0, self._handshake.conversations - here)
+        return {"open": here - asked, "relocating": asked, "closing": closing}
 
 
 async def _listen(runner: web.BaseRunner, host: str, port: int) -> int:

@@ -14,8 +14,8 @@ from typing import Final
 from app.core.backpressure import LOOK_AGAIN, Backpressure
 from app.core.connection import Connection
 from app.core.policies import Slow
-from app.core.ports import Observer, World
-from app.core.rooms import Followed, Room, Rooms
+from app.core.ports import Arrival, World
+from app.core.rooms import Room, Rooms
 from app.core.roster import Roster
 from app.protocol.codes import ENDINGS, CloseCode, Ending, Refusal
 from app.protocol.encoder import Encoder, Payload, placed
@@ -48,6 +48,7 @@ class Delivery:
     ) -> None:
         self._roster = roster
         self._loop = world.loop
+        self._clock = world.clock
         self._observer = world.observer
         self._rooms = rooms
         self._backpressure = backpressure
@@ -75,8 +76,8 @@ class Delivery:
         self._schedule(room)
         if self._observer is not None:
             self._observer.delivered(message, recipients)
-            if message.trace is not None and message.trace.sampled:
-                room.follow(message, recipients, self._loop.time())
+            if recipients:
+                room.arrivals.append((message, recipients, self._loop.time()))
 
     def _left_out(self, room: Room, message: Message) -> Sequence[Connection]:
         """Who in `room` is not to hear `message`: the one that asked not to, or everybody whom it is news of."""
@@ -127,6 +128,7 @@ class Delivery:
         room = self._rooms.get(name)
         if room is not None:
             self.announce(room, "resync", {"reason": reason} | placed(position))
+            self._observe_resync(reason, len(room.members))
 
     def settle(self, connection: Connection, room: Room) -> None:
         """`connection` leaves `room`: what it is still owed goes among its answers."""
@@ -190,9 +192,11 @@ class Delivery:
         self._rest(rooms, min(took * self._pace.rest, self._pace.cap))
         if self._observer is not None:
             self._observer.flushed(writes, size, took)
+            unix = self._clock()
             for batch in batches:
-                if batch.followed is not None:
-                    batch.tell(self._observer)
+                if batch.arrivals:
+                    pattern = batch.room.policy.pattern
+                    self._observer.written(batch.arrivals, pattern, batch.dropped, started, unix)
 
     def _rest(self, rooms: dict[Room, None], rest: float) -> None:
         if rest < _SHORTEST:
@@ -248,6 +252,11 @@ class Delivery:
         room = self._rooms.get(name)
         if room is not None and connection in room.members:
             self.say(connection, "resync", room=name, payload={"reason": "slow"})
+            self._observe_resync("slow", 1)
+
+    def _observe_resync(self, reason: str, recipients: int) -> None:
+        if self._observer is not None:
+            self._observer.resynced(reason, recipients)
 
 
 @dataclass(slots=True)
@@ -257,14 +266,9 @@ class _Batch:
     room: Room
     shared: bytes
     own: dict[Connection, bytes]
-    followed: list[Followed] | None
+    arrivals: Sequence[Arrival]
     dropped: int = 0
     """Members that it was not written to, because they are slow."""
-
-    def tell(self, observer: Observer) -> None:
-        """It has been written: say so of the messages whose trace is kept."""
-        for message, recipients, since in self.followed or ():
-            observer.written(message, self.room.policy.pattern, recipients, self.dropped, since)
 
     def part(self, member: Connection) -> bytes:
         return self.own.get(member, self.shared)
@@ -272,8 +276,8 @@ class _Batch:
 
 def _take(room: Room) -> _Batch:
     room.resting = True
-    followed, room.followed = room.followed, None
-    return _Batch(room, *room.take(), followed)
+    arrivals, room.arrivals = room.arrivals, []
+    return _Batch(room, *room.take(), arrivals)
 
 
 def _gather(batches: Iterable[_Batch]) -> dict[Connection, list[bytes]]:

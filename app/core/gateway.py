@@ -12,7 +12,7 @@ from typing import Final, assert_never
 from app.core.access import Right
 from app.core.connection import Connection
 from app.core.membership import Entrance, Membership, Parting, Wish
-from app.core.ports import Query, Retention, Settlement, Source, Verifier, World
+from app.core.ports import Query, Retention, Settlement, Verifier, World
 from app.core.presence import paged
 from app.core.publishing import Publisher, refusal_of
 from app.core.reception import Reception
@@ -68,9 +68,9 @@ class Gateway:
         try:
             return self._do(connection, sentence)
         except Refusal as refusal:
-            if observer is not None and isinstance(sentence, said.Broadcast):
+            if isinstance(sentence, said.Broadcast):
                 trace = parse_trace(sentence.traceparent, sentence.tracestate)
-                observer.rejected(refusal.code, _source(connection), self._pattern(sentence.room), trace)
+                self._publisher.rejected(refusal, connection.source, sentence.room, trace)
             self._delivery.refuse(connection, refusal, sentence.id, room)
             return None
 
@@ -96,8 +96,7 @@ class Gateway:
             )
             self._publish(connection, message, None)
         except Refusal as refusal:
-            if self._world.observer is not None:
-                self._world.observer.rejected(refusal.code, _source(connection), None, None)
+            self._publisher.rejected(refusal, connection.source)
             self._delivery.refuse(connection, refusal, None, None)
 
     def ping(self, connection: Connection, data: bytes) -> None:
@@ -281,17 +280,7 @@ class Gateway:
             elif id is not None:
                 self._delivery.say(connection, "ack", id=id, payload=placed(settlement.position))
 
-        self._publisher.publish(message, _source(connection), settled, key)
-
-    def _pattern(self, room: str) -> str | None:
-        """The pattern of the room that a client spoke to, if it is one."""
-        name = parse_room(room)
-        return None if name is None else self._policies.of(name).pattern
-
-
-def _source(connection: Connection) -> Source:
-    # The last thing it said is the one that is being looked at.
-    return Source(connection.heard_at, connection.id)
+        self._publisher.publish(message, connection.source, settled, key)
 
 
 def _public_room(text: str) -> RoomName:

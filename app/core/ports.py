@@ -70,6 +70,8 @@ class BusLost(Exception):
 
 
 Settled = Callable[[Settlement], None]
+Arrival = tuple[Message, int, float]
+"""A message, how many members it is for, and the loop time at which it came from the bus."""
 Heard = Callable[[Message], None]
 Doubted = Callable[[Collection[RoomName]], None]
 
@@ -115,6 +117,10 @@ class Bus(Protocol):
     @property
     def up(self) -> bool:
         """Whether what this pod publishes comes back to it, as far as is known without asking."""
+
+    @property
+    def round_trip(self) -> float | None:
+        """Seconds that it took the last time, where it took longest; None before the first time."""
 
     async def start(self) -> None:
         """Connect. Raises BusLost where that is impossible for good, not where the bus is only away."""
@@ -175,8 +181,11 @@ class Observer(Protocol):
         shown the context.
         """
 
-    def published(self, message: Message, outcome: Outcome) -> None:
-        """What became of it; `message.trace` is what `publishing` said."""
+    def published(self, message: Message, outcome: Outcome, seconds: float, unix: float) -> None:
+        """What became of a message that was offered to the bus, `seconds` later. `unix`: now, Unix seconds.
+
+        Its trace context is what `publishing` said.
+        """
 
     def rejected(self, code: ErrorCode, source: Source, pattern: str | None, trace: TraceContext | None) -> None:
         """A client's message was not given to the bus: the code of the refusal, which `refused` is told as well.
@@ -187,8 +196,12 @@ class Observer(Protocol):
     def delivered(self, message: Message, recipients: int) -> None:
         """A message was handed to `recipients` members of its room on this pod."""
 
-    def written(self, message: Message, pattern: str, recipients: int, dropped: int, since: float) -> None:
-        """A message of a kept trace, heard at `since`, was written to its room's members but for `dropped` of them."""
+    def written(self, arrivals: Sequence[Arrival], pattern: str, dropped: int, started: float, unix: float) -> None:
+        """A delivery pass has written the messages of one room, each once for all its members on this pod.
+
+        `pattern`: the one that the room's name matched. `dropped`: members who did not get them, because they are slow.
+        `started`: when the pass began, loop time. `unix`: when its last write was done, Unix seconds.
+        """
 
     def flushed(self, writes: int, size: int, seconds: float) -> None:
         """One delivery pass: socket writes, bytes, and how long it took."""
@@ -201,8 +214,17 @@ class Observer(Protocol):
     def bus(self, event: str) -> None:
         """Something about the bus worth counting, from a closed set: `connected`, `lost`, `deaf`, `garbage`."""
 
-    def ended(self, code: int, seconds: float) -> None:
-        """A connection is over: the close code that was on the wire (1006: none), and how long it lived."""
+    def gap_filled(self, messages: int) -> None:
+        """A room had missed so many messages; they were read from its history and delivered late."""
+
+    def resynced(self, reason: str, recipients: int) -> None:
+        """So many members of a room were told that messages are lost: `lost`, `missed`, or `slow`."""
+
+    def ended(self, code: int, seconds: float, *, by_client: bool) -> None:
+        """A connection is over: the close code that was on the wire (1006: none), and how long it lived.
+
+        `by_client`: it closed or broke off, in words of its own; else we ended it.
+        """
 
     def relocated(self, reason: str, outcome: str) -> None:
         """Who was asked to connect elsewhere is gone: `client_closed` before we had to, `server_closed`, or `aborted`.
@@ -213,7 +235,7 @@ class Observer(Protocol):
     def handshake(self, outcome: str, since: float, trace: TraceContext | None) -> None:
         """An upgrade was answered: `ok`, `lost` or the refusal's status, from a closed set.
 
-        `since`: when the loop's clock showed that it came. `trace`: the caller's context.
+        `since`: when the request came, in the loop's time. `trace`: the caller's context.
         """
 
 

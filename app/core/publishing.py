@@ -24,7 +24,8 @@ from app.core.ports import (
 )
 from app.protocol.codes import ErrorCode, Refusal
 from app.protocol.message import Message, Position, timestamp
-from app.protocol.names import RoomName
+from app.protocol.names import RoomName, parse_room
+from app.protocol.trace import TraceContext
 
 
 class Publisher:
@@ -52,12 +53,24 @@ class Publisher:
         if trace is not message.trace:
             message = replace(message, trace=trace)
 
+        offered = self._world.loop.time()
+
         def observed(settlement: Settlement) -> None:
-            observer.published(message, settlement.outcome)
+            seconds = self._world.loop.time() - offered
+            observer.published(message, settlement.outcome, seconds, self._world.clock())
             if settled is not None:
                 settled(settlement)
 
         self._bus.publish(message, observed, kept=kept, key=key)
+
+    def rejected(
+        self, refusal: Refusal, source: Source, room: str | None = None, trace: TraceContext | None = None
+    ) -> None:
+        """A client's message was refused before it got here; `room` is where the client wanted it."""
+        if self._world.observer is not None:
+            name = None if room is None else parse_room(room)
+            pattern = None if name is None else self._policies.of(name).pattern
+            self._world.observer.rejected(refusal.code, source, pattern, trace)
 
     async def accepted(self, message: Message, source: Source, key: str | None = None) -> Position | None:
         """Give `message` to the bus and wait until it has it; where it stands in the room's history. Raises Refusal."""

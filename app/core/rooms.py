@@ -5,11 +5,10 @@ exception in a small map and not a reason to write early. A room exists while so
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from app.core.connection import Connection
 from app.core.policies import Policies, Policy
-from app.protocol.message import Message
+from app.core.ports import Arrival
 from app.protocol.names import RoomName
 
 
@@ -28,19 +27,10 @@ class Share:
         return b"".join(pending[self.start :])
 
 
-class Followed(NamedTuple):
-    """A pending message whose trace is kept."""
-
-    message: Message
-    recipients: int
-    since: float
-    """When it was heard, in the loop's time."""
-
-
 class Room:
     """One room as far as this pod is concerned."""
 
-    __slots__ = ("followed", "members", "name", "pending", "policy", "resting", "shares")
+    __slots__ = ("arrivals", "members", "name", "pending", "policy", "resting", "shares")
 
     def __init__(self, name: RoomName, policy: Policy) -> None:
         self.name = name
@@ -48,9 +38,9 @@ class Room:
         self.members: dict[Connection, None] = {}
         self.pending: list[bytes] = []
         """Frames that the next pass writes to all members."""
+        self.arrivals: list[Arrival] = []
+        """The messages among them, where somebody watches."""
         self.shares: dict[Connection, Share] = {}
-        self.followed: list[Followed] | None = None
-        """Which of the pending messages leave a trace; few do."""
         self.resting = False
         """Written a moment ago: what is pending waits for the end of the rest."""
 
@@ -71,12 +61,6 @@ class Room:
         for member in left_out:
             self._share(member).without.add(len(self.pending))
         self.pending.append(frame)
-
-    def follow(self, message: Message, recipients: int, since: float) -> None:
-        """Tell of `message`, just queued, when it has been written."""
-        if self.followed is None:
-            self.followed = []
-        self.followed.append(Followed(message, recipients, since))
 
     def owed(self, member: Connection) -> bytes:
         """The pending frames that are for `member`, joined."""

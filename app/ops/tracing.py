@@ -6,7 +6,7 @@ on its way. Names of rooms and users stay out unless they are asked for.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from opentelemetry.context import Context
@@ -25,7 +25,7 @@ from opentelemetry.trace import (
 )
 from opentelemetry.util.types import AttributeValue
 
-from app.core.ports import Observer, Outcome, Source
+from app.core.ports import Arrival, Observer, Outcome, Source
 from app.ops import conventions as words
 from app.ops.sampling import Manner
 from app.ops.tracing_ids import Ids
@@ -122,8 +122,8 @@ class Tracing:
         self._begun[traceparent] = _Begun(process, publish)
         return TraceContext(traceparent, ancestry.tracestate)
 
-    def published(self, message: Message, outcome: Outcome) -> None:
-        self._told.published(message, outcome)
+    def published(self, message: Message, outcome: Outcome, seconds: float, unix: float) -> None:
+        self._told.published(message, outcome, seconds, unix)
         begun = self._begun.pop(message.trace.traceparent, None) if message.trace else None
         if begun is None:
             return
@@ -151,22 +151,33 @@ class Tracing:
         _fail(span, code)
         span.end()
 
-    def written(self, message: Message, pattern: str, recipients: int, dropped: int, since: float) -> None:
-        self._told.written(message, pattern, recipients, dropped, since)
-        trace = message.trace
-        if trace is None or not trace.sampled:
-            return
-        published = _remote(trace)
-        # Parent and link both: one message is one trace, and the convention's own way of saying it is the link.
-        ancestry = _Ancestry(_within(published), (Link(published),))
-        attributes = self._attributes(message, pattern, self._manner.system, words.PROCESS, "process")
-        attributes[words.RECIPIENTS] = recipients
-        attributes[words.DROPPED] = dropped
-        self._start(f"{words.PROCESS} {pattern}", SpanKind.CONSUMER, ancestry, attributes, since).end()
+    def written(self, arrivals: Sequence[Arrival], pattern: str, dropped: int, started: float, unix: float) -> None:
+        self._told.written(arrivals, pattern, dropped, started, unix)
+        for message, recipients, came in arrivals:
+            if message.trace is not None and message.trace.sampled:
+                self._delivered(message, message.trace, pattern, (recipients, dropped), came)
+
+    def gap_filled(self, messages: int) -> None:
+        self._told.gap_filled(messages)
+        self.incidents.gap_filled(messages)
+
+    def resynced(self, reason: str, recipients: int) -> None:
+        self._told.resynced(reason, recipients)
+        self.incidents.resynced(reason, recipients)
 
     def bus(self, event: str) -> None:
         self._told.bus(event)
         self.incidents.bus(event)
+
+    def _delivered(
+        self, message: Message, trace: TraceContext, pattern: str, fanout: tuple[int, int], since: float
+    ) -> None:
+        published = _remote(trace)
+        # Parent and link both: one message is one trace, and the convention's own way of saying it is the link.
+        ancestry = _Ancestry(_within(published), (Link(published),))
+        attributes = self._attributes(message, pattern, self._manner.system, words.PROCESS, "process")
+        attributes[words.RECIPIENTS], attributes[words.DROPPED] = fanout
+        self._start(f"{words.PROCESS} {pattern}", SpanKind.CONSUMER, ancestry, attributes, since).end()
 
     def _episode(self, name: str) -> Span | None:
         """A span of its own for something that befell the pod, if it is kept."""

@@ -38,11 +38,11 @@ class Incidents:
             span.add_event(words.GAP_FILLED, {words.MESSAGES: messages})
             span.end()
 
-    def resynced(self, reason: str) -> None:
-        """The members of a room, or one that was slow, were told that messages are lost to them."""
+    def resynced(self, reason: str, recipients: int) -> None:
+        """So many members of a room were told that messages are lost to them."""
         span = self._begin(words.CONTINUITY)
         if span is not None:
-            span.add_event(words.RESYNC, {words.REASON: reason})
+            span.add_event(words.RESYNC, {words.REASON: reason, words.RECIPIENTS: recipients})
             span.end()
 
     def draining(self, connections: int, window: float) -> None:

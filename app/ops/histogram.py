@@ -1,0 +1,63 @@
+"""How often a value fell between which bounds, and which trace was the last to do so: two lists and a sum.
+
+Observing is a search in a handful of numbers and two additions, because it happens for every message. A trace is kept
+as it came; it is taken apart when somebody looks.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import NamedTuple
+
+# Where the parts of a `traceparent` lie, which has one length: version, trace, span, flags.
+_TRACE, _SPAN = slice(3, 35), slice(36, 52)
+# The last digit of the flags, where the lowest bit says that the trace is recorded.
+_SAMPLED = frozenset("13579bdf")
+
+
+class Exemplar(NamedTuple):
+    """One value of a bucket whose trace can be looked at."""
+
+    trace_id: str
+    span_id: str
+    value: float
+    unix: float
+    """When it was observed, Unix seconds."""
+
+
+class Bucket(NamedTuple):
+    """How many values in total were at most `bound`."""
+
+    bound: str
+    total: int
+    exemplar: Exemplar | None
+
+
+class Histogram:
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        """`bounds`: ascending; beyond the last one there is always one more bucket."""
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._traced: dict[int, tuple[str, float, float]] = {}
+        self.sum = 0.0
+
+    def observe(self, value: float) -> None:
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self.sum += value
+
+    def observe_traced(self, value: float, traceparent: str, unix: float) -> None:
+        """The same for what belongs to a trace: remembered if the trace is recorded."""
+        self.observe(value)
+        if traceparent[-1] in _SAMPLED:
+            self._traced[bisect_left(self._bounds, value)] = (traceparent, value, unix)
+
+    def buckets(self) -> Iterator[Bucket]:
+        """All of them, the one without a bound last."""
+        total = 0
+        for at, bound in enumerate((*map(str, self._bounds), "+Inf")):
+            total += self._counts[at]
+            traced = self._traced.get(at)
+            yield Bucket(bound, total, None if traced is None else _exemplar(*traced))
+
+
+def _exemplar(traceparent: str, value: float, unix: float) -> Exemplar:
+    return Exemplar(traceparent[_TRACE], traceparent[_SPAN], value, unix)
