@@ -46,6 +46,10 @@ class Telemetry:
         """Whoever makes the spans; `told` hears every fact as well."""
         return Tracing(told, self._provider, self._ids, manner, clock)
 
+    def flush(self) -> None:
+        """Send what there is and wait for it, however long it takes."""
+        self._provider.force_flush()
+
     async def close(self, seconds: float) -> None:
         """Send what is left, for so many seconds at most: a collector that does not answer is left behind."""
         loop, over = asyncio.get_running_loop(), asyncio.Event()
