@@ -222,7 +222,6 @@ class Tracing:
             words.OPERATION: operation,
             words.OPERATION_TYPE: kind,
             words.TEMPLATE: pattern,
-            words.BODY_SIZE: len(message.payload),
         }
         if self._manner.names:
             attributes[words.DESTINATION] = shown(message.room)
