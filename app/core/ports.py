@@ -164,8 +164,8 @@ class Observer(Protocol):
     def received(self, kind: str, size: int) -> None:
         """A client said something: the sentence's type, `binary` or `unreadable`, and its length."""
 
-    def published(self, message: Message, outcome: Outcome, seconds: float, unix: float) -> None:
-        """What became of a message that was offered to the bus, `seconds` later. `unix`: now, Unix seconds."""
+    def published(self, message: Message, outcome: Outcome, seconds: float) -> None:
+        """What became of a message that was offered to the bus, `seconds` later."""
 
     def delivered(self, message: Message, recipients: int) -> None:
         """A message was handed to `recipients` members of its room on this pod."""

@@ -65,7 +65,6 @@ class Counts:
         self.handshakes = Tallies(("ok", "lost", "400", "401", "403", "503"))
         self.received_by_type = Tallies((*_SENTENCES, "binary", "unreadable"))
         self.received_bytes = 0
-        self.published_by_outcome = Tallies(map(_called, Outcome))
         self.publish_seconds = {outcome: Histogram(PUBLISH_BUCKETS) for outcome in Outcome}
         self.deliveries = 0
         self.latency = Histogram(LATENCY_BUCKETS)
@@ -95,22 +94,20 @@ class Counts:
         self.received_by_type.add(kind)
         self.received_bytes += size
 
-    def published(self, message: Message, outcome: Outcome, seconds: float, unix: float) -> None:
-        self.published_by_outcome.add(_called(outcome))
-        _observe(self.publish_seconds[outcome], seconds, message, unix)
+    def published(self, message: Message, outcome: Outcome, seconds: float) -> None:
+        self.publish_seconds[outcome].observe(seconds, message.trace)
 
     def delivered(self, message: Message, recipients: int) -> None:
         self.deliveries += recipients
 
     def written(self, arrivals: Sequence[Arrival], started: float, unix: float) -> None:
         self.batches.observe(len(arrivals))
-        unix_now_ms = unix * 1000
         for message, came in arrivals:
             self.waits.observe(started - came)
             accepted = unix_ms(message.timestamp)
             if accepted is not None:
                 # The clocks of two nodes differ: what seems to arrive before it was sent took next to no time.
-                _observe(self.latency, max(0.0, unix_now_ms - accepted) / 1000, message, unix)
+                self.latency.observe(max(0.0, unix - accepted / 1000), message.trace)
 
     def flushed(self, writes: int, size: int, seconds: float) -> None:
         self.writes += writes
@@ -143,14 +140,3 @@ class Counts:
     def cluster(self, fault: str) -> None:
         """The cluster's API did not answer as it should; `fault` comes from a closed set."""
         self.cluster_faults.add(fault)
-
-
-def _observe(histogram: Histogram, value: float, message: Message, unix: float) -> None:
-    if message.trace is None:
-        histogram.observe(value)
-    else:
-        histogram.observe_traced(value, message.trace.traceparent, unix)
-
-
-def _called(outcome: Outcome) -> str:
-    return outcome.name.lower()
