@@ -5,7 +5,7 @@ user or address, and no stranger can add a number: what is not known beforehand 
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Final, get_args
+from typing import Final
 
 from app.core.policies import Slow
 from app.core.ports import Arrival, Outcome
@@ -14,7 +14,7 @@ from app.ops.histogram import Histogram
 from app.ops.unanswered import Cause
 from app.protocol.codes import ABNORMAL_CLOSURE, CloseCode, ErrorCode
 from app.protocol.message import Message, unix_ms
-from app.protocol.sentences import Said
+from app.protocol.reader import SENTENCE_TYPES
 
 PASS_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
 """Seconds of a delivery pass: a room of a thousand takes about ten milliseconds."""
@@ -37,7 +37,6 @@ BATCH_BUCKETS: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
 
 GATEWAY, CLIENT = "gateway", "client"
 
-_SENTENCES: Final = sorted(str(sentence.__struct_config__.tag) for sentence in get_args(Said))
 # Over HTTP only.
 _NOT_ON_A_SOCKET: Final = {ErrorCode.NOT_FOUND, ErrorCode.TOO_LARGE}
 _OTHER: Final = "other"
@@ -63,7 +62,7 @@ class Counts:
         codes = sorted(map(str, {int(code) for code in CloseCode} | {ABNORMAL_CLOSURE}))
         self.accepted = 0
         self.handshakes = Tallies(("ok", "lost", "400", "401", "403", "503"))
-        self.received_by_type = Tallies((*_SENTENCES, "binary", "unreadable"))
+        self.received_by_type = Tallies((*sorted(SENTENCE_TYPES), "binary", "unreadable"))
         self.received_bytes = 0
         self.publish_seconds = {outcome: Histogram(PUBLISH_BUCKETS) for outcome in Outcome}
         self.deliveries = 0
