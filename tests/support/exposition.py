@@ -31,6 +31,11 @@ class Scrape:
     def series(self) -> set[str]:
         return set(self._samples)
 
+    @property
+    def names(self) -> set[str]:
+        """Of series, without their labels."""
+        return {one.name for one in self._samples.values()}
+
     def exemplars(self, name: str) -> list[Mapping[str, str]]:
         """The labels of the exemplars that the series called `name` carry."""
         return [one.exemplar.labels for one in self._samples.values() if one.name == name and one.exemplar]
