@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.core.backpressure import LOOK_AGAIN, Backpressure
+from app.core.batch import Batch, gather, take
 from app.core.connection import Connection
 from app.core.policies import Slow
-from app.core.ports import Arrival, World
+from app.core.ports import World
 from app.core.rooms import Room, Rooms
 from app.core.roster import Roster
 from app.protocol.codes import ENDINGS, CloseCode, Ending, Refusal
@@ -77,7 +78,7 @@ class Delivery:
         if self._observer is not None:
             self._observer.delivered(message, recipients)
             if recipients:
-                room.arrivals.append((message, self._loop.time()))
+                room.arrivals.append((message, recipients, self._loop.time()))
 
     def _left_out(self, room: Room, message: Message) -> Sequence[Connection]:
         """Who in `room` is not to hear `message`: the one that asked not to, or everybody whom it is news of."""
@@ -166,11 +167,11 @@ class Delivery:
         self._scheduled = False
         rooms, self._due = self._due, {}
         answering, self._answering = self._answering, {}
-        batches = [_take(room) for room in rooms]
+        batches = [take(room) for room in rooms]
         writes = size = 0
         # Looked at for every write of the pod: what Backpressure.over says, without the price of asking.
         limit = self._backpressure.limit
-        for connection, chunks in _gather(batches).items():
+        for connection, chunks in gather(batches).items():
             socket = connection.socket
             if connection.ended is not None or socket.closed():
                 continue
@@ -195,7 +196,8 @@ class Delivery:
             unix = self._clock()
             for batch in batches:
                 if batch.arrivals:
-                    self._observer.written(batch.arrivals, started, unix)
+                    pattern = batch.room.policy.pattern
+                    self._observer.written(batch.arrivals, pattern, batch.dropped, started, unix)
 
     def _rest(self, rooms: dict[Room, None], rest: float) -> None:
         if rest < _SHORTEST:
@@ -219,9 +221,13 @@ class Delivery:
         connection.socket.write(data)
         return len(data)
 
-    def _hold_back(self, connection: Connection, batches: Sequence["_Batch"]) -> None:
+    def _hold_back(self, connection: Connection, batches: Sequence[Batch]) -> None:
         newly = connection.missed is None
-        missed = [batch.room for batch in batches if connection in batch.room.members and batch.part(connection)]
+        missed = []
+        for batch in batches:
+            if connection in batch.room.members and batch.part(connection):
+                missed.append(batch.room)
+                batch.dropped += 1
         verdict = self._backpressure.hold_back(connection, missed)
         if newly and self._observer is not None:
             self._observer.slow(verdict)
@@ -252,42 +258,6 @@ class Delivery:
     def _observe_resync(self, reason: str, recipients: int) -> None:
         if self._observer is not None:
             self._observer.resynced(reason, recipients)
-
-
-@dataclass(slots=True)
-class _Batch:
-    """What one room has for its members in one pass."""
-
-    room: Room
-    shared: bytes
-    own: dict[Connection, bytes]
-    arrivals: Sequence[Arrival]
-
-    def part(self, member: Connection) -> bytes:
-        return self.own.get(member, self.shared)
-
-
-def _take(room: Room) -> _Batch:
-    room.resting = True
-    arrivals, room.arrivals = room.arrivals, []
-    return _Batch(room, *room.take(), arrivals)
-
-
-def _gather(batches: Iterable[_Batch]) -> dict[Connection, list[bytes]]:
-    """What each member of the rooms is to be written, room by room."""
-    due: dict[Connection, list[bytes]] = {}
-    for batch in batches:
-        shared, own = batch.shared, batch.own
-        for member in batch.room.members:
-            part = own.get(member, shared) if own else shared
-            if not part:
-                continue
-            chunks = due.get(member)
-            if chunks is None:
-                due[member] = [part]
-            else:
-                chunks.append(part)
-    return due
 
 
 def _nobody_to_tell(connection: Connection, ending: Ending) -> None:

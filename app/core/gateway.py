@@ -68,6 +68,9 @@ class Gateway:
         try:
             return self._do(connection, sentence)
         except Refusal as refusal:
+            if isinstance(sentence, said.Broadcast):
+                trace = parse_trace(sentence.traceparent, sentence.tracestate)
+                self._publisher.rejected(refusal, connection.source, sentence.room, trace)
             self._delivery.refuse(connection, refusal, sentence.id, room)
             return None
 
@@ -93,6 +96,7 @@ class Gateway:
             )
             self._publish(connection, message, None)
         except Refusal as refusal:
+            self._publisher.rejected(refusal, connection.source)
             self._delivery.refuse(connection, refusal, None, None)
 
     def ping(self, connection: Connection, data: bytes) -> None:
@@ -276,7 +280,7 @@ class Gateway:
             elif id is not None:
                 self._delivery.say(connection, "ack", id=id, payload=placed(settlement.position))
 
-        self._publisher.publish(message, settled, key)
+        self._publisher.publish(message, connection.source, settled, key)
 
 
 def _public_room(text: str) -> RoomName:

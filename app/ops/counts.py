@@ -8,13 +8,14 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from app.core.policies import Slow
-from app.core.ports import Arrival, Outcome
+from app.core.ports import Arrival, Outcome, Source
 from app.core.relocation import Reason
 from app.ops.histogram import Histogram
 from app.ops.unanswered import Cause
 from app.protocol.codes import ABNORMAL_CLOSURE, CloseCode, ErrorCode
 from app.protocol.message import Message, unix_ms
 from app.protocol.reader import SENTENCE_TYPES
+from app.protocol.trace import TraceContext
 
 PASS_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
 """Seconds of a delivery pass: a room of a thousand takes about ten milliseconds."""
@@ -59,6 +60,8 @@ class Counts:
     """An Observer."""
 
     def __init__(self) -> None:
+        self.exemplars = False
+        """Whether the trace contexts of messages are ours to show; without tracing they are what strangers sent."""
         codes = sorted(map(str, {int(code) for code in CloseCode} | {ABNORMAL_CLOSURE}))
         self.accepted = 0
         self.handshakes = Tallies(("ok", "lost", "400", "401", "403", "503"))
@@ -86,27 +89,34 @@ class Counts:
     def connected(self, user: str) -> None:
         self.accepted += 1
 
-    def handshake(self, outcome: str) -> None:
+    def handshake(self, outcome: str, since: float, trace: TraceContext | None) -> None:
         self.handshakes.add(outcome)
 
     def received(self, kind: str, size: int) -> None:
         self.received_by_type.add(kind)
         self.received_bytes += size
 
+    def publishing(self, message: Message, source: Source, pattern: str, *, traced: bool) -> TraceContext | None:
+        return message.trace
+
+    def rejected(self, code: ErrorCode, source: Source, pattern: str | None, trace: TraceContext | None) -> None:
+        """It is counted where it is told to the client."""
+
     def published(self, message: Message, outcome: Outcome, seconds: float) -> None:
-        self.publish_seconds[outcome].observe(seconds, message.trace)
+        self.publish_seconds[outcome].observe(seconds, message.trace if self.exemplars else None)
 
     def delivered(self, message: Message, recipients: int) -> None:
         self.deliveries += recipients
 
-    def written(self, arrivals: Sequence[Arrival], started: float, unix: float) -> None:
+    def written(self, arrivals: Sequence[Arrival], pattern: str, dropped: int, started: float, unix: float) -> None:
         self.batches.observe(len(arrivals))
-        for message, came in arrivals:
+        for message, _, came in arrivals:
             self.waits.observe(started - came)
             accepted = unix_ms(message.timestamp)
             if accepted is not None:
                 # The clocks of two nodes differ: what seems to arrive before it was sent took next to no time.
-                self.latency.observe(max(0.0, unix - accepted / 1000), message.trace)
+                trace = message.trace if self.exemplars else None
+                self.latency.observe(max(0.0, unix - accepted / 1000), trace)
 
     def flushed(self, writes: int, size: int, seconds: float) -> None:
         self.writes += writes

@@ -11,10 +11,8 @@ from typing import NamedTuple
 
 from app.protocol.trace import TraceContext
 
-# Where the parts of a `traceparent` lie, which has one length: version, trace, span, flags.
-_TRACE, _SPAN = slice(3, 35), slice(36, 52)
-# The last digit of the flags, where the lowest bit says that the trace is recorded.
-_SAMPLED = frozenset("13579bdf")
+# Where it lies in a `traceparent`, which has one length.
+_SPAN = slice(36, 52)
 
 
 class Exemplar(NamedTuple):
@@ -41,7 +39,7 @@ class Histogram:
         self._clock = clock
         self._bounds = bounds
         self._counts = [0] * (len(bounds) + 1)
-        self._traced: dict[int, tuple[str, float, float]] = {}
+        self._traced: dict[int, tuple[TraceContext, float, float]] = {}
         self.sum = 0.0
 
     def observe(self, value: float, trace: TraceContext | None = None) -> None:
@@ -49,8 +47,8 @@ class Histogram:
         at = bisect_left(self._bounds, value)
         self._counts[at] += 1
         self.sum += value
-        if trace is not None and trace.traceparent[-1] in _SAMPLED:
-            self._traced[at] = (trace.traceparent, value, self._clock())
+        if trace is not None and trace.sampled:
+            self._traced[at] = (trace, value, self._clock())
 
     @property
     def count(self) -> int:
@@ -66,5 +64,5 @@ class Histogram:
             yield Bucket(bound, total, None if traced is None else _exemplar(*traced))
 
 
-def _exemplar(traceparent: str, value: float, unix: float) -> Exemplar:
-    return Exemplar(traceparent[_TRACE], traceparent[_SPAN], value, unix)
+def _exemplar(trace: TraceContext, value: float, unix: float) -> Exemplar:
+    return Exemplar(trace.trace_id, trace.traceparent[_SPAN], value, unix)

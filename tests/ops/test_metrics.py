@@ -12,7 +12,7 @@ import pytest
 
 from app.bus.memory import Exchange, MemoryBus
 from app.core.policies import Policy, Slow
-from app.core.ports import Doubted, Heard, Outcome, Retention
+from app.core.ports import Doubted, Heard, Outcome, Retention, Source
 from app.core.relocation import Reason
 from app.ops.loop_lag import LoopLag
 from app.ops.metrics import Metrics
@@ -207,10 +207,11 @@ async def test_what_is_written_together_is_one_batch() -> None:
 async def test_exemplars_lead_to_traces_that_are_kept() -> None:
     """Of a sampled message only, with the ids of its trace, and in OpenMetrics only."""
     watched = Watched()
+    watched.metrics.exemplars = True
     watched.core.join(ROOM)
     for traceparent in (SAMPLED, UNSAMPLED, None):
         message = accepted(0.0, traceparent)
-        watched.core.pod.backend._publisher.publish(message, None)
+        watched.core.pod.backend._publisher.publish(message, Source(0.0), None)
     await passes()
     ids = {"trace_id": SAMPLED[3:35], "span_id": SAMPLED[36:52]}
     found = watched.scrape(OPENMETRICS)
@@ -218,6 +219,16 @@ async def test_exemplars_lead_to_traces_that_are_kept() -> None:
     assert found.exemplars("forestay_publish_seconds_bucket") == [ids]
     assert found["forestay_delivery_latency_seconds_count"] == 3
     assert "trace_id" not in watched.scrape().text
+
+
+async def test_strangers_write_no_exemplars() -> None:
+    """Without tracing, what a message carries is whatever its sender made up."""
+    async with gateway() as running:
+        alice = await running.join("alice", ROOM)
+        await alice.ask({"type": "broadcast", "room": ROOM, "payload": 1, "traceparent": SAMPLED})
+        found = await scrape(running.running.internal_port, OPENMETRICS)
+    assert found["forestay_delivery_latency_seconds_count"] == 1
+    assert "trace_id" not in found.text
 
 
 async def test_a_gap_that_is_filled_and_one_that_is_not() -> None:
