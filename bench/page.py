@@ -41,6 +41,7 @@ _SECTIONS: Sequence[tuple[str, str]] = (
     ),
     ("tracing-inbound", "Ten thousand messages a second, of which each makes three spans where its trace is kept."),
     ("tracing-trouble", "Nobody listens, or takes the spans and never answers; a ratio within one run."),
+    ("scrape", "What `/metrics` takes of the event loop does not grow with the connections."),
 )
 
 

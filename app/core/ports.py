@@ -181,8 +181,8 @@ class Observer(Protocol):
         shown the context.
         """
 
-    def published(self, message: Message, outcome: Outcome, seconds: float, unix: float) -> None:
-        """What became of a message that was offered to the bus, `seconds` later. `unix`: now, Unix seconds.
+    def published(self, message: Message, outcome: Outcome, seconds: float) -> None:
+        """What became of a message that was offered to the bus, `seconds` later.
 
         Its trace context is what `publishing` said.
         """

@@ -110,14 +110,15 @@ class Metrics(Counts):
     def _messages(self) -> Iterable[Metric]:
         yield _counters("forestay_messages_received", "Messages from clients by type.", "type", self.received_by_type)
         yield _counter("forestay_received_bytes", "Bytes of messages from clients.", self.received_bytes)
-        outcomes = self.published_by_outcome
+        seconds = {outcome.name.lower(): histogram for outcome, histogram in self.publish_seconds.items()}
+        outcomes = {outcome: histogram.count for outcome, histogram in seconds.items()}
         yield _counters("forestay_messages_published", "Messages given to the bus by outcome.", "outcome", outcomes)
-        seconds = HistogramMetricFamily(
+        family = HistogramMetricFamily(
             "forestay_publish_seconds", "From offering a message to the bus to its outcome.", labels=["outcome"]
         )
-        for outcome, histogram in self.publish_seconds.items():
-            seconds.add_metric([outcome.name.lower()], _buckets(histogram), histogram.sum)
-        yield seconds
+        for outcome, histogram in seconds.items():
+            family.add_metric([outcome], _buckets(histogram), histogram.sum)
+        yield family
         yield _counter("forestay_messages_delivered", "Messages times recipients on this pod.", self.deliveries)
         yield _counters("forestay_messages_refused", "Refusals by error code.", "code", self.refusals)
 

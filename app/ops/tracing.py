@@ -122,8 +122,8 @@ class Tracing:
         self._begun[traceparent] = _Begun(process, publish)
         return TraceContext(traceparent, ancestry.tracestate)
 
-    def published(self, message: Message, outcome: Outcome, seconds: float, unix: float) -> None:
-        self._told.published(message, outcome, seconds, unix)
+    def published(self, message: Message, outcome: Outcome, seconds: float) -> None:
+        self._told.published(message, outcome, seconds)
         begun = self._begun.pop(message.trace.traceparent, None) if message.trace else None
         if begun is None:
             return
