@@ -123,7 +123,7 @@ class Counts:
         self.written_bytes += size
         self.passes.observe(seconds)
 
-    def refused(self, code: ErrorCode) -> None:
+    def refused(self, code: ErrorCode, connection: str, trace: TraceContext | None) -> None:
         self.refusals.add(code)
 
     def slow(self, policy: str) -> None:
