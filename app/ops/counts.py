@@ -70,6 +70,7 @@ class Counts:
         self.publish_seconds = {outcome: Histogram(PUBLISH_BUCKETS) for outcome in Outcome}
         self.deliveries = 0
         self.latency = Histogram(LATENCY_BUCKETS)
+        self.early = 0
         self.waits = Histogram(WAIT_BUCKETS)
         self.batches = Histogram(BATCH_BUCKETS)
         self.passes = Histogram(PASS_BUCKETS)
@@ -114,9 +115,14 @@ class Counts:
             self.waits.observe(started - came)
             accepted = unix_ms(message.timestamp)
             if accepted is not None:
-                # The clocks of two nodes differ: what seems to arrive before it was sent took next to no time.
-                trace = message.trace if self.exemplars else None
-                self.latency.observe(max(0.0, unix - accepted / 1000), trace)
+                self._took(unix - accepted / 1000, message.trace if self.exemplars else None)
+
+    def _took(self, seconds: float, trace: TraceContext | None) -> None:
+        if seconds < 0:
+            # The clocks of two nodes differ: it took next to no time, and by how much less than that nobody knows.
+            self.early += 1
+            seconds = 0.0
+        self.latency.observe(seconds, trace)
 
     def flushed(self, writes: int, size: int, seconds: float) -> None:
         self.writes += writes
