@@ -13,7 +13,7 @@ from app.core.relocation import Reason
 from app.ops.histogram import Histogram
 from app.ops.unanswered import Cause
 from app.protocol.codes import ABNORMAL_CLOSURE, CloseCode, ErrorCode
-from app.protocol.message import Message, unix_ms
+from app.protocol.message import Message, unix_seconds
 from app.protocol.reader import SENTENCE_TYPES
 from app.protocol.trace import TraceContext
 
@@ -113,9 +113,9 @@ class Counts:
         self.batches.observe(len(arrivals))
         for message, _, came in arrivals:
             self.waits.observe(started - came)
-            accepted = unix_ms(message.timestamp)
+            accepted = unix_seconds(message.timestamp)
             if accepted is not None:
-                self._took(unix - accepted / 1000, message.trace if self.exemplars else None)
+                self._took(unix - accepted, message.trace if self.exemplars else None)
 
     def _took(self, seconds: float, trace: TraceContext | None) -> None:
         if seconds < 0:
