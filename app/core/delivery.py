@@ -22,6 +22,7 @@ from app.protocol.codes import ENDINGS, CloseCode, Ending, Refusal
 from app.protocol.encoder import Encoder, Payload, placed
 from app.protocol.message import Kind, Message, Position
 from app.protocol.names import RoomName
+from app.protocol.trace import TraceContext
 
 _SHORTEST: Final = 0.0005
 """Seconds. The loop waits in milliseconds: a rest of less would only become longer than the pass was."""
@@ -106,10 +107,17 @@ class Delivery:
         """Tell one client something, ahead of the room messages of the next pass."""
         self.answer(connection, self._encoder.answer(kind, id=id, room=room, payload=payload))
 
-    def refuse(self, connection: Connection, refusal: Refusal, id: str | None, room: str | None) -> None:
-        """Tell one client no, with the `id` and `room` of what it said."""
+    def refuse(
+        self,
+        connection: Connection,
+        refusal: Refusal,
+        id: str | None,
+        room: str | None,
+        trace: TraceContext | None = None,
+    ) -> None:
+        """Tell one client no, with the `id` and `room` of what it said. `trace`: the context of that."""
         if self._observer is not None:
-            self._observer.refused(refusal.code)
+            self._observer.refused(refusal.code, connection.id, trace)
         self.answer(connection, self._encoder.refusal(refusal, id=id, room=room))
 
     def answer(self, connection: Connection, frame: bytes) -> None:

@@ -68,10 +68,11 @@ class Gateway:
         try:
             return self._do(connection, sentence)
         except Refusal as refusal:
+            trace = None
             if isinstance(sentence, said.Broadcast):
                 trace = parse_trace(sentence.traceparent, sentence.tracestate)
                 self._publisher.rejected(refusal, connection.source, sentence.room, trace)
-            self._delivery.refuse(connection, refusal, sentence.id, room)
+            self._delivery.refuse(connection, refusal, sentence.id, room, trace)
             return None
 
     def binary(self, connection: Connection, data: bytes) -> None:
@@ -276,7 +277,7 @@ class Gateway:
         def settled(settlement: Settlement) -> None:
             refusal = refusal_of(settlement.outcome)
             if refusal is not None:
-                self._delivery.refuse(connection, refusal, id, message.room)
+                self._delivery.refuse(connection, refusal, id, message.room, message.trace)
             elif id is not None:
                 self._delivery.say(connection, "ack", id=id, payload=placed(settlement.position))
 

@@ -13,7 +13,7 @@ from app.core.relocation import Reason
 from app.ops.histogram import Histogram
 from app.ops.unanswered import Cause
 from app.protocol.codes import ABNORMAL_CLOSURE, CloseCode, ErrorCode
-from app.protocol.message import Message, unix_ms
+from app.protocol.message import Message, unix_seconds
 from app.protocol.reader import SENTENCE_TYPES
 from app.protocol.trace import TraceContext
 
@@ -70,6 +70,7 @@ class Counts:
         self.publish_seconds = {outcome: Histogram(PUBLISH_BUCKETS) for outcome in Outcome}
         self.deliveries = 0
         self.latency = Histogram(LATENCY_BUCKETS)
+        self.early = 0
         self.waits = Histogram(WAIT_BUCKETS)
         self.batches = Histogram(BATCH_BUCKETS)
         self.passes = Histogram(PASS_BUCKETS)
@@ -112,18 +113,23 @@ class Counts:
         self.batches.observe(len(arrivals))
         for message, _, came in arrivals:
             self.waits.observe(started - came)
-            accepted = unix_ms(message.timestamp)
+            accepted = unix_seconds(message.timestamp)
             if accepted is not None:
-                # The clocks of two nodes differ: what seems to arrive before it was sent took next to no time.
-                trace = message.trace if self.exemplars else None
-                self.latency.observe(max(0.0, unix - accepted / 1000), trace)
+                self._took(unix - accepted, message.trace if self.exemplars else None)
+
+    def _took(self, seconds: float, trace: TraceContext | None) -> None:
+        if seconds < 0:
+            # The clocks of two nodes differ: it took next to no time, and by how much less than that nobody knows.
+            self.early += 1
+            seconds = 0.0
+        self.latency.observe(seconds, trace)
 
     def flushed(self, writes: int, size: int, seconds: float) -> None:
         self.writes += writes
         self.written_bytes += size
         self.passes.observe(seconds)
 
-    def refused(self, code: ErrorCode) -> None:
+    def refused(self, code: ErrorCode, connection: str, trace: TraceContext | None) -> None:
         self.refusals.add(code)
 
     def slow(self, policy: str) -> None:

@@ -127,6 +127,7 @@ class Metrics(Counts):
         yield _gauge("forestay_rooms", "Rooms with a member on this pod.", readings.rooms())
         yield _gauge("forestay_presence_users", "Users in rooms with presence on this pod.", readings.present())
         yield _histogram("forestay_delivery_latency_seconds", "From accepted to written, across pods.", self.latency)
+        yield _counter("forestay_delivery_early", "Messages that seemed to arrive before they were sent.", self.early)
         yield _histogram("forestay_delivery_wait_seconds", "How long messages waited for their pass.", self.waits)
         yield _histogram("forestay_delivery_batch_messages", "Messages of one room written together.", self.batches)
         yield _histogram("forestay_delivery_pass_seconds", "Duration of delivery passes.", self.passes)

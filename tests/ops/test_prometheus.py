@@ -96,13 +96,14 @@ async def test_no_panel_and_no_alert_looks_at_nothing(redis: RedisServer, tmp_pa
         [far] = await prometheus.query(f'forestay_delivery_latency_seconds_count{{pod="{FAR}"}}')
         [near] = await prometheus.query(f'forestay_delivery_latency_seconds_count{{pod="{NEAR}"}}')
         assert far > near == 0
-        for metric, pod in (
-            ("forestay_delivery_latency_seconds_bucket", FAR),
-            ("forestay_publish_seconds_bucket", NEAR),
-        ):
-            shown = await traces(prometheus, f'{metric}{{pod="{pod}"}}')
-            assert shown
-            await spans.until(lambda spans, shown=shown: shown <= {(span.trace_id, span.span_id) for span in spans})
+        await each_leads_to_a_span(await traces(prometheus, "forestay_delivery_latency_seconds_bucket", FAR), spans)
+        await each_leads_to_a_span(await traces(prometheus, "forestay_publish_seconds_bucket", NEAR), spans)
+
+
+async def each_leads_to_a_span(shown: set[tuple[str, str]], spans: Sink) -> None:
+    """There are exemplars, and each is one of the spans that the collector got."""
+    assert shown
+    await spans.until(lambda heard: shown <= {(span.trace_id, span.span_id) for span in heard})
 
 
 async def none_is_unwell(prometheus: Prometheus) -> None:
@@ -113,9 +114,9 @@ async def none_is_unwell(prometheus: Prometheus) -> None:
     assert [rule["name"] for rule in group["rules"] if rule["state"] != "inactive"] == []
 
 
-async def traces(prometheus: Prometheus, series: str) -> set[tuple[str, str]]:
-    """The exemplars of a series, as trace and span."""
-    found = await prometheus.ask("query_exemplars", query=series, start="0", end=str(2**33))
+async def traces(prometheus: Prometheus, series: str, pod: str) -> set[tuple[str, str]]:
+    """The exemplars of a series of one pod, as trace and span."""
+    found = await prometheus.ask("query_exemplars", query=f'{series}{{pod="{pod}"}}', start="0", end=str(2**33))
     return {(one["labels"]["trace_id"], one["labels"]["span_id"]) for each in found for one in each["exemplars"]}
 
 
