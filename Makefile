@@ -25,12 +25,13 @@ UV_VERSION := 0.13.9
 
 PYTEST := $(BIN)/pytest
 
-.PHONY: help setup run test test-slow check fix docs bench conformance image chart-docs manifests lock audit clean
+.PHONY: help setup run test test-slow check fix docs bench conformance e2e e2e-trace trace-picture image chart-docs
+.PHONY: manifests lock audit clean
 .PHONY: check-format check-lint check-types check-imports check-rules check-spelling
 
 help: ## list these verbs
 	@echo "usage: make VERB [ARGS=...]"
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 12
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/' | expand -t 17
 
 setup: $(STAMP) ## make .venv with everything in it, the command included
 
@@ -60,6 +61,12 @@ conformance: setup ## try the gateway with the Autobahn suite, other clients and
 
 e2e: setup ## install on the cluster of KUBECONFIG, deploy, scale, kill, and count: ARGS="rollout redis"
 	$(BIN)/python -m tests.e2e $(ARGS)
+
+e2e-trace: setup ## send a message through two pods and find its trace in a real Jaeger, built once where none is here
+	$(BIN)/python -m tests.tracing_backend $(ARGS)
+
+trace-picture: setup ## do that, and draw the trace for the README
+	$(BIN)/python -m tests.tracing_backend --picture docs/pictures/trace.svg $(ARGS)
 
 image: ## build the container image
 	docker build $(DOCKER_ARGS) --tag $(IMAGE) .

@@ -14,7 +14,7 @@ from app.core.policies import SHIPPED, Policy
 from app.edge.auth import parse_rooms
 from app.edge.auth_mint import mint
 from app.ops import logs
-from app.settings import MEMORY, TOKEN, Settings, SettingsError, load, unknown_variables, variable_of
+from app.settings import MEMORY, TOKEN, Settings, SettingsError, load, unknown_variables, variable_of, whereabouts
 from app.terminal import verbs as terminal
 from app.terminal.verbs import duration
 
@@ -98,12 +98,16 @@ def _serve(options: argparse.Namespace) -> None:
 def _check(options: argparse.Namespace) -> None:
     settings = load()
     from app import preparation
+    from app.observation import planned
+    from app.ops.telemetry import prepare
 
     preparation.prepare(settings)
     for name in unknown_variables():
         print(f"warning: {name} is not a setting; ignored")
     if settings.jwks_url and not (settings.jwt_audience and settings.jwt_issuer):
         print("warning: with FORESTAY_JWKS_URL set FORESTAY_JWT_AUDIENCE and _ISSUER too: its issuer may serve others")
+    for problem in prepare(planned(whereabouts()))[1]:
+        print(f"warning: {problem}")
     if settings.api_key is None:
         print("warning: without FORESTAY_API_KEY the HTTP API answers 401")
     _explain_drain(settings)

@@ -17,6 +17,7 @@ from app.core.quota import UserLimitPolicy
 from app.edge.origins import Origins
 from app.ops.logs import LogFormat
 from app.ops.readiness import BusReadiness
+from app.ops.sampling import TraceParent
 
 PREFIX: Final = "FORESTAY_"
 TOKEN: Final = "FORESTAY_TOKEN"
@@ -141,6 +142,11 @@ class Settings(BaseSettings):
     rooms_file: Annotated[Path | None, BeforeValidator(_empty_is_unset)] = Field(
         None, description="TOML file with the policies of rooms by pattern"
     )
+
+    trace_parent: TraceParent = Field(
+        TraceParent.LINK, description="a client's own trace: link starts a new one and links to it, child goes on in it"
+    )
+    trace_names: bool = Field(False, description="name rooms and users on spans; they are your users' names")
 
     demo: bool = Field(False, description="serve the demo page at / of the public port")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
