@@ -18,17 +18,20 @@ IMAGE ?= forestay:dev
 DOCKER_ARGS ?=
 # A Python to prefer over what is found on PATH: make setup PYTHON=/opt/python/bin/python3
 PYTHON ?=
+# All but `client`, which is in this tree and is installed from it.
+EXTRAS := kubernetes uvloop
 # uv writes the locks and is needed for nothing else, so it is not in them.
 UV_VERSION := 0.13.9
 
 PYTEST := $(BIN)/pytest
 
-.PHONY: help setup run demo picture test test-slow check fix docs bench conformance clients image chart-docs manifests lock audit clean
+.PHONY: help setup run demo deploy-picture test test-slow check fix docs bench conformance clients e2e e2e-trace
+.PHONY: trace-picture image chart-docs manifests lock audit clean
 .PHONY: check-format check-lint check-types check-imports check-rules check-spelling
 
 help: ## list these verbs
 	@echo "usage: make VERB [ARGS=...]"
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 12
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/' | expand -t 17
 
 setup: $(STAMP) ## make .venv with everything in it, the command included
 
@@ -38,7 +41,7 @@ run: setup ## serve on this machine: memory bus, random secret, demo page
 demo: setup ## a deploy to watch: two gateways on one Redis, and a page that counts what arrives
 	$(BIN)/python -m demo $(ARGS)
 
-picture: setup ## take the picture of that page for the README, with Chromium
+deploy-picture: setup ## take the picture of that page for the README, with Chromium
 	$(BIN)/python -m demo.picture
 
 test: setup ## run every test; what could not run here is named at the end
@@ -68,6 +71,12 @@ clients: setup ## play the scenarios to a client SDK: ARGS="--sdk js"
 e2e: setup ## install on the cluster of KUBECONFIG, deploy, scale, kill, and count: ARGS="rollout redis"
 	$(BIN)/python -m tests.e2e $(ARGS)
 
+e2e-trace: setup ## send a message through two pods and find its trace in a real Jaeger, built once where none is here
+	$(BIN)/python -m tests.tracing_backend $(ARGS)
+
+trace-picture: setup ## do that, and draw the trace for the README
+	$(BIN)/python -m tests.tracing_backend --picture docs/pictures/trace.svg $(ARGS)
+
 image: ## build the container image
 	docker build $(DOCKER_ARGS) --tag $(IMAGE) .
 
@@ -80,7 +89,7 @@ manifests: setup ## write k8s/ from the chart and k8s/values.yaml
 lock: $(BIN)/python ## resolve the dependencies anew, with hashes and without addresses: ARGS="--upgrade"
 	$(BIN)/pip install --quiet "uv==$(UV_VERSION)"
 	$(call compile,runtime,pyproject.toml --extra kubernetes)
-	$(call compile,dev,pyproject.toml --all-extras --group dev --constraint requirements/runtime.txt)
+	$(call compile,dev,pyproject.toml $(EXTRAS:%=--extra %) --group dev --constraint requirements/runtime.txt)
 	$(call compile,build,--group build --constraint requirements/dev.txt)
 
 audit: $(BIN)/python ## ask whether a locked version has a known hole

@@ -30,6 +30,7 @@ VARIANTS = {
     "forestay": {},
     "forestay-norest": {"FORESTAY_FLUSH_REST": "0"},
     "forestay-limits": {"FORESTAY_MESSAGE_RATE": "200"},
+    "forestay-presence": {"FORESTAY_ROOMS_FILE": str(HERE / "presence.toml")},
 }
 """Our server, and how it differs from what is shipped."""
 
@@ -37,9 +38,11 @@ VARIANTS = {
 class Running:
     """A server that accepts connections."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], port: int, internal_port: int) -> None:
+        """`internal_port`: ours alone have something there."""
         self._process = process
         self.port = port
+        self.internal_port = internal_port
 
     def cpu(self) -> float:
         """CPU seconds it has used so far."""
@@ -76,7 +79,7 @@ def running(name: str, **more: str) -> Iterator[Running]:
     process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.DEVNULL)
     try:
         _wait_for(port, process)
-        yield Running(process, port)
+        yield Running(process, port, internal)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()

@@ -5,15 +5,18 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Literal, Self, Unpack, overload
 
+from websockets.exceptions import InvalidURI
+from websockets.uri import parse_uri
+
 from forestay_client import sentences
 from forestay_client.connection import Connection
+from forestay_client.endings import UNAUTHORIZED
 from forestay_client.errors import DisconnectedError, RefusedError, UnauthorizedError
 from forestay_client.events import Handler, Handlers
 from forestay_client.lifetime import Lifetime, Listener
 from forestay_client.lines import Lines
 from forestay_client.messages import BinaryMessage, ClientState, Moved, StateChange
 from forestay_client.options import ClientOptions, Options
-from forestay_client.renewal import UNAUTHORIZED
 from forestay_client.room import Room
 from forestay_client.sentences import Sentence
 from forestay_client.token import GetToken, Tokens
@@ -27,6 +30,10 @@ class Client:
     """
 
     def __init__(self, url: str, *, get_token: GetToken, **options: Unpack[ClientOptions]) -> None:
+        try:
+            parse_uri(url)
+        except InvalidURI as error:
+            raise ValueError(f"an address such as wss://example.com/ws, not {url!r}") from error
         self._url = url
         self._tokens = Tokens(get_token)
         self._lines = Lines(Options(**options))

@@ -1,80 +1,26 @@
-"""One socket, from its handshake to its end: sentences go out in order, answers find their questions."""
+"""One socket, from its welcome to its end: sentences go out in order, answers find their questions."""
 
 import asyncio
-import json
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
-from websockets.typing import Subprotocol
 
 from forestay_client import sentences
-from forestay_client.codes import LOST, NORMAL, Verdict, after_close, after_status
-from forestay_client.options import Options
+from forestay_client.codes import NORMAL
+from forestay_client.endings import GOODBYE, Ending, closed, lost
 from forestay_client.outbox import Outbox, Request
 from forestay_client.sentences import Notice, Sentence, Welcome
 
 _LOG = logging.getLogger("forestay_client")
 
-_CLOSE_TIMEOUT = 5.0
+CLOSE_TIMEOUT = 5.0
 """Seconds for a close handshake, after which the socket is dropped."""
 
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """Why a connection is over, or never came to be."""
-
-    code: int
-    reason: str
-    verdict: Verdict
-    retry_after: float = 0.0
-    at_once: bool = False
-    """Whether to come back without a wait: it was the client's own wish."""
-
-
 Hear = Callable[["Connection", Sentence | bytes], None]
-
-
-class HandshakeError(Exception):
-    def __init__(self, ending: Ending) -> None:
-        super().__init__(ending.reason)
-        self.ending = ending
-
-
-async def open_connection(url: str, token: str, options: Options) -> "Connection":
-    """A connection that was welcomed. Raises HandshakeError."""
-    try:
-        async with asyncio.timeout(options.connect_timeout):
-            socket = await connect(
-                url,
-                subprotocols=[Subprotocol("forestay.v1")],
-                additional_headers={"Authorization": f"Bearer {token}"},
-                compression=None,
-                ping_interval=None,
-                close_timeout=_CLOSE_TIMEOUT,
-                # The gateway bounds what it says, and a page of history may be large.
-                max_size=None,
-                open_timeout=None,
-                proxy=options.proxy,
-                ssl=(options.ssl or True) if url.startswith("wss:") else None,
-            )
-            try:
-                welcome = sentences.welcome(sentences.read(await socket.recv(decode=True)))
-            except BaseException:
-                socket.transport.abort()
-                raise
-    except InvalidStatus as error:
-        raise HandshakeError(_refused(error)) from error
-    except ConnectionClosed as error:
-        raise HandshakeError(_closed(error)) from error
-    except (InvalidHandshake, OSError, TimeoutError, KeyError, TypeError, ValueError) as error:
-        reason = str(error) or "no welcome in time"
-        raise HandshakeError(Ending(LOST, reason, Verdict.RECONNECT)) from error
-    return Connection(socket, welcome, token)
 
 
 class Connection:
@@ -145,9 +91,9 @@ class Connection:
         try:
             await self._socket.close(NORMAL)
             # What came before the answer is read before the end.
-            await asyncio.wait({self.closed}, timeout=_CLOSE_TIMEOUT)
+            await asyncio.wait({self.closed}, timeout=CLOSE_TIMEOUT)
         finally:
-            self.end(Ending(NORMAL, "", Verdict.STOP))
+            self.end(GOODBYE)
 
     def end(self, ending: Ending) -> None:
         """Be over now, whatever the socket does: a dead one would be waited for."""
@@ -182,7 +128,7 @@ class Connection:
                     # A later version of the protocol, or a proxy's words: what is not understood is not acted upon.
                     _LOG.warning("not understood: %.200r", frame, exc_info=True)
         except ConnectionClosed as error:
-            self.end(_closed(error))
+            self.end(closed(error))
 
     def _hear(self, frame: str | bytes, hear: Hear) -> None:
         if isinstance(frame, bytes):
@@ -243,29 +189,5 @@ class Connection:
             self.say(type="ping")
             await asyncio.sleep(self.welcome.pong_timeout)
             if self._heard_at < asked_at:
-                self.end(Ending(LOST, "no sign of life", Verdict.RECONNECT))
+                self.end(lost("no sign of life"))
                 return
-
-
-def _refused(error: InvalidStatus) -> Ending:
-    """What a refused handshake means; the body is a problem document."""
-    response = error.response
-    try:
-        problem = json.loads(response.body or b"{}")
-        reason = str(problem.get("code") or problem.get("title") or "")
-    except (AttributeError, ValueError):
-        reason = ""
-    # In seconds, as the gateway says it; a date, which some proxies say instead, is not honoured.
-    after = response.headers.get("Retry-After", "")
-    return Ending(
-        response.status_code,
-        reason or response.reason_phrase,
-        after_status(response.status_code),
-        float(after) if after.isascii() and after.isdigit() else 0.0,
-    )
-
-
-def _closed(error: ConnectionClosed) -> Ending:
-    if error.rcvd is None:
-        return Ending(LOST, "", Verdict.RECONNECT)
-    return Ending(error.rcvd.code, error.rcvd.reason, after_close(error.rcvd.code))

@@ -6,13 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from forestay_client.codes import LOST, Verdict
-from forestay_client.connection import Connection, Ending, HandshakeError, open_connection
+from forestay_client.codes import Verdict
+from forestay_client.connection import Connection
+from forestay_client.endings import UNAUTHORIZED, Ending, lost
 from forestay_client.errors import UnauthorizedError
+from forestay_client.handshake import HandshakeError, open_connection
 from forestay_client.lines import Lines, Place
 from forestay_client.messages import ClientState, Moved
 from forestay_client.relocation import Relocation
-from forestay_client.renewal import UNAUTHORIZED, keep_renewed
+from forestay_client.renewal import keep_renewed
 from forestay_client.sentences import Sentence
 from forestay_client.token import Tokens
 
@@ -59,7 +61,9 @@ class Lifetime:
                 return ending
             self._listener.changed(ClientState.CONNECTING, ending.code, ending.reason)
             if ending.verdict is Verdict.RECONNECT and not ending.at_once:
-                await asyncio.sleep(ending.retry_after + self._backoff.next())
+                wait = ending.retry_after + self._backoff.next()
+                _LOG.info("no connection (%s %s); next try in %.1f s", ending.code, ending.reason, wait)
+                await asyncio.sleep(wait)
 
     def stop(self, code: int | None, reason: str) -> list[asyncio.Task[None]]:
         """Hear nothing any more; the goodbyes, which may be waited for."""
@@ -86,7 +90,7 @@ class Lifetime:
             raise HandshakeError(UNAUTHORIZED) from error
         except Exception as error:
             _LOG.warning("no token to connect with: %r", error)
-            raise HandshakeError(Ending(LOST, "no token", Verdict.RECONNECT)) from error
+            raise HandshakeError(lost("no token")) from error
         connection = await open_connection(self._url, token, self._lines.options)
         self._backoff.spread = connection.welcome.reconnect_spread
         self._open.add(connection)

@@ -49,6 +49,8 @@ class Lines:
 
         Raises RefusedError, or UnknownOutcomeError where it was sent and no answer came.
         """
+        if self.error is not None:
+            raise RefusedError("unavailable", str(self.error))
         self.outbox.add(request)
         try:
             async with asyncio.timeout(self.options.timeout):

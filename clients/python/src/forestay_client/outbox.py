@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 
-from forestay_client.errors import RefusedError, UnknownOutcomeError
+from forestay_client.errors import ForestayError, RefusedError, UnknownOutcomeError
 from forestay_client.sentences import Sentence, new_id, refusal, write
 
 
@@ -26,16 +26,19 @@ class Request:
         if self.answer.done():  # nobody waits for it any more
             return
         if sentence.get("type") == "error":
-            self.answer.set_exception(refusal(sentence))
+            self._fail(refusal(sentence))
         else:
             self.answer.set_result(sentence)
 
     def failed(self) -> None:
         """There will be no answer."""
         if not self.answer.done():
-            self.answer.set_exception(
-                UnknownOutcomeError(None) if self.written_on else RefusedError("unavailable", "not connected")
-            )
+            self._fail(UnknownOutcomeError(None) if self.written_on else RefusedError("unavailable", "not connected"))
+
+    def _fail(self, error: ForestayError) -> None:
+        self.answer.set_exception(error)
+        # asyncio would complain of an error that nobody asks for; who has asked hears it all the same.
+        self.answer.exception()
 
 
 class Outbox:

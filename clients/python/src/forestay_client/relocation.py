@@ -6,7 +6,8 @@ from typing import Any
 
 from forestay_client.backoff import Backoff
 from forestay_client.codes import Verdict
-from forestay_client.connection import Connection, HandshakeError
+from forestay_client.connection import Connection
+from forestay_client.handshake import HandshakeError
 
 Open = Callable[[], Awaitable[Connection]]
 Enter = Callable[[Connection], Sequence[asyncio.Future[None]]]

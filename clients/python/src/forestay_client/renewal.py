@@ -5,7 +5,8 @@ import logging
 
 from forestay_client.backoff import Backoff
 from forestay_client.codes import NORMAL, Verdict
-from forestay_client.connection import Connection, Ending
+from forestay_client.connection import Connection
+from forestay_client.endings import UNAUTHORIZED, Ending
 from forestay_client.errors import RefusedError, UnauthorizedError, UnknownOutcomeError
 from forestay_client.token import Tokens
 
@@ -13,9 +14,6 @@ _LOG = logging.getLogger("forestay_client")
 
 _SOON = 1.0
 """Seconds between renewals, at least, where the application's tokens hardly live longer than the margin."""
-
-UNAUTHORIZED = Ending(NORMAL, "unauthorized", Verdict.STOP)
-"""The application has no token for us, and will have none."""
 
 
 async def keep_renewed(connection: Connection, tokens: Tokens, margin: float, backoff: Backoff) -> None:
