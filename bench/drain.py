@@ -9,8 +9,8 @@ from typing import Any
 
 import aiohttp
 
+from app.terminal.crowd import raise_file_limit
 from bench.chart import Bars
-from bench.crowd import raise_file_limit
 from bench.rounds import Figures, options, report
 from bench.swarms import API_KEY, PATIENCE, Deployment, Swarm, deployment, runnable, swarm
 from demo.balancer import Passage
@@ -71,7 +71,7 @@ async def drained(sdk: str, clients: int, seconds: float) -> Figures:
             "repeated": found["repeated"],
             "out of order": found["disordered"],
             "changes of state": found["changes"],
-            "ms without a connection": _longest_without(here) * 1000,
+            "least overlap, ms": _least_overlap(here) * 1000,
             "longest gap before, ms": found["gaps"][_BEFORE] * 1000,
             "longest gap, ms": found["gaps"][_DURING] * 1000,
             "gap by gap before": found["gaps"][_DURING] / found["gaps"][_BEFORE],
@@ -86,14 +86,14 @@ async def _caught_up(crowd: Swarm, last: int) -> dict[str, Any]:
     return found
 
 
-def _longest_without(here: Deployment) -> float:
-    """Seconds that a client had no connection that was let in, at most; less than none where two overlapped."""
+def _least_overlap(here: Deployment) -> float:
+    """Seconds that a client had both its connections, at least; less than none where one had neither for a while."""
     by_token: defaultdict[str, list[Passage]] = defaultdict(list)
     for passage in here.balancer.passages:
         if passage.answered is not None and passage.token is not None:
             by_token[passage.token].append(passage)
-    return max(
-        (later.answered or 0) - (earlier.ended or time.monotonic())
+    return min(
+        (earlier.ended or time.monotonic()) - (later.answered or 0)
         for passages in by_token.values()
         for earlier, later in pairwise(passages)
     )

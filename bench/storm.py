@@ -4,8 +4,8 @@ import asyncio
 import time
 from collections.abc import Sequence
 
+from app.terminal.crowd import raise_file_limit
 from bench.chart import Bars
-from bench.crowd import raise_file_limit
 from bench.rounds import Figures, options, report
 from bench.swarms import PATIENCE, deployment, runnable, swarm
 

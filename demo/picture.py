@@ -1,4 +1,4 @@
-"""Visits the page with a browser, deploys the pod that it is connected to, and keeps a picture: `make deploy-picture`."""
+"""Visits the page with a browser, deploys the pod that it is connected to, and keeps a picture."""
 
 import asyncio
 from pathlib import Path
