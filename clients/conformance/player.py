@@ -42,6 +42,7 @@ class Player:
         self._known = known
         self._open: list[Connection] = []
         self._forbidden: list[object] = []
+        self._forgiven: list[object] = []
         self._violations: list[str] = []
         self._judged = 0
         """How many attempts to connect the scenario has answered."""
@@ -70,10 +71,15 @@ class Player:
         if (status := await self._adapter.end()) != 0:
             raise Broken(f"the adapter ended with {status} when its input did")
         noticed = [event for event in self._adapter.left() if event["on"] in _NOTICED]
-        said = [f"{each} on connection {one.number}" for one in self._open for _, each in one.heard.left()]
+        said = [f"{each} on connection {one.number}" for one in self._open for each in self._unasked(one)]
         extra = [f"connection {one.number}" for one in self._gateway.connections[self._judged :]]
         if unexpected := [*self._violations, *map(str, noticed), *said, *extra]:
             raise Broken("came, and the scenario knows nothing of it:\n  " + "\n  ".join(unexpected))
+
+    def _unasked(self, connection: Connection) -> list[dict[str, Any]]:
+        """What a client said that the scenario neither heard nor forgives."""
+        left = (each for _, each in connection.heard.left())
+        return [each for each in left if all(differences(one, each, dict(self._known)) for one in self._forgiven)]
 
     def _watch(self, event: dict[str, Any]) -> None:
         for shown in self._forbidden:
@@ -112,6 +118,9 @@ class Player:
 
     async def _never(self, step: Step) -> None:
         self._forbidden.append(step.what)
+
+    async def _forgive(self, step: Step) -> None:
+        self._forgiven.append(step.what)
 
     async def _accept(self, step: Step) -> None:
         connection = await self._gateway.arrived(step.what, PATIENCE)
@@ -199,6 +208,7 @@ class Player:
         "expect": _expect,
         "await": _await,
         "never": _never,
+        "forgive": _forgive,
         "accept": _accept,
         "refuse": _refuse,
         "hear": _hear,

@@ -14,6 +14,7 @@ VERBS: Final[Mapping[str, frozenset[str]]] = {
     "expect": frozenset({"within_ms"}),
     "await": frozenset({"within_ms"}),
     "never": frozenset(),
+    "forgive": frozenset(),
     "accept": frozenset({"welcome", "token", "note"}),
     "refuse": frozenset({"status", "headers"}),
     "hear": frozenset({"from", "within_ms"}),
