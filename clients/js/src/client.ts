@@ -37,6 +37,8 @@ export interface ClientOptions {
 export interface ClientEvents {
   /** The code is a close code, or the HTTP status of a refused handshake where the WebSocket class shows it. */
   state: StateChange<ClientState>;
+  /** The connection is lost, or none came about, and the next try is so many milliseconds away. */
+  waiting: { delay: number; code?: number; reason?: string };
   /** A refusal that answers nothing that was asked, or an error of `getToken`. */
   error: Error;
   /** A binary message of a type that is bound to no room here. */
@@ -108,8 +110,9 @@ export class Client extends Emitter<ClientState, ClientEvents> {
     return room;
   }
 
-  /** Be connected from now on, until `disconnect()` or until coming back makes no sense. */
+  /** Be connected from now on, until `disconnect()` or until coming back makes no sense. Ends a wait for the next try. */
   connect(): void {
+    if (this.#waiting) this.#open();
     if (this.state !== "disconnected") return;
     this.#unwatch = watchPage(this);
     this.#refused = false;
@@ -233,7 +236,7 @@ export class Client extends Emitter<ClientState, ClientEvents> {
       const type = new DataView(data as ArrayBuffer).getUint32(0);
       const message = { type, data: new Uint8Array(data as ArrayBuffer, 4) };
       const room = this._bindings.get(type);
-      room ? room._emit("binary", message) : this._emit("binary", message);
+      room?._wanted ? room._emit("binary", message) : this._emit("binary", message);
     } else if (frame.type === "error") this._emit("error", refused(frame));
     else {
       const room = this.#rooms.get(frame.room!);
@@ -272,17 +275,19 @@ export class Client extends Emitter<ClientState, ClientEvents> {
     if (verdict === "stop" || (isOnce && this.#refused)) return this.#stop(ending);
     this.#refused ||= isOnce;
     this.#down(ending);
-    isOnce ? this.#open() : this.#retry(ending._retryAfter);
+    isOnce ? this.#open() : this.#retry(ending);
   }
 
   // From one state to the next
 
   /** Come back after a random time within a window that grows, so that no two clients return in step. */
-  #retry(least?: number): void {
+  #retry({ code, reason, _retryAfter }: Ending = {}): void {
     const { minDelay, maxDelay } = this._options;
     const grown = Math.max(this.#spread, LEAST_WINDOW) * 2 ** this.#failures;
     const window = Math.min(maxDelay, this.#failures++ ? grown : this.#spread);
-    this.#waiting = setTimeout(() => this.#open(), Math.max(minDelay, (least || 0) + Math.random() * window));
+    const delay = Math.max(minDelay, (_retryAfter || 0) + Math.random() * window);
+    this.#waiting = setTimeout(() => this.#open(), delay);
+    this._emit("waiting", { delay, code, reason } as ClientEvents["waiting"]);
   }
 
   #open(): void {
@@ -403,7 +408,8 @@ export class Client extends Emitter<ClientState, ClientEvents> {
 
   /** @internal */
   _online(): void {
-    this.#waiting ? this.#open() : this._doubtful();
+    this.connect();
+    this._doubtful();
   }
 
   /** @internal */
