@@ -189,6 +189,16 @@ async def test_a_load_is_counted(pod: Gateway, room: str) -> None:
     assert "latency p50" in out
 
 
+@pytest.mark.slow
+async def test_a_load_outlives_the_pings(tmp_path: Path) -> None:
+    """Connections that say little show that they are there, as any client does."""
+    async with gateway(ping_interval=5, pong_timeout=3) as pod:
+        arguments = ["load", "--connections", "5", "--rate", "1", "--seconds", "12s"]
+        status, out, _ = await forestay(*arguments, "--url", pod.url, FORESTAY_TOKEN=token())
+    assert status == 0
+    assert "connections closed 0" in out
+
+
 async def test_a_load_that_loses_something_says_so(pod: Gateway) -> None:
     """What the gateway refused was not delivered."""
     arguments = ["load", "--room", "chat.a", "--connections", "2", "--rate", "40", "--seconds", "1s"]
