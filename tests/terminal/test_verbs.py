@@ -190,7 +190,7 @@ async def test_a_load_is_counted(pod: Gateway, room: str) -> None:
 
 
 @pytest.mark.slow
-async def test_a_load_outlives_the_pings(tmp_path: Path) -> None:
+async def test_a_load_outlives_the_pings() -> None:
     """Connections that say little show that they are there, as any client does."""
     async with gateway(ping_interval=5, pong_timeout=3) as pod:
         arguments = ["load", "--connections", "5", "--rate", "1", "--seconds", "12s"]
