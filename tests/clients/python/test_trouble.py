@@ -63,6 +63,9 @@ class Relay:
             self._start(_close(newest, self._dice.choice([1011, 1012, 4408]), 0))
 
     async def _pass_on(self, client: ServerConnection) -> None:
+        await _while_open(self._both_ways(client))
+
+    async def _both_ways(self, client: ServerConnection) -> None:
         assert client.request is not None
         headers = {"Authorization": client.request.headers["Authorization"]}
         lag, loop = self._dice.random() * 0.2, asyncio.get_running_loop()
