@@ -30,7 +30,6 @@ class Verdict(Enum):
     FAILS = "FAILS"
     UNSUPPORTED = "has no such feature"
     NOT_MEANT = "is not meant for this SDK"
-    NOT_RUN = "cannot run here"
 
 
 @dataclass(frozen=True, slots=True)
