@@ -34,14 +34,13 @@ _SECTIONS: Sequence[tuple[str, str]] = (
     ("pods-100", "The subscribers are on another pod than the publisher."),
     ("pods-1000", ""),
     ("hearing", "From Redis' bytes to a checked message in the hands of delivery."),
+    ("scrape", "What `/metrics` takes of the event loop does not grow with the connections."),
     (
         "tracing-fanout",
-        "In percent more of the server's CPU than without `OTEL_*`: the median of fifteen rounds' ratios, and where it lies"
-        " with 95 % certainty. `absent again` is the same as `absent`: what it differs by is the machine's.",
+        "Percent more than without `OTEL_*`: median of 15 rounds and its 95 % interval; `absent again` is noise.",
     ),
     ("tracing-inbound", "Ten thousand messages a second, of which each makes three spans where its trace is kept."),
     ("tracing-trouble", "Nobody listens, or takes the spans and never answers; a ratio within one run."),
-    ("scrape", "What `/metrics` takes of the event loop does not grow with the connections."),
 )
 
 

@@ -19,7 +19,7 @@ def test_a_ratio_is_taken_within_each_round() -> None:
 
 
 def test_the_interval_leaves_out_what_chance_may_have_put_there() -> None:
-    """Of fifteen rounds the three highest and lowest: the odds that the median is among them are below one in twenty."""
+    """Of fifteen rounds the three highest and lowest: the median is among them less than once in twenty times."""
     shuffled = [107, 101, 115, 103, 109, 105, 111, 113, 102, 108, 104, 114, 106, 112, 110]
     found = more({"a": rounds(*[100] * 15), "b": rounds(*shuffled)}, "cpu", "a")["b"]
     assert [round(value, 6) for value in found] == [8, 4, 12]

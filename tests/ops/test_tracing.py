@@ -22,7 +22,7 @@ class Watched:
     def __init__(self, ratio: float, *policies: Policy) -> None:
         self._exporter = InMemorySpanExporter()
         sampling = Sampling(ratio, heeds_parent=True)
-        self._telemetry = Telemetry([self._exporter], {}, sampling)
+        self._telemetry = Telemetry([self._exporter], {})
         manner = Manner(sampling, continue_clients=False, heeds_callers=True, names=False, system="memory")
         self.tracing = self._telemetry.observer(Counts(), manner, asyncio.get_running_loop().time)
         self.core = Core(*policies, observer=self.tracing)
@@ -59,7 +59,7 @@ async def test_what_is_not_kept_never_reaches_the_sdk(monkeypatch: pytest.Monkey
     """No span is started and no id is made, whatever a client's context says; but a room may show its receivers one."""
     watched = Watched(0.0, Policy("traced", trace=True))
     reached: list[str] = []
-    monkeypatch.setattr(watched.tracing, "_tracer", reached)
+    monkeypatch.setattr(watched.tracing, "_spans", reached)
     alice, _ = watched.core.join("chat")
     bob, heard = watched.core.join("traced")
     for connection, room in ((alice, "chat"), (bob, "traced")):
