@@ -12,7 +12,7 @@ import pytest
 
 from helm.rendering import CHART, read
 from tests.support.chart import FULL, chart
-from tests.support.gateway import Client, close_clients, frame, token
+from tests.support.gateway import Client, frame, token
 from tests.support.local_redis import RedisServer
 from tests.support.otlp_sink import Sink, sink
 from tests.support.process import serving
@@ -49,7 +49,6 @@ async def watched(redis: RedisServer, folder: Path) -> AsyncIterator[tuple[Prome
         prometheus = Prometheus(folder, pods, chart(FULL).one("PrometheusRule")["spec"])
         stack.push_async_callback(prometheus.end)
         await prometheus.start()
-        stack.push_async_callback(close_clients)
         talk = await stack.enter_async_context(meanwhile(converse(near.port, far.port)))
         seen = f"min(count_over_time(forestay_connections[1m])) >= {SCRAPES} and count(forestay_connections) == 2"
         while not await prometheus.query(seen):
