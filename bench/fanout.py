@@ -1,11 +1,11 @@
 """One room, a thousand subscribers, 200-byte messages at a steady rate; or ten rooms of a hundred."""
 
-import socket
 import time
 from functools import partial
 
+from app.terminal.crowd import Speech, percentile
 from bench.chart import Bars
-from bench.crowd import Crowd, message, percentile, send
+from bench.crowd import crowd_at
 from bench.rounds import Figures, each, measure, options, ratio, report
 from bench.servers import Running
 
@@ -14,14 +14,15 @@ WARM_UP = 1.0
 
 def fan_out(server: Running, *, subscribers: int, rooms: int, rate: float, seconds: float) -> Figures:
     """Publish `rate` messages a second in all, an equal share to each of `rooms`, and count what arrives."""
-    crowd = Crowd(server.port)
+    crowd = crowd_at(server.port)
     each = subscribers // rooms
     members = [crowd.connect(f"bench.{number}", each, sample=20) for number in range(rooms)]
-    _publish(crowd, members, rate, WARM_UP)
+    speech = Speech([(room[0], f"bench.{number}") for number, room in enumerate(members)], rate)
+    speech.give(crowd, WARM_UP)
     crowd.read_until(int(rate * WARM_UP) * each, 5.0)
     crowd.reset()
     cpu, own = server.cpu(), time.process_time()
-    sent = _publish(crowd, members, rate, seconds)
+    sent = speech.give(crowd, seconds)
     crowd.read_until(sent * each, 10.0)
     cpu, own = server.cpu() - cpu, time.process_time() - own
     crowd.close()
@@ -33,18 +34,6 @@ def fan_out(server: Running, *, subscribers: int, rooms: int, rate: float, secon
         "server CPU %": cpu / seconds * 100,
         "generator CPU %": own / seconds * 100,
     }
-
-
-def _publish(crowd: Crowd, members: list[list[socket.socket]], rate: float, seconds: float) -> int:
-    """Open loop: what the server does not keep up with piles up. How many were sent."""
-    sent, started = 0, time.monotonic()
-    while (elapsed := time.monotonic() - started) < seconds:
-        while sent < elapsed * rate:
-            room = sent % len(members)
-            send(members[room][0], message(f"bench.{room}"))
-            sent += 1
-        crowd.read(min(0.02, started + sent / rate - time.monotonic()))
-    return sent
 
 
 def main() -> None:

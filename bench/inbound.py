@@ -1,33 +1,25 @@
 """Two hundred publishers, each with one other member in its room: what a message costs on its way in."""
 
-import time
 from functools import partial
 
+from app.terminal.crowd import Speech, percentile
 from bench.chart import Bars
-from bench.crowd import Crowd, message, percentile, send
+from bench.crowd import crowd_at
 from bench.rounds import Figures, each, measure, options, ratio, report
 from bench.servers import Running
 
 
 def inbound(server: Running, *, publishers: int, rate: float, seconds: float) -> Figures:
     """Each of `publishers` says `rate` messages a second to the one other member of its room."""
-    crowd = Crowd(server.port)
+    crowd = crowd_at(server.port)
     members = [one for number in range(publishers // 2) for one in crowd.connect(f"bench.{number}", 2, sample=20)]
 
-    def say(duration: float) -> int:
-        sent, started = 0, time.monotonic()
-        while (elapsed := time.monotonic() - started) < duration:
-            while sent < elapsed * rate * publishers:
-                at = sent % publishers
-                send(members[at], message(f"bench.{at // 2}", echo=False))
-                sent += 1
-            crowd.read(0.001)
-        return sent
-
-    crowd.read_until(say(1.0), 5.0)
+    speakers = [(one, f"bench.{at // 2}") for at, one in enumerate(members)]
+    speech = Speech(speakers, rate * publishers, echo=False)
+    crowd.read_until(speech.give(crowd, 1.0), 5.0)
     crowd.reset()
     cpu = server.cpu()
-    sent = say(seconds)
+    sent = speech.give(crowd, seconds)
     crowd.read_until(sent, 10.0)
     cpu = server.cpu() - cpu
     crowd.close()
