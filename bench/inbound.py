@@ -9,26 +9,36 @@ from bench.rounds import Figures, each, measure, options, ratio, report
 from bench.servers import Running
 
 
-def inbound(server: Running, *, publishers: int, rate: float, seconds: float) -> Figures:
-    """Each of `publishers` says `rate` messages a second to the one other member of its room."""
-    crowd = Crowd(server.port)
-    members = [one for number in range(publishers // 2) for one in crowd.connect(f"bench.{number}", 2, sample=20)]
+class Inbound:
+    """`publishers` who say `rate` messages a second each, to the one other member of their room."""
 
-    def say(duration: float) -> int:
+    def __init__(self, server: Running, *, publishers: int, rate: float) -> None:
+        self.crowd = Crowd(server.port)
+        self._rate = rate * publishers
+        rooms = (self.crowd.connect(f"bench.{number}", 2, sample=20) for number in range(publishers // 2))
+        self._members = [one for pair in rooms for one in pair]
+
+    def run(self, seconds: float) -> int:
+        """Say what belongs into `seconds`, and hear it arrive; how many messages that were."""
         sent, started = 0, time.monotonic()
-        while (elapsed := time.monotonic() - started) < duration:
-            while sent < elapsed * rate * publishers:
-                at = sent % publishers
-                send(members[at], message(f"bench.{at // 2}", echo=False))
+        while (elapsed := time.monotonic() - started) < seconds:
+            while sent < elapsed * self._rate:
+                at = sent % len(self._members)
+                send(self._members[at], message(f"bench.{at // 2}", echo=False))
                 sent += 1
-            crowd.read(0.001)
+            self.crowd.read(0.001)
+        self.crowd.read_until(sent, 10.0)
         return sent
 
-    crowd.read_until(say(1.0), 5.0)
+
+def inbound(server: Running, *, publishers: int, rate: float, seconds: float) -> Figures:
+    """Let them speak, and count what arrives."""
+    load = Inbound(server, publishers=publishers, rate=rate)
+    crowd = load.crowd
+    load.run(1.0)
     crowd.reset()
     cpu = server.cpu()
-    sent = say(seconds)
-    crowd.read_until(sent, 10.0)
+    sent = load.run(seconds)
     cpu = server.cpu() - cpu
     crowd.close()
     return {
