@@ -66,7 +66,7 @@ def available(names: list[str]) -> list[str]:
 def running(name: str, **more: str) -> Iterator[Running]:
     """The server called `name`, with `more` in its environment, until the block ends."""
     port, internal = _free_port(), _free_port()
-    environ = {key: value for key, value in os.environ.items() if not key.startswith("FORESTAY_")}
+    environ = {key: value for key, value in os.environ.items() if not key.startswith(("FORESTAY_", "OTEL_"))}
     if name in VARIANTS:
         environ |= OURS | VARIANTS[name] | more
         command = [sys.executable, "-m", "app", "serve", "--host", "127.0.0.1"]

@@ -69,7 +69,8 @@ def sit(
     with ExitStack() as stack:
         seats: dict[str, _Seat] = {}
         for case, environ in environs.items():
-            server = stack.enter_context(running("forestay", **environ))
+            # A crowd reads only during its turns, and never answers a ping.
+            server = stack.enter_context(running("forestay", FORESTAY_PING_INTERVAL="3600", **environ))
             made = load(server)
             stack.callback(made.crowd.close)
             seats[case] = _Seat(server, made)
