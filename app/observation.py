@@ -11,6 +11,7 @@ import structlog
 from app import __version__
 from app.core.ports import Observer
 from app.ops.counts import Counts
+from app.ops.refusal_log import RefusalLog
 from app.ops.sampling import Manner, TraceParent
 from app.ops.telemetry import Plan, plan, prepare
 from app.settings import MEMORY, Settings, Whereabouts, whereabouts
@@ -52,12 +53,13 @@ def planned(where: Whereabouts) -> Plan:
 
 def observe(settings: Settings, metrics: Counts, loop: AbstractEventLoop) -> Observation:
     """What cannot be had is said, and the pod serves without it: nobody's messages wait for a trace."""
+    told = RefusalLog(metrics) if settings.log_level == "DEBUG" else metrics
     wanted = planned(whereabouts())
     telemetry, problems = prepare(wanted)
     for problem in problems:
         log.warning(problem)
     if telemetry is None:
-        return Observation(metrics)
+        return Observation(told)
     metrics.exemplars = True
     memory = settings.bus_url.get_secret_value() == MEMORY
     manner = Manner(
@@ -67,5 +69,5 @@ def observe(settings: Settings, metrics: Counts, loop: AbstractEventLoop) -> Obs
         names=settings.trace_names,
         system="memory" if memory else "redis",
     )
-    tracing = telemetry.observer(metrics, manner, loop.time)
+    tracing = telemetry.observer(told, manner, loop.time)
     return Observation(tracing, telemetry, tracing.incidents)

@@ -34,6 +34,7 @@ _SECTIONS: Sequence[tuple[str, str]] = (
     ("pods-100", "The subscribers are on another pod than the publisher."),
     ("pods-1000", ""),
     ("hearing", "From Redis' bytes to a checked message in the hands of delivery."),
+    ("scrape", "What `/metrics` takes of the event loop does not grow with the connections."),
     (
         "tracing-fanout",
         "Percent more than without `OTEL_*`: median of 15 rounds and its 95 % interval; `absent again` is noise.",

@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.core.backpressure import LOOK_AGAIN, Backpressure
+from app.core.batch import Batch, gather, take
 from app.core.connection import Connection
 from app.core.policies import Slow
-from app.core.ports import Arrival, World
+from app.core.ports import World
 from app.core.rooms import Room, Rooms
 from app.core.roster import Roster
 from app.protocol.codes import ENDINGS, CloseCode, Ending, Refusal
 from app.protocol.encoder import Encoder, Payload, placed
 from app.protocol.message import Kind, Message, Position
 from app.protocol.names import RoomName
+from app.protocol.trace import TraceContext
 
 _SHORTEST: Final = 0.0005
 """Seconds. The loop waits in milliseconds: a rest of less would only become longer than the pass was."""
@@ -105,10 +107,17 @@ class Delivery:
         """Tell one client something, ahead of the room messages of the next pass."""
         self.answer(connection, self._encoder.answer(kind, id=id, room=room, payload=payload))
 
-    def refuse(self, connection: Connection, refusal: Refusal, id: str | None, room: str | None) -> None:
-        """Tell one client no, with the `id` and `room` of what it said."""
+    def refuse(
+        self,
+        connection: Connection,
+        refusal: Refusal,
+        id: str | None,
+        room: str | None,
+        trace: TraceContext | None = None,
+    ) -> None:
+        """Tell one client no, with the `id` and `room` of what it said. `trace`: the context of that."""
         if self._observer is not None:
-            self._observer.refused(refusal.code)
+            self._observer.refused(refusal.code, connection.id, trace)
         self.answer(connection, self._encoder.refusal(refusal, id=id, room=room))
 
     def answer(self, connection: Connection, frame: bytes) -> None:
@@ -166,11 +175,11 @@ class Delivery:
         self._scheduled = False
         rooms, self._due = self._due, {}
         answering, self._answering = self._answering, {}
-        batches = [_take(room) for room in rooms]
+        batches = [take(room) for room in rooms]
         writes = size = 0
         # Looked at for every write of the pod: what Backpressure.over says, without the price of asking.
         limit = self._backpressure.limit
-        for connection, chunks in _gather(batches).items():
+        for connection, chunks in gather(batches).items():
             socket = connection.socket
             if connection.ended is not None or socket.closed():
                 continue
@@ -220,7 +229,7 @@ class Delivery:
         connection.socket.write(data)
         return len(data)
 
-    def _hold_back(self, connection: Connection, batches: Sequence["_Batch"]) -> None:
+    def _hold_back(self, connection: Connection, batches: Sequence[Batch]) -> None:
         newly = connection.missed is None
         missed = []
         for batch in batches:
@@ -257,44 +266,6 @@ class Delivery:
     def _observe_resync(self, reason: str, recipients: int) -> None:
         if self._observer is not None:
             self._observer.resynced(reason, recipients)
-
-
-@dataclass(slots=True)
-class _Batch:
-    """What one room has for its members in one pass."""
-
-    room: Room
-    shared: bytes
-    own: dict[Connection, bytes]
-    arrivals: Sequence[Arrival]
-    dropped: int = 0
-    """Members that it was not written to, because they are slow."""
-
-    def part(self, member: Connection) -> bytes:
-        return self.own.get(member, self.shared)
-
-
-def _take(room: Room) -> _Batch:
-    room.resting = True
-    arrivals, room.arrivals = room.arrivals, []
-    return _Batch(room, *room.take(), arrivals)
-
-
-def _gather(batches: Iterable[_Batch]) -> dict[Connection, list[bytes]]:
-    """What each member of the rooms is to be written, room by room."""
-    due: dict[Connection, list[bytes]] = {}
-    for batch in batches:
-        shared, own = batch.shared, batch.own
-        for member in batch.room.members:
-            part = own.get(member, shared) if own else shared
-            if not part:
-                continue
-            chunks = due.get(member)
-            if chunks is None:
-                due[member] = [part]
-            else:
-                chunks.append(part)
-    return due
 
 
 def _nobody_to_tell(connection: Connection, ending: Ending) -> None:

@@ -181,8 +181,8 @@ class Observer(Protocol):
         shown the context.
         """
 
-    def published(self, message: Message, outcome: Outcome, seconds: float, unix: float) -> None:
-        """What became of a message that was offered to the bus, `seconds` later. `unix`: now, Unix seconds.
+    def published(self, message: Message, outcome: Outcome, seconds: float) -> None:
+        """What became of a message that was offered to the bus, `seconds` later.
 
         Its trace context is what `publishing` said.
         """
@@ -206,7 +206,8 @@ class Observer(Protocol):
     def flushed(self, writes: int, size: int, seconds: float) -> None:
         """One delivery pass: socket writes, bytes, and how long it took."""
 
-    def refused(self, code: ErrorCode) -> None: ...
+    def refused(self, code: ErrorCode, connection: str, trace: TraceContext | None) -> None:
+        """A client was told no. `connection`: its id. `trace`: the context that its message brought along."""
 
     def slow(self, policy: str) -> None:
         """A client fell behind; `policy` says what is done about it."""

@@ -53,11 +53,11 @@ class Publisher:
         if trace is not message.trace:
             message = replace(message, trace=trace)
 
-        offered = self._world.loop.time()
+        now = self._world.loop.time
+        offered = now()
 
         def observed(settlement: Settlement) -> None:
-            seconds = self._world.loop.time() - offered
-            observer.published(message, settlement.outcome, seconds, self._world.clock())
+            observer.published(message, settlement.outcome, now() - offered)
             if settled is not None:
                 settled(settlement)
 

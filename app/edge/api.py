@@ -6,6 +6,7 @@ from struct import pack
 from typing import Annotated, Final, TypeVar
 
 import msgspec
+import structlog
 from aiohttp import web
 from msgspec import Meta, Raw, Struct
 
@@ -13,12 +14,14 @@ from app.core.backend import Backend
 from app.core.ports import Query
 from app.core.presence import paged
 from app.edge.problems import problem
-from app.edge.request_trace import request_trace
+from app.edge.request_trace import request_trace, trace_id
 from app.protocol.codes import ErrorCode, Refusal
 from app.protocol.encoder import listed, placed
 from app.protocol.message import Position
 from app.protocol.names import RoomName
 from app.protocol.reader import deeper_than
+
+log = structlog.get_logger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -71,6 +74,7 @@ class Api:
                 self._check_key(request)
                 return await handler(request)
             except Refusal as refusal:
+                log.debug("request refused", code=refusal.code, reason=str(refusal), trace_id=trace_id(request))
                 return problem(refusal)
 
         return guarded

@@ -21,7 +21,7 @@ from app.core.ports import Observer, Verifier
 from app.core.reception import Reception
 from app.edge.origins import Origins
 from app.edge.problems import problem
-from app.edge.request_trace import request_trace
+from app.edge.request_trace import request_trace, trace_id
 from app.edge.socket import ClientSocket, Conversation, Upgraded
 from app.edge.tally import Tally
 from app.protocol.codes import ErrorCode, Refusal
@@ -97,7 +97,13 @@ class Handshake:
                 self._under_way -= 1
         except Refused as refused:
             self._report(str(refused.status), request, since)
-            log.debug("handshake refused", status=refused.status, code=refused.refusal.code, reason=str(refused))
+            log.debug(
+                "handshake refused",
+                status=refused.status,
+                code=refused.refusal.code,
+                reason=str(refused),
+                trace_id=trace_id(request),
+            )
             self._refused.note(f"{refused.status} {refused.refusal.code}")
             response = problem(refused.refusal, refused.status)
             response.headers["Sec-WebSocket-Version"] = "13"

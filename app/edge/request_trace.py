@@ -11,3 +11,9 @@ def request_trace(request: web.BaseRequest) -> TraceContext | None:
     states = request.headers.getall("tracestate", [])
     # A list may be split over several lines; a parent may not.
     return parse_trace(parents[0], ",".join(states)) if len(parents) == 1 else None
+
+
+def trace_id(request: web.BaseRequest) -> str | None:
+    """For a log line: what the caller will look for."""
+    trace = request_trace(request)
+    return None if trace is None else trace.trace_id

@@ -35,7 +35,6 @@ OPERATION: Final = "messaging.operation.name"
 OPERATION_TYPE: Final = "messaging.operation.type"
 TEMPLATE: Final = "messaging.destination.template"
 CLIENT_ID: Final = "messaging.client.id"
-BODY_SIZE: Final = "messaging.message.body.size"
 # Only where names are asked for: these are our users' and not ours to spread.
 DESTINATION: Final = "messaging.destination.name"
 USER: Final = "user.id"

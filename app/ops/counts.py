@@ -5,7 +5,7 @@ user or address, and no stranger can add a number: what is not known beforehand 
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Final, get_args
+from typing import Final
 
 from app.core.policies import Slow
 from app.core.ports import Arrival, Outcome, Source
@@ -13,8 +13,8 @@ from app.core.relocation import Reason
 from app.ops.histogram import Histogram
 from app.ops.unanswered import Cause
 from app.protocol.codes import ABNORMAL_CLOSURE, CloseCode, ErrorCode
-from app.protocol.message import Message, unix_ms
-from app.protocol.sentences import Said
+from app.protocol.message import Message, unix_seconds
+from app.protocol.reader import SENTENCE_TYPES
 from app.protocol.trace import TraceContext
 
 PASS_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
@@ -38,7 +38,6 @@ BATCH_BUCKETS: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
 
 GATEWAY, CLIENT = "gateway", "client"
 
-_SENTENCES: Final = sorted(str(sentence.__struct_config__.tag) for sentence in get_args(Said))
 # Over HTTP only.
 _NOT_ON_A_SOCKET: Final = {ErrorCode.NOT_FOUND, ErrorCode.TOO_LARGE}
 _OTHER: Final = "other"
@@ -66,12 +65,12 @@ class Counts:
         codes = sorted(map(str, {int(code) for code in CloseCode} | {ABNORMAL_CLOSURE}))
         self.accepted = 0
         self.handshakes = Tallies(("ok", "lost", "400", "401", "403", "503"))
-        self.received_by_type = Tallies((*_SENTENCES, "binary", "unreadable"))
+        self.received_by_type = Tallies((*sorted(SENTENCE_TYPES), "binary", "unreadable"))
         self.received_bytes = 0
-        self.published_by_outcome = Tallies(map(_called, Outcome))
         self.publish_seconds = {outcome: Histogram(PUBLISH_BUCKETS) for outcome in Outcome}
         self.deliveries = 0
         self.latency = Histogram(LATENCY_BUCKETS)
+        self.early = 0
         self.waits = Histogram(WAIT_BUCKETS)
         self.batches = Histogram(BATCH_BUCKETS)
         self.passes = Histogram(PASS_BUCKETS)
@@ -104,29 +103,33 @@ class Counts:
     def rejected(self, code: ErrorCode, source: Source, pattern: str | None, trace: TraceContext | None) -> None:
         """It is counted where it is told to the client."""
 
-    def published(self, message: Message, outcome: Outcome, seconds: float, unix: float) -> None:
-        self.published_by_outcome.add(_called(outcome))
-        self._observe(self.publish_seconds[outcome], seconds, message, unix)
+    def published(self, message: Message, outcome: Outcome, seconds: float) -> None:
+        self.publish_seconds[outcome].observe(seconds, message.trace if self.exemplars else None)
 
     def delivered(self, message: Message, recipients: int) -> None:
         self.deliveries += recipients
 
     def written(self, arrivals: Sequence[Arrival], pattern: str, dropped: int, started: float, unix: float) -> None:
         self.batches.observe(len(arrivals))
-        unix_now_ms = unix * 1000
         for message, _, came in arrivals:
             self.waits.observe(started - came)
-            accepted = unix_ms(message.timestamp)
+            accepted = unix_seconds(message.timestamp)
             if accepted is not None:
-                # The clocks of two nodes differ: what seems to arrive before it was sent took next to no time.
-                self._observe(self.latency, max(0.0, unix_now_ms - accepted) / 1000, message, unix)
+                self._took(unix - accepted, message.trace if self.exemplars else None)
+
+    def _took(self, seconds: float, trace: TraceContext | None) -> None:
+        if seconds < 0:
+            # The clocks of two nodes differ: it took next to no time, and by how much less than that nobody knows.
+            self.early += 1
+            seconds = 0.0
+        self.latency.observe(seconds, trace)
 
     def flushed(self, writes: int, size: int, seconds: float) -> None:
         self.writes += writes
         self.written_bytes += size
         self.passes.observe(seconds)
 
-    def refused(self, code: ErrorCode) -> None:
+    def refused(self, code: ErrorCode, connection: str, trace: TraceContext | None) -> None:
         self.refusals.add(code)
 
     def slow(self, policy: str) -> None:
@@ -152,13 +155,3 @@ class Counts:
     def cluster(self, fault: str) -> None:
         """The cluster's API did not answer as it should; `fault` comes from a closed set."""
         self.cluster_faults.add(fault)
-
-    def _observe(self, histogram: Histogram, value: float, message: Message, unix: float) -> None:
-        if self.exemplars and message.trace is not None:
-            histogram.observe_traced(value, message.trace.traceparent, unix)
-        else:
-            histogram.observe(value)
-
-
-def _called(outcome: Outcome) -> str:
-    return outcome.name.lower()

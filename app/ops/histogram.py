@@ -5,13 +5,14 @@ as it came; it is taken apart when somebody looks.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from time import time
 from typing import NamedTuple
 
-# Where the parts of a `traceparent` lie, which has one length: version, trace, span, flags.
-_TRACE, _SPAN = slice(3, 35), slice(36, 52)
-# The last digit of the flags, where the lowest bit says that the trace is recorded.
-_SAMPLED = frozenset("13579bdf")
+from app.protocol.trace import TraceContext
+
+# Where it lies in a `traceparent`, which has one length.
+_SPAN = slice(36, 52)
 
 
 class Exemplar(NamedTuple):
@@ -33,22 +34,26 @@ class Bucket(NamedTuple):
 
 
 class Histogram:
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        """`bounds`: ascending; beyond the last one there is always one more bucket."""
+    def __init__(self, bounds: tuple[float, ...], clock: Callable[[], float] = time) -> None:
+        """`bounds`: ascending; beyond the last one there is always one more bucket. `clock`: Unix seconds."""
+        self._clock = clock
         self._bounds = bounds
         self._counts = [0] * (len(bounds) + 1)
-        self._traced: dict[int, tuple[str, float, float]] = {}
+        self._traced: dict[int, tuple[TraceContext, float, float]] = {}
         self.sum = 0.0
 
-    def observe(self, value: float) -> None:
-        self._counts[bisect_left(self._bounds, value)] += 1
+    def observe(self, value: float, trace: TraceContext | None = None) -> None:
+        """Count `value`; the trace that it belongs to is remembered if it is recorded."""
+        at = bisect_left(self._bounds, value)
+        self._counts[at] += 1
         self.sum += value
+        if trace is not None and trace.sampled:
+            self._traced[at] = (trace, value, self._clock())
 
-    def observe_traced(self, value: float, traceparent: str, unix: float) -> None:
-        """The same for what belongs to a trace: remembered if the trace is recorded."""
-        self.observe(value)
-        if traceparent[-1] in _SAMPLED:
-            self._traced[bisect_left(self._bounds, value)] = (traceparent, value, unix)
+    @property
+    def count(self) -> int:
+        """How many values there were."""
+        return sum(self._counts)
 
     def buckets(self) -> Iterator[Bucket]:
         """All of them, the one without a bound last."""
@@ -59,5 +64,5 @@ class Histogram:
             yield Bucket(bound, total, None if traced is None else _exemplar(*traced))
 
 
-def _exemplar(traceparent: str, value: float, unix: float) -> Exemplar:
-    return Exemplar(traceparent[_TRACE], traceparent[_SPAN], value, unix)
+def _exemplar(trace: TraceContext, value: float, unix: float) -> Exemplar:
+    return Exemplar(trace.trace_id, trace.traceparent[_SPAN], value, unix)

@@ -110,14 +110,15 @@ class Metrics(Counts):
     def _messages(self) -> Iterable[Metric]:
         yield _counters("forestay_messages_received", "Messages from clients by type.", "type", self.received_by_type)
         yield _counter("forestay_received_bytes", "Bytes of messages from clients.", self.received_bytes)
-        outcomes = self.published_by_outcome
+        seconds = {outcome.name.lower(): histogram for outcome, histogram in self.publish_seconds.items()}
+        outcomes = {outcome: histogram.count for outcome, histogram in seconds.items()}
         yield _counters("forestay_messages_published", "Messages given to the bus by outcome.", "outcome", outcomes)
-        seconds = HistogramMetricFamily(
+        family = HistogramMetricFamily(
             "forestay_publish_seconds", "From offering a message to the bus to its outcome.", labels=["outcome"]
         )
-        for outcome, histogram in self.publish_seconds.items():
-            seconds.add_metric([outcome.name.lower()], _buckets(histogram), histogram.sum)
-        yield seconds
+        for outcome, histogram in seconds.items():
+            family.add_metric([outcome], _buckets(histogram), histogram.sum)
+        yield family
         yield _counter("forestay_messages_delivered", "Messages times recipients on this pod.", self.deliveries)
         yield _counters("forestay_messages_refused", "Refusals by error code.", "code", self.refusals)
 
@@ -126,6 +127,7 @@ class Metrics(Counts):
         yield _gauge("forestay_rooms", "Rooms with a member on this pod.", readings.rooms())
         yield _gauge("forestay_presence_users", "Users in rooms with presence on this pod.", readings.present())
         yield _histogram("forestay_delivery_latency_seconds", "From accepted to written, across pods.", self.latency)
+        yield _counter("forestay_delivery_early", "Messages that seemed to arrive before they were sent.", self.early)
         yield _histogram("forestay_delivery_wait_seconds", "How long messages waited for their pass.", self.waits)
         yield _histogram("forestay_delivery_batch_messages", "Messages of one room written together.", self.batches)
         yield _histogram("forestay_delivery_pass_seconds", "Duration of delivery passes.", self.passes)

@@ -63,7 +63,7 @@ def prepare(planned: Plan) -> "tuple[Telemetry | None, list[str]]":
         return None, [f"there are no traces: no package here brings the exporter {missing}; http/protobuf is there"]
     except ValueError as error:
         return None, [f"there are no traces: {error}"]
-    return Telemetry(exporters, planned.resource, planned.sampling), []
+    return Telemetry(exporters, planned.resource), []
 
 
 def _exporters(environ: Mapping[str, str]) -> list[str]:

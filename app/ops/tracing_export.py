@@ -10,14 +10,14 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
-from opentelemetry.sdk.trace.sampling import ParentBased, Sampler, TraceIdRatioBased
 
+from app import __version__
 from app.core.ports import Observer
-from app.ops.sampling import Manner, Sampling
+from app.ops.sampling import Manner
 from app.ops.tracing import Tracing
-from app.ops.tracing_ids import Ids
+from app.ops.tracing_spans import Spans
 
 GROUP: Final = "opentelemetry_traces_exporter"
 """Where packages register the exporters that OTEL_TRACES_EXPORTER can name."""
@@ -30,28 +30,26 @@ class NoExporter(Exception):
 class Telemetry:
     """The spans' way out of the process."""
 
-    def __init__(self, exporters: Sequence[SpanExporter], resource: Mapping[str, str], sampling: Sampling) -> None:
-        self._ids = Ids()
-        # Its own end at the exit of the process would wait for a dead collector without a cap.
-        self._provider = TracerProvider(
-            sampler=_sampler(sampling),
-            resource=Resource.create(dict(resource)),
-            id_generator=self._ids,
-            shutdown_on_exit=False,
-        )
-        for exporter in exporters:
-            self._provider.add_span_processor(BatchSpanProcessor(exporter))
+    def __init__(self, exporters: Sequence[SpanExporter], resource: Mapping[str, str]) -> None:
+        self._processors: list[SpanProcessor] = [BatchSpanProcessor(exporter) for exporter in exporters]
+        self._spans = Spans(self._processors, Resource.create(dict(resource)), __version__)
 
     def observer(self, told: Observer, manner: Manner, clock: Callable[[], float]) -> Tracing:
         """Whoever makes the spans; `told` hears every fact as well."""
-        return Tracing(told, self._provider, self._ids, manner, clock)
+        return Tracing(told, self._spans, manner, clock)
+
+    def flush(self) -> None:
+        """Send what there is and wait for it, however long it takes."""
+        for processor in self._processors:
+            processor.force_flush()
 
     async def close(self, seconds: float) -> None:
         """Send what is left, for so many seconds at most: a collector that does not answer is left behind."""
         loop, over = asyncio.get_running_loop(), asyncio.Event()
 
         def shut_down() -> None:
-            self._provider.shutdown()
+            for processor in self._processors:
+                processor.shutdown()
             try:
                 loop.call_soon_threadsafe(over.set)
             except RuntimeError:
@@ -76,8 +74,3 @@ def _entry(name: str) -> EntryPoint:
     if not found:
         raise NoExporter(name)
     return next(iter(found))
-
-
-def _sampler(sampling: Sampling) -> Sampler:
-    root = TraceIdRatioBased(sampling.ratio)
-    return ParentBased(root) if sampling.heeds_parent else root

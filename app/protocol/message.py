@@ -55,20 +55,15 @@ def _up_to_the_second(unix: int) -> str:
     return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-@lru_cache(maxsize=4)
-def _unix_seconds(up_to_the_second: str) -> int:
-    return int(datetime.fromisoformat(f"{up_to_the_second}+00:00").timestamp())
-
-
-def unix_ms(timestamp: str) -> int | None:
-    """The milliseconds since 1970 that `timestamp` made a text of; None for a text of another form."""
-    try:
-        return _unix_seconds(timestamp[:19]) * 1000 + int(timestamp[20:23])
-    except ValueError:
-        return None
-
-
 def timestamp(unix_ms: int) -> str:
     """`unix_ms` milliseconds since 1970 as RFC 3339 in UTC: `2026-11-22T12:00:00.123Z`."""
     seconds, ms = divmod(unix_ms, 1000)
     return f"{_up_to_the_second(seconds)}.{ms:03}Z"
+
+
+def unix_seconds(timestamp: str) -> float | None:
+    """The seconds since 1970 that `timestamp` stands for; None where it is none."""
+    try:
+        return datetime.fromisoformat(timestamp).timestamp()
+    except (ValueError, OverflowError):
+        return None

@@ -48,8 +48,9 @@ async def pods(environ: dict[str, str]) -> AsyncIterator[Pods]:
     """Two processes on one Redis that keep every trace, and where their spans go."""
     async with AsyncExitStack() as stack:
         collector = await stack.enter_async_context(sink())
-        both = [await stack.enter_async_context(serving(**environ | collector.environ)) for _ in range(2)]
-        yield Pods(*both, collector)
+        first = await stack.enter_async_context(serving(**environ | collector.environ))
+        second = await stack.enter_async_context(serving(**environ | collector.environ))
+        yield Pods(first, second, collector)
 
 
 async def joined(pod: Process, user: str, room: str) -> Client:

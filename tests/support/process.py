@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tests.support.gateway import API_KEY, PATIENCE, SECRET
+from tests.support.gateway import API_KEY, PATIENCE, SECRET, close_clients
 from tests.support.repository import ROOT
 
 KEYS = {"FORESTAY_JWT_SECRET": SECRET, "FORESTAY_API_KEY": API_KEY}
@@ -71,6 +71,7 @@ async def serving(**environ: str) -> AsyncIterator[Process]:
         await served.ready()
         yield served
     finally:
+        await close_clients()
         if served.process.returncode is None:
             served.process.kill()
             await served.end()
