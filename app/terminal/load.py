@@ -21,7 +21,7 @@ _WIDTH = 40
 class Load:
     room: str
     connections: int
-    rate: float
+    rate: int
     seconds: float
     size: int
 
@@ -57,7 +57,7 @@ def load(url: str, token: str, given: Load) -> str:
         crowd.close()
     expected = sent * given.connections
     late = [nanoseconds / 1e6 for nanoseconds in crowd.latencies]
-    print(f"{given.connections} connections in {given.room}, {given.rate:g} messages/s of {given.size} bytes")
+    print(f"{given.connections} connections in {given.room}, {given.rate} messages/s of {given.size} bytes")
     print(f"sent {sent}, delivered {crowd.count} of {expected}, connections closed {crowd.closed}")
     print(f"latency p50 {percentile(late, 0.5):.1f} ms, p99 {percentile(late, 0.99):.1f} ms")
     if crowd.count == expected and not crowd.closed:

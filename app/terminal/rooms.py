@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import os
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
@@ -28,16 +29,15 @@ async def join(options: argparse.Namespace, get_token: GetToken) -> None:
     """Show what is said in a room, and say each line that is typed, until there are no more."""
     async with _connected(options, get_token) as client:
         room = client.room(options.room)
-        room.on("message", lambda message: _say(_line(message)))
         room.on("user-joined", lambda change: _say(f"* {_plain(change.user)} joined"))
         room.on("user-left", lambda change: _say(f"* {_plain(change.user)} left"))
         await room.join()
         _note(f"in {room.name} as {client.user}; type to speak, Ctrl-D to leave")
-        async for line in _typed():
-            try:
-                await room.publish({"text": line})
-            except (RefusedError, UnknownOutcomeError) as error:
-                _note(str(error))
+        hearing, speaking = (asyncio.ensure_future(work) for work in (_hear(room, _line), _speak(room)))
+        await asyncio.wait({hearing, speaking}, return_when=asyncio.FIRST_COMPLETED)
+        speaking.cancel()
+        await room.leave()
+        await hearing
 
 
 async def send(options: argparse.Namespace, get_token: GetToken) -> None:
@@ -48,7 +48,10 @@ async def send(options: argparse.Namespace, get_token: GetToken) -> None:
     except ValueError as error:
         raise Failed(f"this is not JSON: {error}", 2) from None
     async with _connected(options, get_token) as client:
-        await client.room(options.room).publish(payload, key=options.key)
+        try:
+            await client.room(options.room).publish(payload, key=options.key)
+        except ValueError as error:
+            raise Failed(f"this cannot be sent: {error}", 2) from None
 
 
 async def tail(options: argparse.Namespace, get_token: GetToken) -> None:
@@ -69,7 +72,10 @@ VERBS: Mapping[str, Callable[[argparse.Namespace, GetToken], Coroutine[None, Non
 @asynccontextmanager
 async def _connected(options: argparse.Namespace, get_token: GetToken) -> AsyncIterator[Client]:
     """A client that is connected; what goes wrong with it is said in words."""
-    client = Client(options.url, get_token=get_token, timeout=options.timeout)
+    try:
+        client = Client(options.url, get_token=get_token, timeout=options.timeout)
+    except ValueError as error:
+        raise Failed(str(error), 2) from None
     client.on("state", _tell)
     client.on("error", lambda error: _note(str(error)))
     client.connect()
@@ -91,6 +97,10 @@ async def _follow(room: Room, last: int, show: Callable[[Message], str]) -> None
     await room.join()
     if last:
         await _look_back(room, positions[0], last, show)
+    await _hear(room, show)
+
+
+async def _hear(room: Room, show: Callable[[Message], str]) -> None:
     async for message in room:
         if message.gap:
             _note(f"{room.name}: messages are missing here ({message.gap})")
@@ -107,20 +117,38 @@ async def _look_back(room: Room, start: Position | None, last: int, show: Callab
         _say(show(message))
 
 
+async def _speak(room: Room) -> None:
+    async for line in _typed():
+        if not line:
+            continue
+        try:
+            await room.publish({"text": line})
+        except (RefusedError, UnknownOutcomeError) as error:
+            _note(str(error))
+
+
 async def _typed() -> AsyncIterator[str]:
-    """The lines of standard input. A thread reads them, and is left behind: what blocks there cannot be called off."""
-    lines = asyncio.Queue[str]()
+    """The lines of standard input.
+
+    A thread reads them, and is left behind at the end: what blocks there cannot be called off. It reads from the
+    descriptor itself, because the interpreter does not exit while somebody waits in a buffered reader.
+    """
+    chunks = asyncio.Queue[bytes]()
     loop = asyncio.get_running_loop()
 
     def read() -> None:
-        for line in sys.stdin:
-            loop.call_soon_threadsafe(lines.put_nowait, line)
-        loop.call_soon_threadsafe(lines.put_nowait, "")
+        while chunk := os.read(0, 65536):
+            loop.call_soon_threadsafe(chunks.put_nowait, chunk)
+        loop.call_soon_threadsafe(chunks.put_nowait, b"")
 
     threading.Thread(target=read, daemon=True).start()
-    while line := await lines.get():
-        if text := line.rstrip("\n"):
-            yield text
+    rest = b""
+    while chunk := await chunks.get():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line.decode(errors="replace").rstrip("\r")
+    if rest:
+        yield rest.decode(errors="replace")
 
 
 def _line(message: Message) -> str:

@@ -40,7 +40,9 @@ def add(new: NewVerb, bearer: Bearer) -> None:
 
     tail = _client(new, bearer, "tail", "hear what is said in rooms, until Ctrl-C")
     tail.add_argument("room", nargs="*", default=["@me"], metavar="ROOM", help="default @me, the personal room")
-    tail.add_argument("--last", type=int, default=0, metavar="N", help="begin with the last N that the room has kept")
+    tail.add_argument(
+        "--last", type=_number, default=0, metavar="N", help="begin with the last N that the room has kept"
+    )
 
     for verb, what in ((send, "TEXT is JSON, and sent as it is"), (tail, "one line of JSON for each message")):
         verb.add_argument("--json", action="store_true", help=what)
@@ -48,7 +50,9 @@ def add(new: NewVerb, bearer: Bearer) -> None:
     load = new("load", help="load a gateway, and count what arrives; exit 0 if everything did")
     load.add_argument("--room", help="default one that nobody else is in")
     load.add_argument("--connections", type=_number, default=100, metavar="N", help="members of the room (100)")
-    load.add_argument("--rate", type=float, default=10.0, help="messages a second, of all of them together (10)")
+    load.add_argument(
+        "--rate", type=_number, default=10, metavar="N", help="messages a second, of all of them together (10)"
+    )
     load.add_argument("--seconds", type=duration, default=10.0, metavar="TIME", help="such as 30s or 2m (10s)")
     load.add_argument("--size", type=_number, default=200, metavar="BYTES", help="of a payload (200)")
     _where(load)

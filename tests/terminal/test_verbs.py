@@ -10,7 +10,7 @@ import pytest
 
 from app.protocol.codes import ENDINGS, CloseCode
 from forestay_client import Client
-from tests.support.gateway import PATIENCE, SECRET, Gateway, gateway, token
+from tests.support.gateway import PATIENCE, SECRET, Gateway, call, gateway, token
 from tests.support.process import forestay, start
 
 ROOMS = """
@@ -109,6 +109,15 @@ async def test_a_room_is_joined_like_a_conversation(pod: Gateway, bob: Client) -
     assert await asyncio.wait_for(join.wait(), PATIENCE) == 0
 
 
+async def test_a_conversation_ends_with_the_right_to_it(pod: Gateway) -> None:
+    """Whoever is put out while nothing is typed does not wait for the next line."""
+    join = await start("join", "chat.a", "--url", pod.url, FORESTAY_TOKEN=token())
+    await heard_until(join.stderr, "in chat.a as alice")
+    await call(pod, "DELETE", "/v1/users/alice/connections")
+    await heard_until(join.stderr, "4403 access revoked")
+    assert await asyncio.wait_for(join.wait(), PATIENCE) == 1
+
+
 async def test_a_stranger_does_not_command_the_terminal(pod: Gateway, bob: Client) -> None:
     """Control characters in what was said are shown, not obeyed."""
     room = bob.room("log.a")
@@ -145,6 +154,8 @@ async def test_a_lost_connection_is_told_and_made_good(pod: Gateway, bob: Client
         (["load", "--url", "ws://127.0.0.1:9/ws"], 1, "refused"),
         (["load", "--url", "wss://127.0.0.1:9/ws"], 2, "ws:// only"),
         (["load", "--connections", "0"], 2, "above 0"),
+        (["tail", "--url", "localhost:8080"], 2, "an address such as"),
+        (["send", "chat.a", "\udcff"], 2, "cannot be sent"),
     ],
 )
 async def test_what_does_not_work_is_said(pod: Gateway, arguments: list[str], status: int, words: str) -> None:
@@ -176,6 +187,16 @@ async def test_a_load_is_counted(pod: Gateway, room: str) -> None:
     assert (status, error) == (0, "")
     assert "sent 40, delivered 800 of 800, connections closed 0" in out
     assert "latency p50" in out
+
+
+@pytest.mark.slow
+async def test_a_load_outlives_the_pings() -> None:
+    """Connections that say little show that they are there, as any client does."""
+    async with gateway(ping_interval=5, pong_timeout=3) as pod:
+        arguments = ["load", "--connections", "5", "--rate", "1", "--seconds", "12s"]
+        status, out, _ = await forestay(*arguments, "--url", pod.url, FORESTAY_TOKEN=token())
+    assert status == 0
+    assert "connections closed 0" in out
 
 
 async def test_a_load_that_loses_something_says_so(pod: Gateway) -> None:

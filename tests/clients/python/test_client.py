@@ -144,6 +144,8 @@ async def test_a_loop_raises_what_ended_it(pod: Gateway) -> None:
         assert alice.state is ClientState.DISCONNECTED
         with pytest.raises(DisconnectedError, match="4403"):
             await alice.ready()
+        with pytest.raises(RefusedError, match="4403"):
+            await asyncio.wait_for(room.publish("to nobody"), PATIENCE / 2)
 
 
 async def test_a_slow_loop_is_told_of_what_it_missed(pod: Gateway) -> None:
