@@ -25,8 +25,8 @@ UV_VERSION := 0.13.9
 
 PYTEST := $(BIN)/pytest
 
-.PHONY: help setup run test test-slow check fix docs bench conformance e2e e2e-trace trace-picture image chart-docs
-.PHONY: manifests lock audit clean
+.PHONY: help setup run demo deploy-picture test test-slow check fix docs bench conformance clients e2e e2e-trace
+.PHONY: trace-picture image chart-docs manifests lock audit clean
 .PHONY: check-format check-lint check-types check-imports check-rules check-spelling
 
 help: ## list these verbs
@@ -37,6 +37,12 @@ setup: $(STAMP) ## make .venv with everything in it, the command included
 
 run: setup ## serve on this machine: memory bus, random secret, demo page
 	$(BIN)/forestay serve --dev $(ARGS)
+
+demo: setup ## a deploy to watch: two gateways on one Redis, and a page that counts what arrives
+	$(BIN)/python -m demo $(ARGS)
+
+deploy-picture: setup ## take the picture of that page for the README, with Chromium
+	$(BIN)/python -m demo.picture
 
 test: setup ## run every test; what could not run here is named at the end
 	$(PYTEST) $(ARGS)
@@ -58,6 +64,9 @@ bench: setup ## measure this machine: make bench ARGS="--help"
 
 conformance: setup ## try the gateway with the Autobahn suite, other clients and a storm of bad input
 	$(BIN)/python -m tests.conformance $(ARGS)
+
+clients: setup ## play the scenarios to a client SDK: ARGS="--sdk js"
+	$(BIN)/python -m clients.conformance $(ARGS)
 
 e2e: setup ## install on the cluster of KUBECONFIG, deploy, scale, kill, and count: ARGS="rollout redis"
 	$(BIN)/python -m tests.e2e $(ARGS)
