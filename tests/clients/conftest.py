@@ -35,3 +35,12 @@ def tarball(js: Path, built: bytes, tmp_path_factory: pytest.TempPathFactory) ->
     npm("pack", "--ignore-scripts", "--pack-destination", folder)
     [packed] = folder.glob("*.tgz")
     return packed
+
+
+@pytest.fixture(scope="session")
+def project(tarball: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that has nothing but the package, installed from what is packed."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "package.json").write_text('{"private": true}', encoding="utf-8")
+    npm("install", "--offline", "--no-audit", "--no-fund", "--ignore-scripts", tarball, cwd=folder)
+    return folder

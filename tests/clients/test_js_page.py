@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.gateway import PATIENCE, gateway, token
-from tests.support.node import environment, node, npm
+from tests.support.node import environment, node
 from tests.support.repository import ROOT
 
 PAGE = ROOT / "docs" / "sdk-javascript.md"
@@ -22,21 +22,19 @@ RIGHTS = {"log.*": "rwh", "chat.*": "rw"}
 
 
 @pytest.mark.timeout(120)
-async def test_the_examples_are_a_program_that_prints_what_the_page_says(tarball: Path, tmp_path: Path) -> None:
+async def test_the_examples_are_a_program_that_prints_what_the_page_says(project: Path, tmp_path: Path) -> None:
     """All blocks of code in their order, with the gateway's address for the example's."""
     text = PAGE.read_text(encoding="utf-8")
     rooms = tmp_path / "rooms.toml"
     rooms.write_text(ROOMS, encoding="utf-8")
-    (tmp_path / "package.json").write_text('{"private": true}', encoding="utf-8")
-    npm("install", "--offline", "--no-audit", "--no-fund", "--ignore-scripts", tarball, cwd=tmp_path)
     async with gateway(rooms_file=rooms) as running:
         bearer = token("alice", rooms=RIGHTS)
         blocks = re.findall(r"^```js\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
         program = f'globalThis.fetch = async () => new Response("{bearer}");\n' + "".join(blocks)
         program = re.sub(r"wss://(?:gateway|other)\.example\.com(?:/ws)?", running.url, program)
-        (tmp_path / "page.mjs").write_text(program, encoding="utf-8")
+        (project / "page.mjs").write_text(program, encoding="utf-8")
         process = await asyncio.create_subprocess_exec(
-            *(node(), tmp_path / "page.mjs"),
+            *(node(), project / "page.mjs"),
             env=environment(),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

@@ -96,15 +96,20 @@ export class ReconnectingWebSocket extends EventTarget {
   }
 
   close(code?: number, reason?: string): void {
-    if (this.#state !== 0) {
-      // Throws, as it should, for a code that is not ours to use.
-      this.#socket.close(code, reason);
-      this.#state ??= 2;
-      return;
+    if (this.#state === 0) {
+      clearTimeout(this.#timer);
+      this.#state = 3;
+      return this.#dispatch("close", { code: 1000, reason: "", wasClean: true });
     }
-    clearTimeout(this.#timer);
-    this.#state = 3;
-    this.#dispatch("close", { code: 1000, reason: "", wasClean: true });
+    const state = this.#state;
+    // Before the call: what is not open yet may end during it.
+    this.#state ??= 2;
+    try {
+      this.#socket.close(code, reason);
+    } catch (error) {
+      this.#state = state;
+      throw error;
+    }
   }
 
   #open(): void {

@@ -69,6 +69,15 @@ test.each([
   expect(socket.readyState).toBe(socket.CLOSED);
 });
 
+test("closed before it was open, it is closed for good", async () => {
+  const socket = open();
+  expect(() => socket.close(1001)).toThrow();
+  const closed = next(socket, "close");
+  socket.close();
+  await closed;
+  expect(socket.readyState).toBe(socket.CLOSED);
+});
+
 test("it comes back, with the listeners that it had", async () => {
   const socket = open();
   const heard: unknown[] = [];
