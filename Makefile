@@ -18,6 +18,8 @@ IMAGE ?= forestay:dev
 DOCKER_ARGS ?=
 # A Python to prefer over what is found on PATH: make setup PYTHON=/opt/python/bin/python3
 PYTHON ?=
+# All but `client`, which is in this tree and is installed from it.
+EXTRAS := kubernetes uvloop
 # uv writes the locks and is needed for nothing else, so it is not in them.
 UV_VERSION := 0.13.9
 
@@ -78,7 +80,7 @@ manifests: setup ## write k8s/ from the chart and k8s/values.yaml
 lock: $(BIN)/python ## resolve the dependencies anew, with hashes and without addresses: ARGS="--upgrade"
 	$(BIN)/pip install --quiet "uv==$(UV_VERSION)"
 	$(call compile,runtime,pyproject.toml --extra kubernetes)
-	$(call compile,dev,pyproject.toml --all-extras --group dev --constraint requirements/runtime.txt)
+	$(call compile,dev,pyproject.toml $(EXTRAS:%=--extra %) --group dev --constraint requirements/runtime.txt)
 	$(call compile,build,--group build --constraint requirements/dev.txt)
 
 audit: $(BIN)/python ## ask whether a locked version has a known hole
@@ -115,9 +117,11 @@ $(BIN)/uv pip compile $(2) $(ARGS) --quiet --universal --python-version 3.11 --g
 	--no-header --no-emit-index-url --output-file requirements/$(1).txt
 endef
 
-$(STAMP): pyproject.toml requirements/dev.txt app/__init__.py | $(BIN)/python
+$(STAMP): pyproject.toml requirements/dev.txt app/__init__.py clients/python/pyproject.toml \
+		clients/python/src/forestay_client/__init__.py | $(BIN)/python
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes --requirement requirements/dev.txt
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable . \
+		--editable clients/python
 	@touch $@
 
 # Each candidate is started, not just looked for: a version manager leaves names on PATH that refuse to run.

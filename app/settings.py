@@ -20,6 +20,8 @@ from app.ops.readiness import BusReadiness
 from app.ops.sampling import TraceParent
 
 PREFIX: Final = "FORESTAY_"
+TOKEN: Final = "FORESTAY_TOKEN"
+"""No setting, but a client's token: for the verbs of the terminal."""
 MEMORY: Final = "memory://"
 """The bus of a single pod."""
 
@@ -206,7 +208,7 @@ def whereabouts(environ: Mapping[str, str] | None = None) -> Whereabouts:
 def unknown_variables(environ: Mapping[str, str] | None = None) -> list[str]:
     """Variables with our prefix that mean nothing: most often a slip of the keyboard."""
     known = {variable_of(name) for name in Settings.model_fields} | {variable_of(name) + "_FILE" for name in SECRETS}
-    return sorted(name for name in (environ or os.environ) if name.startswith(PREFIX) and name not in known)
+    return sorted(name for name in (environ or os.environ) if name.startswith(PREFIX) and name not in known | {TOKEN})
 
 
 def variable_of(name: str) -> str:

@@ -3,8 +3,9 @@
 import time
 from functools import partial
 
+from app.terminal.crowd import Speech, percentile
 from bench.chart import Bars
-from bench.crowd import Crowd, message, percentile, send
+from bench.crowd import crowd_at
 from bench.rounds import Figures, each, measure, options, ratio, report
 from bench.servers import Running
 
@@ -15,27 +16,16 @@ class FanOut:
     """`subscribers` in `rooms`, an equal share in each, and `rate` messages a second in all."""
 
     def __init__(self, server: Running, *, subscribers: int, rooms: int, rate: float) -> None:
-        self.crowd = Crowd(server.port)
-        self._rate = rate
+        self.crowd = crowd_at(server.port)
         self._each = subscribers // rooms
-        self._rooms = [self.crowd.connect(f"bench.{number}", self._each, sample=20) for number in range(rooms)]
+        members = [self.crowd.connect(f"bench.{number}", self._each, sample=20) for number in range(rooms)]
+        self._speech = Speech([(room[0], f"bench.{number}") for number, room in enumerate(members)], rate)
 
     def run(self, seconds: float) -> int:
         """Say what belongs into `seconds`, and hear it arrive; how many deliveries there are to be."""
-        due = self._publish(seconds) * self._each
+        due = self._speech.give(self.crowd, seconds) * self._each
         self.crowd.read_until(due, 10.0)
         return due
-
-    def _publish(self, seconds: float) -> int:
-        """Open loop: what the server does not keep up with piles up. How many were sent."""
-        sent, started = 0, time.monotonic()
-        while (elapsed := time.monotonic() - started) < seconds:
-            while sent < elapsed * self._rate:
-                room = sent % len(self._rooms)
-                send(self._rooms[room][0], message(f"bench.{room}"))
-                sent += 1
-            self.crowd.read(min(0.02, started + sent / self._rate - time.monotonic()))
-        return sent
 
 
 def fan_out(server: Running, *, subscribers: int, rooms: int, rate: float, seconds: float) -> Figures:

@@ -1,10 +1,10 @@
 """Two hundred publishers, each with one other member in its room: what a message costs on its way in."""
 
-import time
 from functools import partial
 
+from app.terminal.crowd import Speech, percentile
 from bench.chart import Bars
-from bench.crowd import Crowd, message, percentile, send
+from bench.crowd import crowd_at
 from bench.rounds import Figures, each, measure, options, ratio, report
 from bench.servers import Running
 
@@ -13,20 +13,16 @@ class Inbound:
     """`publishers` who say `rate` messages a second each, to the one other member of their room."""
 
     def __init__(self, server: Running, *, publishers: int, rate: float) -> None:
-        self.crowd = Crowd(server.port)
-        self._rate = rate * publishers
-        rooms = (self.crowd.connect(f"bench.{number}", 2, sample=20) for number in range(publishers // 2))
-        self._members = [one for pair in rooms for one in pair]
+        self.crowd = crowd_at(server.port)
+        rooms = [
+            (f"bench.{number}", self.crowd.connect(f"bench.{number}", 2, sample=20))
+            for number in range(publishers // 2)
+        ]
+        self._speech = Speech([(one, room) for room, pair in rooms for one in pair], rate * publishers, echo=False)
 
     def run(self, seconds: float) -> int:
         """Say what belongs into `seconds`, and hear it arrive; how many messages that were."""
-        sent, started = 0, time.monotonic()
-        while (elapsed := time.monotonic() - started) < seconds:
-            while sent < elapsed * self._rate:
-                at = sent % len(self._members)
-                send(self._members[at], message(f"bench.{at // 2}", echo=False))
-                sent += 1
-            self.crowd.read(0.001)
+        sent = self._speech.give(self.crowd, seconds)
         self.crowd.read_until(sent, 10.0)
         return sent
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from app.terminal.crowd import raise_file_limit
 from bench.chart import Bars, draw
-from bench.crowd import raise_file_limit
 from bench.servers import Running, available, running
 
 Figures = Mapping[str, float]

@@ -4,8 +4,9 @@ import http.client
 import time
 from functools import partial
 
+from app.terminal.crowd import percentile
 from bench.chart import Bars
-from bench.crowd import Crowd, percentile
+from bench.crowd import crowd_at
 from bench.rounds import Case, Figures, measure, options, report
 from bench.servers import Running
 
@@ -16,7 +17,7 @@ _SCRAPES = 200
 
 def scrape(server: Running, *, connections: int, accept: str) -> Figures:
     """Scrape again and again. What the server computes meanwhile is the loop's time, for it does nothing else."""
-    crowd = Crowd(server.port)
+    crowd = crowd_at(server.port)
     for number in range(connections):
         crowd.connect(f"bench.{number}")
     client = http.client.HTTPConnection("127.0.0.1", server.internal_port)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Protocol
 
-from bench.crowd import Crowd, percentile
+from app.terminal.crowd import Crowd, percentile
 from bench.rounds import Figures
 from bench.servers import Running, running
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 
+from app.terminal.crowd import raise_file_limit
 from bench.chart import Bars
 from bench.collector import closed, hanging, sending, taking
-from bench.crowd import raise_file_limit
 from bench.fanout import FanOut
 from bench.inbound import Inbound
 from bench.paired import more

@@ -22,6 +22,7 @@ async def forestay(*arguments: str, **environ: str) -> tuple[int, str, str]:
 
 
 async def start(*arguments: str, **environ: str) -> asyncio.subprocess.Process:
+    """The command, under way; it can be typed at."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("FORESTAY_")}
     return await asyncio.create_subprocess_exec(
         sys.executable,
@@ -30,6 +31,7 @@ async def start(*arguments: str, **environ: str) -> asyncio.subprocess.Process:
         *arguments,
         cwd=ROOT,
         env=clean | environ,
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
