@@ -19,7 +19,7 @@ const MOST_TOLD = 1_000;
 export interface Mover {
   /** A new connection, with a token. */
   _dial(done: (connection: Connection) => void, failed: () => void): void;
-  /** Whether each room that is wanted is joined on `connection`. */
+  /** Whether each room that is wanted is joined on `connection`, and what was missed has come. */
   _isLive(connection: Connection): boolean;
   _isWaitingFor(connection: Connection): boolean;
   /** `connection` is the one from now on. */
