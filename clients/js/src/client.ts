@@ -43,7 +43,7 @@ export interface ClientEvents {
   error: Error;
   /** A binary message of a type that is bound to no room here. */
   binary: { type: number; data: Uint8Array };
-  /** The connection was replaced without a gap. In these rooms, which have no history, something may have come twice. */
+  /** The connection was replaced without a gap. In these rooms, without history, something may have come twice. */
   moved: { rooms: string[] };
 }
 
@@ -112,7 +112,7 @@ export class Client extends Emitter<ClientState, ClientEvents> {
     return room;
   }
 
-  /** Be connected from now on, until `disconnect()` or until coming back makes no sense. Ends a wait for the next try. */
+  /** Be connected from now on, until `disconnect()` or until coming back makes no sense. Ends a wait for a next try. */
   connect(): void {
     if (this.#waiting) this.#open();
     if (this.state !== "disconnected") return;

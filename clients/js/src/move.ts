@@ -1,8 +1,8 @@
 // Make before break: the next connection is made, and has caught up, before the present one is given up.
 //
-// Meanwhile both deliver. In rooms with history either one is dense, and what is behind the last position is dropped, so
-// that what is left is dense too. The rest (other rooms, binary messages) is told by whichever hears it first: the pods
-// write a message in the same bytes, so what the other connection has told already is known by them.
+// Meanwhile both deliver. In rooms with history either one is dense, and what is behind the last position is dropped,
+// so that what is left is dense too. The rest (other rooms, binary messages) is told by whichever hears it first: the
+// pods write a message in the same bytes, so what the other connection has told already is known by them.
 
 import type { Connection, Ending } from "./connection.js";
 
