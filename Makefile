@@ -18,22 +18,31 @@ IMAGE ?= forestay:dev
 DOCKER_ARGS ?=
 # A Python to prefer over what is found on PATH: make setup PYTHON=/opt/python/bin/python3
 PYTHON ?=
+# All but `client`, which is in this tree and is installed from it.
+EXTRAS := kubernetes uvloop
 # uv writes the locks and is needed for nothing else, so it is not in them.
 UV_VERSION := 0.13.9
 
 PYTEST := $(BIN)/pytest
 
-.PHONY: help setup run test test-slow check fix docs bench conformance image chart-docs manifests lock audit clean
-.PHONY: check-format check-lint check-types check-imports check-rules check-spelling
+.PHONY: help setup run demo deploy-picture test test-slow check fix docs bench conformance clients e2e e2e-trace
+.PHONY: trace-picture image chart-docs manifests lock audit clean
+.PHONY: check-format check-lint check-types check-imports check-rules check-sizes check-spelling
 
 help: ## list these verbs
 	@echo "usage: make VERB [ARGS=...]"
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 12
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/' | expand -t 17
 
 setup: $(STAMP) ## make .venv with everything in it, the command included
 
 run: setup ## serve on this machine: memory bus, random secret, demo page
 	$(BIN)/forestay serve --dev $(ARGS)
+
+demo: setup ## a deploy to watch: two gateways on one Redis, and a page that counts what arrives
+	$(BIN)/python -m demo $(ARGS)
+
+deploy-picture: setup ## take the picture of that page for the README, with Chromium
+	$(BIN)/python -m demo.picture
 
 test: setup ## run every test; what could not run here is named at the end
 	$(PYTEST) $(ARGS)
@@ -41,7 +50,7 @@ test: setup ## run every test; what could not run here is named at the end
 test-slow: setup ## run the tests that take longer than a run should
 	$(PYTEST) -m slow $(ARGS)
 
-check: check-format check-lint check-types check-imports check-rules check-spelling ## format, lint, types, imports, prose
+check: check-format check-lint check-types check-imports check-rules check-sizes check-spelling ## format, lint, types, imports, prose, sizes
 
 fix: setup ## format, and repair what the linter can repair
 	$(BIN)/ruff check --fix $(ARGS)
@@ -56,8 +65,17 @@ bench: setup ## measure this machine: make bench ARGS="--help"
 conformance: setup ## try the gateway with the Autobahn suite, other clients and a storm of bad input
 	$(BIN)/python -m tests.conformance $(ARGS)
 
+clients: setup ## play the scenarios to a client SDK: ARGS="--sdk js"
+	$(BIN)/python -m clients.conformance $(ARGS)
+
 e2e: setup ## install on the cluster of KUBECONFIG, deploy, scale, kill, and count: ARGS="rollout redis"
 	$(BIN)/python -m tests.e2e $(ARGS)
+
+e2e-trace: setup ## send a message through two pods and find its trace in a real Jaeger, built once where none is here
+	$(BIN)/python -m tests.tracing_backend $(ARGS)
+
+trace-picture: setup ## do that, and draw the trace for the README
+	$(BIN)/python -m tests.tracing_backend --picture docs/pictures/trace.svg $(ARGS)
 
 image: ## build the container image
 	docker build $(DOCKER_ARGS) --tag $(IMAGE) .
@@ -71,7 +89,7 @@ manifests: setup ## write k8s/ from the chart and k8s/values.yaml
 lock: $(BIN)/python ## resolve the dependencies anew, with hashes and without addresses: ARGS="--upgrade"
 	$(BIN)/pip install --quiet "uv==$(UV_VERSION)"
 	$(call compile,runtime,pyproject.toml --extra kubernetes)
-	$(call compile,dev,pyproject.toml --all-extras --group dev --constraint requirements/runtime.txt)
+	$(call compile,dev,pyproject.toml $(EXTRAS:%=--extra %) --group dev --constraint requirements/runtime.txt)
 	$(call compile,build,--group build --constraint requirements/dev.txt)
 
 audit: $(BIN)/python ## ask whether a locked version has a known hole
@@ -97,6 +115,10 @@ check-imports: setup
 check-rules: setup
 	$(PYTEST) -q tests/rules
 
+# What the bundler reports of the JavaScript client's entries.
+check-sizes: setup
+	$(PYTEST) -q tests/clients/test_js.py -k weighs
+
 check-spelling: setup
 	$(BIN)/codespell
 
@@ -108,9 +130,11 @@ $(BIN)/uv pip compile $(2) $(ARGS) --quiet --universal --python-version 3.11 --g
 	--no-header --no-emit-index-url --output-file requirements/$(1).txt
 endef
 
-$(STAMP): pyproject.toml requirements/dev.txt app/__init__.py | $(BIN)/python
+$(STAMP): pyproject.toml requirements/dev.txt app/__init__.py clients/python/pyproject.toml \
+		clients/python/src/forestay_client/__init__.py | $(BIN)/python
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes --requirement requirements/dev.txt
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable . \
+		--editable clients/python
 	@touch $@
 
 # Each candidate is started, not just looked for: a version manager leaves names on PATH that refuse to run.

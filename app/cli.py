@@ -1,9 +1,8 @@
-"""Four verbs: serve, check the settings, mint a development token, ping a gateway."""
+"""The command: serve, check the settings, mint a development token, ping a gateway, and the verbs of a terminal."""
 
 import argparse
 import asyncio
 import os
-import re
 import secrets
 import sys
 import time
@@ -15,9 +14,9 @@ from app.core.policies import SHIPPED, Policy
 from app.edge.auth import parse_rooms
 from app.edge.auth_mint import mint
 from app.ops import logs
-from app.settings import MEMORY, Settings, SettingsError, load, unknown_variables, variable_of
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+from app.settings import MEMORY, TOKEN, Settings, SettingsError, load, unknown_variables, variable_of, whereabouts
+from app.terminal import verbs as terminal
+from app.terminal.verbs import duration
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -27,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.run(options)
     except SettingsError as error:
         _fail(2, "These settings cannot be used:", *(f"  {problem}" for problem in error.problems))
+    except terminal.Failed as error:
+        _fail(error.status, f"forestay: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -58,15 +59,16 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument(
         "--rooms", nargs="+", metavar="PATTERN:RIGHTS", help="such as 'chat.*:rw'; without it the default rights apply"
     )
-    token.add_argument("--ttl", type=_duration, default=3600.0, help="lifetime such as 90s, 15m, 1h, 7d (default 1h)")
+    token.add_argument("--ttl", type=duration, default=3600.0, help="lifetime such as 90s, 15m, 1h, 7d (default 1h)")
     token.set_defaults(run=_token)
 
     ping = verbs.add_parser("ping", help="send a message through a gateway and back; exit 0 if it came")
     ping.add_argument("url", help="such as ws://localhost:8080/ws")
-    ping.add_argument("--token", help="without it one is minted with FORESTAY_JWT_SECRET")
+    ping.add_argument("--token", help="default FORESTAY_TOKEN; without it one is minted with FORESTAY_JWT_SECRET")
     ping.add_argument("--room", default=None, help="room to speak in; default one that nobody else is in")
-    ping.add_argument("--timeout", type=_duration, default=10.0, help="such as 5s (default 10s)")
+    ping.add_argument("--timeout", type=duration, default=10.0, help="such as 5s (default 10s)")
     ping.set_defaults(run=_ping)
+    terminal.add(verbs.add_parser, lambda options: _bearer(options, options.user, None))
     return parser
 
 
@@ -96,12 +98,16 @@ def _serve(options: argparse.Namespace) -> None:
 def _check(options: argparse.Namespace) -> None:
     settings = load()
     from app import preparation
+    from app.observation import planned
+    from app.ops.telemetry import prepare
 
     preparation.prepare(settings)
     for name in unknown_variables():
         print(f"warning: {name} is not a setting; ignored")
     if settings.jwks_url and not (settings.jwt_audience and settings.jwt_issuer):
         print("warning: with FORESTAY_JWKS_URL set FORESTAY_JWT_AUDIENCE and _ISSUER too: its issuer may serve others")
+    for problem in prepare(planned(whereabouts()))[1]:
+        print(f"warning: {problem}")
     if settings.api_key is None:
         print("warning: without FORESTAY_API_KEY the HTTP API answers 401")
     _explain_drain(settings)
@@ -131,17 +137,23 @@ def _ping(options: argparse.Namespace) -> None:
     from app.edge.ping import Unanswered, ping
 
     room = options.room or f"ping.{secrets.token_hex(8)}"
-    token = options.token
-    if token is None:
-        settings = load()
-        if settings.jwt_secret is None:
-            raise SettingsError([f"give --token, or set {variable_of('jwt_secret')} to have one minted"])
-        token = _mint(settings, "ping", {room: "rw"}, 60.0)
+    token = _bearer(options, "ping", {room: "rw"})
     try:
         seconds = asyncio.run(ping(options.url, token, room, options.timeout))
     except Unanswered as error:
         _fail(1, f"no pong from {options.url}: {error}")
     print(f"pong from {options.url} in {seconds * 1000:.1f} ms")
+
+
+def _bearer(options: argparse.Namespace, user: str, rooms: Mapping[str, str] | None) -> str:
+    """The token that was given, else one that is minted for `user`."""
+    given = options.token or os.environ.get(TOKEN)
+    if given:
+        return str(given)
+    settings = load()
+    if settings.jwt_secret is None:
+        raise SettingsError([f"give --token or {TOKEN}, or set {variable_of('jwt_secret')} to have one minted"])
+    return _mint(settings, user, rooms, 3600.0)
 
 
 def _insecure(options: argparse.Namespace) -> dict[str, object]:
@@ -200,13 +212,6 @@ def _rights(arguments: Sequence[str] | None) -> dict[str, str] | None:
     if arguments is None:
         return None
     return parse_rooms(" ".join(arguments))
-
-
-def _duration(text: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"a duration such as 90s, 15m, 1h or 7d, not {text!r}")
-    return float(match[1]) * _UNITS[match[2] or "s"]
 
 
 def _fail(status: int, *lines: str) -> NoReturn:

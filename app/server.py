@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 import structlog
 from aiohttp import web
 
+from app import __version__
 from app.assembly import Links, assemble, new_id
 from app.bus.memory import MemoryBus
 from app.bus.memory_registry import MemoryRegistry
@@ -25,6 +26,7 @@ from app.edge.demo_page import demo_answers
 from app.edge.handshake import Door, Handshake
 from app.edge.listener import PublicServer
 from app.edge.origins import Origins
+from app.observation import observe
 from app.ops.balance import Balance, Prospect
 from app.ops.drain import Drain, Pace
 from app.ops.events import Reason
@@ -79,9 +81,11 @@ class Server:
         self._lag = LoopLag()
         # What is read is read when scraped, long after the pod is there.
         self._metrics = Metrics(self._readings())
-        links = _links(settings, self._metrics)
+        self._watched = observe(settings, self._metrics, asyncio.get_running_loop())
+        observer = self._watched.observer
+        links = _links(settings, observer)
         self._bus = links.bus
-        pod = self._pod = assemble(settings, parts.policies, links, parts.verifier, self._metrics)
+        pod = self._pod = assemble(settings, parts.policies, links, parts.verifier, observer)
         where = whereabouts()
         self._around = surroundings(settings, where, self._metrics.cluster)
         self._readiness = Readiness(
@@ -108,7 +112,7 @@ class Server:
             close_timeout=settings.close_timeout,
         )
         origins = Origins(settings.allowed_origins)
-        self._handshake = Handshake(door, origins, pod.verifier, pod.lifecycle, pod.gateway, self._metrics)
+        self._handshake = Handshake(door, origins, pod.verifier, pod.lifecycle, pod.gateway, observer)
         over = self._handshake.conversations_over
         self._drain = Drain(pod.lifecycle, pod.roster, pod.relocation, over, random.Random())
         self._public = web.ServerRunner(self._public_server(), shutdown_timeout=1.0)
@@ -152,6 +156,7 @@ class Server:
             budget = settings.drain_deadline or settings.drain_budget
             closing = max(0.0, budget - settings.flush_timeout)
             await self._drain.run(Pace(window, settings.drain_lead, settings.close_timeout, closing), hurry)
+            self._watched.drained(len(pod.roster))
         await self._public.cleanup()
         pod.reception.close()
         pod.interest.close()
@@ -159,7 +164,7 @@ class Server:
             chore.cancel()
         await pod.continuity.stop()
         goodbye = max(_LEAST_GOODBYE, settings.flush_timeout - _SETTLING)
-        await asyncio.gather(self._retire(goodbye), self._around.close(goodbye))
+        await asyncio.gather(self._retire(goodbye), self._around.close(goodbye), self._watched.close(goodbye))
         pod.peers.close()
         await self._bus.close()
         await self._verifier.close()
@@ -170,6 +175,7 @@ class Server:
     def _tell_draining(self, window: float) -> None:
         note = f"{len(self._pod.roster)} connections are asked to move, over {window:g} s"
         self._around.tell(Reason.DRAIN_STARTED, note)
+        self._watched.draining(len(self._pod.roster), window)
 
     def _tell_degraded(self) -> None:
         note = f"the bus is lost; {len(self._pod.roster)} connections stay"
@@ -218,21 +224,23 @@ class Server:
 
     def _readings(self) -> Readings:
         return Readings(
+            version=__version__,
             states=self._states,
             most_connections=self._settings.max_connections,
             rooms=lambda: len(self._pod.rooms),
+            present=lambda: len(self._pod.presence),
             bus_up=lambda: self._bus.up,
+            bus_round_trip=lambda: self._bus.round_trip or 0.0,
             ready=lambda: self._readiness.reason,
-            lag=self._lag.take_worst,
+            lag=lambda: self._lag.worst,
             fair_share=lambda: 0.0 if self._balance is None else self._balance.share or 0.0,
             draining=lambda: self._pod.lifecycle.state is State.DRAINING,
         )
 
     def _states(self) -> Mapping[str, int]:
-        here = self._pod.roster.everybody()
-        asked = sum(one.relocating is not None for one in here)
-        closing = max(0, self._handshake.conversations - len(here))
-        return {"open": len(here) - asked, "relocating": asked, "closing": closing}
+        here, asked = len(self._pod.roster), self._pod.roster.moving
+        closing = max(0, self._handshake.conversations - here)
+        return {"open": here - asked, "relocating": asked, "closing": closing}
 
 
 async def _listen(runner: web.BaseRunner, host: str, port: int) -> int:

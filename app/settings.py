@@ -17,8 +17,11 @@ from app.core.quota import UserLimitPolicy
 from app.edge.origins import Origins
 from app.ops.logs import LogFormat
 from app.ops.readiness import BusReadiness
+from app.ops.sampling import TraceParent
 
 PREFIX: Final = "FORESTAY_"
+TOKEN: Final = "FORESTAY_TOKEN"
+"""No setting, but a client's token: for the verbs of the terminal."""
 MEMORY: Final = "memory://"
 """The bus of a single pod."""
 
@@ -140,6 +143,11 @@ class Settings(BaseSettings):
         None, description="TOML file with the policies of rooms by pattern"
     )
 
+    trace_parent: TraceParent = Field(
+        TraceParent.LINK, description="a client's own trace: link starts a new one and links to it, child goes on in it"
+    )
+    trace_names: bool = Field(False, description="name rooms and users on spans; they are your users' names")
+
     demo: bool = Field(False, description="serve the demo page at / of the public port")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
     log_format: LogFormat = Field(LogFormat.AUTO, description="json, text, or auto: text on a terminal")
@@ -200,7 +208,7 @@ def whereabouts(environ: Mapping[str, str] | None = None) -> Whereabouts:
 def unknown_variables(environ: Mapping[str, str] | None = None) -> list[str]:
     """Variables with our prefix that mean nothing: most often a slip of the keyboard."""
     known = {variable_of(name) for name in Settings.model_fields} | {variable_of(name) + "_FILE" for name in SECRETS}
-    return sorted(name for name in (environ or os.environ) if name.startswith(PREFIX) and name not in known)
+    return sorted(name for name in (environ or os.environ) if name.startswith(PREFIX) and name not in known | {TOKEN})
 
 
 def variable_of(name: str) -> str:

@@ -3,15 +3,16 @@
 import time
 from functools import partial
 
+from app.terminal.crowd import join, leave, message, percentile, send
 from bench.chart import Bars
-from bench.crowd import Crowd, join, leave, message, percentile, send
+from bench.crowd import crowd_at
 from bench.rounds import Case, Figures, measure, options, ratio, report
 from bench.servers import Running
 
 
 def churn(server: Running, *, members: int, rate: float, moves: float, seconds: float) -> Figures:
     """`rate` messages a second to `members`, while `moves` times a second somebody joins and somebody leaves."""
-    crowd = Crowd(server.port)
+    crowd = crowd_at(server.port)
     room = crowd.connect("bench.busy", members, sample=20)
     movers = crowd.connect("bench.elsewhere", 200, sample=10**6)
     going, coming = leave("bench.busy"), join("bench.busy")

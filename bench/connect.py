@@ -5,8 +5,9 @@ import socket
 import time
 from functools import partial
 
+from app.terminal.crowd import handshake, join
 from bench.chart import Bars
-from bench.crowd import handshake, join, token
+from bench.crowd import gate
 from bench.rounds import Figures, each, measure, options, ratio, report
 from bench.servers import Running
 
@@ -15,7 +16,7 @@ class Storm:
     """Many clients that start at the same moment; each is done when its join is answered."""
 
     def __init__(self, port: int, clients: int) -> None:
-        self._request = handshake(port, token("bench"))
+        self._request = handshake(gate(port))
         self._epoll = select.epoll()
         self._sockets: dict[int, socket.socket] = {}
         self._heard: dict[int, bytes] = {}

@@ -6,8 +6,9 @@ import socket
 import time
 from functools import partial
 
+from app.terminal.crowd import expect, percentile, text
 from bench.chart import Bars
-from bench.crowd import Crowd, expect, percentile, text
+from bench.crowd import crowd_at
 from bench.rounds import Case, Figures, measure, options, report
 from bench.servers import Running
 
@@ -43,7 +44,7 @@ def flood(one: socket.socket, seconds: float) -> None:
 
 
 def beside_a_flood(server: Running, *, flooding: bool, pings: int) -> Figures:
-    crowd = Crowd(server.port)
+    crowd = crowd_at(server.port)
     (calm,) = crowd.connect("bench.calm")
     (wild,) = crowd.connect("bench.wild")
     flooder = multiprocessing.Process(target=flood, args=(wild, 12.0))

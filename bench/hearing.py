@@ -15,7 +15,7 @@ from app.bus.redis import RedisBus
 from app.bus.redis_names import Grammar
 from app.protocol.message import Message
 from app.protocol.names import RoomName
-from bench.crowd import MARK, percentile
+from app.terminal.crowd import MARK, percentile
 
 ROOM = RoomName("bench.hearing")
 PREFIX = "forestay"

@@ -3,17 +3,17 @@
 from functools import partial
 
 from bench.chart import Bars
-from bench.crowd import Crowd
+from bench.crowd import crowd_at
 from bench.rounds import Figures, each, measure, options, report
 from bench.servers import Running
 
 
 def idle(server: Running, clients: int) -> Figures:
     """KiB of resident memory per connection, over those of an empty server that has had a few."""
-    warm = Crowd(server.port)
+    warm = crowd_at(server.port)
     warm.connect("bench.warm", 20)
     before = server.rss()
-    crowd = Crowd(server.port)
+    crowd = crowd_at(server.port)
     for number in range(clients // 50):
         crowd.connect(f"bench.{number}", 50)
     grown = server.rss() - before

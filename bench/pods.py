@@ -15,8 +15,9 @@ import redis
 
 from app.protocol.envelope import encode
 from app.protocol.message import Message
+from app.terminal.crowd import Crowd, Speech, message, percentile
 from bench.chart import Bars
-from bench.crowd import Crowd, message, percentile, send
+from bench.crowd import crowd_at
 from bench.hearing import CHANNEL, ROOM
 from bench.rounds import Figures, medians, options, report
 from bench.servers import ROOT, Running, running
@@ -28,11 +29,12 @@ _ROOM = "bench.0"
 
 def fan_out(hearing: Running, speaker: socket.socket, crowd: Crowd, rate: float, seconds: float) -> Figures:
     """Publish at `rate` by `speaker`, count what arrives in `crowd`, and what that cost the pod that has it."""
-    _speak(speaker, crowd, rate, 1.0)
+    speech = Speech([(speaker, _ROOM)], rate)
+    speech.give(crowd, 1.0)
     crowd.read_until(int(rate) * SUBSCRIBERS, 5.0)
     crowd.reset()
     cpu = hearing.cpu()
-    sent = _speak(speaker, crowd, rate, seconds)
+    sent = speech.give(crowd, seconds)
     crowd.read_until(sent * SUBSCRIBERS, 10.0)
     cpu = hearing.cpu() - cpu
     return {
@@ -46,7 +48,7 @@ def fan_out(hearing: Running, speaker: socket.socket, crowd: Crowd, rate: float,
 def two_pods(url: str, rate: float, seconds: float) -> Figures:
     """The publisher on one pod, the subscribers on the other."""
     with running("forestay", FORESTAY_BUS_URL=url) as near, running("forestay", FORESTAY_BUS_URL=url) as far:
-        crowd, speaker = Crowd(far.port), Crowd(near.port)
+        crowd, speaker = crowd_at(far.port), crowd_at(near.port)
         crowd.connect(_ROOM, SUBSCRIBERS, sample=4)
         [one] = speaker.connect("bench.elsewhere")
         time.sleep(0.2)
@@ -59,9 +61,9 @@ def two_pods(url: str, rate: float, seconds: float) -> Figures:
 def one_pod(rate: float, seconds: float) -> Figures:
     """Everybody on one pod, without Redis."""
     with running("forestay") as pod:
-        crowd = Crowd(pod.port)
+        crowd = crowd_at(pod.port)
         crowd.connect(_ROOM, SUBSCRIBERS, sample=4)
-        speaker = Crowd(pod.port)
+        speaker = crowd_at(pod.port)
         [one] = speaker.connect("bench.elsewhere")
         found = fan_out(pod, one, crowd, rate, seconds)
         speaker.close()
@@ -121,16 +123,6 @@ def subscriber(kind: str, url: str, number: int) -> Iterator["subprocess.Popen[s
     finally:
         process.kill()
         process.wait()
-
-
-def _speak(speaker: socket.socket, crowd: Crowd, rate: float, seconds: float) -> int:
-    sent, started = 0, time.monotonic()
-    while (elapsed := time.monotonic() - started) < seconds:
-        while sent < elapsed * rate:
-            send(speaker, message(_ROOM))
-            sent += 1
-        crowd.read(min(0.02, started + sent / rate - time.monotonic()))
-    return sent
 
 
 def main() -> None:

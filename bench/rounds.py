@@ -5,11 +5,11 @@ import json
 import os
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from app.terminal.crowd import raise_file_limit
 from bench.chart import Bars, draw
-from bench.crowd import raise_file_limit
 from bench.servers import Running, available, running
 
 Figures = Mapping[str, float]
@@ -35,6 +35,8 @@ class Case:
     label: str
     server: str
     run: Callable[[Running], Figures]
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """What it has beside the server's own."""
 
 
 def each(names: str, run: Callable[[Running], Figures]) -> list[Case]:
@@ -43,12 +45,12 @@ def each(names: str, run: Callable[[Running], Figures]) -> list[Case]:
 
 
 def measure(cases: Sequence[Case], rounds: int) -> dict[str, list[Figures]]:
-    """Run the cases in turn, A B C A B C …, so that a machine that slows down slows all of them."""
+    """Run the cases in turn, A B C C B A …: a machine that slows down slows all of them, and none is always last."""
     raise_file_limit()
     found: dict[str, list[Figures]] = {case.label: [] for case in cases}
     for number in range(rounds):
-        for case in cases:
-            with running(case.server) as server:
+        for case in cases if number % 2 == 0 else reversed(cases):
+            with running(case.server, **case.environ) as server:
                 figures = case.run(server)
             found[case.label].append(figures)
             shown = "  ".join(f"{key} {value:,.1f}" for key, value in figures.items())
@@ -65,10 +67,21 @@ def medians(found: Mapping[str, Sequence[Figures]]) -> dict[str, dict[str, float
 
 
 def report(
-    name: str, title: str, found: Mapping[str, Sequence[Figures]], bars: Bars, *, keep: bool
+    name: str,
+    title: str,
+    found: Mapping[str, Sequence[Figures]],
+    bars: Bars,
+    *,
+    keep: bool,
+    beside: Mapping[str, Figures] | None = None,
 ) -> dict[str, dict[str, float]]:
-    """Print the medians as a table, and with `keep` leave the rounds and a picture of what matters. The medians."""
+    """Print the medians as a table, and with `keep` leave the rounds and a picture of what matters. The medians.
+
+    `beside`: more columns, with what does not come from the rounds of one case alone.
+    """
     middle = medians(found)
+    for case, figures in (beside or {}).items():
+        middle[case] |= figures
     columns = list(next(iter(middle.values())))
     print(f"\n{title}: medians of {len(next(iter(found.values())))} interleaved rounds, {os.cpu_count()} cores")
     print(f"| {'case':<18} | " + " | ".join(f"{column:>18}" for column in columns) + " |")

@@ -3,15 +3,16 @@
 import time
 from functools import partial
 
+from app.terminal.crowd import message, percentile, send
 from bench.chart import Bars
-from bench.crowd import Crowd, message, percentile, send
+from bench.crowd import crowd_at
 from bench.rounds import Case, Figures, measure, options, ratio, report
 from bench.servers import Running
 
 
 def room(server: Running, *, members: int, stuck: int, rate: float, seconds: float) -> Figures:
     """`rate` messages of 1 KB a second to `members`, of whom `stuck` take none."""
-    crowd = Crowd(server.port)
+    crowd = crowd_at(server.port)
     everybody = crowd.connect("bench.room", members, sample=5)
     for one in everybody[members - stuck :]:
         crowd.ignore(one)

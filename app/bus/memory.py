@@ -124,6 +124,7 @@ class MemoryBus:
     """One pod's end of the exchange. A publish is accepted and heard before `publish` returns."""
 
     up: Final = True
+    round_trip: Final = 0.0
 
     def __init__(self, exchange: Exchange | None = None) -> None:
         self._exchange = exchange or Exchange()

@@ -7,7 +7,7 @@ from typing import Final
 
 from app.core.peers import Connected, Peers
 from app.core.policies import Policies
-from app.core.ports import BusLost, Page, Query, Unavailable, World
+from app.core.ports import BusLost, Page, Query, Source, Unavailable, World
 from app.core.presence import Presence
 from app.core.publishing import Publisher
 from app.core.registry import Registry, Revocation, Roll
@@ -62,7 +62,7 @@ class Backend:
         Raises Refusal.
         """
         message = Message(room, payload, self._publisher.stamp(), binary=binary, trace=trace)
-        return await self._publisher.accepted(message, key)
+        return await self._publisher.accepted(message, Source(self._world.loop.time()), key)
 
     async def history(self, room: RoomName, query: Query) -> Page:
         """The past of `room`. Raises Refusal."""

@@ -6,7 +6,7 @@ has slots, and what most clients never use is None until they do.
 
 from app.core.access import Identity
 from app.core.limits import TokenBucket
-from app.core.ports import Socket
+from app.core.ports import Socket, Source
 from app.protocol.codes import Ending
 from app.protocol.names import RoomName, is_personal
 
@@ -58,6 +58,11 @@ class Connection:
         self.congested = False
         """Answers pile up unread: nothing more is read from this client until they are taken."""
         self.ended: Ending | None = None
+
+    @property
+    def source(self) -> Source:
+        """Where the last thing it said came from."""
+        return Source(self.heard_at, self.id)
 
     def public_rooms(self) -> list[RoomName]:
         """The rooms it is in that others can be in too."""

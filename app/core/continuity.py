@@ -186,7 +186,7 @@ class Continuity:
 
     async def _repair(self, room: RoomName, view: _View) -> None:
         """Read on from the view's position and go on with what was held back meanwhile."""
-        more = True
+        more, filled = True, 0
         while more:
             page = await self._read(room, view)
             if not view.open:
@@ -198,7 +198,10 @@ class Continuity:
                 break
             for message in page.messages:
                 self._advance(view, message)
+            filled += len(page.messages)
             more = page.more
+        if filled and self._world.observer is not None:
+            self._world.observer.gap_filled(filled)
         self._release(view)
 
     async def _read(self, room: RoomName, view: _View) -> Page:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.core.backpressure import LOOK_AGAIN, Backpressure
+from app.core.batch import Batch, gather, take
 from app.core.connection import Connection
 from app.core.policies import Slow
 from app.core.ports import World
@@ -21,6 +22,7 @@ from app.protocol.codes import ENDINGS, CloseCode, Ending, Refusal
 from app.protocol.encoder import Encoder, Payload, placed
 from app.protocol.message import Kind, Message, Position
 from app.protocol.names import RoomName
+from app.protocol.trace import TraceContext
 
 _SHORTEST: Final = 0.0005
 """Seconds. The loop waits in milliseconds: a rest of less would only become longer than the pass was."""
@@ -48,6 +50,7 @@ class Delivery:
     ) -> None:
         self._roster = roster
         self._loop = world.loop
+        self._clock = world.clock
         self._observer = world.observer
         self._rooms = rooms
         self._backpressure = backpressure
@@ -75,6 +78,8 @@ class Delivery:
         self._schedule(room)
         if self._observer is not None:
             self._observer.delivered(message, recipients)
+            if recipients:
+                room.arrivals.append((message, recipients, self._loop.time()))
 
     def _left_out(self, room: Room, message: Message) -> Sequence[Connection]:
         """Who in `room` is not to hear `message`: the one that asked not to, or everybody whom it is news of."""
@@ -102,10 +107,17 @@ class Delivery:
         """Tell one client something, ahead of the room messages of the next pass."""
         self.answer(connection, self._encoder.answer(kind, id=id, room=room, payload=payload))
 
-    def refuse(self, connection: Connection, refusal: Refusal, id: str | None, room: str | None) -> None:
-        """Tell one client no, with the `id` and `room` of what it said."""
+    def refuse(
+        self,
+        connection: Connection,
+        refusal: Refusal,
+        id: str | None,
+        room: str | None,
+        trace: TraceContext | None = None,
+    ) -> None:
+        """Tell one client no, with the `id` and `room` of what it said. `trace`: the context of that."""
         if self._observer is not None:
-            self._observer.refused(refusal.code)
+            self._observer.refused(refusal.code, connection.id, trace)
         self.answer(connection, self._encoder.refusal(refusal, id=id, room=room))
 
     def answer(self, connection: Connection, frame: bytes) -> None:
@@ -125,6 +137,7 @@ class Delivery:
         room = self._rooms.get(name)
         if room is not None:
             self.announce(room, "resync", {"reason": reason} | placed(position))
+            self._observe_resync(reason, len(room.members))
 
     def settle(self, connection: Connection, room: Room) -> None:
         """`connection` leaves `room`: what it is still owed goes among its answers."""
@@ -162,11 +175,11 @@ class Delivery:
         self._scheduled = False
         rooms, self._due = self._due, {}
         answering, self._answering = self._answering, {}
-        batches = [_take(room) for room in rooms]
+        batches = [take(room) for room in rooms]
         writes = size = 0
         # Looked at for every write of the pod: what Backpressure.over says, without the price of asking.
         limit = self._backpressure.limit
-        for connection, chunks in _gather(batches).items():
+        for connection, chunks in gather(batches).items():
             socket = connection.socket
             if connection.ended is not None or socket.closed():
                 continue
@@ -188,6 +201,11 @@ class Delivery:
         self._rest(rooms, min(took * self._pace.rest, self._pace.cap))
         if self._observer is not None:
             self._observer.flushed(writes, size, took)
+            unix = self._clock()
+            for batch in batches:
+                if batch.arrivals:
+                    pattern = batch.room.policy.pattern
+                    self._observer.written(batch.arrivals, pattern, batch.dropped, started, unix)
 
     def _rest(self, rooms: dict[Room, None], rest: float) -> None:
         if rest < _SHORTEST:
@@ -211,9 +229,13 @@ class Delivery:
         connection.socket.write(data)
         return len(data)
 
-    def _hold_back(self, connection: Connection, batches: Sequence["_Batch"]) -> None:
+    def _hold_back(self, connection: Connection, batches: Sequence[Batch]) -> None:
         newly = connection.missed is None
-        missed = [batch.room for batch in batches if connection in batch.room.members and batch.part(connection)]
+        missed = []
+        for batch in batches:
+            if connection in batch.room.members and batch.part(connection):
+                missed.append(batch.room)
+                batch.dropped += 1
         verdict = self._backpressure.hold_back(connection, missed)
         if newly and self._observer is not None:
             self._observer.slow(verdict)
@@ -239,40 +261,11 @@ class Delivery:
         room = self._rooms.get(name)
         if room is not None and connection in room.members:
             self.say(connection, "resync", room=name, payload={"reason": "slow"})
+            self._observe_resync("slow", 1)
 
-
-@dataclass(slots=True)
-class _Batch:
-    """What one room has for its members in one pass."""
-
-    room: Room
-    shared: bytes
-    own: dict[Connection, bytes]
-
-    def part(self, member: Connection) -> bytes:
-        return self.own.get(member, self.shared)
-
-
-def _take(room: Room) -> _Batch:
-    room.resting = True
-    return _Batch(room, *room.take())
-
-
-def _gather(batches: Iterable[_Batch]) -> dict[Connection, list[bytes]]:
-    """What each member of the rooms is to be written, room by room."""
-    due: dict[Connection, list[bytes]] = {}
-    for batch in batches:
-        shared, own = batch.shared, batch.own
-        for member in batch.room.members:
-            part = own.get(member, shared) if own else shared
-            if not part:
-                continue
-            chunks = due.get(member)
-            if chunks is None:
-                due[member] = [part]
-            else:
-                chunks.append(part)
-    return due
+    def _observe_resync(self, reason: str, recipients: int) -> None:
+        if self._observer is not None:
+            self._observer.resynced(reason, recipients)
 
 
 def _nobody_to_tell(connection: Connection, ending: Ending) -> None:

@@ -21,7 +21,7 @@ from app.protocol.codes import ENDINGS, CloseCode, ErrorCode, Refusal
 from app.protocol.encoder import listed, placed, pong_frame
 from app.protocol.message import Message
 from app.protocol.names import PERSONAL, RoomName, parse_room, personal_room
-from app.protocol.reader import Reader, Unreadable
+from app.protocol.reader import Reader, Unreadable, wire_size
 from app.protocol.trace import parse_trace
 
 MOST_BINDINGS: Final = 256
@@ -56,19 +56,23 @@ class Gateway:
             sentence = self._reader.read(text)
         except Unreadable as unreadable:
             if observer is not None:
-                observer.received("unreadable", len(text))
+                observer.received("unreadable", wire_size(text))
             if self._allowed(connection, unreadable.id, unreadable.room):
                 self._delivery.refuse(connection, unreadable.refusal, unreadable.id, unreadable.room)
             return None
         if observer is not None:
-            observer.received(str(sentence.__struct_config__.tag), len(text))
+            observer.received(str(sentence.__struct_config__.tag), wire_size(text))
         room = sentence.room if isinstance(sentence, said.InRoom) else None
         if not self._allowed(connection, sentence.id, room):
             return None
         try:
             return self._do(connection, sentence)
         except Refusal as refusal:
-            self._delivery.refuse(connection, refusal, sentence.id, room)
+            trace = None
+            if isinstance(sentence, said.Broadcast):
+                trace = parse_trace(sentence.traceparent, sentence.tracestate)
+                self._publisher.rejected(refusal, connection.source, sentence.room, trace)
+            self._delivery.refuse(connection, refusal, sentence.id, room, trace)
             return None
 
     def binary(self, connection: Connection, data: bytes) -> None:
@@ -93,6 +97,7 @@ class Gateway:
             )
             self._publish(connection, message, None)
         except Refusal as refusal:
+            self._publisher.rejected(refusal, connection.source)
             self._delivery.refuse(connection, refusal, None, None)
 
     def ping(self, connection: Connection, data: bytes) -> None:
@@ -272,11 +277,11 @@ class Gateway:
         def settled(settlement: Settlement) -> None:
             refusal = refusal_of(settlement.outcome)
             if refusal is not None:
-                self._delivery.refuse(connection, refusal, id, message.room)
+                self._delivery.refuse(connection, refusal, id, message.room, message.trace)
             elif id is not None:
                 self._delivery.say(connection, "ack", id=id, payload=placed(settlement.position))
 
-        self._publisher.publish(message, settled, key)
+        self._publisher.publish(message, connection.source, settled, key)
 
 
 def _public_room(text: str) -> RoomName:

@@ -58,14 +58,15 @@ class Presence:
         self._policies = policies
         self._grace = grace
         self._rooms: dict[RoomName, dict[str, _Stay]] = {}
+        self._stays = 0
 
     def __len__(self) -> int:
         """Users in rooms with presence, each counted once per room."""
-        return sum(len(stays) for stays in self._rooms.values())
+        return self._stays
 
     def enter(self, room: RoomName, identity: Identity) -> None:
         """One connection more of that user is in `room`."""
-        stay = self._rooms.setdefault(room, {}).setdefault(identity.user, _Stay())
+        stay = self._stay(room, identity.user)
         if stay.farewell is not None:
             stay.farewell.cancel()
             stay.farewell = None
@@ -102,7 +103,7 @@ class Presence:
     def correct(self, believed: Iterable[tuple[RoomName, str]]) -> None:
         """Tell the registry everything; of what it believes of this pod, take back what is not so."""
         for room, user in believed:
-            stay = self._rooms.setdefault(room, {}).setdefault(user, _Stay())
+            stay = self._stay(room, user)
             stay.told = False
         self.renew(all_of_it=True)
 
@@ -152,10 +153,19 @@ class Presence:
             Member(user, counted, stay.info), room, self._news(room, user, stay.info, here=counted > 0), settled
         )
 
+    def _stay(self, room: RoomName, user: str) -> _Stay:
+        stays = self._rooms.setdefault(room, {})
+        stay = stays.get(user)
+        if stay is None:
+            stay = stays[user] = _Stay()
+            self._stays += 1
+        return stay
+
     def _forget(self, room: RoomName, user: str, stay: _Stay) -> None:
         stays = self._rooms.get(room)
         if stays is not None and stays.get(user) is stay:
             del stays[user]
+            self._stays -= 1
             if not stays:
                 del self._rooms[room]
 

@@ -5,6 +5,8 @@ What a room remembers is asked for here as well.
 
 from asyncio import Future
 
+from msgspec.structs import replace
+
 from app.core.policies import Policies
 from app.core.ports import (
     Bus,
@@ -16,12 +18,14 @@ from app.core.ports import (
     Retention,
     Settled,
     Settlement,
+    Source,
     Unavailable,
     World,
 )
 from app.protocol.codes import ErrorCode, Refusal
 from app.protocol.message import Message, Position, timestamp
-from app.protocol.names import RoomName
+from app.protocol.names import RoomName, parse_room
+from app.protocol.trace import TraceContext
 
 
 class Publisher:
@@ -34,25 +38,41 @@ class Publisher:
         """Now, as the `timestamp` of a message that this pod accepts."""
         return timestamp(int(self._world.clock() * 1000))
 
-    def publish(self, message: Message, settled: Settled | None, key: str | None = None) -> None:
+    def publish(self, message: Message, source: Source, settled: Settled | None, key: str | None = None) -> None:
         """Give `message` to the bus; `settled` learns what became of it. `key` makes a retry safe. Raises Refusal."""
+        policy = self._policies.of(message.room)
         # Binary messages are live only, in every room.
-        kept = None if message.binary else self._policies.of(message.room).history
+        kept = None if message.binary else policy.history
         if key is not None and kept is None:
             raise Refusal(ErrorCode.KEY_NEEDS_HISTORY, "'key' works in rooms with history, and this one has none")
         observer = self._world.observer
         if observer is None:
             self._bus.publish(message, settled, kept=kept, key=key)
             return
+        trace = observer.publishing(message, source, policy.pattern, traced=policy.trace)
+        if trace is not message.trace:
+            message = replace(message, trace=trace)
+
+        now = self._world.loop.time
+        offered = now()
 
         def observed(settlement: Settlement) -> None:
-            observer.published(message, settlement.outcome)
+            observer.published(message, settlement.outcome, now() - offered)
             if settled is not None:
                 settled(settlement)
 
         self._bus.publish(message, observed, kept=kept, key=key)
 
-    async def accepted(self, message: Message, key: str | None = None) -> Position | None:
+    def rejected(
+        self, refusal: Refusal, source: Source, room: str | None = None, trace: TraceContext | None = None
+    ) -> None:
+        """A client's message was refused before it got here; `room` is where the client wanted it."""
+        if self._world.observer is not None:
+            name = None if room is None else parse_room(room)
+            pattern = None if name is None else self._policies.of(name).pattern
+            self._world.observer.rejected(refusal.code, source, pattern, trace)
+
+    async def accepted(self, message: Message, source: Source, key: str | None = None) -> Position | None:
         """Give `message` to the bus and wait until it has it; where it stands in the room's history. Raises Refusal."""
         settlement: Future[Settlement] = self._world.loop.create_future()
 
@@ -60,7 +80,7 @@ class Publisher:
             if not settlement.done():
                 settlement.set_result(result)
 
-        self.publish(message, settled, key)
+        self.publish(message, source, settled, key)
         outcome, position = await settlement
         refusal = refusal_of(outcome)
         if refusal is not None:

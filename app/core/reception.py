@@ -105,7 +105,7 @@ class Reception:
     def _turn_away(self, connection: Connection, code: CloseCode) -> None:
         connection.ended = ENDINGS[code]
         self._quota.release(connection)
-        self._report_end(connection, code)
+        self._report_end(connection, code, by_client=False)
 
     def first_words(self, connection: Connection) -> bytes:
         """What a connection that was just welcomed is to hear, taken away from what the next pass writes."""
@@ -129,7 +129,7 @@ class Reception:
             return
         if ending.code not in ENDS_AT_ONCE:
             self._delivery.flush(connection)
-        self._forget(connection, ending)
+        self._forget(connection, ending, by_client=False)
         connection.socket.close(ending)
 
     def lost(self, connection: Connection, ending: Ending) -> None:
@@ -138,11 +138,12 @@ class Reception:
             self._report_relocation(connection, connection.relocating, ending)
             connection.relocating = None
         if connection.ended is None:
-            self._forget(connection, ending)
+            self._forget(connection, ending, by_client=True)
 
     def uncount(self, connection: Connection) -> None:
         """`connection` is on its way out: its user may have another one in its place."""
         self._quota.release(connection)
+        self.roster.moves(connection)
 
     def say(self, connection: Connection, kind: str, payload: Mapping[str, object]) -> None:
         self._delivery.say(connection, kind, payload=payload)
@@ -153,14 +154,14 @@ class Reception:
     def close(self) -> None:
         self._keepalive.close()
 
-    def _forget(self, connection: Connection, ending: Ending) -> None:
+    def _forget(self, connection: Connection, ending: Ending, *, by_client: bool) -> None:
         connection.ended = ending
         self._membership.leave_all(connection)
         self._delivery.forget(connection)
         self._keepalive.forget(connection)
         self.roster.remove(connection)
         self._quota.release(connection)
-        self._report_end(connection, ending.code)
+        self._report_end(connection, ending.code, by_client=by_client)
 
     def _report_relocation(self, connection: Connection, reason: str, ending: Ending) -> None:
         if self._world.observer is None:
@@ -171,9 +172,10 @@ class Reception:
             outcome = "aborted" if ending.code == ABNORMAL_CLOSURE else "server_closed"
         self._world.observer.relocated(reason, outcome)
 
-    def _report_end(self, connection: Connection, code: int) -> None:
+    def _report_end(self, connection: Connection, code: int, *, by_client: bool) -> None:
         if self._world.observer is not None:
-            self._world.observer.ended(code, self._world.loop.time() - connection.connected_at)
+            lived = self._world.loop.time() - connection.connected_at
+            self._world.observer.ended(code, lived, by_client=by_client)
 
 
 def _nobody_to_tell(connections: Sequence[str]) -> None:

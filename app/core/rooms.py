@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from app.core.connection import Connection
 from app.core.policies import Policies, Policy
+from app.core.ports import Arrival
 from app.protocol.names import RoomName
 
 
@@ -29,7 +30,7 @@ class Share:
 class Room:
     """One room as far as this pod is concerned."""
 
-    __slots__ = ("members", "name", "pending", "policy", "resting", "shares")
+    __slots__ = ("arrivals", "members", "name", "pending", "policy", "resting", "shares")
 
     def __init__(self, name: RoomName, policy: Policy) -> None:
         self.name = name
@@ -37,6 +38,8 @@ class Room:
         self.members: dict[Connection, None] = {}
         self.pending: list[bytes] = []
         """Frames that the next pass writes to all members."""
+        self.arrivals: list[Arrival] = []
+        """The messages among them, where somebody watches."""
         self.shares: dict[Connection, Share] = {}
         self.resting = False
         """Written a moment ago: what is pending waits for the end of the rest."""

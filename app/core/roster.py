@@ -7,6 +7,7 @@ class Roster:
     def __init__(self) -> None:
         self._by_id: dict[str, Connection] = {}
         self._by_user: dict[str, dict[Connection, None]] = {}
+        self._moving: set[Connection] = set()
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -22,6 +23,16 @@ class Roster:
         del mine[connection]
         if not mine:
             del self._by_user[user]
+        self._moving.discard(connection)
+
+    def moves(self, connection: Connection) -> None:
+        """`connection` was asked to connect elsewhere."""
+        self._moving.add(connection)
+
+    @property
+    def moving(self) -> int:
+        """How many were asked to connect elsewhere and are still here."""
+        return len(self._moving)
 
     def by_id(self, id: str) -> Connection | None:
         return self._by_id.get(id)

@@ -6,6 +6,7 @@ from struct import pack
 from typing import Annotated, Final, TypeVar
 
 import msgspec
+import structlog
 from aiohttp import web
 from msgspec import Meta, Raw, Struct
 
@@ -13,12 +14,14 @@ from app.core.backend import Backend
 from app.core.ports import Query
 from app.core.presence import paged
 from app.edge.problems import problem
+from app.edge.request_trace import request_trace, trace_id
 from app.protocol.codes import ErrorCode, Refusal
 from app.protocol.encoder import listed, placed
 from app.protocol.message import Position
 from app.protocol.names import RoomName
 from app.protocol.reader import deeper_than
-from app.protocol.trace import TraceContext, parse_trace
+
+log = structlog.get_logger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -71,6 +74,7 @@ class Api:
                 self._check_key(request)
                 return await handler(request)
             except Refusal as refusal:
+                log.debug("request refused", code=refusal.code, reason=str(refusal), trace_id=trace_id(request))
                 return problem(refusal)
 
         return guarded
@@ -89,7 +93,7 @@ class Api:
 
     async def _publish(self, request: web.Request, room: RoomName) -> web.StreamResponse:
         body = await self._body(request)
-        trace = _trace(request)
+        trace = request_trace(request)
         if request.content_type == _BINARY and "Content-Type" in request.headers:
             position = await self._backend.publish(room, _kind(request) + body, binary=True, trace=trace)
         else:
@@ -197,10 +201,6 @@ def _limit(request: web.Request) -> int:
 
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 16
-
-
-def _trace(request: web.Request) -> TraceContext | None:
-    return parse_trace(request.headers.get("traceparent"), request.headers.get("tracestate"))
 
 
 def _json(body: object) -> web.Response:

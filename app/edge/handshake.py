@@ -21,6 +21,7 @@ from app.core.ports import Observer, Verifier
 from app.core.reception import Reception
 from app.edge.origins import Origins
 from app.edge.problems import problem
+from app.edge.request_trace import request_trace, trace_id
 from app.edge.socket import ClientSocket, Conversation, Upgraded
 from app.edge.tally import Tally
 from app.protocol.codes import ErrorCode, Refusal
@@ -88,20 +89,27 @@ class Handshake:
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one upgrade request; returns when the conversation that follows is over."""
         self._under_way += 1
+        since = asyncio.get_running_loop().time()
         try:
             try:
                 identity, protocol = await self._admit(request)
             finally:
                 self._under_way -= 1
         except Refused as refused:
-            self._report(str(refused.status))
-            log.debug("handshake refused", status=refused.status, code=refused.refusal.code, reason=str(refused))
+            self._report(str(refused.status), request, since)
+            log.debug(
+                "handshake refused",
+                status=refused.status,
+                code=refused.refusal.code,
+                reason=str(refused),
+                trace_id=trace_id(request),
+            )
             self._refused.note(f"{refused.status} {refused.refusal.code}")
             response = problem(refused.refusal, refused.status)
             response.headers["Sec-WebSocket-Version"] = "13"
             response.force_close()
             return response
-        return await self._converse(request, identity, protocol)
+        return await self._converse(request, since, identity, protocol)
 
     @property
     def conversations(self) -> int:
@@ -140,7 +148,9 @@ class Handshake:
         if self._under_way > self._door.max_handshakes:
             raise _later("too many handshakes at once")
 
-    async def _converse(self, request: web.BaseRequest, identity: Identity, protocol: str | None) -> web.StreamResponse:
+    async def _converse(
+        self, request: web.BaseRequest, since: float, identity: Identity, protocol: str | None
+    ) -> web.StreamResponse:
         ws = Upgraded(
             autoclose=False,
             autoping=False,
@@ -154,10 +164,10 @@ class Handshake:
         writer = await ws.prepare(request)
         transport = request.transport
         if transport is None:  # It broke during the upgrade.
-            self._report("lost")
+            self._report("lost", request, since)
             return ws
         transport.set_write_buffer_limits(self._door.send_buffer, self._door.send_buffer // 2)
-        self._report("ok")
+        self._report("ok", request, since)
         socket = ClientSocket(transport, self._door.close_timeout)
         connection: Connection = await self._reception.welcome(identity, socket)
         try:
@@ -176,9 +186,9 @@ class Handshake:
                 self._quiet.set()
         return ws
 
-    def _report(self, outcome: str) -> None:
+    def _report(self, outcome: str, request: web.BaseRequest, since: float) -> None:
         if self._observer is not None:
-            self._observer.handshake(outcome)
+            self._observer.handshake(outcome, since, request_trace(request))
 
 
 def _check_form(request: web.BaseRequest) -> None:

@@ -1,1 +1,1 @@
-"""HOW THE CLUSTER SEES US: probes, the drain, metrics and logs."""
+"""HOW THE CLUSTER SEES US: probes, the drain, metrics, traces and logs."""

@@ -25,6 +25,7 @@ class LogFormat(StrEnum):
 _NAMED: Final = re.compile(r"(?<=base64url\.bearer\.forestay\.)[\w-]+|(?<=token=)[^&\s\"']+|(?<=Bearer )\S+")
 _CHAIN: Final = re.compile(r"[\w.-]{12,}")
 _SHORTEST_HEADER: Final = 10
+_OF_SEVERAL_LINES: Final = ("exception", "stack")
 
 
 class _Malformed(logging.Filter):
@@ -38,6 +39,7 @@ class _Malformed(logging.Filter):
 def configure(level: str, form: LogFormat) -> None:
     """Set up logging for the process. `level`: a standard level's name."""
     shared: list[Processor] = [
+        _without_unknown,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -45,9 +47,8 @@ def configure(level: str, form: LogFormat) -> None:
         _redact,
     ]
     text = form is LogFormat.TEXT or (form is LogFormat.AUTO and sys.stderr.isatty())
-    renderer: Processor = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if text else structlog.processors.JSONRenderer()
-    )
+    readable: list[Processor] = [_plain, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    renderers = readable if text else [structlog.processors.JSONRenderer()]
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -60,7 +61,7 @@ def configure(level: str, form: LogFormat) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
             foreign_pre_chain=[structlog.stdlib.PositionalArgumentsFormatter(), *shared],
         )
     )
@@ -71,6 +72,24 @@ def configure(level: str, form: LogFormat) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
+
+
+def _without_unknown(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """What is not known makes no field."""
+    return {name: value for name, value in event.items() if value is not None}
+
+
+def _plain(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """What would move the cursor, end a line or turn it round is shown by its code; a traceback is set in."""
+    for name, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            lines = value.splitlines() if name in _OF_SEVERAL_LINES else [value]
+            event[name] = "\n    ".join(map(_shown, lines))
+    return event
+
+
+def _shown(text: str) -> str:
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def _redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

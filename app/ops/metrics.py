@@ -1,53 +1,23 @@
-"""The observer that counts: facts become numbers, and numbers become Prometheus text when somebody asks.
+"""Numbers as Prometheus reads them: what was counted and what can be asked, made into families when somebody scrapes.
 
-Counting is an addition to a plain integer, because it happens for every message; the metric families are made when they
-are scraped. Labels come from closed sets: never a room, a user or an address.
+Exemplars show in OpenMetrics only; the older text has no place for them.
 """
 
-from bisect import bisect_left
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.samples import Exemplar
 
-from app.core.ports import Outcome
 from app.core.relocation import Reason
-from app.protocol.codes import ABNORMAL_CLOSURE, CloseCode, ErrorCode
-from app.protocol.message import Message
+from app.ops import process
+from app.ops.counts import Counts
+from app.ops.histogram import Histogram
 
-PASS_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
-"""Seconds of a delivery pass: a room of a thousand takes about ten milliseconds."""
-
-LIFETIME_BUCKETS: Final = (1.0, 10.0, 60.0, 600.0, 3600.0, 21600.0, 86400.0)
-"""Seconds that connections live."""
-
-_KNOWN_CLOSES = {int(code) for code in CloseCode} | {ABNORMAL_CLOSURE}
-
-
-class _Histogram:
-    """Counts per bucket, and their sum."""
-
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self._bounds = bounds
-        self._counts = [0] * (len(bounds) + 1)
-        self._sum = 0.0
-
-    def observe(self, value: float) -> None:
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self._sum += value
-
-    def family(self, name: str, text: str) -> HistogramMetricFamily:
-        total = 0
-        buckets: list[tuple[str, float]] = []
-        for bound, count in zip((*map(str, self._bounds), "+Inf"), self._counts, strict=True):
-            total += count
-            buckets.append((bound, total))
-        return HistogramMetricFamily(name, text, buckets=buckets, sum_value=self._sum)
-
+_Bucket = tuple[str, float] | tuple[str, float, Exemplar]
 
 READY_REASONS: Final = ("ready", "starting", "draining", "saturated", "lagging", "bus")
 """What `forestay_ready` has a series for: that the pod is ready, or the first reason why it is not."""
@@ -57,87 +27,36 @@ READY_REASONS: Final = ("ready", "starting", "draining", "saturated", "lagging",
 class Readings:
     """What can be asked, asked when scraped."""
 
+    version: str
     states: Callable[[], Mapping[str, int]]
     """Connections by state: `open`, `relocating`, `closing`. The first two are what counts as a connection."""
     most_connections: int
     rooms: Callable[[], int]
+    present: Callable[[], int]
+    """Users in rooms with presence, each counted once per room."""
     bus_up: Callable[[], bool]
+    bus_round_trip: Callable[[], float]
+    """Seconds that the probe through the bus took the last time; 0 before the first."""
     ready: Callable[[], str]
     """One of READY_REASONS."""
     lag: Callable[[], float]
-    """Seconds by which the event loop was late at worst since the last time this was asked."""
+    """Seconds by which the event loop was late at worst lately."""
     fair_share: Callable[[], float]
     """Connections that this pod should have; 0 where that is not known or does not matter."""
     draining: Callable[[], bool]
 
 
-class Metrics:
-    """An Observer, and the collector of what it saw."""
+class Metrics(Counts):
+    """What is counted, and the collector of it."""
 
     def __init__(self, readings: Readings) -> None:
+        super().__init__()
         self._readings = readings
-        self._cluster: Counter[str] = Counter()
-        self._relocated: Counter[tuple[str, str]] = Counter()
-        self._accepted = 0
-        self._received: Counter[str] = Counter()
-        self._received_bytes = 0
-        self._published: Counter[Outcome] = Counter()
-        self._delivered = 0
-        self._writes = 0
-        self._written_bytes = 0
-        self._refused: Counter[ErrorCode] = Counter()
-        self._bus: Counter[str] = Counter()
-        self._slow: Counter[str] = Counter()
-        self._closes: Counter[str] = Counter()
-        self._handshakes: Counter[str] = Counter()
-        self._passes = _Histogram(PASS_BUCKETS)
-        self._lifetimes = _Histogram(LIFETIME_BUCKETS)
+        self._started_at = process.started_at()
         self._registry = CollectorRegistry()
         self._registry.register(self)
-        ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
-
-    def connected(self, user: str) -> None:
-        self._accepted += 1
-
-    def received(self, kind: str, size: int) -> None:
-        self._received[kind] += 1
-        self._received_bytes += size
-
-    def published(self, message: Message, outcome: Outcome) -> None:
-        self._published[outcome] += 1
-
-    def delivered(self, message: Message, recipients: int) -> None:
-        self._delivered += recipients
-
-    def flushed(self, writes: int, size: int, seconds: float) -> None:
-        self._writes += writes
-        self._written_bytes += size
-        self._passes.observe(seconds)
-
-    def refused(self, code: ErrorCode) -> None:
-        self._refused[code] += 1
-
-    def slow(self, policy: str) -> None:
-        self._slow[policy] += 1
-
-    def bus(self, event: str) -> None:
-        self._bus[event] += 1
-
-    def ended(self, code: int, seconds: float) -> None:
-        self._closes[str(code) if code in _KNOWN_CLOSES else "other"] += 1
-        self._lifetimes.observe(seconds)
-
-    def relocated(self, reason: str, outcome: str) -> None:
-        self._relocated[reason, outcome] += 1
-
-    def handshake(self, outcome: str) -> None:
-        self._handshakes[outcome] += 1
-
-    def cluster(self, fault: str) -> None:
-        """The cluster's API did not answer as it should; `fault` comes from a closed set."""
-        self._cluster[fault] += 1
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """The text for a scraper that sent `accept`, and its content type."""
@@ -145,69 +64,132 @@ class Metrics:
         return encode(self._registry), content_type
 
     def collect(self) -> Iterable[Metric]:
-        yield from self._now()
-        yield _counter("forestay_connections_accepted", "Connections welcomed.", self._accepted)
-        yield _labelled("forestay_handshakes", "Upgrade requests by answer.", "outcome", self._handshakes)
-        yield _labelled("forestay_messages_received", "Messages from clients by type.", "type", self._received)
-        yield _counter("forestay_received_bytes", "Bytes of messages from clients.", self._received_bytes)
-        published = {outcome.name.lower(): count for outcome, count in self._published.items()}
-        yield _labelled("forestay_messages_published", "Messages given to the bus by outcome.", "outcome", published)
-        yield _counter("forestay_messages_delivered", "Messages times recipients on this pod.", self._delivered)
-        yield _counter("forestay_socket_writes", "Writes to client sockets.", self._writes)
-        yield _counter("forestay_sent_bytes", "Bytes written to client sockets.", self._written_bytes)
-        yield self._passes.family("forestay_delivery_pass_seconds", "Duration of delivery passes.")
-        yield _labelled("forestay_messages_refused", "Refusals by error code.", "code", self._refused)
-        yield _labelled("forestay_bus_events", "What happened to the bus.", "event", self._bus)
-        yield _labelled("forestay_slow_consumers", "Clients that fell behind, by policy.", "policy", self._slow)
-        yield _labelled("forestay_connections_closed", "Ended connections by close code.", "code", self._closes)
-        yield self._lifetimes.family("forestay_connection_lifetime_seconds", "How long ended connections lived.")
-        yield from self._departures()
+        yield from self._pod()
+        yield from self._connections()
+        yield from self._messages()
+        yield from self._delivery()
+        yield from self._bus()
+        yield from self._process()
 
-    def _now(self) -> Iterable[Metric]:
+    def _pod(self) -> Iterable[Metric]:
+        readings = self._readings
+        yield _gauges("forestay_build_info", "1, with what is running.", "version", {readings.version: 1})
+        reason = readings.ready()
+        ready = {one: float(one == reason) for one in READY_REASONS}
+        yield _gauges("forestay_ready", "1 for why the pod is ready or not.", "reason", ready)
+        yield _gauge("forestay_event_loop_lag_seconds", "Worst lag of the last 30 to 60 seconds.", readings.lag())
+        yield _counters("forestay_kubernetes_faults", "Cluster answers that were none.", "cause", self.cluster_faults)
+
+    def _connections(self) -> Iterable[Metric]:
         readings = self._readings
         states = readings.states()
         here = states["open"] + states["relocating"]
-        yield GaugeMetricFamily("forestay_connections", "Open connections of this pod.", here)
-        by_state = GaugeMetricFamily("forestay_connections_by_state", "Connections by state.", labels=["state"])
-        for state, number in states.items():
-            by_state.add_metric([state], number)
-        yield by_state
-        most = readings.most_connections
-        yield GaugeMetricFamily("forestay_connections_max", "Connections that this pod may have.", most)
-        yield GaugeMetricFamily("forestay_rooms", "Rooms with a member on this pod.", readings.rooms())
-        yield GaugeMetricFamily("forestay_bus_up", "Whether the bus is heard back.", readings.bus_up())
-        ready = GaugeMetricFamily("forestay_ready", "1 for why the pod is ready or not.", labels=["reason"])
-        reason = readings.ready()
-        for one in READY_REASONS:
-            ready.add_metric([one], one == reason)
-        yield ready
+        yield _gauge("forestay_connections", "Open connections of this pod.", here)
+        yield _gauges("forestay_connections_by_state", "Connections by state.", "state", states)
+        yield _gauge("forestay_connections_max", "Connections that this pod may have.", readings.most_connections)
         share = readings.fair_share()
-        yield GaugeMetricFamily("forestay_fair_share", "Connections that this pod should have; 0: not known.", share)
-        late = readings.lag()
-        yield GaugeMetricFamily("forestay_event_loop_lag_seconds", "Worst lag since the last scrape.", late)
+        yield _gauge("forestay_fair_share", "Connections that this pod should have; 0: not known.", share)
         left = here if readings.draining() else 0
-        yield GaugeMetricFamily("forestay_drain_remaining", "Connections that a drain has yet to close.", left)
-
-    def _departures(self) -> Iterable[Metric]:
-        drained = CounterMetricFamily("forestay_drain_closed", "Connections gone in a drain.", labels=["outcome"])
-        moved = CounterMetricFamily(
-            "forestay_relocated", "Connections gone after being asked to.", labels=["reason", "outcome"]
-        )
-        for (reason, outcome), count in sorted(self._relocated.items()):
-            if reason == Reason.DRAINING:
-                drained.add_metric([outcome], count)
-            moved.add_metric([reason, outcome], count)
-        yield drained
+        yield _gauge("forestay_drain_remaining", "Connections that a drain has yet to close.", left)
+        drained = self.departures[Reason.DRAINING]
+        yield _counters("forestay_drain_closed", "Connections gone in a drain.", "outcome", drained)
+        moved = CounterMetricFamily("forestay_relocated", "Gone after being asked to.", labels=["reason", "outcome"])
+        for why, outcomes in self.departures.items():
+            for outcome, count in outcomes.items():
+                moved.add_metric([why, outcome], count)
         yield moved
-        yield _labelled("forestay_kubernetes_faults", "Answers of the cluster that were none.", "cause", self._cluster)
+        yield _counter("forestay_connections_accepted", "Connections welcomed.", self.accepted)
+        yield _counters("forestay_handshakes", "Upgrade requests by answer.", "outcome", self.handshakes)
+        closed = CounterMetricFamily("forestay_connections_closed", "Ended connections.", labels=["code", "by"])
+        for by, codes in self.closes.items():
+            for code, count in codes.items():
+                closed.add_metric([code, by], count)
+        yield closed
+        yield _histogram("forestay_connection_lifetime_seconds", "How long ended connections lived.", self.lifetimes)
+
+    def _messages(self) -> Iterable[Metric]:
+        yield _counters("forestay_messages_received", "Messages from clients by type.", "type", self.received_by_type)
+        yield _counter("forestay_received_bytes", "Bytes of messages from clients.", self.received_bytes)
+        seconds = {outcome.name.lower(): histogram for outcome, histogram in self.publish_seconds.items()}
+        outcomes = {outcome: histogram.count for outcome, histogram in seconds.items()}
+        yield _counters("forestay_messages_published", "Messages given to the bus by outcome.", "outcome", outcomes)
+        family = HistogramMetricFamily(
+            "forestay_publish_seconds", "From offering a message to the bus to its outcome.", labels=["outcome"]
+        )
+        for outcome, histogram in seconds.items():
+            family.add_metric([outcome], _buckets(histogram), histogram.sum)
+        yield family
+        yield _counter("forestay_messages_delivered", "Messages times recipients on this pod.", self.deliveries)
+        yield _counters("forestay_messages_refused", "Refusals by error code.", "code", self.refusals)
+
+    def _delivery(self) -> Iterable[Metric]:
+        readings = self._readings
+        yield _gauge("forestay_rooms", "Rooms with a member on this pod.", readings.rooms())
+        yield _gauge("forestay_presence_users", "Users in rooms with presence on this pod.", readings.present())
+        yield _histogram("forestay_delivery_latency_seconds", "From accepted to written, across pods.", self.latency)
+        yield _counter("forestay_delivery_early", "Messages that seemed to arrive before they were sent.", self.early)
+        yield _histogram("forestay_delivery_wait_seconds", "How long messages waited for their pass.", self.waits)
+        yield _histogram("forestay_delivery_batch_messages", "Messages of one room written together.", self.batches)
+        yield _histogram("forestay_delivery_pass_seconds", "Duration of delivery passes.", self.passes)
+        yield _counter("forestay_socket_writes", "Writes to client sockets in delivery passes.", self.writes)
+        yield _counter("forestay_sent_bytes", "Bytes written to client sockets in them.", self.written_bytes)
+        policies = self.slow_by_policy
+        yield _counters("forestay_slow_consumers", "Clients that fell behind, by policy.", "policy", policies)
+        yield _counter("forestay_gaps_filled", "Gaps that were read from a room's history.", self.gaps)
+        yield _counter("forestay_gap_messages", "Messages that were read to fill gaps.", self.gap_messages)
+        yield _counters("forestay_resyncs", "Members told that messages were lost, by reason.", "reason", self.resyncs)
+
+    def _bus(self) -> Iterable[Metric]:
+        readings = self._readings
+        yield _gauge("forestay_bus_up", "Whether the bus is heard back.", readings.bus_up())
+        yield _gauge("forestay_bus_round_trip_seconds", "What the last probe took.", readings.bus_round_trip())
+        yield _counters("forestay_bus_events", "What happened to the bus.", "event", self.bus_events)
+
+    def _process(self) -> Iterable[Metric]:
+        yield _counter("process_cpu_seconds", "User and system CPU time.", process.cpu_seconds())
+        yield _gauge("process_max_fds", "Files that may be open.", process.most_files())
+        memory, files = process.memory(), process.open_files()
+        if memory is not None:
+            yield _gauge("process_virtual_memory_bytes", "Virtual memory.", memory.virtual)
+            yield _gauge("process_resident_memory_bytes", "Resident memory.", memory.resident)
+        if files is not None:
+            yield _gauge("process_open_fds", "Open files, connections among them.", files)
+        if self._started_at is not None:
+            yield _gauge("process_start_time_seconds", "When the process started, Unix time.", self._started_at)
 
 
-def _counter(name: str, text: str, value: float) -> CounterMetricFamily:
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value)
+
+
+def _gauges(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for one, value in values.items():
+        family.add_metric([one], value)
+    return family
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
     return CounterMetricFamily(name, text, value)
 
 
-def _labelled(name: str, text: str, label: str, counts: dict[str, int] | Counter[str] | Counter[ErrorCode]) -> Metric:
+def _counters(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:
     family = CounterMetricFamily(name, text, labels=[label])
-    for value, count in sorted(counts.items()):
-        family.add_metric([value], count)
+    for one, count in counts.items():
+        family.add_metric([one], count)
     return family
+
+
+def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
+    return HistogramMetricFamily(name, text, buckets=_buckets(histogram), sum_value=histogram.sum)
+
+
+def _buckets(histogram: Histogram) -> list[_Bucket]:
+    found: list[_Bucket] = []
+    for bound, total, traced in histogram.buckets():
+        if traced is None:
+            found.append((bound, total))
+        else:
+            ids = {"trace_id": traced.trace_id, "span_id": traced.span_id}
+            found.append((bound, total, Exemplar(ids, traced.value, traced.unix)))
+    return found

@@ -59,3 +59,11 @@ def timestamp(unix_ms: int) -> str:
     """`unix_ms` milliseconds since 1970 as RFC 3339 in UTC: `2026-11-22T12:00:00.123Z`."""
     seconds, ms = divmod(unix_ms, 1000)
     return f"{_up_to_the_second(seconds)}.{ms:03}Z"
+
+
+def unix_seconds(timestamp: str) -> float | None:
+    """The seconds since 1970 that `timestamp` stands for; None where it is none."""
+    try:
+        return datetime.fromisoformat(timestamp).timestamp()
+    except (ValueError, OverflowError):
+        return None

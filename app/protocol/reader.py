@@ -92,6 +92,11 @@ def _explain(text: str, error: msgspec.ValidationError) -> Said:
     raise Unreadable(Refusal(ErrorCode.BAD_MESSAGE, str(error)), id, room) from None
 
 
+def wire_size(text: str) -> int:
+    """Bytes of a message. Python knows without looking whether a text is ASCII, and most are."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
 def deeper_than(text: str, limit: int) -> bool:
     """Whether `text` nests deeper than `limit`, as its brackets say; whether they match is the parser's business.
 

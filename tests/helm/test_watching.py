@@ -5,19 +5,28 @@ import re
 from typing import Any
 
 from helm.rendering import CHART, read
-from tests.support.chart import FULL, READY, chart
-from tests.support.repository import ROOT, codes, rows
+from tests.support.chart import FULL, MATRIX, READY, chart
+from tests.support.exposition import scrape
+from tests.support.gateway import gateway
+from tests.support.repository import ROOT, files
 
 METRIC = re.compile(r"\bforestay_\w+")
+PROCESS = re.compile(r"\b(?:process|python)_\w+")
+# The Python SDK is imported by this name.
+NO_METRIC = {"forestay_client"}
 
 
-def test_they_name_only_metrics_that_exist() -> None:
-    """Each metric in the dashboard and in the alerts is on the page of metrics, which a test holds to /metrics."""
-    text = json.dumps([chart(FULL).one("PrometheusRule"), chart(FULL).one("ConfigMap", "-dashboard")])
-    named = {re.sub(r"_(bucket|sum|count)$", "", name) for name in METRIC.findall(text)}
-    listed = {code.split("{")[0] for row in rows("docs/operating.md") for code in codes(row[0])}
-    assert "forestay_connections" in named
-    assert named - listed == set()
+async def test_only_metrics_that_exist_are_named() -> None:
+    """Panels, alerts, autoscalers and pages name what a running gateway answers with, to the last letter."""
+    async with gateway() as running:
+        there = (await scrape(running.running.internal_port)).names
+    asked = json.dumps([chart(values).objects for values in MATRIX.values()])
+    written = "".join(page.read_text(encoding="utf-8") for page in files() if page.suffix == ".md")
+    assert {"forestay_connections", "forestay_delivery_latency_seconds_bucket"} <= set(METRIC.findall(asked)) <= there
+    assert {"process_open_fds", "python_gc_collections_total"} <= set(PROCESS.findall(_queries(chart(FULL)))) <= there
+    # A page may speak of a histogram as a whole.
+    whole = {re.sub(r"_(bucket|sum|count)$", "", name) for name in there}
+    assert set(METRIC.findall(written)) - NO_METRIC <= there | whole
 
 
 def test_every_alert_says_what_to_do() -> None:
@@ -33,8 +42,8 @@ def test_every_alert_says_what_to_do() -> None:
 def test_alerts_are_about_one_release() -> None:
     """Every metric in them is asked of its namespace and its gateways, not of its Redis."""
     for alert in _alerts(chart(FULL)):
-        selectors = re.findall(r"forestay_\w+\{(.*?)\}", alert["expr"])
-        assert len(selectors) == len(METRIC.findall(alert["expr"]))
+        selectors = re.findall(r"(?:forestay|process)_\w+\{(.*?)\}", alert["expr"])
+        assert len(selectors) == len(METRIC.findall(alert["expr"]) + PROCESS.findall(alert["expr"]))
         for selector in selectors:
             assert 'namespace="forestay"' in selector
             [pods] = re.findall(r'pod=~"([^"]+)"', selector)
@@ -79,18 +88,40 @@ def test_what_watches_can_live_elsewhere() -> None:
 
 
 def test_the_dashboard_is_one() -> None:
-    """It is JSON, no two panels share a number or a place, and each asks the data source that was chosen."""
+    """It is JSON in rows, no two panels share a number, a name or a place, and each asks what was chosen above."""
     text = chart(FULL).one("ConfigMap", "-dashboard")["data"]["forestay.json"]
     dashboard = json.loads(text)
     assert dashboard == read(CHART / "files" / "dashboard.json")
     panels = dashboard["panels"]
     assert len({panel["id"] for panel in panels}) == len({panel["title"] for panel in panels}) == len(panels)
     assert len({(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels}) == len(panels)
+    rows = [panel["title"] for panel in panels if panel["type"] == "row"]
+    assert rows == ["Connections", "Delivery", "Bus", "Drain and readiness", "Process"]
     for panel in panels:
+        if panel["type"] == "row":
+            continue
         assert panel["datasource"]["uid"] == "${datasource}"
+        assert panel["description"]
+        assert panel["fieldConfig"]["defaults"].get("unit") or panel["options"]["yAxis"]["unit"]
         for target in panel["targets"]:
-            for selector in re.findall(r"forestay_\w+\{(.*?)\}", target["expr"]):
+            assert target["datasource"] == panel["datasource"]
+            for selector in re.findall(r"(?:forestay|process|python)_\w+\{(.*?)\}", target["expr"]):
                 assert selector.startswith('namespace="$namespace", pod=~"$pod"')
+
+
+def test_the_latency_panels_lead_to_traces() -> None:
+    """They ask for exemplars, and one shows every bucket."""
+    panels = json.loads(chart(FULL).one("ConfigMap", "-dashboard")["data"]["forestay.json"])["panels"]
+    traced = [panel for panel in panels if any(target.get("exemplar") for target in panel.get("targets", ()))]
+    assert [panel["type"] for panel in traced] == ["heatmap", "timeseries", "timeseries"]
+    assert all("latency" in panel["title"].lower() for panel in traced)
+    [heatmap] = [panel for panel in traced if panel["type"] == "heatmap"]
+    assert heatmap["targets"][0]["format"] == "heatmap"
+
+
+def _queries(rendered: Any) -> str:
+    """What the dashboard and the alerts ask."""
+    return json.dumps([rendered.one("PrometheusRule"), rendered.one("ConfigMap", "-dashboard")])
 
 
 def _alerts(rendered: Any) -> list[dict[str, Any]]:

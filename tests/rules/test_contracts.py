@@ -41,6 +41,8 @@ BREAKS = [
     Break("tokens are read and minted in one place", "app.cli", "jwt"),
     Break("metrics are counted in one place", "app.edge.socket", "prometheus_client"),
     Break("spans are made in one place", "app.core.gateway", "opentelemetry"),
+    Break("layers point one way", "app.terminal.rooms", "app.server"),
+    Break("the gateway needs no client", "app.terminal.load", "forestay_client"),
     Break("the cluster is asked in one place", "app.server", "kubernetes"),
 ]
 

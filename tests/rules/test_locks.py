@@ -15,7 +15,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 GROUPS = PROJECT["dependency-groups"]
 # The image asks its cluster.
 RUNTIME = [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["kubernetes"]]
-EXTRAS = chain(*PROJECT["project"]["optional-dependencies"].values())
+# The client is of this tree, and of the same version: no index has what is tested here.
+EXTRAS = chain(*(asked for extra, asked in PROJECT["project"]["optional-dependencies"].items() if extra != "client"))
 ASKED = {
     "runtime": RUNTIME,
     "build": GROUPS["build"],

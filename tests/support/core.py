@@ -14,6 +14,7 @@ from app.bus.memory_registry import MemoryRegistry
 from app.core.access import Identity, Rights
 from app.core.connection import Connection
 from app.core.policies import Policies, Policy
+from app.core.ports import Observer
 from app.core.registry import Registry
 from app.protocol.codes import Ending, ErrorCode, Refusal
 
@@ -78,13 +79,18 @@ class Core:
     """One pod without listeners, inside the running loop."""
 
     def __init__(
-        self, *policies: Policy, bus: MemoryBus | None = None, registry: Registry | None = None, **given: object
+        self,
+        *policies: Policy,
+        bus: MemoryBus | None = None,
+        registry: Registry | None = None,
+        observer: Observer | None = None,
+        **given: object,
     ) -> None:
         values = {"message_rate": 0, "flush_rest": 0, "jwt_secret": "x" * 32} | given
         loaded = settings.load({}, **values)
         self.bus = bus or MemoryBus()
         self.registry = registry or MemoryRegistry("p1", self.bus)
-        self.pod = assemble(loaded, Policies(policies), Links("p1", self.bus, self.registry), NoTokens())
+        self.pod = assemble(loaded, Policies(policies), Links("p1", self.bus, self.registry), NoTokens(), observer)
         self._numbers = itertools.count()
 
     def connect(self, user: str = "", rooms: dict[str, str] | None = None) -> tuple[Connection, RecordingSocket]:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tests.support.gateway import API_KEY, PATIENCE, SECRET
+from tests.support.gateway import API_KEY, PATIENCE, SECRET, close_clients
 from tests.support.repository import ROOT
 
 KEYS = {"FORESTAY_JWT_SECRET": SECRET, "FORESTAY_API_KEY": API_KEY}
@@ -22,6 +22,7 @@ async def forestay(*arguments: str, **environ: str) -> tuple[int, str, str]:
 
 
 async def start(*arguments: str, **environ: str) -> asyncio.subprocess.Process:
+    """The command, under way; it can be typed at."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("FORESTAY_")}
     return await asyncio.create_subprocess_exec(
         sys.executable,
@@ -30,6 +31,7 @@ async def start(*arguments: str, **environ: str) -> asyncio.subprocess.Process:
         *arguments,
         cwd=ROOT,
         env=clean | environ,
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -71,6 +73,7 @@ async def serving(**environ: str) -> AsyncIterator[Process]:
         await served.ready()
         yield served
     finally:
+        await close_clients()
         if served.process.returncode is None:
             served.process.kill()
             await served.end()

@@ -6,10 +6,13 @@ from app.ops.metrics import Readings
 def readings(connections: int = 0, rooms: int = 0) -> Readings:
     """So many open connections and rooms of a pod that is well."""
     return Readings(
+        version="0.0.0",
         states=lambda: {"open": connections, "relocating": 0, "closing": 0},
         most_connections=100,
         rooms=lambda: rooms,
+        present=lambda: 0,
         bus_up=lambda: True,
+        bus_round_trip=lambda: 0.0,
         ready=lambda: "ready",
         lag=lambda: 0.0,
         fair_share=lambda: 0.0,

@@ -68,8 +68,10 @@
   value: {{ include "forestay.text" $values.tracing.ratio | quote }}
 - name: OTEL_SERVICE_NAME
   value: {{ include "forestay.fullname" $ | quote }}
+- name: NODE_NAME
+  valueFrom: {fieldRef: {fieldPath: spec.nodeName}}
 - name: OTEL_RESOURCE_ATTRIBUTES
-  value: k8s.namespace.name=$(POD_NAMESPACE),k8s.pod.name=$(POD_NAME),k8s.pod.uid=$(POD_UID)
+  value: service.namespace=$(POD_NAMESPACE),k8s.namespace.name=$(POD_NAMESPACE),k8s.pod.name=$(POD_NAME),k8s.pod.uid=$(POD_UID),k8s.node.name=$(NODE_NAME)
 {{- end }}
 {{- range $name, $value := $values.settings }}
 - name: {{ $name }}

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from bench.crowd import MARK, Crowd, message
+from app.terminal.crowd import MARK, Crowd, Gate, message
 
 FRAMES = 5000
 
@@ -54,7 +54,7 @@ def counted(frames: list[bytes], piece: int) -> int:
     """How many messages the generator sees."""
     start = threading.Event()
     with server(frames, piece, start) as port:
-        crowd = Crowd(port)
+        crowd = Crowd(Gate("127.0.0.1", port, "token"))
         crowd.connect("bench.room")
         start.set()
         crowd.read_until(len(frames), 5.0)

@@ -1,0 +1,73 @@
+"""Who watches a pod: the metrics always, and spans beside them where the OTEL_* variables send them somewhere."""
+
+import os
+import secrets
+from asyncio import AbstractEventLoop
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from app import __version__
+from app.core.ports import Observer
+from app.ops.counts import Counts
+from app.ops.refusal_log import RefusalLog
+from app.ops.sampling import Manner, TraceParent
+from app.ops.telemetry import Plan, plan, prepare
+from app.settings import MEMORY, Settings, Whereabouts, whereabouts
+
+if TYPE_CHECKING:
+    from app.ops.tracing_export import Telemetry
+    from app.ops.tracing_incidents import Incidents
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    observer: Observer
+    telemetry: "Telemetry | None" = None
+    """The spans' way out; None where they go nowhere."""
+    incidents: "Incidents | None" = None
+
+    def draining(self, connections: int, window: float) -> None:
+        if self.incidents is not None:
+            self.incidents.draining(connections, window)
+
+    def drained(self, left: int) -> None:
+        if self.incidents is not None:
+            self.incidents.drained(left)
+
+    async def close(self, seconds: float) -> None:
+        """Send what is left to send, for so many seconds at most."""
+        if self.incidents is not None:
+            self.incidents.close()
+        if self.telemetry is not None:
+            await self.telemetry.close(seconds)
+
+
+def planned(where: Whereabouts) -> Plan:
+    """What the OTEL_* variables ask for."""
+    return plan(os.environ, __version__, where.uid or secrets.token_hex(8))
+
+
+def observe(settings: Settings, metrics: Counts, loop: AbstractEventLoop) -> Observation:
+    """What cannot be had is said, and the pod serves without it: nobody's messages wait for a trace."""
+    told = RefusalLog(metrics) if settings.log_level == "DEBUG" else metrics
+    wanted = planned(whereabouts())
+    telemetry, problems = prepare(wanted)
+    for problem in problems:
+        log.warning(problem)
+    if telemetry is None:
+        return Observation(told)
+    metrics.exemplars = True
+    memory = settings.bus_url.get_secret_value() == MEMORY
+    manner = Manner(
+        sampling=wanted.sampling,
+        continue_clients=settings.trace_parent is TraceParent.CHILD,
+        heeds_callers=wanted.heeds_callers,
+        names=settings.trace_names,
+        system="memory" if memory else "redis",
+    )
+    tracing = telemetry.observer(told, manner, loop.time)
+    return Observation(tracing, telemetry, tracing.incidents)

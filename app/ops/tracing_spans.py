@@ -1,0 +1,111 @@
+"""Whole spans, handed to the SDK's processors: made when they end, with the times that things had.
+
+The SDK's tracer opens a span, asks the sampler about it and keeps it until it is closed. Here both times are known and
+the decision is made when a span comes to be, and the tracer would take several times as long as the span is worth
+(`bench/tracing`). Everything behind it is the SDK's: resources, limits, batches, exporters.
+"""
+
+import random
+import time
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from opentelemetry.attributes import BoundedAttributes
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Event, ReadableSpan, SpanLimits, SpanProcessor
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
+from opentelemetry.util.types import AttributeValue
+
+from app.ops import conventions as words
+from app.protocol.trace import TraceContext
+
+Attributes = dict[str, AttributeValue]
+
+_KEPT: Final = TraceFlags(TraceFlags.SAMPLED)
+_SENT, _FAILED = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
+# No span here has more attributes; a limit beyond it limits nothing.
+_MOST_ATTRIBUTES: Final = 16
+
+
+class Place(NamedTuple):
+    """Where a span of a kept trace stands."""
+
+    itself: SpanContext
+    parent: SpanContext | None = None
+    links: Sequence[Link] = ()
+
+    def below(self) -> "Place":
+        """A place for a child."""
+        mine = self.itself
+        return Place(_ours(mine.trace_id, mine.trace_state), mine)
+
+
+class Spans:
+    def __init__(self, processors: Sequence[SpanProcessor], resource: Resource, version: str) -> None:
+        self._processors = processors
+        self._resource = resource
+        self._scope = InstrumentationScope(words.SCOPE, version, words.SCHEMA_URL)
+        limits = SpanLimits()
+        most, longest = limits.max_span_attributes, limits.max_span_attribute_length
+        self._limits = limits if longest is not None or (most or 0) < _MOST_ATTRIBUTES else None
+
+    def end(
+        self,
+        name: str,
+        kind: SpanKind,
+        place: Place,
+        began: int,
+        attributes: Attributes,
+        *,
+        events: Sequence[Event] = (),
+    ) -> None:
+        """A span is over. `began`: Unix nanoseconds. With an `error.type` among its attributes it has failed."""
+        failed = words.ERROR_TYPE in attributes
+        span = ReadableSpan(
+            name,
+            place.itself,
+            place.parent,
+            self._resource,
+            attributes if self._limits is None else self._limited(attributes, self._limits),
+            events,
+            place.links,
+            kind,
+            status=_FAILED if failed else _SENT,
+            start_time=began,
+            end_time=max(began, time.time_ns()),
+            instrumentation_scope=self._scope,
+        )
+        for processor in self._processors:
+            processor.on_end(span)
+
+    def _limited(self, attributes: Attributes, limits: SpanLimits) -> Mapping[str, AttributeValue]:
+        return BoundedAttributes(limits.max_span_attributes, attributes, max_value_len=limits.max_span_attribute_length)
+
+
+def new_place(trace_id: int, links: Sequence[Link] = ()) -> Place:
+    """The first span of a new trace."""
+    return Place(_ours(trace_id), None, links)
+
+
+def place_below(parent: TraceContext, *, linked: bool = False) -> Place:
+    """A place for a child of a span that is elsewhere; `linked`: linked to it as well."""
+    above = remote(parent)
+    return Place(_ours(above.trace_id, above.trace_state), above, (Link(above),) if linked else ())
+
+
+def remote(trace: TraceContext) -> SpanContext:
+    """A span that is elsewhere."""
+    text = trace.traceparent
+    state = TraceState.from_header([trace.tracestate]) if trace.tracestate else None
+    flags = _KEPT if trace.sampled else None
+    trace_id, span_id = int(text[3:35], 16), int(text[36:52], 16)
+    return SpanContext(trace_id, span_id, is_remote=True, trace_flags=flags, trace_state=state)
+
+
+def _ours(trace_id: int, state: TraceState | None = None) -> SpanContext:
+    return SpanContext(trace_id, new_span_id(), is_remote=False, trace_flags=_KEPT, trace_state=state)
+
+
+def new_span_id() -> int:
+    return random.getrandbits(64) or 1

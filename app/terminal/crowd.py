@@ -1,0 +1,237 @@
+"""The load generator: many raw sockets, one epoll thread, and a count of every message by a mark in its bytes.
+
+It counts messages and not reads: several may come in one read, and one may be split over two. It does not parse what it
+counts, so that it takes little CPU beside the server; latency is read from the time that each carries, on some of
+the connections.
+"""
+
+import base64
+import os
+import re
+import resource
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+MARK = b"@#@"
+_DIGITS = 20
+_STAMPS = re.compile(re.escape(MARK) + rb"(\d{%d})" % _DIGITS)
+_KEEP = len(MARK) - 1
+_BUFFER = 1 << 18
+_PONG = b"\x8a\x80\0\0\0\0"
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Where to connect, and as whom."""
+
+    host: str
+    port: int
+    bearer: str
+    path: str = "/ws"
+
+
+def raise_file_limit() -> int:
+    """As many sockets as this machine allows; the number."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def text(body: bytes, mask: bytes = b"\0\0\0\0") -> bytes:
+    """A client's text frame. An all-zero mask is a mask, and costs the generator nothing."""
+    size = len(body)
+    if size < 126:
+        return struct.pack("!BB", 0x81, 0x80 | size) + mask + body
+    if size < 65536:
+        return struct.pack("!BBH", 0x81, 0xFE, size) + mask + body
+    return struct.pack("!BBQ", 0x81, 0xFF, size) + mask + body
+
+
+def handshake(gate: Gate) -> bytes:
+    """An upgrade request."""
+    key = base64.b64encode(os.urandom(16)).decode()
+    return (
+        f"GET {gate.path} HTTP/1.1\r\nHost: {gate.host}:{gate.port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\nAuthorization: Bearer {gate.bearer}\r\n\r\n"
+    ).encode()
+
+
+def join(room: str) -> bytes:
+    return text(f'{{"type":"join","room":"{room}"}}'.encode())
+
+
+def leave(room: str) -> bytes:
+    return text(f'{{"type":"leave","room":"{room}"}}'.encode())
+
+
+def message(room: str, size: int = 200, *, echo: bool | None = None) -> bytes:
+    """A broadcast of `size` bytes of payload that carries the mark and the time it was made.
+
+    `echo`: whether its sender hears it; None is what the room's policy says.
+    """
+    stamp = f"{time.monotonic_ns():0{_DIGITS}d}"
+    head = f'{{"type":"broadcast","room":"{room}","payload":{{"m":"{MARK.decode()}{stamp}","p":"'
+    tail = '"}' + ("" if echo is None else f',"echo":{str(echo).lower()}') + "}"
+    padding = "y" * max(0, size - len('{"m":"","p":""}') - len(MARK) - _DIGITS)
+    return text((head + padding + tail).encode())
+
+
+class Crowd:
+    """Many connections to one server, read together."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._epoll = select.epoll()
+        self._by_fd: dict[int, socket.socket] = {}
+        self._tails: dict[int, bytes] = {}
+        self._sampled: set[int] = set()
+        self._buffer = bytearray(_KEEP + _BUFFER)
+        self._window = memoryview(self._buffer)[_KEEP:]
+        self.count = 0
+        """Messages seen since it was last set to 0."""
+        self.latencies: list[int] = []
+        """Nanoseconds from making a message to reading it: each message of the sampled connections."""
+        self.closed = 0
+        """Connections that the server closed."""
+
+    def connect(self, room: str, number: int = 1, *, sample: int = 1) -> list[socket.socket]:
+        """`number` connections that joined `room`, one after the other; every `sample`-th one tells latency."""
+        made = [self._joined(room) for _ in range(number)]
+        for at, one in enumerate(made):
+            self.watch(one, sampled=at % sample == 0)
+        return made
+
+    def watch(self, one: socket.socket, *, sampled: bool = False) -> None:
+        """Read `one` along with the others from now on."""
+        one.settimeout(0)
+        self._by_fd[one.fileno()] = one
+        self._tails[one.fileno()] = b"\0" * _KEEP
+        if sampled:
+            self._sampled.add(one.fileno())
+        self._epoll.register(one.fileno(), select.EPOLLIN)
+
+    def ignore(self, one: socket.socket) -> None:
+        """Read `one` no more: its messages pile up."""
+        self._epoll.unregister(one.fileno())
+
+    def reset(self) -> None:
+        self.count = 0
+        self.latencies = []
+
+    def read(self, wait: float) -> None:
+        """Read what is there, waiting at most `wait` seconds for something."""
+        now = 0
+        for fd, _ in self._epoll.poll(max(0.0, wait)):
+            try:
+                size = self._by_fd[fd].recv_into(self._window)
+            except BlockingIOError:
+                continue
+            except ConnectionError:
+                size = 0
+            if not size:
+                self.closed += 1
+                self._epoll.unregister(fd)
+                continue
+            end = _KEEP + size
+            self._buffer[:_KEEP] = self._tails[fd]
+            self.count += self._buffer.count(MARK, 0, end)
+            self._tails[fd] = bytes(self._buffer[end - _KEEP : end])
+            if fd in self._sampled:
+                now = now or time.monotonic_ns()
+                self._sample(end, now)
+
+    def read_until(self, count: int, patience: float) -> None:
+        """Read until `count` messages were seen, at most `patience` seconds."""
+        until = time.monotonic() + patience
+        while self.count < count and time.monotonic() < until:
+            self.read(0.05)
+
+    def stay(self) -> None:
+        """Show a sign of life on each connection: pings are counted past, not answered."""
+        for one in self._by_fd.values():
+            try:
+                one.send(_PONG)
+            except OSError:
+                pass  # It is closed, which is seen when it is read, or behind, and has much to read.
+
+    def close(self) -> None:
+        for one in self._by_fd.values():
+            one.close()
+        self._epoll.close()
+
+    def _sample(self, end: int, now: int) -> None:
+        # Every message of the read: the last one alone would flatter a server that sends many at once.
+        self.latencies += [now - int(made) for made in _STAMPS.findall(self._buffer, 0, end)]
+
+    def _joined(self, room: str) -> socket.socket:
+        one = connection(self._gate)
+        one.sendall(handshake(self._gate))
+        head = expect(one, b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 101"):
+            raise RuntimeError(f"no upgrade: {head[:200]!r}")
+        one.sendall(join(room))
+        expect(one, b'"joined"', head.partition(b"\r\n\r\n")[2])
+        return one
+
+
+def connection(gate: Gate) -> socket.socket:
+    """A TCP connection that sends at once, as WebSocket clients do: Nagle would hold a message until the next pass."""
+    one = socket.create_connection((gate.host, gate.port))
+    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return one
+
+
+def expect(one: socket.socket, what: bytes, had: bytes = b"") -> bytes:
+    """Read `one` until `what` has come; all that came."""
+    data = had
+    while what not in data:
+        more = one.recv(65536)
+        if not more:
+            raise RuntimeError(f"closed while waiting for {what!r}: {data[-200:]!r}")
+        data += more
+    return data
+
+
+def send(one: socket.socket, data: bytes) -> None:
+    """Send all of `data` on a socket that does not block, waiting for room where the server is slow."""
+    while data:
+        try:
+            data = data[one.send(data) :]
+        except BlockingIOError:
+            select.select([], [one], [], 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """Messages at a steady rate, from each of the speakers in turn into the room beside it."""
+
+    speakers: Sequence[tuple[socket.socket, str]]
+    rate: float
+    """Messages a second, of all speakers together."""
+    size: int = 200
+    echo: bool | None = None
+
+    def give(self, crowd: Crowd, seconds: float, glance: Callable[[float], None] = lambda _: None) -> int:
+        """Speak while `crowd` reads; how many were sent. `glance` is called with the seconds so far.
+
+        The loop is open: what the server does not keep up with piles up.
+        """
+        sent, started = 0, time.monotonic()
+        while (elapsed := time.monotonic() - started) < seconds:
+            glance(elapsed)
+            while sent < elapsed * self.rate:
+                speaker, room = self.speakers[sent % len(self.speakers)]
+                send(speaker, message(room, self.size, echo=self.echo))
+                sent += 1
+            crowd.read(min(0.02, started + sent / self.rate - time.monotonic()))
+        return sent
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which `share` of `values` lie; not a number where there are none."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else float("nan")

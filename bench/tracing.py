@@ -1,0 +1,85 @@
+"""What traces cost: switched off, at 1 % and at 100 %; and what a collector that is closed or hangs does to latency."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+
+from app.terminal.crowd import raise_file_limit
+from bench.chart import Bars
+from bench.collector import closed, hanging, sending, taking
+from bench.fanout import FanOut
+from bench.inbound import Inbound
+from bench.paired import more
+from bench.rounds import Figures, options, report
+from bench.sitting import sittings
+
+LIMITS = {"off": 2.0, "1 %": 3.0}
+"""Percent of the server's CPU that traces may take."""
+ABSENT, HEALTHY = "absent", "healthy"
+_COST = "us CPU/delivery"
+
+Found = Mapping[str, Sequence[Figures]]
+
+
+def costs(port: int) -> dict[str, dict[str, str]]:
+    """Less and more traces, sent to `port`. None at all stands there twice: that they differ is the machine's doing."""
+    return {
+        ABSENT: {},
+        "absent again": {},
+        "off": sending(port, 1.0) | {"OTEL_SDK_DISABLED": "true"},
+        "1 %": sending(port, 0.01),
+        "100 %": sending(port, 1.0),
+    }
+
+
+def report_cost(name: str, title: str, found: Found, *, keep: bool) -> None:
+    """How much more CPU each case took than the one without traces, and whether that is within its limit."""
+    compared = more(found, _COST, ABSENT)
+    bars = Bars("more CPU %", "percent more CPU of the server than without traces, median of pairs", "less is better")
+    report(name, title, found, bars, keep=keep, beside={case: one.figures("CPU") for case, one in compared.items()})
+    for case, limit in LIMITS.items():
+        one = compared[case]
+        said = f"{one.percent:+.1f} % ({one.least:+.1f} to {one.most:+.1f})"
+        print(f"{case}: {said} {one.verdict(limit)} within {limit:g} %")
+
+
+def report_trouble(name: str, title: str, found: Found, *, keep: bool) -> None:
+    """How much later the latest messages come than with a healthy collector."""
+    compared = more(found, "p99 ms", HEALTHY)
+    bars = Bars("p99 ms", "p99 of delivery in milliseconds", "less is better")
+    report(name, title, found, bars, keep=keep, beside={case: one.figures("p99") for case, one in compared.items()})
+
+
+def main() -> None:
+    parser = options(__doc__, "forestay", seconds=6)
+    parser.set_defaults(rounds=15)
+    parser.add_argument("--only", choices=("fanout", "inbound", "trouble"), help="one part alone")
+    given = parser.parse_args()
+    subscribers, publishers, keep = 1000, 200, not given.quick
+    if given.quick:
+        given.rounds, given.seconds, subscribers, publishers = 1, 1.0, 50, 20
+    raise_file_limit()
+    parts = [given.only] if given.only else ["fanout", "inbound", "trouble"]
+    spread = partial(FanOut, subscribers=subscribers, rooms=1, rate=100)
+    gather = partial(Inbound, publishers=publishers, rate=50)
+    with ExitStack() as stack:
+        port = stack.enter_context(taking())
+        if "fanout" in parts:
+            found = sittings(given.rounds, costs(port), spread, seconds=given.seconds)
+            title = f"Traces: one room of {subscribers:,} subscribers, 100 messages/s"
+            report_cost("tracing-fanout", title, found, keep=keep)
+        if "inbound" in parts:
+            found = sittings(given.rounds, costs(port), gather, seconds=given.seconds)
+            title = f"Traces: {publishers} publishers at 50 messages/s into rooms of two"
+            report_cost("tracing-inbound", title, found, keep=keep)
+        if "trouble" in parts:
+            ports = {HEALTHY: port, "closed": stack.enter_context(closed()), "hanging": stack.enter_context(hanging())}
+            environs: dict[str, dict[str, str]] = {ABSENT: {}}
+            environs |= {case: sending(to, 1.0) for case, to in ports.items()}
+            found = sittings(given.rounds, environs, spread, seconds=given.seconds)
+            title = f"A collector in trouble: all traces kept, {subscribers:,} subscribers, 100 messages/s"
+            report_trouble("tracing-trouble", title, found, keep=keep)
+
+
+if __name__ == "__main__":
+    main()

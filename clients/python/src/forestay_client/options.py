@@ -1,0 +1,49 @@
+"""What may be chosen when a client is made; durations are seconds."""
+
+from dataclasses import dataclass
+from ssl import SSLContext
+from typing import Literal, TypedDict
+
+
+class ClientOptions(TypedDict, total=False):
+    """The keyword arguments of `Client`; their meaning and defaults are those of `Options`."""
+
+    timeout: float
+    connect_timeout: float
+    min_delay: float
+    max_delay: float
+    refresh_margin: float
+    inbox: int
+    outbox: int
+    ssl: SSLContext | None
+    proxy: str | Literal[True] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    timeout: float = 10.0
+    """How long a request may take, the wait for a connection included."""
+
+    connect_timeout: float = 10.0
+    """How long a handshake may take, up to the gateway's `welcome`."""
+
+    min_delay: float = 0.0
+    """No wait before a new connection is shorter."""
+
+    max_delay: float = 30.0
+    """No wait before a new connection is longer, unless the gateway asks for more."""
+
+    refresh_margin: float = 30.0
+    """How long before a token expires the next one is asked for."""
+
+    inbox: int = 1000
+    """How many messages of a room may wait for its `async for`."""
+
+    outbox: int = 1000
+    """How many requests may wait for a connection."""
+
+    ssl: SSLContext | None = None
+    """How to check the certificate of a `wss://` address; None is the system's way."""
+
+    proxy: str | Literal[True] | None = True
+    """A proxy's address; True is the one of the environment, None is no proxy."""

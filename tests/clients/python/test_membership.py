@@ -1,0 +1,218 @@
+"""A room is one stream, whatever its connections do."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forestay_client.backoff import Backoff
+from forestay_client.membership import HELD, Membership
+from forestay_client.messages import Joined, Message, Position, Resync, RoomState, RoomStateChange
+
+ROOM = "log.a"
+
+
+class Line:
+    """A connection that remembers what was said on it."""
+
+    def __init__(self) -> None:
+        self.said: list[dict[str, Any]] = []
+
+    def say(self, **sentence: object) -> str:
+        self.said.append(sentence)
+        return str(len(self.said))
+
+    def ask(self, **sentence: object) -> Awaitable[dict[str, Any]]:
+        self.said.append(sentence)
+
+        async def answer() -> dict[str, Any]:
+            return {}
+
+        coroutine = answer()
+        coroutine.close()
+        return coroutine
+
+
+class World:
+    """A wanted room, and what its application heard."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, Any]] = []
+        self.later: list[tuple[float, Callable[[], None]]] = []
+        self.settled: list[Line] = []
+        self.membership = Membership(
+            ROOM,
+            lambda event, value: self.heard.append((event, value)),
+            lambda delay, call: self.later.append((delay, call)),
+            lambda: Backoff(1.0, 1.0),
+        )
+        self.membership.want()
+
+    def enter(self, line: Line) -> None:
+        self.membership.enter(line, lambda: self.settled.append(line))
+
+    def hear(self, line: Line, type: str, **fields: object) -> None:
+        self.membership.hear(line, {"type": type, "room": ROOM, **fields})
+
+    def joined(self, line: Line, **payload: object) -> None:
+        self.hear(line, "joined", id=str(len(line.said)), payload=payload)
+
+    def message(self, line: Line, offset: int, epoch: str = "e") -> None:
+        self.hear(line, "broadcast", payload=offset, epoch=epoch, offset=offset)
+
+    @property
+    def offsets(self) -> list[int]:
+        return [value.payload for _, value in self.heard if isinstance(value, Message)]
+
+    @property
+    def resyncs(self) -> list[Resync]:
+        return [value for _, value in self.heard if isinstance(value, Resync)]
+
+
+def moving(at: int) -> tuple[World, Line, Line]:
+    """A room that is joined on an old connection, has heard `at` messages there, and enters a new one."""
+    world, old, new = World(), Line(), Line()
+    world.enter(old)
+    world.joined(old, epoch="e", offset=0)
+    for offset in range(1, at + 1):
+        world.message(old, offset)
+    world.enter(new)
+    return world, old, new
+
+
+@given(at=st.integers(0, 5), turns=st.lists(st.booleans(), max_size=30), join_after=st.integers(0, 8))
+def test_two_connections_make_one_stream(at: int, turns: list[bool], join_after: int) -> None:
+    """Whichever of them is ahead, and however they take turns, each message comes once and in order."""
+    world, old, new = moving(at)
+    behind = {old: at, new: at}
+    for number, is_new in enumerate(turns):
+        if number == join_after:
+            world.joined(new, epoch="e", offset=behind[old], recovered=True)
+        line = new if is_new and number >= join_after else old
+        behind[line] += 1
+        world.message(line, behind[line])
+    assert world.offsets == list(range(1, max(behind.values()) + 1))
+    assert world.resyncs == []
+
+
+@given(before=st.integers(0, 4), gap=st.integers(1, 4), after=st.integers(1, 4), data=st.data())
+def test_a_new_connection_that_starts_further_on_waits_for_the_old_one(
+    before: int, gap: int, after: int, data: st.DataObject
+) -> None:
+    """Where the history did not reach back, the old connection still brings what is in between: nothing is lost."""
+    world, old, new = moving(before)
+    start = before + gap
+    world.joined(new, epoch="e", offset=start, recovered=False)
+    assert new not in world.settled
+    lines = data.draw(st.permutations([old] * gap + [new] * after))
+    behind = {old: before, new: start}
+    for line in lines:
+        behind[line] += 1
+        world.message(line, behind[line])
+    assert world.offsets == list(range(1, start + after + 1))
+    assert new in world.settled
+    assert world.resyncs == []
+
+
+def test_what_the_old_connection_did_not_live_to_bring_is_declared_lost() -> None:
+    """The stream goes on where the new connection starts, and says so."""
+    world, old, new = moving(2)
+    world.joined(new, epoch="e", offset=5, recovered=False)
+    world.message(new, 6)
+    assert world.offsets == [1, 2]
+    world.membership.lost(old, 1001, "going away")
+    assert world.resyncs == [Resync(ROOM, "lost", Position("e", 5))]
+    assert world.offsets == [1, 2, 6]
+    assert world.membership.state is RoomState.JOINED
+
+
+def test_not_more_is_held_than_there_is_room_for() -> None:
+    """A connection before that does not catch up is given up."""
+    world, _, new = moving(0)
+    world.joined(new, epoch="e", offset=5, recovered=False)
+    for offset in range(6, 6 + HELD + 1):
+        world.message(new, offset)
+    assert [one.reason for one in world.resyncs] == ["lost"]
+    assert world.offsets == list(range(6, 6 + HELD + 1))
+
+
+def test_a_new_epoch_ends_the_old_stream() -> None:
+    """Positions of two epochs cannot be compared: the old connection is heard no more, and the loss is declared."""
+    world, old, new = moving(3)
+    world.joined(new, epoch="f", offset=0, recovered=False)
+    world.message(old, 4)
+    world.message(new, 1, "f")
+    assert world.offsets == [1, 2, 3, 1]
+    assert world.resyncs == [Resync(ROOM, "lost", Position("f", 0))]
+
+
+def test_a_move_has_not_caught_up_before_what_was_missed_came() -> None:
+    """`joined` says where live starts; until then the old connection is needed."""
+    world, old, new = moving(1)
+    world.joined(new, epoch="e", offset=3, recovered=True)
+    world.message(new, 2)
+    assert world.settled == [old]
+    world.message(new, 3)
+    assert world.settled == [old, new]
+
+
+def test_what_was_heard_before_the_break_is_not_heard_again() -> None:
+    """A connection that was behind when it took over goes on behind the last message heard, and has missed nothing."""
+    world, old, new = moving(0)
+    for offset in (1, 2, 3):
+        world.message(old, offset)
+    world.membership.lost(old, 1001, "")
+    assert world.membership.state is RoomState.JOINING
+    world.joined(new, epoch="e", offset=2, recovered=False)
+    for offset in (3, 4):
+        world.message(new, offset)
+    assert world.offsets == [1, 2, 3, 4]
+    assert [value.recovered for _, value in world.heard if isinstance(value, Joined)] == [None, True]
+
+
+def test_a_room_without_history_says_that_it_was_away() -> None:
+    """The gateway cannot tell what was missed there, so the client says it: not recovered."""
+    world, one, two = World(), Line(), Line()
+    world.enter(one)
+    world.joined(one)
+    world.membership.lost(one, 1006, "")
+    world.enter(two)
+    world.joined(two)
+    assert [value.recovered for _, value in world.heard if isinstance(value, Joined)] == [None, False]
+
+
+@pytest.mark.parametrize("code", ["unavailable", "rate_limited"])
+def test_a_join_that_may_succeed_later_is_tried_again(code: str) -> None:
+    """After the time that the gateway names, else after a wait of our own."""
+    world, line = World(), Line()
+    world.enter(line)
+    world.hear(line, "error", id="1", payload={"code": code, "message": "", "retry_after_ms": 500})
+    world.hear(line, "error", id="9", payload={"code": code, "message": "another's"})
+    [(delay, again)] = world.later
+    assert delay == 0.5
+    again()
+    assert [said["type"] for said in line.said] == ["join", "join"]
+    assert world.membership.state is RoomState.JOINING
+
+
+def test_a_right_that_was_lost_ends_the_membership_everywhere() -> None:
+    """The room is left with the reason, also on a connection that does not know it yet."""
+    world, old, new = moving(1)
+    world.joined(new, epoch="e", offset=1, recovered=True)
+    world.hear(old, "left", payload={"reason": "forbidden"})
+    changes = [value for _, value in world.heard if isinstance(value, RoomStateChange)]
+    assert (changes[-1].state, changes[-1].code) == (RoomState.LEFT, "forbidden")
+    assert new.said[-1] == {"type": "leave", "room": ROOM}
+    world.message(new, 2)
+    assert world.offsets == [1]
+
+
+def test_presence_is_told_once_while_two_connections_tell_it() -> None:
+    """Of two connections the older one is believed."""
+    world, old, new = moving(0)
+    world.joined(new, epoch="e", offset=0, recovered=True)
+    for line in (new, old):
+        world.hear(line, "user-joined", payload={"user": "bob"})
+    assert [event for event, _ in world.heard if event == "user-joined"] == ["user-joined"]

@@ -1,0 +1,65 @@
+"""docs/sdk-python.md says what is so: its examples run, its tables are complete."""
+
+import ast
+import inspect
+import re
+from dataclasses import fields
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import pytest
+
+from forestay_client import Client, Options, Room
+from tests.support.gateway import gateway, token
+from tests.support.repository import ROOT, codes, rows
+
+PAGE = "docs/sdk-python.md"
+FENCE = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+def examples() -> list[str]:
+    return FENCE.findall((ROOT / PAGE).read_text(encoding="utf-8"))
+
+
+async def test_the_examples_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In their order, in one interpreter, as a reader would try them."""
+    rooms = tmp_path / "rooms.toml"
+    rooms.write_text('[[rooms]]\npattern = "**"\npresence = true\n')
+    async with gateway(rooms_file=str(rooms)) as pod:
+        names: dict[str, Any] = {}
+        for example in examples():
+            exec_ = compile(example, PAGE, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            await run(exec_, names)
+            names |= {"url": pod.url, "token": token("alice")}
+    said = capsys.readouterr().out
+    assert "alice hello" in said
+    assert "1 ['alice'] None" in said
+    assert "7 b'\\x00\\x01'" in said
+    assert "please log in" in said
+
+
+async def run(code: CodeType, names: dict[str, Any]) -> None:
+    done = eval(code, names)
+    if inspect.iscoroutine(done):
+        await done
+
+
+def test_every_option_has_a_row() -> None:
+    """With the default that is used."""
+    shown = {
+        name: default
+        for row in rows(PAGE, "Option")
+        if codes(row[0])
+        for name, default in zip(codes(row[0]), codes(row[1]), strict=True)
+    }
+    assert shown == {field.name: repr(field.default) for field in fields(Options)}
+
+
+def test_every_event_has_a_row() -> None:
+    """Those of the client and those of a room."""
+    client = Client("ws://127.0.0.1/ws", get_token=str)
+    room: Room = client.room("r")
+    for table, there in (("`client.on`", client._handlers), ("`room.on`", room._handlers)):
+        shown = {name for row in rows(PAGE, table) for name in codes(row[0])} - set(codes(table))
+        assert shown == set(there._handlers)

@@ -1,0 +1,217 @@
+"""The verbs of a client, typed at a real gateway."""
+
+import asyncio
+import json
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from app.protocol.codes import ENDINGS, CloseCode
+from forestay_client import Client
+from tests.support.gateway import PATIENCE, SECRET, Gateway, call, gateway, token
+from tests.support.process import forestay, start
+
+ROOMS = """
+[[rooms]]
+pattern = "log.*"
+[rooms.history]
+size = 10
+ttl = 60
+
+[[rooms]]
+pattern = "chat.*"
+join_leave = true
+
+[[rooms]]
+pattern = "quiet.*"
+echo = false
+"""
+
+
+@pytest.fixture
+async def pod(tmp_path: Path) -> AsyncIterator[Gateway]:
+    """A gateway with rooms as above."""
+    rooms = tmp_path / "rooms.toml"
+    rooms.write_text(ROOMS)
+    async with gateway(rooms_file=str(rooms), reconnect_spread=0.1) as running:
+        yield running
+
+
+@pytest.fixture
+async def bob(pod: Gateway) -> AsyncIterator[Client]:
+    """Somebody else."""
+    async with Client(pod.url, get_token=lambda: token("bob")) as client:
+        yield client
+
+
+async def line(stream: asyncio.StreamReader | None) -> str:
+    assert stream is not None
+    return (await asyncio.wait_for(stream.readline(), PATIENCE)).decode().rstrip("\n")
+
+
+async def heard_until(stream: asyncio.StreamReader | None, word: str) -> None:
+    while word not in (said := await line(stream)):
+        assert said, f"ended before {word!r}"
+
+
+async def interrupted(process: asyncio.subprocess.Process) -> int:
+    process.send_signal(signal.SIGINT)
+    return await asyncio.wait_for(process.wait(), PATIENCE)
+
+
+async def test_what_is_sent_is_heard(pod: Gateway, bob: Client) -> None:
+    """`send` exits when it was accepted; `tail` shows it, and what the room had kept before."""
+    room = bob.room("log.a")
+    await room.join()
+    await room.publish({"text": "before"})
+    tail = await start("tail", "log.a", "chat.a", "--url", pod.url, "--last", "5", FORESTAY_TOKEN=token())
+    assert (await line(tail.stdout))[9:] == "log.a bob: before"
+    for text in ("hello", '{"n": [1, null]}'):
+        kind = ["--json"] if text != "hello" else []
+        sent = await forestay("send", "log.a", text, *kind, "--url", pod.url, "--token", token("carol"))
+        assert sent == (0, "", "forestay: connected\n")
+    assert [(await line(tail.stdout))[9:] for _ in range(2)] == ["log.a carol: hello", 'log.a carol: {"n": [1, null]}']
+    assert await interrupted(tail) == 130
+
+
+async def test_a_tail_can_be_read_by_a_program(pod: Gateway, bob: Client) -> None:
+    """One object a line, with what the protocol calls it; a reader that has seen enough ends it without a word."""
+    room = bob.room("log.a")
+    position = await room.publish("first")
+    assert position is not None
+    tail = await start("tail", "log.a", "--json", "--last", "1", "--url", pod.url, FORESTAY_TOKEN=token())
+    said = json.loads(await line(tail.stdout))
+    place = {"epoch": position.epoch, "offset": 1, "timestamp": said["timestamp"]}
+    assert said == {"room": "log.a", "from": "bob", "payload": "first"} | place
+    stdout = tail._transport.get_pipe_transport(1)  # type: ignore[attr-defined]
+    stdout.close()
+    await room.publish("second")
+    assert tail.stderr is not None
+    assert (await asyncio.wait_for(tail.stderr.read(), PATIENCE)).decode() == "forestay: connected\n"
+    assert await tail.wait() == 0
+
+
+async def test_a_room_is_joined_like_a_conversation(pod: Gateway, bob: Client) -> None:
+    """Lines that are typed are said, what others say and who comes is shown, and the end of the input leaves."""
+    join = await start("join", "chat.a", "--url", pod.url, FORESTAY_TOKEN=token())
+    await heard_until(join.stderr, "in chat.a as alice")
+    room = bob.room("chat.a")
+    await room.join()
+    assert await line(join.stdout) == "* bob joined"
+    assert join.stdin is not None
+    join.stdin.write(b"hello bob\n")
+    message = await asyncio.wait_for(anext(aiter(room)), PATIENCE)
+    assert (message.sender, message.payload) == ("alice", {"text": "hello bob"})
+    assert (await line(join.stdout))[9:] == "chat.a alice: hello bob"
+    join.stdin.write_eof()
+    assert await asyncio.wait_for(join.wait(), PATIENCE) == 0
+
+
+async def test_a_conversation_ends_with_the_right_to_it(pod: Gateway) -> None:
+    """Whoever is put out while nothing is typed does not wait for the next line."""
+    join = await start("join", "chat.a", "--url", pod.url, FORESTAY_TOKEN=token())
+    await heard_until(join.stderr, "in chat.a as alice")
+    await call(pod, "DELETE", "/v1/users/alice/connections")
+    await heard_until(join.stderr, "4403 access revoked")
+    assert await asyncio.wait_for(join.wait(), PATIENCE) == 1
+
+
+async def test_a_stranger_does_not_command_the_terminal(pod: Gateway, bob: Client) -> None:
+    """Control characters in what was said are shown, not obeyed."""
+    room = bob.room("log.a")
+    await room.publish({"text": "\x1b[31mred\x07\nforged\u202e"})
+    await room.publish("end")
+    tail = await start("tail", "log.a", "--last", "2", "--url", pod.url, FORESTAY_TOKEN=token())
+    assert (await line(tail.stdout))[9:] == r"log.a bob: \x1b[31mred\x07\nforged\u202e"
+    await interrupted(tail)
+
+
+async def test_a_lost_connection_is_told_and_made_good(pod: Gateway, bob: Client) -> None:
+    """A tail goes on by itself, with what was said meanwhile."""
+    tail = await start("tail", "log.a", "--url", pod.url, FORESTAY_TOKEN=token())
+    await heard_until(tail.stderr, "connected")
+    async with asyncio.timeout(PATIENCE):
+        while not pod.running._pod.roster.of_user("alice")[0].rooms:
+            await asyncio.sleep(0.01)
+    [connection] = pod.running._pod.roster.of_user("alice")
+    connection.socket.close(ENDINGS[CloseCode.INTERNAL_ERROR])
+    await bob.room("log.a").publish("meanwhile")
+    await heard_until(tail.stderr, "the connection is lost (1011")
+    assert (await line(tail.stdout))[9:] == "log.a bob: meanwhile"
+    await interrupted(tail)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["send", "no room", "x"], 1, "invalid_room"),
+        (["send", "chat.a", "{", "--json"], 2, "not JSON"),
+        (["tail", "secret"], 1, "forbidden"),
+        (["join", "chat.a", "--token", "bad"], 1, "401 bad_token"),
+        (["send", "chat.a", "x", "--url", "ws://127.0.0.1:9/ws", "--timeout", "1s"], 1, "within 1 s"),
+        (["load", "--url", "ws://127.0.0.1:9/ws"], 1, "refused"),
+        (["load", "--url", "wss://127.0.0.1:9/ws"], 2, "ws:// only"),
+        (["load", "--connections", "0"], 2, "above 0"),
+        (["tail", "--url", "localhost:8080"], 2, "an address such as"),
+        (["send", "chat.a", "\udcff"], 2, "cannot be sent"),
+    ],
+)
+async def test_what_does_not_work_is_said(pod: Gateway, arguments: list[str], status: int, words: str) -> None:
+    """In one line that names the reason, with the status that the page promises, and without a traceback."""
+    where = [] if "--url" in arguments else ["--url", pod.url]
+    ended, out, error = await forestay(*arguments, *where, FORESTAY_TOKEN=token(rooms={"chat.*": "rw"}))
+    assert (ended, out) == (status, "")
+    assert words in error
+    assert "Traceback" not in error
+
+
+async def test_a_token_is_minted_where_the_secret_is_there(pod: Gateway, bob: Client) -> None:
+    """And without either it is said what to give."""
+    room = bob.room("chat.a")
+    await room.join()
+    status, _, _ = await forestay("send", "chat.a", "x", "--user", "dave", "--url", pod.url, FORESTAY_JWT_SECRET=SECRET)
+    message = await asyncio.wait_for(anext(aiter(room)), PATIENCE)
+    assert (status, message.sender) == (0, "dave")
+    status, _, error = await forestay("send", "chat.a", "x", "--url", pod.url)
+    assert status == 2
+    assert "FORESTAY_TOKEN" in error
+
+
+@pytest.mark.parametrize("room", ["chat.load", "quiet.load"])
+async def test_a_load_is_counted(pod: Gateway, room: str) -> None:
+    """Everything that was said reaches everybody, the speakers included, whatever the room's policy."""
+    arguments = ["load", "--room", room, "--connections", "20", "--rate", "40", "--seconds", "1s"]
+    status, out, error = await forestay(*arguments, "--url", pod.url, FORESTAY_TOKEN=token())
+    assert (status, error) == (0, "")
+    assert "sent 40, delivered 800 of 800, connections closed 0" in out
+    assert "latency p50" in out
+
+
+@pytest.mark.slow
+async def test_a_load_outlives_the_pings() -> None:
+    """Connections that say little show that they are there, as any client does."""
+    async with gateway(ping_interval=5, pong_timeout=3) as pod:
+        arguments = ["load", "--connections", "5", "--rate", "1", "--seconds", "12s"]
+        status, out, _ = await forestay(*arguments, "--url", pod.url, FORESTAY_TOKEN=token())
+    assert status == 0
+    assert "connections closed 0" in out
+
+
+async def test_a_load_that_loses_something_says_so(pod: Gateway) -> None:
+    """What the gateway refused was not delivered."""
+    arguments = ["load", "--room", "chat.a", "--connections", "2", "--rate", "40", "--seconds", "1s"]
+    status, _, error = await forestay(*arguments, "--url", pod.url, FORESTAY_TOKEN=token(rooms={"**": "r"}))
+    assert status == 1
+    assert "80 of 80 deliveries are missing" in error
+
+
+@pytest.mark.parametrize("verb", [["join", "r"], ["send", "r", "x"], ["tail"]])
+async def test_without_the_extra_it_is_said_what_to_install(tmp_path: Path, verb: list[str]) -> None:
+    """And `load` and the rest of the command work without it."""
+    (tmp_path / "forestay_client.py").write_text("raise ModuleNotFoundError('none', name='forestay_client')\n")
+    status, out, error = await forestay(*verb, FORESTAY_TOKEN="x", PYTHONPATH=str(tmp_path))
+    assert (status, out) == (2, "")
+    assert "pip install 'forestay[client]'" in error
+    assert (await forestay("load", "--help", PYTHONPATH=str(tmp_path)))[0] == 0
