@@ -32,7 +32,9 @@ let showing = 0;
 const line = new Line(`${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}/ws`, {
   state: changeState,
   measured: (ms) => [stateView, facts].forEach((view) => view.measured(ms)),
-  moved: () => banner.show("Moved. The old connection stayed until the new one was there.", { seconds: BANNER_SECONDS }),
+  moved() {
+    banner.show("Moved. The old connection stayed until the new one was there.", { seconds: BANNER_SECONDS });
+  },
   frame(frame) {
     frameLog.add(frame);
     stay.run(frame);

@@ -43,7 +43,7 @@ export interface ClientEvents {
   error: Error;
   /** A binary message of a type that is bound to no room here. */
   binary: { type: number; data: Uint8Array };
-  /** The connection was replaced without a gap. In these rooms, which have no history, something may have come twice. */
+  /** The connection was replaced without a gap. In these rooms, without history, something may have come twice. */
   moved: { rooms: string[] };
 }
 
@@ -64,6 +64,8 @@ const PAUSE = 1_000;
 const LEAST_WINDOW = 500;
 /** Milliseconds: timers count in 32 bits. */
 const LONGEST_TIMER = 2 ** 31 - 1;
+
+const isJoined = <T>(membership: T | symbol | undefined): membership is T => typeof membership === "object";
 
 type Timer = ReturnType<typeof setTimeout> | undefined;
 
@@ -110,7 +112,7 @@ export class Client extends Emitter<ClientState, ClientEvents> {
     return room;
   }
 
-  /** Be connected from now on, until `disconnect()` or until coming back makes no sense. Ends a wait for the next try. */
+  /** Be connected from now on, until `disconnect()` or until coming back makes no sense. Ends a wait for a next try. */
   connect(): void {
     if (this.#waiting) this.#open();
     if (this.state !== "disconnected") return;
@@ -166,7 +168,7 @@ export class Client extends Emitter<ClientState, ClientEvents> {
   }
 
   #joinOn(connection: Connection, room: Room<any>): void {
-    const request = {};
+    const request = Symbol();
     connection._rooms.set(room, request);
     const isMeant = () => connection._rooms.get(room) === request;
     const answer: Answer = (error, payload) => {
@@ -182,7 +184,7 @@ export class Client extends Emitter<ClientState, ClientEvents> {
   }
 
   #joined(connection: Connection, room: Room<any>, payload: Joined): void {
-    connection._rooms.set(room, true);
+    connection._rooms.set(room, payload);
     // While two connections have the room, only what the application does not know yet is said.
     const isPresent = connection === this.#current;
     if (room.state !== "joined" || (!isPresent && !payload.recovered && payload.epoch)) {
@@ -240,7 +242,7 @@ export class Client extends Emitter<ClientState, ClientEvents> {
     } else if (frame.type === "error") this._emit("error", refused(frame));
     else {
       const room = this.#rooms.get(frame.room!);
-      if (room && connection._rooms.get(room) === true) room._heard(frame);
+      if (room?._wanted && isJoined(connection._rooms.get(room))) room._heard(frame);
     }
   }
 
@@ -381,7 +383,10 @@ export class Client extends Emitter<ClientState, ClientEvents> {
 
   /** @internal */
   _isLive(connection: Connection): boolean {
-    return this.#wanted().every((room) => connection._rooms.get(room) === true);
+    return this.#wanted().every((room) => {
+      const joined = connection._rooms.get(room);
+      return isJoined(joined) && (!joined.epoch || room._isBehind(joined));
+    });
   }
 
   /** @internal */
@@ -393,7 +398,7 @@ export class Client extends Emitter<ClientState, ClientEvents> {
   _cutOver(connection: Connection, ending: Ending = {}): void {
     this.#current = connection;
     for (const room of this.#wanted()) {
-      if (connection._rooms.get(room) !== true) room._become("joining", ending.code, ending.reason);
+      if (!isJoined(connection._rooms.get(room))) room._become("joining", ending.code, ending.reason);
     }
     this.#settleIn(connection);
   }
