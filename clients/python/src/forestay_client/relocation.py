@@ -53,5 +53,5 @@ class Relocation:
             ready = asyncio.gather(*self._enter(self._found))
             ends: set[asyncio.Future[Any]] = {ready, self._found.closed}
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            if ready.done():
+            if not self._found.closed.done():
                 return
