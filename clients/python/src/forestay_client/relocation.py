@@ -41,8 +41,10 @@ class Relocation:
 
     async def _seek(self, after: float) -> None:
         await asyncio.sleep(after)
-        while not await self._settle_in():
+        done = await self._settle_in()
+        while not done:
             await asyncio.sleep(self._backoff.next())
+            done = await self._settle_in()
 
     async def _settle_in(self) -> bool:
         """One try; whether there is no use in another."""
@@ -50,7 +52,7 @@ class Relocation:
             found = self._found = await self._open()
         except HandshakeError as error:
             await asyncio.sleep(error.ending.retry_after)
-            # What else than trying again it may mean is found out in the ordinary way, when the old connection has ended.
+            # What it may mean besides is found out in the ordinary way, when the old connection has ended.
             return error.ending.verdict is not Verdict.RECONNECT
         ends: set[asyncio.Future[Any]] = {asyncio.gather(*self._enter(found)), found.closed}
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
