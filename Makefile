@@ -25,9 +25,9 @@ UV_VERSION := 0.13.9
 
 PYTEST := $(BIN)/pytest
 
-.PHONY: help setup run test test-slow check fix docs bench conformance e2e e2e-trace trace-picture image chart-docs
-.PHONY: manifests lock audit clean
-.PHONY: check-format check-lint check-types check-imports check-rules check-spelling
+.PHONY: help setup run demo deploy-picture test test-slow check fix docs bench conformance clients e2e e2e-trace
+.PHONY: trace-picture image chart-docs manifests lock audit clean
+.PHONY: check-format check-lint check-types check-imports check-rules check-sizes check-spelling
 
 help: ## list these verbs
 	@echo "usage: make VERB [ARGS=...]"
@@ -38,13 +38,19 @@ setup: $(STAMP) ## make .venv with everything in it, the command included
 run: setup ## serve on this machine: memory bus, random secret, demo page
 	$(BIN)/forestay serve --dev $(ARGS)
 
+demo: setup ## a deploy to watch: two gateways on one Redis, and a page that counts what arrives
+	$(BIN)/python -m demo $(ARGS)
+
+deploy-picture: setup ## take the picture of that page for the README, with Chromium
+	$(BIN)/python -m demo.picture
+
 test: setup ## run every test; what could not run here is named at the end
 	$(PYTEST) $(ARGS)
 
 test-slow: setup ## run the tests that take longer than a run should
 	$(PYTEST) -m slow $(ARGS)
 
-check: check-format check-lint check-types check-imports check-rules check-spelling ## format, lint, types, imports, prose
+check: check-format check-lint check-types check-imports check-rules check-sizes check-spelling ## format, lint, types, imports, prose, sizes
 
 fix: setup ## format, and repair what the linter can repair
 	$(BIN)/ruff check --fix $(ARGS)
@@ -58,6 +64,9 @@ bench: setup ## measure this machine: make bench ARGS="--help"
 
 conformance: setup ## try the gateway with the Autobahn suite, other clients and a storm of bad input
 	$(BIN)/python -m tests.conformance $(ARGS)
+
+clients: setup ## play the scenarios to a client SDK: ARGS="--sdk js"
+	$(BIN)/python -m clients.conformance $(ARGS)
 
 e2e: setup ## install on the cluster of KUBECONFIG, deploy, scale, kill, and count: ARGS="rollout redis"
 	$(BIN)/python -m tests.e2e $(ARGS)
@@ -105,6 +114,10 @@ check-imports: setup
 
 check-rules: setup
 	$(PYTEST) -q tests/rules
+
+# What the bundler reports of the JavaScript client's entries.
+check-sizes: setup
+	$(PYTEST) -q tests/clients/test_js.py -k weighs
 
 check-spelling: setup
 	$(BIN)/codespell

@@ -4,7 +4,10 @@ import runpy
 import sys
 from pathlib import Path
 
-NAMES = ("fanout", "inbound", "connect", "idle", "churn", "stuck", "flood", "pods", "balance", "scrape", "tracing")
+NAMES = (
+    *("fanout", "inbound", "connect", "idle", "churn", "stuck", "flood", "pods", "balance", "scrape", "tracing"),
+    *("drain", "storm"),
+)
 
 
 def main() -> None:

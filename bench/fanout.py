@@ -12,25 +12,37 @@ from bench.servers import Running
 WARM_UP = 1.0
 
 
+class FanOut:
+    """`subscribers` in `rooms`, an equal share in each, and `rate` messages a second in all."""
+
+    def __init__(self, server: Running, *, subscribers: int, rooms: int, rate: float) -> None:
+        self.crowd = crowd_at(server.port)
+        self._each = subscribers // rooms
+        members = [self.crowd.connect(f"bench.{number}", self._each, sample=20) for number in range(rooms)]
+        self._speech = Speech([(room[0], f"bench.{number}") for number, room in enumerate(members)], rate)
+
+    def run(self, seconds: float) -> int:
+        """Say what belongs into `seconds`, and hear it arrive; how many deliveries there are to be."""
+        due = self._speech.give(self.crowd, seconds) * self._each
+        self.crowd.read_until(due, 10.0)
+        return due
+
+
 def fan_out(server: Running, *, subscribers: int, rooms: int, rate: float, seconds: float) -> Figures:
-    """Publish `rate` messages a second in all, an equal share to each of `rooms`, and count what arrives."""
-    crowd = crowd_at(server.port)
-    each = subscribers // rooms
-    members = [crowd.connect(f"bench.{number}", each, sample=20) for number in range(rooms)]
-    speech = Speech([(room[0], f"bench.{number}") for number, room in enumerate(members)], rate)
-    speech.give(crowd, WARM_UP)
-    crowd.read_until(int(rate * WARM_UP) * each, 5.0)
+    """Publish to them, and count what arrives."""
+    load = FanOut(server, subscribers=subscribers, rooms=rooms, rate=rate)
+    crowd = load.crowd
+    load.run(WARM_UP)
     crowd.reset()
     cpu, own = server.cpu(), time.process_time()
-    sent = speech.give(crowd, seconds)
-    crowd.read_until(sent * each, 10.0)
+    due = load.run(seconds)
     cpu, own = server.cpu() - cpu, time.process_time() - own
     crowd.close()
     return {
         "k deliveries/CPU-s": crowd.count / max(cpu, 0.01) / 1000,
         "p50 ms": percentile(crowd.latencies, 0.5) / 1e6,
         "p99 ms": percentile(crowd.latencies, 0.99) / 1e6,
-        "lost": sent * each - crowd.count,
+        "lost": due - crowd.count,
         "server CPU %": cpu / seconds * 100,
         "generator CPU %": own / seconds * 100,
     }

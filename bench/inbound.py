@@ -9,18 +9,32 @@ from bench.rounds import Figures, each, measure, options, ratio, report
 from bench.servers import Running
 
 
-def inbound(server: Running, *, publishers: int, rate: float, seconds: float) -> Figures:
-    """Each of `publishers` says `rate` messages a second to the one other member of its room."""
-    crowd = crowd_at(server.port)
-    members = [one for number in range(publishers // 2) for one in crowd.connect(f"bench.{number}", 2, sample=20)]
+class Inbound:
+    """`publishers` who say `rate` messages a second each, to the one other member of their room."""
 
-    speakers = [(one, f"bench.{at // 2}") for at, one in enumerate(members)]
-    speech = Speech(speakers, rate * publishers, echo=False)
-    crowd.read_until(speech.give(crowd, 1.0), 5.0)
+    def __init__(self, server: Running, *, publishers: int, rate: float) -> None:
+        self.crowd = crowd_at(server.port)
+        rooms = [
+            (f"bench.{number}", self.crowd.connect(f"bench.{number}", 2, sample=20))
+            for number in range(publishers // 2)
+        ]
+        self._speech = Speech([(one, room) for room, pair in rooms for one in pair], rate * publishers, echo=False)
+
+    def run(self, seconds: float) -> int:
+        """Say what belongs into `seconds`, and hear it arrive; how many messages that were."""
+        sent = self._speech.give(self.crowd, seconds)
+        self.crowd.read_until(sent, 10.0)
+        return sent
+
+
+def inbound(server: Running, *, publishers: int, rate: float, seconds: float) -> Figures:
+    """Let them speak, and count what arrives."""
+    load = Inbound(server, publishers=publishers, rate=rate)
+    crowd = load.crowd
+    load.run(1.0)
     crowd.reset()
     cpu = server.cpu()
-    sent = speech.give(crowd, seconds)
-    crowd.read_until(sent, 10.0)
+    sent = load.run(seconds)
     cpu = server.cpu() - cpu
     crowd.close()
     return {

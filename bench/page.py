@@ -33,6 +33,8 @@ _SECTIONS: Sequence[tuple[str, str]] = (
     ("flood", "Another connection's round trip, while one says single bytes as fast as it can."),
     ("pods-100", "The subscribers are on another pod than the publisher."),
     ("pods-1000", ""),
+    ("drain", "Below 0 the overlap is a time without a connection. New ones go through a balancer to the other pod."),
+    ("storm", "As they ask the balancer; the mean is that of a return spread evenly over those seconds."),
     ("hearing", "From Redis' bytes to a checked message in the hands of delivery."),
     ("scrape", "What `/metrics` takes of the event loop does not grow with the connections."),
     (

@@ -1,50 +1,40 @@
 """What traces cost: switched off, at 1 % and at 100 %; and what a collector that is closed or hangs does to latency."""
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 
+from app.terminal.crowd import raise_file_limit
 from bench.chart import Bars
-from bench.collector import Collector, closed, hanging, sending, taking
-from bench.fanout import fan_out
-from bench.inbound import inbound
+from bench.collector import closed, hanging, sending, taking
+from bench.fanout import FanOut
+from bench.inbound import Inbound
 from bench.paired import more
-from bench.rounds import Case, Figures, measure, options, report
-from bench.servers import Running
+from bench.rounds import Figures, options, report
+from bench.sitting import sittings
 
 LIMITS = {"off": 2.0, "1 %": 3.0}
 """Percent of the server's CPU that traces may take."""
-ABSENT = "absent"
-HEALTHY = "healthy"
+ABSENT, HEALTHY = "absent", "healthy"
+_COST = "us CPU/delivery"
+
+Found = Mapping[str, Sequence[Figures]]
 
 
-def cost(collector: Collector, work: Callable[[Running], Figures], figure: str) -> list[Case]:
-    """The same work with less and more traces. The same twice shows what is the machine's and not theirs."""
-
-    def counted(server: Running) -> Figures:
-        collector.spans()
-        figures = work(server)
-        shown = {name: figures[name] for name in (figure, "p50 ms", "p99 ms", "lost")}
-        return shown | {"spans sent": collector.spans()}
-
-    environs = {
+def costs(port: int) -> dict[str, dict[str, str]]:
+    """Less and more traces, sent to `port`. None at all stands there twice: that they differ is the machine's doing."""
+    return {
         ABSENT: {},
         "absent again": {},
-        "off": sending(collector.port, 1.0) | {"OTEL_SDK_DISABLED": "true"},
-        "1 %": sending(collector.port, 0.01),
-        "100 %": sending(collector.port, 1.0),
+        "off": sending(port, 1.0) | {"OTEL_SDK_DISABLED": "true"},
+        "1 %": sending(port, 0.01),
+        "100 %": sending(port, 1.0),
     }
-    return [Case(label, "forestay", counted, environ) for label, environ in environs.items()]
 
 
-def trouble(ports: dict[str, int], work: Callable[[Running], Figures]) -> list[Case]:
-    """The same work with all traces kept, and a collector for each of `ports`."""
-    return [Case(label, "forestay", work, sending(port, 1.0)) for label, port in ports.items()]
-
-
-def judged(name: str, title: str, found: dict[str, list[Figures]], figure: str, *, keep: bool) -> None:
-    """Report the rounds with how much more CPU each case took than the one without traces."""
-    compared = more(found, figure, ABSENT)
+def report_cost(name: str, title: str, found: Found, *, keep: bool) -> None:
+    """How much more CPU each case took than the one without traces, and whether that is within its limit."""
+    compared = more(found, _COST, ABSENT)
     bars = Bars("more CPU %", "percent more CPU of the server than without traces, median of pairs", "less is better")
     report(name, title, found, bars, keep=keep, beside={case: one.figures("CPU") for case, one in compared.items()})
     for case, limit in LIMITS.items():
@@ -53,38 +43,42 @@ def judged(name: str, title: str, found: dict[str, list[Figures]], figure: str, 
         print(f"{case}: {said} {one.verdict(limit)} within {limit:g} %")
 
 
+def report_trouble(name: str, title: str, found: Found, *, keep: bool) -> None:
+    """How much later the latest messages come than with a healthy collector."""
+    compared = more(found, "p99 ms", HEALTHY)
+    bars = Bars("p99 ms", "p99 of delivery in milliseconds", "less is better")
+    report(name, title, found, bars, keep=keep, beside={case: one.figures("p99") for case, one in compared.items()})
+
+
 def main() -> None:
-    parser = options(__doc__, "", seconds=6)
+    parser = options(__doc__, "forestay", seconds=6)
     parser.set_defaults(rounds=15)
     parser.add_argument("--only", choices=("fanout", "inbound", "trouble"), help="one part alone")
     given = parser.parse_args()
-    subscribers, publishers = 1000, 200
+    subscribers, publishers, keep = 1000, 200, not given.quick
     if given.quick:
         given.rounds, given.seconds, subscribers, publishers = 1, 1.0, 50, 20
+    raise_file_limit()
     parts = [given.only] if given.only else ["fanout", "inbound", "trouble"]
-    spread = partial(fan_out, subscribers=subscribers, rooms=1, rate=100, seconds=given.seconds)
-    gather = partial(inbound, publishers=publishers, rate=50, seconds=given.seconds)
+    spread = partial(FanOut, subscribers=subscribers, rooms=1, rate=100)
+    gather = partial(Inbound, publishers=publishers, rate=50)
     with ExitStack() as stack:
-        collector = stack.enter_context(taking())
+        port = stack.enter_context(taking())
         if "fanout" in parts:
+            found = sittings(given.rounds, costs(port), spread, seconds=given.seconds)
             title = f"Traces: one room of {subscribers:,} subscribers, 100 messages/s"
-            found = measure(cost(collector, spread, "server CPU %"), given.rounds)
-            judged("tracing-fanout", title, found, "server CPU %", keep=not given.quick)
+            report_cost("tracing-fanout", title, found, keep=keep)
         if "inbound" in parts:
+            found = sittings(given.rounds, costs(port), gather, seconds=given.seconds)
             title = f"Traces: {publishers} publishers at 50 messages/s into rooms of two"
-            found = measure(cost(collector, gather, "us CPU/message"), given.rounds)
-            judged("tracing-inbound", title, found, "us CPU/message", keep=not given.quick)
+            report_cost("tracing-inbound", title, found, keep=keep)
         if "trouble" in parts:
-            ports = {
-                HEALTHY: collector.port,
-                "closed": stack.enter_context(closed()),
-                "hanging": stack.enter_context(hanging()),
-            }
-            found = measure(trouble(ports, spread), given.rounds)
-            beside = {case: one.figures("p99") for case, one in more(found, "p99 ms", HEALTHY).items()}
+            ports = {HEALTHY: port, "closed": stack.enter_context(closed()), "hanging": stack.enter_context(hanging())}
+            environs: dict[str, dict[str, str]] = {ABSENT: {}}
+            environs |= {case: sending(to, 1.0) for case, to in ports.items()}
+            found = sittings(given.rounds, environs, spread, seconds=given.seconds)
             title = f"A collector in trouble: all traces kept, {subscribers:,} subscribers, 100 messages/s"
-            bars = Bars("p99 ms", "p99 of delivery in milliseconds", "less is better")
-            report("tracing-trouble", title, found, bars, keep=not given.quick, beside=beside)
+            report_trouble("tracing-trouble", title, found, keep=keep)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from app.edge.ping import Unanswered, ping
 from tests.e2e import cluster
 from tests.e2e.crowd import MOVED, Account, Crowd, Gate
 from tests.e2e.report import Line, write_report
+from tests.e2e.sdk import sdk_members
 from tests.support.repository import ROOT
 
 REPORT = ROOT / "dist" / "e2e"
@@ -59,6 +60,8 @@ class Expectation:
     repeated: bool = False
     declared: bool = False
     refusals: frozenset[str] = REFUSED
+    interrupted: bool = False
+    """Clients of the SDK may be without a connection for a while."""
 
 
 async def rollout(stage: Stage) -> None:
@@ -145,7 +148,10 @@ STEPS: dict[str, tuple[Step, Expectation]] = {
     "scaling": (scaling, Expectation(most_disconnects=3)),
     "deletion": (deletion, Expectation()),
     # Nobody can say goodbye, and for a moment the Service sends clients to where nobody listens.
-    "killing": (killing, Expectation(codes=frozenset({1006}), refusals=REFUSED | {"ConnectionRefusedError"})),
+    "killing": (
+        killing,
+        Expectation(codes=frozenset({1006}), refusals=REFUSED | {"ConnectionRefusedError"}, interrupted=True),
+    ),
     "redis": (redis_gone, Expectation(most_disconnects=0, repeated=True, declared=True)),
     "hpa": (with_hpa, Expectation()),
     "keda": (with_keda, Expectation(most_disconnects=None)),
@@ -170,6 +176,8 @@ def judge(account: Account, expected: Expectation, *, silent: int) -> list[str]:
     most = max(account.disconnected.values(), default=0)
     if expected.most_disconnects is not None and most > expected.most_disconnects:
         wrong.append(f"a client was disconnected {most} times")
+    if account.interrupted and not expected.interrupted:
+        wrong.append(f"{len(account.interrupted)} clients of the SDK were without a connection")
     unkind = {name: number for name, number in account.refusals.items() if name not in expected.refusals}
     if unkind:
         wrong.append(f"refused: {unkind}")
@@ -243,7 +251,9 @@ async def played(options: argparse.Namespace) -> bool:
     print(f"    from `helm upgrade --install` to the first message: {seconds:.1f} s")
     await cluster.settled(3)
     await cluster.run("helm", "test", cluster.RELEASE, "--namespace", cluster.NAMESPACE)
-    crowd = Crowd(Gate(await cluster.public_url(), SECRET), options.clients, options.rooms, options.rate)
+    gate = Gate(await cluster.public_url(), SECRET)
+    crowd = Crowd(gate, options.clients, options.rooms, options.rate)
+    crowd.members += sdk_members(crowd, gate, options.sdk_clients, options.rooms)
     stage = Stage(crowd)
     await crowd.come()
     print(f"    connections by pod: {await cluster.shares()}")
@@ -262,6 +272,7 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.e2e", description=__doc__.splitlines()[0])
     parser.add_argument("steps", nargs="*", metavar="STEP", help=f"of {', '.join(STEPS)}; all where none is named")
     parser.add_argument("--clients", type=int, default=1000)
+    parser.add_argument("--sdk-clients", type=int, default=100, help="beside them, on the Python SDK")
     parser.add_argument("--rooms", type=int, default=50)
     parser.add_argument("--rate", type=float, default=200, help="messages a second, in all rooms together")
     parser.add_argument("--keep-image", action="store_true", help="use the image that was loaded before")

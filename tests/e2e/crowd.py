@@ -38,6 +38,8 @@ class Account:
     """When, in monotonic seconds."""
     disconnected: Counter[str] = field(default_factory=Counter)
     """How often each client lost a connection."""
+    interrupted: Counter[str] = field(default_factory=Counter)
+    """How often each client of the SDK was without a living connection."""
 
 
 class Ended(Exception):
@@ -71,25 +73,50 @@ class Gate:
         )
 
 
-class Member:
-    """One client of one room."""
+class Listener:
+    """One client of one room, who counts what is said there."""
 
-    def __init__(self, gate: Gate, crowd: "Crowd", name: str, room: str, *, moves: bool) -> None:
+    def __init__(self, gate: Gate, crowd: "Crowd", name: str, room: str) -> None:
         self.name = name
         self.room = room
         self.last = 0
         """The number that was heard last."""
         self.connected = False
-        self._gate = gate
-        self._crowd = crowd
-        self._moves = moves
-        self._place: dict[str, Any] | None = None
         self.told = False
         """Whether the gateway said that something is missing before what comes next."""
-        self._seen: tuple[str, int] = ("", 0)
+        self._gate = gate
+        self._crowd = crowd
 
     async def live(self) -> None:
         """Stay connected until cancelled."""
+        raise NotImplementedError
+
+    def count(self, number: int) -> None:
+        """Note that `number` was heard."""
+        account = self._crowd.account
+        if number <= self.last:
+            account.repeated += 1
+            return
+        missing = number - self.last - 1
+        if missing and self.last:
+            if self.told:
+                account.declared += missing
+            else:
+                account.lost += missing
+        self.told = False
+        self.last = number
+        self._crowd.heard += 1
+
+
+class Member(Listener):
+    """A client that speaks the protocol itself; `moves`: it heeds `reconnect`."""
+
+    def __init__(self, gate: Gate, crowd: "Crowd", name: str, room: str, *, moves: bool) -> None:
+        super().__init__(gate, crowd, name, room)
+        self._moves = moves
+        self._place: dict[str, Any] | None = None
+
+    async def live(self) -> None:
         attempts = 0
         socket: ClientConnection | None = None
         while True:
@@ -178,27 +205,14 @@ class Member:
         return new
 
     def _hear(self, said: dict[str, Any]) -> None:
-        account = self._crowd.account
         if said["type"] == "resync":
             self.told = True
             if "epoch" in said["payload"]:
                 self._place = {"epoch": said["payload"]["epoch"], "offset": said["payload"]["offset"]}
         if said["type"] != "broadcast":
             return
-        number = said["payload"]
         self._place = {"epoch": said["epoch"], "offset": said["offset"]}
-        if number <= self.last:
-            account.repeated += 1
-            return
-        missing = number - self.last - 1
-        if missing and self.last:
-            if self.told:
-                account.declared += missing
-            else:
-                account.lost += missing
-        self.told = False
-        self.last = number
-        self._crowd.heard += 1
+        self.count(said["payload"])
 
 
 def _named(refused: InvalidStatus) -> str:
@@ -281,7 +295,7 @@ class Crowd:
         names = [f"e2e.{number}" for number in range(rooms)]
         self.account = Account()
         self.heard = 0
-        self.members = [
+        self.members: list[Listener] = [
             Member(gate, self, f"user-{number}", names[number % rooms], moves=number % 2 == 0)
             for number in range(clients)
         ]

@@ -30,6 +30,7 @@ class Line:
         lines = [
             f"{'FAILED' if self.wrong else 'ok':6} {self.name} ({self.seconds:.0f} s)",
             f"       closes {{{closes}}} ({MOVED}: moved before they were closed); refusals {{{refusals}}}",
+            f"       clients of the SDK without a connection for a while: {len(account.interrupted)}",
             f"       lost {account.lost}, repeated {account.repeated}, declared lost {account.declared}",
             f"       reconnects {len(account.reconnects)}, at most {peak} in a second",
             f"       connections by pod {sorted(self.shares.values())}",

@@ -4,7 +4,7 @@ import asyncio
 import math
 import re
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -49,14 +49,23 @@ async def watched(redis: RedisServer, folder: Path) -> AsyncIterator[tuple[Prome
         prometheus = Prometheus(folder, pods, chart(FULL).one("PrometheusRule")["spec"])
         stack.push_async_callback(prometheus.end)
         await prometheus.start()
-        talk = asyncio.create_task(converse(near.port, far.port))
+        talk = await stack.enter_async_context(meanwhile(converse(near.port, far.port)))
         seen = f"min(count_over_time(forestay_connections[1m])) >= {SCRAPES} and count(forestay_connections) == 2"
         while not await prometheus.query(seen):
             assert not talk.done(), talk
             await asyncio.sleep(0.2)
         yield prometheus, spans
-        talk.cancel()
-        await asyncio.wait([talk])
+
+
+@asynccontextmanager
+async def meanwhile(work: Coroutine[object, object, None]) -> AsyncIterator[asyncio.Task[None]]:
+    """Do it until the block ends."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 async def converse(near: int, far: int) -> None:
@@ -96,6 +105,7 @@ async def test_no_panel_and_no_alert_looks_at_nothing(redis: RedisServer, tmp_pa
         [far] = await prometheus.query(f'forestay_delivery_latency_seconds_count{{pod="{FAR}"}}')
         [near] = await prometheus.query(f'forestay_delivery_latency_seconds_count{{pod="{NEAR}"}}')
         assert far > near == 0
+        assert min(await prometheus.query("forestay_bus_round_trip_seconds")) > 0
         await each_leads_to_a_span(await traces(prometheus, "forestay_delivery_latency_seconds_bucket", FAR), spans)
         await each_leads_to_a_span(await traces(prometheus, "forestay_publish_seconds_bucket", NEAR), spans)
 

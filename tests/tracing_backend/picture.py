@@ -128,12 +128,12 @@ def _bar(row: _Row) -> Iterator[str]:
 def _links(rows: Sequence[_Row]) -> Iterator[str]:
     """From each span to those of this trace that it links to."""
     known = {row.span.span_id: row for row in rows}
-    drawn = 0
+    free = float(_RIGHT)
     for row in rows:
         for target in (known[span] for _, span in row.span.links if span in known):
-            drawn += 1
-            # The lower one goes up further left, so that none crosses another.
-            x = max(target.left + 8, min(row.left, target.right) - 18 * drawn)
+            # Each goes up to the left of what stands above it, so that none crosses another or a duration.
+            free = min(free, row.left, target.right) - 18
+            x = max(target.left + 8, free)
             corner = f"H{x + 6:.1f}Q{x:.1f} {row.middle} {x:.1f} {row.middle - 6}"
             yield _arrow(f"M{row.left - 3:.1f} {row.middle}{corner}V{target.middle + _BAR / 2 + 3}")
 

@@ -1,0 +1,99 @@
+"""Servers side by side, under the same load in turns of a second or two: what the machine does, it does to all of them.
+
+Rounds of whole servers one after the other see a busy machine's minutes; turns see its seconds.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import Protocol
+
+from app.terminal.crowd import Crowd, percentile
+from bench.rounds import Figures
+from bench.servers import Running, running
+
+_TURN = 1.5
+_REST = 6.0
+"""Seconds, of which what is sent every five seconds is sent once."""
+
+
+class Load(Protocol):
+    crowd: Crowd
+
+    def run(self, seconds: float) -> int:
+        """Put the load on for so long; how many messages are to arrive."""
+
+
+class _Seat:
+    """A server, its load, and what came of their turns."""
+
+    def __init__(self, server: Running, load: Load) -> None:
+        self._server = server
+        self._load = load
+        self._due = self._came = 0
+        self._latencies: list[int] = []
+        self.in_turns = 0.0
+        """CPU seconds while the load was on."""
+        load.run(1.0)
+        self._since = server.cpu()
+
+    def take_turn(self, seconds: float) -> None:
+        crowd = self._load.crowd
+        crowd.reset()
+        before = self._server.cpu()
+        self._due += self._load.run(seconds)
+        self.in_turns += self._server.cpu() - before
+        self._came += crowd.count
+        self._latencies += crowd.latencies
+
+    def cpu(self) -> float:
+        """CPU seconds since the first turn, those between the turns included: there spans are sent."""
+        return self._server.cpu() - self._since
+
+    def figures(self, cpu: float) -> Figures:
+        return {
+            "us CPU/delivery": cpu / self._due * 1e6,
+            "p50 ms": percentile(self._latencies, 0.5) / 1e6,
+            "p99 ms": percentile(self._latencies, 0.99) / 1e6,
+            "lost": self._due - self._came,
+        }
+
+
+def sit(
+    environs: Mapping[str, Mapping[str, str]], load: Callable[[Running], Load], *, seconds: float
+) -> dict[str, Figures]:
+    """One server for each of `environs`, and `seconds` of load on each of them in turns.
+
+    The first one does nothing between its turns but what it takes to be there. That is on nobody's account.
+    """
+    with ExitStack() as stack:
+        seats: dict[str, _Seat] = {}
+        for case, environ in environs.items():
+            # A crowd reads only during its turns, and never answers a ping.
+            server = stack.enter_context(running("forestay", FORESTAY_PING_INTERVAL="3600", **environ))
+            made = load(server)
+            stack.callback(made.crowd.close)
+            seats[case] = _Seat(server, made)
+        turns = max(1, round(seconds / _TURN))
+        for turn in range(turns):
+            # There and back again, so that none is always the last.
+            for seat in seats.values() if turn % 2 == 0 else reversed(seats.values()):
+                seat.take_turn(seconds / turns)
+        time.sleep(_REST)
+        cpu = {case: seat.cpu() for case, seat in seats.items()}
+        first = next(iter(seats))
+        idle = cpu[first] - seats[first].in_turns
+        return {case: seat.figures(cpu[case] - idle) for case, seat in seats.items()}
+
+
+def sittings(
+    rounds: int, environs: Mapping[str, Mapping[str, str]], load: Callable[[Running], Load], *, seconds: float
+) -> dict[str, list[Figures]]:
+    """Sit `rounds` times, with servers that were started anew."""
+    found: dict[str, list[Figures]] = {case: [] for case in environs}
+    for number in range(rounds):
+        for case, figures in sit(environs, load, seconds=seconds).items():
+            found[case].append(figures)
+            shown = "  ".join(f"{key} {value:,.1f}" for key, value in figures.items())
+            print(f"  round {number + 1} {case:<18} {shown}", flush=True)
+    return found

@@ -1,0 +1,207 @@
+"""A gateway that does what it is told: it lets in, refuses, says, closes and falls silent at a scenario's word."""
+
+import asyncio
+import base64
+import json
+import socket
+import struct
+from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
+
+from clients.conformance.lanes import Lanes
+from clients.conformance.timeline import Timeline
+
+_BEARER: Final = "base64url.bearer.forestay."
+# Every sentence of a gateway carries one; what it says is not looked at.
+TIMESTAMP: Final = "2026-01-01T00:00:00.000Z"
+
+
+class Connection:
+    """One attempt to connect, and what comes of it."""
+
+    def __init__(self, number: int, request: Request, timeline: Timeline) -> None:
+        self.number = number
+        self.token = _token(request)
+        self.verdict: asyncio.Future[Response | None] = asyncio.get_running_loop().create_future()
+        """None lets it in."""
+        self.greeting: dict[str, Any] | None = None
+        self.opened = asyncio.Event()
+        self.closed: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
+        """What the client closed with; 1006 if it hung up."""
+        self.heard = Lanes()
+        self.socket: ServerConnection | None = None
+        self._timeline = timeline
+
+    @property
+    def _name(self) -> str:
+        return f"gateway {self.number}"
+
+    async def say(self, sentence: Mapping[str, Any] | str | bytes) -> None:
+        """A message to the client: an object, text as it is, or bytes."""
+        assert self.socket is not None, f"connection {self.number} is not open"
+        self._timeline.note(self._name, f"says {_shown(sentence)}")
+        if isinstance(sentence, Mapping):
+            sentence = json.dumps({"timestamp": TIMESTAMP} | dict(sentence), ensure_ascii=False)
+        await self.socket.send(sentence)
+
+    def close(self, code: int, reason: str) -> None:
+        """Close without waiting for the client's part."""
+        assert self.socket is not None, f"connection {self.number} is not open"
+        self._timeline.note(self._name, f"closes {code} {reason}")
+        self.socket.protocol.send_close(code, reason)
+        self.socket.send_data()
+
+    def stall(self) -> None:
+        """Read and answer nothing from now on; the connection stays."""
+        assert self.socket is not None, f"connection {self.number} is not open"
+        self._timeline.note(self._name, "stalls")
+        self.socket.transport.pause_reading()
+
+    def cut(self, transport: asyncio.Transport) -> None:
+        """Reset the connection."""
+        self._timeline.note(self._name, "cut")
+        end = transport.get_extra_info("socket")
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+
+    async def serve(self, opened: ServerConnection) -> None:
+        """Greet, and note what comes until the end."""
+        self.socket = opened
+        try:
+            if self.greeting is not None:
+                await self.say(self.greeting)
+            self.opened.set()
+            async for message in opened:
+                await self._hear(message)
+        except ConnectionClosed:
+            pass
+        self.opened.set()
+        received = opened.protocol.close_rcvd
+        code, reason = (received.code, received.reason) if received else (1006, "")
+        self._timeline.note(self._name, f"closed by the client: {code} {reason}")
+        self.closed.set_result((code, reason))
+        self.heard.end(f"connection {self.number} is closed ({code})")
+
+    async def _hear(self, message: str | bytes) -> None:
+        self._timeline.note(self._name, f"hears {_shown(message)}")
+        if isinstance(message, bytes):
+            self.heard.put("binary", {"hex": message.hex()})
+            return
+        sentence = json.loads(message)
+        if sentence.get("type") == "ping":
+            await self.say({"type": "pong"} | {name: sentence[name] for name in ("id",) if name in sentence})
+        elif sentence.get("type") != "pong":
+            self.heard.put(lane_of(sentence), sentence)
+
+
+def lane_of(sentence: Mapping[str, Any]) -> Hashable:
+    """A client's rooms come back in any order, and a publish has no order with a join."""
+    return sentence.get("type"), sentence.get("room")
+
+
+class Gateway:
+    """The listener, and everybody who came, numbered from 1."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        self._timeline = timeline
+        self._came = asyncio.Event()
+        self._by_socket: dict[ServerConnection, Connection] = {}
+        self.connections: list[Connection] = []
+        self.url = ""
+
+    async def arrived(self, number: int, patience: float) -> Connection:
+        """The attempt with that number, when it has come. Raises TimeoutError."""
+        async with asyncio.timeout(patience):
+            while len(self.connections) < number:
+                await self._came.wait()
+        return self.connections[number - 1]
+
+    def transport(self, connection: Connection) -> asyncio.Transport:
+        """What carries it, also before it is open."""
+        return next(carrier.transport for carrier, one in self._by_socket.items() if one is connection)
+
+    def hang_up(self) -> None:
+        """End every connection and every attempt."""
+        for carrier, connection in self._by_socket.items():
+            connection.verdict.cancel()
+            carrier.transport.abort()
+
+    async def decide(self, carrier: ServerConnection, request: Request) -> Response | None:
+        """What a handshake is answered with, as soon as the scenario has said so."""
+        connection = Connection(len(self.connections) + 1, request, self._timeline)
+        self._timeline.note(f"gateway {connection.number}", "is asked for a connection")
+        self._by_socket[carrier] = connection
+        self.connections.append(connection)
+        self._came.set()
+        self._came = asyncio.Event()
+        return await connection.verdict
+
+    async def serve(self, carrier: ServerConnection) -> None:
+        """Serve one that was let in, until it ends."""
+        await self._by_socket[carrier].serve(carrier)
+
+
+@asynccontextmanager
+async def listening(timeline: Timeline) -> AsyncIterator[Gateway]:
+    """A scripted gateway on a free port."""
+    gateway = Gateway(timeline)
+    server = await serve(
+        gateway.serve,
+        "127.0.0.1",
+        0,
+        process_request=gateway.decide,
+        select_subprotocol=_spoken,
+        compression=None,
+        open_timeout=None,
+        ping_interval=None,
+        close_timeout=0.1,
+    )
+    gateway.url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/ws"
+    try:
+        yield gateway
+    finally:
+        gateway.hang_up()
+        server.close(close_connections=False)
+        await server.wait_closed()
+
+
+def _spoken(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    """A client that offers nothing speaks it all the same."""
+    return next((one for one in offered if one == "forestay.v1"), None)
+
+
+def refusal(status: int, headers: Mapping[str, str]) -> Response:
+    """The answer to a handshake that is refused."""
+    body = json.dumps({"type": "about:blank", "status": status, "code": "unavailable"}).encode()
+    fields = Headers({"Content-Type": "application/problem+json", "Content-Length": str(len(body))} | dict(headers))
+    fields["Connection"] = "close"
+    return Response(status, HTTPStatus(status).phrase, fields, body)
+
+
+def _token(request: Request) -> str | None:
+    """The token of a handshake, whichever way it came."""
+    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return bearer
+    offered = ",".join(request.headers.get_all("Sec-WebSocket-Protocol"))
+    for protocol in map(str.strip, offered.split(",")):
+        if protocol.startswith(_BEARER):
+            text = protocol.removeprefix(_BEARER)
+            return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+    query = parse_qs(urlsplit(request.path).query)
+    return next(iter(query.get("access_token") or query.get("token") or []), None)
+
+
+def _shown(message: Mapping[str, Any] | str | bytes) -> str:
+    if isinstance(message, bytes):
+        return f"bytes {message.hex()}"
+    return message if isinstance(message, str) else json.dumps(message, ensure_ascii=False)

@@ -1,0 +1,64 @@
+// Events with names and types, a state whose changes are events, and listeners that cannot break what calls them.
+
+/** From one state to another, with the code and the reason where there is one. */
+export interface StateChange<State, Code = number> {
+  oldState: State;
+  state: State;
+  code?: Code;
+  reason?: string;
+}
+
+/** @internal Nobody is to wait any longer: a room is left, or the client has stopped. The event is the error. */
+export const END = Symbol();
+
+export class Emitter<State, Events extends { state: StateChange<State, unknown> }> {
+  #listeners = new Map<unknown, Set<(event: any) => void>>();
+
+  /** @internal */
+  constructor(public state: State) {}
+
+  /** Calls `listener` with each event of this name until the function that is returned is called. */
+  on<Name extends keyof Events>(name: Name, listener: (event: Events[Name]) => void): () => void {
+    return this._on(name, listener);
+  }
+
+  /** @internal */
+  _on(name: unknown, listener: (event: any) => void): () => void {
+    const listeners = this.#listeners.get(name) ?? new Set();
+    this.#listeners.set(name, listeners.add(listener));
+    return () => void listeners.delete(listener);
+  }
+
+  /** @internal Resolves with the next event of this name, unless the end comes first. */
+  async _next<Name extends keyof Events>(name: Name): Promise<Events[Name]> {
+    let stop: (() => void)[] = [];
+    try {
+      return await new Promise((resolve, reject) => {
+        stop = [this._on(name, resolve), this._on(END, reject)];
+      });
+    } finally {
+      for (const off of stop) off();
+    }
+  }
+
+  /** @internal */
+  _emit<Name extends keyof Events>(name: Name | typeof END, event: Events[Name] | Error): void {
+    for (const listener of [...(this.#listeners.get(name) ?? [])]) {
+      try {
+        listener(event);
+      } catch (error) {
+        // Where uncaught errors go, and not into our own work.
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    }
+  }
+
+  /** @internal */
+  _become(state: State, code?: number | string, reason?: string): void {
+    const oldState = this.state;
+    this.state = state;
+    if (state !== oldState) this._emit("state", { oldState, state, code, reason } as Events["state"]);
+  }
+}

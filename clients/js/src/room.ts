@@ -1,0 +1,207 @@
+// A room: wished for once, it comes back after every loss, at the position where it was.
+
+import type { Client } from "./client.js";
+import { Emitter, END, type StateChange } from "./emitter.js";
+import { RefusedError, UnknownOutcomeError } from "./errors.js";
+import type { Frame, HistoryPage, Position, PresencePage } from "./frames.js";
+
+export type RoomState = "left" | "joining" | "joined";
+
+export interface Message<T> {
+  payload: T;
+  /** The sender; absent where a backend speaks. */
+  from?: string;
+  timestamp: string;
+  /** With `offset`, in rooms with history: the position. */
+  epoch?: string;
+  offset?: number;
+  traceparent?: string;
+}
+
+export interface Joined {
+  /** After a loss: whether everything that was missed comes next. Absent at the first join. */
+  recovered?: boolean;
+  /** With `offset`, in rooms with history: where live starts. */
+  epoch?: string;
+  offset?: number;
+  /** The first page of who is there, where the room shows it. */
+  members?: PresencePage;
+}
+
+export interface RoomEvents<T> {
+  /** The code is a close code, or an error code where the gateway does not let us be in the room. */
+  state: StateChange<RoomState, number | string>;
+  joined: Joined;
+  message: Message<T>;
+  binary: { type: number; data: Uint8Array };
+  /** Messages were lost; live goes on. `overflow`: by a loop that reads too slowly. */
+  resync: { reason: string; epoch?: string; offset?: number };
+  "user-joined": { user: string; info?: Record<string, unknown> };
+  "user-left": { user: string; info?: Record<string, unknown> };
+}
+
+export interface PublishOptions {
+  /** Makes a retry safe, in rooms with history. */
+  key?: string;
+  /** Whether we hear it ourselves; left out, the room's policy decides. */
+  echo?: boolean;
+  traceparent?: string;
+}
+
+/** Random also where a page is not secure, and `crypto.randomUUID` therefore missing. */
+const randomKey = (): string => crypto.getRandomValues(new Uint32Array(4)).join("-");
+
+/** Obtained from `client.room(name)`. */
+export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
+  /** @internal */
+  _wanted = false;
+  /** @internal The last one seen. */
+  _position: Position | undefined;
+  #client;
+  #joined: Joined | undefined;
+
+  /** @internal */
+  constructor(
+    client: Client,
+    readonly name: string,
+  ) {
+    super("left");
+    this.#client = client;
+  }
+
+  /** Be in the room from now on, through every reconnect, until `leave()`. Resolves when we are in it. */
+  async join(): Promise<Joined> {
+    if (!this._wanted) {
+      this._wanted = true;
+      this._become("joining");
+      this.#client._join(this);
+    }
+    return this.state === "joined" ? this.#joined! : this._next("joined");
+  }
+
+  /** Resolves when the gateway has confirmed it, or when there is nobody left to do so. */
+  async leave(): Promise<void> {
+    if (!this._wanted) return;
+    this._leave();
+    await this.#client._leave(this);
+  }
+
+  /** Resolves when the bus has accepted it, in rooms with history to its position. */
+  async publish(payload: T, options: PublishOptions = {}): Promise<Partial<Position>> {
+    const { key = this._position && randomKey() } = options;
+    try {
+      return await this.#ask({ type: "broadcast", payload: payload ?? null, ...options, key });
+    } catch (error) {
+      throw (error as RefusedError).code === "outcome_unknown" ? new UnknownOutcomeError(key) : error;
+    }
+  }
+
+  presence(page: { after?: string; limit?: number } = {}): Promise<PresencePage> {
+    return this.#ask({ type: "presence", ...page });
+  }
+
+  /** Behind `since` from the oldest, in front of `before` from the newest, or simply the newest. */
+  history(page: { since?: Position; before?: Position; limit?: number } = {}): Promise<HistoryPage<T>> {
+    return this.#ask({ type: "history", ...page });
+  }
+
+  /** Our binary messages of this type go to this room, and what arrives of it is taken to come from it. */
+  async bind(type: number): Promise<void> {
+    this.#client._bindings.set(type, this);
+    try {
+      await this.#ask({ type: "bind", payload: { type } });
+    } catch (error) {
+      this.#client._bindings.delete(type);
+      throw error;
+    }
+  }
+
+  /** Resolves when it is written: binary messages are not acknowledged. */
+  send(type: number, bytes: Uint8Array): Promise<void> {
+    const data = new Uint8Array(4 + bytes.length);
+    new DataView(data.buffer).setUint32(0, type);
+    data.set(bytes, 4);
+    return this.#client._ask(data);
+  }
+
+  /** Messages from now on, until the room is left or the client disconnected. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Message<T>, void> {
+    const inbox: Message<T>[] = [];
+    const most = this.#client._options.inbox;
+    let isOver = false;
+    let wake = (): void => {};
+    const stop = [
+      this.on("message", (message) => {
+        // Once per flood, the oldest give way, and that is said.
+        if (inbox.push(message) > most) {
+          inbox.splice(0, Math.ceil(most / 2));
+          this._emit("resync", { reason: "overflow" });
+        }
+        wake();
+      }),
+      this._on(END, () => {
+        isOver = true;
+        wake();
+      }),
+    ];
+    try {
+      for (;;) {
+        while (inbox[0]) yield inbox.shift()!;
+        if (isOver) return;
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+    } finally {
+      for (const off of stop) off();
+    }
+  }
+
+  #ask(fields: object): Promise<any> {
+    return this.#client._ask({ room: this.name, ...fields });
+  }
+
+  /** @internal */
+  _enter(payload: Joined): void {
+    const joined = this.#joined ? { recovered: false, ...payload } : payload;
+    const { epoch, offset } = joined;
+    // What was missed comes next, and takes the position up to where live starts.
+    if (!joined.recovered) this._position = epoch ? { epoch, offset: offset! } : undefined;
+    this.#joined = joined;
+    this._become("joined");
+    this._emit("joined", joined);
+  }
+
+  /** @internal Whether this position, if it is one, has been passed. */
+  _isBehind({ epoch, offset }: Partial<Position>): boolean {
+    return !!epoch && this._position?.epoch === epoch && this._position.offset >= offset!;
+  }
+
+  /** Whether we had not been there before. */
+  #advance(to: Partial<Position>): boolean {
+    const { epoch, offset } = to;
+    if (this._isBehind(to)) return false;
+    if (epoch) this._position = { epoch, offset: offset! };
+    return true;
+  }
+
+  /** @internal Of a connection that is in the room. */
+  _heard({ type, room, ...said }: Frame): void {
+    const { payload } = said;
+    if (type === "broadcast") {
+      if (this.#advance(said)) this._emit("message", said as Message<T>);
+    } else if (type === "resync") {
+      this.#advance(payload);
+      this._emit("resync", payload);
+    } else if (type === "left") this._leave(new RefusedError(payload.reason, "no longer allowed"));
+    else this._emit(type as "user-left", payload);
+  }
+
+  /** @internal By our own wish, or because the gateway does not let us be there. */
+  _leave(why?: RefusedError): void {
+    this._wanted = false;
+    this._position = this.#joined = undefined;
+    this._become("left", why?.code, why?.message);
+    this._emit(END, why ?? new RefusedError("not_joined", "left"));
+  }
+}

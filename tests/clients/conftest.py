@@ -1,0 +1,46 @@
+"""The JavaScript client, installed, built and packed once for all tests of it."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.node import PACKAGE, node, npm, run
+
+
+@pytest.fixture(scope="session")
+def js() -> Path:
+    """The folder of the package, with what its tools need."""
+    try:
+        npm("ci", "--no-audit", "--no-fund")
+    except AssertionError as error:
+        if any(code in str(error) for code in ("ENOTFOUND", "ECONNREFUSED", "ETIMEDOUT", "EAI_AGAIN", "ECONNRESET")):
+            pytest.skip("the npm registry cannot be reached")
+        raise
+    return PACKAGE
+
+
+@pytest.fixture(scope="session")
+def built(js: Path) -> bytes:
+    """The demo page's copy as it was before everything was built anew."""
+    page = PACKAGE.parents[1] / "app" / "edge" / "demo" / "forestay.js"
+    before = page.read_bytes()
+    run(node(), js / "build.mjs")
+    return before
+
+
+@pytest.fixture(scope="session")
+def tarball(js: Path, built: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `npm publish` would send."""
+    folder = tmp_path_factory.mktemp("packed")
+    npm("pack", "--ignore-scripts", "--pack-destination", folder)
+    [packed] = folder.glob("*.tgz")
+    return packed
+
+
+@pytest.fixture(scope="session")
+def project(tarball: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that has nothing but the package, installed from what is packed."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "package.json").write_text('{"private": true}', encoding="utf-8")
+    npm("install", "--offline", "--no-audit", "--no-fund", "--ignore-scripts", tarball, cwd=folder)
+    return folder

@@ -1,0 +1,44 @@
+"""The page about the JavaScript client says what happens."""
+
+import asyncio
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.gateway import PATIENCE, gateway, token
+from tests.support.node import environment, node
+from tests.support.repository import ROOT
+
+PAGE = ROOT / "docs" / "sdk-javascript.md"
+ROOMS = """
+[[rooms]]
+pattern = "log.*"
+[rooms.history]
+size = 10
+ttl = 60
+"""
+RIGHTS = {"log.*": "rwh", "chat.*": "rw"}
+
+
+@pytest.mark.timeout(120)
+async def test_the_examples_are_a_program_that_prints_what_the_page_says(project: Path, tmp_path: Path) -> None:
+    """All blocks of code in their order, with the gateway's address for the example's."""
+    text = PAGE.read_text(encoding="utf-8")
+    rooms = tmp_path / "rooms.toml"
+    rooms.write_text(ROOMS, encoding="utf-8")
+    async with gateway(rooms_file=rooms) as running:
+        bearer = token("alice", rooms=RIGHTS)
+        blocks = re.findall(r"^```js\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+        program = f'globalThis.fetch = async () => new Response("{bearer}");\n' + "".join(blocks)
+        program = re.sub(r"wss://(?:gateway|other)\.example\.com(?:/ws)?", running.url, program)
+        (project / "page.mjs").write_text(program, encoding="utf-8")
+        process = await asyncio.create_subprocess_exec(
+            *(node(), project / "page.mjs"),
+            env=environment(),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+    [printed] = re.findall(r"^```text\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert [line.rstrip() for line in said.decode().splitlines()] == printed.splitlines()

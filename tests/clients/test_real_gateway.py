@@ -1,0 +1,225 @@
+"""Every SDK on the main roads, against gateways as they are shipped."""
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clients.conformance.adapter import Adapter, lane_of, started
+from clients.conformance.matching import differences
+from clients.conformance.sdks import NAMES, Lacking, command
+from clients.conformance.timeline import Timeline
+from demo.balancer import Balancer
+from demo.pods import Pod
+from tests.support.gateway import API_KEY, SECRET, Gateway, call, gateway, token
+from tests.support.local_redis import RedisServer
+
+ROOMS = """
+[[rooms]]
+pattern = "log.*"
+presence = true
+[rooms.history]
+size = 1000
+ttl = 60
+"""
+
+
+class Sdk:
+    """One client, by its adapter."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        self._adapter = adapter
+        self.states: list[dict[str, Any]] = []
+        adapter.watch = self._watch
+
+    async def tell(self, do: str, **fields: object) -> None:
+        await self._adapter.tell({"do": do} | {"as" if name == "as_" else name: fields[name] for name in fields})
+
+    async def expect(self, on: str, **shown: object) -> dict[str, Any]:
+        """The next event of its kind and room has to be as shown."""
+        wanted = {"on": on} | {"as" if name == "as_" else name: shown[name] for name in shown}
+        event = await self._adapter.take(lane_of(wanted))
+        assert differences(wanted, event, {}) == [], event
+        return event
+
+    async def connect(self, url: str, bearer: str | None = None, **options: object) -> None:
+        await self.tell("client", url=url, options=options)
+        await self.tell("token", value=bearer or token("alice"))
+        await self.tell("connect")
+        await self.expect("state", state="connecting")
+        await self.expect("state", state="connected")
+
+    async def join(self, room: str) -> None:
+        await self.tell("join", room=room, as_=f"join {room}")
+        await self.expect("result", as_=f"join {room}")
+        await self.expect("joined", room=room)
+
+    async def publish(self, room: str, payload: object) -> dict[str, Any]:
+        """What the publish was answered with."""
+        await self.tell("publish", room=room, payload=payload, as_="publish")
+        answer: dict[str, Any] = (await self.expect("result", as_="publish"))["value"]
+        return answer
+
+    async def end(self) -> int:
+        return await self._adapter.end()
+
+    def _watch(self, event: dict[str, Any]) -> None:
+        if event["on"] == "state":
+            self.states.append(event)
+
+
+@pytest.fixture(params=NAMES)
+async def sdk(request: pytest.FixtureRequest) -> AsyncIterator[Sdk]:
+    """A client of each SDK."""
+    try:
+        starting = command(request.param)
+    except Lacking as lacking:
+        pytest.skip(str(lacking))
+    async with started(starting, Timeline()) as adapter:
+        yield Sdk(adapter)
+
+
+@pytest.fixture
+def rooms(tmp_path: Path) -> str:
+    path = tmp_path / "rooms.toml"
+    path.write_text(ROOMS)
+    return str(path)
+
+
+@pytest.fixture
+async def pod(rooms: str) -> AsyncIterator[Gateway]:
+    async with gateway(rooms_file=rooms) as running:
+        yield running
+
+
+async def test_a_client_speaks_is_heard_and_looks_back(sdk: Sdk, pod: Gateway) -> None:
+    """What it publishes comes back with its position, stands in the history, and its user in the room's presence."""
+    await sdk.connect(pod.url)
+    await sdk.join("log.a")
+    place = await sdk.publish("log.a", {"text": "ready about"})
+    assert place["offset"] == 1
+    await sdk.expect("message", room="log.a", payload={"text": "ready about"}, **{"from": "alice"}, **place)
+    await sdk.tell("history", room="log.a", as_="history")
+    await sdk.expect(
+        "result",
+        as_="history",
+        value={"epoch": place["epoch"], "messages": [{"offset": 1, "payload": {"text": "ready about"}}], "more": False},
+    )
+    await sdk.tell("presence", room="log.a", as_="presence")
+    await sdk.expect(
+        "result", as_="presence", value={"count": 1, "users": 1, "members": [{"user": "alice", "connections": 1}]}
+    )
+    await sdk.tell("disconnect")
+    await sdk.expect("state", state="disconnected")
+    assert await sdk.end() == 0
+
+
+async def test_what_a_token_does_not_allow_is_refused_by_name(sdk: Sdk, pod: Gateway) -> None:
+    """A join, a publish and a question without the right say `forbidden`, and the connection lives."""
+    await sdk.connect(pod.url, token("alice", rooms={"log.*": "r"}))
+    await sdk.tell("join", room="chat.a", as_="join")
+    await sdk.expect("failure", as_="join", error="refused", code="forbidden")
+    await sdk.tell("publish", room="log.a", payload=1, as_="publish")
+    await sdk.expect("failure", as_="publish", error="refused", code="forbidden")
+    await sdk.tell("history", room="log.a", as_="history")
+    await sdk.expect("failure", as_="history", error="refused", code="forbidden")
+    await sdk.join("log.a")
+    assert len(sdk.states) == 2
+
+
+async def test_bytes_go_both_ways(sdk: Sdk, pod: Gateway) -> None:
+    """A type that is bound to a room carries bytes to it, and back to who bound it."""
+    await sdk.connect(pod.url)
+    await sdk.join("log.a")
+    await sdk.tell("bind", room="log.a", type=7, as_="bind")
+    await sdk.expect("result", as_="bind")
+    await sdk.tell("send", room="log.a", type=7, hex="00ff", as_="send")
+    await sdk.expect("binary", room="log.a", type=7, hex="00ff")
+
+
+async def test_a_cut_is_made_good(sdk: Sdk, pod: Gateway) -> None:
+    """What a room's history has of the time without a connection comes in order, and nothing twice."""
+    balancer = Balancer([pod.port])
+    await balancer.open()
+    try:
+        await sdk.connect(balancer.url)
+        await sdk.join("log.a")
+        await sdk.publish("log.a", 1)
+        balancer.cut()
+        for number in range(2, 6):
+            await _say(pod, number)
+        await sdk.expect("state", state="connecting", code=1006)
+        await sdk.expect("joined", room="log.a", recovered=True)
+        await _say(pod, 6)
+        for number in range(1, 7):
+            await sdk.expect("message", room="log.a", payload=number, offset=number)
+    finally:
+        await balancer.close()
+
+
+async def test_a_token_is_renewed_while_the_connection_lives(sdk: Sdk, pod: Gateway) -> None:
+    """A connection outlives the token it came with, for the client brings the next one in time."""
+    first = time.time() + 4
+    await sdk.connect(pod.url, token("alice", exp=first), refresh_margin_ms=2500)
+    await sdk.join("log.a")
+    await sdk.expect("token")
+    await sdk.expect("token")
+    await sdk.tell("token", value=token("alice"))
+    await asyncio.sleep(first + 0.5 - time.time())
+    await sdk.publish("log.a", "still here")
+    await sdk.expect("message", room="log.a", payload="still here")
+    assert [state["state"] for state in sdk.states] == ["connecting", "connected"]
+
+
+async def test_a_deploy_goes_unnoticed(sdk: Sdk, redis: RedisServer, rooms: str) -> None:
+    """While the pod of its connection drains, a client moves to the other one: no message is missing, late or twice."""
+    environ = {
+        "FORESTAY_JWT_SECRET": SECRET,
+        "FORESTAY_API_KEY": API_KEY,
+        "FORESTAY_ROOMS_FILE": rooms,
+        "FORESTAY_BUS_URL": f"{redis.url}?prefix=t{secrets.token_hex(6)}",
+        # A client that publishes as fast as it is answered.
+        "FORESTAY_MESSAGE_RATE": "0",
+        "FORESTAY_DRAIN_WINDOW": "2",
+        "FORESTAY_DRAIN_LEAD": "1",
+    }
+    async with AsyncExitStack() as stack:
+        old, new = Pod("old", environ), Pod("new", environ)
+        for pod in (old, new):
+            stack.push_async_callback(pod.kill)
+            await pod.start()
+        balancer = Balancer([old.port])
+        await balancer.open()
+        stack.push_async_callback(balancer.close)
+        await sdk.connect(balancer.url)
+        await sdk.join("log.a")
+        balancer.add(new.port)
+        balancer.rest(old.port)
+        old.drain()
+        number = 0
+        while balancer.through(old.port) or number < 5:
+            number += 1
+            await sdk.publish("log.a", number)
+            await sdk.expect("message", room="log.a", payload=number, offset=number)
+        await sdk.expect("moved", rooms=[])
+        assert await old.ended() == 0
+        await sdk.publish("log.a", "after all")
+        await sdk.expect("message", room="log.a", payload="after all", offset=number + 1)
+        assert [state["state"] for state in sdk.states] == ["connecting", "connected"]
+        first, second = balancer.passages
+        assert second.answered is not None
+        assert first.ended is not None
+        assert second.answered < first.ended
+
+
+async def _say(pod: Gateway, payload: object) -> None:
+    """As a backend."""
+    body = json.dumps({"payload": payload}).encode()
+    status, _ = await call(pod, "POST", "/v1/rooms/log.a/messages", body)
+    assert status == 200

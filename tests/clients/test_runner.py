@@ -1,0 +1,131 @@
+"""The runner of the scenarios, proved on a client that does the easy half: what holds, holds, and the rest is told."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.protocol.codes import ABNORMAL_CLOSURE, CloseCode, Verdict, verdict
+from clients.conformance import matching, runner
+from clients.conformance.runner import Outcome
+from clients.conformance.scenario import Malformed, Scenario, read, scenarios
+from tests.support.repository import codes, rows
+
+NAIVE = (sys.executable, str(Path(__file__).with_name("naive_adapter.py")))
+ALL = {scenario.name: scenario for scenario in scenarios()}
+
+
+async def play(name: str) -> Outcome:
+    return await runner.run(ALL[name], NAIVE)
+
+
+@pytest.mark.parametrize("name", ["join", "publish", "publish-refused-forbidden"])
+async def test_what_a_client_does_right_holds(name: str) -> None:
+    """A scenario in which the client does as shown holds."""
+    assert await play(name) == Outcome(runner.Verdict.HOLDS)
+
+
+async def test_a_difference_is_shown_where_it_is() -> None:
+    """A message that should have been dropped fails the scenario, by the field that differs and with what was said."""
+    outcome = await play("resync-slow")
+    assert outcome.verdict is runner.Verdict.FAILS
+    assert "payload: should be 10, is 9" in outcome.words
+    assert '"reason": "slow"' in outcome.words
+
+
+async def test_what_does_not_come_is_waited_for_and_named() -> None:
+    """A client that gives up where it should come back fails by the step that it did not do."""
+    outcome = await play("close-comes-back-1001")
+    assert outcome.verdict is runner.Verdict.FAILS
+    assert re.search(r"step \d+: expect = .*'connecting'", outcome.words)
+    assert "accept = 2" not in outcome.words
+
+
+async def test_what_must_not_come_fails(tmp_path: Path) -> None:
+    """`never` forbids an event from there on."""
+    outcome = await _written(
+        tmp_path,
+        'given = "chatting"',
+        '{never = {on = "message", payload = "<any>"}}, {say = {type = "broadcast", room = "chat.a", payload = 1}},'
+        '{say = {type = "resync", room = "chat.a", payload = {reason = "slow"}}},'
+        '{expect = {on = "resync", room = "chat.a"}}',
+    )
+    assert outcome.verdict is runner.Verdict.FAILS
+    assert "came, and must not" in outcome.words
+
+
+async def test_what_nobody_expected_fails(tmp_path: Path) -> None:
+    """A message that the scenario says nothing about is one too many, from the client as from the SDK."""
+    heard = await _written(
+        tmp_path,
+        'given = "chatting"',
+        '{say = {type = "broadcast", room = "chat.a", payload = 1}}, {pass_ms = 200}',
+    )
+    said = await _written(
+        tmp_path, "", '{tell = {do = "publish", room = "chat.a", payload = 1, as = "p"}}, {pass_ms = 200}'
+    )
+    assert "knows nothing of it" in heard.words
+    assert "'broadcast'" in said.words
+
+
+async def test_a_feature_that_an_sdk_lacks_is_told_by_name() -> None:
+    """An event `unsupported` is no failure and no success."""
+    assert await play("network-online") == Outcome(runner.Verdict.UNSUPPORTED, "network")
+
+
+async def test_a_scenario_for_other_sdks_is_not_played() -> None:
+    """One about handshakes whose status nobody sees means nothing to a client that sees it."""
+    assert (await play("handshake-unseen")).verdict is runner.Verdict.NOT_MEANT
+
+
+async def test_an_adapter_that_ends_fails() -> None:
+    """A program that is none of ours is told from one that is slow."""
+    outcome = await runner.run(ALL["join"], (sys.executable, "-c", "pass"))
+    assert outcome.words.startswith("the adapter ended")
+
+
+@pytest.mark.parametrize("step", ["{shout = 1}", '{expect = {on = "x"}, loudly = true}'])
+def test_a_step_that_means_nothing_is_refused(tmp_path: Path, step: str) -> None:
+    """A word that no runner knows is an error in the scenario, and not a step that always holds."""
+    path = tmp_path / "odd.toml"
+    path.write_text(f'title = "odd"\nsteps = [{step}]')
+    with pytest.raises(Malformed, match=r"odd\.toml"):
+        list(read(path))
+
+
+def test_variables_take_the_first_value_and_hold_to_it() -> None:
+    """`<id>` is what came first; where it comes again, it has to be the same; a match that fails leaves none behind."""
+    known: matching.Known = {}
+    assert matching.differences({"id": "<id>", "n": 1}, {"id": "7", "n": 2}, known) == ["n: should be 1, is 2"]
+    assert known == {}
+    assert matching.differences({"id": "<id>", "gone": "<absent>"}, {"id": "7", "more": 1}, known) == []
+    assert matching.differences({"id": "<id>"}, {"id": "8"}, known) == ["id: should be '7', is '8'"]
+    assert matching.filled({"id": "<id>", "none": "<null>"}, known) == {"id": "7", "none": None}
+
+
+def test_every_close_code_is_played() -> None:
+    """Each code of the page stands in the scenario of its verdict."""
+    listed = {int(code) for row in rows("docs/protocol.md", r"close codes?") for code in codes(row[0])}
+    assert listed >= set(CloseCode)
+    played = {
+        Verdict.RECONNECT: _codes_of("close-comes-back") | {ABNORMAL_CLOSURE},
+        Verdict.RENEW_TOKEN: _codes_of("close-4401"),
+        Verdict.STOP: _codes_of("close-stops"),
+    }
+    assert {code: [one for one in played if code in played[one]] for code in listed} == {
+        code: [verdict(code)] for code in listed
+    }
+    assert {verdict(code) for code in played[Verdict.STOP]} == {Verdict.STOP}
+
+
+def _codes_of(file: str) -> set[int]:
+    return {scenario.case["code"] for scenario in ALL.values() if scenario.name.startswith(f"{file}-")}
+
+
+async def _written(folder: Path, head: str, steps: str) -> Outcome:
+    path = folder / "written.toml"
+    path.write_text(f'title = "written by a test"\n{head}\nsteps = [{steps}]')
+    [scenario] = read(path)
+    assert isinstance(scenario, Scenario)
+    return await runner.run(scenario, NAIVE)
