@@ -11,7 +11,7 @@ from clients.conformance.scenario import Scenario, scenarios
 
 ALL = scenarios()
 # Most of a scenario is waiting.
-_AT_A_TIME = 2 * (os.cpu_count() or 1)
+_AT_A_TIME = 3 * (os.cpu_count() or 1)
 
 
 @pytest.fixture(scope="session")
