@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import WebSocketException
 
 from clients.conformance import adapter, gateway
 from clients.conformance.adapter import PATIENCE, Adapter
@@ -56,7 +56,7 @@ class Player:
         for number, step in enumerate(self._scenario.steps, 1):
             try:
                 await self._verbs[step.verb](self, step)
-            except (TimeoutError, ConnectionClosed) as failed:
+            except (TimeoutError, WebSocketException, KeyError) as failed:
                 raise Broken(f"step {number}: {step}\n  {self._waited(failed)}") from None
             except (Broken, Ended) as failed:
                 raise type(failed)(f"step {number}: {step}\n  {failed}") from None
@@ -87,7 +87,7 @@ class Player:
                 self._violations.append(f"came, and must not: {event}")
 
     def _waited(self, failed: Exception) -> str:
-        return "did not come in time" if isinstance(failed, TimeoutError) else f"the connection is gone: {failed}"
+        return "did not come in time" if isinstance(failed, TimeoutError) else f"cannot be done: {failed}"
 
     def _patience(self, step: Step) -> float:
         return float(step.more["within_ms"]) / 1000 if "within_ms" in step.more else PATIENCE
