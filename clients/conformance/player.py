@@ -24,6 +24,8 @@ WELCOME: Final[Mapping[str, Any]] = {
     "reconnect_spread_ms": 50,
     "limits": {"message_bytes": 65_536, "rate": 200, "rooms": 100},
 }
+# Seconds, for what was said last to be heard, and to be told by the adapter.
+_ON_ITS_WAY: Final = 0.1
 # What an application would notice. A change of state that a scenario says nothing about is none of them.
 _NOTICED: Final = frozenset({"message", "binary", "resync", "joined", "moved", "presence-change", "result", "failure"})
 
@@ -68,6 +70,7 @@ class Player:
 
     async def _settle(self) -> None:
         """Nothing is left over: no event, no message of the client's, no connection."""
+        await asyncio.sleep(_ON_ITS_WAY)
         if (status := await self._adapter.end()) != 0:
             raise Broken(f"the adapter ended with {status} when its input did")
         noticed = [event for event in self._adapter.left() if event["on"] in _NOTICED]
