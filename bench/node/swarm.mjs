@@ -55,7 +55,7 @@ function report() {
   const heard = listeners.map(({ numbers }) => numbers).filter(({ length }) => length);
   const range = (numbers) => numbers.reduce(([a, b], n) => [Math.min(a, n), Math.max(b, n)], [Infinity, -Infinity]);
   return {
-    last: Math.min(...heard.map((numbers) => numbers.at(-1))) || 0,
+    last: heard.length ? Math.min(...heard.map((numbers) => numbers.at(-1))) : 0,
     lost: sum(
       heard.map((numbers) => {
         const [least, most] = range(numbers);
