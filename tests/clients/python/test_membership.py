@@ -67,8 +67,13 @@ class World:
         return [value.payload for _, value in self.heard if isinstance(value, Message)]
 
     @property
-    def resyncs(self) -> list[Resync]:
-        return [value for _, value in self.heard if isinstance(value, Resync)]
+    def losses(self) -> list[Resync | Joined]:
+        """What said that messages are missing."""
+        return [
+            value
+            for _, value in self.heard
+            if isinstance(value, Resync) or (isinstance(value, Joined) and value.recovered is False)
+        ]
 
 
 def moving(at: int) -> tuple[World, Line, Line]:
@@ -94,7 +99,7 @@ def test_two_connections_make_one_stream(at: int, turns: list[bool], join_after:
         behind[line] += 1
         world.message(line, behind[line])
     assert world.offsets == list(range(1, max(behind.values()) + 1))
-    assert world.resyncs == []
+    assert world.losses == []
 
 
 @given(before=st.integers(0, 4), gap=st.integers(1, 4), after=st.integers(1, 4), data=st.data())
@@ -113,7 +118,7 @@ def test_a_new_connection_that_starts_further_on_waits_for_the_old_one(
         world.message(line, behind[line])
     assert world.offsets == list(range(1, start + after + 1))
     assert new in world.settled
-    assert world.resyncs == []
+    assert world.losses == []
 
 
 def test_what_the_old_connection_did_not_live_to_bring_is_declared_lost() -> None:
@@ -123,9 +128,19 @@ def test_what_the_old_connection_did_not_live_to_bring_is_declared_lost() -> Non
     world.message(new, 6)
     assert world.offsets == [1, 2]
     world.membership.lost(old, 1001, "going away")
-    assert world.resyncs == [Resync(ROOM, "lost", Position("e", 5))]
+    assert world.losses == [Joined(ROOM, Position("e", 5), recovered=False)]
     assert world.offsets == [1, 2, 6]
     assert world.membership.state is RoomState.JOINED
+
+
+def test_a_resync_of_the_new_connection_stands_for_what_it_would_have_waited_for() -> None:
+    """It lost messages itself, so there is nothing to wait for: the stream goes on behind its position."""
+    world, _, new = moving(2)
+    world.joined(new, epoch="e", offset=5, recovered=False)
+    world.hear(new, "resync", payload={"reason": "slow", "epoch": "e", "offset": 9})
+    world.message(new, 10)
+    assert world.losses == [Resync(ROOM, "slow", Position("e", 9))]
+    assert world.offsets == [1, 2, 10]
 
 
 def test_not_more_is_held_than_there_is_room_for() -> None:
@@ -134,7 +149,7 @@ def test_not_more_is_held_than_there_is_room_for() -> None:
     world.joined(new, epoch="e", offset=5, recovered=False)
     for offset in range(6, 6 + HELD + 1):
         world.message(new, offset)
-    assert [one.reason for one in world.resyncs] == ["lost"]
+    assert world.losses == [Joined(ROOM, Position("e", 5), recovered=False)]
     assert world.offsets == list(range(6, 6 + HELD + 1))
 
 
@@ -145,7 +160,7 @@ def test_a_new_epoch_ends_the_old_stream() -> None:
     world.message(old, 4)
     world.message(new, 1, "f")
     assert world.offsets == [1, 2, 3, 1]
-    assert world.resyncs == [Resync(ROOM, "lost", Position("f", 0))]
+    assert world.losses == [Joined(ROOM, Position("f", 0), recovered=False)]
 
 
 def test_a_move_has_not_caught_up_before_what_was_missed_came() -> None:

@@ -160,6 +160,8 @@ class Lifetime:
 
     def _lost(self, connection: Connection, code: int | None, reason: str) -> None:
         self._open.discard(connection)
+        if connection is self._lines.successor:
+            self._lines.successor = None
         for place in self._lines.rooms.values():
             place.membership.lost(connection, code, reason)
 

@@ -39,6 +39,7 @@ class _Entry:
         """Called when there is nothing to wait for here: joined and caught up, refused, or lost."""
         self.id = ""
         self.joined = False
+        self.answer = Joined("")
         self.until: Position | None = None
         """It has caught up when everything up to here was heard."""
         self.held: list[Message] | None = None
@@ -96,7 +97,7 @@ class Membership:
         entry.settled()
         for other in list(self._entries.values()):
             if other.held is not None:
-                self._give_up(other, other.until)
+                self._give_up(other, other.answer)
         if self.state is RoomState.JOINED and not any(other.joined for other in self._entries.values()):
             self._change(RoomState.JOINING, code, reason)
 
@@ -159,9 +160,9 @@ class Membership:
         elif answer.recovered:
             entry.until = there
         elif there is not None and there.epoch == here.epoch:
-            entry.until, entry.held = there, []
+            entry.until, entry.held, entry.answer = there, [], answer
         else:
-            self._give_up(entry, there)
+            self._give_up(entry, answer)
 
     def _has(self, there: Position | None) -> bool:
         """Whether everything up to `there` was heard."""
@@ -184,7 +185,7 @@ class Membership:
         if entry.held is not None:
             entry.held.append(message)
             if len(entry.held) > HELD:
-                self._give_up(entry, entry.until)
+                self._give_up(entry, entry.answer)
             return
         if self._has(message.position):
             return
@@ -197,16 +198,16 @@ class Membership:
 
     def _resync(self, entry: _Entry, resync: Resync) -> None:
         if entry.held is not None:
-            self._give_up(entry, resync.position)
+            self._give_up(entry, resync)
         elif len(self._entries) == 1 or not self._has(resync.position):
             self.position = resync.position or self.position
             self._tell("resync", resync)
 
-    def _give_up(self, entry: _Entry, there: Position | None) -> None:
-        """What lies between here and `there` will not come: say so, and go on with this connection alone."""
+    def _give_up(self, entry: _Entry, told: Joined | Resync) -> None:
+        """What lies between here and there will not come: say so, and go on with this connection alone."""
         self._entries = {line: each for line, each in self._entries.items() if each is entry}
-        self.position = there
-        self._tell("resync", Resync(self._room, "lost", there))
+        self.position = told.position
+        self._tell("joined" if isinstance(told, Joined) else "resync", told)
         self._caught_up(entry)
 
     def _caught_up(self, entry: _Entry) -> None:

@@ -41,17 +41,19 @@ class Relocation:
 
     async def _seek(self, after: float) -> None:
         await asyncio.sleep(after)
-        while True:
-            try:
-                self._found = await self._open()
-            except HandshakeError as error:
-                if error.ending.verdict is not Verdict.RECONNECT:
-                    # What it means is found out in the ordinary way, when the old connection has ended.
-                    return
-                await asyncio.sleep(error.ending.retry_after + self._backoff.next())
-                continue
-            ready = asyncio.gather(*self._enter(self._found))
-            ends: set[asyncio.Future[Any]] = {ready, self._found.closed}
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            if ready.done():
-                return
+        done = await self._settle_in()
+        while not done:
+            await asyncio.sleep(self._backoff.next())
+            done = await self._settle_in()
+
+    async def _settle_in(self) -> bool:
+        """One try; whether there is no use in another."""
+        try:
+            found = self._found = await self._open()
+        except HandshakeError as error:
+            await asyncio.sleep(error.ending.retry_after)
+            # What it may mean besides is found out in the ordinary way, when the old connection has ended.
+            return error.ending.verdict is not Verdict.RECONNECT
+        ends: set[asyncio.Future[Any]] = {asyncio.gather(*self._enter(found)), found.closed}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        return not found.closed.done()
