@@ -18,6 +18,8 @@ from demo.pods import Pod
 from tests.support.local_redis import QUICK, RedisServer
 
 API_KEY = "bench-api-key-of-at-least-32-bytes"
+PROCESSES = 4
+"""Clients that share a process wait for one another; these are many, but not all at once."""
 PATIENCE = 120.0
 """Seconds. Thousands of clients come in on a busy machine."""
 _ROOMS = '[[rooms]]\npattern = "**"\n[rooms.history]\nsize = 10000\nttl = 300\n'
@@ -37,51 +39,62 @@ def runnable(names: Sequence[str]) -> list[str]:
 
 
 class Swarm:
-    """A process of clients: see bench/swarm.py for what is said on its pipes."""
+    """Some processes of clients: see bench/swarm.py for what is said on their pipes."""
 
-    def __init__(self, process: asyncio.subprocess.Process, tokens: Sequence[str]) -> None:
-        self._process = process
-        self.tokens = tokens
+    def __init__(self, processes: Sequence[asyncio.subprocess.Process]) -> None:
+        self._processes = processes
 
     async def phase(self) -> None:
         """The next one begins."""
-        await self.tell({"do": "phase"})
+        for process in self._processes:
+            await _tell(process, {"do": "phase"})
 
     async def report(self) -> dict[str, Any]:
-        await self.tell({"do": "report"})
-        return await self.hear()
+        """What all of them came to."""
+        for process in self._processes:
+            await _tell(process, {"do": "report"})
+        found = [await _hear(process) for process in self._processes]
+        summed = {name: sum(one[name] for one in found) for name in found[0] if name not in ("last", "gaps")}
+        gaps = [max(gap) for gap in zip(*(one["gaps"] for one in found), strict=True)]
+        return summed | {"last": min(one["last"] for one in found), "gaps": gaps}
 
-    async def tell(self, what: dict[str, Any]) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(what).encode() + b"\n")
-        await self._process.stdin.drain()
 
-    async def hear(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        async with asyncio.timeout(PATIENCE):
-            line = await self._process.stdout.readline()
-        heard: dict[str, Any] = json.loads(line)
-        return heard
+async def _tell(process: asyncio.subprocess.Process, what: dict[str, Any]) -> None:
+    assert process.stdin is not None
+    process.stdin.write(json.dumps(what).encode() + b"\n")
+    await process.stdin.drain()
+
+
+async def _hear(process: asyncio.subprocess.Process) -> dict[str, Any]:
+    assert process.stdout is not None
+    async with asyncio.timeout(PATIENCE):
+        line = await process.stdout.readline()
+    heard: dict[str, Any] = json.loads(line)
+    return heard
 
 
 @asynccontextmanager
 async def swarm(sdk: str, url: str, clients: int, rooms: Sequence[str]) -> AsyncIterator[Swarm]:
     """So many clients of an SDK, each in one of the rooms."""
     assert sdk in NAMES
-    tokens = [token(f"user-{number}") for number in range(clients)]
     command = [sys.executable, "-m", "bench.swarm"] if sdk == "python" else [node(), str(HERE / "node" / "swarm.mjs")]
-    process = await asyncio.create_subprocess_exec(
-        *command, cwd=ROOT, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
+    processes: list[asyncio.subprocess.Process] = []
     try:
-        here = Swarm(process, tokens)
-        await here.tell({"url": url, "tokens": tokens, "rooms": list(rooms)})
-        await here.hear()
-        yield here
+        for number in range(PROCESSES):
+            process = await asyncio.create_subprocess_exec(
+                *command, cwd=ROOT, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+            )
+            processes.append(process)
+            tokens = [token(f"user-{one}") for one in range(number, clients, PROCESSES)]
+            await _tell(process, {"url": url, "tokens": tokens, "rooms": list(rooms)})
+        for process in processes:
+            await _hear(process)
+        yield Swarm(processes)
     finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+        for process in processes:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ def report_trouble(name: str, title: str, found: Found, *, keep: bool) -> None:
 def main() -> None:
     parser = options(__doc__, "forestay", seconds=6)
     parser.set_defaults(rounds=15)
+    parser.add_argument("--rate", type=float, default=50, help="messages a second of each publisher (50)")
     parser.add_argument("--only", choices=("fanout", "inbound", "trouble"), help="one part alone")
     given = parser.parse_args()
     subscribers, publishers, keep = 1000, 200, not given.quick
@@ -61,7 +62,7 @@ def main() -> None:
     raise_file_limit()
     parts = [given.only] if given.only else ["fanout", "inbound", "trouble"]
     spread = partial(FanOut, subscribers=subscribers, rooms=1, rate=100)
-    gather = partial(Inbound, publishers=publishers, rate=50)
+    gather = partial(Inbound, publishers=publishers, rate=given.rate)
     with ExitStack() as stack:
         port = stack.enter_context(taking())
         if "fanout" in parts:
@@ -70,7 +71,7 @@ def main() -> None:
             report_cost("tracing-fanout", title, found, keep=keep)
         if "inbound" in parts:
             found = sittings(given.rounds, costs(port), gather, seconds=given.seconds)
-            title = f"Traces: {publishers} publishers at 50 messages/s into rooms of two"
+            title = f"Traces: {publishers} publishers at {given.rate:g} messages/s into rooms of two"
             report_cost("tracing-inbound", title, found, keep=keep)
         if "trouble" in parts:
             ports = {HEALTHY: port, "closed": stack.enter_context(closed()), "hanging": stack.enter_context(hanging())}

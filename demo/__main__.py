@@ -16,9 +16,12 @@ async def main() -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, over.set)
-    async with shown(given.port) as address:
-        print(f"Open {address} and deploy. Ctrl+C ends it.", flush=True)
-        await over.wait()
+    try:
+        async with shown(given.port) as address:
+            print(f"Open {address} and deploy. Ctrl+C ends it.", flush=True)
+            await over.wait()
+    except OSError as error:
+        raise SystemExit(f"{error}; choose another with --port") from None
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ const entries = ["index", "reconnecting"];
 rmSync(dist, { recursive: true, force: true });
 await bundle(entries, { format: "esm", outdir: dist });
 await bundle(entries, { format: "cjs", outdir: dist, outExtension: { ".js": ".cjs" } });
-await bundle(["index"], { format: "iife", globalName: "Forestay", minify: true, outfile: join(dist, "forestay.iife.js") });
+const script = join(dist, "forestay.iife.js");
+await bundle(["index"], { format: "iife", globalName: "Forestay", minify: true, outfile: script });
 execFileSync(process.execPath, [join(here, "node_modules/typescript/bin/tsc"), "-p", here], { stdio: "inherit" });
 for (const name of readdirSync(dist).filter((file) => file.endsWith(".d.ts"))) {
   const types = readFileSync(join(dist, name), "utf8");

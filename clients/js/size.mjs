@@ -4,11 +4,12 @@ import { gzipSync } from "node:zlib";
 import { bundle } from "./bundle.mjs";
 
 /** Bytes, minified and gzipped, with everything that an entry exports. */
-const PROMISED = { index: 4_600, reconnecting: 1_200 };
+const PROMISED = { index: 4_650, reconnecting: 1_200 };
 
 let isOver = false;
 for (const [name, most] of Object.entries(PROMISED)) {
-  const { outputFiles, metafile } = await bundle([name], { format: "esm", minify: true, metafile: true, write: false, outdir: "." });
+  const weighed = { format: "esm", minify: true, metafile: true, write: false, outdir: "." };
+  const { outputFiles, metafile } = await bundle([name], weighed);
   const [output] = Object.values(metafile.outputs);
   const size = gzipSync(outputFiles[0].contents, { level: 9 }).length;
   isOver ||= size > most;

@@ -81,7 +81,9 @@ async function look() {
 
 async function begin() {
   const { url, room: name } = await (await fetch("/state")).json();
-  const client = new Client(url, { getToken: async () => (await fetch(`/token?viewer=${viewer}`)).text() });
+  const getToken = async () => (await fetch(`/token?viewer=${viewer}`)).text();
+  byId("talk").href = `${url.replace(/^ws/, "http").replace(/ws$/, "")}#token=${await (await fetch("/token?viewer=guest")).text()}`;
+  const client = new Client(url, { getToken });
   client.on("state", ({ oldState, state, code }) => {
     body.state = state;
     if (oldState === "connected") breaks += 1;

@@ -1,10 +1,26 @@
-"""The JavaScript client, installed, built and packed once for all tests of it."""
+"""The clients, ready to be driven: the JavaScript one is installed, built and packed once for all tests of it."""
 
 from pathlib import Path
 
 import pytest
 
+from clients.conformance.sdks import NAMES, command
 from tests.support.node import PACKAGE, node, npm, run
+
+
+@pytest.fixture(scope="session", params=NAMES)
+def sdk(request: pytest.FixtureRequest) -> str:
+    """The name of an SDK that can be run."""
+    name = str(request.param)
+    if name == "js":
+        request.getfixturevalue("built")
+    return name
+
+
+@pytest.fixture(scope="session")
+def adapter(sdk: str) -> list[str]:
+    """What starts the adapter of that SDK."""
+    return command(sdk)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ import pytest
 
 from clients.conformance.adapter import Adapter, lane_of, started
 from clients.conformance.matching import differences
-from clients.conformance.sdks import NAMES, Lacking, command
 from clients.conformance.timeline import Timeline
 from demo.balancer import Balancer
 from demo.pods import Pod
@@ -74,15 +73,11 @@ class Sdk:
             self.states.append(event)
 
 
-@pytest.fixture(params=NAMES)
-async def sdk(request: pytest.FixtureRequest) -> AsyncIterator[Sdk]:
+@pytest.fixture
+async def client(adapter: Sequence[str]) -> AsyncIterator[Sdk]:
     """A client of each SDK."""
-    try:
-        starting = command(request.param)
-    except Lacking as lacking:
-        pytest.skip(str(lacking))
-    async with started(starting, Timeline()) as adapter:
-        yield Sdk(adapter)
+    async with started(adapter, Timeline()) as running:
+        yield Sdk(running)
 
 
 @pytest.fixture
@@ -98,86 +93,86 @@ async def pod(rooms: str) -> AsyncIterator[Gateway]:
         yield running
 
 
-async def test_a_client_speaks_is_heard_and_looks_back(sdk: Sdk, pod: Gateway) -> None:
+async def test_a_client_speaks_is_heard_and_looks_back(client: Sdk, pod: Gateway) -> None:
     """What it publishes comes back with its position, stands in the history, and its user in the room's presence."""
-    await sdk.connect(pod.url)
-    await sdk.join("log.a")
-    place = await sdk.publish("log.a", {"text": "ready about"})
+    await client.connect(pod.url)
+    await client.join("log.a")
+    place = await client.publish("log.a", {"text": "ready about"})
     assert place["offset"] == 1
-    await sdk.expect("message", room="log.a", payload={"text": "ready about"}, **{"from": "alice"}, **place)
-    await sdk.tell("history", room="log.a", as_="history")
-    await sdk.expect(
+    await client.expect("message", room="log.a", payload={"text": "ready about"}, **{"from": "alice"}, **place)
+    await client.tell("history", room="log.a", as_="history")
+    await client.expect(
         "result",
         as_="history",
         value={"epoch": place["epoch"], "messages": [{"offset": 1, "payload": {"text": "ready about"}}], "more": False},
     )
-    await sdk.tell("presence", room="log.a", as_="presence")
-    await sdk.expect(
+    await client.tell("presence", room="log.a", as_="presence")
+    await client.expect(
         "result", as_="presence", value={"count": 1, "users": 1, "members": [{"user": "alice", "connections": 1}]}
     )
-    await sdk.tell("disconnect")
-    await sdk.expect("state", state="disconnected")
-    assert await sdk.end() == 0
+    await client.tell("disconnect")
+    await client.expect("state", state="disconnected")
+    assert await client.end() == 0
 
 
-async def test_what_a_token_does_not_allow_is_refused_by_name(sdk: Sdk, pod: Gateway) -> None:
+async def test_what_a_token_does_not_allow_is_refused_by_name(client: Sdk, pod: Gateway) -> None:
     """A join, a publish and a question without the right say `forbidden`, and the connection lives."""
-    await sdk.connect(pod.url, token("alice", rooms={"log.*": "r"}))
-    await sdk.tell("join", room="chat.a", as_="join")
-    await sdk.expect("failure", as_="join", error="refused", code="forbidden")
-    await sdk.tell("publish", room="log.a", payload=1, as_="publish")
-    await sdk.expect("failure", as_="publish", error="refused", code="forbidden")
-    await sdk.tell("history", room="log.a", as_="history")
-    await sdk.expect("failure", as_="history", error="refused", code="forbidden")
-    await sdk.join("log.a")
-    assert len(sdk.states) == 2
+    await client.connect(pod.url, token("alice", rooms={"log.*": "r"}))
+    await client.tell("join", room="chat.a", as_="join")
+    await client.expect("failure", as_="join", error="refused", code="forbidden")
+    await client.tell("publish", room="log.a", payload=1, as_="publish")
+    await client.expect("failure", as_="publish", error="refused", code="forbidden")
+    await client.tell("history", room="log.a", as_="history")
+    await client.expect("failure", as_="history", error="refused", code="forbidden")
+    await client.join("log.a")
+    assert len(client.states) == 2
 
 
-async def test_bytes_go_both_ways(sdk: Sdk, pod: Gateway) -> None:
+async def test_bytes_go_both_ways(client: Sdk, pod: Gateway) -> None:
     """A type that is bound to a room carries bytes to it, and back to who bound it."""
-    await sdk.connect(pod.url)
-    await sdk.join("log.a")
-    await sdk.tell("bind", room="log.a", type=7, as_="bind")
-    await sdk.expect("result", as_="bind")
-    await sdk.tell("send", room="log.a", type=7, hex="00ff", as_="send")
-    await sdk.expect("binary", room="log.a", type=7, hex="00ff")
+    await client.connect(pod.url)
+    await client.join("log.a")
+    await client.tell("bind", room="log.a", type=7, as_="bind")
+    await client.expect("result", as_="bind")
+    await client.tell("send", room="log.a", type=7, hex="00ff", as_="send")
+    await client.expect("binary", room="log.a", type=7, hex="00ff")
 
 
-async def test_a_cut_is_made_good(sdk: Sdk, pod: Gateway) -> None:
+async def test_a_cut_is_made_good(client: Sdk, pod: Gateway) -> None:
     """What a room's history has of the time without a connection comes in order, and nothing twice."""
     balancer = Balancer([pod.port])
     await balancer.open()
     try:
-        await sdk.connect(balancer.url)
-        await sdk.join("log.a")
-        await sdk.publish("log.a", 1)
+        await client.connect(balancer.url)
+        await client.join("log.a")
+        await client.publish("log.a", 1)
         balancer.cut()
         for number in range(2, 6):
             await _say(pod, number)
-        await sdk.expect("state", state="connecting", code=1006)
-        await sdk.expect("joined", room="log.a", recovered=True)
+        await client.expect("state", state="connecting", code=1006)
+        await client.expect("joined", room="log.a", recovered=True)
         await _say(pod, 6)
         for number in range(1, 7):
-            await sdk.expect("message", room="log.a", payload=number, offset=number)
+            await client.expect("message", room="log.a", payload=number, offset=number)
     finally:
         await balancer.close()
 
 
-async def test_a_token_is_renewed_while_the_connection_lives(sdk: Sdk, pod: Gateway) -> None:
+async def test_a_token_is_renewed_while_the_connection_lives(client: Sdk, pod: Gateway) -> None:
     """A connection outlives the token it came with, for the client brings the next one in time."""
     first = time.time() + 4
-    await sdk.connect(pod.url, token("alice", exp=first), refresh_margin_ms=2500)
-    await sdk.join("log.a")
-    await sdk.expect("token")
-    await sdk.expect("token")
-    await sdk.tell("token", value=token("alice"))
+    await client.connect(pod.url, token("alice", exp=first), refresh_margin_ms=2500)
+    await client.join("log.a")
+    await client.expect("token")
+    await client.expect("token")
+    await client.tell("token", value=token("alice"))
     await asyncio.sleep(first + 0.5 - time.time())
-    await sdk.publish("log.a", "still here")
-    await sdk.expect("message", room="log.a", payload="still here")
-    assert [state["state"] for state in sdk.states] == ["connecting", "connected"]
+    await client.publish("log.a", "still here")
+    await client.expect("message", room="log.a", payload="still here")
+    assert [state["state"] for state in client.states] == ["connecting", "connected"]
 
 
-async def test_a_deploy_goes_unnoticed(sdk: Sdk, redis: RedisServer, rooms: str) -> None:
+async def test_a_deploy_goes_unnoticed(client: Sdk, redis: RedisServer, rooms: str) -> None:
     """While the pod of its connection drains, a client moves to the other one: no message is missing, late or twice."""
     environ = {
         "FORESTAY_JWT_SECRET": SECRET,
@@ -197,21 +192,21 @@ async def test_a_deploy_goes_unnoticed(sdk: Sdk, redis: RedisServer, rooms: str)
         balancer = Balancer([old.port])
         await balancer.open()
         stack.push_async_callback(balancer.close)
-        await sdk.connect(balancer.url)
-        await sdk.join("log.a")
+        await client.connect(balancer.url)
+        await client.join("log.a")
         balancer.add(new.port)
         balancer.rest(old.port)
         old.drain()
         number = 0
         while balancer.through(old.port) or number < 5:
             number += 1
-            await sdk.publish("log.a", number)
-            await sdk.expect("message", room="log.a", payload=number, offset=number)
-        await sdk.expect("moved", rooms=[])
+            await client.publish("log.a", number)
+            await client.expect("message", room="log.a", payload=number, offset=number)
+        await client.expect("moved", rooms=[])
         assert await old.ended() == 0
-        await sdk.publish("log.a", "after all")
-        await sdk.expect("message", room="log.a", payload="after all", offset=number + 1)
-        assert [state["state"] for state in sdk.states] == ["connecting", "connected"]
+        await client.publish("log.a", "after all")
+        await client.expect("message", room="log.a", payload="after all", offset=number + 1)
+        assert [state["state"] for state in client.states] == ["connecting", "connected"]
         first, second = balancer.passages
         assert second.answered is not None
         assert first.ended is not None

@@ -9,10 +9,11 @@ import pytest
 from app.protocol.codes import ABNORMAL_CLOSURE, CloseCode, Verdict, verdict
 from clients.conformance import matching, runner
 from clients.conformance.runner import Outcome
-from clients.conformance.scenario import Malformed, Scenario, read, scenarios
-from tests.support.repository import codes, rows
+from clients.conformance.scenario import VERBS, Malformed, Scenario, read, scenarios
+from tests.support.repository import ROOT, codes, rows
 
 NAIVE = (sys.executable, str(Path(__file__).with_name("naive_adapter.py")))
+README = "clients/conformance/README.md"
 ALL = {scenario.name: scenario for scenario in scenarios()}
 
 
@@ -102,6 +103,16 @@ def test_variables_take_the_first_value_and_hold_to_it() -> None:
     assert matching.differences({"id": "<id>", "gone": "<absent>"}, {"id": "7", "more": 1}, known) == []
     assert matching.differences({"id": "<id>"}, {"id": "8"}, known) == ["id: should be '7', is '8'"]
     assert matching.filled({"id": "<id>", "none": "<null>"}, known) == {"id": "7", "none": None}
+
+
+def test_the_page_has_every_verb(tmp_path: Path) -> None:
+    """The README explains each word that a step can begin with, and no other; its example is a scenario."""
+    explained = [word.split(" =")[0] for row in rows(README, "verb") for word in codes(row[0])]
+    assert sorted(explained) == sorted(VERBS)
+    [example] = re.findall(r"^```toml\n(.*?)^```", (ROOT / README).read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    (tmp_path / "example.toml").write_text(example)
+    [scenario] = read(tmp_path / "example.toml")
+    assert scenario.title == ALL["resume"].title
 
 
 def test_every_close_code_is_played() -> None:

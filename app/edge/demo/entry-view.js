@@ -106,7 +106,7 @@ function note(entry) {
   );
 }
 
-function errorText({ code, message, retry_after_ms: wait }) {
+function errorText({ code, message, retryAfter: wait }) {
   const again = wait ? ` Try again in ${milliseconds(wait)}.` : "";
   return `${message ?? "refused"} (${code}).${again}`;
 }

@@ -131,7 +131,7 @@ function family(frame) {
 function content(frame) {
   if (frame.close) {
     const { name, meaning, verdict } = judge(frame.close.code);
-    const next = { return: "come back", "new token": "come back with a new token", stop: "stop" }[verdict];
+    const next = { return: "come back", once: "come back with a new token", stop: "stop" }[verdict];
     return jsonView({ code: frame.close.code, reason: frame.close.reason, name, meaning, next });
   }
   if (frame.opened) return element("pre", { text: frame.opened });

@@ -19,11 +19,6 @@ export function read(data) {
   };
 }
 
-/** A sentence as a text frame. */
-export function write(sentence) {
-  return JSON.stringify(sentence);
-}
-
 /** A binary message: its type, four bytes big-endian, and the bytes. */
 export function writeBinary(number, body) {
   const frame = new Uint8Array(4 + body.length);

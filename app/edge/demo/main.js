@@ -1,12 +1,12 @@
-// Puts the page together: the connection and the rooms on one side, the views on the other.
+// Puts the page together: the client and its rooms on one side, the views on the other.
 
 import { Banner } from "./banner.js";
 import { judge } from "./closes.js";
 import { Composer } from "./composer.js";
-import { Connection } from "./connection.js";
 import { byId } from "./dom.js";
 import { Facts } from "./facts.js";
 import { FrameLog } from "./frame-log.js";
+import { Line } from "./line.js";
 import { People } from "./people.js";
 import { RoomList } from "./room-list.js";
 import { Rooms } from "./rooms.js";
@@ -27,52 +27,37 @@ const frameLog = new FrameLog();
 const people = new People();
 const stay = new Stay();
 let limit;
-let wasConnected = false;
 let showing = 0;
 
-const connection = new Connection({
-  dial,
-  on: {
-    state: changeState,
-    measured: (ms) => [stateView, facts].forEach((view) => view.measured(ms)),
-    frame(frame) {
-      frameLog.add(frame);
-      stay.run(frame);
-      if (frame.close) facts.closed(frame.close);
-    },
-    welcomed(payload, moved) {
-      limit = payload.limits?.message_bytes;
-      facts.welcomed(payload);
-      stay.ends(payload.user, payload.connection);
-      rooms.welcomed(payload, moved);
-      if (rooms.all.size === 0) rooms.join(FIRST_ROOM);
-    },
-    announced({ reason, after_ms: after = 0 }) {
-      const why = reason ? ` (${reason})` : "";
-      banner.show(`This gateway closes soon${why}. The next connection opens in ${milliseconds(after)}.`);
-    },
-    sentence: (sentence) => rooms.hear(sentence),
-    binary: (frame) => rooms.hearBinary(frame),
+const line = new Line(`${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}/ws`, {
+  state: changeState,
+  measured: (ms) => [stateView, facts].forEach((view) => view.measured(ms)),
+  moved() {
+    banner.show("Moved. The old connection stayed until the new one was there.", { seconds: BANNER_SECONDS });
+  },
+  frame(frame) {
+    frameLog.add(frame);
+    stay.run(frame);
+    const { type, payload } = frame.sentence ?? {};
+    if (type === "welcome") welcomed(payload);
+    else if (type === "reconnect") announced(payload);
   },
 });
 
-const rooms = new Rooms(
-  { say: (sentence) => connection.say(sentence), sayBinary: (frame) => connection.sayBinary(frame) },
-  {
-    rooms: showRoomsSoon,
-    people: (room) => room === rooms.current && people.show(room, rooms.user),
-    entry: (room, entry, dropped) => talk.added(room, entry, dropped),
-    changed: (entry) => talk.changed(entry),
-    moved: (room, entry) => talk.moved(room, entry),
-    refused: (name, error) => roomList.refused(name, error),
-    lost: (error) => banner.show(`${error.message} (${error.code})`, { tone: "warning", seconds: BANNER_SECONDS }),
-  },
-);
+const rooms = new Rooms({
+  rooms: showRoomsSoon,
+  people: (room) => room === rooms.current && people.show(room, rooms.user),
+  entry: (room, entry, dropped) => talk.added(room, entry, dropped),
+  changed: (entry) => talk.changed(entry),
+  moved: (room, entry) => talk.moved(room, entry),
+  refused: (name, error) => roomList.refused(name, error),
+  lost: (error) => banner.show(error.message, { tone: "warning", seconds: BANNER_SECONDS }),
+});
 
 const stateView = new StateView({
-  cut: () => connection.cut("cut by hand", true),
-  connect: () => (token.kept() ? connection.start() : askForToken()),
-  disconnect: () => connection.stop(),
+  cut: () => line.cut(),
+  connect: () => (line.client === null ? askForToken() : line.client.connect()),
+  disconnect: () => line.client.disconnect(),
 });
 const roomList = new RoomList({
   join: (name) => rooms.join(name),
@@ -92,18 +77,26 @@ const composer = new Composer({
 });
 const tokenDialog = new TokenDialog({ use: useToken });
 
-function dial() {
-  const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-  return { url: `${scheme}//${location.host}/ws`, protocols: token.subprotocols(token.kept()) };
+/** Each connection says so, the next one while the one before it is still there. */
+function welcomed(payload) {
+  limit = payload.limits?.message_bytes;
+  facts.welcomed(payload);
+  stay.ends(payload.user, payload.connection);
+}
+
+function announced({ reason, after_ms: after }) {
+  banner.show(`This gateway closes soon (${reason}). The next connection opens in ${milliseconds(after)}.`);
 }
 
 function changeState(state) {
   stateView.show(state);
-  if (state.name !== "connected") {
+  if (state.close) facts.closed(state.close);
+  if (state.name === "connected") {
+    if (rooms.all.size === 0) rooms.join(FIRST_ROOM);
+  } else {
     stay.ends(rooms.user, null);
-    if (wasConnected) rooms.disconnected();
+    rooms.disconnected();
   }
-  wasConnected = state.name === "connected";
   showRooms();
   tell(state);
 }
@@ -111,14 +104,8 @@ function changeState(state) {
 /** What the line under the head says about a new state. */
 function tell(state) {
   if (state.name === "connecting") return;
-  if (state.name === "connected") {
-    if (state.moved) {
-      banner.show("Moved. The old connection stayed until the new one was there.", { seconds: BANNER_SECONDS });
-    } else banner.hide();
-    return;
-  }
   const { close } = state;
-  if (close === null || close.byHand) return banner.hide();
+  if (!close || close.byHand) return banner.hide();
   const { meaning } = judge(close.code);
   const newToken = { label: "New token", run: () => askForToken() };
   if (state.name === "waiting" && close.code === 1006 && !state.opened) {
@@ -136,7 +123,7 @@ function tell(state) {
 
 function showRooms() {
   const room = rooms.current;
-  roomList.show(rooms, connection.state.name === "connected");
+  roomList.show(rooms, line.state.name === "connected");
   talk.show(room);
   people.show(room, rooms.user);
   composer.show(room, rooms.bindings, limit);
@@ -156,8 +143,8 @@ function askForToken(why) {
 
 function useToken(text) {
   token.keep(text);
-  connection.stop();
-  connection.start();
+  rooms.attach(line.use(text));
+  line.client.connect();
 }
 
 function showView(name) {
@@ -174,12 +161,11 @@ for (const button of document.querySelectorAll("[data-shows]")) {
 // On a phone the field may be on another part of the page.
 byId("skip").addEventListener("click", () => showView("talk"));
 byId("token-open").addEventListener("click", () => askForToken());
-addEventListener("online", () => connection.state.name === "waiting" && connection.start());
 // The launcher's link, opened in a tab that has this page already, changes nothing but the fragment.
 addEventListener("hashchange", () => token.takeFromAddress() && useToken(token.kept()));
 
 token.takeFromAddress();
-stateView.show(connection.state);
+stateView.show(line.state);
 showRooms();
-if (token.kept()) connection.start();
+if (token.kept()) useToken(token.kept());
 else askForToken("The gateway lets nobody in without one.");

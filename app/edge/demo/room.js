@@ -1,4 +1,4 @@
-// One room as this page knows it: what was said in it, who was seen there, and where we stand in its history.
+// One room as this page knows it: what was said in it, and who was seen there.
 
 export const PERSONAL = "@me";
 
@@ -15,17 +15,15 @@ export class Room {
   people = new Map();
   /** Whether the gateway told us who is here, or we know only whom we saw. */
   membersKnown = false;
-  /** In rooms with history: { epoch, offset } of the last message we have. */
-  position = null;
+  keepsHistory = false;
   unread = 0;
+  /** The client's room, and what ends the listening to it. */
+  line = null;
+  deafen = () => {};
 
   constructor(name) {
     this.name = name;
     this.personal = name === PERSONAL;
-  }
-
-  get keepsHistory() {
-    return this.position !== null;
   }
 
   /** Add what was said or happened. Gives back the entry, and the one that had to go for it. */
@@ -45,9 +43,9 @@ export class Room {
   }
 
   /** What the gateway says on joining; `members` is there in some rooms, for some tokens. */
-  entered(payload, self) {
+  entered({ epoch, members: page }, self) {
     this.state = "joined";
-    const page = payload.members;
+    this.keepsHistory = epoch !== undefined;
     // A large room shows its first page only: whoever is not on it may be there all the same.
     this.membersKnown = page !== undefined && page.next === undefined;
     for (const [user, seen] of this.people) {
@@ -55,17 +53,6 @@ export class Room {
     }
     for (const { user } of page?.members ?? []) this.people.set(user, "here");
     if (!this.personal) this.people.set(self, "here");
-    if (payload.epoch !== undefined && !(payload.recovered === true && this.position !== null)) {
-      this.position = { epoch: payload.epoch, offset: payload.offset };
-    }
-  }
-
-  /** Whether a message with this place in history is news; without one it always is. */
-  advance({ epoch, offset }) {
-    if (offset === undefined) return true;
-    if (this.position?.epoch === epoch && offset <= this.position.offset) return false;
-    this.position = { epoch, offset };
-    return true;
   }
 
   /** Note that somebody came, went or spoke; whether that is a change. */

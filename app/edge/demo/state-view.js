@@ -1,6 +1,6 @@
 // The head of the page: is there a connection, since when, and if not, what happens next.
 
-import { STOP, judge } from "./closes.js";
+import { judge } from "./closes.js";
 import { byId } from "./dom.js";
 import { stateFlag } from "./flag.js";
 import { milliseconds } from "./words.js";
@@ -74,7 +74,7 @@ export class StateView {
     if (name === "waiting") return `Connection lost. Connecting again in about ${Math.ceil(wait / 1000)} seconds.`;
     if (name === "stopped" && close !== null) {
       const { verdict, meaning } = judge(close.code);
-      return `Disconnected. ${verdict === STOP ? meaning : ""}`;
+      return `Disconnected. ${verdict === "stop" ? meaning : ""}`;
     }
     return NAMES[name];
   }

@@ -1,7 +1,6 @@
-// The token: out of the address, into this tab's memory, and onto the socket. It goes nowhere else.
+// The token: out of the address, into this tab's memory, and to the client. It goes nowhere else.
 
 const KEPT = "forestay.token";
-const OFFER = "base64url.bearer.forestay.";
 
 // A page that may not store anything still works; a reload then asks for the token again.
 let held = "";
@@ -30,13 +29,6 @@ export function kept() {
   } catch {
     return held;
   }
-}
-
-/** What a browser offers instead of an Authorization header, which it cannot send with a WebSocket. */
-export function subprotocols(token) {
-  const bytes = new TextEncoder().encode(token);
-  const base64 = btoa(String.fromCharCode(...bytes));
-  return ["forestay.v1", OFFER + base64.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")];
 }
 
 /** What the token says about itself, for showing only: nobody has checked it here. `null` if it is not a JWT. */

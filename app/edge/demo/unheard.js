@@ -35,12 +35,9 @@ export class Unheard {
     this.#texts.delete(entry.reference);
   }
 
-  /** The connection is gone. Gives back what had no answer; kept is only what can be repeated or heard later. */
+  /** The connection is gone. Gives back what is not acknowledged, so that nobody will ever know. */
   disconnected() {
-    const all = [...this.#texts.values(), ...this.#binaries].map(({ entry }) => entry);
-    this.#binaries = [];
-    for (const entry of all) if (!entry.keyed) this.forget(entry);
-    return all.filter(({ state }) => state === "sending" || state === "sent");
+    return this.#binaries.splice(0).map(({ entry }) => entry);
   }
 
   /** What was said in `room` with a key, so that saying it again is safe, and may not have arrived. */

@@ -1,6 +1,6 @@
 // The client: many connections, one after the other, seen as one.
 
-import { type Verdict, verdictOf } from "./codes.js";
+import { verdictOf } from "./codes.js";
 import { Connection, type Ending } from "./connection.js";
 import { Emitter, END, type StateChange } from "./emitter.js";
 import { DisconnectedError } from "./errors.js";
@@ -37,11 +37,13 @@ export interface ClientOptions {
 export interface ClientEvents {
   /** The code is a close code, or the HTTP status of a refused handshake where the WebSocket class shows it. */
   state: StateChange<ClientState>;
+  /** The connection is lost, or none came about, and the next try is so many milliseconds away. */
+  waiting: { delay: number; code?: number; reason?: string };
   /** A refusal that answers nothing that was asked, or an error of `getToken`. */
   error: Error;
   /** A binary message of a type that is bound to no room here. */
   binary: { type: number; data: Uint8Array };
-  /** The connection was replaced without a gap. In these rooms, which have no history, something may have come twice. */
+  /** The connection was replaced without a gap. In these rooms, without history, something may have come twice. */
   moved: { rooms: string[] };
 }
 
@@ -62,6 +64,8 @@ const PAUSE = 1_000;
 const LEAST_WINDOW = 500;
 /** Milliseconds: timers count in 32 bits. */
 const LONGEST_TIMER = 2 ** 31 - 1;
+
+const isJoined = <T>(membership: T | symbol | undefined): membership is T => typeof membership === "object";
 
 type Timer = ReturnType<typeof setTimeout> | undefined;
 
@@ -108,8 +112,9 @@ export class Client extends Emitter<ClientState, ClientEvents> {
     return room;
   }
 
-  /** Be connected from now on, until `disconnect()` or until coming back makes no sense. */
+  /** Be connected from now on, until `disconnect()` or until coming back makes no sense. Ends a wait for a next try. */
   connect(): void {
+    if (this.#waiting) this.#open();
     if (this.state !== "disconnected") return;
     this.#unwatch = watchPage(this);
     this.#refused = false;
@@ -163,7 +168,7 @@ export class Client extends Emitter<ClientState, ClientEvents> {
   }
 
   #joinOn(connection: Connection, room: Room<any>): void {
-    const request = {};
+    const request = Symbol();
     connection._rooms.set(room, request);
     const isMeant = () => connection._rooms.get(room) === request;
     const answer: Answer = (error, payload) => {
@@ -179,7 +184,7 @@ export class Client extends Emitter<ClientState, ClientEvents> {
   }
 
   #joined(connection: Connection, room: Room<any>, payload: Joined): void {
-    connection._rooms.set(room, true);
+    connection._rooms.set(room, payload);
     // While two connections have the room, only what the application does not know yet is said.
     const isPresent = connection === this.#current;
     if (room.state !== "joined" || (!isPresent && !payload.recovered && payload.epoch)) {
@@ -233,11 +238,11 @@ export class Client extends Emitter<ClientState, ClientEvents> {
       const type = new DataView(data as ArrayBuffer).getUint32(0);
       const message = { type, data: new Uint8Array(data as ArrayBuffer, 4) };
       const room = this._bindings.get(type);
-      room ? room._emit("binary", message) : this._emit("binary", message);
+      room?._wanted ? room._emit("binary", message) : this._emit("binary", message);
     } else if (frame.type === "error") this._emit("error", refused(frame));
     else {
       const room = this.#rooms.get(frame.room!);
-      if (room && connection._rooms.get(room) === true) room._heard(frame);
+      if (room?._wanted && isJoined(connection._rooms.get(room))) room._heard(frame);
     }
   }
 
@@ -250,39 +255,39 @@ export class Client extends Emitter<ClientState, ClientEvents> {
 
   /** @internal */
   _ended(connection: Connection, ending?: Ending): void {
-    const move = this.#move;
-    if (ending && (verdictOf(ending.code!) === "once" || ending._early)) this.#tokens._token = undefined;
-    if (!ending) {
-      // We did it ourselves, and know.
-    } else if (connection === this.#current) this.#lost(ending, verdictOf(ending.code!));
-    else if (connection === move?._to) move._failed();
-    else move?._finish();
+    if (ending) this.#lost(connection, ending);
     this.#requests._giveUp(connection);
   }
 
-  #lost(ending: Ending, verdict: Verdict): void {
-    const next = this.#move?._to;
+  #lost(connection: Connection, ending: Ending): void {
+    const move = this.#move;
+    const next = move?._to;
+    const verdict = verdictOf(ending.code!);
+    const isOnce = verdict === "once";
+    if (isOnce || ending._early) this.#tokens._token = undefined;
+    if (connection !== this.#current) return connection === next ? move!._failed() : move?._finish();
     // Where the next connection is there already, it becomes the present one as far as it has come.
-    if (verdict === "return" && next?._welcome && next !== this.#current) return this.#move!._finish(ending);
+    if (verdict === "return" && next?._welcome && next !== connection) return move!._finish(ending);
     if (Date.now() - this.#welcomedAt > STEADY) {
       this.#failures = 0;
       this.#refused = false;
     }
-    const isOnce = verdict === "once";
     if (verdict === "stop" || (isOnce && this.#refused)) return this.#stop(ending);
     this.#refused ||= isOnce;
     this.#down(ending);
-    isOnce ? this.#open() : this.#retry(ending._retryAfter);
+    isOnce ? this.#open() : this.#retry(ending);
   }
 
   // From one state to the next
 
   /** Come back after a random time within a window that grows, so that no two clients return in step. */
-  #retry(least?: number): void {
+  #retry({ code, reason, _retryAfter }: Ending = {}): void {
     const { minDelay, maxDelay } = this._options;
     const grown = Math.max(this.#spread, LEAST_WINDOW) * 2 ** this.#failures;
     const window = Math.min(maxDelay, this.#failures++ ? grown : this.#spread);
-    this.#waiting = setTimeout(() => this.#open(), Math.max(minDelay, (least || 0) + Math.random() * window));
+    const delay = Math.max(minDelay, (_retryAfter || 0) + Math.random() * window);
+    this.#waiting = setTimeout(() => this.#open(), delay);
+    this._emit("waiting", { delay, code, reason } as ClientEvents["waiting"]);
   }
 
   #open(): void {
@@ -376,7 +381,10 @@ export class Client extends Emitter<ClientState, ClientEvents> {
 
   /** @internal */
   _isLive(connection: Connection): boolean {
-    return this.#wanted().every((room) => connection._rooms.get(room) === true);
+    return this.#wanted().every((room) => {
+      const joined = connection._rooms.get(room);
+      return isJoined(joined) && (!joined.epoch || room._isBehind(joined));
+    });
   }
 
   /** @internal */
@@ -388,7 +396,7 @@ export class Client extends Emitter<ClientState, ClientEvents> {
   _cutOver(connection: Connection, ending: Ending = {}): void {
     this.#current = connection;
     for (const room of this.#wanted()) {
-      if (connection._rooms.get(room) !== true) room._become("joining", ending.code, ending.reason);
+      if (!isJoined(connection._rooms.get(room))) room._become("joining", ending.code, ending.reason);
     }
     this.#settleIn(connection);
   }
@@ -403,7 +411,8 @@ export class Client extends Emitter<ClientState, ClientEvents> {
 
   /** @internal */
   _online(): void {
-    this.#waiting ? this.#open() : this._doubtful();
+    this.connect();
+    this._doubtful();
   }
 
   /** @internal */

@@ -1,6 +1,6 @@
 // One socket and its one life: opened once, welcomed once, ended once, and silent from then on.
 
-import type { Frame } from "./frames.js";
+import type { Frame, Position } from "./frames.js";
 import { subprotocols } from "./token.js";
 
 /** Milliseconds by which a timer is late when the machine has slept. */
@@ -49,8 +49,8 @@ interface Refused {
 /** @internal */
 export class Connection {
   _welcome: Welcome | undefined;
-  /** Which rooms are joined here: `true`, or as long as the answer is awaited something that stands for the request. */
-  _rooms = new Map<object, object | true>();
+  /** By room what its `joined` said, and as long as that is awaited a symbol for the request. */
+  _rooms = new Map<object, Partial<Position> | symbol>();
   #socket: WebSocket & Partial<Ws>;
   #owner;
   #timer: ReturnType<typeof setTimeout> | undefined;

@@ -3,25 +3,26 @@
 /** The gateway said no, or was never asked: what was refused has had no effect. */
 export class RefusedError extends Error {
   override name = "RefusedError";
-  constructor(
-    /** One of the protocol's error codes. */
-    readonly code: string,
-    message: string,
-    /** Milliseconds after which the same may be accepted. */
-    readonly retryAfter?: number,
-  ) {
+  /** One of the protocol's error codes. */
+  declare readonly code: string;
+  /** Milliseconds after which the same may be accepted. */
+  declare readonly retryAfter?: number;
+
+  constructor(code: string, message: string, retryAfter?: number) {
     super(message);
+    Object.assign(this, { code, retryAfter });
   }
 }
 
 /** A message may or may not have been published. The same again with the same `key` is published once. */
 export class UnknownOutcomeError extends Error {
   override name = "UnknownOutcomeError";
-  constructor(
-    /** Absent where none was sent: then the same again may be a repeat. */
-    readonly key?: string,
-  ) {
+  /** Absent where none was sent: then the same again may be a repeat. */
+  declare readonly key?: string;
+
+  constructor(key?: string) {
     super("perhaps published");
+    Object.assign(this, { key });
   }
 }
 
@@ -33,10 +34,11 @@ export class UnauthorizedError extends Error {
 /** The client has stopped: by `disconnect()`, or because coming back makes no sense. */
 export class DisconnectedError extends Error {
   override name = "DisconnectedError";
-  constructor(
-    readonly code?: number,
-    readonly reason?: string,
-  ) {
+  declare readonly code?: number;
+  declare readonly reason?: string;
+
+  constructor(code?: number, reason?: string) {
     super("disconnected");
+    Object.assign(this, { code, reason });
   }
 }

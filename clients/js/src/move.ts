@@ -1,8 +1,8 @@
 // Make before break: the next connection is made, and has caught up, before the present one is given up.
 //
-// Meanwhile both deliver. In rooms with history either one is dense, and what is behind the last position is dropped, so
-// that what is left is dense too. The rest (other rooms, binary messages) is told by whichever hears it first: the pods
-// write a message in the same bytes, so what the other connection has told already is known by them.
+// Meanwhile both deliver. In rooms with history either one is dense, and what is behind the last position is dropped,
+// so that what is left is dense too. The rest (other rooms, binary messages) is told by whichever hears it first: the
+// pods write a message in the same bytes, so what the other connection has told already is known by them.
 
 import type { Connection, Ending } from "./connection.js";
 
@@ -19,7 +19,7 @@ const MOST_TOLD = 1_000;
 export interface Mover {
   /** A new connection, with a token. */
   _dial(done: (connection: Connection) => void, failed: () => void): void;
-  /** Whether each room that is wanted is joined on `connection`. */
+  /** Whether each room that is wanted is joined on `connection`, and what was missed has come. */
   _isLive(connection: Connection): boolean;
   _isWaitingFor(connection: Connection): boolean;
   /** `connection` is the one from now on. */

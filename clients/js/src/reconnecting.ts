@@ -21,8 +21,8 @@ const TYPES = ["open", "message", "error", "close"] as const;
 
 /**
  * Has the events, methods and properties of a WebSocket. After a loss it dispatches `close` with `readyState` back at
- * `CONNECTING`, and then `open` again; when it is over for good, `readyState` is `CLOSED`. As with any WebSocket, `send`
- * throws while it is not open: what was not sent is not sent later behind the application's back.
+ * `CONNECTING`, and then `open` again; when it is over for good, `readyState` is `CLOSED`. As with any WebSocket,
+ * `send` throws while it is not open: what was not sent is not sent later behind the application's back.
  */
 export class ReconnectingWebSocket extends EventTarget {
   static readonly CONNECTING = 0;

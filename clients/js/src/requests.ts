@@ -72,7 +72,8 @@ export class Requests {
     for (const request of this.#all.values()) if (request._writtenTo === connection) this._settle(request._id);
   }
 
+  /** Whether the application waits for an answer from `connection`. */
   _isWaitingFor(connection: Connection): boolean {
-    return [...this.#all.values()].some((request) => request._writtenTo === connection);
+    return [...this.#all.values()].some((request) => request._timer && request._writtenTo === connection);
   }
 }

@@ -129,28 +129,22 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
     const inbox: Message<T>[] = [];
     const most = this.#client._options.inbox;
     let isOver = false;
-    let wake = (): void => {};
+    const end = (): void => {
+      isOver = true;
+    };
     const stop = [
+      this._on(END, end),
       this.on("message", (message) => {
-        // Once per flood, the oldest give way, and that is said.
-        if (inbox.push(message) > most) {
-          inbox.splice(0, Math.ceil(most / 2));
-          this._emit("resync", { reason: "overflow" });
-        }
-        wake();
-      }),
-      this._on(END, () => {
-        isOver = true;
-        wake();
+        if (inbox.push(message) <= most) return;
+        // Once per flood the older half gives way, and that is said.
+        inbox.splice(0, Math.ceil(most / 2));
+        this._emit("resync", { reason: "overflow" });
       }),
     ];
     try {
-      for (;;) {
-        while (inbox[0]) yield inbox.shift()!;
-        if (isOver) return;
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
+      while (inbox[0] || !isOver) {
+        if (inbox[0]) yield inbox.shift()!;
+        else await this._next("message").catch(end);
       }
     } finally {
       for (const off of stop) off();

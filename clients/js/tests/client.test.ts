@@ -61,7 +61,11 @@ describe("tokens", () => {
 
   test("a loss while the next token is asked for does not ask a second time", async () => {
     const answers: ((token: string) => void)[] = [];
-    const getToken = vi.fn(() => (answers.length ? new Promise<string>((r) => answers.push(r)) : (answers.push(() => {}), token(6))));
+    const getToken = vi.fn((): string | Promise<string> => {
+      if (answers.length) return new Promise((resolve) => answers.push(resolve));
+      answers.push(() => {});
+      return token(6);
+    });
     const client = make({ getToken });
     client.connect();
     const first = await gateway.welcomed();
@@ -282,7 +286,7 @@ describe("rooms", () => {
   });
 
   test("a loop gets what comes while it works, and is told what it was too slow for", async () => {
-    const { room, say } = await inRoom({}, { inbox: 4 });
+    const { client, peer, room, say } = await inRoom({}, { inbox: 4 });
     const resyncs = collect<{ reason: string }>(room, "resync");
     const heard = collect(room, "message");
     const messages = room[Symbol.asyncIterator]();
@@ -297,6 +301,14 @@ describe("rooms", () => {
     expect(resyncs).toEqual([{ reason: "overflow" }]);
     void room.leave();
     expect(await messages.next()).toEqual({ value: undefined, done: true });
+
+    const another = room[Symbol.asyncIterator]();
+    const rejoined = room.join();
+    const waiting = another.next();
+    await peer.admit();
+    await rejoined;
+    client.disconnect();
+    expect(await waiting).toEqual({ value: undefined, done: true });
   });
 
   test("a listener that throws is reported, and everything else goes on", async () => {
@@ -339,7 +351,7 @@ describe("rooms", () => {
     expect(moved).toEqual([{ rooms: ["a"] }]);
   });
 
-  test("a move to a gateway whose history does not reach is told, and the old connection has no say any more", async () => {
+  test("a move that leaves a gap is told, and the old connection has no say any more", async () => {
     const { client, peer, room, say } = await inRoom({ epoch: "e", offset: 1 });
     const joined = collect(room, "joined");
     const messages = collect<{ payload: unknown }>(room, "message");

@@ -27,7 +27,10 @@ function open(options: ReconnectingOptions = {}): ReconnectingWebSocket {
 const next = <T extends keyof WebSocketEventMap>(socket: ReconnectingWebSocket, type: T) =>
   new Promise<WebSocketEventMap[T]>((resolve) => socket.addEventListener(type, resolve, { once: true }));
 
-test.each([["the global class", {}], ["ws", { WebSocket: Ws }]])("it looks like a WebSocket: %s", async (_, options) => {
+test.each([
+  ["the global class", {}],
+  ["ws", { WebSocket: Ws }],
+])("it looks like a WebSocket: %s", async (_, options) => {
   const socket = open(options);
   socket.binaryType = "arraybuffer";
   expect(socket.readyState).toBe(socket.CONNECTING);
