@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from clients.conformance.lanes import Lanes
+from clients.conformance.lanes import Ended, Lanes
 from clients.conformance.timeline import Timeline
 
 _BEARER: Final = "base64url.bearer.forestay."
@@ -45,30 +45,35 @@ class Connection:
     def _name(self) -> str:
         return f"gateway {self.number}"
 
+    @property
+    def _there(self) -> ServerConnection:
+        if self.socket is None:
+            raise Ended(f"connection {self.number} is not open")
+        return self.socket
+
     async def say(self, sentence: Mapping[str, Any] | str | bytes) -> None:
         """A message to the client: an object, text as it is, or bytes."""
-        assert self.socket is not None, f"connection {self.number} is not open"
         self._timeline.note(self._name, f"says {_shown(sentence)}")
         if isinstance(sentence, Mapping):
             sentence = json.dumps({"timestamp": TIMESTAMP} | dict(sentence), ensure_ascii=False)
-        await self.socket.send(sentence)
+        await self._there.send(sentence)
 
     def close(self, code: int, reason: str) -> None:
         """Close without waiting for the client's part."""
-        assert self.socket is not None, f"connection {self.number} is not open"
         self._timeline.note(self._name, f"closes {code} {reason}")
-        self.socket.protocol.send_close(code, reason)
-        self.socket.send_data()
+        self._there.protocol.send_close(code, reason)
+        self._there.send_data()
 
     def stall(self) -> None:
         """Read and answer nothing from now on; the connection stays."""
-        assert self.socket is not None, f"connection {self.number} is not open"
         self._timeline.note(self._name, "stalls")
-        self.socket.transport.pause_reading()
+        self._there.transport.pause_reading()
 
     def cut(self, transport: asyncio.Transport) -> None:
-        """Reset the connection."""
+        """Reset the connection, if the client has not done so."""
         self._timeline.note(self._name, "cut")
+        if transport.is_closing():
+            return
         end = transport.get_extra_info("socket")
         end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()

@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import WebSocketException
 
 from clients.conformance import adapter, gateway
 from clients.conformance.adapter import PATIENCE, Adapter
@@ -24,6 +24,8 @@ WELCOME: Final[Mapping[str, Any]] = {
     "reconnect_spread_ms": 50,
     "limits": {"message_bytes": 65_536, "rate": 200, "rooms": 100},
 }
+# Seconds, for what was said last to be heard, and to be told by the adapter.
+_ON_ITS_WAY: Final = 0.1
 # What an application would notice. A change of state that a scenario says nothing about is none of them.
 _NOTICED: Final = frozenset({"message", "binary", "resync", "joined", "moved", "presence-change", "result", "failure"})
 
@@ -56,7 +58,7 @@ class Player:
         for number, step in enumerate(self._scenario.steps, 1):
             try:
                 await self._verbs[step.verb](self, step)
-            except (TimeoutError, ConnectionClosed) as failed:
+            except (TimeoutError, WebSocketException, KeyError) as failed:
                 raise Broken(f"step {number}: {step}\n  {self._waited(failed)}") from None
             except (Broken, Ended) as failed:
                 raise type(failed)(f"step {number}: {step}\n  {failed}") from None
@@ -68,6 +70,7 @@ class Player:
 
     async def _settle(self) -> None:
         """Nothing is left over: no event, no message of the client's, no connection."""
+        await asyncio.sleep(_ON_ITS_WAY)
         if (status := await self._adapter.end()) != 0:
             raise Broken(f"the adapter ended with {status} when its input did")
         noticed = [event for event in self._adapter.left() if event["on"] in _NOTICED]
@@ -87,7 +90,7 @@ class Player:
                 self._violations.append(f"came, and must not: {event}")
 
     def _waited(self, failed: Exception) -> str:
-        return "did not come in time" if isinstance(failed, TimeoutError) else f"the connection is gone: {failed}"
+        return "did not come in time" if isinstance(failed, TimeoutError) else f"cannot be done: {failed}"
 
     def _patience(self, step: Step) -> float:
         return float(step.more["within_ms"]) / 1000 if "within_ms" in step.more else PATIENCE
