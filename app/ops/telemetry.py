@@ -58,12 +58,12 @@ def prepare(planned: Plan) -> "tuple[Telemetry | None, list[str]]":
     from app.ops.tracing_export import NoExporter, Telemetry, make_exporters
 
     try:
-        exporters = make_exporters(planned.exporters)
+        return Telemetry(make_exporters(planned.exporters), planned.resource), []
     except NoExporter as missing:
         return None, [f"there are no traces: no package here brings the exporter {missing}; http/protobuf is there"]
     except ValueError as error:
+        # A number out of bounds, in words of the SDK's.
         return None, [f"there are no traces: {error}"]
-    return Telemetry(exporters, planned.resource), []
 
 
 def _exporters(environ: Mapping[str, str]) -> list[str]:

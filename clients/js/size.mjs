@@ -4,7 +4,7 @@ import { gzipSync } from "node:zlib";
 import { bundle } from "./bundle.mjs";
 
 /** Bytes, minified and gzipped, with everything that an entry exports. */
-const PROMISED = { index: 4_700, reconnecting: 1_200 };
+const PROMISED = { index: 4_650, reconnecting: 1_200 };
 
 let isOver = false;
 for (const [name, most] of Object.entries(PROMISED)) {

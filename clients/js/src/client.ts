@@ -1,6 +1,6 @@
 // The client: many connections, one after the other, seen as one.
 
-import { type Verdict, verdictOf } from "./codes.js";
+import { verdictOf } from "./codes.js";
 import { Connection, type Ending } from "./connection.js";
 import { Emitter, END, type StateChange } from "./emitter.js";
 import { DisconnectedError } from "./errors.js";
@@ -255,25 +255,23 @@ export class Client extends Emitter<ClientState, ClientEvents> {
 
   /** @internal */
   _ended(connection: Connection, ending?: Ending): void {
-    const move = this.#move;
-    if (ending && (verdictOf(ending.code!) === "once" || ending._early)) this.#tokens._token = undefined;
-    if (!ending) {
-      // We did it ourselves, and know.
-    } else if (connection === this.#current) this.#lost(ending, verdictOf(ending.code!));
-    else if (connection === move?._to) move._failed();
-    else move?._finish();
+    if (ending) this.#lost(connection, ending);
     this.#requests._giveUp(connection);
   }
 
-  #lost(ending: Ending, verdict: Verdict): void {
-    const next = this.#move?._to;
+  #lost(connection: Connection, ending: Ending): void {
+    const move = this.#move;
+    const next = move?._to;
+    const verdict = verdictOf(ending.code!);
+    const isOnce = verdict === "once";
+    if (isOnce || ending._early) this.#tokens._token = undefined;
+    if (connection !== this.#current) return connection === next ? move!._failed() : move?._finish();
     // Where the next connection is there already, it becomes the present one as far as it has come.
-    if (verdict === "return" && next?._welcome && next !== this.#current) return this.#move!._finish(ending);
+    if (verdict === "return" && next?._welcome && next !== connection) return move!._finish(ending);
     if (Date.now() - this.#welcomedAt > STEADY) {
       this.#failures = 0;
       this.#refused = false;
     }
-    const isOnce = verdict === "once";
     if (verdict === "stop" || (isOnce && this.#refused)) return this.#stop(ending);
     this.#refused ||= isOnce;
     this.#down(ending);

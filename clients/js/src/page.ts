@@ -21,6 +21,7 @@ export const watchPage = (hints: Hints): (() => void) => {
     else if (type === "pageshow") persisted && hints._resume();
     else hints._doubtful();
   };
+  // A controller has a `signal`, and is all the options that it takes.
   for (const type of TYPES) globalThis.addEventListener?.(type, listener, controller);
   return () => controller.abort();
 };

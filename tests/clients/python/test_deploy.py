@@ -90,8 +90,9 @@ async def test_a_drain_loses_and_repeats_nothing(redis: RedisServer, tmp_path: P
                     await old.running.stop(asyncio.Event(), paced=True)
                 await asyncio.wait_for(speaking, PATIENCE)
                 async with asyncio.timeout(PATIENCE):
-                    while len(heard) < len(positions) or len(set(map(str, plain))) < len(positions):
+                    while len(heard) < len(positions) or len(plain) < len(positions):
                         await asyncio.sleep(0.01)
                 assert changes == []
     assert heard == list(enumerate(positions))
+    assert sorted(plain, key=str) == sorted(range(len(positions)), key=str)
     assert moved == [Moved(("plain",)), Moved(("plain",))]

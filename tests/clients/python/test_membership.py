@@ -102,6 +102,52 @@ def test_two_connections_make_one_stream(at: int, turns: list[bool], join_after:
     assert world.losses == []
 
 
+@given(
+    number=st.integers(0, 12),
+    joined_at=st.integers(0, 12),
+    ends_at=st.integers(0, 12),
+    turns=st.lists(st.booleans(), max_size=30),
+)
+def test_without_positions_the_same_words_are_told_once(
+    number: int, joined_at: int, ends_at: int, turns: list[bool]
+) -> None:
+    """The new connection begins where the room was when it joined, the old one ends; what both say is told once."""
+    said = list(range(number))
+    world, old, new = World(), Line(), Line()
+    world.enter(old)
+    world.joined(old)
+    world.enter(new)
+    joined_at = min(joined_at, len(said))
+    ends_at = max(joined_at, min(ends_at, len(said)))
+    ways = {old: said[:ends_at], new: said[joined_at:]}
+    world.joined(new)
+
+    def speak(line: Line) -> None:
+        if ways[line]:
+            world.hear(line, "broadcast", payload=ways[line][0], timestamp="now")
+            ways[line] = ways[line][1:]
+
+    for is_new in turns:
+        speak(new if is_new else old)
+    while ways[old]:
+        speak(old)
+    world.membership.lost(old, 1000, "")
+    while ways[new]:
+        speak(new)
+    assert sorted(world.offsets) == said
+
+
+def test_what_was_said_twice_is_told_twice() -> None:
+    """The same words in the same moment are two messages where each connection says them twice."""
+    world, old, new = World(), Line(), Line()
+    for line in (old, new):
+        world.enter(line)
+        world.joined(line)
+    for line in (old, old, new, new, new):
+        world.hear(line, "broadcast", payload=1, timestamp="now")
+    assert world.offsets == [1, 1, 1]
+
+
 @given(before=st.integers(0, 4), gap=st.integers(1, 4), after=st.integers(1, 4), data=st.data())
 def test_a_new_connection_that_starts_further_on_waits_for_the_old_one(
     before: int, gap: int, after: int, data: st.DataObject

@@ -14,6 +14,7 @@ from forestay_client.backoff import Backoff
 from forestay_client.codes import PASSING
 from forestay_client.errors import RefusedError
 from forestay_client.messages import Joined, Message, Position, PresenceChange, Resync, RoomState, RoomStateChange
+from forestay_client.repeats import Repeats
 from forestay_client.sentences import Sentence
 
 HELD = 1000
@@ -61,6 +62,8 @@ class Membership:
         self._later = later
         self._backoff = backoff
         self._entries: dict[Line, _Entry] = {}
+        self._repeats: Repeats | None = None
+        """While the room moves."""
         self._seen_before = False
         self.state = RoomState.LEFT
         self.position: Position | None = None
@@ -76,6 +79,8 @@ class Membership:
             settled()
             return
         self._entries[line] = _Entry(self._backoff(), settled)
+        if self.state is RoomState.JOINED and self._repeats is None:
+            self._repeats = Repeats()
         self._join(line)
 
     def leave(self, code: str | None = None, reason: str = "") -> list[Awaitable[Sentence]]:
@@ -187,7 +192,7 @@ class Membership:
             if len(entry.held) > HELD:
                 self._give_up(entry, entry.answer)
             return
-        if self._has(message.position):
+        if self._is_repeat(entry, message):
             return
         if message.position is not None:
             self.position = message.position
@@ -195,6 +200,17 @@ class Membership:
         for other in list(self._entries.values()):
             if other.until is not None and self._has(other.until):
                 self._caught_up(other)
+
+    def _is_repeat(self, entry: _Entry, message: Message) -> bool:
+        if message.position is not None:
+            return self._has(message.position)
+        if self._repeats is None:
+            return False
+        alone = len(self._entries) == 1
+        repeat = self._repeats.took(entry, message, alone=alone)
+        if alone and self._repeats.over:
+            self._repeats = None
+        return repeat
 
     def _resync(self, entry: _Entry, resync: Resync) -> None:
         if entry.held is not None:
@@ -225,4 +241,5 @@ class Membership:
     def _change(self, state: RoomState, code: str | int | None = None, reason: str = "") -> None:
         if state is not self.state:
             old, self.state = self.state, state
+            self._repeats = None
             self._tell("state", RoomStateChange(self._room, old, state, code, reason))

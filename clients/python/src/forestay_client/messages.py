@@ -116,7 +116,7 @@ class Moved:
     """The client went over to another connection while both were open."""
 
     rooms: tuple[str, ...]
-    """Those without history: their messages of this moment may come twice."""
+    """Those without history: in rare cases messages of this moment come twice, or in another order."""
 
 
 @dataclass(frozen=True, slots=True)
