@@ -132,7 +132,10 @@ async def open_wire(address: Address, place: Place, within: float) -> Wire:
     connection = _Secure(ssl_ca_certs=address.ca, **options) if address.tls else _Plain(**options)
     try:
         async with asyncio.timeout(within):
-            await connection.connect()  # type: ignore[no-untyped-call]
+            try:
+                await connection.connect()  # type: ignore[no-untyped-call]
+            finally:
+                _heed_cancellation()
         writer = connection.take()
         if writer is None:
             raise Away(f"{place} closed the connection at once")
@@ -144,6 +147,13 @@ async def open_wire(address: Address, place: Place, within: float) -> Wire:
     finally:
         # Also where this task was cancelled in the middle of it.
         connection.abandon()
+
+
+def _heed_cancellation() -> None:
+    """Be cancelled after all: `asyncio.wait_for`, with which the library sends, may swallow it before Python 3.12."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def ask(wire: Wire, *command: Argument) -> object:
