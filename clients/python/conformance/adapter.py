@@ -210,13 +210,17 @@ def failure(error: ForestayError) -> dict[str, object]:
             raise AssertionError(error)
 
 
+async def join(room: Room, command: Command) -> dict[str, object]:
+    return place((await room.join()).position)
+
+
 async def publish(room: Room, command: Command) -> dict[str, object]:
     position = await room.publish(command["payload"], key=command.get("key"), echo=command.get("echo"))
     return place(position)
 
 
 VERBS: Mapping[str, Callable[[Room, Command], Awaitable[object]]] = {
-    "join": lambda room, _: room.join(),
+    "join": join,
     "leave": lambda room, _: room.leave(),
     "publish": publish,
     "presence": lambda room, given: room.presence(after=given.get("after"), limit=given.get("limit")),

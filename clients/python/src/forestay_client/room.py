@@ -35,7 +35,8 @@ class Room:
         self._lines = lines
         self._handlers = Handlers("state", "joined", "message", "binary", "resync", "user-joined", "user-left")
         self._inbox = Inbox(lines.options.inbox)
-        self._joining: list[asyncio.Future[None]] = []
+        self._joining: list[asyncio.Future[Joined]] = []
+        self._joined = Joined(name)
         self._membership = Membership(
             name,
             self._told,
@@ -71,21 +72,21 @@ class Room:
         """Call `handler` with each such event; call what is returned to end that."""
         return self._handlers.add(event, handler)
 
-    async def join(self) -> None:
-        """Be in the room, now and after each reconnect, until `leave`; returns once it is joined.
+    async def join(self) -> Joined:
+        """Be in the room, now and after each reconnect, until `leave`; what the gateway said when it was joined last.
 
         Raises RefusedError where the gateway does not let us in, and DisconnectedError when the client gives up.
         """
         if self._lines.error is not None:
             raise self._lines.error
         if self.state is RoomState.JOINED:
-            return
-        joined = asyncio.get_running_loop().create_future()
+            return self._joined
+        joined: asyncio.Future[Joined] = asyncio.get_running_loop().create_future()
         self._joining.append(joined)
         self._membership.want()
         for connection in self._lines.open():
             self._membership.enter(connection)
-        await joined
+        return await joined
 
     async def leave(self) -> None:
         """Be out of the room: nothing of it is heard any more."""
@@ -152,8 +153,11 @@ class Room:
         match value:
             case RoomStateChange():
                 self._state_changed(value)
-            case Joined(recovered=False):
-                self._inbox.gap("unrecovered")
+            case Joined():
+                if value.recovered is False:
+                    self._inbox.gap("unrecovered")
+                self._joined = value
+                self._answer(None)
             case Resync():
                 self._inbox.gap(value.reason)
             case Message():
@@ -166,8 +170,6 @@ class Room:
     def _state_changed(self, change: RoomStateChange) -> None:
         if change.state is RoomState.JOINING and change.old_state is RoomState.LEFT:
             self._inbox.open()
-        elif change.state is RoomState.JOINED:
-            self._answer(None)
         elif change.state is RoomState.LEFT:
             error = None if change.code is None else RefusedError(str(change.code), change.reason)
             self._inbox.close(error)
@@ -189,6 +191,6 @@ class Room:
             if joined.done():
                 continue
             if error is None:
-                joined.set_result(None)
+                joined.set_result(self._joined)
             else:
                 joined.set_exception(error)
