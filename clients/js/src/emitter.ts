@@ -18,27 +18,22 @@ export class Emitter<State, Events extends { state: StateChange<State, unknown> 
   constructor(public state: State) {}
 
   /** Calls `listener` with each event of this name until the function that is returned is called. */
-  on<Name extends keyof Events>(name: Name, listener: (event: Events[Name]) => void): () => void {
-    return this._on(name, listener);
-  }
-
+  on<Name extends keyof Events>(name: Name, listener: (event: Events[Name]) => void): () => void;
   /** @internal */
-  _on(name: unknown, listener: (event: any) => void): () => void {
+  on(name: typeof END, listener: (error: Error) => void): () => void;
+  on(name: unknown, listener: (event: any) => void): () => void {
     const listeners = this.#listeners.get(name) ?? new Set();
     this.#listeners.set(name, listeners.add(listener));
     return () => void listeners.delete(listener);
   }
 
   /** @internal Resolves with the next event of this name, unless the end comes first. */
-  async _next<Name extends keyof Events>(name: Name): Promise<Events[Name]> {
-    let stop: (() => void)[] = [];
-    try {
-      return await new Promise((resolve, reject) => {
-        stop = [this._on(name, resolve), this._on(END, reject)];
-      });
-    } finally {
-      for (const off of stop) off();
-    }
+  _next<Name extends keyof Events>(name: Name): Promise<Events[Name]> {
+    let stop: (() => void)[];
+    const next = new Promise<Events[Name]>((resolve, reject) => {
+      stop = [this.on(name, resolve), this.on(END, reject)];
+    });
+    return next.finally(() => stop.forEach((off) => off()));
   }
 
   /** @internal */
@@ -56,7 +51,7 @@ export class Emitter<State, Events extends { state: StateChange<State, unknown> 
   }
 
   /** @internal */
-  _become(state: State, code?: number | string, reason?: string): void {
+  _become(state: State, { code, reason }: { code?: number | string | undefined; reason?: string } = {}): void {
     const oldState = this.state;
     this.state = state;
     if (state !== oldState) this._emit("state", { oldState, state, code, reason } as Events["state"]);

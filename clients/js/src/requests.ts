@@ -9,9 +9,10 @@ export type Answer = (error: RefusedError | undefined, payload?: any) => void;
 
 /** @internal */
 export const refused = ({ payload }: Frame): RefusedError =>
-  new RefusedError(payload.code, payload.message, payload.retry_after_ms);
+  new RefusedError(payload.message, { code: payload.code, retryAfter: payload.retry_after_ms });
 
-interface Request {
+/** @internal */
+export interface Request {
   _id: string;
   _data: string | Uint8Array<ArrayBuffer>;
   _answer: Answer;
@@ -20,60 +21,66 @@ interface Request {
 }
 
 /** @internal */
-export class Requests {
-  #all = new Map<string, Request>();
-  #count = 0;
-  #options;
-
-  constructor(options: { timeout: number; outbox: number }) {
-    this.#options = options;
-  }
-
+export interface Requests {
   /**
    * Write it to `connection`, or keep it until there is one. An object gets an id and is answered, bytes are not. The
    * bounds are for what the application asks; what we ask ourselves (`isOurs`) ends with the connection.
    */
-  _ask(what: object, answer: Answer, connection: Connection | undefined, isOurs?: boolean): void {
-    const { outbox, timeout } = this.#options;
-    if (!isOurs && this.#all.size >= outbox) return answer(new RefusedError("unavailable", "too much waits"));
-    const _id = String(++this.#count);
-    const _data = what instanceof Uint8Array ? (what as Uint8Array<ArrayBuffer>) : JSON.stringify({ ...what, id: _id });
-    const _timer = isOurs ? undefined : setTimeout(() => this._settle(_id), timeout);
-    const request: Request = { _id, _data, _answer: answer, _timer };
-    this.#all.set(_id, request);
-    if (connection) this.#write(request, connection);
-  }
+  _ask(what: object, answer: Answer, connection: Connection | undefined, isOurs?: boolean): void;
+  /** Write what waits. */
+  _flush(connection: Connection): void;
+  /** Whether this was asked. Without a reply, what was never written is refused; of the rest nobody knows. */
+  _settle(id: string | undefined, reply?: Frame): boolean;
+  /** Nothing more comes from `connection`; without one, what waits is given up. */
+  _giveUp(connection?: Connection): void;
+  /** Whether the application waits for an answer from `connection`. */
+  _isWaitingFor(connection: Connection): boolean;
+}
 
-  #write(request: Request, connection: Connection): void {
+/** @internal */
+export const makeRequests = ({ timeout, outbox }: { timeout: number; outbox: number }): Requests => {
+  const all = new Map<string, Request>();
+  let count = 0;
+
+  /** Those written to `connection`; without one, those that wait. */
+  const on = (connection?: Connection) => [...all.values()].filter((request) => request._writtenTo === connection);
+
+  const refuse = (answer: Answer, code: string, message: string) => answer(new RefusedError(message, { code }));
+
+  const settle = (id: string | undefined, reply?: Frame): boolean => {
+    const request = all.get(id!);
+    if (!request) return false;
+    all.delete(id!);
+    clearTimeout(request._timer);
+    const { _answer, _writtenTo } = request;
+    if (!reply) refuse(_answer, _writtenTo ? "outcome_unknown" : "unavailable", "no answer");
+    else if (reply.type === "error") _answer(refused(reply));
+    else _answer(undefined, reply.payload);
+    return true;
+  };
+
+  const write = (request: Request, connection: Connection): void => {
     request._writtenTo = connection;
     connection._send(request._data);
-    if (typeof request._data !== "string") this._settle(request._id, { type: "" });
-  }
+    if (typeof request._data !== "string") settle(request._id, { type: "" });
+  };
 
-  /** Write what waits. */
-  _flush(connection: Connection): void {
-    for (const request of this.#all.values()) if (!request._writtenTo) this.#write(request, connection);
-  }
-
-  /** Whether this was asked. Without a reply, what was never written is refused; of the rest nobody knows. */
-  _settle(id: string | undefined, reply?: Frame): boolean {
-    const request = this.#all.get(id!);
-    if (!request) return false;
-    this.#all.delete(id!);
-    clearTimeout(request._timer);
-    if (!reply) request._answer(new RefusedError(request._writtenTo ? "outcome_unknown" : "unavailable", "no answer"));
-    else if (reply.type === "error") request._answer(refused(reply));
-    else request._answer(undefined, reply.payload);
-    return true;
-  }
-
-  /** Nothing more comes from `connection`; without one, what waits is given up. */
-  _giveUp(connection?: Connection): void {
-    for (const request of this.#all.values()) if (request._writtenTo === connection) this._settle(request._id);
-  }
-
-  /** Whether the application waits for an answer from `connection`. */
-  _isWaitingFor(connection: Connection): boolean {
-    return [...this.#all.values()].some((request) => request._timer && request._writtenTo === connection);
-  }
-}
+  return {
+    _ask(what, answer, connection, isOurs) {
+      if (!isOurs && all.size >= outbox) return refuse(answer, "unavailable", "too much waits");
+      const _id = String(++count);
+      const request: Request = {
+        _id,
+        _data: what instanceof Uint8Array ? (what as Uint8Array<ArrayBuffer>) : JSON.stringify({ ...what, id: _id }),
+        _answer: answer,
+        _timer: isOurs ? undefined : setTimeout(() => settle(_id), timeout),
+      };
+      all.set(_id, request);
+      if (connection) write(request, connection);
+    },
+    _flush: (connection) => on().forEach((request) => write(request, connection)),
+    _settle: settle,
+    _giveUp: (connection) => on(connection).forEach(({ _id }) => settle(_id)),
+    _isWaitingFor: (connection) => on(connection).some(({ _timer }) => _timer),
+  };
+};

@@ -1,9 +1,9 @@
 // A room: wished for once, it comes back after every loss, at the position where it was.
 
-import type { Client } from "./client.js";
 import { Emitter, END, type StateChange } from "./emitter.js";
 import { RefusedError, UnknownOutcomeError } from "./errors.js";
 import type { Frame, HistoryPage, Position, PresencePage } from "./frames.js";
+import type { Session } from "./session.js";
 
 export type RoomState = "left" | "joining" | "joined";
 
@@ -57,16 +57,16 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
   _wanted = false;
   /** @internal The last one seen. */
   _position: Position | undefined;
-  #client;
+  #session;
   #joined: Joined | undefined;
 
   /** @internal */
   constructor(
-    client: Client,
+    session: Session,
     readonly name: string,
   ) {
     super("left");
-    this.#client = client;
+    this.#session = session;
   }
 
   /** Be in the room from now on, through every reconnect, until `leave()`. Resolves when we are in it. */
@@ -74,7 +74,7 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
     if (!this._wanted) {
       this._wanted = true;
       this._become("joining");
-      this.#client._join(this);
+      this.#session._join(this);
     }
     return this.state === "joined" ? this.#joined! : this._next("joined");
   }
@@ -83,7 +83,7 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
   async leave(): Promise<void> {
     if (!this._wanted) return;
     this._leave();
-    await this.#client._leave(this);
+    await this.#session._leave(this);
   }
 
   /** Resolves when the bus has accepted it, in rooms with history to its position. */
@@ -92,7 +92,7 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
     try {
       return await this.#ask({ type: "broadcast", payload: payload ?? null, ...options, key });
     } catch (error) {
-      throw (error as RefusedError).code === "outcome_unknown" ? new UnknownOutcomeError(key) : error;
+      throw (error as RefusedError).code === "outcome_unknown" ? new UnknownOutcomeError("perhaps published", { key }) : error;
     }
   }
 
@@ -107,11 +107,11 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
 
   /** Our binary messages of this type go to this room, and what arrives of it is taken to come from it. */
   async bind(type: number): Promise<void> {
-    this.#client._bindings.set(type, this);
+    this.#session._bindings.set(type, this);
     try {
       await this.#ask({ type: "bind", payload: { type } });
     } catch (error) {
-      this.#client._bindings.delete(type);
+      this.#session._bindings.delete(type);
       throw error;
     }
   }
@@ -121,19 +121,19 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
     const data = new Uint8Array(4 + bytes.length);
     new DataView(data.buffer).setUint32(0, type);
     data.set(bytes, 4);
-    return this.#client._ask(data);
+    return this.#session._ask(data);
   }
 
   /** Messages from now on, until the room is left or the client disconnected. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Message<T>, void> {
     const inbox: Message<T>[] = [];
-    const most = this.#client._options.inbox;
+    const most = this.#session._inbox;
     let isOver = false;
     const end = (): void => {
       isOver = true;
     };
     const stop = [
-      this._on(END, end),
+      this.on(END, end),
       this.on("message", (message) => {
         if (inbox.push(message) <= most) return;
         // Once per flood the older half gives way, and that is said.
@@ -152,7 +152,7 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
   }
 
   #ask(fields: object): Promise<any> {
-    return this.#client._ask({ room: this.name, ...fields });
+    return this.#session._ask({ room: this.name, ...fields });
   }
 
   /** @internal */
@@ -187,7 +187,7 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
     } else if (type === "resync") {
       this.#advance(payload);
       this._emit("resync", payload);
-    } else if (type === "left") this._leave(new RefusedError(payload.reason, "no longer allowed"));
+    } else if (type === "left") this._leave(new RefusedError("no longer allowed", { code: payload.reason }));
     else this._emit(type as "user-left", payload);
   }
 
@@ -195,7 +195,7 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
   _leave(why?: RefusedError): void {
     this._wanted = false;
     this._position = this.#joined = undefined;
-    this._become("left", why?.code, why?.message);
-    this._emit(END, why ?? new RefusedError("not_joined", "left"));
+    this._become("left", why && { code: why.code, reason: why.message });
+    this._emit(END, why ?? new RefusedError("left", { code: "not_joined" }));
   }
 }

@@ -1,0 +1,363 @@
+// What is behind a client: its rooms, its requests, and the one connection or two that they are on.
+
+import type { Client, ClientEvents, ClientOptions, ClientState } from "./client.js";
+import { verdictOf } from "./codes.js";
+import { type Connection, type Ending, openConnection } from "./connection.js";
+import { END } from "./emitter.js";
+import { DisconnectedError } from "./errors.js";
+import type { Frame } from "./frames.js";
+import { type Move, makeMove } from "./move.js";
+import { watchPage } from "./page.js";
+import { type Answer, makeRequests, refused } from "./requests.js";
+import { type Joined, Room } from "./room.js";
+import { makeTimer } from "./timer.js";
+import { timeLeft } from "./token.js";
+
+const DEFAULTS = {
+  timeout: 5_000,
+  connectTimeout: 10_000,
+  minDelay: 0,
+  maxDelay: 30_000,
+  refreshMargin: 30_000,
+  outbox: 1_000,
+  inbox: 1_000,
+};
+/** Milliseconds after `welcome`: a connection that lived this long was a good one. */
+const STEADY = 10_000;
+/** Milliseconds. Nothing is asked of the application, or of the gateway, more often. */
+const PAUSE = 1_000;
+/** Milliseconds. The window to come back in grows from here, where the gateway announces less. */
+const LEAST_WINDOW = 500;
+/** Milliseconds before its end from which a token is not worth connecting with. */
+const NEARLY_OVER = 5_000;
+/** Milliseconds: timers count in 32 bits. */
+const LONGEST_TIMER = 2 ** 31 - 1;
+
+const isJoined = <T>(membership: T | symbol | undefined): membership is T => typeof membership === "object";
+
+/** @internal What the client and its rooms need. */
+export interface Session {
+  _bindings: Map<number, Room<any>>;
+  _inbox: number;
+  _room(name: string): Room<any>;
+  _connect(): void;
+  _stop(): void;
+  /** For the application: it waits where it has to, but not for ever. */
+  _ask(what: object): Promise<any>;
+  _join(room: Room<any>): void;
+  _leave(room: Room<any>): Promise<unknown>;
+}
+
+/** @internal */
+export const makeSession = (client: Client, url: string, given: ClientOptions): Session => {
+  const options = { ...DEFAULTS, WebSocket: globalThis.WebSocket, ...given };
+  const { _ask: ask, _flush: flush, _settle: settle, _giveUp: giveUp, _isWaitingFor } = makeRequests(options);
+  const rooms = new Map<string, Room<any>>();
+  const bindings = new Map<number, Room<any>>();
+  const renewal = makeTimer();
+  let current: Connection | undefined;
+  let move: Move | undefined;
+  /** Counts what was begun and given up: whatever comes back from an older run is not wanted any more. */
+  let run = 0;
+  /** Returns that came to nothing. */
+  let failures = 0;
+  /** Milliseconds: the first window to come back in; `welcome` says how long it is. */
+  let spread = 2_000;
+  let waiting: ReturnType<typeof setTimeout> | undefined;
+  let welcomedAt = Infinity;
+  /** The one to connect with. */
+  let token: string | undefined;
+  let asked: Promise<string> | undefined;
+  /** Whether a token was refused, and none has proved good since. */
+  let wasRefused = false;
+  let unwatch: () => void;
+
+  // Rooms
+
+  const room = (name: string): Room<any> => {
+    const known = rooms.get(name) ?? new Room(session, name);
+    rooms.set(name, known);
+    return known;
+  };
+
+  const wanted = () => [...rooms.values()].filter(({ _wanted }) => _wanted);
+
+  /** Where rooms are joined: on the present connection, and on the next one as soon as it can be. */
+  const living = () => [...new Set([current, move?._to])].filter((connection) => connection?._welcome) as Connection[];
+
+  const leaveOn = (connection: Connection, room: Room<any>) => {
+    connection._rooms.delete(room);
+    return new Promise((left) => ask({ type: "leave", room: room.name }, left, connection, true));
+  };
+
+  const joinOn = (connection: Connection, room: Room<any>): void => {
+    const request = Symbol();
+    connection._rooms.set(room, request);
+    const isMeant = () => connection._rooms.get(room) === request;
+    const answer: Answer = (error, payload) => {
+      if (!isMeant()) {
+        // Left before it was joined, when there was nothing to leave yet.
+        if (!error && !room._wanted) leaveOn(connection, room);
+      } else if (!error) joined(connection, room, payload);
+      else if (/^(unavail|rate)/.test(error.code)) {
+        setTimeout(() => isMeant() && joinOn(connection, room), error.retryAfter ?? PAUSE);
+      } else room._leave(error);
+    };
+    ask({ type: "join", room: room.name, since: room._position }, answer, connection, true);
+  };
+
+  const joined = (connection: Connection, room: Room<any>, payload: Joined): void => {
+    connection._rooms.set(room, payload);
+    // While two connections have the room, only what the application does not know yet is said.
+    const isPresent = connection === current;
+    if (room.state !== "joined" || (!isPresent && !payload.recovered && payload.epoch)) {
+      // Of another epoch, or with a gap: from now on the old connection has no say.
+      if (!isPresent) current?._rooms.delete(room);
+      room._enter(payload);
+    }
+    move?._check();
+  };
+
+  // What connections tell
+
+  /** `connection` is the one that requests go to from now on. */
+  const settleIn = (connection: Connection): void => {
+    const welcome = connection._welcome!;
+    client.connection = welcome.connection;
+    spread = welcome.reconnect_spread_ms;
+    welcomedAt = Date.now();
+    planRenewal();
+    flush(connection);
+  };
+
+  const owner = {
+    _welcomed(connection: Connection): void {
+      const { user } = connection._welcome!;
+      // Another user's personal room is another room.
+      if (user !== client.user) room("@me")._position = undefined;
+      client.user = user;
+      for (const [type, { name }] of bindings) {
+        ask({ type: "bind", room: name, payload: { type } }, () => {}, connection, true);
+      }
+      for (const room of wanted()) joinOn(connection, room);
+      if (connection !== current) return move?._check();
+      settleIn(connection);
+      client._become("connected");
+    },
+    _heard(connection: Connection, frame: Frame | undefined, data: string | ArrayBuffer): void {
+      if (frame?.type === "reconnect") announced(connection, frame.payload);
+      else if (!settle(frame?.id, frame)) tell(connection, frame, data);
+      move?._check();
+    },
+    _ended(connection: Connection, ending?: Ending): void {
+      if (ending) lost(connection, ending);
+      giveUp(connection);
+    },
+  };
+
+  const tell = (connection: Connection, frame: Frame | undefined, data: string | ArrayBuffer): void => {
+    const isNews = () => !move || move._isNews(connection, data);
+    if (!frame) {
+      const type = new DataView(data as ArrayBuffer).getUint32(0);
+      const message = { type, data: new Uint8Array(data as ArrayBuffer, 4) };
+      const room = bindings.get(type);
+      if (isNews()) room?._wanted ? room._emit("binary", message) : client._emit("binary", message);
+    } else if (frame.type === "error") client._emit("error", refused(frame));
+    else {
+      const room = rooms.get(frame.room!);
+      // A message that has a position is judged by it.
+      if (room?._wanted && isJoined(connection._rooms.get(room)) && (frame.epoch || isNews())) room._heard(frame);
+    }
+  };
+
+  const announced = (connection: Connection, payload: { after_ms: number; within_ms: number }): void => {
+    // With nothing to do beforehand, it is a loss like any other.
+    if (!payload.within_ms || connection !== current) return;
+    move?._end();
+    move = makeMove(mover, connection, payload.after_ms);
+  };
+
+  const lost = (connection: Connection, ending: Ending): void => {
+    const next = move?._to;
+    const verdict = verdictOf(ending.code!);
+    const isOnce = verdict === "once";
+    if (isOnce || ending._early) token = undefined;
+    if (connection !== current) return connection === next ? move!._failed() : move?._finish();
+    // Where the next connection is there already, it becomes the present one as far as it has come.
+    if (verdict === "return" && next?._welcome && next !== connection) return move!._finish(ending);
+    if (Date.now() - welcomedAt > STEADY) {
+      failures = 0;
+      wasRefused = false;
+    }
+    if (verdict === "stop" || (isOnce && wasRefused)) return stop(ending);
+    wasRefused ||= isOnce;
+    down(ending);
+    isOnce ? open() : retry(ending);
+  };
+
+  // From one state to the next
+
+  /** Come back after a random time within a window that grows, so that no two clients return in step. */
+  const retry = ({ code, reason, _retryAfter }: Ending = {}): void => {
+    const window = Math.max(spread, failures && LEAST_WINDOW) * 2 ** failures++;
+    const jittered = Math.random() * Math.min(options.maxDelay, window);
+    const delay = Math.max(options.minDelay, (_retryAfter || 0) + jittered);
+    waiting = setTimeout(open, delay);
+    client._emit("waiting", { delay, code, reason } as ClientEvents["waiting"]);
+  };
+
+  const open = (): void => {
+    clearTimeout(waiting);
+    waiting = undefined;
+    dial((connection) => {
+      current = connection;
+    }, retry);
+  };
+
+  const dial = (done: (connection: Connection) => void, failed: () => void): void => {
+    const { connectTimeout, WebSocket } = options;
+    const use = (fresh: string) => {
+      token = fresh;
+      done(openConnection(url, token, connectTimeout, WebSocket as typeof globalThis.WebSocket, owner));
+    };
+    withToken(timeLeft(token) > NEARLY_OVER ? token! : nextToken(), use, failed);
+  };
+
+  /** Asked for once at a time. */
+  const nextToken = () =>
+    (asked ??= new Promise<string>((resolve) => resolve(given.getToken())).finally(() => {
+      asked = undefined;
+    }));
+
+  /** Nothing happens where all this is no longer wanted by the time that the token arrives. */
+  const withToken = async (
+    coming: string | Promise<string>,
+    use: (token: string) => void,
+    failed: () => void,
+  ): Promise<void> => {
+    const begun = run;
+    try {
+      const token = await coming;
+      if (begun === run) use(token);
+    } catch (error) {
+      const { name, message } = error as Error;
+      if (begun !== run) return;
+      // By its name, since a page may hold this package twice.
+      if (name === "UnauthorizedError") return stop({ code: 4401, reason: message });
+      client._emit("error", error as Error);
+      failed();
+    }
+  };
+
+  /** Nothing is left of what was connected or being connected. */
+  const down = (ending: Ending, state: ClientState = "connecting"): void => {
+    const last = current;
+    run++;
+    clearTimeout(waiting);
+    renewal();
+    welcomedAt = Infinity;
+    move?._end();
+    current = move = waiting = client.connection = undefined;
+    client._become(state, ending);
+    for (const room of wanted()) room._become("joining", ending);
+    last?._close();
+  };
+
+  const stop = (ending: Ending = {}): void => {
+    if (client.state === "disconnected") return;
+    const { code, reason } = ending;
+    const stopped = new DisconnectedError("disconnected", { code, reason });
+    for (const emitter of [client, ...rooms.values()]) (emitter as Client)._emit(END, stopped);
+    unwatch();
+    // Whoever asks next does not get the token that is still awaited.
+    asked = undefined;
+    down(ending, "disconnected");
+    giveUp();
+  };
+
+  // The token, while connected
+
+  const planRenewal = (): void => {
+    const left = timeLeft(token);
+    const wait = Math.max(left - options.refreshMargin, left / 4, PAUSE);
+    renewal(left > 0 ? renew : undefined, Math.min(wait, LONGEST_TIMER));
+  };
+
+  const renew = (): void => {
+    const begun = run;
+    const show = (fresh: string) => {
+      const answer: Answer = (error) => {
+        const isOther = error?.code === "identity_changed";
+        if (begun !== run) return;
+        // A token that was not taken is asked for again later, for as long as the old one lasts.
+        if (!error || isOther) token = fresh;
+        if (!error) wasRefused = false;
+        if (!isOther) return planRenewal();
+        down({ reason: error.code });
+        open();
+      };
+      ask({ type: "auth", payload: { token: fresh } }, answer, current, true);
+    };
+    withToken(nextToken(), show, planRenewal);
+  };
+
+  // Moving from one connection to the next
+
+  const mover = {
+    _dial: dial,
+    _isWaitingFor,
+    _isLive: (connection: Connection) =>
+      wanted().every((room) => {
+        const joined = connection._rooms.get(room);
+        return isJoined(joined) && (!joined.epoch || room._isBehind(joined));
+      }),
+    _cutOver(connection: Connection, ending?: Ending): void {
+      current = connection;
+      for (const room of wanted()) if (!isJoined(connection._rooms.get(room))) room._become("joining", ending);
+      settleIn(connection);
+    },
+    _moved: () =>
+      client._emit("moved", {
+        rooms: wanted()
+          .filter((room) => !room._position)
+          .map(({ name }) => name),
+      }),
+  };
+
+  const probe = () => current?._probe();
+
+  const connect = (): void => {
+    if (waiting) open();
+    if (client.state !== "disconnected") return;
+    unwatch = watchPage({
+      online() {
+        connect();
+        probe();
+      },
+      offline: probe,
+      visibilitychange: probe,
+      pagehide: ({ persisted }) => persisted && down({ reason: "pagehide" }),
+      pageshow: ({ persisted }) => persisted && open(),
+    });
+    wasRefused = false;
+    failures = 0;
+    client._become("connecting");
+    open();
+  };
+
+  const session: Session = {
+    _bindings: bindings,
+    _inbox: options.inbox,
+    _room: room,
+    _connect: connect,
+    _stop: stop,
+    _ask: (what) =>
+      new Promise((resolve, reject) => {
+        const answer: Answer = (error, payload) => (error ? reject(error) : resolve(payload));
+        ask(what, answer, current?._welcome && current);
+      }),
+    _join: (room) => living().forEach((connection) => joinOn(connection, room)),
+    _leave: (room) => Promise.all(living().map((connection) => leaveOn(connection, room))),
+  };
+  return session;
+};
