@@ -43,9 +43,9 @@ export interface ClientEvents {
 
 export class Client extends Emitter<ClientState, ClientEvents> {
   /** Who we are, once connected. */
-  user: string | undefined;
+  declare user: string | undefined;
   /** Names the present connection, uniquely among all pods. */
-  connection: string | undefined;
+  declare connection: string | undefined;
   #session;
 
   constructor(url: string | URL, options: ClientOptions) {
@@ -70,6 +70,6 @@ export class Client extends Emitter<ClientState, ClientEvents> {
   /** Resolves when connected; rejects with a `DisconnectedError` when that is not going to happen. */
   async ready(): Promise<void> {
     while (this.state === "connecting") await this._next("state");
-    if (this.state !== "connected") throw new DisconnectedError("disconnected", {});
+    if (this.state !== "connected") throw new DisconnectedError("disconnected");
   }
 }

@@ -26,11 +26,16 @@ export interface Ending {
   _retryAfter?: number | undefined;
 }
 
+/** @internal A room on one connection: asked for, and joined as soon as that is answered. */
+export interface Membership {
+  _joined?: Partial<Position>;
+}
+
 /** @internal */
 export interface Connection {
   _welcome: Welcome | undefined;
-  /** By room what its `joined` said, and as long as that is awaited a symbol for the request. */
-  _rooms: Map<object, Partial<Position> | symbol>;
+  /** By room what we asked last, and what was said to it. */
+  _rooms: Map<object, Membership>;
   _send(data: string | Uint8Array<ArrayBuffer>): void;
   /** Ask now whether the gateway is there. */
   _probe(): void;
@@ -63,11 +68,10 @@ interface Refused {
 export const openConnection = (
   url: string,
   token: string,
-  patience: number,
-  Class: typeof WebSocket,
+  options: { connectTimeout: number; WebSocket: unknown },
   owner: Owner,
 ): Connection => {
-  const socket: WebSocket & Partial<Ws> = new Class(url, subprotocols(token));
+  const socket: WebSocket & Partial<Ws> = new (options.WebSocket as typeof WebSocket)(url, subprotocols(token));
   const timer = makeTimer();
   let isOver = false;
 
@@ -82,7 +86,8 @@ export const openConnection = (
   /** Go without waiting for a close handshake, which may never come. */
   const drop = (reason: string, code = 1006, _retryAfter?: number): void => {
     end({ code, reason, _retryAfter });
-    (socket.terminate ?? socket.close).call(socket);
+    socket.terminate?.();
+    socket.close();
   };
 
   const probe = (isAgain?: boolean): void => {
@@ -121,6 +126,6 @@ export const openConnection = (
   socket.on?.("unexpected-response", (_, { statusCode, statusMessage, headers }) =>
     drop(statusMessage, statusCode, +headers["retry-after"]! * 1000),
   );
-  timer(() => drop("no welcome"), patience);
+  timer(() => drop("no welcome"), options.connectTimeout);
   return connection;
 };

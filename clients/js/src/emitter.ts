@@ -12,19 +12,25 @@ export interface StateChange<State, Code = number> {
 export const END = Symbol();
 
 export class Emitter<State, Events extends { state: StateChange<State, unknown> }> {
-  #listeners = new Map<unknown, Set<(event: any) => void>>();
+  declare state: State;
+  /** Each knows what it listens to. */
+  #listeners = new Set<(name: unknown, event: any) => void>();
 
   /** @internal */
-  constructor(public state: State) {}
+  constructor(state: State) {
+    this.state = state;
+  }
 
   /** Calls `listener` with each event of this name until the function that is returned is called. */
   on<Name extends keyof Events>(name: Name, listener: (event: Events[Name]) => void): () => void;
   /** @internal */
   on(name: typeof END, listener: (error: Error) => void): () => void;
   on(name: unknown, listener: (event: any) => void): () => void {
-    const listeners = this.#listeners.get(name) ?? new Set();
-    this.#listeners.set(name, listeners.add(listener));
-    return () => void listeners.delete(listener);
+    const listen = (told: unknown, event: any): void => {
+      if (told === name) listener(event);
+    };
+    this.#listeners.add(listen);
+    return () => void this.#listeners.delete(listen);
   }
 
   /** @internal Resolves with the next event of this name, unless the end comes first. */
@@ -38,9 +44,9 @@ export class Emitter<State, Events extends { state: StateChange<State, unknown> 
 
   /** @internal */
   _emit<Name extends keyof Events>(name: Name | typeof END, event: Events[Name] | Error): void {
-    for (const listener of [...(this.#listeners.get(name) ?? [])]) {
+    for (const listen of [...this.#listeners]) {
       try {
-        listener(event);
+        listen(name, event);
       } catch (error) {
         // Where uncaught errors go, and not into our own work.
         queueMicrotask(() => {

@@ -65,7 +65,8 @@ export const makeMove = (mover: Mover, from: Connection, after: number): Move =>
     linger();
   };
 
-  const linger = (): void => timer(() => (mover._isWaitingFor(from) ? linger() : move._finish()), LINGER);
+  const linger = (): void =>
+    void timer(() => (mover._isWaitingFor(from) ? linger() : move._finish()), LINGER);
 
   const move: Move = {
     _to: undefined,
@@ -77,10 +78,10 @@ export const makeMove = (mover: Mover, from: Connection, after: number): Move =>
       if (!move._to) return true;
       const bytes = typeof data === "string" ? data : String(new Uint8Array(data));
       const side = connection === from ? 1 : -1;
-      const balance = told.get(bytes) ?? 0;
+      const balance = (told.get(bytes) ?? 0) + side;
       told.delete(bytes);
-      if (balance + side && told.size < MOST_TOLD) told.set(bytes, balance + side);
-      return balance * side >= 0;
+      if (balance && told.size < MOST_TOLD) told.set(bytes, balance);
+      return balance * side > 0;
     },
     _check() {
       if (!hasCutOver && move._to?._welcome && mover._isLive(move._to)) cutOver();

@@ -7,9 +7,16 @@ import type { Frame } from "./frames.js";
 /** @internal */
 export type Answer = (error: RefusedError | undefined, payload?: any) => void;
 
+/** @internal The payload of an `error`. */
+export interface Refusal {
+  code: string;
+  message: string;
+  retry_after_ms?: number;
+}
+
 /** @internal */
-export const refused = ({ payload }: Frame): RefusedError =>
-  new RefusedError(payload.message, { code: payload.code, retryAfter: payload.retry_after_ms });
+export const refused = ({ code, message, retry_after_ms: retryAfter }: Refusal): RefusedError =>
+  new RefusedError(message, { code, retryAfter });
 
 /** @internal */
 export interface Request {
@@ -24,9 +31,9 @@ export interface Request {
 export interface Requests {
   /**
    * Write it to `connection`, or keep it until there is one. An object gets an id and is answered, bytes are not. The
-   * bounds are for what the application asks; what we ask ourselves (`isOurs`) ends with the connection.
+   * bounds are for what the application asks (`isBounded`); what we ask ourselves ends with the connection.
    */
-  _ask(what: object, answer: Answer, connection: Connection | undefined, isOurs?: boolean): void;
+  _ask(what: object, answer: Answer, connection: Connection | undefined, isBounded?: boolean): void;
   /** Write what waits. */
   _flush(connection: Connection): void;
   /** Whether this was asked. Without a reply, what was never written is refused; of the rest nobody knows. */
@@ -45,17 +52,14 @@ export const makeRequests = ({ timeout, outbox }: { timeout: number; outbox: num
   /** Those written to `connection`; without one, those that wait. */
   const on = (connection?: Connection) => [...all.values()].filter((request) => request._writtenTo === connection);
 
-  const refuse = (answer: Answer, code: string, message: string) => answer(new RefusedError(message, { code }));
-
   const settle = (id: string | undefined, reply?: Frame): boolean => {
     const request = all.get(id!);
     if (!request) return false;
     all.delete(id!);
     clearTimeout(request._timer);
-    const { _answer, _writtenTo } = request;
-    if (!reply) refuse(_answer, _writtenTo ? "outcome_unknown" : "unavailable", "no answer");
-    else if (reply.type === "error") _answer(refused(reply));
-    else _answer(undefined, reply.payload);
+    const none = { code: request._writtenTo ? "outcome_unknown" : "unavailable", message: "no answer" };
+    const { type, payload } = reply ?? { type: "error", payload: none };
+    type === "error" ? request._answer(refused(payload)) : request._answer(undefined, payload);
     return true;
   };
 
@@ -66,14 +70,14 @@ export const makeRequests = ({ timeout, outbox }: { timeout: number; outbox: num
   };
 
   return {
-    _ask(what, answer, connection, isOurs) {
-      if (!isOurs && all.size >= outbox) return refuse(answer, "unavailable", "too much waits");
+    _ask(what, answer, connection, isBounded) {
+      if (isBounded && all.size >= outbox) return answer(refused({ code: "unavailable", message: "too much waits" }));
       const _id = String(++count);
       const request: Request = {
         _id,
         _data: what instanceof Uint8Array ? (what as Uint8Array<ArrayBuffer>) : JSON.stringify({ ...what, id: _id }),
         _answer: answer,
-        _timer: isOurs ? undefined : setTimeout(() => settle(_id), timeout),
+        _timer: isBounded ? setTimeout(() => settle(_id), timeout) : undefined,
       };
       all.set(_id, request);
       if (connection) write(request, connection);

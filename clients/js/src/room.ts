@@ -1,8 +1,9 @@
 // A room: wished for once, it comes back after every loss, at the position where it was.
 
 import { Emitter, END, type StateChange } from "./emitter.js";
-import { RefusedError, UnknownOutcomeError } from "./errors.js";
+import { type RefusedError, UnknownOutcomeError } from "./errors.js";
 import type { Frame, HistoryPage, Position, PresencePage } from "./frames.js";
+import { refused } from "./requests.js";
 import type { Session } from "./session.js";
 
 export type RoomState = "left" | "joining" | "joined";
@@ -51,21 +52,23 @@ export interface PublishOptions {
 /** Random also where a page is not secure, and `crypto.randomUUID` therefore missing. */
 const randomKey = (): string => crypto.getRandomValues(new Uint32Array(4)).join("-");
 
+const positionIn = ({ epoch, offset }: Partial<Position>): Position | undefined =>
+  epoch ? { epoch, offset: offset! } : undefined;
+
 /** Obtained from `client.room(name)`. */
 export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
   /** @internal */
   _wanted = false;
   /** @internal The last one seen. */
-  _position: Position | undefined;
+  declare _position: Position | undefined;
+  declare readonly name: string;
   #session;
   #joined: Joined | undefined;
 
   /** @internal */
-  constructor(
-    session: Session,
-    readonly name: string,
-  ) {
+  constructor(session: Session, name: string) {
     super("left");
+    this.name = name;
     this.#session = session;
   }
 
@@ -137,7 +140,7 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
       this.on("message", (message) => {
         if (inbox.push(message) <= most) return;
         // Once per flood the older half gives way, and that is said.
-        inbox.splice(0, Math.ceil(most / 2));
+        inbox.splice(0, inbox.length / 2);
         this._emit("resync", { reason: "overflow" });
       }),
     ];
@@ -147,7 +150,7 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
         else await this._next("message").catch(end);
       }
     } finally {
-      for (const off of stop) off();
+      stop.forEach((off) => off());
     }
   }
 
@@ -158,9 +161,8 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
   /** @internal */
   _enter(payload: Joined): void {
     const joined = this.#joined ? { recovered: false, ...payload } : payload;
-    const { epoch, offset } = joined;
     // What was missed comes next, and takes the position up to where live starts.
-    if (!joined.recovered) this._position = epoch ? { epoch, offset: offset! } : undefined;
+    if (!joined.recovered) this._position = positionIn(joined);
     this.#joined = joined;
     this._become("joined");
     this._emit("joined", joined);
@@ -168,15 +170,14 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
 
   /** @internal Whether this position, if it is one, has been passed. */
   _isBehind({ epoch, offset }: Partial<Position>): boolean {
-    return !!epoch && this._position?.epoch === epoch && this._position.offset >= offset!;
+    return this._position?.epoch === epoch && this._position?.offset! >= offset!;
   }
 
   /** Whether we had not been there before. */
   #advance(to: Partial<Position>): boolean {
-    const { epoch, offset } = to;
-    if (this._isBehind(to)) return false;
-    if (epoch) this._position = { epoch, offset: offset! };
-    return true;
+    const isNews = !this._isBehind(to);
+    if (isNews) this._position = positionIn(to) ?? this._position;
+    return isNews;
   }
 
   /** @internal Of a connection that is in the room. */
@@ -184,11 +185,11 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
     const { payload } = said;
     if (type === "broadcast") {
       if (this.#advance(said)) this._emit("message", said as Message<T>);
-    } else if (type === "resync") {
-      this.#advance(payload);
-      this._emit("resync", payload);
-    } else if (type === "left") this._leave(new RefusedError("no longer allowed", { code: payload.reason }));
-    else this._emit(type as "user-left", payload);
+    } else if (type === "left") this._leave(refused({ code: payload.reason, message: "no longer allowed" }));
+    else {
+      if (type === "resync") this.#advance(payload);
+      this._emit(type as "resync", payload);
+    }
   }
 
   /** @internal By our own wish, or because the gateway does not let us be there. */
@@ -196,6 +197,6 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
     this._wanted = false;
     this._position = this.#joined = undefined;
     this._become("left", why && { code: why.code, reason: why.message });
-    this._emit(END, why ?? new RefusedError("left", { code: "not_joined" }));
+    this._emit(END, why ?? refused({ code: "not_joined", message: "left" }));
   }
 }

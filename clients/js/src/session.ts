@@ -2,7 +2,7 @@
 
 import type { Client, ClientEvents, ClientOptions, ClientState } from "./client.js";
 import { verdictOf } from "./codes.js";
-import { type Connection, type Ending, openConnection } from "./connection.js";
+import { type Connection, type Ending, type Membership, openConnection } from "./connection.js";
 import { END } from "./emitter.js";
 import { DisconnectedError } from "./errors.js";
 import type { Frame } from "./frames.js";
@@ -22,7 +22,7 @@ const DEFAULTS = {
   outbox: 1_000,
   inbox: 1_000,
 };
-/** Milliseconds after `welcome`: a connection that lived this long was a good one. */
+/** Milliseconds after `welcome`: a connection that lives this long is a good one. */
 const STEADY = 10_000;
 /** Milliseconds. Nothing is asked of the application, or of the gateway, more often. */
 const PAUSE = 1_000;
@@ -33,7 +33,7 @@ const NEARLY_OVER = 5_000;
 /** Milliseconds: timers count in 32 bits. */
 const LONGEST_TIMER = 2 ** 31 - 1;
 
-const isJoined = <T>(membership: T | symbol | undefined): membership is T => typeof membership === "object";
+const joinedOn = (connection: Connection, room: Room<any>) => connection._rooms.get(room)?._joined;
 
 /** @internal What the client and its rooms need. */
 export interface Session {
@@ -54,7 +54,11 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
   const { _ask: ask, _flush: flush, _settle: settle, _giveUp: giveUp, _isWaitingFor } = makeRequests(options);
   const rooms = new Map<string, Room<any>>();
   const bindings = new Map<number, Room<any>>();
+  /** Welcomed, and not ended. */
+  const living = new Set<Connection>();
   const renewal = makeTimer();
+  const steady = makeTimer();
+  const waiting = makeTimer();
   let current: Connection | undefined;
   let move: Move | undefined;
   /** Counts what was begun and given up: whatever comes back from an older run is not wanted any more. */
@@ -63,8 +67,6 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
   let failures = 0;
   /** Milliseconds: the first window to come back in; `welcome` says how long it is. */
   let spread = 2_000;
-  let waiting: ReturnType<typeof setTimeout> | undefined;
-  let welcomedAt = Infinity;
   /** The one to connect with. */
   let token: string | undefined;
   let asked: Promise<string> | undefined;
@@ -82,32 +84,28 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
 
   const wanted = () => [...rooms.values()].filter(({ _wanted }) => _wanted);
 
-  /** Where rooms are joined: on the present connection, and on the next one as soon as it can be. */
-  const living = () => [...new Set([current, move?._to])].filter((connection) => connection?._welcome) as Connection[];
-
   const leaveOn = (connection: Connection, room: Room<any>) => {
     connection._rooms.delete(room);
-    return new Promise((left) => ask({ type: "leave", room: room.name }, left, connection, true));
+    return new Promise((left) => ask({ type: "leave", room: room.name }, left, connection));
   };
 
   const joinOn = (connection: Connection, room: Room<any>): void => {
-    const request = Symbol();
-    connection._rooms.set(room, request);
-    const isMeant = () => connection._rooms.get(room) === request;
+    const membership: Membership = {};
+    connection._rooms.set(room, membership);
+    const isMeant = () => connection._rooms.get(room) === membership;
     const answer: Answer = (error, payload) => {
       if (!isMeant()) {
         // Left before it was joined, when there was nothing to leave yet.
         if (!error && !room._wanted) leaveOn(connection, room);
-      } else if (!error) joined(connection, room, payload);
+      } else if (!error) joined(connection, room, (membership._joined = payload));
       else if (/^(unavail|rate)/.test(error.code)) {
         setTimeout(() => isMeant() && joinOn(connection, room), error.retryAfter ?? PAUSE);
       } else room._leave(error);
     };
-    ask({ type: "join", room: room.name, since: room._position }, answer, connection, true);
+    ask({ type: "join", room: room.name, since: room._position }, answer, connection);
   };
 
   const joined = (connection: Connection, room: Room<any>, payload: Joined): void => {
-    connection._rooms.set(room, payload);
     // While two connections have the room, only what the application does not know yet is said.
     const isPresent = connection === current;
     if (room.state !== "joined" || (!isPresent && !payload.recovered && payload.epoch)) {
@@ -115,7 +113,6 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
       if (!isPresent) current?._rooms.delete(room);
       room._enter(payload);
     }
-    move?._check();
   };
 
   // What connections tell
@@ -125,19 +122,17 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
     const welcome = connection._welcome!;
     client.connection = welcome.connection;
     spread = welcome.reconnect_spread_ms;
-    welcomedAt = Date.now();
+    steady(begin, STEADY);
     planRenewal();
     flush(connection);
   };
 
   const owner = {
     _welcomed(connection: Connection): void {
-      const { user } = connection._welcome!;
-      // Another user's personal room is another room.
-      if (user !== client.user) room("@me")._position = undefined;
-      client.user = user;
+      living.add(connection);
+      client.user = connection._welcome!.user;
       for (const [type, { name }] of bindings) {
-        ask({ type: "bind", room: name, payload: { type } }, () => {}, connection, true);
+        ask({ type: "bind", room: name, payload: { type } }, () => {}, connection);
       }
       for (const room of wanted()) joinOn(connection, room);
       if (connection !== current) return move?._check();
@@ -150,6 +145,7 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
       move?._check();
     },
     _ended(connection: Connection, ending?: Ending): void {
+      living.delete(connection);
       if (ending) lost(connection, ending);
       giveUp(connection);
     },
@@ -162,11 +158,11 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
       const message = { type, data: new Uint8Array(data as ArrayBuffer, 4) };
       const room = bindings.get(type);
       if (isNews()) room?._wanted ? room._emit("binary", message) : client._emit("binary", message);
-    } else if (frame.type === "error") client._emit("error", refused(frame));
+    } else if (frame.type === "error") client._emit("error", refused(frame.payload));
     else {
       const room = rooms.get(frame.room!);
       // A message that has a position is judged by it.
-      if (room?._wanted && isJoined(connection._rooms.get(room)) && (frame.epoch || isNews())) room._heard(frame);
+      if (room?._wanted && joinedOn(connection, room) && (frame.epoch || isNews())) room._heard(frame);
     }
   };
 
@@ -185,10 +181,6 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
     if (connection !== current) return connection === next ? move!._failed() : move?._finish();
     // Where the next connection is there already, it becomes the present one as far as it has come.
     if (verdict === "return" && next?._welcome && next !== connection) return move!._finish(ending);
-    if (Date.now() - welcomedAt > STEADY) {
-      failures = 0;
-      wasRefused = false;
-    }
     if (verdict === "stop" || (isOnce && wasRefused)) return stop(ending);
     wasRefused ||= isOnce;
     down(ending);
@@ -197,28 +189,32 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
 
   // From one state to the next
 
+  /** As if nothing had failed. */
+  const begin = (): void => {
+    failures = 0;
+    wasRefused = false;
+  };
+
   /** Come back after a random time within a window that grows, so that no two clients return in step. */
   const retry = ({ code, reason, _retryAfter }: Ending = {}): void => {
     const window = Math.max(spread, failures && LEAST_WINDOW) * 2 ** failures++;
     const jittered = Math.random() * Math.min(options.maxDelay, window);
     const delay = Math.max(options.minDelay, (_retryAfter || 0) + jittered);
-    waiting = setTimeout(open, delay);
+    waiting(open, delay);
     client._emit("waiting", { delay, code, reason } as ClientEvents["waiting"]);
   };
 
   const open = (): void => {
-    clearTimeout(waiting);
-    waiting = undefined;
+    waiting();
     dial((connection) => {
       current = connection;
     }, retry);
   };
 
   const dial = (done: (connection: Connection) => void, failed: () => void): void => {
-    const { connectTimeout, WebSocket } = options;
     const use = (fresh: string) => {
       token = fresh;
-      done(openConnection(url, token, connectTimeout, WebSocket as typeof globalThis.WebSocket, owner));
+      done(openConnection(url, fresh, options, owner));
     };
     withToken(timeLeft(token) > NEARLY_OVER ? token! : nextToken(), use, failed);
   };
@@ -253,11 +249,11 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
   const down = (ending: Ending, state: ClientState = "connecting"): void => {
     const last = current;
     run++;
-    clearTimeout(waiting);
+    waiting();
     renewal();
-    welcomedAt = Infinity;
+    steady();
     move?._end();
-    current = move = waiting = client.connection = undefined;
+    current = move = client.connection = undefined;
     client._become(state, ending);
     for (const room of wanted()) room._become("joining", ending);
     last?._close();
@@ -291,12 +287,11 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
         if (begun !== run) return;
         // A token that was not taken is asked for again later, for as long as the old one lasts.
         if (!error || isOther) token = fresh;
-        if (!error) wasRefused = false;
         if (!isOther) return planRenewal();
         down({ reason: error.code });
         open();
       };
-      ask({ type: "auth", payload: { token: fresh } }, answer, current, true);
+      ask({ type: "auth", payload: { token: fresh } }, answer, current);
     };
     withToken(nextToken(), show, planRenewal);
   };
@@ -308,12 +303,12 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
     _isWaitingFor,
     _isLive: (connection: Connection) =>
       wanted().every((room) => {
-        const joined = connection._rooms.get(room);
-        return isJoined(joined) && (!joined.epoch || room._isBehind(joined));
+        const joined = joinedOn(connection, room);
+        return joined && (!joined.epoch || room._isBehind(joined));
       }),
     _cutOver(connection: Connection, ending?: Ending): void {
       current = connection;
-      for (const room of wanted()) if (!isJoined(connection._rooms.get(room))) room._become("joining", ending);
+      for (const room of wanted()) if (!joinedOn(connection, room)) room._become("joining", ending);
       settleIn(connection);
     },
     _moved: () =>
@@ -327,7 +322,7 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
   const probe = () => current?._probe();
 
   const connect = (): void => {
-    if (waiting) open();
+    if (waiting()) open();
     if (client.state !== "disconnected") return;
     unwatch = watchPage({
       online() {
@@ -339,8 +334,7 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
       pagehide: ({ persisted }) => persisted && down({ reason: "pagehide" }),
       pageshow: ({ persisted }) => persisted && open(),
     });
-    wasRefused = false;
-    failures = 0;
+    begin();
     client._become("connecting");
     open();
   };
@@ -354,10 +348,10 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
     _ask: (what) =>
       new Promise((resolve, reject) => {
         const answer: Answer = (error, payload) => (error ? reject(error) : resolve(payload));
-        ask(what, answer, current?._welcome && current);
+        ask(what, answer, current?._welcome && current, true);
       }),
-    _join: (room) => living().forEach((connection) => joinOn(connection, room)),
-    _leave: (room) => Promise.all(living().map((connection) => leaveOn(connection, room))),
+    _join: (room) => living.forEach((connection) => joinOn(connection, room)),
+    _leave: (room) => Promise.all([...living].map((connection) => leaveOn(connection, room))),
   };
   return session;
 };
