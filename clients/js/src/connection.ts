@@ -45,9 +45,8 @@ export interface Connection {
 
 /** @internal */
 export interface Owner {
-  _welcomed(connection: Connection): void;
-  /** `data` as it came. A binary message has no `frame`. */
-  _heard(connection: Connection, frame: Frame | undefined, data: string | ArrayBuffer): void;
+  /** The first is a welcome. `data` is as it came. */
+  _heard(connection: Connection, frame: Frame, data: string | ArrayBuffer): void;
   /** Without an `ending` it was ours. */
   _ended(connection: Connection, ending?: Ending): void;
 }
@@ -112,12 +111,11 @@ export const openConnection = (
   socket.binaryType = "arraybuffer";
   socket.onmessage = ({ data }) => {
     if (isOver) return;
-    const frame: Frame | undefined = typeof data === "string" ? JSON.parse(data) : undefined;
-    const isWelcome = frame?.type === "welcome";
-    if (isWelcome) connection._welcome = frame.payload;
+    const frame: Frame = typeof data === "string" ? JSON.parse(data) : { type: "binary", payload: data };
+    if (frame.type === "welcome") connection._welcome = frame.payload;
     // A browser sees no protocol pings, so it asks when it was quiet for as long as the gateway would wait.
     timer(connection._probe, connection._welcome?.ping_interval_ms);
-    isWelcome ? owner._welcomed(connection) : owner._heard(connection, frame, data);
+    owner._heard(connection, frame, data);
   };
   // A handshake that came about has agreed on a protocol.
   socket.onclose = ({ code, reason }) => end({ code, reason, _early: !socket.protocol });

@@ -34,8 +34,8 @@ export interface Move {
   _to: Connection | undefined;
   /** It is tried again for as long as the old connection lasts. */
   _failed(): void;
-  /** Whether a message without a position, heard on `connection`, has not been told by the other one. */
-  _isNews(connection: Connection, data: string | ArrayBuffer): boolean;
+  /** Whether a message without a position, heard on `connection`, has been told by the other one. */
+  _isRepeat(connection: Connection, data: string | ArrayBuffer): boolean;
   /** Something happened: see whether it is time for the next step. */
   _check(): void;
   /** The old connection has nothing more to say; with an `ending` where it went by itself, perhaps too early. */
@@ -74,14 +74,14 @@ export const makeMove = (mover: Mover, from: Connection, after: number): Move =>
       move._to = undefined;
       if (!isOver) timer(open, Math.random() * RETRY * 2 ** failures++);
     },
-    _isNews(connection, data) {
-      if (!move._to) return true;
+    _isRepeat(connection, data) {
+      if (!move._to) return false;
       const bytes = typeof data === "string" ? data : String(new Uint8Array(data));
       const side = connection === from ? 1 : -1;
       const balance = (told.get(bytes) ?? 0) + side;
       told.delete(bytes);
       if (balance && told.size < MOST_TOLD) told.set(bytes, balance);
-      return balance * side > 0;
+      return balance * side <= 0;
     },
     _check() {
       if (!hasCutOver && move._to?._welcome && mover._isLive(move._to)) cutOver();

@@ -18,13 +18,12 @@ export interface Refusal {
 export const refused = ({ code, message, retry_after_ms: retryAfter }: Refusal): RefusedError =>
   new RefusedError(message, { code, retryAfter });
 
-/** @internal */
-export interface Request {
-  _id: string;
-  _data: string | Uint8Array<ArrayBuffer>;
-  _answer: Answer;
-  _timer: ReturnType<typeof setTimeout> | undefined;
+interface Request {
+  _isBounded: boolean | undefined;
   _writtenTo?: Connection;
+  _write(connection: Connection): void;
+  /** Without a reply, what was never written is refused; of the rest nobody knows. */
+  _settle(reply?: Frame): void;
 }
 
 /** @internal */
@@ -36,8 +35,8 @@ export interface Requests {
   _ask(what: object, answer: Answer, connection: Connection | undefined, isBounded?: boolean): void;
   /** Write what waits. */
   _flush(connection: Connection): void;
-  /** Whether this was asked. Without a reply, what was never written is refused; of the rest nobody knows. */
-  _settle(id: string | undefined, reply?: Frame): boolean;
+  /** Whether this was asked. */
+  _settle(id: string | undefined, reply: Frame): boolean;
   /** Nothing more comes from `connection`; without one, what waits is given up. */
   _giveUp(connection?: Connection): void;
   /** Whether the application waits for an answer from `connection`. */
@@ -46,45 +45,44 @@ export interface Requests {
 
 /** @internal */
 export const makeRequests = ({ timeout, outbox }: { timeout: number; outbox: number }): Requests => {
-  const all = new Map<string, Request>();
+  const all = new Map<string | undefined, Request>();
   let count = 0;
 
   /** Those written to `connection`; without one, those that wait. */
   const on = (connection?: Connection) => [...all.values()].filter((request) => request._writtenTo === connection);
 
-  const settle = (id: string | undefined, reply?: Frame): boolean => {
-    const request = all.get(id!);
-    if (!request) return false;
-    all.delete(id!);
-    clearTimeout(request._timer);
-    const none = { code: request._writtenTo ? "outcome_unknown" : "unavailable", message: "no answer" };
-    const { type, payload } = reply ?? { type: "error", payload: none };
-    type === "error" ? request._answer(refused(payload)) : request._answer(undefined, payload);
-    return true;
-  };
-
-  const write = (request: Request, connection: Connection): void => {
-    request._writtenTo = connection;
-    connection._send(request._data);
-    if (typeof request._data !== "string") settle(request._id, { type: "" });
-  };
-
   return {
     _ask(what, answer, connection, isBounded) {
       if (isBounded && all.size >= outbox) return answer(refused({ code: "unavailable", message: "too much waits" }));
-      const _id = String(++count);
+      const id = String(++count);
+      const isBytes = what instanceof Uint8Array;
+      const data = isBytes ? (what as Uint8Array<ArrayBuffer>) : JSON.stringify({ ...what, id });
+      const timer = isBounded ? setTimeout(() => request._settle(), timeout) : undefined;
       const request: Request = {
-        _id,
-        _data: what instanceof Uint8Array ? (what as Uint8Array<ArrayBuffer>) : JSON.stringify({ ...what, id: _id }),
-        _answer: answer,
-        _timer: isBounded ? setTimeout(() => settle(_id), timeout) : undefined,
+        _isBounded: isBounded,
+        _write(to) {
+          request._writtenTo = to;
+          to._send(data);
+          if (isBytes) request._settle({ type: "" });
+        },
+        _settle(reply) {
+          const none = { code: request._writtenTo ? "outcome_unknown" : "unavailable", message: "no answer" };
+          const { type, payload } = reply ?? { type: "error", payload: none };
+          all.delete(id);
+          clearTimeout(timer);
+          type === "error" ? answer(refused(payload)) : answer(undefined, payload);
+        },
       };
-      all.set(_id, request);
-      if (connection) write(request, connection);
+      all.set(id, request);
+      if (connection) request._write(connection);
     },
-    _flush: (connection) => on().forEach((request) => write(request, connection)),
-    _settle: settle,
-    _giveUp: (connection) => on(connection).forEach(({ _id }) => settle(_id)),
-    _isWaitingFor: (connection) => on(connection).some(({ _timer }) => _timer),
+    _flush: (connection) => on().forEach((request) => request._write(connection)),
+    _settle(id, reply) {
+      const request = all.get(id);
+      request?._settle(reply);
+      return !!request;
+    },
+    _giveUp: (connection) => on(connection).forEach((request) => request._settle()),
+    _isWaitingFor: (connection) => on(connection).some((request) => request._isBounded),
   };
 };

@@ -95,7 +95,7 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
     try {
       return await this.#ask({ type: "broadcast", payload: payload ?? null, ...options, key });
     } catch (error) {
-      throw (error as RefusedError).code === "outcome_unknown" ? new UnknownOutcomeError("perhaps published", { key }) : error;
+      throw (error as RefusedError).code === "outcome_unknown" ? new UnknownOutcomeError("no answer", { key }) : error;
     }
   }
 

@@ -94,10 +94,10 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
     connection._rooms.set(room, membership);
     const isMeant = () => connection._rooms.get(room) === membership;
     const answer: Answer = (error, payload) => {
-      if (!isMeant()) {
-        // Left before it was joined, when there was nothing to leave yet.
-        if (!error && !room._wanted) leaveOn(connection, room);
-      } else if (!error) joined(connection, room, (membership._joined = payload));
+      // Left before it was joined, when there was nothing to leave yet.
+      if (!error && !room._wanted) leaveOn(connection, room);
+      else if (!isMeant()) return;
+      else if (!error) joined(connection, room, (membership._joined = payload));
       else if (/^(unavail|rate)/.test(error.code)) {
         setTimeout(() => isMeant() && joinOn(connection, room), error.retryAfter ?? PAUSE);
       } else room._leave(error);
@@ -128,20 +128,10 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
   };
 
   const owner = {
-    _welcomed(connection: Connection): void {
-      living.add(connection);
-      client.user = connection._welcome!.user;
-      for (const [type, { name }] of bindings) {
-        ask({ type: "bind", room: name, payload: { type } }, () => {}, connection);
-      }
-      for (const room of wanted()) joinOn(connection, room);
-      if (connection !== current) return move?._check();
-      settleIn(connection);
-      client._become("connected");
-    },
-    _heard(connection: Connection, frame: Frame | undefined, data: string | ArrayBuffer): void {
-      if (frame?.type === "reconnect") announced(connection, frame.payload);
-      else if (!settle(frame?.id, frame)) tell(connection, frame, data);
+    _heard(connection: Connection, frame: Frame, data: string | ArrayBuffer): void {
+      if (frame.type === "welcome") welcomed(connection);
+      else if (frame.type === "reconnect") announced(connection, frame.payload);
+      else if (!settle(frame.id, frame)) tell(connection, frame, data);
       move?._check();
     },
     _ended(connection: Connection, ending?: Ending): void {
@@ -151,18 +141,31 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
     },
   };
 
-  const tell = (connection: Connection, frame: Frame | undefined, data: string | ArrayBuffer): void => {
-    const isNews = () => !move || move._isNews(connection, data);
-    if (!frame) {
-      const type = new DataView(data as ArrayBuffer).getUint32(0);
-      const message = { type, data: new Uint8Array(data as ArrayBuffer, 4) };
+  const welcomed = (connection: Connection): void => {
+    living.add(connection);
+    client.user = connection._welcome!.user;
+    for (const [type, { name }] of bindings) {
+      ask({ type: "bind", room: name, payload: { type } }, () => {}, connection);
+    }
+    for (const room of wanted()) joinOn(connection, room);
+    if (connection !== current) return;
+    settleIn(connection);
+    client._become("connected");
+  };
+
+  const tell = (connection: Connection, frame: Frame, data: string | ArrayBuffer): void => {
+    const { type, payload } = frame;
+    const isRepeat = () => move?._isRepeat(connection, data);
+    if (type === "error") client._emit("error", refused(payload));
+    else if (type === "binary") {
+      const type = new DataView(payload).getUint32(0);
       const room = bindings.get(type);
-      if (isNews()) room?._wanted ? room._emit("binary", message) : client._emit("binary", message);
-    } else if (frame.type === "error") client._emit("error", refused(frame.payload));
-    else {
+      const receiver = (room?._wanted ? room : client) as Client;
+      if (!isRepeat()) receiver._emit("binary", { type, data: new Uint8Array(payload, 4) });
+    } else {
       const room = rooms.get(frame.room!);
       // A message that has a position is judged by it.
-      if (room?._wanted && joinedOn(connection, room) && (frame.epoch || isNews())) room._heard(frame);
+      if (room?._wanted && joinedOn(connection, room) && (frame.epoch || !isRepeat())) room._heard(frame);
     }
   };
 
@@ -325,10 +328,7 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
     if (waiting()) open();
     if (client.state !== "disconnected") return;
     unwatch = watchPage({
-      online() {
-        connect();
-        probe();
-      },
+      online: connect,
       offline: probe,
       visibilitychange: probe,
       pagehide: ({ persisted }) => persisted && down({ reason: "pagehide" }),
