@@ -19,10 +19,15 @@ export interface Welcome {
 /** @internal How a connection ended. */
 export interface Ending {
   /** A close code, or the status of a refused handshake where the WebSocket class shows it. */
-  code?: number | undefined;
+  code?: number;
   reason?: string;
+}
+
+/** @internal What there is to know besides. */
+export interface Circumstances {
   /** Before it was open, and nothing says why: it may have been the token. */
-  _early?: boolean;
+  _isEarly?: boolean;
+  /** Milliseconds. */
   _retryAfter?: number | undefined;
 }
 
@@ -48,7 +53,7 @@ export interface Owner {
   /** The first is a welcome. `data` is as it came. */
   _heard(connection: Connection, frame: Frame, data: string | ArrayBuffer): void;
   /** Without an `ending` it was ours. */
-  _ended(connection: Connection, ending?: Ending): void;
+  _ended(connection: Connection, ending?: Ending, circumstances?: Circumstances): void;
 }
 
 /** What `ws` has beyond the standard: it shows a refused handshake, and can hang up at once. */
@@ -74,17 +79,17 @@ export const openConnection = (
   const timer = makeTimer();
   let isOver = false;
 
-  const end = (ending?: Ending): void => {
+  const end = (ending?: Ending, circumstances?: Circumstances): void => {
     if (isOver) return;
     isOver = true;
     timer();
     connection._rooms.clear();
-    owner._ended(connection, ending);
+    owner._ended(connection, ending, circumstances);
   };
 
   /** Go without waiting for a close handshake, which may never come. */
   const drop = (reason: string, code = 1006, _retryAfter?: number): void => {
-    end({ code, reason, _retryAfter });
+    end({ code, reason }, { _retryAfter });
     socket.terminate?.();
     socket.close();
   };
@@ -94,7 +99,7 @@ export const openConnection = (
     const due = Date.now() + patience;
     socket.send('{"type":"ping"}');
     // After a sleep the answer may lie in the socket unread, so it is asked for once more.
-    timer(() => (!isAgain && Date.now() - due > SLEPT ? probe(true) : drop("no sign of life")), patience);
+    timer(() => (!isAgain && Date.now() - due > SLEPT ? probe(true) : drop("no pong")), patience);
   };
 
   const connection: Connection = {
@@ -118,11 +123,11 @@ export const openConnection = (
     owner._heard(connection, frame, data);
   };
   // A handshake that came about has agreed on a protocol.
-  socket.onclose = ({ code, reason }) => end({ code, reason, _early: !socket.protocol });
+  socket.onclose = ({ code, reason }) => end({ code, reason }, { _isEarly: !socket.protocol });
   // What went wrong comes with the close; `ws` throws errors that nobody listens to.
   socket.onerror = () => {};
   socket.on?.("unexpected-response", (_, { statusCode, statusMessage, headers }) =>
-    drop(statusMessage, statusCode, +headers["retry-after"]! * 1000),
+    drop(statusMessage, statusCode, +headers["retry-after"]! * 1000 || 0),
   );
   timer(() => drop("no welcome"), options.connectTimeout);
   return connection;

@@ -57,9 +57,9 @@ export class Emitter<State, Events extends { state: StateChange<State, unknown> 
   }
 
   /** @internal */
-  _become(state: State, { code, reason }: { code?: number | string | undefined; reason?: string } = {}): void {
+  _become(state: State, why?: { code?: number | string; reason?: string }): void {
     const oldState = this.state;
     this.state = state;
-    if (state !== oldState) this._emit("state", { oldState, state, code, reason } as Events["state"]);
+    if (state !== oldState) this._emit("state", { oldState, state, ...why } as unknown as Events["state"]);
   }
 }

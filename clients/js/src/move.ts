@@ -11,8 +11,6 @@ import { makeTimer } from "./timer.js";
 const LINGER = 300;
 /** Milliseconds: the first window in which a connection that failed is tried again. */
 const RETRY = 250;
-/** Milliseconds after which the new connection has told what the old one did, too. */
-const MEMORY = 2_000;
 /** Messages told by one connection only. */
 const MOST_TOLD = 1_000;
 
@@ -90,9 +88,8 @@ export const makeMove = (mover: Mover, from: Connection, after: number): Move =>
       if (!hasCutOver) cutOver(ending);
       if (isOver) return;
       isOver = true;
-      timer(() => {
-        move._to = undefined;
-      }, MEMORY);
+      move._to = undefined;
+      timer();
       from._close();
       mover._moved();
     },

@@ -3,6 +3,7 @@
 import type { Connection } from "./connection.js";
 import { RefusedError } from "./errors.js";
 import type { Frame } from "./frames.js";
+import { makeTimer } from "./timer.js";
 
 /** @internal */
 export type Answer = (error: RefusedError | undefined, payload?: any) => void;
@@ -53,11 +54,11 @@ export const makeRequests = ({ timeout, outbox }: { timeout: number; outbox: num
 
   return {
     _ask(what, answer, connection, isBounded) {
-      if (isBounded && all.size >= outbox) return answer(refused({ code: "unavailable", message: "too much waits" }));
+      if (isBounded && all.size >= outbox) return answer(refused({ code: "unavailable", message: "outbox full" }));
       const id = String(++count);
       const isBytes = what instanceof Uint8Array;
       const data = isBytes ? (what as Uint8Array<ArrayBuffer>) : JSON.stringify({ ...what, id });
-      const timer = isBounded ? setTimeout(() => request._settle(), timeout) : undefined;
+      const timer = makeTimer();
       const request: Request = {
         _isBounded: isBounded,
         _write(to) {
@@ -66,14 +67,15 @@ export const makeRequests = ({ timeout, outbox }: { timeout: number; outbox: num
           if (isBytes) request._settle({ type: "" });
         },
         _settle(reply) {
-          const none = { code: request._writtenTo ? "outcome_unknown" : "unavailable", message: "no answer" };
-          const { type, payload } = reply ?? { type: "error", payload: none };
+          const code = request._writtenTo ? "outcome_unknown" : "unavailable";
+          const { type, payload } = reply ?? { type: "error", payload: { code, message: "no answer" } };
           all.delete(id);
-          clearTimeout(timer);
+          timer();
           type === "error" ? answer(refused(payload)) : answer(undefined, payload);
         },
       };
       all.set(id, request);
+      if (isBounded) timer(() => request._settle(), timeout);
       if (connection) request._write(connection);
     },
     _flush: (connection) => on().forEach((request) => request._write(connection)),

@@ -99,12 +99,12 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
     }
   }
 
-  presence(page: { after?: string; limit?: number } = {}): Promise<PresencePage> {
+  presence(page?: { after?: string; limit?: number }): Promise<PresencePage> {
     return this.#ask({ type: "presence", ...page });
   }
 
   /** Behind `since` from the oldest, in front of `before` from the newest, or simply the newest. */
-  history(page: { since?: Position; before?: Position; limit?: number } = {}): Promise<HistoryPage<T>> {
+  history(page?: { since?: Position; before?: Position; limit?: number }): Promise<HistoryPage<T>> {
     return this.#ask({ type: "history", ...page });
   }
 
@@ -121,10 +121,7 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
 
   /** Resolves when it is written: binary messages are not acknowledged. */
   send(type: number, bytes: Uint8Array): Promise<void> {
-    const data = new Uint8Array(4 + bytes.length);
-    new DataView(data.buffer).setUint32(0, type);
-    data.set(bytes, 4);
-    return this.#session._ask(data);
+    return this.#session._ask(new Uint8Array([type >> 24, type >> 16, type >> 8, type, ...bytes]));
   }
 
   /** Messages from now on, until the room is left or the client disconnected. */
@@ -185,7 +182,7 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
     const { payload } = said;
     if (type === "broadcast") {
       if (this.#advance(said)) this._emit("message", said as Message<T>);
-    } else if (type === "left") this._leave(refused({ code: payload.reason, message: "no longer allowed" }));
+    } else if (type === "left") this._leave(refused({ code: payload.reason, message: "not allowed" }));
     else {
       if (type === "resync") this.#advance(payload);
       this._emit(type as "resync", payload);

@@ -1,8 +1,8 @@
 // What is behind a client: its rooms, its requests, and the one connection or two that they are on.
 
-import type { Client, ClientEvents, ClientOptions, ClientState } from "./client.js";
+import type { Client, ClientOptions, ClientState } from "./client.js";
 import { verdictOf } from "./codes.js";
-import { type Connection, type Ending, type Membership, openConnection } from "./connection.js";
+import { type Circumstances, type Connection, type Ending, type Membership, openConnection } from "./connection.js";
 import { END } from "./emitter.js";
 import { DisconnectedError } from "./errors.js";
 import type { Frame } from "./frames.js";
@@ -30,8 +30,8 @@ const PAUSE = 1_000;
 const LEAST_WINDOW = 500;
 /** Milliseconds before its end from which a token is not worth connecting with. */
 const NEARLY_OVER = 5_000;
-/** Milliseconds: timers count in 32 bits. */
-const LONGEST_TIMER = 2 ** 31 - 1;
+/** Milliseconds: a timer is good for no more than 32 bits. */
+const LONGEST_TIMER = 1_000_000_000;
 
 const joinedOn = (connection: Connection, room: Room<any>) => connection._rooms.get(room)?._joined;
 
@@ -134,9 +134,9 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
       else if (!settle(frame.id, frame)) tell(connection, frame, data);
       move?._check();
     },
-    _ended(connection: Connection, ending?: Ending): void {
+    _ended(connection: Connection, ending?: Ending, circumstances: Circumstances = {}): void {
       living.delete(connection);
-      if (ending) lost(connection, ending);
+      if (ending) lost(connection, ending, circumstances);
       giveUp(connection);
     },
   };
@@ -176,18 +176,18 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
     move = makeMove(mover, connection, payload.after_ms);
   };
 
-  const lost = (connection: Connection, ending: Ending): void => {
+  const lost = (connection: Connection, ending: Ending, { _isEarly, _retryAfter }: Circumstances): void => {
     const next = move?._to;
     const verdict = verdictOf(ending.code!);
     const isOnce = verdict === "once";
-    if (isOnce || ending._early) token = undefined;
+    if (isOnce || _isEarly) token = undefined;
     if (connection !== current) return connection === next ? move!._failed() : move?._finish();
     // Where the next connection is there already, it becomes the present one as far as it has come.
     if (verdict === "return" && next?._welcome && next !== connection) return move!._finish(ending);
     if (verdict === "stop" || (isOnce && wasRefused)) return stop(ending);
     wasRefused ||= isOnce;
     down(ending);
-    isOnce ? open() : retry(ending);
+    isOnce ? open() : retry(ending, _retryAfter);
   };
 
   // From one state to the next
@@ -199,12 +199,12 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
   };
 
   /** Come back after a random time within a window that grows, so that no two clients return in step. */
-  const retry = ({ code, reason, _retryAfter }: Ending = {}): void => {
+  const retry = (ending?: Ending, retryAfter = 0): void => {
     const window = Math.max(spread, failures && LEAST_WINDOW) * 2 ** failures++;
     const jittered = Math.random() * Math.min(options.maxDelay, window);
-    const delay = Math.max(options.minDelay, (_retryAfter || 0) + jittered);
+    const delay = Math.max(options.minDelay, retryAfter + jittered);
     waiting(open, delay);
-    client._emit("waiting", { delay, code, reason } as ClientEvents["waiting"]);
+    client._emit("waiting", { delay, ...ending });
   };
 
   const open = (): void => {
@@ -228,24 +228,22 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
       asked = undefined;
     }));
 
-  /** Nothing happens where all this is no longer wanted by the time that the token arrives. */
-  const withToken = async (
-    coming: string | Promise<string>,
-    use: (token: string) => void,
-    failed: () => void,
-  ): Promise<void> => {
+  /** Does nothing where what is going on now is over by then. */
+  const whileOn = <T>(work: (value: T) => void) => {
     const begun = run;
-    try {
-      const token = await coming;
-      if (begun === run) use(token);
-    } catch (error) {
-      const { name, message } = error as Error;
-      if (begun !== run) return;
+    return (value: T): void => {
+      if (begun === run) work(value);
+    };
+  };
+
+  const withToken = (coming: string | Promise<string>, use: (token: string) => void, failed: () => void): void => {
+    const give = whileOn((error: Error) => {
       // By its name, since a page may hold this package twice.
-      if (name === "UnauthorizedError") return stop({ code: 4401, reason: message });
-      client._emit("error", error as Error);
+      if (error.name === "UnauthorizedError") return stop({ code: 4401, reason: error.message });
+      client._emit("error", error);
       failed();
-    }
+    });
+    Promise.resolve(coming).then(whileOn(use)).catch(give);
   };
 
   /** Nothing is left of what was connected or being connected. */
@@ -264,8 +262,7 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
 
   const stop = (ending: Ending = {}): void => {
     if (client.state === "disconnected") return;
-    const { code, reason } = ending;
-    const stopped = new DisconnectedError("disconnected", { code, reason });
+    const stopped = new DisconnectedError("disconnected", ending);
     for (const emitter of [client, ...rooms.values()]) (emitter as Client)._emit(END, stopped);
     unwatch();
     // Whoever asks next does not get the token that is still awaited.
@@ -283,18 +280,16 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
   };
 
   const renew = (): void => {
-    const begun = run;
     const show = (fresh: string) => {
       const answer: Answer = (error) => {
         const isOther = error?.code === "identity_changed";
-        if (begun !== run) return;
         // A token that was not taken is asked for again later, for as long as the old one lasts.
         if (!error || isOther) token = fresh;
         if (!isOther) return planRenewal();
         down({ reason: error.code });
         open();
       };
-      ask({ type: "auth", payload: { token: fresh } }, answer, current);
+      ask({ type: "auth", payload: { token: fresh } }, whileOn(answer), current);
     };
     withToken(nextToken(), show, planRenewal);
   };

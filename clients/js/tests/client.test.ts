@@ -183,7 +183,7 @@ describe("sleep", () => {
     // It reads nothing any more, the close frame included.
     first.socket.pause();
     await vi.advanceTimersByTimeAsync(1_500);
-    expect(states.at(-1)).toMatchObject({ state: "connecting", code: 1006, reason: "no sign of life" });
+    expect(states.at(-1)).toMatchObject({ state: "connecting", code: 1006, reason: "no pong" });
     await vi.advanceTimersByTimeAsync(100);
     await gateway.welcomed();
     await client.ready();
@@ -390,7 +390,7 @@ describe("rooms", () => {
   test("more than the outbox holds is refused", async () => {
     const client = make({ outbox: 1, timeout: 50 });
     const [first, second] = [client.room("a").publish(1), client.room("a").publish(2)];
-    await expect(second).rejects.toMatchObject({ code: "unavailable", message: "too much waits" });
+    await expect(second).rejects.toMatchObject({ code: "unavailable", message: "outbox full" });
     await expect(first).rejects.toMatchObject({ code: "unavailable" });
   });
 });
