@@ -23,14 +23,6 @@ export interface Ending {
   reason?: string;
 }
 
-/** @internal What there is to know besides. */
-export interface Circumstances {
-  /** Before it was open, and nothing says why: it may have been the token. */
-  _isEarly?: boolean;
-  /** Milliseconds. */
-  _retryAfter?: number | undefined;
-}
-
 /** @internal A room on one connection: asked for, and joined as soon as that is answered. */
 export interface Membership {
   _joined?: Partial<Position>;
@@ -52,8 +44,11 @@ export interface Connection {
 export interface Owner {
   /** The first is a welcome. `data` is as it came. */
   _heard(connection: Connection, frame: Frame, data: string | ArrayBuffer): void;
-  /** Without an `ending` it was ours. */
-  _ended(connection: Connection, ending?: Ending, circumstances?: Circumstances): void;
+  /**
+   * Without an `ending` it was ours. `isEarly`: before it was open, and nothing says why, so that it may have been the
+   * token. `retryAfter`: in milliseconds, where the gateway wants it.
+   */
+  _ended(connection: Connection, ending?: Ending, isEarly?: boolean, retryAfter?: number): void;
 }
 
 /** What `ws` has beyond the standard: it shows a refused handshake, and can hang up at once. */
@@ -79,17 +74,17 @@ export const openConnection = (
   const timer = makeTimer();
   let isOver = false;
 
-  const end = (ending?: Ending, circumstances?: Circumstances): void => {
+  const end = (ending?: Ending, isEarly?: boolean, retryAfter?: number): void => {
     if (isOver) return;
     isOver = true;
     timer();
     connection._rooms.clear();
-    owner._ended(connection, ending, circumstances);
+    owner._ended(connection, ending, isEarly, retryAfter);
   };
 
   /** Go without waiting for a close handshake, which may never come. */
-  const drop = (reason: string, code = 1006, _retryAfter?: number): void => {
-    end({ code, reason }, { _retryAfter });
+  const drop = (reason: string, code = 1006, retryAfter?: number): void => {
+    end({ code, reason }, false, retryAfter);
     socket.terminate?.();
     socket.close();
   };
@@ -123,7 +118,7 @@ export const openConnection = (
     owner._heard(connection, frame, data);
   };
   // A handshake that came about has agreed on a protocol.
-  socket.onclose = ({ code, reason }) => end({ code, reason }, { _isEarly: !socket.protocol });
+  socket.onclose = ({ code, reason }) => end({ code, reason }, !socket.protocol);
   // What went wrong comes with the close; `ws` throws errors that nobody listens to.
   socket.onerror = () => {};
   socket.on?.("unexpected-response", (_, { statusCode, statusMessage, headers }) =>

@@ -90,13 +90,11 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
   }
 
   /** Resolves when the bus has accepted it, in rooms with history to its position. */
-  async publish(payload: T, options: PublishOptions = {}): Promise<Partial<Position>> {
+  publish(payload: T, options: PublishOptions = {}): Promise<Partial<Position>> {
     const { key = this._position && randomKey() } = options;
-    try {
-      return await this.#ask({ type: "broadcast", payload: payload ?? null, ...options, key });
-    } catch (error) {
-      throw (error as RefusedError).code === "outcome_unknown" ? new UnknownOutcomeError("no answer", { key }) : error;
-    }
+    return this.#ask({ type: "broadcast", payload: payload ?? null, ...options, key }).catch((error: RefusedError) => {
+      throw error.code === "outcome_unknown" ? new UnknownOutcomeError("no answer", { key }) : error;
+    });
   }
 
   presence(page?: { after?: string; limit?: number }): Promise<PresencePage> {
@@ -109,14 +107,12 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
   }
 
   /** Our binary messages of this type go to this room, and what arrives of it is taken to come from it. */
-  async bind(type: number): Promise<void> {
+  bind(type: number): Promise<void> {
     this.#session._bindings.set(type, this);
-    try {
-      await this.#ask({ type: "bind", payload: { type } });
-    } catch (error) {
+    return this.#ask({ type: "bind", payload: { type } }).catch((error) => {
       this.#session._bindings.delete(type);
       throw error;
-    }
+    });
   }
 
   /** Resolves when it is written: binary messages are not acknowledged. */

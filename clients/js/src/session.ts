@@ -2,7 +2,7 @@
 
 import type { Client, ClientOptions, ClientState } from "./client.js";
 import { verdictOf } from "./codes.js";
-import { type Circumstances, type Connection, type Ending, type Membership, openConnection } from "./connection.js";
+import { type Connection, type Ending, type Membership, openConnection } from "./connection.js";
 import { END } from "./emitter.js";
 import { DisconnectedError } from "./errors.js";
 import type { Frame } from "./frames.js";
@@ -51,7 +51,7 @@ export interface Session {
 /** @internal */
 export const makeSession = (client: Client, url: string, given: ClientOptions): Session => {
   const options = { ...DEFAULTS, WebSocket: globalThis.WebSocket, ...given };
-  const { _ask: ask, _flush: flush, _settle: settle, _giveUp: giveUp, _isWaitingFor } = makeRequests(options);
+  const requests = makeRequests(options);
   const rooms = new Map<string, Room<any>>();
   const bindings = new Map<number, Room<any>>();
   /** Welcomed, and not ended. */
@@ -86,7 +86,7 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
 
   const leaveOn = (connection: Connection, room: Room<any>) => {
     connection._rooms.delete(room);
-    return new Promise((left) => ask({ type: "leave", room: room.name }, left, connection));
+    return new Promise((left) => requests._ask({ type: "leave", room: room.name }, left, connection));
   };
 
   const joinOn = (connection: Connection, room: Room<any>): void => {
@@ -102,7 +102,7 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
         setTimeout(() => isMeant() && joinOn(connection, room), error.retryAfter ?? PAUSE);
       } else room._leave(error);
     };
-    ask({ type: "join", room: room.name, since: room._position }, answer, connection);
+    requests._ask({ type: "join", room: room.name, since: room._position }, answer, connection);
   };
 
   const joined = (connection: Connection, room: Room<any>, payload: Joined): void => {
@@ -124,20 +124,20 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
     spread = welcome.reconnect_spread_ms;
     steady(begin, STEADY);
     planRenewal();
-    flush(connection);
+    requests._flush(connection);
   };
 
   const owner = {
     _heard(connection: Connection, frame: Frame, data: string | ArrayBuffer): void {
       if (frame.type === "welcome") welcomed(connection);
       else if (frame.type === "reconnect") announced(connection, frame.payload);
-      else if (!settle(frame.id, frame)) tell(connection, frame, data);
+      else if (!requests._settle(frame.id, frame)) tell(connection, frame, data);
       move?._check();
     },
-    _ended(connection: Connection, ending?: Ending, circumstances: Circumstances = {}): void {
+    _ended(connection: Connection, ending?: Ending, isEarly?: boolean, retryAfter?: number): void {
       living.delete(connection);
-      if (ending) lost(connection, ending, circumstances);
-      giveUp(connection);
+      if (ending) lost(connection, ending, isEarly, retryAfter);
+      requests._giveUp(connection);
     },
   };
 
@@ -145,7 +145,7 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
     living.add(connection);
     client.user = connection._welcome!.user;
     for (const [type, { name }] of bindings) {
-      ask({ type: "bind", room: name, payload: { type } }, () => {}, connection);
+      requests._ask({ type: "bind", room: name, payload: { type } }, () => {}, connection);
     }
     for (const room of wanted()) joinOn(connection, room);
     if (connection !== current) return;
@@ -176,18 +176,18 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
     move = makeMove(mover, connection, payload.after_ms);
   };
 
-  const lost = (connection: Connection, ending: Ending, { _isEarly, _retryAfter }: Circumstances): void => {
+  const lost = (connection: Connection, ending: Ending, isEarly?: boolean, retryAfter?: number): void => {
     const next = move?._to;
     const verdict = verdictOf(ending.code!);
     const isOnce = verdict === "once";
-    if (isOnce || _isEarly) token = undefined;
+    if (isOnce || isEarly) token = undefined;
     if (connection !== current) return connection === next ? move!._failed() : move?._finish();
     // Where the next connection is there already, it becomes the present one as far as it has come.
     if (verdict === "return" && next?._welcome && next !== connection) return move!._finish(ending);
     if (verdict === "stop" || (isOnce && wasRefused)) return stop(ending);
     wasRefused ||= isOnce;
     down(ending);
-    isOnce ? open() : retry(ending, _retryAfter);
+    isOnce ? open() : retry(ending, retryAfter);
   };
 
   // From one state to the next
@@ -268,7 +268,7 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
     // Whoever asks next does not get the token that is still awaited.
     asked = undefined;
     down(ending, "disconnected");
-    giveUp();
+    requests._giveUp();
   };
 
   // The token, while connected
@@ -289,7 +289,7 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
         down({ reason: error.code });
         open();
       };
-      ask({ type: "auth", payload: { token: fresh } }, whileOn(answer), current);
+      requests._ask({ type: "auth", payload: { token: fresh } }, whileOn(answer), current);
     };
     withToken(nextToken(), show, planRenewal);
   };
@@ -298,7 +298,7 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
 
   const mover = {
     _dial: dial,
-    _isWaitingFor,
+    _isWaitingFor: requests._isWaitingFor,
     _isLive: (connection: Connection) =>
       wanted().every((room) => {
         const joined = joinedOn(connection, room);
@@ -343,7 +343,7 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
     _ask: (what) =>
       new Promise((resolve, reject) => {
         const answer: Answer = (error, payload) => (error ? reject(error) : resolve(payload));
-        ask(what, answer, current?._welcome && current, true);
+        requests._ask(what, answer, current?._welcome && current, true);
       }),
     _join: (room) => living.forEach((connection) => joinOn(connection, room)),
     _leave: (room) => Promise.all([...living].map((connection) => leaveOn(connection, room))),
