@@ -2,31 +2,11 @@
 
 import { Emitter, type StateChange } from "./emitter.js";
 import { DisconnectedError } from "./errors.js";
+import type { ClientOptions } from "./options.js";
 import type { Room } from "./room.js";
 import { makeSession } from "./session.js";
 
 export type ClientState = "disconnected" | "connecting" | "connected";
-
-export interface ClientOptions {
-  /** Called when a token is needed. Throw an `UnauthorizedError` to stop; after any other error it is called again. */
-  getToken: () => string | Promise<string>;
-  /** Milliseconds for an answer, waiting for a connection included. Default 5,000. */
-  timeout?: number;
-  /** Milliseconds until `welcome`. Default 10,000. */
-  connectTimeout?: number;
-  /** Milliseconds: the least time before coming back. Default 0, for the gateway spreads its clients. */
-  minDelay?: number;
-  /** Milliseconds: the longest time before coming back. Default 30,000. */
-  maxDelay?: number;
-  /** Milliseconds before the end of a token at which the next one is asked for. Default 30,000. */
-  refreshMargin?: number;
-  /** Requests that may wait for a connection or an answer; more are refused. Default 1,000. */
-  outbox?: number;
-  /** Messages that may wait for a `for await` loop. Default 1,000. */
-  inbox?: number;
-  /** Used in place of the global `WebSocket`. */
-  WebSocket?: unknown;
-}
 
 export interface ClientEvents {
   /** The code is a close code, or the HTTP status of a refused handshake where the WebSocket class shows it. */

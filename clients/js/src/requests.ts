@@ -71,7 +71,7 @@ export const makeRequests = ({ timeout, outbox }: { timeout: number; outbox: num
           const { type, payload } = reply ?? { type: "error", payload: { code, message: "no answer" } };
           all.delete(id);
           timer();
-          type === "error" ? answer(refused(payload)) : answer(undefined, payload);
+          answer(type === "error" ? refused(payload) : undefined, payload);
         },
       };
       all.set(id, request);

@@ -1,27 +1,19 @@
 // What is behind a client: its rooms, its requests, and the one connection or two that they are on.
 
-import type { Client, ClientOptions, ClientState } from "./client.js";
+import type { Client, ClientState } from "./client.js";
 import { verdictOf } from "./codes.js";
 import { type Connection, type Ending, type Membership, openConnection } from "./connection.js";
 import { END } from "./emitter.js";
 import { DisconnectedError } from "./errors.js";
 import type { Frame } from "./frames.js";
 import { type Move, makeMove } from "./move.js";
+import { type ClientOptions, DEFAULTS } from "./options.js";
 import { watchPage } from "./page.js";
 import { type Answer, makeRequests, refused } from "./requests.js";
 import { type Joined, Room } from "./room.js";
 import { makeTimer } from "./timer.js";
 import { timeLeft } from "./token.js";
 
-const DEFAULTS = {
-  timeout: 5_000,
-  connectTimeout: 10_000,
-  minDelay: 0,
-  maxDelay: 30_000,
-  refreshMargin: 30_000,
-  outbox: 1_000,
-  inbox: 1_000,
-};
 /** Milliseconds after `welcome`: a connection that lives this long is a good one. */
 const STEADY = 10_000;
 /** Milliseconds. Nothing is asked of the application, or of the gateway, more often. */
@@ -54,7 +46,7 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
   const requests = makeRequests(options);
   const rooms = new Map<string, Room<any>>();
   const bindings = new Map<number, Room<any>>();
-  /** Welcomed, and not ended. */
+  /** Where rooms are joined: on the present connection, and on the next one as soon as it can be. */
   const living = new Set<Connection>();
   const renewal = makeTimer();
   const steady = makeTimer();
@@ -98,7 +90,7 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
       if (!error && !room._wanted) leaveOn(connection, room);
       else if (!isMeant()) return;
       else if (!error) joined(connection, room, (membership._joined = payload));
-      else if (/^(unavail|rate)/.test(error.code)) {
+      else if (["unavailable", "rate_limited"].includes(error.code)) {
         setTimeout(() => isMeant() && joinOn(connection, room), error.retryAfter ?? PAUSE);
       } else room._leave(error);
     };
@@ -155,17 +147,17 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
 
   const tell = (connection: Connection, frame: Frame, data: string | ArrayBuffer): void => {
     const { type, payload } = frame;
-    const isRepeat = () => move?._isRepeat(connection, data);
     if (type === "error") client._emit("error", refused(payload));
     else if (type === "binary") {
       const type = new DataView(payload).getUint32(0);
       const room = bindings.get(type);
       const receiver = (room?._wanted ? room : client) as Client;
-      if (!isRepeat()) receiver._emit("binary", { type, data: new Uint8Array(payload, 4) });
+      if (!move?._isRepeat(connection, data)) receiver._emit("binary", { type, data: new Uint8Array(payload, 4) });
     } else {
       const room = rooms.get(frame.room!);
       // A message that has a position is judged by it.
-      if (room?._wanted && joinedOn(connection, room) && (frame.epoch || !isRepeat())) room._heard(frame);
+      const isMeant = room?._wanted && joinedOn(connection, room);
+      if (isMeant && (frame.epoch || !move?._isRepeat(connection, data))) room._heard(frame);
     }
   };
 
@@ -237,13 +229,13 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
   };
 
   const withToken = (coming: string | Promise<string>, use: (token: string) => void, failed: () => void): void => {
-    const give = whileOn((error: Error) => {
+    const refuse = whileOn((error: Error) => {
       // By its name, since a page may hold this package twice.
       if (error.name === "UnauthorizedError") return stop({ code: 4401, reason: error.message });
       client._emit("error", error);
       failed();
     });
-    Promise.resolve(coming).then(whileOn(use)).catch(give);
+    Promise.resolve(coming).then(whileOn(use)).catch(refuse);
   };
 
   /** Nothing is left of what was connected or being connected. */
@@ -276,7 +268,7 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
   const planRenewal = (): void => {
     const left = timeLeft(token);
     const wait = Math.max(left - options.refreshMargin, left / 4, PAUSE);
-    renewal(left > 0 ? renew : undefined, Math.min(wait, LONGEST_TIMER));
+    if (left > 0) renewal(renew, Math.min(wait, LONGEST_TIMER));
   };
 
   const renew = (): void => {
@@ -305,6 +297,7 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
         return joined && (!joined.epoch || room._isBehind(joined));
       }),
     _cutOver(connection: Connection, ending?: Ending): void {
+      living.delete(current!);
       current = connection;
       for (const room of wanted()) if (!joinedOn(connection, room)) room._become("joining", ending);
       settleIn(connection);

@@ -153,6 +153,16 @@ describe("a WebSocket class that shows statuses", () => {
     expect(getToken).toHaveBeenCalledTimes(1);
   });
 
+  test("a status that a proxy made is come back from, in the time that is usual", async () => {
+    gateway.refusals = ["502 Bad Gateway"];
+    const client = make({ WebSocket: Ws });
+    const waits = collect<{ delay: number }>(client, "waiting");
+    client.connect();
+    await gateway.welcomed();
+    await client.ready();
+    expect(waits).toMatchObject([{ code: 502, delay: expect.toSatisfy((ms: number) => ms >= 10) }]);
+  });
+
   test("nothing keeps the process after disconnect()", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     const client = make({ WebSocket: Ws });
@@ -359,6 +369,19 @@ describe("rooms", () => {
     expect(messages.map(({ payload }) => payload)).toEqual(["both", "again", "twice", "twice", "late"]);
     expect(binary).toHaveLength(1);
     expect(moved).toEqual([{ rooms: ["a"] }]);
+  });
+
+  test("what is joined while the old connection lingers is joined on the new one alone", async () => {
+    const { client, peer } = await inRoom();
+    peer.say({ type: "reconnect", payload: { reason: "draining", after_ms: 0, within_ms: 5_000 } });
+    const next = await gateway.welcomed({ connection: "d" });
+    await next.admit();
+    await until(() => client.connection === "d");
+    const joining = client.room("b").join();
+    await next.admit({ epoch: "f", offset: 1 });
+    await joining;
+    expect(await peer.closed).toBe(1000);
+    expect(peer.unheard).toBe(0);
   });
 
   test("a move that leaves a gap is told, and the old connection has no say any more", async () => {
