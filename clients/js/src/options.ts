@@ -31,3 +31,13 @@ export const DEFAULTS = {
   outbox: 1_000,
   inbox: 1_000,
 };
+/** @internal Milliseconds after `welcome`: a connection that lives this long is a good one. */
+export const STEADY = 10_000;
+/** @internal Milliseconds before its end from which a token is not worth connecting with. */
+export const NEARLY_OVER = 5_000;
+/** @internal Milliseconds. The application is not asked for tokens more often. */
+export const PAUSE = 1_000;
+/** @internal Milliseconds. The window to come back in grows from here, where the gateway announces less. */
+export const LEAST_WINDOW = 500;
+/** @internal Milliseconds: a timer is good for no more than 32 bits. */
+export const LONGEST_TIMER = 1_000_000_000;

@@ -4,7 +4,6 @@ import { Emitter, END, type StateChange } from "./emitter.js";
 import { type RefusedError, UnknownOutcomeError } from "./errors.js";
 import type { Frame, HistoryPage, Position, PresencePage } from "./frames.js";
 import { refused } from "./requests.js";
-import type { Session } from "./session.js";
 
 export type RoomState = "left" | "joining" | "joined";
 
@@ -47,6 +46,19 @@ export interface PublishOptions {
   /** Whether we hear it ourselves; left out, the room's policy decides. */
   echo?: boolean;
   traceparent?: string;
+}
+
+/** @internal What the client and its rooms need. */
+export interface Session {
+  _bindings: Map<number, Room<any>>;
+  _inbox: number;
+  _room(name: string): Room<any>;
+  _connect(): void;
+  _stop(): void;
+  /** For the application: it waits where it has to, but not for ever. */
+  _ask(what: object): Promise<any>;
+  _join(room: Room<any>): void;
+  _leave(room: Room<any>): Promise<unknown>;
 }
 
 /** Random also where a page is not secure, and `crypto.randomUUID` therefore missing. */

@@ -2,43 +2,18 @@
 
 import type { Client, ClientState } from "./client.js";
 import { verdictOf } from "./codes.js";
-import { type Connection, type Ending, type Membership, openConnection } from "./connection.js";
+import { type Connection, type Ending, openConnection } from "./connection.js";
 import { END } from "./emitter.js";
 import { DisconnectedError } from "./errors.js";
 import type { Frame } from "./frames.js";
+import { joinedOn, joinOn, leaveOn } from "./membership.js";
 import { type Move, makeMove } from "./move.js";
-import { type ClientOptions, DEFAULTS } from "./options.js";
+import { type ClientOptions, DEFAULTS, LEAST_WINDOW, LONGEST_TIMER, NEARLY_OVER, PAUSE, STEADY } from "./options.js";
 import { watchPage } from "./page.js";
 import { type Answer, makeRequests, refused } from "./requests.js";
-import { type Joined, Room } from "./room.js";
+import { type Joined, Room, type Session } from "./room.js";
 import { makeTimer } from "./timer.js";
 import { timeLeft } from "./token.js";
-
-/** Milliseconds after `welcome`: a connection that lives this long is a good one. */
-const STEADY = 10_000;
-/** Milliseconds. Nothing is asked of the application, or of the gateway, more often. */
-const PAUSE = 1_000;
-/** Milliseconds. The window to come back in grows from here, where the gateway announces less. */
-const LEAST_WINDOW = 500;
-/** Milliseconds before its end from which a token is not worth connecting with. */
-const NEARLY_OVER = 5_000;
-/** Milliseconds: a timer is good for no more than 32 bits. */
-const LONGEST_TIMER = 1_000_000_000;
-
-const joinedOn = (connection: Connection, room: Room<any>) => connection._rooms.get(room)?._joined;
-
-/** @internal What the client and its rooms need. */
-export interface Session {
-  _bindings: Map<number, Room<any>>;
-  _inbox: number;
-  _room(name: string): Room<any>;
-  _connect(): void;
-  _stop(): void;
-  /** For the application: it waits where it has to, but not for ever. */
-  _ask(what: object): Promise<any>;
-  _join(room: Room<any>): void;
-  _leave(room: Room<any>): Promise<unknown>;
-}
 
 /** @internal */
 export const makeSession = (client: Client, url: string, given: ClientOptions): Session => {
@@ -68,34 +43,7 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
 
   // Rooms
 
-  const room = (name: string): Room<any> => {
-    const known = rooms.get(name) ?? new Room(session, name);
-    rooms.set(name, known);
-    return known;
-  };
-
   const wanted = () => [...rooms.values()].filter(({ _wanted }) => _wanted);
-
-  const leaveOn = (connection: Connection, room: Room<any>) => {
-    connection._rooms.delete(room);
-    return new Promise((left) => requests._ask({ type: "leave", room: room.name }, left, connection));
-  };
-
-  const joinOn = (connection: Connection, room: Room<any>): void => {
-    const membership: Membership = {};
-    connection._rooms.set(room, membership);
-    const isMeant = () => connection._rooms.get(room) === membership;
-    const answer: Answer = (error, payload) => {
-      // Left before it was joined, when there was nothing to leave yet.
-      if (!error && !room._wanted) leaveOn(connection, room);
-      else if (!isMeant()) return;
-      else if (!error) joined(connection, room, (membership._joined = payload));
-      else if (["unavailable", "rate_limited"].includes(error.code)) {
-        setTimeout(() => isMeant() && joinOn(connection, room), error.retryAfter ?? PAUSE);
-      } else room._leave(error);
-    };
-    requests._ask({ type: "join", room: room.name, since: room._position }, answer, connection);
-  };
 
   const joined = (connection: Connection, room: Room<any>, payload: Joined): void => {
     // While two connections have the room, only what the application does not know yet is said.
@@ -139,7 +87,7 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
     for (const [type, { name }] of bindings) {
       requests._ask({ type: "bind", room: name, payload: { type } }, () => {}, connection);
     }
-    for (const room of wanted()) joinOn(connection, room);
+    for (const room of wanted()) joinOn(connection, room, requests, joined);
     if (connection !== current) return;
     settleIn(connection);
     client._become("connected");
@@ -330,7 +278,11 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
   const session: Session = {
     _bindings: bindings,
     _inbox: options.inbox,
-    _room: room,
+    _room(name) {
+      const room = rooms.get(name) ?? new Room(session, name);
+      rooms.set(name, room);
+      return room;
+    },
     _connect: connect,
     _stop: stop,
     _ask: (what) =>
@@ -338,8 +290,8 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
         const answer: Answer = (error, payload) => (error ? reject(error) : resolve(payload));
         requests._ask(what, answer, current?._welcome && current, true);
       }),
-    _join: (room) => living.forEach((connection) => joinOn(connection, room)),
-    _leave: (room) => Promise.all([...living].map((connection) => leaveOn(connection, room))),
+    _join: (room) => living.forEach((connection) => joinOn(connection, room, requests, joined)),
+    _leave: (room) => Promise.all([...living].map((connection) => leaveOn(connection, room, requests))),
   };
   return session;
 };
