@@ -1,20 +1,26 @@
 // Builds what is shipped: ESM, CJS and one file for a <script>, with types for each, and the copy of the demo page.
 
 import { execFileSync } from "node:child_process";
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { bundle } from "./bundle.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const dist = join(here, "dist");
-const entries = ["index", "reconnecting"];
 
 rmSync(dist, { recursive: true, force: true });
-await bundle(entries, { format: "esm", outdir: dist });
-await bundle(entries, { format: "cjs", outdir: dist, outExtension: { ".js": ".cjs" } });
-const script = join(dist, "forestay.iife.js");
-await bundle(["index"], { format: "iife", globalName: "Forestay", minify: true, outfile: script });
+mkdirSync(dist);
+for (const [format, extension] of [
+  ["esm", "js"],
+  ["cjs", "cjs"],
+]) {
+  for (const { name, code } of await bundle(["index", "reconnecting"], { format })) {
+    writeFileSync(join(dist, `${name}.${extension}`), code);
+  }
+}
+const [script] = await bundle(["index"], { format: "iife", globalName: "Forestay" });
+writeFileSync(join(dist, "forestay.iife.js"), script.code);
 execFileSync(process.execPath, [join(here, "node_modules/typescript/bin/tsc"), "-p", here], { stdio: "inherit" });
 for (const name of readdirSync(dist).filter((file) => file.endsWith(".d.ts"))) {
   const types = readFileSync(join(dist, name), "utf8");
@@ -24,5 +30,4 @@ for (const name of readdirSync(dist).filter((file) => file.endsWith(".d.ts"))) {
 }
 
 // The page is part of the gateway, whose build has no Node.
-const page = join(here, "../../app/edge/demo/forestay.js");
-await bundle(["index"], { format: "esm", minify: true, outfile: page });
+copyFileSync(join(dist, "index.js"), join(here, "../../app/edge/demo/forestay.js"));

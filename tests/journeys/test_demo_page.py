@@ -521,6 +521,6 @@ async def test_silence_is_noticed(visitors: Visitors, gateway: DevGateway) -> No
     await page.clock.run_for(25_100)
     await page.clock.run_for(10_100)
     await expect(page.locator("#state-detail")).to_contain_text("1006")
-    await expect(page.locator("#facts")).to_contain_text("no sign of life")
+    await expect(page.locator("#facts")).to_contain_text("no pong")
     await page.clock.run_for(5_000)
     await expect(page.locator("body")).to_have_attribute("data-state", "connected")

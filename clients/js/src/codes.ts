@@ -4,27 +4,20 @@
 export type Verdict = "return" | "once" | "stop";
 
 /**
- * The table of the protocol: close codes, and the HTTP statuses of a refused handshake where the WebSocket class shows
- * them. For what is not in it, ask `verdictOf`.
+ * The close codes that do not mean stop, and what the HTTP statuses of a refused handshake mean where the WebSocket
+ * class shows them. For what is not in it, ask `verdictOf`.
  */
 export const verdicts: Readonly<Record<number, Verdict>> = {
   400: "stop",
   401: "once",
   403: "stop",
-  1000: "stop",
   1001: "return",
-  1002: "stop",
   1006: "return",
-  1007: "stop",
-  1008: "stop",
-  1009: "stop",
   1011: "return",
   1012: "return",
   1013: "return",
   4401: "once",
-  4403: "stop",
   4408: "return",
-  4409: "stop",
   4413: "return",
   4429: "return",
 };

@@ -12,40 +12,41 @@ export interface StateChange<State, Code = number> {
 export const END = Symbol();
 
 export class Emitter<State, Events extends { state: StateChange<State, unknown> }> {
-  #listeners = new Map<unknown, Set<(event: any) => void>>();
+  declare state: State;
+  /** Each knows what it listens to. */
+  #listeners = new Set<(name: unknown, event: any) => void>();
 
   /** @internal */
-  constructor(public state: State) {}
-
-  /** Calls `listener` with each event of this name until the function that is returned is called. */
-  on<Name extends keyof Events>(name: Name, listener: (event: Events[Name]) => void): () => void {
-    return this._on(name, listener);
+  constructor(state: State) {
+    this.state = state;
   }
 
+  /** Calls `listener` with each event of this name until the function that is returned is called. */
+  on<Name extends keyof Events>(name: Name, listener: (event: Events[Name]) => void): () => void;
   /** @internal */
-  _on(name: unknown, listener: (event: any) => void): () => void {
-    const listeners = this.#listeners.get(name) ?? new Set();
-    this.#listeners.set(name, listeners.add(listener));
-    return () => void listeners.delete(listener);
+  on(name: typeof END, listener: (error: Error) => void): () => void;
+  on(name: unknown, listener: (event: any) => void): () => void {
+    const listen = (told: unknown, event: any): void => {
+      if (told === name) listener(event);
+    };
+    this.#listeners.add(listen);
+    return () => void this.#listeners.delete(listen);
   }
 
   /** @internal Resolves with the next event of this name, unless the end comes first. */
-  async _next<Name extends keyof Events>(name: Name): Promise<Events[Name]> {
-    let stop: (() => void)[] = [];
-    try {
-      return await new Promise((resolve, reject) => {
-        stop = [this._on(name, resolve), this._on(END, reject)];
-      });
-    } finally {
-      for (const off of stop) off();
-    }
+  _next<Name extends keyof Events>(name: Name): Promise<Events[Name]> {
+    let stop: (() => void)[];
+    const next = new Promise<Events[Name]>((resolve, reject) => {
+      stop = [this.on(name, resolve), this.on(END, reject)];
+    });
+    return next.finally(() => stop.forEach((off) => off()));
   }
 
   /** @internal */
   _emit<Name extends keyof Events>(name: Name | typeof END, event: Events[Name] | Error): void {
-    for (const listener of [...(this.#listeners.get(name) ?? [])]) {
+    for (const listen of [...this.#listeners]) {
       try {
-        listener(event);
+        listen(name, event);
       } catch (error) {
         // Where uncaught errors go, and not into our own work.
         queueMicrotask(() => {
@@ -56,9 +57,9 @@ export class Emitter<State, Events extends { state: StateChange<State, unknown> 
   }
 
   /** @internal */
-  _become(state: State, code?: number | string, reason?: string): void {
+  _become(state: State, why?: { code?: number | string; reason?: string }): void {
     const oldState = this.state;
     this.state = state;
-    if (state !== oldState) this._emit("state", { oldState, state, code, reason } as Events["state"]);
+    if (state !== oldState) this._emit("state", { oldState, state, ...why } as unknown as Events["state"]);
   }
 }

@@ -1,29 +1,26 @@
 // The ways in which something asked for does not happen.
 
+class Failure extends Error {
+  constructor(message: string, fields?: object) {
+    super(message);
+    Object.assign(this, fields);
+  }
+}
+
 /** The gateway said no, or was never asked: what was refused has had no effect. */
-export class RefusedError extends Error {
+export class RefusedError extends Failure {
   override name = "RefusedError";
   /** One of the protocol's error codes. */
   declare readonly code: string;
   /** Milliseconds after which the same may be accepted. */
   declare readonly retryAfter?: number;
-
-  constructor(code: string, message: string, retryAfter?: number) {
-    super(message);
-    Object.assign(this, { code, retryAfter });
-  }
 }
 
 /** A message may or may not have been published. The same again with the same `key` is published once. */
-export class UnknownOutcomeError extends Error {
+export class UnknownOutcomeError extends Failure {
   override name = "UnknownOutcomeError";
   /** Absent where none was sent: then the same again may be a repeat. */
   declare readonly key?: string;
-
-  constructor(key?: string) {
-    super("perhaps published");
-    Object.assign(this, { key });
-  }
 }
 
 /** Thrown by `getToken`: there is no token for this user, and asking again would not help. */
@@ -32,13 +29,8 @@ export class UnauthorizedError extends Error {
 }
 
 /** The client has stopped: by `disconnect()`, or because coming back makes no sense. */
-export class DisconnectedError extends Error {
+export class DisconnectedError extends Failure {
   override name = "DisconnectedError";
   declare readonly code?: number;
   declare readonly reason?: string;
-
-  constructor(code?: number, reason?: string) {
-    super("disconnected");
-    Object.assign(this, { code, reason });
-  }
 }

@@ -25,7 +25,10 @@ export interface HistoryPage<T> {
   more: boolean;
 }
 
-/** @internal A text message, either way. What its payload is depends on its type, and the gateway is believed. */
+/**
+ * @internal A message, either way. What its payload is depends on its type, and the gateway is believed. A binary one has
+ * the type `binary` and its bytes for a payload.
+ */
 export interface Frame {
   type: string;
   id?: string;

@@ -5,13 +5,12 @@
 // pods write a message in the same bytes, so what the other connection has told already is known by them.
 
 import type { Connection, Ending } from "./connection.js";
+import { makeTimer } from "./timer.js";
 
 /** Milliseconds for which the old connection is still listened to: one pod may hear the bus later than another. */
 const LINGER = 300;
 /** Milliseconds: the first window in which a connection that failed is tried again. */
 const RETRY = 250;
-/** Milliseconds after which the new connection has told what the old one did, too. */
-const MEMORY = 2_000;
 /** Messages told by one connection only. */
 const MOST_TOLD = 1_000;
 
@@ -28,85 +27,80 @@ export interface Mover {
 }
 
 /** @internal */
-export class Move {
+export interface Move {
+  /** The next connection. */
   _to: Connection | undefined;
-  #mover;
-  #from;
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #failures = 0;
-  #hasCutOver = false;
-  #over = false;
-  /** By its bytes, how often the old connection has told a message more than the new one. */
-  #told = new Map<string, number>();
-
-  constructor(mover: Mover, from: Connection, after: number) {
-    this.#mover = mover;
-    this.#from = from;
-    this.#later(after, () => this.#open());
-  }
-
-  #open(): void {
-    const done = (connection: Connection) => {
-      this._to = connection;
-      if (this.#over) connection._close();
-    };
-    this.#mover._dial(done, () => this._failed());
-  }
-
   /** It is tried again for as long as the old connection lasts. */
-  _failed(): void {
-    this._to = undefined;
-    if (!this.#over) this.#later(Math.random() * RETRY * 2 ** this.#failures++, () => this.#open());
-  }
-
-  /** Whether a message without a position, heard on `connection`, has not been told by the other one. */
-  _isNews(connection: Connection, data: string | ArrayBuffer): boolean {
-    if (!this._to) return true;
-    const bytes = typeof data === "string" ? data : String(new Uint8Array(data));
-    const side = connection === this.#from ? 1 : -1;
-    const balance = this.#told.get(bytes) ?? 0;
-    this.#told.delete(bytes);
-    if (balance + side && this.#told.size < MOST_TOLD) this.#told.set(bytes, balance + side);
-    return balance * side >= 0;
-  }
-
+  _failed(): void;
+  /** Whether a message without a position, heard on `connection`, has been told by the other one. */
+  _isRepeat(connection: Connection, data: string | ArrayBuffer): boolean;
   /** Something happened: see whether it is time for the next step. */
-  _check(): void {
-    if (!this.#hasCutOver && this._to?._welcome && this.#mover._isLive(this._to)) this.#cutOver();
-  }
-
-  #cutOver(ending?: Ending): void {
-    this.#hasCutOver = true;
-    this.#mover._cutOver(this._to!, ending);
-    this.#linger();
-  }
-
-  #linger(): void {
-    this.#later(LINGER, () => (this.#mover._isWaitingFor(this.#from) ? this.#linger() : this._finish()));
-  }
-
+  _check(): void;
   /** The old connection has nothing more to say; with an `ending` where it went by itself, perhaps too early. */
-  _finish(ending?: Ending): void {
-    if (!this.#hasCutOver) this.#cutOver(ending);
-    if (this.#over) return;
-    this.#over = true;
-    this.#later(MEMORY, () => {
-      this._to = undefined;
-    });
-    this.#from._close();
-    this.#mover._moved();
-  }
-
+  _finish(ending?: Ending): void;
   /** Give up the connection that is not the present one. */
-  _end(): void {
-    if (this.#hasCutOver) this._finish();
-    else this._to?._close();
-    this.#over = true;
-    clearTimeout(this.#timer);
-  }
-
-  #later(ms: number, work: () => void): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(work, ms);
-  }
+  _end(): void;
 }
+
+/** @internal From `from`, in so many milliseconds. */
+export const makeMove = (mover: Mover, from: Connection, after: number): Move => {
+  const timer = makeTimer();
+  let failures = 0;
+  let hasCutOver = false;
+  let isOver = false;
+  /** By its bytes, how often the old connection has told a message more than the new one. */
+  const told = new Map<string, number>();
+
+  const open = (): void =>
+    mover._dial((connection) => {
+      move._to = connection;
+      if (isOver) connection._close();
+    }, move._failed);
+
+  const cutOver = (ending?: Ending): void => {
+    hasCutOver = true;
+    mover._cutOver(move._to!, ending);
+    linger();
+  };
+
+  const linger = (): void =>
+    void timer(() => (mover._isWaitingFor(from) ? linger() : move._finish()), LINGER);
+
+  const move: Move = {
+    _to: undefined,
+    _failed() {
+      move._to = undefined;
+      if (!isOver) timer(open, Math.random() * RETRY * 2 ** failures++);
+    },
+    _isRepeat(connection, data) {
+      if (!move._to) return false;
+      const bytes = typeof data === "string" ? data : String(new Uint8Array(data));
+      const side = connection === from ? 1 : -1;
+      const balance = (told.get(bytes) ?? 0) + side;
+      told.delete(bytes);
+      if (balance && told.size < MOST_TOLD) told.set(bytes, balance);
+      return balance * side <= 0;
+    },
+    _check() {
+      if (!hasCutOver && move._to?._welcome && mover._isLive(move._to)) cutOver();
+    },
+    _finish(ending) {
+      if (!hasCutOver) cutOver(ending);
+      if (isOver) return;
+      isOver = true;
+      move._to = undefined;
+      timer();
+      from._close();
+      mover._moved();
+    },
+    _end() {
+      if (hasCutOver) move._finish();
+      else move._to?._close();
+      isOver = true;
+      timer();
+    },
+  };
+
+  timer(open, after);
+  return move;
+};

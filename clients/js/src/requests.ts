@@ -3,77 +3,89 @@
 import type { Connection } from "./connection.js";
 import { RefusedError } from "./errors.js";
 import type { Frame } from "./frames.js";
+import { makeTimer } from "./timer.js";
 
 /** @internal */
 export type Answer = (error: RefusedError | undefined, payload?: any) => void;
 
+/** @internal The payload of an `error`. */
+export interface Refusal {
+  code: string;
+  message: string;
+  retry_after_ms?: number;
+}
+
 /** @internal */
-export const refused = ({ payload }: Frame): RefusedError =>
-  new RefusedError(payload.code, payload.message, payload.retry_after_ms);
+export const refused = ({ code, message, retry_after_ms: retryAfter }: Refusal): RefusedError =>
+  new RefusedError(message, { code, retryAfter });
 
 interface Request {
-  _id: string;
-  _data: string | Uint8Array<ArrayBuffer>;
-  _answer: Answer;
-  _timer: ReturnType<typeof setTimeout> | undefined;
+  _isBounded: boolean | undefined;
   _writtenTo?: Connection;
+  _write(connection: Connection): void;
+  /** Without a reply, what was never written is refused; of the rest nobody knows. */
+  _settle(reply?: Frame): void;
 }
 
 /** @internal */
-export class Requests {
-  #all = new Map<string, Request>();
-  #count = 0;
-  #options;
-
-  constructor(options: { timeout: number; outbox: number }) {
-    this.#options = options;
-  }
-
+export interface Requests {
   /**
    * Write it to `connection`, or keep it until there is one. An object gets an id and is answered, bytes are not. The
-   * bounds are for what the application asks; what we ask ourselves (`isOurs`) ends with the connection.
+   * bounds are for what the application asks (`isBounded`); what we ask ourselves ends with the connection.
    */
-  _ask(what: object, answer: Answer, connection: Connection | undefined, isOurs?: boolean): void {
-    const { outbox, timeout } = this.#options;
-    if (!isOurs && this.#all.size >= outbox) return answer(new RefusedError("unavailable", "too much waits"));
-    const _id = String(++this.#count);
-    const _data = what instanceof Uint8Array ? (what as Uint8Array<ArrayBuffer>) : JSON.stringify({ ...what, id: _id });
-    const _timer = isOurs ? undefined : setTimeout(() => this._settle(_id), timeout);
-    const request: Request = { _id, _data, _answer: answer, _timer };
-    this.#all.set(_id, request);
-    if (connection) this.#write(request, connection);
-  }
-
-  #write(request: Request, connection: Connection): void {
-    request._writtenTo = connection;
-    connection._send(request._data);
-    if (typeof request._data !== "string") this._settle(request._id, { type: "" });
-  }
-
+  _ask(what: object, answer: Answer, connection: Connection | undefined, isBounded?: boolean): void;
   /** Write what waits. */
-  _flush(connection: Connection): void {
-    for (const request of this.#all.values()) if (!request._writtenTo) this.#write(request, connection);
-  }
-
-  /** Whether this was asked. Without a reply, what was never written is refused; of the rest nobody knows. */
-  _settle(id: string | undefined, reply?: Frame): boolean {
-    const request = this.#all.get(id!);
-    if (!request) return false;
-    this.#all.delete(id!);
-    clearTimeout(request._timer);
-    if (!reply) request._answer(new RefusedError(request._writtenTo ? "outcome_unknown" : "unavailable", "no answer"));
-    else if (reply.type === "error") request._answer(refused(reply));
-    else request._answer(undefined, reply.payload);
-    return true;
-  }
-
+  _flush(connection: Connection): void;
+  /** Whether this was asked. */
+  _settle(id: string | undefined, reply: Frame): boolean;
   /** Nothing more comes from `connection`; without one, what waits is given up. */
-  _giveUp(connection?: Connection): void {
-    for (const request of this.#all.values()) if (request._writtenTo === connection) this._settle(request._id);
-  }
-
+  _giveUp(connection?: Connection): void;
   /** Whether the application waits for an answer from `connection`. */
-  _isWaitingFor(connection: Connection): boolean {
-    return [...this.#all.values()].some((request) => request._timer && request._writtenTo === connection);
-  }
+  _isWaitingFor(connection: Connection): boolean;
 }
+
+/** @internal */
+export const makeRequests = ({ timeout, outbox }: { timeout: number; outbox: number }): Requests => {
+  const all = new Map<string | undefined, Request>();
+  let count = 0;
+
+  /** Those written to `connection`; without one, those that wait. */
+  const on = (connection?: Connection) => [...all.values()].filter((request) => request._writtenTo === connection);
+
+  return {
+    _ask(what, answer, connection, isBounded) {
+      if (isBounded && all.size >= outbox) return answer(refused({ code: "unavailable", message: "outbox full" }));
+      const id = String(++count);
+      const isBytes = what instanceof Uint8Array;
+      const data = isBytes ? (what as Uint8Array<ArrayBuffer>) : JSON.stringify({ ...what, id });
+      const timer = makeTimer();
+      const request: Request = {
+        _isBounded: isBounded,
+        _write(to) {
+          request._writtenTo = to;
+          to._send(data);
+          if (isBytes) request._settle({ type: "" });
+        },
+        _settle({ type, payload } = {
+          type: "error",
+          payload: { code: request._writtenTo ? "outcome_unknown" : "unavailable", message: "no answer" },
+        }) {
+          all.delete(id);
+          timer();
+          answer(type === "error" ? refused(payload) : undefined, payload);
+        },
+      };
+      all.set(id, request);
+      if (isBounded) timer(() => request._settle(), timeout);
+      if (connection) request._write(connection);
+    },
+    _flush: (connection) => on().forEach((request) => request._write(connection)),
+    _settle(id, reply) {
+      const request = all.get(id);
+      request?._settle(reply);
+      return !!request;
+    },
+    _giveUp: (connection) => on(connection).forEach((request) => request._settle()),
+    _isWaitingFor: (connection) => on(connection).some((request) => request._isBounded),
+  };
+};

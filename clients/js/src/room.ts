@@ -1,9 +1,9 @@
 // A room: wished for once, it comes back after every loss, at the position where it was.
 
-import type { Client } from "./client.js";
 import { Emitter, END, type StateChange } from "./emitter.js";
-import { RefusedError, UnknownOutcomeError } from "./errors.js";
+import { type RefusedError, UnknownOutcomeError } from "./errors.js";
 import type { Frame, HistoryPage, Position, PresencePage } from "./frames.js";
+import { refused } from "./requests.js";
 
 export type RoomState = "left" | "joining" | "joined";
 
@@ -48,25 +48,40 @@ export interface PublishOptions {
   traceparent?: string;
 }
 
+/** @internal What the client and its rooms need. */
+export interface Session {
+  _bindings: Map<number, Room<any>>;
+  _inbox: number;
+  _room(name: string): Room<any>;
+  _connect(): void;
+  _stop(): void;
+  /** For the application: it waits where it has to, but not for ever. */
+  _ask(what: object): Promise<any>;
+  _join(room: Room<any>): void;
+  _leave(room: Room<any>): Promise<unknown>;
+}
+
 /** Random also where a page is not secure, and `crypto.randomUUID` therefore missing. */
 const randomKey = (): string => crypto.getRandomValues(new Uint32Array(4)).join("-");
+
+const positionIn = ({ epoch, offset }: Partial<Position>): Position | undefined =>
+  epoch ? { epoch, offset: offset! } : undefined;
 
 /** Obtained from `client.room(name)`. */
 export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
   /** @internal */
   _wanted = false;
   /** @internal The last one seen. */
-  _position: Position | undefined;
-  #client;
+  declare _position: Position | undefined;
+  declare readonly name: string;
+  #session;
   #joined: Joined | undefined;
 
   /** @internal */
-  constructor(
-    client: Client,
-    readonly name: string,
-  ) {
+  constructor(session: Session, name: string) {
     super("left");
-    this.#client = client;
+    this.name = name;
+    this.#session = session;
   }
 
   /** Be in the room from now on, through every reconnect, until `leave()`. Resolves when we are in it. */
@@ -74,7 +89,7 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
     if (!this._wanted) {
       this._wanted = true;
       this._become("joining");
-      this.#client._join(this);
+      this.#session._join(this);
     }
     return this.state === "joined" ? this.#joined! : this._next("joined");
   }
@@ -83,61 +98,54 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
   async leave(): Promise<void> {
     if (!this._wanted) return;
     this._leave();
-    await this.#client._leave(this);
+    await this.#session._leave(this);
   }
 
   /** Resolves when the bus has accepted it, in rooms with history to its position. */
-  async publish(payload: T, options: PublishOptions = {}): Promise<Partial<Position>> {
+  publish(payload: T, options: PublishOptions = {}): Promise<Partial<Position>> {
     const { key = this._position && randomKey() } = options;
-    try {
-      return await this.#ask({ type: "broadcast", payload: payload ?? null, ...options, key });
-    } catch (error) {
-      throw (error as RefusedError).code === "outcome_unknown" ? new UnknownOutcomeError(key) : error;
-    }
+    return this.#ask({ type: "broadcast", payload: payload ?? null, ...options, key }).catch((error: RefusedError) => {
+      throw error.code === "outcome_unknown" ? new UnknownOutcomeError("no answer", { key }) : error;
+    });
   }
 
-  presence(page: { after?: string; limit?: number } = {}): Promise<PresencePage> {
+  presence(page?: { after?: string; limit?: number }): Promise<PresencePage> {
     return this.#ask({ type: "presence", ...page });
   }
 
   /** Behind `since` from the oldest, in front of `before` from the newest, or simply the newest. */
-  history(page: { since?: Position; before?: Position; limit?: number } = {}): Promise<HistoryPage<T>> {
+  history(page?: { since?: Position; before?: Position; limit?: number }): Promise<HistoryPage<T>> {
     return this.#ask({ type: "history", ...page });
   }
 
   /** Our binary messages of this type go to this room, and what arrives of it is taken to come from it. */
-  async bind(type: number): Promise<void> {
-    this.#client._bindings.set(type, this);
-    try {
-      await this.#ask({ type: "bind", payload: { type } });
-    } catch (error) {
-      this.#client._bindings.delete(type);
+  bind(type: number): Promise<void> {
+    this.#session._bindings.set(type, this);
+    return this.#ask({ type: "bind", payload: { type } }).catch((error) => {
+      this.#session._bindings.delete(type);
       throw error;
-    }
+    });
   }
 
   /** Resolves when it is written: binary messages are not acknowledged. */
   send(type: number, bytes: Uint8Array): Promise<void> {
-    const data = new Uint8Array(4 + bytes.length);
-    new DataView(data.buffer).setUint32(0, type);
-    data.set(bytes, 4);
-    return this.#client._ask(data);
+    return this.#session._ask(new Uint8Array([type >> 24, type >> 16, type >> 8, type, ...bytes]));
   }
 
   /** Messages from now on, until the room is left or the client disconnected. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Message<T>, void> {
     const inbox: Message<T>[] = [];
-    const most = this.#client._options.inbox;
+    const most = this.#session._inbox;
     let isOver = false;
     const end = (): void => {
       isOver = true;
     };
     const stop = [
-      this._on(END, end),
+      this.on(END, end),
       this.on("message", (message) => {
         if (inbox.push(message) <= most) return;
         // Once per flood the older half gives way, and that is said.
-        inbox.splice(0, Math.ceil(most / 2));
+        inbox.splice(0, inbox.length / 2);
         this._emit("resync", { reason: "overflow" });
       }),
     ];
@@ -147,20 +155,19 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
         else await this._next("message").catch(end);
       }
     } finally {
-      for (const off of stop) off();
+      stop.forEach((off) => off());
     }
   }
 
   #ask(fields: object): Promise<any> {
-    return this.#client._ask({ room: this.name, ...fields });
+    return this.#session._ask({ room: this.name, ...fields });
   }
 
   /** @internal */
   _enter(payload: Joined): void {
     const joined = this.#joined ? { recovered: false, ...payload } : payload;
-    const { epoch, offset } = joined;
     // What was missed comes next, and takes the position up to where live starts.
-    if (!joined.recovered) this._position = epoch ? { epoch, offset: offset! } : undefined;
+    if (!joined.recovered) this._position = positionIn(joined);
     this.#joined = joined;
     this._become("joined");
     this._emit("joined", joined);
@@ -168,15 +175,14 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
 
   /** @internal Whether this position, if it is one, has been passed. */
   _isBehind({ epoch, offset }: Partial<Position>): boolean {
-    return !!epoch && this._position?.epoch === epoch && this._position.offset >= offset!;
+    return this._position?.epoch === epoch && this._position?.offset! >= offset!;
   }
 
   /** Whether we had not been there before. */
   #advance(to: Partial<Position>): boolean {
-    const { epoch, offset } = to;
-    if (this._isBehind(to)) return false;
-    if (epoch) this._position = { epoch, offset: offset! };
-    return true;
+    const isNews = !this._isBehind(to);
+    if (isNews) this._position = positionIn(to) ?? this._position;
+    return isNews;
   }
 
   /** @internal Of a connection that is in the room. */
@@ -184,18 +190,18 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
     const { payload } = said;
     if (type === "broadcast") {
       if (this.#advance(said)) this._emit("message", said as Message<T>);
-    } else if (type === "resync") {
-      this.#advance(payload);
-      this._emit("resync", payload);
-    } else if (type === "left") this._leave(new RefusedError(payload.reason, "no longer allowed"));
-    else this._emit(type as "user-left", payload);
+    } else if (type === "left") this._leave(refused({ code: payload.reason, message: "not allowed" }));
+    else {
+      if (type === "resync") this.#advance(payload);
+      this._emit(type as "resync", payload);
+    }
   }
 
   /** @internal By our own wish, or because the gateway does not let us be there. */
   _leave(why?: RefusedError): void {
     this._wanted = false;
     this._position = this.#joined = undefined;
-    this._become("left", why?.code, why?.message);
-    this._emit(END, why ?? new RefusedError("not_joined", "left"));
+    this._become("left", why && { code: why.code, reason: why.message });
+    this._emit(END, why ?? refused({ code: "not_joined", message: "left" }));
   }
 }

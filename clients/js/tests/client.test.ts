@@ -102,7 +102,8 @@ describe("endings", () => {
 
   test("the table is the one of the protocol", () => {
     const ours = Object.entries(verdicts).filter(([code]) => Number(code) >= 1000);
-    expect(Object.fromEntries(listed)).toEqual(Object.fromEntries(ours));
+    expect(ours).toEqual(listed.filter(([, verdict]) => verdict !== "stop").map(([code, does]) => [`${code}`, does]));
+    expect(listed.map(([code]) => [code, verdictOf(code)])).toEqual(listed);
     expect(verdictOf(4999)).toBe("stop");
     expect(verdictOf(502)).toBe("return");
   });
@@ -152,6 +153,16 @@ describe("a WebSocket class that shows statuses", () => {
     expect(getToken).toHaveBeenCalledTimes(1);
   });
 
+  test("a status that a proxy made is come back from, in the time that is usual", async () => {
+    gateway.refusals = ["502 Bad Gateway"];
+    const client = make({ WebSocket: Ws });
+    const waits = collect<{ delay: number }>(client, "waiting");
+    client.connect();
+    await gateway.welcomed();
+    await client.ready();
+    expect(waits).toMatchObject([{ code: 502, delay: expect.toSatisfy((ms: number) => ms >= 10) }]);
+  });
+
   test("nothing keeps the process after disconnect()", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     const client = make({ WebSocket: Ws });
@@ -182,7 +193,7 @@ describe("sleep", () => {
     // It reads nothing any more, the close frame included.
     first.socket.pause();
     await vi.advanceTimersByTimeAsync(1_500);
-    expect(states.at(-1)).toMatchObject({ state: "connecting", code: 1006, reason: "no sign of life" });
+    expect(states.at(-1)).toMatchObject({ state: "connecting", code: 1006, reason: "no pong" });
     await vi.advanceTimersByTimeAsync(100);
     await gateway.welcomed();
     await client.ready();
@@ -360,6 +371,19 @@ describe("rooms", () => {
     expect(moved).toEqual([{ rooms: ["a"] }]);
   });
 
+  test("what is joined while the old connection lingers is joined on the new one alone", async () => {
+    const { client, peer } = await inRoom();
+    peer.say({ type: "reconnect", payload: { reason: "draining", after_ms: 0, within_ms: 5_000 } });
+    const next = await gateway.welcomed({ connection: "d" });
+    await next.admit();
+    await until(() => client.connection === "d");
+    const joining = client.room("b").join();
+    await next.admit({ epoch: "f", offset: 1 });
+    await joining;
+    expect(await peer.closed).toBe(1000);
+    expect(peer.unheard).toBe(0);
+  });
+
   test("a move that leaves a gap is told, and the old connection has no say any more", async () => {
     const { client, peer, room, say } = await inRoom({ epoch: "e", offset: 1 });
     const joined = collect(room, "joined");
@@ -389,7 +413,7 @@ describe("rooms", () => {
   test("more than the outbox holds is refused", async () => {
     const client = make({ outbox: 1, timeout: 50 });
     const [first, second] = [client.room("a").publish(1), client.room("a").publish(2)];
-    await expect(second).rejects.toMatchObject({ code: "unavailable", message: "too much waits" });
+    await expect(second).rejects.toMatchObject({ code: "unavailable", message: "outbox full" });
     await expect(first).rejects.toMatchObject({ code: "unavailable" });
   });
 });

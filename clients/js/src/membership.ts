@@ -1,0 +1,41 @@
+// A room on one connection: asked for, joined, left.
+
+import type { Connection, Membership } from "./connection.js";
+import type { Position } from "./frames.js";
+import type { Answer, Requests } from "./requests.js";
+import type { Joined, Room } from "./room.js";
+
+/** Milliseconds, where a gateway that cannot let us in just now does not say how long that lasts. */
+const PAUSE = 1_000;
+
+/** @internal What the room's `joined` said there, if it came. */
+export const joinedOn = (connection: Connection, room: Room<any>): Partial<Position> | undefined =>
+  connection._rooms.get(room)?._joined;
+
+/** @internal Resolves when it is answered, or cannot be any more. */
+export const leaveOn = (connection: Connection, room: Room<any>, requests: Requests): Promise<unknown> => {
+  connection._rooms.delete(room);
+  return new Promise((left) => requests._ask({ type: "leave", room: room.name }, left, connection));
+};
+
+/** @internal Calls `joined` when it is, for as long as this is what we asked last of the connection about the room. */
+export const joinOn = (
+  connection: Connection,
+  room: Room<any>,
+  requests: Requests,
+  joined: (connection: Connection, room: Room<any>, payload: Joined) => void,
+): void => {
+  const membership: Membership = {};
+  connection._rooms.set(room, membership);
+  const isMeant = () => connection._rooms.get(room) === membership;
+  const answer: Answer = (error, payload) => {
+    // Left before it was joined, when there was nothing to leave yet.
+    if (!error && !room._wanted) leaveOn(connection, room, requests);
+    else if (!isMeant()) return;
+    else if (!error) joined(connection, room, (membership._joined = payload));
+    else if (["unavailable", "rate_limited"].includes(error.code)) {
+      setTimeout(() => isMeant() && joinOn(connection, room, requests, joined), error.retryAfter ?? PAUSE);
+    } else room._leave(error);
+  };
+  requests._ask({ type: "join", room: room.name, since: room._position }, answer, connection);
+};
