@@ -30,7 +30,7 @@ export class Client extends Emitter<ClientState, ClientEvents> {
 
   constructor(url: string | URL, options: ClientOptions) {
     super("disconnected");
-    this.#session = makeSession(this, String(url), options);
+    this.#session = makeSession(this, url, options);
   }
 
   /** The room of that name: always the same object. It is not joined by this. */

@@ -65,7 +65,7 @@ interface Refused {
 
 /** @internal */
 export const openConnection = (
-  url: string,
+  url: string | URL,
   token: string,
   options: { connectTimeout: number; WebSocket: unknown },
   owner: Owner,

@@ -8,8 +8,8 @@ export interface StateChange<State, Code = number> {
   reason?: string;
 }
 
-/** @internal Nobody is to wait any longer: a room is left, or the client has stopped. The event is the error. */
-export const END = Symbol();
+/** @internal Nobody is to wait any longer: a room is left, or the client has stopped. The event is the error. No event of a user's has a number. */
+export const END = 0;
 
 export class Emitter<State, Events extends { state: StateChange<State, unknown> }> {
   declare state: State;
@@ -49,7 +49,7 @@ export class Emitter<State, Events extends { state: StateChange<State, unknown> 
         listen(name, event);
       } catch (error) {
         // Where uncaught errors go, and not into our own work.
-        queueMicrotask(() => {
+        setTimeout(() => {
           throw error;
         });
       }

@@ -1,7 +1,7 @@
 // The ways in which something asked for does not happen.
 
 class Failure extends Error {
-  constructor(message: string, fields?: object) {
+  constructor(message?: string, fields?: object) {
     super(message);
     Object.assign(this, fields);
   }

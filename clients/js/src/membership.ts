@@ -5,9 +5,6 @@ import type { Position } from "./frames.js";
 import type { Answer, Requests } from "./requests.js";
 import type { Joined, Room } from "./room.js";
 
-/** Milliseconds, where a gateway that cannot let us in just now does not say how long that lasts. */
-const PAUSE = 1_000;
-
 /** @internal What the room's `joined` said there, if it came. */
 export const joinedOn = (connection: Connection, room: Room<any>): Partial<Position> | undefined =>
   connection._rooms.get(room)?._joined;
@@ -33,8 +30,9 @@ export const joinOn = (
     if (!error && !room._wanted) leaveOn(connection, room, requests);
     else if (!isMeant()) return;
     else if (!error) joined(connection, room, (membership._joined = payload));
-    else if (["unavailable", "rate_limited"].includes(error.code)) {
-      setTimeout(() => isMeant() && joinOn(connection, room, requests, joined), error.retryAfter ?? PAUSE);
+    // A refusal that is not for good says when to come again.
+    else if (error.retryAfter) {
+      setTimeout(() => isMeant() && joinOn(connection, room, requests, joined), error.retryAfter);
     } else room._leave(error);
   };
   requests._ask({ type: "join", room: room.name, since: room._position }, answer, connection);

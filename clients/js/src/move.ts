@@ -1,8 +1,9 @@
 // Make before break: the next connection is made, and has caught up, before the present one is given up.
 //
 // Meanwhile both deliver. In rooms with history either one is dense, and what is behind the last position is dropped,
-// so that what is left is dense too. The rest (other rooms, binary messages) is told by whichever hears it first: the
-// pods write a message in the same bytes, so what the other connection has told already is known by them.
+// so that what is left is dense too. What is said in other rooms is told by whichever hears it first: the pods write a
+// message in the same words, so what the other connection has told already is known by them. Binary
+// messages may be told by both.
 
 import type { Connection, Ending } from "./connection.js";
 import { makeTimer } from "./timer.js";
@@ -10,7 +11,7 @@ import { makeTimer } from "./timer.js";
 /** Milliseconds for which the old connection is still listened to: one pod may hear the bus later than another. */
 const LINGER = 300;
 /** Milliseconds: the first window in which a connection that failed is tried again. */
-const RETRY = 250;
+const RETRY = 300;
 /** Messages told by one connection only. */
 const MOST_TOLD = 1_000;
 
@@ -32,8 +33,8 @@ export interface Move {
   _to: Connection | undefined;
   /** It is tried again for as long as the old connection lasts. */
   _failed(): void;
-  /** Whether a message without a position, heard on `connection`, has been told by the other one. */
-  _isRepeat(connection: Connection, data: string | ArrayBuffer): boolean;
+  /** Whether what has no position, and was heard on `connection`, has been told by the other one. */
+  _isRepeat(connection: Connection, text: string): boolean;
   /** Something happened: see whether it is time for the next step. */
   _check(): void;
   /** The old connection has nothing more to say; with an `ending` where it went by itself, perhaps too early. */
@@ -48,7 +49,7 @@ export const makeMove = (mover: Mover, from: Connection, after: number): Move =>
   let failures = 0;
   let hasCutOver = false;
   let isOver = false;
-  /** By its bytes, how often the old connection has told a message more than the new one. */
+  /** By its text, how often the old connection has told a message more than the new one. */
   const told = new Map<string, number>();
 
   const open = (): void =>
@@ -72,13 +73,12 @@ export const makeMove = (mover: Mover, from: Connection, after: number): Move =>
       move._to = undefined;
       if (!isOver) timer(open, Math.random() * RETRY * 2 ** failures++);
     },
-    _isRepeat(connection, data) {
+    _isRepeat(connection, text) {
       if (!move._to) return false;
-      const bytes = typeof data === "string" ? data : String(new Uint8Array(data));
       const side = connection === from ? 1 : -1;
-      const balance = (told.get(bytes) ?? 0) + side;
-      told.delete(bytes);
-      if (balance && told.size < MOST_TOLD) told.set(bytes, balance);
+      const balance = (told.get(text) ?? 0) + side;
+      told.delete(text);
+      if (balance && told.size < MOST_TOLD) told.set(text, balance);
       return balance * side <= 0;
     },
     _check() {

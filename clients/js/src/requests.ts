@@ -11,7 +11,7 @@ export type Answer = (error: RefusedError | undefined, payload?: any) => void;
 /** @internal The payload of an `error`. */
 export interface Refusal {
   code: string;
-  message: string;
+  message?: string;
   retry_after_ms?: number;
 }
 

@@ -61,8 +61,8 @@ export interface Session {
   _leave(room: Room<any>): Promise<unknown>;
 }
 
-/** Random also where a page is not secure, and `crypto.randomUUID` therefore missing. */
-const randomKey = (): string => crypto.getRandomValues(new Uint32Array(4)).join("-");
+/** 52 random bits: a key is scoped to its room and its sender, and kept for minutes. */
+const randomKey = (): string => String(Math.random());
 
 const positionIn = ({ epoch, offset }: Partial<Position>): Position | undefined =>
   epoch ? { epoch, offset: offset! } : undefined;
@@ -190,7 +190,7 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
     const { payload } = said;
     if (type === "broadcast") {
       if (this.#advance(said)) this._emit("message", said as Message<T>);
-    } else if (type === "left") this._leave(refused({ code: payload.reason, message: "not allowed" }));
+    } else if (type === "left") this._leave(refused({ code: payload.reason }));
     else {
       if (type === "resync") this.#advance(payload);
       this._emit(type as "resync", payload);

@@ -16,7 +16,7 @@ import { makeTimer } from "./timer.js";
 import { timeLeft } from "./token.js";
 
 /** @internal */
-export const makeSession = (client: Client, url: string, given: ClientOptions): Session => {
+export const makeSession = (client: Client, url: string | URL, given: ClientOptions): Session => {
   const options = { ...DEFAULTS, WebSocket: globalThis.WebSocket, ...given };
   const requests = makeRequests(options);
   const rooms = new Map<string, Room<any>>();
@@ -100,12 +100,12 @@ export const makeSession = (client: Client, url: string, given: ClientOptions): 
       const type = new DataView(payload).getUint32(0);
       const room = bindings.get(type);
       const receiver = (room?._wanted ? room : client) as Client;
-      if (!move?._isRepeat(connection, data)) receiver._emit("binary", { type, data: new Uint8Array(payload, 4) });
+      receiver._emit("binary", { type, data: new Uint8Array(payload, 4) });
     } else {
       const room = rooms.get(frame.room!);
       // A message that has a position is judged by it.
       const isMeant = room?._wanted && joinedOn(connection, room);
-      if (isMeant && (frame.epoch || !move?._isRepeat(connection, data))) room._heard(frame);
+      if (isMeant && (frame.epoch || !move?._isRepeat(connection, data as string))) room._heard(frame);
     }
   };
 
