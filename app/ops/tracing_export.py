@@ -32,7 +32,7 @@ class Telemetry:
 
     def __init__(self, exporters: Sequence[SpanExporter], resource: Mapping[str, str]) -> None:
         self._processors: list[SpanProcessor] = [BatchSpanProcessor(exporter) for exporter in exporters]
-        self._spans = Spans(self._processors, Resource.create(dict(resource)), __version__)
+        self._spans = Spans(self._processors, _Constant(Resource.create(dict(resource))), __version__)
 
     def observer(self, told: Observer, manner: Manner, clock: Callable[[], float]) -> Tracing:
         """Whoever makes the spans; `told` hears every fact as well."""
@@ -62,6 +62,17 @@ class Telemetry:
                 await over.wait()
         except TimeoutError:
             pass
+
+
+class _Constant(Resource):
+    """A resource that knows its hash: the exporter asks each span's for it, and it is the hash of all of it as JSON."""
+
+    def __init__(self, of: Resource) -> None:
+        super().__init__(of.attributes, of.schema_url)
+        self._hash = super().__hash__()
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 def make_exporters(names: Sequence[str]) -> list[SpanExporter]:
