@@ -64,7 +64,7 @@ export interface Session {
 /** 52 random bits: a key is scoped to its room and its sender, and kept for minutes. */
 const randomKey = (): string => String(Math.random());
 
-const positionIn = ({ epoch, offset }: Partial<Position>): Position | undefined =>
+const placeOf = ({ epoch, offset }: Partial<Position>): Position | undefined =>
   epoch ? { epoch, offset: offset! } : undefined;
 
 /** Obtained from `client.room(name)`. */
@@ -167,7 +167,7 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
   _enter(payload: Joined): void {
     const joined = this.#joined ? { recovered: false, ...payload } : payload;
     // What was missed comes next, and takes the position up to where live starts.
-    if (!joined.recovered) this._position = positionIn(joined);
+    if (!joined.recovered) this._position = placeOf(joined);
     this.#joined = joined;
     this._become("joined");
     this._emit("joined", joined);
@@ -181,7 +181,7 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
   /** Whether we had not been there before. */
   #advance(to: Partial<Position>): boolean {
     const isNews = !this._isBehind(to);
-    if (isNews) this._position = positionIn(to) ?? this._position;
+    if (isNews) this._position = placeOf(to) ?? this._position;
     return isNews;
   }
 
