@@ -1,4 +1,4 @@
-"""Wires the core of one pod: which part is given which."""
+"""Chooses the bus and wires the core of one pod: which part is given which."""
 
 import asyncio
 import random
@@ -7,6 +7,10 @@ import time
 from dataclasses import dataclass
 from functools import partial
 
+from app.bus.memory import MemoryBus
+from app.bus.memory_registry import MemoryRegistry
+from app.bus.redis import RedisBus
+from app.bus.redis_registry import RedisRegistry
 from app.core.backend import Backend
 from app.core.backpressure import Backpressure
 from app.core.continuity import Continuity
@@ -17,9 +21,10 @@ from app.core.keepalive import Patience
 from app.core.lease import Lease
 from app.core.lifecycle import Lifecycle
 from app.core.membership import Membership
+from app.core.observer import Observer
 from app.core.peers import Peers
 from app.core.policies import Policies
-from app.core.ports import Bus, Heard, Observer, Verifier, World
+from app.core.ports import Bus, Heard, Verifier
 from app.core.presence import Presence
 from app.core.publishing import Publisher
 from app.core.quota import Quota
@@ -29,11 +34,12 @@ from app.core.relocation import Relocation
 from app.core.revocations import Revocations, RevokedToo
 from app.core.rooms import Rooms
 from app.core.roster import Roster
+from app.core.world import World
 from app.protocol.codes import CloseCode
 from app.protocol.encoder import Encoder
 from app.protocol.message import Kind, Message
 from app.protocol.reader import Reader
-from app.settings import Settings
+from app.settings import MEMORY, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,22 @@ class Pod:
     relocation: Relocation
     gateway: Gateway
     backend: Backend
+
+
+def link(settings: Settings, observer: Observer) -> Links:
+    """Nobody is connected to yet. BUS_URL says which bus it is."""
+    pod, url = f"p{new_id()}", settings.bus_url.get_secret_value()
+    if url == MEMORY:
+        memory = MemoryBus()
+        return Links(pod, memory, MemoryRegistry(pod, memory))
+    redis = RedisBus(
+        url,
+        timeout=settings.bus_timeout,
+        probe_interval=settings.bus_probe_interval,
+        observer=observer,
+        new_id=new_id,
+    )
+    return Links(pod, redis, RedisRegistry(pod, redis))
 
 
 def assemble(

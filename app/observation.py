@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from app import __version__
-from app.core.ports import Observer
+from app.core.observer import Observer
 from app.ops.counts import Counts
 from app.ops.refusal_log import RefusalLog
 from app.ops.sampling import Manner, TraceParent

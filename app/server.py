@@ -14,13 +14,9 @@ import structlog
 from aiohttp import web
 
 from app import __version__
-from app.assembly import Links, assemble, new_id
-from app.bus.memory import MemoryBus
-from app.bus.memory_registry import MemoryRegistry
-from app.bus.redis import RedisBus
-from app.bus.redis_registry import RedisRegistry
+from app.assembly import assemble, link
 from app.core.lifecycle import State
-from app.core.ports import BusLost, Observer
+from app.core.ports import BusLost
 from app.edge.api import Api
 from app.edge.demo_page import demo_answers
 from app.edge.handshake import Door, Handshake
@@ -35,7 +31,7 @@ from app.ops.loop_lag import LoopLag
 from app.ops.metrics import Metrics, Readings
 from app.ops.readiness import NoNeighbours, Readiness, Vitals
 from app.preparation import Parts
-from app.settings import MEMORY, Settings, whereabouts
+from app.settings import Settings, whereabouts
 from app.surroundings import surroundings
 
 log = structlog.get_logger(__name__)
@@ -53,21 +49,6 @@ _SETTLING = 2.0
 _LEAST_GOODBYE = 0.5
 
 
-def _links(settings: Settings, observer: Observer) -> Links:
-    pod, url = f"p{new_id()}", settings.bus_url.get_secret_value()
-    if url == MEMORY:
-        memory = MemoryBus()
-        return Links(pod, memory, MemoryRegistry(pod, memory))
-    redis = RedisBus(
-        url,
-        timeout=settings.bus_timeout,
-        probe_interval=settings.bus_probe_interval,
-        observer=observer,
-        new_id=new_id,
-    )
-    return Links(pod, redis, RedisRegistry(pod, redis))
-
-
 class CannotListen(Exception):
     """A port is taken or not ours to take; the message says which and what to do."""
 
@@ -83,7 +64,7 @@ class Server:
         self._metrics = Metrics(self._readings())
         self._watched = observe(settings, self._metrics, asyncio.get_running_loop())
         observer = self._watched.observer
-        links = _links(settings, observer)
+        links = link(settings, observer)
         self._bus = links.bus
         pod = self._pod = assemble(settings, parts.policies, links, parts.verifier, observer)
         where = whereabouts()

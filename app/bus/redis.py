@@ -23,7 +23,8 @@ from app.bus.redis_saying import Ear, live
 from app.bus.redis_scripts import PUBLISH
 from app.bus.redis_subscription import Subscription
 from app.bus.redis_wire import Complaint, pack
-from app.core.ports import BusLost, Doubted, Heard, Observer, Outcome, Page, Query, Retention, Settled, Settlement
+from app.core.observer import Observer
+from app.core.ports import BusLost, Doubted, Heard, Outcome, Page, Query, Retention, Settled, Settlement
 from app.protocol.envelope import encode
 from app.protocol.message import Message, Position
 from app.protocol.names import RoomName

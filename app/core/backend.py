@@ -5,15 +5,18 @@ A backend is trusted with every room; whether a caller is one was decided before
 
 from typing import Final
 
+from app.core.addresses import named_room
+from app.core.observer import Source
 from app.core.peers import Connected, Peers
 from app.core.policies import Policies
-from app.core.ports import BusLost, Page, Query, Source, Unavailable, World
+from app.core.ports import BusLost, Page, Query, Unavailable
 from app.core.presence import Presence
 from app.core.publishing import Publisher
 from app.core.registry import Registry, Revocation, Roll
+from app.core.world import World
 from app.protocol.codes import ErrorCode, Refusal
 from app.protocol.message import Message, Position
-from app.protocol.names import RoomName, parse_room, personal_room
+from app.protocol.names import RoomName, personal_room
 from app.protocol.trace import TraceContext
 
 KEPT: Final = 86_400.0
@@ -39,10 +42,7 @@ class Backend:
 
     def room(self, text: str) -> RoomName:
         """The room called `text`. Raises Refusal with INVALID_ROOM."""
-        name = parse_room(text)
-        if name is None:
-            raise Refusal(ErrorCode.INVALID_ROOM, "a room is 1 to 128 of A-Z a-z 0-9 _ . : -, a letter or digit first")
-        return name
+        return named_room(text)
 
     def personal(self, user: str) -> RoomName:
         """The personal room of `user`, whose name need not fit the grammar of rooms."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from app.core.connection import Connection
-from app.core.ports import Arrival
+from app.core.observer import Arrival
 from app.core.rooms import Room
 
 

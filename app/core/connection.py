@@ -6,7 +6,8 @@ has slots, and what most clients never use is None until they do.
 
 from app.core.access import Identity
 from app.core.limits import TokenBucket
-from app.core.ports import Socket, Source
+from app.core.observer import Source
+from app.core.ports import Socket
 from app.protocol.codes import Ending
 from app.protocol.names import RoomName, is_personal
 

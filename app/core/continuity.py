@@ -11,7 +11,8 @@ from collections.abc import Callable, Collection, Coroutine
 from typing import Final
 
 from app.core.policies import Policies
-from app.core.ports import Bus, BusLost, Page, Query, Retention, World
+from app.core.ports import Bus, BusLost, Page, Query, Retention
+from app.core.world import World
 from app.protocol.message import Message, Position
 from app.protocol.names import RoomName
 

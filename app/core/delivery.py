@@ -15,9 +15,9 @@ from app.core.backpressure import LOOK_AGAIN, Backpressure
 from app.core.batch import Batch, gather, take
 from app.core.connection import Connection
 from app.core.policies import Slow
-from app.core.ports import World
 from app.core.rooms import Room, Rooms
 from app.core.roster import Roster
+from app.core.world import World
 from app.protocol.codes import ENDINGS, CloseCode, Ending, Refusal
 from app.protocol.encoder import Encoder, Payload, placed
 from app.protocol.message import Kind, Message, Position

@@ -10,17 +10,20 @@ from struct import unpack_from
 from typing import Final, assert_never
 
 from app.core.access import Right
+from app.core.addresses import any_room, public_room
 from app.core.connection import Connection
 from app.core.membership import Entrance, Membership, Parting, Wish
-from app.core.ports import Query, Retention, Settlement, Verifier, World
+from app.core.ports import Settlement, Verifier
 from app.core.presence import paged
 from app.core.publishing import Publisher, refusal_of
+from app.core.questions import Questions
 from app.core.reception import Reception
+from app.core.world import World
 from app.protocol import sentences as said
 from app.protocol.codes import ENDINGS, CloseCode, ErrorCode, Refusal
-from app.protocol.encoder import listed, placed, pong_frame
+from app.protocol.encoder import placed, pong_frame
 from app.protocol.message import Message
-from app.protocol.names import PERSONAL, RoomName, parse_room, personal_room
+from app.protocol.names import RoomName
 from app.protocol.reader import Reader, Unreadable, wire_size
 from app.protocol.trace import parse_trace
 
@@ -43,11 +46,11 @@ class Gateway:
         self._verifier = verifier
         self.reception = reception
         self._membership = membership
-        self._presence = membership.presence
         self._publisher = publisher
         self._terms = reception.terms
         self._delivery = membership.delivery
         self._policies = membership.policies
+        self._questions = Questions(membership.presence, publisher, membership.delivery, membership.policies)
 
     def text(self, connection: Connection, text: str) -> Awaitable[None] | None:
         """A client said `text`. What is returned has to be awaited before its next message is given to us."""
@@ -139,9 +142,9 @@ class Gateway:
             case said.Bind():
                 self._bind(connection, sentence)
             case said.Presence():
-                return self._present(connection, sentence)
+                return self._questions.presence(connection, sentence)
             case said.History():
-                return self._history(connection, sentence)
+                return self._questions.history(connection, sentence)
             case said.Auth():
                 return self._renew(connection, sentence)
             case _:
@@ -149,7 +152,7 @@ class Gateway:
         return None
 
     def _broadcast(self, connection: Connection, sentence: said.Broadcast) -> None:
-        name = _public_room(sentence.room)
+        name = public_room(sentence.room)
         connection.identity.require(Right.BROADCAST, name)
         trace = None
         if sentence.traceparent is not None:
@@ -165,7 +168,7 @@ class Gateway:
         self._publish(connection, message, sentence.id, sentence.key)
 
     def _join(self, connection: Connection, sentence: said.Join) -> None:
-        name = _any_room(connection, sentence.room)
+        name = any_room(connection, sentence.room)
         connection.identity.require(Right.JOIN, name)
         under_way = connection.joining or ()
         if (
@@ -190,7 +193,7 @@ class Gateway:
         self._membership.join(Wish(connection, name, sentence.since, entered, refused, roll))
 
     def _leave(self, connection: Connection, sentence: said.Leave) -> None:
-        name = _any_room(connection, sentence.room)
+        name = any_room(connection, sentence.room)
 
         def left() -> None:
             self._delivery.say(connection, "left", id=sentence.id, room=name)
@@ -201,7 +204,7 @@ class Gateway:
         self._membership.part(Parting(connection, name, left, refused))
 
     def _bind(self, connection: Connection, sentence: said.Bind) -> None:
-        name = _public_room(sentence.room)
+        name = public_room(sentence.room)
         connection.identity.require(Right.BROADCAST, name)
         bindings = connection.bindings
         if bindings is None:
@@ -210,44 +213,6 @@ class Gateway:
             raise Refusal(ErrorCode.TOO_MANY_ROOMS, f"a connection may bind {MOST_BINDINGS} types")
         bindings[sentence.payload.type] = name
         self._delivery.say(connection, "ack", id=sentence.id, room=name, payload={})
-
-    def _lacking(self, connection: Connection, sentence: said.InRoom, right: Right, feature: str) -> None:
-        connection.identity.require(right, _any_room(connection, sentence.room))
-        raise Refusal(ErrorCode.FORBIDDEN, f"this room has no {feature}")
-
-    def _history(self, connection: Connection, sentence: said.History) -> Awaitable[None] | None:
-        name = _any_room(connection, sentence.room)
-        kept = self._policies.of(name).history
-        if kept is None:
-            self._lacking(connection, sentence, Right.HISTORY, "history")
-            return None
-        connection.identity.require(Right.HISTORY, name)
-        return self._read(connection, sentence, name, kept)
-
-    async def _read(self, connection: Connection, sentence: said.History, name: RoomName, kept: Retention) -> None:
-        try:
-            page = await self._publisher.history(name, Query(sentence.limit, sentence.since, sentence.before), kept)
-        except Refusal as refusal:
-            self._delivery.refuse(connection, refusal, sentence.id, sentence.room)
-            return
-        payload = {"epoch": page.top.epoch, "messages": listed(page.messages), "more": page.more}
-        self._delivery.say(connection, "history", id=sentence.id, room=name, payload=payload)
-
-    def _present(self, connection: Connection, sentence: said.Presence) -> Awaitable[None] | None:
-        name = _public_room(sentence.room)
-        if not self._policies.of(name).presence:
-            self._lacking(connection, sentence, Right.PRESENCE, "presence")
-            return None
-        connection.identity.require(Right.PRESENCE, name)
-        return self._count(connection, sentence, name)
-
-    async def _count(self, connection: Connection, sentence: said.Presence, name: RoomName) -> None:
-        try:
-            roll = await self._presence.roll(name, sentence.after, sentence.limit)
-        except Refusal as refusal:
-            self._delivery.refuse(connection, refusal, sentence.id, sentence.room)
-            return
-        self._delivery.say(connection, "presence", id=sentence.id, room=name, payload=paged(roll))
 
     async def _renew(self, connection: Connection, sentence: said.Auth) -> None:
         try:
@@ -282,18 +247,3 @@ class Gateway:
                 self._delivery.say(connection, "ack", id=id, payload=placed(settlement.position))
 
         self._publisher.publish(message, connection.source, settled, key)
-
-
-def _public_room(text: str) -> RoomName:
-    """A room that can be spoken to. Raises Refusal."""
-    name = parse_room(text)
-    if name is None:
-        if text == PERSONAL:
-            raise Refusal(ErrorCode.FORBIDDEN, "only backends speak to a personal room")
-        raise Refusal(ErrorCode.INVALID_ROOM, "a room is 1 to 128 of A-Z a-z 0-9 _ . : -, a letter or digit first")
-    return name
-
-
-def _any_room(connection: Connection, text: str) -> RoomName:
-    """A room that can be joined: a public one or one's own. Raises Refusal."""
-    return personal_room(connection.identity.user) if text == PERSONAL else _public_room(text)

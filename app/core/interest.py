@@ -11,7 +11,8 @@ from enum import Enum
 from typing import Final
 
 from app.core.continuity import Continuity
-from app.core.ports import Bus, World
+from app.core.ports import Bus
+from app.core.world import World
 from app.protocol.names import RoomName
 
 LINGER: Final = 1.0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from app.core.connection import Connection
-from app.core.ports import World
+from app.core.world import World
 from app.protocol.codes import ENDINGS, CloseCode, Ending
 from app.protocol.encoder import PING
 

@@ -12,10 +12,11 @@ from app.core.access import Right
 from app.core.connection import Connection
 from app.core.delivery import Delivery
 from app.core.interest import Interest
-from app.core.ports import BusLost, Unavailable, World
+from app.core.ports import BusLost, Unavailable
 from app.core.presence import FIRST_PAGE, Presence
 from app.core.registry import Roll
 from app.core.rooms import Room, Rooms
+from app.core.world import World
 from app.protocol.codes import ErrorCode, Refusal
 from app.protocol.message import Message, Position
 from app.protocol.names import RoomName

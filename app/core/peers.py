@@ -13,11 +13,12 @@ import msgspec
 from msgspec import Struct
 
 from app.core.lease import Lease
-from app.core.ports import Bus, World
+from app.core.ports import Bus
 from app.core.reception import Reception
 from app.core.registry import Revocation
 from app.core.revocations import Revocations
 from app.core.rooms import Rooms
+from app.core.world import World
 from app.protocol.codes import ENDINGS, CloseCode
 from app.protocol.message import Kind, Message, timestamp
 from app.protocol.names import RoomName, is_personal, parse_room, pods_room

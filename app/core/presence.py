@@ -13,8 +13,9 @@ from msgspec.json import encode as to_json
 
 from app.core.access import Identity
 from app.core.policies import Policies
-from app.core.ports import Bus, BusLost, Outcome, Unavailable, World
+from app.core.ports import Bus, BusLost, Outcome, Unavailable
 from app.core.registry import Member, Registry, Roll
+from app.core.world import World
 from app.protocol.message import Kind, Message, timestamp
 from app.protocol.names import RoomName
 

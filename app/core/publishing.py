@@ -7,6 +7,7 @@ from asyncio import Future
 
 from msgspec.structs import replace
 
+from app.core.observer import Source
 from app.core.policies import Policies
 from app.core.ports import (
     Bus,
@@ -18,10 +19,9 @@ from app.core.ports import (
     Retention,
     Settled,
     Settlement,
-    Source,
     Unavailable,
-    World,
 )
+from app.core.world import World
 from app.protocol.codes import ErrorCode, Refusal
 from app.protocol.message import Message, Position, timestamp
 from app.protocol.names import RoomName, parse_room

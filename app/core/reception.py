@@ -8,10 +8,11 @@ from app.core.connection import Connection
 from app.core.keepalive import Keepalive, Patience
 from app.core.limits import TokenBucket
 from app.core.membership import Membership
-from app.core.ports import Socket, World
+from app.core.ports import Socket
 from app.core.quota import Quota
 from app.core.revocations import Revocations
 from app.core.roster import Roster
+from app.core.world import World
 from app.protocol.codes import ABNORMAL_CLOSURE, ENDINGS, ENDS_AT_ONCE, CloseCode, Ending, ErrorCode, Refusal
 from app.protocol.names import PROTOCOL
 

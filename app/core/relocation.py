@@ -7,8 +7,8 @@ from enum import StrEnum
 from functools import partial
 
 from app.core.connection import Connection
-from app.core.ports import World
 from app.core.reception import Reception
+from app.core.world import World
 from app.protocol.codes import CloseCode, Ending
 
 

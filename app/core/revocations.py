@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 from app.core.access import Identity
 from app.core.connection import Connection
-from app.core.ports import Verifier, World
+from app.core.ports import Verifier
 from app.core.registry import Registry, Revocation
 from app.core.roster import Roster
+from app.core.world import World
 from app.protocol.codes import ENDINGS, CloseCode, Ending, ErrorCode, Refusal
 
 

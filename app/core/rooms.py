@@ -7,8 +7,8 @@ exception in a small map and not a reason to write early. A room exists while so
 from collections.abc import Iterable
 
 from app.core.connection import Connection
+from app.core.observer import Arrival
 from app.core.policies import Policies, Policy
-from app.core.ports import Arrival
 from app.protocol.names import RoomName
 
 

@@ -17,7 +17,8 @@ from app.core.access import Identity
 from app.core.connection import Connection
 from app.core.gateway import Gateway
 from app.core.lifecycle import Lifecycle
-from app.core.ports import Observer, Verifier
+from app.core.observer import Observer
+from app.core.ports import Verifier
 from app.core.reception import Reception
 from app.edge.origins import Origins
 from app.edge.problems import problem

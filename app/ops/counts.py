@@ -7,8 +7,9 @@ user or address, and no stranger can add a number: what is not known beforehand 
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from app.core.observer import Arrival, Source
 from app.core.policies import Slow
-from app.core.ports import Arrival, Outcome, Source
+from app.core.ports import Outcome
 from app.core.relocation import Reason
 from app.ops.histogram import Histogram
 from app.ops.unanswered import Cause

@@ -2,7 +2,7 @@
 
 import structlog
 
-from app.core.ports import Observer
+from app.core.observer import Observer
 from app.protocol.codes import ErrorCode
 from app.protocol.trace import TraceContext
 

@@ -11,7 +11,8 @@ from typing import Final, NamedTuple
 
 from opentelemetry.trace import Link, SpanKind
 
-from app.core.ports import Arrival, Observer, Outcome, Source
+from app.core.observer import Arrival, Observer, Source
+from app.core.ports import Outcome
 from app.ops import conventions as words
 from app.ops.sampling import Manner
 from app.ops.tracing_incidents import Incidents

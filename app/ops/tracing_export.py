@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
 from app import __version__
-from app.core.ports import Observer
+from app.core.observer import Observer
 from app.ops.sampling import Manner
 from app.ops.tracing import Tracing
 from app.ops.tracing_spans import Spans

@@ -6,7 +6,8 @@ import time
 
 from app.core.continuity import Continuity
 from app.core.policies import Policies, Policy
-from app.core.ports import Outcome, Retention, Settlement, World
+from app.core.ports import Outcome, Retention, Settlement
+from app.core.world import World
 from app.protocol.message import Message, Position
 from app.protocol.names import RoomName
 from tests.bus.redis_pod import ROOM, NewPod, Pod, until

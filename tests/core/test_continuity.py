@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from app.bus.memory import Exchange, MemoryBus
 from app.core.continuity import Continuity
 from app.core.policies import Policies, Policy
-from app.core.ports import BusLost, Doubted, Heard, Page, Query, Retention, World
+from app.core.ports import BusLost, Doubted, Heard, Page, Query, Retention
+from app.core.world import World
 from app.protocol.message import Message, Position
 from app.protocol.names import RoomName
 

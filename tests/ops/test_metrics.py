@@ -11,8 +11,9 @@ import aiohttp
 import pytest
 
 from app.bus.memory import Exchange, MemoryBus
+from app.core.observer import Source
 from app.core.policies import Policy, Slow
-from app.core.ports import Doubted, Heard, Outcome, Retention, Source
+from app.core.ports import Doubted, Heard, Outcome, Retention
 from app.core.relocation import Reason
 from app.ops.loop_lag import LoopLag
 from app.ops.metrics import Metrics

@@ -13,8 +13,8 @@ from app.bus.memory import MemoryBus
 from app.bus.memory_registry import MemoryRegistry
 from app.core.access import Identity, Rights
 from app.core.connection import Connection
+from app.core.observer import Observer
 from app.core.policies import Policies, Policy
-from app.core.ports import Observer
 from app.core.registry import Registry
 from app.protocol.codes import Ending, ErrorCode, Refusal
 

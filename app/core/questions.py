@@ -1,0 +1,64 @@
+"""What a client may ask of a room: its past, and who is in it. What knows that is elsewhere, and answers later."""
+
+from collections.abc import Awaitable
+
+from app.core.access import Right
+from app.core.addresses import any_room, public_room
+from app.core.connection import Connection
+from app.core.delivery import Delivery
+from app.core.policies import Policies
+from app.core.ports import Query, Retention
+from app.core.presence import Presence, paged
+from app.core.publishing import Publisher
+from app.protocol import sentences as said
+from app.protocol.codes import ErrorCode, Refusal
+from app.protocol.encoder import listed
+from app.protocol.names import RoomName
+
+
+class Questions:
+    """What is returned has to be awaited before the next sentence of that client; None where it is answered already."""
+
+    def __init__(self, presence: Presence, publisher: Publisher, delivery: Delivery, policies: Policies) -> None:
+        self._presence = presence
+        self._publisher = publisher
+        self._delivery = delivery
+        self._policies = policies
+
+    def history(self, connection: Connection, sentence: said.History) -> Awaitable[None] | None:
+        name = any_room(connection, sentence.room)
+        kept = self._policies.of(name).history
+        if kept is None:
+            self._lacking(connection, sentence, Right.HISTORY, "history")
+            return None
+        connection.identity.require(Right.HISTORY, name)
+        return self._read(connection, sentence, name, kept)
+
+    def presence(self, connection: Connection, sentence: said.Presence) -> Awaitable[None] | None:
+        name = public_room(sentence.room)
+        if not self._policies.of(name).presence:
+            self._lacking(connection, sentence, Right.PRESENCE, "presence")
+            return None
+        connection.identity.require(Right.PRESENCE, name)
+        return self._count(connection, sentence, name)
+
+    async def _read(self, connection: Connection, sentence: said.History, name: RoomName, kept: Retention) -> None:
+        try:
+            page = await self._publisher.history(name, Query(sentence.limit, sentence.since, sentence.before), kept)
+        except Refusal as refusal:
+            self._delivery.refuse(connection, refusal, sentence.id, sentence.room)
+            return
+        payload = {"epoch": page.top.epoch, "messages": listed(page.messages), "more": page.more}
+        self._delivery.say(connection, "history", id=sentence.id, room=name, payload=payload)
+
+    async def _count(self, connection: Connection, sentence: said.Presence, name: RoomName) -> None:
+        try:
+            roll = await self._presence.roll(name, sentence.after, sentence.limit)
+        except Refusal as refusal:
+            self._delivery.refuse(connection, refusal, sentence.id, sentence.room)
+            return
+        self._delivery.say(connection, "presence", id=sentence.id, room=name, payload=paged(roll))
+
+    def _lacking(self, connection: Connection, sentence: said.InRoom, right: Right, feature: str) -> None:
+        connection.identity.require(right, any_room(connection, sentence.room))
+        raise Refusal(ErrorCode.FORBIDDEN, f"this room has no {feature}")

@@ -1,0 +1,21 @@
+"""Time, names, dice and somebody who watches: given to the core, so that a test can give others."""
+
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.core.observer import Observer
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    loop: AbstractEventLoop
+    """Schedules, and tells monotonic time in seconds."""
+    clock: Callable[[], float]
+    """Unix seconds."""
+    new_id: Callable[[], str]
+    """A name that no connection on any pod has had."""
+    uniform: Callable[[float, float], float]
+    """A random number between two."""
+    observer: Observer | None = None
+    """None where nobody listens: facts then cost a comparison."""
