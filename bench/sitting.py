@@ -1,8 +1,10 @@
-"""Servers side by side, under the same load in turns of a second or two: what the machine does, it does to all of them.
+"""Servers side by side, under the same load in short turns: what the machine does, it does to all of them.
 
-Rounds of whole servers one after the other see a busy machine's minutes; turns see its seconds.
+A neighbour of the machine is heard for seconds. In turns shorter than that everybody hears it alike: two equal servers
+differ by a hundredth then, and by a twentieth in turns of a second and a half.
 """
 
+import random
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -12,9 +14,9 @@ from app.terminal.crowd import Crowd, percentile
 from bench.rounds import Figures
 from bench.servers import Running, running
 
-_TURN = 1.5
-_REST = 6.0
-"""Seconds, of which what is sent every five seconds is sent once."""
+_TURN = 0.15
+_SENDING = 5.0
+"""Seconds after which a server sends what spans it has, as the specification wants it."""
 
 
 class Load(Protocol):
@@ -68,26 +70,31 @@ def sit(
 ) -> dict[str, Figures]:
     """One server for each of `environs`, and `seconds` of load on each of them in turns.
 
-    The first one does nothing between its turns but what it takes to be there. That is on nobody's account.
+    The first one does nothing between its turns but what it takes to be there. That is on nobody's account. A server
+    that has a load for a fourth of the time waits four times as long before it sends: a message's share of a request is
+    then what it is where the load does not pause.
     """
+    sending = _SENDING * len(environs)
+    rest = sending + 1.0
     with ExitStack() as stack:
         seats: dict[str, _Seat] = {}
-        for case, environ in environs.items():
+        for case, more in environs.items():
             # A crowd reads only during its turns, and never answers a ping.
+            environ = {"OTEL_BSP_SCHEDULE_DELAY": f"{sending * 1000:.0f}", **more}
             server = stack.enter_context(running("forestay", FORESTAY_PING_INTERVAL="3600", **environ))
             made = load(server)
             stack.callback(made.crowd.close)
             seats[case] = _Seat(server, made)
         # The first batch of spans takes its sender as long as hundreds of later ones: it loads what it sends with.
-        time.sleep(_REST)
+        time.sleep(rest)
         for seat in seats.values():
             seat.begin()
         turns = max(1, round(seconds / _TURN))
-        for turn in range(turns):
-            # There and back again, so that none is always the last.
-            for seat in seats.values() if turn % 2 == 0 else reversed(seats.values()):
+        for _ in range(turns):
+            # In another order each time, so that none is always behind the dearest.
+            for seat in random.sample(list(seats.values()), len(seats)):
                 seat.take_turn(seconds / turns)
-        time.sleep(_REST)
+        time.sleep(rest)
         cpu = {case: seat.cpu() for case, seat in seats.items()}
         first = next(iter(seats))
         idle = cpu[first] - seats[first].in_turns
