@@ -21,7 +21,7 @@ class ClientOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    timeout: float = 10.0
+    timeout: float = 5.0
     """How long a request may take, the wait for a connection included."""
 
     connect_timeout: float = 10.0
