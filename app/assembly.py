@@ -34,6 +34,7 @@ from app.core.relocation import Relocation
 from app.core.revocations import Revocations, RevokedToo
 from app.core.rooms import Rooms
 from app.core.roster import Roster
+from app.core.tracer import Tracer
 from app.core.world import World
 from app.protocol.codes import CloseCode
 from app.protocol.encoder import Encoder
@@ -56,6 +57,7 @@ class Links:
 class Pod:
     """The assembled core: what the edges of one pod talk to."""
 
+    bus: Bus
     lifecycle: Lifecycle
     verifier: Verifier
     roster: Roster
@@ -88,12 +90,17 @@ def link(settings: Settings, observer: Observer) -> Links:
 
 
 def assemble(
-    settings: Settings, policies: Policies, links: Links, verifier: Verifier, observer: Observer | None = None
+    settings: Settings,
+    policies: Policies,
+    links: Links,
+    verifier: Verifier,
+    observer: Observer | None = None,
+    tracer: Tracer | None = None,
 ) -> Pod:
     """Wire the core of one pod together, inside the running loop."""
     bus, registry = links.bus, links.registry
     roster, rooms = Roster(), Rooms(policies)
-    world = World(asyncio.get_running_loop(), time.time, new_id, random.uniform, observer)
+    world = World(asyncio.get_running_loop(), time.time, new_id, random.uniform, observer, tracer)
     pace = Pace(settings.flush_rest, settings.flush_rest_cap)
     delivery = Delivery(world, roster, rooms, Backpressure(settings.send_buffer_bytes), Encoder(world.clock), pace)
     continuity = Continuity(world, bus, policies, delivery.hear, delivery.resync)
@@ -123,6 +130,7 @@ def assemble(
     gateway = Gateway(world, Reader(settings.json_depth), vetting, reception, membership, publisher)
     backend = Backend(world, registry, policies, publisher, presence, peers)
     return Pod(
+        bus,
         Lifecycle(),
         vetting,
         roster,

@@ -99,7 +99,7 @@ def _check(options: argparse.Namespace) -> None:
     settings = load()
     from app import preparation
     from app.observation import planned
-    from app.ops.telemetry import prepare
+    from app.ops.tracing_plan import prepare
 
     preparation.prepare(settings)
     for name in unknown_variables():

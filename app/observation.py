@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 import structlog
 
 from app import __version__
-from app.core.observer import Observer
-from app.ops.counts import Counts
+from app.core.observer import Observer, together
+from app.ops.metrics_counts import Counts
 from app.ops.refusal_log import RefusalLog
-from app.ops.sampling import Manner, TraceParent
-from app.ops.telemetry import Plan, plan, prepare
+from app.ops.tracing_plan import Plan, plan, prepare
+from app.ops.tracing_sampling import Manner, TraceParent
 from app.settings import MEMORY, Settings, Whereabouts, whereabouts
 
 if TYPE_CHECKING:
+    from app.ops.tracing import Tracing
     from app.ops.tracing_export import Telemetry
     from app.ops.tracing_incidents import Incidents
 
@@ -26,6 +27,7 @@ log = structlog.get_logger(__name__)
 @dataclass(frozen=True, slots=True)
 class Observation:
     observer: Observer
+    tracing: "Tracing | None" = None
     telemetry: "Telemetry | None" = None
     """The spans' way out; None where they go nowhere."""
     incidents: "Incidents | None" = None
@@ -40,6 +42,8 @@ class Observation:
 
     async def close(self, seconds: float) -> None:
         """Send what is left to send, for so many seconds at most."""
+        if self.tracing is not None:
+            self.tracing.close()
         if self.incidents is not None:
             self.incidents.close()
         if self.telemetry is not None:
@@ -53,13 +57,15 @@ def planned(where: Whereabouts) -> Plan:
 
 def observe(settings: Settings, metrics: Counts, loop: AbstractEventLoop) -> Observation:
     """What cannot be had is said, and the pod serves without it: nobody's messages wait for a trace."""
-    told = RefusalLog(metrics) if settings.log_level == "DEBUG" else metrics
+    watching: list[Observer] = [metrics]
+    if settings.log_level == "DEBUG":
+        watching.append(RefusalLog())
     wanted = planned(whereabouts())
     telemetry, problems = prepare(wanted)
     for problem in problems:
         log.warning(problem)
     if telemetry is None:
-        return Observation(told)
+        return Observation(together(*watching))
     metrics.exemplars = True
     memory = settings.bus_url.get_secret_value() == MEMORY
     manner = Manner(
@@ -69,5 +75,5 @@ def observe(settings: Settings, metrics: Counts, loop: AbstractEventLoop) -> Obs
         names=settings.trace_names,
         system="memory" if memory else "redis",
     )
-    tracing = telemetry.observer(told, manner, loop.time)
-    return Observation(tracing, telemetry, tracing.incidents)
+    tracing, incidents = telemetry.tracing(manner, loop), telemetry.incidents(manner)
+    return Observation(together(*watching, tracing, incidents), tracing, telemetry, incidents)

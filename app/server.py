@@ -8,12 +8,11 @@ import gc
 import random
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import structlog
 from aiohttp import web
 
-from app import __version__
 from app.assembly import assemble, link
 from app.core.lifecycle import State
 from app.core.ports import BusLost
@@ -23,14 +22,16 @@ from app.edge.handshake import Door, Handshake
 from app.edge.listener import PublicServer
 from app.edge.origins import Origins
 from app.observation import observe
-from app.ops.balance import Balance, Prospect
+from app.ops.balance import Balance
 from app.ops.drain import Drain, Pace
-from app.ops.events import Reason
 from app.ops.health import Health
+from app.ops.kubernetes_events import Reason
 from app.ops.loop_lag import LoopLag
-from app.ops.metrics import Metrics, Readings
-from app.ops.readiness import NoNeighbours, Readiness, Vitals
+from app.ops.metrics import Metrics
+from app.ops.metrics_counts import Counts
+from app.ops.readiness import NoNeighbours, Readiness
 from app.preparation import Parts
+from app.readings import prospect, readings, vitals
 from app.settings import Settings, whereabouts
 from app.surroundings import surroundings
 
@@ -60,24 +61,16 @@ class Server:
         self._settings = settings
         self._verifier = parts.verifier
         self._lag = LoopLag()
-        # What is read is read when scraped, long after the pod is there.
-        self._metrics = Metrics(self._readings())
-        self._watched = observe(settings, self._metrics, asyncio.get_running_loop())
+        counts = Counts()
+        self._watched = observe(settings, counts, asyncio.get_running_loop())
         observer = self._watched.observer
         links = link(settings, observer)
-        self._bus = links.bus
-        pod = self._pod = assemble(settings, parts.policies, links, parts.verifier, observer)
+        pod = self._pod = assemble(settings, parts.policies, links, parts.verifier, observer, self._watched.tracing)
         where = whereabouts()
-        self._around = surroundings(settings, where, self._metrics.cluster)
+        self._around = surroundings(settings, where, counts.cluster)
         self._readiness = Readiness(
             pod.lifecycle,
-            Vitals(
-                connections=lambda: len(pod.roster),
-                most_connections=settings.max_connections,
-                bus_up=lambda: links.bus.up,
-                lag=lambda: self._lag.smoothed,
-                most_lag=settings.readiness_lag,
-            ),
+            vitals(settings, pod, self._lag),
             settings.readiness_bus,
             settings.readiness_grace,
             self._around.neighbours or NoNeighbours(),
@@ -94,6 +87,8 @@ class Server:
         )
         origins = Origins(settings.allowed_origins)
         self._handshake = Handshake(door, origins, pod.verifier, pod.lifecycle, pod.gateway, observer)
+        asked = readings(settings, pod, self._readiness, self._lag, self._handshake, self._balance)
+        self._metrics = Metrics(counts, asked)
         over = self._handshake.conversations_over
         self._drain = Drain(pod.lifecycle, pod.roster, pod.relocation, over, random.Random())
         self._public = web.ServerRunner(self._public_server(), shutdown_timeout=1.0)
@@ -106,7 +101,7 @@ class Server:
         """Listen on both ports, the internal one first. Raises CannotListen."""
         settings, pod = self._settings, self._pod
         self.internal_port = await _listen(self._internal, settings.host, settings.internal_port)
-        await self._bus.start()
+        await self._pod.bus.start()
         pod.peers.start()
         try:
             # What was revoked is known before anybody comes.
@@ -147,7 +142,7 @@ class Server:
         goodbye = max(_LEAST_GOODBYE, settings.flush_timeout - _SETTLING)
         await asyncio.gather(self._retire(goodbye), self._around.close(goodbye), self._watched.close(goodbye))
         pod.peers.close()
-        await self._bus.close()
+        await self._pod.bus.close()
         await self._verifier.close()
         await self._internal.cleanup()
         pod.lifecycle.move(State.STOPPED)
@@ -180,48 +175,21 @@ class Server:
         settings, pod = self._settings, self._pod
         api_key = settings.api_key.get_secret_value() if settings.api_key else ""
         app = web.Application()
-        app.add_routes(Api(pod.backend, api_key, settings.max_message_bytes, settings.json_depth).routes())
+        observer = self._watched.observer
+        app.add_routes(Api(pod.backend, api_key, settings.max_message_bytes, settings.json_depth, observer).routes())
         app.add_routes(Health(pod.lifecycle, self._readiness, self._metrics.render).routes())
         return app
 
     def _balanced(self) -> Balance | None:
         """Who moves connections to other pods; None where nobody knows of any."""
-        pod, neighbours = self._pod, self._around.neighbours
+        neighbours = self._around.neighbours
         if neighbours is None:
             log.warning("connections are not rebalanced: POD_NAME, POD_NAMESPACE and SERVICE_NAME say where we are")
             return None
-        prospect = Prospect(
-            load=lambda: pod.lease.load,
-            pods=lambda: len(pod.lease.pods),
-            fleet=neighbours.fleet,
-            changed_at=lambda: neighbours.changed_at,
-            leaving=neighbours.leaving,
-            well=lambda: self._bus.up and self._readiness.ready,
-            places=self._settings.max_connections,
-        )
-        balance = Balance(pod.roster, pod.relocation, prospect, random.Random())
+        asked = prospect(self._settings, self._pod, self._readiness, neighbours)
+        balance = Balance(self._pod.roster, self._pod.relocation, asked, random.Random())
         balance.shed = self._tell_shed
         return balance
-
-    def _readings(self) -> Readings:
-        return Readings(
-            version=__version__,
-            states=self._states,
-            most_connections=self._settings.max_connections,
-            rooms=lambda: len(self._pod.rooms),
-            present=lambda: len(self._pod.presence),
-            bus_up=lambda: self._bus.up,
-            bus_round_trip=lambda: self._bus.round_trip or 0.0,
-            ready=lambda: self._readiness.reason,
-            lag=lambda: self._lag.worst,
-            fair_share=lambda: 0.0 if self._balance is None else self._balance.share or 0.0,
-            draining=lambda: self._pod.lifecycle.state is State.DRAINING,
-        )
-
-    def _states(self) -> Mapping[str, int]:
-        here, asked = len(self._pod.roster), self._pod.roster.moving
-        closing = max(0, self._handshake.conversations - here)
-        return {"open": here - asked, "relocating": asked, "closing": closing}
 
 
 async def _listen(runner: web.BaseRunner, host: str, port: int) -> int:

@@ -17,7 +17,7 @@ from app.core.quota import UserLimitPolicy
 from app.edge.origins import Origins
 from app.ops.logs import LogFormat
 from app.ops.readiness import BusReadiness
-from app.ops.sampling import TraceParent
+from app.ops.tracing_sampling import TraceParent
 
 PREFIX: Final = "FORESTAY_"
 TOKEN: Final = "FORESTAY_TOKEN"

@@ -4,10 +4,10 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.ops.endpoints import Endpoints
-from app.ops.events import Events, Reason
 from app.ops.kubernetes import Cluster, Pod
-from app.ops.neighbourhood import Neighbourhood
+from app.ops.kubernetes_endpoints import Endpoints
+from app.ops.kubernetes_events import Events, Reason
+from app.ops.kubernetes_neighbourhood import Neighbourhood
 from app.settings import Settings, Whereabouts
 
 

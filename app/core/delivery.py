@@ -14,6 +14,7 @@ from typing import Final
 from app.core.backpressure import LOOK_AGAIN, Backpressure
 from app.core.batch import Batch, gather, take
 from app.core.connection import Connection
+from app.core.observer import RefusedMessage
 from app.core.policies import Slow
 from app.core.rooms import Room, Rooms
 from app.core.roster import Roster
@@ -22,7 +23,6 @@ from app.protocol.codes import ENDINGS, CloseCode, Ending, Refusal
 from app.protocol.encoder import Encoder, Payload, placed
 from app.protocol.message import Kind, Message, Position
 from app.protocol.names import RoomName
-from app.protocol.trace import TraceContext
 
 _SHORTEST: Final = 0.0005
 """Seconds. The loop waits in milliseconds: a rest of less would only become longer than the pass was."""
@@ -52,6 +52,8 @@ class Delivery:
         self._loop = world.loop
         self._clock = world.clock
         self._observer = world.observer
+        self._tracer = world.tracer
+        self._watched = world.observer is not None or world.tracer is not None
         self._rooms = rooms
         self._backpressure = backpressure
         self._pace = pace
@@ -78,8 +80,8 @@ class Delivery:
         self._schedule(room)
         if self._observer is not None:
             self._observer.delivered(message, recipients)
-            if recipients:
-                room.arrivals.append((message, recipients, self._loop.time()))
+        if self._watched and recipients:
+            room.arrivals.append((message, recipients, self._loop.time()))
 
     def _left_out(self, room: Room, message: Message) -> Sequence[Connection]:
         """Who in `room` is not to hear `message`: the one that asked not to, or everybody whom it is news of."""
@@ -113,11 +115,11 @@ class Delivery:
         refusal: Refusal,
         id: str | None,
         room: str | None,
-        trace: TraceContext | None = None,
+        message: RefusedMessage | None = None,
     ) -> None:
-        """Tell one client no, with the `id` and `room` of what it said. `trace`: the context of that."""
+        """Tell one client no, with the `id` and `room` of what it said; `message`: if that was to be delivered."""
         if self._observer is not None:
-            self._observer.refused(refusal.code, connection.id, trace)
+            self._observer.refused(refusal.code, connection.source, message)
         self.answer(connection, self._encoder.refusal(refusal, id=id, room=room))
 
     def answer(self, connection: Connection, frame: bytes) -> None:
@@ -201,11 +203,19 @@ class Delivery:
         self._rest(rooms, min(took * self._pace.rest, self._pace.cap))
         if self._observer is not None:
             self._observer.flushed(writes, size, took)
-            unix = self._clock()
-            for batch in batches:
-                if batch.arrivals:
-                    pattern = batch.room.policy.pattern
-                    self._observer.written(batch.arrivals, pattern, batch.dropped, started, unix)
+        if self._watched:
+            self._report(batches, started)
+
+    def _report(self, batches: Iterable[Batch], started: float) -> None:
+        """Tell who watches what was written."""
+        unix = self._clock()
+        for batch in batches:
+            if self._observer is not None and batch.arrivals:
+                self._observer.written(batch.arrivals, started, unix)
+            if self._tracer is not None:
+                for arrival in batch.arrivals:
+                    if arrival[0].trace is not None:
+                        self._tracer.reached(arrival, batch.room.policy.pattern, batch.dropped)
 
     def _rest(self, rooms: dict[Room, None], rest: float) -> None:
         if rest < _SHORTEST:

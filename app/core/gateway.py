@@ -13,6 +13,7 @@ from app.core.access import Right
 from app.core.addresses import any_room, public_room
 from app.core.connection import Connection
 from app.core.membership import Entrance, Membership, Parting, Wish
+from app.core.observer import RefusedMessage
 from app.core.ports import Settlement, Verifier
 from app.core.presence import paged
 from app.core.publishing import Publisher, refusal_of
@@ -23,7 +24,7 @@ from app.protocol import sentences as said
 from app.protocol.codes import ENDINGS, CloseCode, ErrorCode, Refusal
 from app.protocol.encoder import placed, pong_frame
 from app.protocol.message import Message
-from app.protocol.names import RoomName
+from app.protocol.names import RoomName, parse_room
 from app.protocol.reader import Reader, Unreadable, wire_size
 from app.protocol.trace import parse_trace
 
@@ -71,11 +72,8 @@ class Gateway:
         try:
             return self._do(connection, sentence)
         except Refusal as refusal:
-            trace = None
-            if isinstance(sentence, said.Broadcast):
-                trace = parse_trace(sentence.traceparent, sentence.tracestate)
-                self._publisher.rejected(refusal, connection.source, sentence.room, trace)
-            self._delivery.refuse(connection, refusal, sentence.id, room, trace)
+            message = self._refused(sentence) if isinstance(sentence, said.Broadcast) else None
+            self._delivery.refuse(connection, refusal, sentence.id, room, message)
             return None
 
     def binary(self, connection: Connection, data: bytes) -> None:
@@ -100,8 +98,7 @@ class Gateway:
             )
             self._publish(connection, message, None)
         except Refusal as refusal:
-            self._publisher.rejected(refusal, connection.source)
-            self._delivery.refuse(connection, refusal, None, None)
+            self._delivery.refuse(connection, refusal, None, None, RefusedMessage(trace=None, pattern=None))
 
     def ping(self, connection: Connection, data: bytes) -> None:
         """A client's protocol ping; it counts as a message, for it costs as much."""
@@ -238,11 +235,18 @@ class Gateway:
         heard = self._policies.of(name).echo if echo is None else echo
         return None if heard else connection.id
 
+    def _refused(self, sentence: said.Broadcast) -> RefusedMessage:
+        name = parse_room(sentence.room)
+        pattern = None if name is None else self._policies.of(name).pattern
+        return RefusedMessage(parse_trace(sentence.traceparent, sentence.tracestate), pattern)
+
     def _publish(self, connection: Connection, message: Message, id: str | None, key: str | None = None) -> None:
         def settled(settlement: Settlement) -> None:
             refusal = refusal_of(settlement.outcome)
             if refusal is not None:
-                self._delivery.refuse(connection, refusal, id, message.room, message.trace)
+                pattern = self._policies.of(message.room).pattern
+                refused = RefusedMessage(message.trace, pattern, offered=True)
+                self._delivery.refuse(connection, refusal, id, message.room, refused)
             elif id is not None:
                 self._delivery.say(connection, "ack", id=id, payload=placed(settlement.position))
 

@@ -1,7 +1,7 @@
 """The Observer port: whoever is told what happens, to count it, to write it down or to trace it."""
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
 
 from app.core.ports import Outcome
 from app.protocol.codes import ErrorCode
@@ -21,51 +21,50 @@ class Source(NamedTuple):
     """Whose it is, by id; None: a backend's."""
 
 
-class Observer(Protocol):
-    """Whoever wants to know what happens. The core reports facts once, where they happen, and counts nothing itself.
+class RefusedMessage(NamedTuple):
+    """A client's message that is not delivered, as far as it was understood."""
 
-    Every method is called from the event loop, must not block and must not raise.
+    trace: TraceContext | None
+    """The context that it brought along."""
+    pattern: str | None
+    """The one that its room's name matched; None where no room can be made out."""
+    offered: bool = False
+    """The bus was offered it, and `published` tells what became of it."""
+
+
+class Observer:
+    """Whoever wants to know what happens, and overrides what it wants to know.
+
+    The core reports facts once, where they happen, and counts nothing itself. Every method is called from the event
+    loop, must not block and must not raise.
     """
 
-    def connected(self, user: str) -> None: ...
+    def connected(self, user: str) -> None:
+        """A client was welcomed."""
 
     def received(self, kind: str, size: int) -> None:
         """A client said something: the sentence's type, `binary` or `unreadable`, and its length."""
 
-    def publishing(self, message: Message, source: Source, pattern: str, *, traced: bool) -> TraceContext | None:
-        """A message is about to be given to the bus; the trace context that travels with it from here on.
-
-        `message.trace` is still the caller's. `pattern`: the one that its room's name matched. `traced`: receivers are
-        shown the context.
-        """
-
     def published(self, message: Message, outcome: Outcome, seconds: float) -> None:
-        """What became of a message that was offered to the bus, `seconds` later.
-
-        Its trace context is what `publishing` said.
-        """
-
-    def rejected(self, code: ErrorCode, source: Source, pattern: str | None, trace: TraceContext | None) -> None:
-        """A client's message was not given to the bus: the code of the refusal, which `refused` is told as well.
-
-        `pattern` is None where no room can be made out. `trace` is the client's.
-        """
+        """What became of a message that was offered to the bus, `seconds` later."""
 
     def delivered(self, message: Message, recipients: int) -> None:
         """A message was handed to `recipients` members of its room on this pod."""
 
-    def written(self, arrivals: Sequence[Arrival], pattern: str, dropped: int, started: float, unix: float) -> None:
+    def written(self, arrivals: Sequence[Arrival], started: float, unix: float) -> None:
         """A delivery pass has written the messages of one room, each once for all its members on this pod.
 
-        `pattern`: the one that the room's name matched. `dropped`: members who did not get them, because they are slow.
         `started`: when the pass began, loop time. `unix`: when its last write was done, Unix seconds.
         """
 
     def flushed(self, writes: int, size: int, seconds: float) -> None:
         """One delivery pass: socket writes, bytes, and how long it took."""
 
-    def refused(self, code: ErrorCode, connection: str, trace: TraceContext | None) -> None:
-        """A client was told no. `connection`: its id. `trace`: the context that its message brought along."""
+    def refused(self, code: ErrorCode, source: Source, message: RefusedMessage | None) -> None:
+        """A client was told no. `message`: what it wanted to be delivered, if it was that."""
+
+    def answered(self, outcome: str) -> None:
+        """A backend's request was answered: `ok`, the refusal's code, or `failed` where the fault is ours."""
 
     def slow(self, policy: str) -> None:
         """A client fell behind; `policy` says what is done about it."""
@@ -96,3 +95,25 @@ class Observer(Protocol):
 
         `since`: when the request came, in the loop's time. `trace`: the caller's context.
         """
+
+
+_FACTS: Final = tuple(name for name in vars(Observer) if not name.startswith("_"))
+
+
+def together(*observers: Observer) -> Observer:
+    """One for several: each fact is told, in this order, to those of them who want to know it."""
+    all_of_them = Observer()
+    for fact in _FACTS:
+        tells = [getattr(one, fact) for one in observers if getattr(type(one), fact) is not getattr(Observer, fact)]
+        if tells:
+            # Nearly every fact has one who wants it, and is told as if there were nobody else.
+            setattr(all_of_them, fact, tells[0] if len(tells) == 1 else _tell_each(tells))
+    return all_of_them
+
+
+def _tell_each(tells: Sequence[Callable[..., None]]) -> Callable[..., None]:
+    def tell(*facts: object, **named: object) -> None:
+        for one in tells:
+            one(*facts, **named)
+
+    return tell

@@ -24,8 +24,7 @@ from app.core.ports import (
 from app.core.world import World
 from app.protocol.codes import ErrorCode, Refusal
 from app.protocol.message import Message, Position, timestamp
-from app.protocol.names import RoomName, parse_room
-from app.protocol.trace import TraceContext
+from app.protocol.names import RoomName
 
 
 class Publisher:
@@ -45,32 +44,27 @@ class Publisher:
         kept = None if message.binary else policy.history
         if key is not None and kept is None:
             raise Refusal(ErrorCode.KEY_NEEDS_HISTORY, "'key' works in rooms with history, and this one has none")
-        observer = self._world.observer
-        if observer is None:
+        observer, tracer, leg = self._world.observer, self._world.tracer, None
+        if tracer is not None:
+            leg = tracer.begin(message, source, policy.pattern, shown=policy.trace)
+            trace = None if leg is None else leg.trace
+            if trace is not message.trace:
+                message = replace(message, trace=trace)
+        if observer is None and leg is None:
             self._bus.publish(message, settled, kept=kept, key=key)
             return
-        trace = observer.publishing(message, source, policy.pattern, traced=policy.trace)
-        if trace is not message.trace:
-            message = replace(message, trace=trace)
-
         now = self._world.loop.time
         offered = now()
 
         def observed(settlement: Settlement) -> None:
-            observer.published(message, settlement.outcome, now() - offered)
+            if observer is not None:
+                observer.published(message, settlement.outcome, now() - offered)
+            if leg is not None:
+                leg.end(settlement.outcome)
             if settled is not None:
                 settled(settlement)
 
         self._bus.publish(message, observed, kept=kept, key=key)
-
-    def rejected(
-        self, refusal: Refusal, source: Source, room: str | None = None, trace: TraceContext | None = None
-    ) -> None:
-        """A client's message was refused before it got here; `room` is where the client wanted it."""
-        if self._world.observer is not None:
-            name = None if room is None else parse_room(room)
-            pattern = None if name is None else self._policies.of(name).pattern
-            self._world.observer.rejected(refusal.code, source, pattern, trace)
 
     async def accepted(self, message: Message, source: Source, key: str | None = None) -> Position | None:
         """Give `message` to the bus and wait until it has it; where it stands in the room's history. Raises Refusal."""

@@ -1,6 +1,7 @@
 """What a client may ask of a room: its past, and who is in it. What knows that is elsewhere, and answers later."""
 
 from collections.abc import Awaitable
+from typing import NoReturn
 
 from app.core.access import Right
 from app.core.addresses import any_room, public_room
@@ -17,7 +18,7 @@ from app.protocol.names import RoomName
 
 
 class Questions:
-    """What is returned has to be awaited before the next sentence of that client; None where it is answered already."""
+    """What is returned has to be awaited before the next sentence of that client. All of them raise Refusal."""
 
     def __init__(self, presence: Presence, publisher: Publisher, delivery: Delivery, policies: Policies) -> None:
         self._presence = presence
@@ -25,20 +26,18 @@ class Questions:
         self._delivery = delivery
         self._policies = policies
 
-    def history(self, connection: Connection, sentence: said.History) -> Awaitable[None] | None:
+    def history(self, connection: Connection, sentence: said.History) -> Awaitable[None]:
         name = any_room(connection, sentence.room)
         kept = self._policies.of(name).history
         if kept is None:
             self._lacking(connection, sentence, Right.HISTORY, "history")
-            return None
         connection.identity.require(Right.HISTORY, name)
         return self._read(connection, sentence, name, kept)
 
-    def presence(self, connection: Connection, sentence: said.Presence) -> Awaitable[None] | None:
+    def presence(self, connection: Connection, sentence: said.Presence) -> Awaitable[None]:
         name = public_room(sentence.room)
         if not self._policies.of(name).presence:
             self._lacking(connection, sentence, Right.PRESENCE, "presence")
-            return None
         connection.identity.require(Right.PRESENCE, name)
         return self._count(connection, sentence, name)
 
@@ -59,6 +58,7 @@ class Questions:
             return
         self._delivery.say(connection, "presence", id=sentence.id, room=name, payload=paged(roll))
 
-    def _lacking(self, connection: Connection, sentence: said.InRoom, right: Right, feature: str) -> None:
+    def _lacking(self, connection: Connection, sentence: said.InRoom, right: Right, feature: str) -> NoReturn:
+        """Whoever may not ask is told that first: it is none of theirs what a room has."""
         connection.identity.require(right, any_room(connection, sentence.room))
         raise Refusal(ErrorCode.FORBIDDEN, f"this room has no {feature}")

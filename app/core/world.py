@@ -1,10 +1,11 @@
-"""Time, names, dice and somebody who watches: given to the core, so that a test can give others."""
+"""Time, names, dice and those who watch: given to the core, so that a test can give others."""
 
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.core.observer import Observer
+from app.core.tracer import Tracer
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,3 +20,5 @@ class World:
     """A random number between two."""
     observer: Observer | None = None
     """None where nobody listens: facts then cost a comparison."""
+    tracer: Tracer | None = None
+    """None where there are no traces: what a caller sent along then travels as it came."""

@@ -11,6 +11,7 @@ from aiohttp import web
 from msgspec import Meta, Raw, Struct
 
 from app.core.backend import Backend
+from app.core.observer import Observer
 from app.core.ports import Query
 from app.core.presence import paged
 from app.edge.problems import problem
@@ -48,8 +49,9 @@ Said = TypeVar("Said")
 class Api:
     """The paths under `/v1`. Every one of them asks for the API key."""
 
-    def __init__(self, backend: Backend, api_key: str, max_bytes: int, max_depth: int) -> None:
+    def __init__(self, backend: Backend, api_key: str, max_bytes: int, max_depth: int, observer: Observer) -> None:
         """`api_key`: empty where none is configured; nobody is let in then. `max_bytes`: of a message."""
+        self._observer = observer
         self._backend = backend
         self._key = api_key.encode()
         self._max_bytes = max_bytes
@@ -70,12 +72,18 @@ class Api:
 
     def _guarded(self, handler: Handler) -> Handler:
         async def guarded(request: web.Request) -> web.StreamResponse:
+            outcome = "failed"
             try:
                 self._check_key(request)
-                return await handler(request)
+                response = await handler(request)
+                outcome = "ok"
             except Refusal as refusal:
+                outcome = refusal.code
                 log.debug("request refused", code=refusal.code, reason=str(refusal), trace_id=trace_id(request))
-                return problem(refusal)
+                response = problem(refusal)
+            finally:
+                self._observer.answered(outcome)
+            return response
 
         return guarded
 

@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from app.ops.endpoints import Change, Slice
-from app.ops.events import Occurrence
 from app.ops.kubernetes_answers import NOT_FOUND, fault, read_line, read_list, read_reason
-from app.ops.unanswered import Cause, Unanswered
+from app.ops.kubernetes_endpoints import Change, Slice
+from app.ops.kubernetes_events import Occurrence
+from app.ops.kubernetes_unanswered import Cause, Unanswered
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, StreamReader

@@ -4,8 +4,8 @@ from typing import Final
 
 import msgspec
 
-from app.ops.endpoints import Change, Metadata, Slice, SlicesGone
-from app.ops.unanswered import Cause, Unanswered
+from app.ops.kubernetes_endpoints import Change, Metadata, Slice, SlicesGone
+from app.ops.kubernetes_unanswered import Cause, Unanswered
 
 NOT_FOUND: Final = 404
 _DENIED: Final = (401, 403)

@@ -13,9 +13,9 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.samples import Exemplar
 
 from app.core.relocation import Reason
-from app.ops import process
-from app.ops.counts import Counts
-from app.ops.histogram import Histogram
+from app.ops import metrics_process as process
+from app.ops.metrics_counts import Counts
+from app.ops.metrics_histogram import Histogram
 
 _Bucket = tuple[str, float] | tuple[str, float, Exemplar]
 
@@ -46,11 +46,11 @@ class Readings:
     draining: Callable[[], bool]
 
 
-class Metrics(Counts):
-    """What is counted, and the collector of it."""
+class Metrics:
+    """A collector of what was counted and of what can be asked."""
 
-    def __init__(self, readings: Readings) -> None:
-        super().__init__()
+    def __init__(self, counts: Counts, readings: Readings) -> None:
+        self._counts = counts
         self._readings = readings
         self._started_at = process.started_at()
         self._registry = CollectorRegistry()
@@ -72,16 +72,16 @@ class Metrics(Counts):
         yield from self._process()
 
     def _pod(self) -> Iterable[Metric]:
-        readings = self._readings
+        counts, readings = self._counts, self._readings
         yield _gauges("forestay_build_info", "1, with what is running.", "version", {readings.version: 1})
         reason = readings.ready()
         ready = {one: float(one == reason) for one in READY_REASONS}
         yield _gauges("forestay_ready", "1 for why the pod is ready or not.", "reason", ready)
         yield _gauge("forestay_event_loop_lag_seconds", "Worst lag of the last 30 to 60 seconds.", readings.lag())
-        yield _counters("forestay_kubernetes_faults", "Cluster answers that were none.", "cause", self.cluster_faults)
+        yield _counters("forestay_kubernetes_faults", "Cluster answers that were none.", "cause", counts.cluster_faults)
 
     def _connections(self) -> Iterable[Metric]:
-        readings = self._readings
+        counts, readings = self._counts, self._readings
         states = readings.states()
         here = states["open"] + states["relocating"]
         yield _gauge("forestay_connections", "Open connections of this pod.", here)
@@ -91,26 +91,27 @@ class Metrics(Counts):
         yield _gauge("forestay_fair_share", "Connections that this pod should have; 0: not known.", share)
         left = here if readings.draining() else 0
         yield _gauge("forestay_drain_remaining", "Connections that a drain has yet to close.", left)
-        drained = self.departures[Reason.DRAINING]
+        drained = counts.departures[Reason.DRAINING]
         yield _counters("forestay_drain_closed", "Connections gone in a drain.", "outcome", drained)
         moved = CounterMetricFamily("forestay_relocated", "Gone after being asked to.", labels=["reason", "outcome"])
-        for why, outcomes in self.departures.items():
+        for why, outcomes in counts.departures.items():
             for outcome, count in outcomes.items():
                 moved.add_metric([why, outcome], count)
         yield moved
-        yield _counter("forestay_connections_accepted", "Connections welcomed.", self.accepted)
-        yield _counters("forestay_handshakes", "Upgrade requests by answer.", "outcome", self.handshakes)
+        yield _counter("forestay_connections_accepted", "Connections welcomed.", counts.accepted)
+        yield _counters("forestay_handshakes", "Upgrade requests by answer.", "outcome", counts.handshakes)
         closed = CounterMetricFamily("forestay_connections_closed", "Ended connections.", labels=["code", "by"])
-        for by, codes in self.closes.items():
+        for by, codes in counts.closes.items():
             for code, count in codes.items():
                 closed.add_metric([code, by], count)
         yield closed
-        yield _histogram("forestay_connection_lifetime_seconds", "How long ended connections lived.", self.lifetimes)
+        yield _histogram("forestay_connection_lifetime_seconds", "How long ended connections lived.", counts.lifetimes)
 
     def _messages(self) -> Iterable[Metric]:
-        yield _counters("forestay_messages_received", "Messages from clients by type.", "type", self.received_by_type)
-        yield _counter("forestay_received_bytes", "Bytes of messages from clients.", self.received_bytes)
-        seconds = {outcome.name.lower(): histogram for outcome, histogram in self.publish_seconds.items()}
+        counts = self._counts
+        yield _counters("forestay_messages_received", "Messages from clients by type.", "type", counts.received_by_type)
+        yield _counter("forestay_received_bytes", "Bytes of messages from clients.", counts.received_bytes)
+        seconds = {outcome.name.lower(): histogram for outcome, histogram in counts.publish_seconds.items()}
         outcomes = {outcome: histogram.count for outcome, histogram in seconds.items()}
         yield _counters("forestay_messages_published", "Messages given to the bus by outcome.", "outcome", outcomes)
         family = HistogramMetricFamily(
@@ -119,31 +120,34 @@ class Metrics(Counts):
         for outcome, histogram in seconds.items():
             family.add_metric([outcome], _buckets(histogram), histogram.sum)
         yield family
-        yield _counter("forestay_messages_delivered", "Messages times recipients on this pod.", self.deliveries)
-        yield _counters("forestay_messages_refused", "Refusals by error code.", "code", self.refusals)
+        yield _counter("forestay_messages_delivered", "Messages times recipients on this pod.", counts.deliveries)
+        yield _counters("forestay_messages_refused", "Refusals by error code.", "code", counts.refusals)
+        yield _counters("forestay_api_requests", "Requests of backends by answer.", "outcome", counts.requests)
 
     def _delivery(self) -> Iterable[Metric]:
-        readings = self._readings
+        counts, readings = self._counts, self._readings
         yield _gauge("forestay_rooms", "Rooms with a member on this pod.", readings.rooms())
         yield _gauge("forestay_presence_users", "Users in rooms with presence on this pod.", readings.present())
-        yield _histogram("forestay_delivery_latency_seconds", "From accepted to written, across pods.", self.latency)
-        yield _counter("forestay_delivery_early", "Messages that seemed to arrive before they were sent.", self.early)
-        yield _histogram("forestay_delivery_wait_seconds", "How long messages waited for their pass.", self.waits)
-        yield _histogram("forestay_delivery_batch_messages", "Messages of one room written together.", self.batches)
-        yield _histogram("forestay_delivery_pass_seconds", "Duration of delivery passes.", self.passes)
-        yield _counter("forestay_socket_writes", "Writes to client sockets in delivery passes.", self.writes)
-        yield _counter("forestay_sent_bytes", "Bytes written to client sockets in them.", self.written_bytes)
-        policies = self.slow_by_policy
+        yield _histogram("forestay_delivery_latency_seconds", "From accepted to written, across pods.", counts.latency)
+        yield _counter("forestay_delivery_early", "Messages that seemed to arrive before they were sent.", counts.early)
+        yield _histogram("forestay_delivery_wait_seconds", "How long messages waited for their pass.", counts.waits)
+        yield _histogram("forestay_delivery_batch_messages", "Messages of one room written together.", counts.batches)
+        yield _histogram("forestay_delivery_pass_seconds", "Duration of delivery passes.", counts.passes)
+        yield _counter("forestay_socket_writes", "Writes to client sockets in delivery passes.", counts.writes)
+        yield _counter("forestay_sent_bytes", "Bytes written to client sockets in them.", counts.written_bytes)
+        policies = counts.slow_by_policy
         yield _counters("forestay_slow_consumers", "Clients that fell behind, by policy.", "policy", policies)
-        yield _counter("forestay_gaps_filled", "Gaps that were read from a room's history.", self.gaps)
-        yield _counter("forestay_gap_messages", "Messages that were read to fill gaps.", self.gap_messages)
-        yield _counters("forestay_resyncs", "Members told that messages were lost, by reason.", "reason", self.resyncs)
+        yield _counter("forestay_gaps_filled", "Gaps that were read from a room's history.", counts.gaps)
+        yield _counter("forestay_gap_messages", "Messages that were read to fill gaps.", counts.gap_messages)
+        yield _counters(
+            "forestay_resyncs", "Members told that messages were lost, by reason.", "reason", counts.resyncs
+        )
 
     def _bus(self) -> Iterable[Metric]:
-        readings = self._readings
+        counts, readings = self._counts, self._readings
         yield _gauge("forestay_bus_up", "Whether the bus is heard back.", readings.bus_up())
         yield _gauge("forestay_bus_round_trip_seconds", "What the last probe took.", readings.bus_round_trip())
-        yield _counters("forestay_bus_events", "What happened to the bus.", "event", self.bus_events)
+        yield _counters("forestay_bus_events", "What happened to the bus.", "event", counts.bus_events)
 
     def _process(self) -> Iterable[Metric]:
         yield _counter("process_cpu_seconds", "User and system CPU time.", process.cpu_seconds())

@@ -2,36 +2,16 @@
 
 import structlog
 
-from app.core.observer import Observer
+from app.core.observer import Observer, RefusedMessage, Source
 from app.protocol.codes import ErrorCode
-from app.protocol.trace import TraceContext
 
 log = structlog.get_logger(__name__)
 
 
-class RefusalLog:
-    """An Observer that logs at the level of debugging, and tells every fact to the next one."""
+class RefusalLog(Observer):
+    """Logs at the level of debugging."""
 
-    def __init__(self, told: Observer) -> None:
-        self._told = told
-        # Facts that make no line go straight on.
-        self.connected = told.connected
-        self.received = told.received
-        self.publishing = told.publishing
-        self.published = told.published
-        self.rejected = told.rejected
-        self.delivered = told.delivered
-        self.written = told.written
-        self.flushed = told.flushed
-        self.slow = told.slow
-        self.bus = told.bus
-        self.gap_filled = told.gap_filled
-        self.resynced = told.resynced
-        self.ended = told.ended
-        self.relocated = told.relocated
-        self.handshake = told.handshake
-
-    def refused(self, code: ErrorCode, connection: str, trace: TraceContext | None) -> None:
-        self._told.refused(code, connection, trace)
+    def refused(self, code: ErrorCode, source: Source, message: RefusedMessage | None) -> None:
+        trace = None if message is None else message.trace
         trace_id = None if trace is None else trace.trace_id
-        log.debug("message refused", code=code, connection=connection, trace_id=trace_id)
+        log.debug("message refused", code=code, connection=source.connection, trace_id=trace_id)

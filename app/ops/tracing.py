@@ -1,69 +1,47 @@
 """Makes spans of what happens: one trace from the caller through the bus to the sockets of every pod.
 
-A message's spans are made when its outcome is known and when it has been written, with the times that these things
-had. What is not kept costs a random number and never reaches the SDK. Names of rooms and users stay out unless they are
-asked for.
+A message's spans are made when its outcome is known and when it has been written, or a moment later, with the times
+that these things had. What is not kept costs a random number and never reaches the SDK. Names of rooms and users stay
+out unless they are asked for.
 """
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from asyncio import AbstractEventLoop
+from functools import partial
+from typing import NamedTuple
 
-from opentelemetry.trace import Link, SpanKind
+from opentelemetry.trace import SpanKind
 
-from app.core.observer import Arrival, Observer, Source
+from app.core.observer import Arrival, Observer, RefusedMessage, Source
 from app.core.ports import Outcome
-from app.ops import conventions as words
-from app.ops.sampling import Manner
-from app.ops.tracing_incidents import Incidents
-from app.ops.tracing_spans import Attributes, Place, Spans, new_place, new_span_id, place_below, remote
+from app.core.tracer import Leg
+from app.ops import tracing_conventions as words
+from app.ops.tracing_postponed import Postponed
+from app.ops.tracing_sampling import Manner
+from app.ops.tracing_spans import Attributes, Root, Spans, new_span_id, place_below
 from app.protocol.codes import ErrorCode
 from app.protocol.message import Message
 from app.protocol.names import shown
 from app.protocol.trace import TraceContext
 
-# More messages on their way to the bus than it may have: then one was never settled, and its spans are given up.
-_MOST_OPEN: Final = 10_000
 
+class Tracing(Observer):
+    """A Tracer, which watches what becomes of the messages that it follows."""
 
-class _Begun(NamedTuple):
-    """A message on its way onto the bus."""
-
-    source: Source
-    pattern: str
-    process: Place
-    publish: Place
-    came: int
-    offered: int
-    """Unix nanoseconds, both."""
-
-
-class Tracing:
-    """An Observer that makes spans, and tells every fact to the next one."""
-
-    def __init__(self, told: Observer, spans: Spans, manner: Manner, clock: Callable[[], float]) -> None:
-        """`clock`: the loop's, in which the core gives its times."""
-        self._told = told
+    def __init__(self, spans: Spans, manner: Manner, loop: AbstractEventLoop) -> None:
         self._spans = spans
+        self._postponed = Postponed(loop)
         self._manner = manner
         self._sampling = manner.sampling
-        self._clock = clock
-        self._begun: dict[str, _Begun] = {}
-        self.incidents = Incidents(spans, manner.sampling)
-        # Facts that make no span go straight on.
-        self.connected = told.connected
-        self.received = told.received
-        self.delivered = told.delivered
-        self.flushed = told.flushed
-        self.refused = told.refused
-        self.slow = told.slow
-        self.ended = told.ended
-        self.relocated = told.relocated
+        self._clock = loop.time
+
+    def close(self) -> None:
+        """Make the spans of all that was."""
+        self._postponed.catch_up()
 
     def handshake(self, outcome: str, since: float, trace: TraceContext | None) -> None:
-        self._told.handshake(outcome, since, trace)
-        place = self._place(trace, trusted=False)
-        if place is None:
+        root = self._root(trace, trusted=False)
+        if root is None:
             return
         status = 101 if outcome in ("ok", "lost") else int(outcome)
         attributes: Attributes = {
@@ -77,70 +55,55 @@ class Tracing:
         }
         if status >= 500 or outcome == "lost":
             attributes[words.ERROR_TYPE] = outcome
-        self._spans.end(words.HANDSHAKE, SpanKind.SERVER, place, self._unix(since), attributes)
+        self._end(words.HANDSHAKE, SpanKind.SERVER, root, since, attributes)
 
-    def publishing(self, message: Message, source: Source, pattern: str, *, traced: bool) -> TraceContext | None:
+    def begin(self, message: Message, source: Source, pattern: str, *, shown: bool) -> Leg | None:
         caller, trusted = message.trace, source.connection is None
-        place = self._place(caller, trusted=trusted)
-        if place is None:
-            # Nobody else needs to know of a trace that is not kept, but for receivers that are shown it.
-            return self._unkept(caller, trusted=trusted) if traced else None
-        publish = place.below()
-        traceparent = f"00-{publish.itself.trace_id:032x}-{publish.itself.span_id:016x}-01"
-        if len(self._begun) >= _MOST_OPEN:
-            self._begun.clear()
-        self._begun[traceparent] = _Begun(source, pattern, place, publish, self._unix(source.since), time.time_ns())
-        return TraceContext(traceparent, caller.tracestate if caller and place.parent else None)
+        root = self._root(caller, trusted=trusted)
+        if root is not None:
+            return _Kept(self, root, message, source, pattern, self._clock())
+        # Nobody else needs to know of a trace that is not kept, but for receivers that are shown it.
+        return _Unkept(self._unkept(caller, trusted=trusted)) if shown else None
 
-    def published(self, message: Message, outcome: Outcome, seconds: float) -> None:
-        self._told.published(message, outcome, seconds)
-        if message.trace is None or not self._begun:
+    def refused(self, code: ErrorCode, source: Source, message: RefusedMessage | None) -> None:
+        if message is None or message.offered:
             return
-        begun = self._begun.pop(message.trace.traceparent, None)
-        if begun is not None:
-            self._end(message, begun, None if outcome is Outcome.ACCEPTED else outcome.name.lower())
+        root = self._root(message.trace, trusted=source.connection is None)
+        if root is not None:
+            attributes = _arrived(source, message.pattern) | {words.ERROR_TYPE: code}
+            name = words.PROCESS if message.pattern is None else f"{words.PROCESS} {message.pattern}"
+            self._end(name, SpanKind.CONSUMER, root, source.since, attributes)
 
-    def rejected(self, code: ErrorCode, source: Source, pattern: str | None, trace: TraceContext | None) -> None:
-        self._told.rejected(code, source, pattern, trace)
-        place = self._place(trace, trusted=source.connection is None)
-        if place is not None:
-            attributes = _arrived(source, pattern) | {words.ERROR_TYPE: code}
-            name = words.PROCESS if pattern is None else f"{words.PROCESS} {pattern}"
-            self._spans.end(name, SpanKind.CONSUMER, place, self._unix(source.since), attributes)
+    def reached(self, arrival: Arrival, pattern: str, dropped: int) -> None:
+        trace = arrival[0].trace
+        if trace is not None and trace.sampled:
+            self._postponed.add(partial(self._spread, trace, arrival, pattern, dropped, self._now()))
 
-    def written(self, arrivals: Sequence[Arrival], pattern: str, dropped: int, started: float, unix: float) -> None:
-        self._told.written(arrivals, pattern, dropped, started, unix)
-        for message, recipients, came in arrivals:
-            if message.trace is not None and message.trace.sampled:
-                attributes: Attributes = {
-                    words.SYSTEM: self._manner.system,
-                    words.OPERATION: words.PROCESS,
-                    words.OPERATION_TYPE: "process",
-                    words.TEMPLATE: pattern,
-                    words.RECIPIENTS: recipients,
-                    words.DROPPED: dropped,
-                }
-                self._name(message, attributes)
-                # Parent and link both: one message is one trace, and the convention's own way of saying it is the link.
-                place = place_below(message.trace, linked=True)
-                self._spans.end(f"{words.PROCESS} {pattern}", SpanKind.CONSUMER, place, self._unix(came), attributes)
-
-    def bus(self, event: str) -> None:
-        self._told.bus(event)
-        self.incidents.bus(event)
-
-    def gap_filled(self, messages: int) -> None:
-        self._told.gap_filled(messages)
-        self.incidents.gap_filled(messages)
-
-    def resynced(self, reason: str, recipients: int) -> None:
-        self._told.resynced(reason, recipients)
-        self.incidents.resynced(reason, recipients)
-
-    def _end(self, message: Message, begun: _Begun, error: str | None) -> None:
+    def settled(self, leg: "_Kept", outcome: Outcome) -> None:
         """The way in and the way to the bus are over."""
-        source, pattern, process, publish, came, offered = begun
-        inward = _arrived(source, pattern)
+        self._postponed.add(partial(self._spoken, leg, outcome, self._now()))
+
+    def _spread(self, trace: TraceContext, arrival: Arrival, pattern: str, dropped: int, written: "_Moment") -> None:
+        """From the bus to the sockets."""
+        message, recipients, came = arrival
+        attributes: Attributes = {
+            words.SYSTEM: self._manner.system,
+            words.OPERATION: words.PROCESS,
+            words.OPERATION_TYPE: "process",
+            words.TEMPLATE: pattern,
+            words.RECIPIENTS: recipients,
+            words.DROPPED: dropped,
+        }
+        self._name(message, attributes)
+        # Parent and link both: one message is one trace, and the convention's own way of saying it is the link.
+        place = place_below(trace, linked=True)
+        name = f"{words.PROCESS} {pattern}"
+        self._spans.end(name, SpanKind.CONSUMER, place, written.back_to(came), attributes)
+
+    def _spoken(self, leg: "_Kept", outcome: Outcome, ended: "_Moment") -> None:
+        """From the client to the bus."""
+        pattern, process = leg.pattern, leg.root.place()
+        inward = _arrived(leg.source, pattern)
         onward: Attributes = {
             words.SYSTEM: self._manner.system,
             words.OPERATION: words.PUBLISH,
@@ -148,24 +111,28 @@ class Tracing:
             words.TEMPLATE: pattern,
         }
         for attributes in (inward, onward):
-            self._name(message, attributes)
-            if error is not None:
-                attributes[words.ERROR_TYPE] = error
-        self._spans.end(f"{words.PUBLISH} {pattern}", SpanKind.PRODUCER, publish, offered, onward)
-        self._spans.end(f"{words.PROCESS} {pattern}", SpanKind.CONSUMER, process, came, inward)
+            self._name(leg.message, attributes)
+            if outcome is not Outcome.ACCEPTED:
+                attributes[words.ERROR_TYPE] = outcome.name.lower()
+        publish, offered, came = process.below(leg.span_id), leg.offered, leg.source.since
+        self._spans.end(f"{words.PUBLISH} {pattern}", SpanKind.PRODUCER, publish, ended.back_to(offered), onward)
+        self._spans.end(f"{words.PROCESS} {pattern}", SpanKind.CONSUMER, process, ended.back_to(came), inward)
 
-    def _place(self, caller: TraceContext | None, *, trusted: bool) -> Place | None:
-        """Where a span for `caller` stands; None where the trace is not kept."""
+    def _end(self, name: str, kind: SpanKind, root: Root, since: float, attributes: Attributes) -> None:
+        """All that there is to the trace ends now. `since`: loop time."""
+        self._spans.end(name, kind, root.place(), self._now().back_to(since), attributes)
+
+    def _now(self) -> "_Moment":
+        return _Moment(self._clock(), time.time_ns())
+
+    def _root(self, caller: TraceContext | None, *, trusted: bool) -> Root | None:
+        """Where our part of the trace of what `caller` did begins; None where it is not kept."""
         if caller is not None:
             if self._goes_on(trusted=trusted):
-                return place_below(caller) if self._sampling.keeps(caller) else None
-            if not self._manner.heeds_callers:
-                caller = None
-        if not self._sampling.new_kept():
-            return None
-        # A stranger's state is for the stranger's own vendor: the ids are enough to find the trace.
-        links = () if caller is None else (Link(remote(TraceContext(caller.traceparent))),)
-        return new_place(self._sampling.new_id(kept=True), links)
+                return Root(int(caller.trace_id, 16), caller) if self._sampling.keeps(caller) else None
+            # A stranger's state is for the stranger's own vendor: the ids are enough to find the trace.
+            caller = TraceContext(caller.traceparent) if self._manner.heeds_callers else None
+        return Root(self._sampling.new_id(kept=True), link=caller) if self._sampling.new_kept() else None
 
     def _unkept(self, caller: TraceContext | None, *, trusted: bool) -> TraceContext:
         """The context of a publish that leaves no trace: the caller's trace or a new one, with its flag 00."""
@@ -180,15 +147,56 @@ class Tracing:
         manner = self._manner
         return manner.heeds_callers and (trusted or manner.continue_clients)
 
-    def _unix(self, since: float) -> int:
-        """A time of the loop in Unix nanoseconds."""
-        return time.time_ns() - max(0, int((self._clock() - since) * 1e9))
-
     def _name(self, message: Message, attributes: Attributes) -> None:
         if self._manner.names:
             attributes[words.DESTINATION] = shown(message.room)
             if message.sender is not None:
                 attributes[words.USER] = message.sender
+
+
+class _Moment(NamedTuple):
+    """One time on two clocks."""
+
+    loop: float
+    unix: int
+    """Nanoseconds."""
+
+    def back_to(self, since: float) -> tuple[int, int]:
+        """From a time of the loop until now, in Unix nanoseconds."""
+        return self.unix - max(0, int((self.loop - since) * 1e9)), self.unix
+
+
+class _Kept:
+    """The way to the bus of a message whose trace is kept."""
+
+    __slots__ = ("_tracing", "message", "offered", "pattern", "root", "source", "span_id", "trace")
+
+    def __init__(
+        self, tracing: Tracing, root: Root, message: Message, source: Source, pattern: str, offered: float
+    ) -> None:
+        self._tracing = tracing
+        self.root = root
+        self.message = message
+        self.source = source
+        self.pattern = pattern
+        self.span_id = new_span_id()
+        """Of the publish."""
+        self.offered = offered
+        """Loop time."""
+        traceparent = f"00-{root.trace_id:032x}-{self.span_id:016x}-01"
+        self.trace = TraceContext(traceparent, root.parent.tracestate if root.parent else None)
+
+    def end(self, outcome: Outcome) -> None:
+        self._tracing.settled(self, outcome)
+
+
+class _Unkept(NamedTuple):
+    """One that leaves no trace, although its receivers see a context."""
+
+    trace: TraceContext
+
+    def end(self, outcome: Outcome) -> None:
+        """Nobody wants to know."""
 
 
 def _arrived(source: Source, pattern: str | None) -> Attributes:

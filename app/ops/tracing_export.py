@@ -5,7 +5,7 @@ The exporter's thread may hang for as long as a collector does; nothing here or 
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
@@ -14,13 +14,16 @@ from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
 from app import __version__
-from app.core.observer import Observer
-from app.ops.sampling import Manner
 from app.ops.tracing import Tracing
+from app.ops.tracing_incidents import Incidents
+from app.ops.tracing_otlp import OtlpExporter
+from app.ops.tracing_sampling import Manner
 from app.ops.tracing_spans import Spans
 
 GROUP: Final = "opentelemetry_traces_exporter"
 """Where packages register the exporters that OTEL_TRACES_EXPORTER can name."""
+
+_OTLP_HTTP: Final = "otlp_proto_http"
 
 
 class NoExporter(Exception):
@@ -32,11 +35,15 @@ class Telemetry:
 
     def __init__(self, exporters: Sequence[SpanExporter], resource: Mapping[str, str]) -> None:
         self._processors: list[SpanProcessor] = [BatchSpanProcessor(exporter) for exporter in exporters]
-        self._spans = Spans(self._processors, _Constant(Resource.create(dict(resource))), __version__)
+        self._spans = Spans(self._processors, Resource.create(dict(resource)), __version__)
 
-    def observer(self, told: Observer, manner: Manner, clock: Callable[[], float]) -> Tracing:
-        """Whoever makes the spans; `told` hears every fact as well."""
-        return Tracing(told, self._spans, manner, clock)
+    def tracing(self, manner: Manner, loop: asyncio.AbstractEventLoop) -> Tracing:
+        """Who makes the spans of messages."""
+        return Tracing(self._spans, manner, loop)
+
+    def incidents(self, manner: Manner) -> Incidents:
+        """Who makes the spans of what belongs to no message."""
+        return Incidents(self._spans, manner.sampling)
 
     def flush(self) -> None:
         """Send what there is and wait for it, however long it takes."""
@@ -64,20 +71,9 @@ class Telemetry:
             pass
 
 
-class _Constant(Resource):
-    """A resource that knows its hash: the exporter asks each span's for it, and it is the hash of all of it as JSON."""
-
-    def __init__(self, of: Resource) -> None:
-        super().__init__(of.attributes, of.schema_url)
-        self._hash = super().__hash__()
-
-    def __hash__(self) -> int:
-        return self._hash
-
-
 def make_exporters(names: Sequence[str]) -> list[SpanExporter]:
     """The exporters called `names`, set up from the environment. Raises NoExporter."""
-    return [_entry(name).load()() for name in names]
+    return [OtlpExporter() if name == _OTLP_HTTP else _entry(name).load()() for name in names]
 
 
 def _entry(name: str) -> EntryPoint:

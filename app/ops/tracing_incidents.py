@@ -8,9 +8,10 @@ from opentelemetry.sdk.trace import Event
 from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
-from app.ops import conventions as words
-from app.ops.sampling import Sampling
-from app.ops.tracing_spans import Spans, new_place
+from app.core.observer import Observer
+from app.ops import tracing_conventions as words
+from app.ops.tracing_sampling import Sampling
+from app.ops.tracing_spans import Root, Spans
 
 
 @dataclass(slots=True)
@@ -23,7 +24,7 @@ class _Episode:
         self.events.append(Event(event, attributes, time.time_ns()))
 
 
-class Incidents:
+class Incidents(Observer):
     def __init__(self, spans: Spans, sampling: Sampling) -> None:
         self._spans = spans
         self._sampling = sampling
@@ -31,7 +32,7 @@ class Incidents:
         self._outage: _Episode | None = None
 
     def bus(self, event: str) -> None:
-        """The bus was `lost` or `deaf`, or is `connected`: one span from the loss to the return."""
+        """One span from the loss to the return."""
         if event not in ("lost", "deaf", "connected"):
             return
         outage = self._outage = self._outage or _Episode(words.BUS)
@@ -41,11 +42,9 @@ class Incidents:
             self._end(outage)
 
     def gap_filled(self, messages: int) -> None:
-        """So many messages that this pod had missed were read from a room's history."""
         self._at_once(words.CONTINUITY, words.GAP_FILLED, {words.MESSAGES: messages})
 
     def resynced(self, reason: str, recipients: int) -> None:
-        """So many members of a room were told that messages are lost to them."""
         self._at_once(words.CONTINUITY, words.RESYNC, {words.REASON: reason, words.RECIPIENTS: recipients})
 
     def draining(self, connections: int, window: float) -> None:
@@ -72,5 +71,5 @@ class Incidents:
 
     def _end(self, episode: _Episode) -> None:
         if self._sampling.new_kept():
-            place = new_place(self._sampling.new_id(kept=True))
-            self._spans.end(episode.name, SpanKind.INTERNAL, place, episode.began, {}, events=episode.events)
+            place, ended = Root(self._sampling.new_id(kept=True)).place(), max(episode.began, time.time_ns())
+            self._spans.end(episode.name, SpanKind.INTERNAL, place, (episode.began, ended), {}, events=episode.events)

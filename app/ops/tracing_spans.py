@@ -6,7 +6,6 @@ the decision is made when a span comes to be, and the tracer would take several 
 """
 
 import random
-import time
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -17,7 +16,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 from opentelemetry.util.types import AttributeValue
 
-from app.ops import conventions as words
+from app.ops import tracing_conventions as words
 from app.protocol.trace import TraceContext
 
 Attributes = dict[str, AttributeValue]
@@ -35,10 +34,10 @@ class Place(NamedTuple):
     parent: SpanContext | None = None
     links: Sequence[Link] = ()
 
-    def below(self) -> "Place":
-        """A place for a child."""
+    def below(self, span_id: int) -> "Place":
+        """A place for a child, which is called `span_id`."""
         mine = self.itself
-        return Place(_ours(mine.trace_id, mine.trace_state), mine)
+        return Place(_ours(mine.trace_id, span_id, mine.trace_state), mine)
 
 
 class Spans:
@@ -55,12 +54,12 @@ class Spans:
         name: str,
         kind: SpanKind,
         place: Place,
-        began: int,
+        times: tuple[int, int],
         attributes: Attributes,
         *,
         events: Sequence[Event] = (),
     ) -> None:
-        """A span is over. `began`: Unix nanoseconds. With an `error.type` among its attributes it has failed."""
+        """A span is over. `times`: Unix nanoseconds. With an `error.type` among its attributes it has failed."""
         failed = words.ERROR_TYPE in attributes
         span = ReadableSpan(
             name,
@@ -72,8 +71,8 @@ class Spans:
             place.links,
             kind,
             status=_FAILED if failed else _SENT,
-            start_time=began,
-            end_time=max(began, time.time_ns()),
+            start_time=times[0],
+            end_time=times[1],
             instrumentation_scope=self._scope,
         )
         for processor in self._processors:
@@ -83,18 +82,30 @@ class Spans:
         return BoundedAttributes(limits.max_span_attributes, attributes, max_value_len=limits.max_span_attribute_length)
 
 
-def new_place(trace_id: int, links: Sequence[Link] = ()) -> Place:
-    """The first span of a new trace."""
-    return Place(_ours(trace_id), None, links)
+class Root(NamedTuple):
+    """Where our part of a trace begins."""
+
+    trace_id: int
+    parent: TraceContext | None = None
+    """The caller's span, where the trace is its."""
+    link: TraceContext | None = None
+    """The span of a caller whose trace this is not."""
+
+    def place(self) -> Place:
+        """A place for our first span."""
+        if self.parent is not None:
+            return place_below(self.parent)
+        links = () if self.link is None else (Link(_remote(self.link)),)
+        return Place(_ours(self.trace_id, new_span_id()), None, links)
 
 
 def place_below(parent: TraceContext, *, linked: bool = False) -> Place:
     """A place for a child of a span that is elsewhere; `linked`: linked to it as well."""
-    above = remote(parent)
-    return Place(_ours(above.trace_id, above.trace_state), above, (Link(above),) if linked else ())
+    above = _remote(parent)
+    return Place(_ours(above.trace_id, new_span_id(), above.trace_state), above, (Link(above),) if linked else ())
 
 
-def remote(trace: TraceContext) -> SpanContext:
+def _remote(trace: TraceContext) -> SpanContext:
     """A span that is elsewhere."""
     text = trace.traceparent
     state = TraceState.from_header([trace.tracestate]) if trace.tracestate else None
@@ -103,8 +114,8 @@ def remote(trace: TraceContext) -> SpanContext:
     return SpanContext(trace_id, span_id, is_remote=True, trace_flags=flags, trace_state=state)
 
 
-def _ours(trace_id: int, state: TraceState | None = None) -> SpanContext:
-    return SpanContext(trace_id, new_span_id(), is_remote=False, trace_flags=_KEPT, trace_state=state)
+def _ours(trace_id: int, span_id: int, state: TraceState | None = None) -> SpanContext:
+    return SpanContext(trace_id, span_id, is_remote=False, trace_flags=_KEPT, trace_state=state)
 
 
 def new_span_id() -> int:

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Callable, Collection
 
 from app.bus.redis import RedisBus
+from app.core.observer import Observer
 from app.core.ports import Query, Retention, Settlement
 from app.protocol.message import Message, Position
 from app.protocol.names import RoomName
@@ -48,14 +49,14 @@ class Pod:
         return [message.payload.decode() for message in page.messages]
 
 
-class Events:
+class Events(Observer):
     """An observer of the bus alone."""
 
     def __init__(self, events: list[str]) -> None:
         self._events = events
 
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *facts: self._events.append(facts[0]) if name == "bus" else None
+    def bus(self, event: str) -> None:
+        self._events.append(event)
 
 
 def new_id() -> str:

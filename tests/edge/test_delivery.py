@@ -142,7 +142,7 @@ async def test_what_is_pending_comes_before_the_close() -> None:
     async with gateway() as running:
         alice, bob = await running.join("alice", "chat.a"), await running.join("bob", "chat.a")
         await alice.say(*[{"type": "broadcast", "room": "chat.a", "payload": n} for n in range(50)])
-        while not running.running._metrics.deliveries:
+        while not running.running._metrics._counts.deliveries:
             await asyncio.sleep(0)
         await running.running._pod.backend.disconnect("bob")
         heard: list[int] = []

@@ -17,6 +17,7 @@ from app.core.ports import Doubted, Heard, Outcome, Retention
 from app.core.relocation import Reason
 from app.ops.loop_lag import LoopLag
 from app.ops.metrics import Metrics
+from app.ops.metrics_counts import Counts
 from app.protocol.message import Message, timestamp
 from app.protocol.names import RoomName
 from app.protocol.trace import TraceContext
@@ -37,11 +38,13 @@ class Watched:
     """A core whose facts are counted."""
 
     core: Core
+    counts: Counts
     metrics: Metrics
 
     def __init__(self, *policies: Policy, bus: MemoryBus | None = None, **given: float) -> None:
-        self.metrics = Metrics(readings())
-        self.core = Core(*policies, bus=bus, registry=None, observer=self.metrics, **given)
+        self.counts = Counts()
+        self.metrics = Metrics(self.counts, readings())
+        self.core = Core(*policies, bus=bus, registry=None, observer=self.counts, tracer=None, **given)
 
     def scrape(self, accept: str = TEXT) -> Scrape:
         return Scrape(*self.metrics.render(accept))
@@ -208,7 +211,7 @@ async def test_what_is_written_together_is_one_batch() -> None:
 async def test_exemplars_lead_to_traces_that_are_kept() -> None:
     """Of a sampled message only, with the ids of its trace, and in OpenMetrics only."""
     watched = Watched()
-    watched.metrics.exemplars = True
+    watched.counts.exemplars = True
     watched.core.join(ROOM)
     for traceparent in (SAMPLED, UNSAMPLED, None):
         message = accepted(0.0, traceparent)
@@ -220,6 +223,18 @@ async def test_exemplars_lead_to_traces_that_are_kept() -> None:
     assert found.exemplars("forestay_publish_seconds_bucket") == [ids]
     assert found["forestay_delivery_latency_seconds_count"] == 3
     assert "trace_id" not in watched.scrape().text
+
+
+async def test_requests_of_backends_are_counted_by_their_answers() -> None:
+    """With the code of the refusal; a caller without the key is one of them."""
+    async with gateway() as running:
+        for path, headers in (("/v1/rooms", KEY), ("/v1/rooms", {}), ("/v1/rooms/a%20b/presence", KEY)):
+            await call(running, "GET", path, headers=headers)
+        found = await scrape(running.running.internal_port)
+    assert {
+        outcome: found[f'forestay_api_requests_total{{outcome="{outcome}"}}']
+        for outcome in ("ok", "bad_token", "invalid_room", "forbidden", "failed")
+    } == {"ok": 1, "bad_token": 1, "invalid_room": 1, "forbidden": 0, "failed": 0}
 
 
 async def test_strangers_write_no_exemplars() -> None:
@@ -369,7 +384,7 @@ async def test_a_scrape_takes_nothing_away_from_the_next() -> None:
 
 def test_the_process_is_described_as_it_is() -> None:
     """By the kernel's own figures."""
-    found = Scrape(*Metrics(readings()).render(TEXT))
+    found = Scrape(*Metrics(Counts(), readings()).render(TEXT))
     files = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - the folder is open while it is listed, as in the code
     assert abs(found["process_open_fds"] - files) <= 1
     status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
@@ -383,10 +398,11 @@ def test_the_process_is_described_as_it_is() -> None:
 
 def test_every_series_is_there_before_anything_happens() -> None:
     """A rate has a beginning then, and a panel is not empty because nothing went wrong yet."""
-    found = Scrape(*Metrics(readings()).render(TEXT))
+    found = Scrape(*Metrics(Counts(), readings()).render(TEXT))
     for series in (
         'forestay_messages_refused_total{code="rate_limited"}',
         'forestay_messages_published_total{outcome="unknown"}',
+        'forestay_api_requests_total{outcome="bad_token"}',
         'forestay_connections_closed_total{code="4413",by="gateway"}',
         'forestay_drain_closed_total{outcome="aborted"}',
         'forestay_resyncs_total{reason="lost"}',
@@ -398,5 +414,5 @@ def test_every_series_is_there_before_anything_happens() -> None:
 
 def test_outcomes_have_names_of_their_own() -> None:
     """Labels do not change with the words of a docstring."""
-    found = Scrape(*Metrics(readings()).render(TEXT))
+    found = Scrape(*Metrics(Counts(), readings()).render(TEXT))
     assert {f'forestay_messages_published_total{{outcome="{one.name.lower()}"}}' for one in Outcome} <= found.series

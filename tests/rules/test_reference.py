@@ -3,6 +3,7 @@
 import re
 
 from app.ops.metrics import Metrics
+from app.ops.metrics_counts import Counts
 from app.protocol.codes import CloseCode, ErrorCode
 from app.settings import PREFIX, Settings, load, variable_of
 from tests.support.readings import readings
@@ -55,5 +56,5 @@ def _codes() -> set[str]:
 
 def _metrics() -> set[str]:
     """The names after `# TYPE` in what Prometheus reads."""
-    text, _ = Metrics(readings(0, 0)).render("text/plain")
+    text, _ = Metrics(Counts(), readings(0, 0)).render("text/plain")
     return set(re.findall(r"^# TYPE (forestay_\w+)", text.decode(), re.MULTILINE))

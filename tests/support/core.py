@@ -16,6 +16,7 @@ from app.core.connection import Connection
 from app.core.observer import Observer
 from app.core.policies import Policies, Policy
 from app.core.registry import Registry
+from app.core.tracer import Tracer
 from app.protocol.codes import Ending, ErrorCode, Refusal
 
 Result = TypeVar("Result")
@@ -84,13 +85,15 @@ class Core:
         bus: MemoryBus | None = None,
         registry: Registry | None = None,
         observer: Observer | None = None,
+        tracer: Tracer | None = None,
         **given: object,
     ) -> None:
         values = {"message_rate": 0, "flush_rest": 0, "jwt_secret": "x" * 32} | given
         loaded = settings.load({}, **values)
         self.bus = bus or MemoryBus()
         self.registry = registry or MemoryRegistry("p1", self.bus)
-        self.pod = assemble(loaded, Policies(policies), Links("p1", self.bus, self.registry), NoTokens(), observer)
+        links = Links("p1", self.bus, self.registry)
+        self.pod = assemble(loaded, Policies(policies), links, NoTokens(), observer, tracer)
         self._numbers = itertools.count()
 
     def connect(self, user: str = "", rooms: dict[str, str] | None = None) -> tuple[Connection, RecordingSocket]:

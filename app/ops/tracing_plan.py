@@ -6,8 +6,8 @@ Where the specification leaves a choice: no endpoint means that spans go nowhere
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from app.ops import conventions as words
-from app.ops.sampling import Sampling, parse_sampling
+from app.ops import tracing_conventions as words
+from app.ops.tracing_sampling import Sampling, parse_sampling
 
 if TYPE_CHECKING:
     from app.ops.tracing_export import Telemetry

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 
-from app.ops import endpoints
-from app.ops.endpoints import (
+from app.ops import kubernetes_endpoints as endpoints
+from app.ops.kubernetes_endpoints import (
     Change,
     Conditions,
     Endpoint,
@@ -19,7 +19,7 @@ from app.ops.endpoints import (
     SlicesGone,
     Target,
 )
-from app.ops.unanswered import Cause, Unanswered
+from app.ops.kubernetes_unanswered import Cause, Unanswered
 from tests.support.virtual_time import virtual
 
 DOWN = Unanswered(Cause.UNREACHABLE, "refused")

@@ -7,12 +7,12 @@ user or address, and no stranger can add a number: what is not known beforehand 
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from app.core.observer import Arrival, Source
+from app.core.observer import Arrival, Observer, RefusedMessage, Source
 from app.core.policies import Slow
 from app.core.ports import Outcome
 from app.core.relocation import Reason
-from app.ops.histogram import Histogram
-from app.ops.unanswered import Cause
+from app.ops.kubernetes_unanswered import Cause
+from app.ops.metrics_histogram import Histogram
 from app.protocol.codes import ABNORMAL_CLOSURE, CloseCode, ErrorCode
 from app.protocol.message import Message, unix_seconds
 from app.protocol.reader import SENTENCE_TYPES
@@ -57,9 +57,7 @@ class Tallies(dict[str, int]):
         self[label] += number
 
 
-class Counts:
-    """An Observer."""
-
+class Counts(Observer):
     def __init__(self) -> None:
         self.exemplars = False
         """Whether the trace contexts of messages are ours to show; without tracing they are what strangers sent."""
@@ -78,6 +76,7 @@ class Counts:
         self.writes = 0
         self.written_bytes = 0
         self.refusals = Tallies(code for code in ErrorCode if code not in _NOT_ON_A_SOCKET)
+        self.requests = Tallies(("ok", *ErrorCode, "failed"))
         self.slow_by_policy = Tallies(Slow)
         self.bus_events = Tallies(("connected", "lost", "deaf", "resubscribed", "garbage"))
         self.gaps = 0
@@ -98,19 +97,13 @@ class Counts:
         self.received_by_type.add(kind)
         self.received_bytes += size
 
-    def publishing(self, message: Message, source: Source, pattern: str, *, traced: bool) -> TraceContext | None:
-        return message.trace
-
-    def rejected(self, code: ErrorCode, source: Source, pattern: str | None, trace: TraceContext | None) -> None:
-        """It is counted where it is told to the client."""
-
     def published(self, message: Message, outcome: Outcome, seconds: float) -> None:
         self.publish_seconds[outcome].observe(seconds, message.trace if self.exemplars else None)
 
     def delivered(self, message: Message, recipients: int) -> None:
         self.deliveries += recipients
 
-    def written(self, arrivals: Sequence[Arrival], pattern: str, dropped: int, started: float, unix: float) -> None:
+    def written(self, arrivals: Sequence[Arrival], started: float, unix: float) -> None:
         self.batches.observe(len(arrivals))
         for message, _, came in arrivals:
             self.waits.observe(started - came)
@@ -130,8 +123,11 @@ class Counts:
         self.written_bytes += size
         self.passes.observe(seconds)
 
-    def refused(self, code: ErrorCode, connection: str, trace: TraceContext | None) -> None:
+    def refused(self, code: ErrorCode, source: Source, message: RefusedMessage | None) -> None:
         self.refusals.add(code)
+
+    def answered(self, outcome: str) -> None:
+        self.requests.add(outcome)
 
     def slow(self, policy: str) -> None:
         self.slow_by_policy.add(policy)

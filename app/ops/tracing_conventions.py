@@ -39,6 +39,9 @@ CLIENT_ID: Final = "messaging.client.id"
 DESTINATION: Final = "messaging.destination.name"
 USER: Final = "user.id"
 
+OF_MANY_VALUES: Final = frozenset((CLIENT_ID, DESTINATION, USER))
+"""Attributes that are as many as there are strangers; all others have few values."""
+
 RECIPIENTS: Final = "forestay.fanout.recipients"
 """Members of the room on the pod of the span."""
 DROPPED: Final = "forestay.fanout.dropped"

@@ -9,7 +9,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, TraceIdRatioBased
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
-from app.ops.sampling import Sampling, parse_sampling
+from app.ops.tracing_sampling import Sampling, parse_sampling
 from app.protocol.trace import TraceContext, parse_trace
 
 

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from app.ops.unanswered import Unanswered
+from app.ops.kubernetes_unanswered import Unanswered
 
 log = structlog.get_logger(__name__)
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from app.ops.endpoints import Endpoints
+from app.ops.kubernetes_endpoints import Endpoints
 from app.ops.quorum import Peer
 
 

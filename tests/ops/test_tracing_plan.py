@@ -5,10 +5,9 @@ import asyncio
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from app.ops.counts import Counts
-from app.ops.sampling import Manner, Sampling
-from app.ops.telemetry import Plan, plan, prepare
 from app.ops.tracing_export import Telemetry
+from app.ops.tracing_plan import Plan, plan, prepare
+from app.ops.tracing_sampling import Manner, Sampling
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
 
@@ -93,7 +92,7 @@ async def test_limits_of_attributes_are_kept(monkeypatch: pytest.MonkeyPatch) ->
         Sampling(1, heeds_parent=True), continue_clients=False, heeds_callers=True, names=False, system="memory"
     )
     loop = asyncio.get_running_loop()
-    telemetry.observer(Counts(), manner, loop.time).handshake("ok", loop.time(), None)
+    telemetry.tracing(manner, loop).handshake("ok", loop.time(), None)
     telemetry.flush()
     [span] = exporter.get_finished_spans()
     assert dict(span.attributes or {}) == {"network.protocol.version": "1.1", "http.response.status_code": 101}

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 import structlog
 
-from app.ops.unanswered import Cause, Unanswered
+from app.ops.kubernetes_unanswered import Cause, Unanswered
 
 log = structlog.get_logger(__name__)
 

@@ -8,6 +8,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Final, NamedTuple
 
 from app.protocol.trace import TraceContext
@@ -29,7 +30,7 @@ class TraceParent(StrEnum):
     """The client's trace goes on through the gateway."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sampling:
     ratio: float
     """The share of new traces that is kept."""
@@ -52,7 +53,7 @@ class Sampling:
             return parent.sampled
         return int(parent.traceparent[19:35], 16) < self.bound
 
-    @property
+    @cached_property
     def bound(self) -> int:
         return round(self.ratio * _IDS)
 

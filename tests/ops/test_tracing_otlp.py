@@ -1,0 +1,67 @@
+"""What the encoder that remembers writes is what the SDK's own would have written."""
+
+import asyncio
+
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExportResult
+
+from app.core.policies import Policy
+from app.ops.tracing_otlp import OtlpExporter, around, encode
+from app.protocol.names import RoomName
+from app.protocol.trace import TraceContext
+from tests.support.core import passes
+from tests.support.otlp_sink import sink
+from tests.support.traced import Watched
+
+STRANGER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+async def everything(*, names: bool) -> list[ReadableSpan]:
+    """Spans of all kinds and shapes, those of messages several times."""
+    watched = Watched(1.0, Policy("chat.*"), names=names)
+    (alice, _), (bob, _) = watched.core.join("chat.a"), watched.core.join("chat.b")
+    for connection, room in ((alice, "chat.a"), (bob, "chat.b"), (alice, "chat.a"), (alice, "no room")):
+        watched.core.say(connection, type="broadcast", room=room, payload=1)
+        watched.core.say(connection, type="broadcast", room=room, payload=1, traceparent=STRANGER, tracestate="a=b")
+    backend = watched.core.pod.backend
+    await backend.publish(RoomName("chat.a"), b"1", trace=TraceContext(STRANGER, "a=b,c=d"))
+    watched.tracing.handshake("ok", 0.0, None)
+    watched.tracing.handshake("503", 0.0, TraceContext(STRANGER))
+    watched.incidents.resynced("lost", 3)
+    watched.incidents.draining(3, 10.0)
+    watched.incidents.drained(1)
+    await passes()
+    return list(watched.spans())
+
+
+def plain(body: bytes) -> ExportTraceServiceRequest:
+    """Attributes have no order."""
+    request: ExportTraceServiceRequest = ExportTraceServiceRequest.FromString(body)
+    for span in request.resource_spans[0].scope_spans[0].spans:
+        span.attributes.sort(key=lambda attribute: attribute.key)
+    return request
+
+
+async def test_spans_of_every_shape_are_encoded_as_the_sdk_encodes_them() -> None:
+    """With parents, links, states, flags, events and failures; the second of a shape as well as the first."""
+    for names in (False, True):
+        spans = await everything(names=names)
+        kinds = {span.kind for span in spans}
+        assert len(kinds) == 4
+        for _ in range(2):
+            written = encode(around(spans[-1]), spans)
+            assert plain(written) == plain(encode_spans(spans).SerializeToString())
+
+
+async def test_the_exporter_sends_what_it_has_encoded() -> None:
+    """And finds the part of the SDK that does so: another version may not have it, and would be as good and slower."""
+    spans = await everything(names=False)
+    async with sink() as collector:
+        exporter = OtlpExporter(endpoint=f"http://127.0.0.1:{collector.port}/v1/traces")
+        assert hasattr(exporter, "_client")
+        assert await asyncio.to_thread(exporter.export, spans) is SpanExportResult.SUCCESS
+        assert [span.name for span in collector.spans] == [span.name for span in spans]
+        exporter.shutdown()  # type: ignore[no-untyped-call]
+        assert await asyncio.to_thread(exporter.export, spans) is SpanExportResult.FAILURE
