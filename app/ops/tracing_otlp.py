@@ -1,7 +1,7 @@
 """Spans on the wire: the SDK's exporter, with an encoder that remembers what it has encoded before.
 
 A pod's spans have few shapes, of a name and attributes, and differ in ids and times. The SDK's encoder is asked once
-for each shape: to ask it for each span is most of what a kept trace costs (`bench/tracing`).
+for each shape: to ask it for each span is much of what a kept trace costs (`bench/tracing`).
 """
 
 from collections.abc import Iterable, Sequence

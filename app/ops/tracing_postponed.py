@@ -1,7 +1,7 @@
 """Work of the loop that is put off until there is some of it.
 
 Where few traces are kept, what makes a span has not been run for a while and is in no cache of the processor; then it
-takes three times as long as it does the next time.
+takes several times as long as it does the next time.
 """
 
 from asyncio import AbstractEventLoop, TimerHandle
