@@ -110,17 +110,7 @@ def assemble(
     lease = Lease(links.pod, registry, presence, quota, revocations, settings.presence_lease)
     interest = Interest(world, bus, continuity)
     membership = Membership(world, rooms, interest, presence, delivery, settings.bus_timeout)
-    terms = Terms(
-        message_bytes=settings.max_message_bytes,
-        rate=settings.message_rate,
-        burst=settings.message_burst,
-        rooms=settings.rooms_per_connection,
-        longest_stay=settings.rebalance_max_age,
-        lead=settings.drain_lead,
-        patience=Patience(settings.ping_interval, settings.pong_timeout),
-        reconnect_spread=settings.reconnect_spread,
-    )
-    reception = Reception(world, terms, roster, membership, quota, revocations)
+    reception = Reception(world, _terms(settings), roster, membership, quota, revocations)
     relocation = Relocation(world, reception)
     peers = Peers(world, bus, lease, rooms, reception, revocations)
     reception.yielding = partial(peers.end, code=CloseCode.CONNECTION_LIMIT)
@@ -130,20 +120,33 @@ def assemble(
     gateway = Gateway(world, Reader(settings.json_depth), vetting, reception, membership, publisher)
     backend = Backend(world, registry, policies, publisher, presence, peers)
     return Pod(
-        bus,
-        Lifecycle(),
-        vetting,
-        roster,
-        rooms,
-        continuity,
-        interest,
-        presence,
-        lease,
-        peers,
-        reception,
-        relocation,
-        gateway,
-        backend,
+        bus=bus,
+        lifecycle=Lifecycle(),
+        verifier=vetting,
+        roster=roster,
+        rooms=rooms,
+        continuity=continuity,
+        interest=interest,
+        presence=presence,
+        lease=lease,
+        peers=peers,
+        reception=reception,
+        relocation=relocation,
+        gateway=gateway,
+        backend=backend,
+    )
+
+
+def _terms(settings: Settings) -> Terms:
+    return Terms(
+        message_bytes=settings.max_message_bytes,
+        rate=settings.message_rate,
+        burst=settings.message_burst,
+        rooms=settings.rooms_per_connection,
+        longest_stay=settings.rebalance_max_age,
+        lead=settings.drain_lead,
+        patience=Patience(settings.ping_interval, settings.pong_timeout),
+        reconnect_spread=settings.reconnect_spread,
     )
 
 
