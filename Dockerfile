@@ -22,7 +22,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY app/ app/
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \
     && pip --python /opt/forestay/bin/python install --no-deps --no-index /tmp/wheel/*.whl \
-    && /opt/forestay/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/forestay/lib/python3.13/site-packages/app
+    && /opt/forestay/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/forestay/lib/python3.13/site-packages/forestay
 
 
 FROM python:3.13-slim

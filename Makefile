@@ -26,7 +26,7 @@ UV_VERSION := 0.13.9
 PYTEST := $(BIN)/pytest
 
 .PHONY: help setup run demo deploy-picture test test-slow check fix docs bench conformance clients e2e e2e-trace
-.PHONY: trace-picture image chart-docs manifests lock audit clean
+.PHONY: trace-picture image tree chart-docs manifests lock audit clean
 .PHONY: check-format check-lint check-types check-imports check-rules check-sizes check-spelling
 
 help: ## list these verbs
@@ -80,6 +80,9 @@ trace-picture: setup ## do that, and draw the trace for the README
 image: ## build the container image
 	docker build $(DOCKER_ARGS) --tag $(IMAGE) .
 
+tree: setup ## write the tree of modules into ARCHITECTURE.md
+	$(BIN)/python -m docs.tree
+
 chart-docs: setup ## write the table of values into the chart's README
 	$(BIN)/python -m helm.values_table
 
@@ -130,7 +133,7 @@ $(BIN)/uv pip compile $(2) $(ARGS) --quiet --universal --python-version 3.11 --g
 	--no-header --no-emit-index-url --output-file requirements/$(1).txt
 endef
 
-$(STAMP): pyproject.toml requirements/dev.txt app/__init__.py clients/python/pyproject.toml \
+$(STAMP): pyproject.toml requirements/dev.txt app/forestay/__init__.py clients/python/pyproject.toml \
 		clients/python/src/forestay_client/__init__.py | $(BIN)/python
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes --requirement requirements/dev.txt
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable . \

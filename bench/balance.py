@@ -14,8 +14,8 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from app.ops.drain import slots
-from app.ops.shedding import IMMUNE, INTERVAL, View, excess
+from forestay.ops.moves.drain import slots
+from forestay.ops.moves.shedding import IMMUNE, INTERVAL, View, excess
 
 PLACES: Final = 10_000
 WINDOW: Final = 30.0

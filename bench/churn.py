@@ -3,11 +3,11 @@
 import time
 from functools import partial
 
-from app.terminal.crowd import join, leave, message, percentile, send
 from bench.chart import Bars
 from bench.crowd import crowd_at
 from bench.rounds import Case, Figures, measure, options, ratio, report
 from bench.servers import Running
+from forestay.terminal.crowd import join, leave, message, percentile, send
 
 
 def churn(server: Running, *, members: int, rate: float, moves: float, seconds: float) -> Figures:

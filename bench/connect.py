@@ -5,11 +5,11 @@ import socket
 import time
 from functools import partial
 
-from app.terminal.crowd import handshake, join
 from bench.chart import Bars
 from bench.crowd import gate
 from bench.rounds import Figures, each, measure, options, ratio, report
 from bench.servers import Running
+from forestay.terminal.crowd import handshake, join
 
 
 class Storm:

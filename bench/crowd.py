@@ -4,7 +4,7 @@ import time
 
 import jwt
 
-from app.terminal.crowd import Crowd, Gate
+from forestay.terminal.crowd import Crowd, Gate
 
 SECRET = "bench-secret-of-at-least-32-bytes"
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import aiohttp
 
-from app.terminal.crowd import raise_file_limit
 from bench.chart import Bars
 from bench.rounds import Figures, options, report
 from bench.swarms import API_KEY, PATIENCE, Deployment, Swarm, deployment, runnable, swarm
 from demo.balancer import Passage
 from demo.pods import Pod
+from forestay.terminal.crowd import raise_file_limit
 
 RATE = 50.0
 ROOMS = [f"bench.{number}" for number in range(4)]

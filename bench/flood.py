@@ -6,11 +6,11 @@ import socket
 import time
 from functools import partial
 
-from app.terminal.crowd import expect, percentile, text
 from bench.chart import Bars
 from bench.crowd import crowd_at
 from bench.rounds import Case, Figures, measure, options, report
 from bench.servers import Running
+from forestay.terminal.crowd import expect, percentile, text
 
 
 def round_trips(one: socket.socket, number: int) -> list[float]:

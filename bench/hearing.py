@@ -11,11 +11,11 @@ import time
 
 import redis.asyncio
 
-from app.bus.redis import RedisBus
-from app.bus.redis_names import Grammar
-from app.protocol.message import Message
-from app.protocol.names import RoomName
-from app.terminal.crowd import MARK, percentile
+from forestay.bus.redis.bus import RedisBus
+from forestay.bus.redis.keys import Grammar
+from forestay.protocol.message import Message
+from forestay.protocol.names import RoomName
+from forestay.terminal.crowd import MARK, percentile
 
 ROOM = RoomName("bench.hearing")
 PREFIX = "forestay"

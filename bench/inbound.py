@@ -2,11 +2,11 @@
 
 from functools import partial
 
-from app.terminal.crowd import Speech, percentile
 from bench.chart import Bars
 from bench.crowd import crowd_at
 from bench.rounds import Figures, each, measure, options, ratio, report
 from bench.servers import Running
+from forestay.terminal.crowd import Speech, percentile
 
 
 class Inbound:

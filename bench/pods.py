@@ -13,14 +13,14 @@ from pathlib import Path
 
 import redis
 
-from app.protocol.envelope import encode
-from app.protocol.message import Message
-from app.terminal.crowd import Crowd, Speech, message, percentile
 from bench.chart import Bars
 from bench.crowd import crowd_at
 from bench.hearing import CHANNEL, ROOM
 from bench.rounds import Figures, medians, options, report
 from bench.servers import ROOT, Running, running
+from forestay.protocol.envelope import encode
+from forestay.protocol.message import Message
+from forestay.terminal.crowd import Crowd, Speech, message, percentile
 from tests.support.local_redis import QUICK, RedisServer
 
 SUBSCRIBERS = 200

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.terminal.crowd import raise_file_limit
 from bench.chart import Bars, draw
 from bench.servers import Running, available, running
+from forestay.terminal.crowd import raise_file_limit
 
 Figures = Mapping[str, float]
 RESULTS = Path(__file__).parent / "results"

@@ -4,11 +4,11 @@ import http.client
 import time
 from functools import partial
 
-from app.terminal.crowd import percentile
 from bench.chart import Bars
 from bench.crowd import crowd_at
 from bench.rounds import Case, Figures, measure, options, report
 from bench.servers import Running
+from forestay.terminal.crowd import percentile
 
 TEXT = "text/plain"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"

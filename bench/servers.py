@@ -69,7 +69,7 @@ def running(name: str, **more: str) -> Iterator[Running]:
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("FORESTAY_", "OTEL_"))}
     if name in VARIANTS:
         environ |= OURS | VARIANTS[name] | more
-        command = [sys.executable, "-m", "app", "serve", "--host", "127.0.0.1"]
+        command = [sys.executable, "-m", "forestay", "serve", "--host", "127.0.0.1"]
         command += ["--port", str(port), "--internal-port", str(internal)]
     elif name == "plain":
         command = [sys.executable, str(HERE / "plain_server.py"), str(port), SECRET]

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Protocol
 
-from app.terminal.crowd import Crowd, percentile
 from bench.rounds import Figures
 from bench.servers import Running, running
+from forestay.terminal.crowd import Crowd, percentile
 
 _TURN = 0.15
 _SENDING = 5.0

@@ -4,10 +4,10 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from app.terminal.crowd import raise_file_limit
 from bench.chart import Bars
 from bench.rounds import Figures, options, report
 from bench.swarms import PATIENCE, deployment, runnable, swarm
+from forestay.terminal.crowd import raise_file_limit
 
 SPREAD = 2.0
 """Seconds, as shipped: FORESTAY_RECONNECT_SPREAD."""

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 
-from app.terminal.crowd import raise_file_limit
 from bench.chart import Bars
 from bench.collector import closed, hanging, sending, taking
 from bench.fanout import FanOut
@@ -14,6 +13,7 @@ from bench.paired import more
 from bench.rounds import Figures, options, report
 from bench.servers import Running
 from bench.sitting import Load, sittings
+from forestay.terminal.crowd import raise_file_limit
 
 LIMITS = {"off": 2.0, "1 %": 3.0}
 """Percent of the server's CPU that traces may take."""

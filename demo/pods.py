@@ -36,7 +36,7 @@ class Pod:
         self.state = "starting"
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("FORESTAY_")}
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "app", "serve", "--host", "127.0.0.1", "--port", "0", "--internal-port", "0"),
+            *(sys.executable, "-m", "forestay", "serve", "--host", "127.0.0.1", "--port", "0", "--internal-port", "0"),
             cwd=ROOT,
             env=inherited | self._environ | {"FORESTAY_LOG_LEVEL": "INFO", "FORESTAY_LOG_FORMAT": "json"},
             stderr=asyncio.subprocess.PIPE,

@@ -11,7 +11,7 @@ from demo.pods import ROOT
 from demo.stage import ROOM, Stage, staged
 
 _PAGE: Final = Path(__file__).parent / "page"
-_GATEWAY_PAGE: Final = ROOT / "app" / "edge" / "demo"
+_GATEWAY_PAGE: Final = ROOT / "app" / "forestay" / "web" / "demo"
 _FILES: Final = {
     "/": _PAGE / "index.html",
     "/main.js": _PAGE / "main.js",

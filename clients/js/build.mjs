@@ -30,4 +30,4 @@ for (const name of readdirSync(dist).filter((file) => file.endsWith(".d.ts"))) {
 }
 
 // The page is part of the gateway, whose build has no Node.
-copyFileSync(join(dist, "index.js"), join(here, "../../app/edge/demo/forestay.js"));
+copyFileSync(join(dist, "index.js"), join(here, "../../app/forestay/web/demo/forestay.js"));

@@ -2,8 +2,8 @@
 
 import pytest
 
-from app.ops.shedding import IMMUNE
 from bench.balance import BALANCED, STORIES, Fleet, Rules, play
+from forestay.ops.moves.shedding import IMMUNE
 
 
 @pytest.mark.parametrize("least", [False, True])

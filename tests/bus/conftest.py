@@ -115,5 +115,5 @@ async def new_pod() -> AsyncIterator[NewPod]:
     for pod in pods:
         await pod.bus.close()
     await asyncio.sleep(0)
-    left = [task for task in asyncio.all_tasks() - before if "/app/bus/" in repr(task)]
+    left = [task for task in asyncio.all_tasks() - before if "/forestay/bus/" in repr(task)]
     assert left == []

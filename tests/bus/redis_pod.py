@@ -4,11 +4,11 @@ import asyncio
 import secrets
 from collections.abc import Callable, Collection
 
-from app.bus.redis import RedisBus
-from app.core.observer import Observer
-from app.core.ports import Query, Retention, Settlement
-from app.protocol.message import Message, Position
-from app.protocol.names import RoomName
+from forestay.bus.redis.bus import RedisBus
+from forestay.core.ports.bus import Query, Retention, Settlement
+from forestay.core.ports.observer import Observer
+from forestay.protocol.message import Message, Position
+from forestay.protocol.names import RoomName
 
 ROOM = RoomName("chat.lobby")
 KEPT = Retention(size=10, ttl=60.0)

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 
 import pytest
 
-from app.bus.memory import Exchange, MemoryBus
-from app.bus.redis import RedisBus
-from app.core.ports import Bus, Outcome, Page, Query, Retention, Settlement
-from app.protocol.message import Message, Position
-from app.protocol.names import RoomName, personal_room
-from app.protocol.trace import parse_trace
+from forestay.bus.memory.bus import Exchange, MemoryBus
+from forestay.bus.redis.bus import RedisBus
+from forestay.core.ports.bus import Bus, Outcome, Page, Query, Retention, Settlement
+from forestay.protocol.message import Message, Position
+from forestay.protocol.names import RoomName, personal_room
+from forestay.protocol.trace import parse_trace
 from tests.support.local_redis import Road, rights
 
 ROOM = RoomName("chat.lobby")

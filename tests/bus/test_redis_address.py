@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from app.bus.redis_address import Address, Place, parse_address
+from forestay.bus.redis.client.address import Address, Place, parse_address
 
 SECRET = "hunter2"
 

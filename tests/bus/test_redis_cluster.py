@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from app.bus.redis_cluster import SLOTS
-from app.core.ports import BusLost, Outcome, Query, Retention
-from app.protocol.message import Message
-from app.protocol.names import RoomName
+from forestay.bus.redis.topology.cluster import SLOTS
+from forestay.core.ports.bus import BusLost, Outcome, Query, Retention
+from forestay.protocol.message import Message
+from forestay.protocol.names import RoomName
 from tests.bus.redis_pod import KEPT, ROOM, NewPod, Pod, until
 from tests.support.local_redis import Cluster, RedisServer
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from app.bus.redis_scripts import PUBLISH, STANDINGS
-from app.core.ports import Query, Retention
-from app.protocol.message import Position
+from forestay.bus.redis.scripts import PUBLISH, STANDINGS
+from forestay.core.ports.bus import Query, Retention
+from forestay.protocol.message import Position
 from tests.bus.redis_pod import KEPT, ROOM, NewPod, until
 from tests.support.local_redis import RedisServer
 

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from app.core.ports import BusLost, Outcome, Query
-from app.protocol.message import Message
-from app.protocol.names import RoomName
+from forestay.core.ports.bus import BusLost, Outcome, Query
+from forestay.protocol.message import Message
+from forestay.protocol.names import RoomName
 from tests.bus.redis_pod import KEPT, ROOM, NewPod, until
 from tests.support.local_redis import RedisServer, Road
 

@@ -7,15 +7,15 @@ from collections.abc import Callable, Collection
 
 import pytest
 
-from app.bus.redis_link import Linked
-from app.bus.redis_listener import Listener
-from app.bus.redis_saying import live
-from app.bus.redis_subscription import Subscription
-from app.bus.redis_wire import Away, Wire
-from app.core.ports import Outcome
-from app.protocol.envelope import encode
-from app.protocol.message import Message
-from app.protocol.names import RoomName
+from forestay.bus.redis.client.connection import Away, Wire
+from forestay.bus.redis.client.link import Linked
+from forestay.bus.redis.client.listener import Listener
+from forestay.bus.redis.client.subscription import Subscription
+from forestay.bus.redis.messages import live
+from forestay.core.ports.bus import Outcome
+from forestay.protocol.envelope import encode
+from forestay.protocol.message import Message
+from forestay.protocol.names import RoomName
 from tests.bus.redis_pod import KEPT, ROOM, NewPod, Pod, until
 from tests.support.local_redis import RedisServer, Road
 

@@ -5,9 +5,9 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.bus.redis_cluster import SLOTS
-from app.bus.redis_names import PARTITIONS, Grammar, idempotency_key
-from app.protocol.names import GRAMMAR, RoomName, personal_room
+from forestay.bus.redis.keys import PARTITIONS, Grammar, idempotency_key
+from forestay.bus.redis.topology.cluster import SLOTS
+from forestay.protocol.names import GRAMMAR, RoomName, personal_room
 
 ROOMS = st.from_regex(GRAMMAR, fullmatch=True).map(RoomName) | st.text(min_size=1).map(personal_room)
 SHAPE = re.compile(rb"forestay:\{(\d{1,3})\}:[cmsk]:(@[A-Za-z0-9_-]+|[A-Za-z0-9][A-Za-z0-9_.:-]{0,127})")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from app.bus.redis_address import Place
-from app.core.ports import BusLost, Outcome
+from forestay.bus.redis.client.address import Place
+from forestay.core.ports.bus import BusLost, Outcome
 from tests.bus.redis_pod import KEPT, ROOM, NewPod, until
 from tests.support.local_redis import QUICK, Authority, RedisServer, Road, Sentinel, rights
 

@@ -4,12 +4,12 @@ import asyncio
 import random
 import time
 
-from app.core.continuity import Continuity
-from app.core.policies import Policies, Policy
-from app.core.ports import Outcome, Retention, Settlement
-from app.core.world import World
-from app.protocol.message import Message, Position
-from app.protocol.names import RoomName
+from forestay.core.ports.bus import Outcome, Retention, Settlement
+from forestay.core.ports.runtime import World
+from forestay.core.rooms.recovery import Continuity
+from forestay.core.rules.policies import Policies, Policy
+from forestay.protocol.message import Message, Position
+from forestay.protocol.names import RoomName
 from tests.bus.redis_pod import ROOM, NewPod, Pod, until
 from tests.support.local_redis import RedisServer
 

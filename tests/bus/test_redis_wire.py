@@ -6,8 +6,8 @@ import pytest
 from redis.asyncio import Connection
 from redis.exceptions import AuthenticationError
 
-from app.bus.redis_address import parse_address
-from app.bus.redis_wire import open_wire
+from forestay.bus.redis.client.address import parse_address
+from forestay.bus.redis.client.connection import open_wire
 
 
 @pytest.mark.parametrize("outcome", [None, AuthenticationError("wrong password")], ids=["connected", "refused"])

@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from app.bus.memory import Exchange, MemoryBus
-from app.bus.memory_registry import Census, MemoryRegistry
-from app.bus.redis import RedisBus
-from app.bus.redis_registry import RedisRegistry
-from app.core.ports import Bus, Outcome
-from app.core.registry import Member, Registry, Revocation, Roll
-from app.protocol.message import Kind, Message
-from app.protocol.names import RoomName, personal_room
+from forestay.bus.memory.bus import Exchange, MemoryBus
+from forestay.bus.memory.registry import Census, MemoryRegistry
+from forestay.bus.redis.bus import RedisBus
+from forestay.bus.redis.registry import RedisRegistry
+from forestay.core.ports.bus import Bus, Outcome
+from forestay.core.ports.registry import Member, Registry, Revocation, Roll
+from forestay.protocol.message import Kind, Message
+from forestay.protocol.names import RoomName, personal_room
 from tests.support.local_redis import Road, rights
 
 ROOM, OTHER = RoomName("chat.lobby"), RoomName("chat.garden")

@@ -38,7 +38,7 @@ def js() -> Path:
 @pytest.fixture(scope="session")
 def built(js: Path) -> bytes:
     """The demo page's copy as it was before everything was built anew."""
-    page = PACKAGE.parents[1] / "app" / "edge" / "demo" / "forestay.js"
+    page = PACKAGE.parents[1] / "app" / "forestay" / "web" / "demo" / "forestay.js"
     before = page.read_bytes()
     run(node(), js / "build.mjs")
     return before

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app import __version__
+from forestay import __version__
 from tests.support.node import npm, tool
 from tests.support.repository import ROOT
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.timeout(120)
 
 def test_the_pages_copy_is_what_a_build_makes(built: bytes) -> None:
     """The gateway serves the very bytes that `npm run build` writes; if not, it has just written them."""
-    assert (ROOT / "app/edge/demo/forestay.js").read_bytes() == built
+    assert (ROOT / "app/forestay/web/demo/forestay.js").read_bytes() == built
 
 
 def test_its_types_hold(js: Path) -> None:

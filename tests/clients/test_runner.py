@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from app.protocol.codes import ABNORMAL_CLOSURE, CloseCode, Verdict, verdict
 from clients.conformance import matching, runner
 from clients.conformance.runner import Outcome
 from clients.conformance.scenario import VERBS, Malformed, Scenario, read, scenarios
+from forestay.protocol.codes import ABNORMAL_CLOSURE, CloseCode, Verdict, verdict
 from tests.support.repository import ROOT, codes, rows
 
 NAIVE = (sys.executable, str(Path(__file__).with_name("naive_adapter.py")))

@@ -7,7 +7,7 @@ import shutil
 from functools import partial
 from pathlib import Path
 
-from app.ops import logs
+from forestay.ops.logs import logs
 from tests.conformance.echo import PATH, echo_server
 from tests.conformance.install import Missing, cache, fuzzer
 from tests.conformance.verdicts import SHARDS, Reported, Result, Shard, examine, table

@@ -11,23 +11,23 @@ from typing import Final, cast
 
 from aiohttp import web
 
-from app.assembly import Links, Pod, assemble
-from app.bus.memory import MemoryBus
-from app.bus.memory_registry import MemoryRegistry
-from app.core.access import Identity, Rights
-from app.core.connection import Connection
-from app.core.gateway import Gateway
-from app.core.lifecycle import State
-from app.core.limits import TokenBucket
-from app.core.policies import SHIPPED, Policies
-from app.core.ports import Socket
-from app.core.reception import Reception
-from app.edge.handshake import Door, Handshake
-from app.edge.listener import PublicServer
-from app.edge.origins import Origins
-from app.protocol.codes import Ending
-from app.protocol.encoder import frame
-from app.settings import load
+from forestay.bus.memory.bus import MemoryBus
+from forestay.bus.memory.registry import MemoryRegistry
+from forestay.core.fanout.connection import Connection
+from forestay.core.ports.bus import Socket
+from forestay.core.rules.access import Identity, Rights
+from forestay.core.rules.lifecycle import State
+from forestay.core.rules.policies import SHIPPED, Policies
+from forestay.core.rules.rate_limit import TokenBucket
+from forestay.core.sessions.dispatcher import Gateway
+from forestay.core.sessions.sessions import Reception
+from forestay.edge.handshake import Door, Handshake
+from forestay.edge.listener import PublicServer
+from forestay.edge.origins import Origins
+from forestay.pod.wiring import Links, Pod, assemble
+from forestay.protocol.codes import Ending
+from forestay.protocol.v1.encoder import frame
+from forestay.settings import load
 
 PATH: Final = "/?access_token=anything"
 """What to ask for: the handshake is the real one and wants a token; any will do."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, Self
 from urllib.request import Request, urlopen
 
-from app.edge.auth_mint import mint
+from forestay.edge.tokens.mint import mint
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PATIENCE: Final = 60.0
@@ -21,7 +21,7 @@ PATIENCE: Final = 60.0
 
 
 class GatewayProcess:
-    """`python -m app serve` on free ports of the loopback address."""
+    """`python -m forestay serve` on free ports of the loopback address."""
 
     def __init__(self, settings: Mapping[str, str] | None = None) -> None:
         """`settings`: variables without the prefix."""
@@ -41,7 +41,7 @@ class GatewayProcess:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("FORESTAY_")}
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "app", "serve", "--host", "127.0.0.1", "--port", "0", "--internal-port", "0"),
+            *("-m", "forestay", "serve", "--host", "127.0.0.1", "--port", "0", "--internal-port", "0"),
             cwd=ROOT,
             env=inherited | own | self._settings,
             stderr=asyncio.subprocess.PIPE,

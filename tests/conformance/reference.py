@@ -7,7 +7,7 @@ close codes that are this project's own.
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from app.protocol.codes import answer_to_close
+from forestay.protocol.codes import answer_to_close
 from tests.conformance.wire import BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT, masked
 
 LARGEST: Final = 65536

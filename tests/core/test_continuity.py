@@ -9,13 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.bus.memory import Exchange, MemoryBus
-from app.core.continuity import Continuity
-from app.core.policies import Policies, Policy
-from app.core.ports import BusLost, Doubted, Heard, Page, Query, Retention
-from app.core.world import World
-from app.protocol.message import Message, Position
-from app.protocol.names import RoomName
+from forestay.bus.memory.bus import Exchange, MemoryBus
+from forestay.core.ports.bus import BusLost, Doubted, Heard, Page, Query, Retention
+from forestay.core.ports.runtime import World
+from forestay.core.rooms.recovery import Continuity
+from forestay.core.rules.policies import Policies, Policy
+from forestay.protocol.message import Message, Position
+from forestay.protocol.names import RoomName
 
 ROOM = RoomName("chat.lobby")
 KEPT = Retention(size=20, ttl=60.0)
@@ -262,7 +262,7 @@ steps = st.lists(
 @pytest.fixture(autouse=True)
 def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bus that is away is asked again at once: the wait is nobody's subject here."""
-    monkeypatch.setattr("app.core.continuity._RETRY", 0.001)
+    monkeypatch.setattr("forestay.core.rooms.recovery._RETRY", 0.001)
 
 
 @settings(

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.bus.memory import MemoryBus
-from app.core.connection import Connection
-from app.core.delivery import Delivery, Pace
-from app.core.policies import Policy, Slow
-from app.core.ports import Outcome, Retention, Settled, Settlement
-from app.core.rooms import Room
-from app.protocol.codes import ENDINGS, CloseCode
-from app.protocol.message import Message
-from app.protocol.names import RoomName
+from forestay.bus.memory.bus import MemoryBus
+from forestay.core.fanout.connection import Connection
+from forestay.core.fanout.delivery import Delivery, Pace
+from forestay.core.fanout.rooms import Room
+from forestay.core.ports.bus import Outcome, Retention, Settled, Settlement
+from forestay.core.rules.policies import Policy, Slow
+from forestay.protocol.codes import ENDINGS, CloseCode
+from forestay.protocol.message import Message
+from forestay.protocol.names import RoomName
 from tests.support.core import Core, RecordingSocket, frames, passes
 
 

@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import pytest
 
-from app.bus.memory import MemoryBus
-from app.core.access import Identity, Rights
-from app.core.connection import Connection
-from app.protocol.codes import ENDINGS, CloseCode
-from app.protocol.names import RoomName
+from forestay.bus.memory.bus import MemoryBus
+from forestay.core.fanout.connection import Connection
+from forestay.core.rules.access import Identity, Rights
+from forestay.protocol.codes import ENDINGS, CloseCode
+from forestay.protocol.names import RoomName
 from tests.support.core import Core, RecordingSocket, passes
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from app.core.observer import Arrival, Observer, together
+from forestay.core.ports.observer import Arrival, Observer, together
 
 
 class Scribe(Observer):

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.access import Identity, Right, Rights
-from app.core.connection import Connection
-from app.core.lifecycle import Lifecycle, State
-from app.core.limits import PATIENCE, TokenBucket
-from app.core.policies import Policies, Policy, Slow, parse_policy
-from app.protocol.codes import Refusal
-from app.protocol.names import RoomName, personal_room
+from forestay.core.fanout.connection import Connection
+from forestay.core.rules.access import Identity, Right, Rights
+from forestay.core.rules.lifecycle import Lifecycle, State
+from forestay.core.rules.policies import Policies, Policy, Slow, parse_policy
+from forestay.core.rules.rate_limit import PATIENCE, TokenBucket
+from forestay.protocol.codes import Refusal
+from forestay.protocol.names import RoomName, personal_room
 from tests.support.core import RecordingSocket
 
 ROOM = RoomName("chat.lobby")

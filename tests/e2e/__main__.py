@@ -15,7 +15,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from app.edge.ping import Unanswered, ping
+from forestay.terminal.ping import Unanswered, ping
 from tests.e2e import cluster
 from tests.e2e.crowd import MOVED, Account, Crowd, Gate
 from tests.e2e.report import Line, write_report

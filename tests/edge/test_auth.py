@@ -11,11 +11,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.core.access import Identity, Right
-from app.edge.auth import LEEWAY, MAX_BYTES, TokenVerifier, parse_rooms
-from app.edge.auth_keys import Keys
-from app.protocol.codes import ErrorCode, Refusal
-from app.protocol.names import RoomName
+from forestay.core.rules.access import Identity, Right
+from forestay.edge.tokens.keys import Keys
+from forestay.edge.tokens.verifier import LEEWAY, MAX_BYTES, TokenVerifier, parse_rooms
+from forestay.protocol.codes import ErrorCode, Refusal
+from forestay.protocol.names import RoomName
 from tests.support.jwks import LONG_SECRET, SECRET, ec_signer, ed_signer, forged, rsa_signer
 
 NOW = 1_800_000_000.0

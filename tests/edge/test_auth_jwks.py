@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from app.edge.auth_jwks import MAX_BYTES, PACE, JwksCache, Pace
-from app.protocol.codes import ErrorCode, Refusal
+from forestay.edge.tokens.jwks import MAX_BYTES, PACE, JwksCache, Pace
+from forestay.protocol.codes import ErrorCode, Refusal
 from tests.support.jwks import Endpoint, endpoint
 
 

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jwt.algorithms import OKPAlgorithm
 
-from app.edge.auth import TokenVerifier
-from app.edge.auth_jwks import Pace
-from app.edge.auth_keys import Key, Keys, read_key_set, read_public_key, read_secret
-from app.protocol.codes import ErrorCode, Refusal
+from forestay.edge.tokens.jwks import Pace
+from forestay.edge.tokens.keys import Key, Keys, read_key_set, read_public_key, read_secret
+from forestay.edge.tokens.verifier import TokenVerifier
+from forestay.protocol.codes import ErrorCode, Refusal
 from tests.support.jwks import (
     LONG_SECRET,
     SECRET,

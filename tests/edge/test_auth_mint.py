@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from app.core.access import Right
-from app.edge.auth import TokenVerifier
-from app.edge.auth_keys import Keys
-from app.edge.auth_mint import mint
-from app.protocol.codes import Refusal
-from app.protocol.names import RoomName
+from forestay.core.rules.access import Right
+from forestay.edge.tokens.keys import Keys
+from forestay.edge.tokens.mint import mint
+from forestay.edge.tokens.verifier import TokenVerifier
+from forestay.protocol.codes import Refusal
+from forestay.protocol.names import RoomName
 from tests.support.jwks import LONG_SECRET, SECRET
 
 NOW = 1_800_000_000.25

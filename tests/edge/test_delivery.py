@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.server import Server
+from forestay.pod.server import Server
 from tests.support.gateway import Client, Closed, frame, gateway
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from app.protocol import envelope
-from app.protocol.message import Message
-from app.protocol.names import RoomName
+from forestay.protocol import envelope
+from forestay.protocol.message import Message
+from forestay.protocol.names import RoomName
 from tests.faults.cast import KEPT, LIVE, PATIENCE, cast
 from tests.faults.checker import complete, judge
 from tests.faults.test_redis import channel

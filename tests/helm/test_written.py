@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-import app
-from app.settings import Settings, variable_of
+import forestay
+from forestay.settings import Settings, variable_of
 from helm.manifests import FOLDER, manifests, written
 from helm.rendering import CHART, read
 from helm.values_table import README, page
@@ -98,7 +98,7 @@ def test_one_version() -> None:
     """The chart installs the gateway of this tree, and says the same licence."""
     about = read(CHART / "Chart.yaml")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert about["appVersion"] == app.__version__
+    assert about["appVersion"] == forestay.__version__
     assert f"forestay:{about['appVersion']}" in about["annotations"]["artifacthub.io/images"]
     assert about["annotations"]["artifacthub.io/license"] == project["license"]
     assert about["description"] == project["description"]

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, ViewportSize, WebSocketRoute, expect
 
-from app.protocol.codes import ABNORMAL_CLOSURE, SERVICE_RESTART, CloseCode, Verdict, verdict
+from forestay.protocol.codes import ABNORMAL_CLOSURE, SERVICE_RESTART, CloseCode, Verdict, verdict
 from tests.support.browser import DevGateway, dev_gateway, launched, token
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

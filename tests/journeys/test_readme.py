@@ -9,7 +9,9 @@ import time
 import aiohttp
 import jwt
 
-from app import preparation, server, settings
+from forestay import settings
+from forestay.pod import inputs as preparation
+from forestay.pod import server
 from tests.support.browser import launched
 from tests.support.repository import ROOT
 

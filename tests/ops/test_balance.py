@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from app.core.relocation import Reason
-from app.ops.balance import Balance, Prospect
-from app.ops.quorum import Peer
-from app.ops.shedding import IMMUNE, PAUSE, View, excess
+from forestay.core.sessions.relocation import Reason
+from forestay.ops.health.quorum import Peer
+from forestay.ops.moves.balance import Balance, Prospect
+from forestay.ops.moves.shedding import IMMUNE, PAUSE, View, excess
 from tests.support.core import Core
 from tests.support.virtual_time import virtual
 

@@ -5,10 +5,10 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from app.core.lifecycle import State
-from app.core.relocation import Reason
-from app.ops.drain import Drain, Pace
-from app.protocol.codes import Ending
+from forestay.core.rules.lifecycle import State
+from forestay.core.sessions.relocation import Reason
+from forestay.ops.moves.drain import Drain, Pace
+from forestay.protocol.codes import Ending
 from tests.support.core import Core, RecordingSocket
 from tests.support.virtual_time import virtual
 

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 import trustme
 
-from app.ops import kubernetes
-from app.ops import kubernetes_endpoints as endpoints
-from app.ops.kubernetes import Cluster, Pod
-from app.ops.kubernetes_endpoints import Endpoint, Endpoints
-from app.ops.kubernetes_events import Events, Occurrence, Reason
-from app.ops.kubernetes_unanswered import Cause, Unanswered
+from forestay.ops.kubernetes import api as kubernetes
+from forestay.ops.kubernetes import endpoints
+from forestay.ops.kubernetes.api import Cluster, Pod
+from forestay.ops.kubernetes.endpoints import Endpoint, Endpoints
+from forestay.ops.kubernetes.events import Events, Occurrence, Reason
+from forestay.ops.kubernetes.unanswered import Cause, Unanswered
 from tests.support.kubernetes_api import NAMESPACE, SERVICE, Fault, KubernetesApi, endpoint, kubernetes_api
 
 US = Pod(NAMESPACE, "forestay-0", "uid-0")
@@ -344,7 +344,8 @@ async def test_another_authority_is_not_believed(api: KubernetesApi, cluster: Cl
 def test_the_client_is_not_loaded_before_it_is_needed() -> None:
     """Importing the server and everything about the cluster leaves `kubernetes` alone: it is large."""
     check = (
-        "import sys, app.server, app.ops.kubernetes_endpoints, app.ops.kubernetes_events, app.ops.kubernetes;"
+        "import sys, forestay.pod.server;"
+        "from forestay.ops.kubernetes import api, endpoints, events;"
         "sys.exit(any(name.partition('.')[0] == 'kubernetes' for name in sys.modules))"
     )
     subprocess.run([sys.executable, "-c", check], check=True, cwd=Path(kubernetes.__file__).parents[2])

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 
-from app.ops import kubernetes_endpoints as endpoints
-from app.ops.kubernetes_endpoints import (
+from forestay.ops.kubernetes import endpoints
+from forestay.ops.kubernetes.endpoints import (
     Change,
     Conditions,
     Endpoint,
@@ -19,7 +19,7 @@ from app.ops.kubernetes_endpoints import (
     SlicesGone,
     Target,
 )
-from app.ops.kubernetes_unanswered import Cause, Unanswered
+from forestay.ops.kubernetes.unanswered import Cause, Unanswered
 from tests.support.virtual_time import virtual
 
 DOWN = Unanswered(Cause.UNREACHABLE, "refused")

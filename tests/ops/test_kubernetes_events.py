@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from app.ops import kubernetes_events as events
-from app.ops.kubernetes_events import Events, Occurrence, Reason
-from app.ops.kubernetes_unanswered import Cause, Unanswered
+from forestay.ops.kubernetes import events
+from forestay.ops.kubernetes.events import Events, Occurrence, Reason
+from forestay.ops.kubernetes.unanswered import Cause, Unanswered
 from tests.support.virtual_time import virtual
 
 DRAIN, BUS, SHED = Reason.DRAIN_STARTED, Reason.BUS_DEGRADED, Reason.REBALANCE_SHED

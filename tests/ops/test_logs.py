@@ -14,8 +14,8 @@ import aiohttp
 import pytest
 import structlog
 
-from app.edge import tally
-from app.ops import logs
+from forestay.edge import log_throttle as tally
+from forestay.ops.logs import logs
 from tests.support.gateway import Client, token, upgrade
 from tests.support.process import serving
 

@@ -10,17 +10,17 @@ from random import Random
 import aiohttp
 import pytest
 
-from app.bus.memory import Exchange, MemoryBus
-from app.core.observer import Source
-from app.core.policies import Policy, Slow
-from app.core.ports import Doubted, Heard, Outcome, Retention
-from app.core.relocation import Reason
-from app.ops.loop_lag import LoopLag
-from app.ops.metrics import Metrics
-from app.ops.metrics_counts import Counts
-from app.protocol.message import Message, timestamp
-from app.protocol.names import RoomName
-from app.protocol.trace import TraceContext
+from forestay.bus.memory.bus import Exchange, MemoryBus
+from forestay.core.ports.bus import Doubted, Heard, Outcome, Retention
+from forestay.core.ports.observer import Source
+from forestay.core.rules.policies import Policy, Slow
+from forestay.core.sessions.relocation import Reason
+from forestay.ops.health.loop_lag import LoopLag
+from forestay.ops.metrics.counts import Counts
+from forestay.ops.metrics.metrics import Metrics
+from forestay.protocol.message import Message, timestamp
+from forestay.protocol.names import RoomName
+from forestay.protocol.trace import TraceContext
 from tests.support.core import Core, passes
 from tests.support.exposition import OPENMETRICS, TEXT, Scrape, scrape
 from tests.support.gateway import KEY, Client, Gateway, call, frame, gateway, token, upgrade

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import pytest
 
-from app.core.lifecycle import Lifecycle, State
-from app.ops.quorum import ROUND, Peer, may_leave, should_return
-from app.ops.readiness import BusReadiness, NoNeighbours, Readiness, Vitals
+from forestay.core.rules.lifecycle import Lifecycle, State
+from forestay.ops.health.quorum import ROUND, Peer, may_leave, should_return
+from forestay.ops.health.readiness import BusReadiness, NoNeighbours, Readiness, Vitals
 from tests.support.virtual_time import virtual
 
 GRACE = 5.0

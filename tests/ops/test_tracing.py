@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.core.policies import Policy, Slow
+from forestay.core.rules.policies import Policy, Slow
 from tests.support.core import passes
 from tests.support.traced import Watched
 

@@ -7,10 +7,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 
-from app.core.policies import Policy
-from app.ops.tracing_otlp import OtlpExporter, around, encode
-from app.protocol.names import RoomName
-from app.protocol.trace import TraceContext
+from forestay.core.rules.policies import Policy
+from forestay.ops.tracing.otlp import OtlpExporter, around, encode
+from forestay.protocol.names import RoomName
+from forestay.protocol.trace import TraceContext
 from tests.support.core import passes
 from tests.support.otlp_sink import sink
 from tests.support.traced import Watched

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from app.ops.tracing_export import Telemetry
-from app.ops.tracing_plan import Plan, plan, prepare
-from app.ops.tracing_sampling import Manner, Sampling
+from forestay.ops.tracing.export import Telemetry
+from forestay.ops.tracing.plan import Plan, plan, prepare
+from forestay.ops.tracing.sampling import Manner, Sampling
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
 

@@ -3,7 +3,7 @@
 import asyncio
 from functools import partial
 
-from app.ops.tracing_postponed import Postponed
+from forestay.ops.tracing.postponed import Postponed
 
 
 async def test_it_waits_for_more_of_its_kind() -> None:

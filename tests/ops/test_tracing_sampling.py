@@ -9,8 +9,8 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, TraceIdRatioBased
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
-from app.ops.tracing_sampling import Sampling, parse_sampling
-from app.protocol.trace import TraceContext, parse_trace
+from forestay.ops.tracing.sampling import Sampling, parse_sampling
+from forestay.protocol.trace import TraceContext, parse_trace
 
 
 def theirs(sampling: Sampling) -> Sampler:

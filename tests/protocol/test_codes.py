@@ -2,8 +2,8 @@
 
 import pytest
 
-from app.protocol.codes import ENDINGS, CloseCode, Ending, Verdict, answer_to_close, verdict
-from app.protocol.encoder import close_frame
+from forestay.protocol.codes import ENDINGS, CloseCode, Ending, Verdict, answer_to_close, verdict
+from forestay.protocol.v1.encoder import close_frame
 
 COMES_BACK = {1001, 1006, 1011, 1012, 1013, 4408, 4413, 4429}
 

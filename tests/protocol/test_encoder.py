@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
-from app.protocol.codes import ErrorCode, Refusal
-from app.protocol.encoder import Encoder, frame
-from app.protocol.message import Message, timestamp
-from app.protocol.names import RoomName, personal_room
-from app.protocol.trace import TraceContext, parse_trace
+from forestay.protocol.codes import ErrorCode, Refusal
+from forestay.protocol.message import Message, timestamp
+from forestay.protocol.names import RoomName, personal_room
+from forestay.protocol.trace import TraceContext, parse_trace
+from forestay.protocol.v1.encoder import Encoder, frame
 
 encoder = Encoder(lambda: 1_700_000_000.123)
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

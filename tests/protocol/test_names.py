@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.protocol.names import Pattern, is_personal, parse_room, personal_room, shown
+from forestay.protocol.names import Pattern, is_personal, parse_room, personal_room, shown
 
 segments = st.sampled_from(["a", "b", "room", "*"])
 rooms = st.lists(st.sampled_from(["a", "b", "room"]), min_size=1, max_size=4).map(".".join)

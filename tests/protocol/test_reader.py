@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.protocol.codes import ErrorCode
-from app.protocol.reader import SENTENCE_TYPES, Reader, Unreadable, deeper_than
-from app.protocol.sentences import Broadcast, Join
+from forestay.protocol.codes import ErrorCode
+from forestay.protocol.requests import Broadcast, Join
+from forestay.protocol.v1.reader import SENTENCE_TYPES, Reader, Unreadable, deeper_than
 
 reader = Reader(max_depth=64)
 json_values = st.recursive(

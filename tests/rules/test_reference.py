@@ -2,10 +2,10 @@
 
 import re
 
-from app.ops.metrics import Metrics
-from app.ops.metrics_counts import Counts
-from app.protocol.codes import CloseCode, ErrorCode
-from app.settings import PREFIX, Settings, load, variable_of
+from forestay.ops.metrics.counts import Counts
+from forestay.ops.metrics.metrics import Metrics
+from forestay.protocol.codes import CloseCode, ErrorCode
+from forestay.settings import PREFIX, Settings, load, variable_of
 from tests.support.readings import readings
 from tests.support.repository import codes, rows
 

@@ -40,7 +40,7 @@ def test_protocol_and_core_need_no_exceptions_from_their_types() -> None:
     """Nothing in the pure layers silences a checker or gives up on a type."""
     silenced = [
         f"{name(path)}:{number} {line.strip()}"
-        for folder in ("app/core", "app/protocol")
+        for folder in ("app/forestay/core", "app/forestay/protocol")
         for path in modules(folder)
         for number, line in lines(path)
         if SUPPRESSIONS.search(line)

@@ -92,7 +92,7 @@ async def dev_gateway(port: int = 0) -> AsyncIterator[DevGateway]:
     """`serve --dev` on `port`, or on a free one, until the block ends."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FORESTAY_")}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "app", "serve", "--dev", "--port", str(port), "--internal-port", "0"),
+        *(sys.executable, "-m", "forestay", "serve", "--dev", "--port", str(port), "--internal-port", "0"),
         cwd=ROOT,
         # Without a grace: a test's people should be gone when the next one begins.
         env={**environment, "FORESTAY_JWT_SECRET": _SECRET, "FORESTAY_PRESENCE_GRACE": "0"},

@@ -7,17 +7,17 @@ import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from app import settings
-from app.assembly import Links, assemble
-from app.bus.memory import MemoryBus
-from app.bus.memory_registry import MemoryRegistry
-from app.core.access import Identity, Rights
-from app.core.connection import Connection
-from app.core.observer import Observer
-from app.core.policies import Policies, Policy
-from app.core.registry import Registry
-from app.core.tracer import Tracer
-from app.protocol.codes import Ending, ErrorCode, Refusal
+from forestay import settings
+from forestay.bus.memory.bus import MemoryBus
+from forestay.bus.memory.registry import MemoryRegistry
+from forestay.core.fanout.connection import Connection
+from forestay.core.ports.observer import Observer
+from forestay.core.ports.registry import Registry
+from forestay.core.ports.tracer import Tracer
+from forestay.core.rules.access import Identity, Rights
+from forestay.core.rules.policies import Policies, Policy
+from forestay.pod.wiring import Links, assemble
+from forestay.protocol.codes import Ending, ErrorCode, Refusal
 
 Result = TypeVar("Result")
 

@@ -14,8 +14,10 @@ from typing import Any, Final
 import aiohttp
 import jwt
 
-from app import preparation, server, settings
-from app.core.lifecycle import State
+from forestay import settings
+from forestay.core.rules.lifecycle import State
+from forestay.pod import inputs as preparation
+from forestay.pod import server
 
 SECRET: Final = "a secret for tests only, of more than 32 bytes"
 API_KEY: Final = "an api key for tests only, of more than 32 bytes"

@@ -27,7 +27,7 @@ async def start(*arguments: str, **environ: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "app",
+        "forestay",
         *arguments,
         cwd=ROOT,
         env=clean | environ,

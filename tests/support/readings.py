@@ -1,6 +1,6 @@
 """What a scrape finds where no pod is."""
 
-from app.ops.metrics import Readings
+from forestay.ops.metrics.metrics import Readings
 
 
 def readings(connections: int = 0, rooms: int = 0) -> Readings:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from app.core.observer import together
-from app.core.policies import Policy
-from app.ops.tracing_export import Telemetry
-from app.ops.tracing_sampling import Manner, Sampling
+from forestay.core.ports.observer import together
+from forestay.core.rules.policies import Policy
+from forestay.ops.tracing.export import Telemetry
+from forestay.ops.tracing.sampling import Manner, Sampling
 from tests.support.core import Core
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from app.terminal.crowd import MARK, Crowd, Gate, message
+from forestay.terminal.crowd import MARK, Crowd, Gate, message
 
 FRAMES = 5000
 

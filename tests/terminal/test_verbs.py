@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.protocol.codes import ENDINGS, CloseCode
+from forestay.protocol.codes import ENDINGS, CloseCode
 from forestay_client import Client
 from tests.support.gateway import PATIENCE, SECRET, Gateway, call, gateway, token
 from tests.support.process import forestay, start

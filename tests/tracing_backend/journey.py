@@ -8,7 +8,7 @@ from pathlib import Path
 
 import aiohttp
 
-from app.protocol.trace import TraceContext
+from forestay.protocol.trace import TraceContext
 from tests.support.gateway import JSON, Client, token, upgrade
 from tests.support.local_redis import QUICK, RedisServer
 from tests.support.otlp_sink import Span

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from app.ops import tracing_conventions as words
+from forestay.ops.tracing import conventions as words
 from tests.support.otlp_sink import Span
 from tests.tracing_backend.tree import ordered, remark
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.ops import tracing_conventions as words
+from forestay.ops.tracing import conventions as words
 from tests.support.otlp_sink import Span
 from tests.tracing_backend import jaeger
 from tests.tracing_backend.journey import PODS, travel

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from app.ops import tracing_conventions as words
+from forestay.ops.tracing import conventions as words
 from tests.support.otlp_sink import Span
 
 

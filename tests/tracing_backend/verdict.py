@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from app.ops import tracing_conventions as words
+from forestay.ops.tracing import conventions as words
 from tests.support.otlp_sink import Span, Value
 from tests.tracing_backend.journey import MEMBERS, PATTERN, PODS, Journey
 

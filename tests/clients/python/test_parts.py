@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.protocol import codes
+from forestay.protocol import codes
 from forestay_client import DisconnectedError, Message, RefusedError, UnknownOutcomeError
 from forestay_client.backoff import Backoff
 from forestay_client.codes import after_close, after_status

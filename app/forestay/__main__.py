@@ -1,0 +1,5 @@
+"""`python -m forestay` is the command line."""
+
+from forestay.cli import main
+
+main()

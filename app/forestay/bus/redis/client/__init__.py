@@ -1,0 +1,1 @@
+"""Connections to Redis nodes: made, watched, pipelined, and repaired."""

@@ -1,0 +1,210 @@
+"""What Redis does in one step for the registry: who is where, who may come, and which pods give signs of life.
+
+Of each room `members` maps a user to what each pod said of it, in MessagePack: `{pod: [connections, info]}`; the empty
+user stands for the sum of all connections. `users` has the same users in order. What a pod has said is found again by
+the rooms and users that it `owns`, one set of each per partition.
+"""
+
+from typing import Final
+
+from forestay.bus.redis.script import script
+
+PUT: Final = script("""
+-- KEYS members, users, rooms owned by the pod
+-- ARGV pod, user, connections, info, room, news, channel, PUBLISH or SPUBLISH
+local members, users, owned = KEYS[1], KEYS[2], KEYS[3]
+local pod, user, connections = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local said = redis.call('HGET', members, user)
+local pods = said and cmsgpack.unpack(said) or {}
+local before, mine = next(pods) ~= nil, pods[pod]
+local change = connections - (mine and mine[1] or 0)
+if connections > 0 then
+  pods[pod] = {connections, ARGV[4]}
+  redis.call('SADD', owned, ARGV[5])
+else
+  pods[pod] = nil
+end
+local after = next(pods) ~= nil
+if after then
+  redis.call('HSET', members, user, cmsgpack.pack(pods))
+  redis.call('ZADD', users, 0, user)
+elseif before then
+  redis.call('HDEL', members, user)
+  redis.call('ZREM', users, user)
+end
+if redis.call('ZCARD', users) == 0 then
+  redis.call('DEL', members)
+elseif change ~= 0 then
+  redis.call('HINCRBY', members, '', change)
+end
+if before ~= after and ARGV[6] ~= '' then redis.call(ARGV[8], ARGV[7], ARGV[6]) end
+return 1
+""")
+"""A pod has so many connections of a user in a room; `news` is said where the user came or went."""
+
+DISOWN: Final = script("""
+-- KEYS rooms owned by the pod; ARGV room
+return redis.call('SREM', KEYS[1], ARGV[1])
+""")
+"""A pod has nobody left in a room."""
+
+ROLL: Final = script("""
+-- KEYS members, users; ARGV where the page begins, how many
+local found = redis.call('ZRANGEBYLEX', KEYS[2], ARGV[1], '+', 'LIMIT', 0, ARGV[2])
+local answer = {}
+for at, user in ipairs(found) do
+  answer[2 * at - 1], answer[2 * at] = user, redis.call('HGET', KEYS[1], user) or ''
+end
+return {tonumber(redis.call('HGET', KEYS[1], '') or 0), redis.call('ZCARD', KEYS[2]), answer}
+""")
+"""A page of who is in a room; answers connections, users, and each user with what the pods said."""
+
+OWNED: Final = script("""
+-- KEYS rooms owned by a pod, users owned by it
+return {redis.call('SMEMBERS', KEYS[1]), redis.call('SMEMBERS', KEYS[2])}
+""")
+
+HELD: Final = script("""
+-- KEYS members; ARGV pod
+local all, found = redis.call('HGETALL', KEYS[1]), {}
+for at = 1, #all, 2 do
+  if all[at] ~= '' and cmsgpack.unpack(all[at + 1])[ARGV[1]] then found[#found + 1] = all[at] end
+end
+return found
+""")
+"""The users of a room that a pod has said are there."""
+
+COUNTED: Final = script("""
+-- KEYS connections of a user; ARGV pod
+local all, found = redis.call('HGETALL', KEYS[1]), {}
+for at = 1, #all, 2 do
+  if string.match(all[at + 1], ':(.*)$') == ARGV[1] then found[#found + 1] = all[at] end
+end
+return found
+""")
+"""The connections of a user that a pod has."""
+
+CLEAR: Final = script("""
+-- KEYS members, users, rooms owned by the pod; ARGV pod, room
+local members, users, pod = KEYS[1], KEYS[2], ARGV[1]
+local all, gone, change = redis.call('HGETALL', members), {}, 0
+for at = 1, #all, 2 do
+  if all[at] ~= '' then
+    local pods = cmsgpack.unpack(all[at + 1])
+    if pods[pod] then
+      change = change - pods[pod][1]
+      pods[pod] = nil
+      if next(pods) then
+        redis.call('HSET', members, all[at], cmsgpack.pack(pods))
+      else
+        redis.call('HDEL', members, all[at])
+        redis.call('ZREM', users, all[at])
+        gone[#gone + 1] = all[at]
+      end
+    end
+  end
+end
+if redis.call('ZCARD', users) == 0 then
+  redis.call('DEL', members)
+elseif change ~= 0 then
+  redis.call('HINCRBY', members, '', change)
+end
+redis.call('SREM', KEYS[3], ARGV[2])
+return gone
+""")
+"""Take a pod's users out of a room; answers those who are on no other pod."""
+
+CLAIM: Final = script("""
+-- KEYS connections of the user, users owned by the pod; ARGV pod, user, connection, limit, whether to replace
+local mine, limit = KEYS[1], tonumber(ARGV[4])
+local yielding = {}
+if limit > 0 and redis.call('HEXISTS', mine, ARGV[3]) == 0 then
+  local all = redis.call('HGETALL', mine)
+  local surplus = #all / 2 - limit + 1
+  if surplus > 0 and ARGV[5] == '0' then return {0} end
+  local oldest = {}
+  for at = 1, #all, 2 do
+    oldest[#oldest + 1] = {all[at], tonumber(string.match(all[at + 1], '^%d+'))}
+  end
+  table.sort(oldest, function(a, b) return a[2] < b[2] or (a[2] == b[2] and a[1] < b[1]) end)
+  for at = 1, surplus do
+    yielding[at] = oldest[at][1]
+    redis.call('HDEL', mine, oldest[at][1])
+  end
+end
+local now = redis.call('TIME')
+redis.call('HSET', mine, ARGV[3], string.format('%d%06d', now[1], now[2]) .. ':' .. ARGV[1])
+redis.call('SADD', KEYS[2], ARGV[2])
+return {1, unpack(yielding)}
+""")
+"""Count one connection more of a user; answers 0 where that is too many, else 1 and who has to go."""
+
+RELEASE: Final = script("""
+-- KEYS connections of the user, users owned by the pod; ARGV user, connection
+redis.call('HDEL', KEYS[1], ARGV[2])
+if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('SREM', KEYS[2], ARGV[1]) end
+return 1
+""")
+
+FREE: Final = script("""
+-- KEYS connections of the user, users owned by the pod; ARGV pod, user
+local all = redis.call('HGETALL', KEYS[1])
+for at = 1, #all, 2 do
+  if string.match(all[at + 1], ':(.*)$') == ARGV[1] then redis.call('HDEL', KEYS[1], all[at]) end
+end
+return redis.call('SREM', KEYS[2], ARGV[2])
+""")
+"""Count no more of a user's connections on a pod."""
+
+_NOW: Final = """
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+"""
+
+BEAT: Final = script(
+    _NOW
+    + """
+-- KEYS leases, revocations, load; ARGV pod, lease in ms, the last revocation that the pod knows, connections
+local until_when = redis.call('ZSCORE', KEYS[1], ARGV[1])
+local known = until_when and tonumber(until_when) > now and 1 or 0
+redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]), ARGV[1])
+redis.call('HSET', KEYS[3], ARGV[1], ARGV[4])
+return {
+  known,
+  redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf'),
+  redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now),
+  redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. ARGV[3], '+inf', 'WITHSCORES'),
+  redis.call('HGETALL', KEYS[3]),
+}
+"""
+)
+"""A pod is alive; answers whether it was counted, who is alive, whose lease is over, what was revoked since, and what
+each said of its connections."""
+
+RETIRE: Final = script(
+    _NOW
+    + """
+-- KEYS leases, load; ARGV pod, ms that are left
+redis.call('HDEL', KEYS[2], ARGV[1])
+if tonumber(ARGV[2]) > 0 then return redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]), ARGV[1]) end
+return redis.call('ZREM', KEYS[1], ARGV[1])
+"""
+)
+
+REVOKE: Final = script("""
+-- KEYS revocations, the same by their end; ARGV revocation, its end, now
+local over = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[3])
+for _, revocation in ipairs(over) do
+  redis.call('ZREM', KEYS[1], revocation)
+  redis.call('ZREM', KEYS[2], revocation)
+end
+local time, last = redis.call('TIME'), redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+local number = tonumber(time[1]) * 1000000 + tonumber(time[2])
+if last[2] and tonumber(last[2]) >= number then number = tonumber(last[2]) + 1 end
+redis.call('ZADD', KEYS[1], string.format('%.0f', number), ARGV[1])
+redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
+return 1
+""")
+"""Number a revocation behind all others, by the time so that numbers also rise where they were forgotten."""
+
+REGISTRY: Final = (PUT, DISOWN, ROLL, OWNED, HELD, COUNTED, CLEAR, CLAIM, RELEASE, FREE, BEAT, RETIRE, REVOKE)

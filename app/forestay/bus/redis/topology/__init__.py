@@ -1,0 +1,1 @@
+"""Finds out which Redis nodes there are and which one is responsible."""

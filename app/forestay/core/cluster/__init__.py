@@ -1,0 +1,1 @@
+"""Keeps the pods in step: heartbeats, control messages, limits of users, and revocations."""

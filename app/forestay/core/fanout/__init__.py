@@ -1,0 +1,1 @@
+"""Delivers messages to the members of rooms on this pod."""

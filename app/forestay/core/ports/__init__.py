@@ -1,0 +1,1 @@
+"""What the core needs from outside: interfaces, and the values that pass through them."""

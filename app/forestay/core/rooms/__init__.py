@@ -1,0 +1,1 @@
+"""Keeps rooms: who is in them, what they missed, and what is published to them."""

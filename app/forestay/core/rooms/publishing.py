@@ -1,0 +1,100 @@
+"""The way onto the bus, for clients and backends alike: stamped here, counted here, and never delivered directly.
+
+What a room remembers is asked for here as well.
+"""
+
+from asyncio import Future
+
+from msgspec.structs import replace
+
+from forestay.core.ports.bus import (
+    Bus,
+    BusLost,
+    Outcome,
+    OutcomeUnknown,
+    Page,
+    Query,
+    Retention,
+    Settled,
+    Settlement,
+    Unavailable,
+)
+from forestay.core.ports.observer import Source
+from forestay.core.ports.runtime import World
+from forestay.core.rules.policies import Policies
+from forestay.protocol.codes import ErrorCode, Refusal
+from forestay.protocol.message import Message, Position, timestamp
+from forestay.protocol.names import RoomName
+
+
+class Publisher:
+    def __init__(self, world: World, bus: Bus, policies: Policies) -> None:
+        self._world = world
+        self._policies = policies
+        self._bus = bus
+
+    def stamp(self) -> str:
+        """Now, as the `timestamp` of a message that this pod accepts."""
+        return timestamp(int(self._world.clock() * 1000))
+
+    def publish(self, message: Message, source: Source, settled: Settled | None, key: str | None = None) -> None:
+        """Give `message` to the bus; `settled` learns what became of it. `key` makes a retry safe. Raises Refusal."""
+        policy = self._policies.of(message.room)
+        # Binary messages are live only, in every room.
+        kept = None if message.binary else policy.history
+        if key is not None and kept is None:
+            raise Refusal(ErrorCode.KEY_NEEDS_HISTORY, "'key' works in rooms with history, and this one has none")
+        observer, tracer, leg = self._world.observer, self._world.tracer, None
+        if tracer is not None:
+            leg = tracer.begin(message, source, policy.pattern, shown=policy.trace)
+            trace = None if leg is None else leg.trace
+            if trace is not message.trace:
+                message = replace(message, trace=trace)
+        if observer is None and leg is None:
+            self._bus.publish(message, settled, kept=kept, key=key)
+            return
+        now = self._world.loop.time
+        offered = now()
+
+        def observed(settlement: Settlement) -> None:
+            if observer is not None:
+                observer.published(message, settlement.outcome, now() - offered)
+            if leg is not None:
+                leg.end(settlement.outcome)
+            if settled is not None:
+                settled(settlement)
+
+        self._bus.publish(message, observed, kept=kept, key=key)
+
+    async def accepted(self, message: Message, source: Source, key: str | None = None) -> Position | None:
+        """Give `message` to the bus and wait until it has it; where it stands in the room's history. Raises Refusal."""
+        settlement: Future[Settlement] = self._world.loop.create_future()
+
+        def settled(result: Settlement) -> None:
+            if not settlement.done():
+                settlement.set_result(result)
+
+        self.publish(message, source, settled, key)
+        outcome, position = await settlement
+        refusal = refusal_of(outcome)
+        if refusal is not None:
+            raise refusal
+        return position
+
+    async def history(self, room: RoomName, query: Query, kept: Retention) -> Page:
+        """Read the past of a room. Raises Refusal."""
+        try:
+            return await self._bus.history(room, query, kept)
+        except BusLost:
+            raise Unavailable from None
+
+
+def refusal_of(outcome: Outcome) -> Refusal | None:
+    """What to tell a sender; None where the bus has the message."""
+    match outcome:
+        case Outcome.ACCEPTED:
+            return None
+        case Outcome.REFUSED:
+            return Unavailable()
+        case Outcome.UNKNOWN:
+            return OutcomeUnknown()

@@ -1,0 +1,103 @@
+"""Who somebody is and what they may do: an identity, and rights by room pattern.
+
+Matching patterns unite, and one that matches with no rights wins over all. Nothing here reads a token; a Verifier does.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Flag
+
+from forestay.protocol.codes import ErrorCode, Refusal
+from forestay.protocol.names import Pattern, RoomName, is_personal, shown
+
+
+class Right(Flag):
+    """What a token may allow in a room."""
+
+    JOIN = 1
+    BROADCAST = 2
+    PRESENCE = 4
+    HISTORY = 8
+
+
+_LETTERS = {"r": Right.JOIN, "w": Right.BROADCAST, "p": Right.PRESENCE, "h": Right.HISTORY}
+_NAMES = {right: letter for letter, right in _LETTERS.items()}
+_NONE = Right(0)
+# One's own personal room can be joined whatever the token says; nobody else's can be named at all.
+_PERSONAL = Right.JOIN | Right.HISTORY
+# Decisions kept per identity: a client may ask for as many names as it likes, we keep a bounded number.
+_REMEMBERED = 256
+
+
+Rule = tuple[Pattern, Right]
+
+
+class Rights:
+    """What one token allows, by room."""
+
+    __slots__ = ("_known", "_rules")
+
+    def __init__(self, rules: Sequence[Rule] | Mapping[str, str]) -> None:
+        """`rules`: letters by pattern, or what was read of them. Raises ValueError where one of them is unknown."""
+        self._rules = read_rules(rules) if isinstance(rules, Mapping) else rules
+        self._known: dict[RoomName, Right] = {}
+
+    def of(self, room: RoomName) -> Right:
+        """The rights in `room`, all matching patterns taken together."""
+        known = self._known.get(room)
+        if known is None:
+            known = self._decide(room)
+            if len(self._known) < _REMEMBERED:
+                self._known[room] = known
+        return known
+
+    def _decide(self, room: RoomName) -> Right:
+        if is_personal(room):
+            return _PERSONAL
+        united = _NONE
+        for pattern, rights in self._rules:
+            if pattern.matches(room):
+                if not rights:
+                    return _NONE
+                united |= rights
+        return united
+
+
+def read_rules(letters: Mapping[str, str]) -> list[Rule]:
+    """Rights by pattern, read once for many tokens. Raises ValueError where a pattern or a letter is unknown."""
+    return [(Pattern(text), parse_rights(rights)) for text, rights in letters.items()]
+
+
+def parse_rights(letters: str) -> Right:
+    """`"rw"` as rights; the empty string is none at all. Raises ValueError."""
+    rights = _NONE
+    for letter in letters:
+        if letter not in _LETTERS:
+            raise ValueError(f"a right is one of r (join), w (broadcast), p (presence), h (history), not {letter!r}")
+        rights |= _LETTERS[letter]
+    return rights
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Identity:
+    """A verified caller: everything that the core knows about a token."""
+
+    user: str
+    """The token's `sub`: any non-empty string of at most 256 characters."""
+    rights: Rights
+    expires_at: float
+    """Unix seconds; there is no leeway."""
+    token_id: str | None = None
+    """The token's `jti`."""
+    issued_at: float | None = None
+    """The token's `iat`, Unix seconds."""
+    info: bytes | None = None
+    """The token's `info` as JSON: what others may know about the user."""
+
+    def require(self, right: Right, room: RoomName) -> None:
+        """Raises Refusal unless the token gives `right` in `room`.
+
+        A room that nobody uses and one that is closed to this user get the same answer, so that names cannot be probed.
+        """
+        if right not in self.rights.of(room):
+            raise Refusal(ErrorCode.FORBIDDEN, f"the token lacks the right '{_NAMES[right]}' in {shown(room)}")

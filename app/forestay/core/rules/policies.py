@@ -1,0 +1,106 @@
+"""What a room promises, by the pattern of its name: the first pattern that matches decides.
+
+The policies come from ROOMS_FILE; this module reads their form and not the file.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Final
+
+from forestay.core.ports.bus import Retention
+from forestay.protocol.names import Pattern, RoomName, shown
+
+
+class Slow(StrEnum):
+    """What happens to a member who does not take messages as fast as they come."""
+
+    DISCONNECT = "disconnect"
+    DROP_OLDEST = "drop_oldest"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the rooms of one pattern promise."""
+
+    pattern: str = "**"
+    history: Retention | None = None
+    """How much of the room's past is kept; None: messages are live only."""
+    presence: bool = False
+    """Who is in the room is known, on all pods."""
+    join_leave: bool = False
+    """Members hear `user-joined` and `user-left`; the room has presence then."""
+    echo: bool = True
+    """Senders hear their own messages unless they say otherwise."""
+    slow: Slow = Slow.DISCONNECT
+    trace: bool = False
+    """Receivers hear the `traceparent` of each message."""
+
+
+SHIPPED: Final = Policy()
+LARGEST_HISTORY: Final = 10_000
+"""Messages: what a returning client can still be given in one go."""
+
+LONGEST_HISTORY: Final = 30 * 86400
+"""Seconds. A history is a cache for clients that come back, not storage."""
+
+_FIELDS = {field.name for field in fields(Policy)}
+# Rooms come and go; decisions are remembered for as many as a pod may plausibly hold, then made afresh.
+_REMEMBERED = 20_000
+
+
+def parse_policy(table: Mapping[str, object], base: Policy = SHIPPED) -> Policy:
+    """One `[[rooms]]` table; what it does not say is as in `base`. Raises ValueError saying what is wrong."""
+    unknown = sorted(set(table) - _FIELDS)
+    if unknown:
+        raise ValueError(f"unknown {', '.join(unknown)}; a room has {', '.join(sorted(_FIELDS))}")
+    pattern = table.get("pattern")
+    if not isinstance(pattern, str):
+        raise ValueError("'pattern' is missing, for example pattern = \"chat.*\"")
+    Pattern(pattern)
+    history = _history(table["history"]) if "history" in table else base.history
+    flags = {name: _flag(table, name, base) for name in ("presence", "join_leave", "echo", "trace")}
+    if flags["join_leave"] and table.get("presence") is False:
+        raise ValueError("'join_leave' needs presence; leave out presence = false")
+    flags["presence"] |= flags["join_leave"]
+    slow = table.get("slow", base.slow)
+    if slow not in list(Slow):
+        raise ValueError(f"'slow' is one of {', '.join(Slow)}, not {slow!r}")
+    return Policy(pattern=pattern, history=history, slow=Slow(str(slow)), **flags)
+
+
+def _history(table: object) -> Retention:
+    if not isinstance(table, Mapping) or set(table) != {"size", "ttl"}:
+        raise ValueError("'history' has 'size' in messages and 'ttl' in seconds: [rooms.history] size = 100, ttl = 60")
+    size, ttl = table["size"], table["ttl"]
+    if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= LARGEST_HISTORY:
+        raise ValueError(f"'history.size' is 1 to {LARGEST_HISTORY} messages, not {size!r}")
+    if not isinstance(ttl, int | float) or isinstance(ttl, bool) or not 0 < ttl <= LONGEST_HISTORY:
+        raise ValueError(f"'history.ttl' is more than 0 and at most {LONGEST_HISTORY} seconds, not {ttl!r}")
+    return Retention(size, float(ttl))
+
+
+def _flag(table: Mapping[str, object], name: str, base: Policy) -> bool:
+    value = table.get(name, getattr(base, name))
+    if not isinstance(value, bool):
+        raise ValueError(f"'{name}' is true or false, not {value!r}")
+    return value
+
+
+class Policies:
+    """All policies of this gateway, in their order of precedence."""
+
+    def __init__(self, policies: Sequence[Policy] = (), otherwise: Policy = SHIPPED) -> None:
+        self._policies = [(Pattern(policy.pattern), policy) for policy in policies]
+        self._otherwise = otherwise
+        self._known: dict[RoomName, Policy] = {}
+
+    def of(self, room: RoomName) -> Policy:
+        known = self._known.get(room)
+        if known is None:
+            name = shown(room)
+            known = next((policy for pattern, policy in self._policies if pattern.matches(name)), self._otherwise)
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[room] = known
+        return known

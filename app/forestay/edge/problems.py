@@ -1,0 +1,50 @@
+"""Refusals over HTTP: problem details (RFC 9457) whose `code` is the socket's error code."""
+
+import math
+import random
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from forestay.protocol.codes import ErrorCode, Refusal
+
+STATUS: Final = {
+    ErrorCode.BAD_JSON: 400,
+    ErrorCode.BAD_MESSAGE: 400,
+    ErrorCode.BAD_BINARY: 400,
+    ErrorCode.UNKNOWN_TYPE: 400,
+    ErrorCode.INVALID_ROOM: 400,
+    ErrorCode.TOO_DEEP: 400,
+    ErrorCode.KEY_NEEDS_HISTORY: 400,
+    ErrorCode.BAD_TOKEN: 401,
+    ErrorCode.FORBIDDEN: 403,
+    ErrorCode.NOT_FOUND: 404,
+    ErrorCode.TOO_LARGE: 413,
+    ErrorCode.RATE_LIMITED: 429,
+    ErrorCode.UNAVAILABLE: 503,
+    ErrorCode.OUTCOME_UNKNOWN: 504,
+}
+"""The HTTP status of each refusal that can be answered over HTTP."""
+
+# Callers that were turned away together must not come back together.
+_JITTER = 2.0
+
+
+def problem(refusal: Refusal, status: int | None = None) -> web.Response:
+    """The answer to a request that is refused. `status` overrides the usual one."""
+    number = status or STATUS.get(refusal.code, 400)
+    body = {
+        "type": "about:blank",
+        "title": HTTPStatus(number).phrase,
+        "status": number,
+        "code": refusal.code,
+        "detail": refusal.message,
+    }
+    response = web.Response(status=number, body=msgspec.json.encode(body), content_type="application/problem+json")
+    if number == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    if refusal.retry_after is not None:
+        response.headers["Retry-After"] = str(math.ceil(refusal.retry_after * random.uniform(1.0, _JITTER)))
+    return response

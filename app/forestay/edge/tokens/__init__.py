@@ -1,0 +1,1 @@
+"""Verifies and mints JSON Web Tokens."""

@@ -1,0 +1,1 @@
+"""Answers the probes: whether this pod is alive, started and ready."""

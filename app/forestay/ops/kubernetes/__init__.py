@@ -1,0 +1,1 @@
+"""Talks to the API of the cluster."""

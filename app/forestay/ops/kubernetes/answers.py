@@ -1,0 +1,69 @@
+"""What the API server's answers say: a list, a line of a watch, or why there is none."""
+
+from typing import Final
+
+import msgspec
+
+from forestay.ops.kubernetes.endpoints import Change, Metadata, Slice, SlicesGone
+from forestay.ops.kubernetes.unanswered import Cause, Unanswered
+
+NOT_FOUND: Final = 404
+_DENIED: Final = (401, 403)
+_GONE: Final = 410
+_THROTTLED: Final = 429
+
+# Characters of the server's own words that are worth a line in the log.
+_LONGEST_REASON: Final = 300
+
+
+class _List(msgspec.Struct):
+    metadata: Metadata
+    items: list[Slice] | None = None
+
+
+class _Line(msgspec.Struct):
+    type: str
+    object: msgspec.Raw
+
+
+class _Status(msgspec.Struct):
+    code: int = 0
+    message: str = ""
+
+
+def read_list(body: bytes) -> tuple[list[Slice], str]:
+    """The slices, and the version they have together. Raises Unanswered."""
+    try:
+        found = msgspec.json.decode(body, type=_List)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Unanswered(Cause.GARBAGE, str(error)) from error
+    return found.items or [], found.metadata.resource_version
+
+
+def read_line(text: bytes) -> Change:
+    """One line of a watch. Raises Unanswered and SlicesGone, which is also what an error within a watch becomes."""
+    try:
+        line = msgspec.json.decode(text, type=_Line)
+        if line.type == "ERROR":
+            status = msgspec.json.decode(line.object, type=_Status)
+            raise fault(status.code, status.message)
+        return Change(line.type, msgspec.json.decode(line.object, type=Slice))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Unanswered(Cause.GARBAGE, str(error)) from error
+
+
+def read_reason(body: bytes) -> str:
+    """What the server says of an error; empty where a proxy or nobody says it."""
+    try:
+        return msgspec.json.decode(body, type=_Status).message
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+
+
+def fault(status: int, reason: str, retry_after: str = "") -> Unanswered | SlicesGone:
+    """A status that is no answer. `retry_after`: the header; a date in it is not read, the API server writes none."""
+    if status == _GONE:
+        return SlicesGone(reason)
+    cause = Cause.DENIED if status in _DENIED else Cause.THROTTLED if status == _THROTTLED else Cause.FAILED
+    seconds = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else None
+    return Unanswered(cause, f"{status} {reason}"[:_LONGEST_REASON].rstrip(), seconds)

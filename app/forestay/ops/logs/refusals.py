@@ -1,0 +1,17 @@
+"""Writes down each refusal with the connection and the trace that it belongs to, for whoever asked for every detail."""
+
+import structlog
+
+from forestay.core.ports.observer import Observer, RefusedMessage, Source
+from forestay.protocol.codes import ErrorCode
+
+log = structlog.get_logger(__name__)
+
+
+class RefusalLog(Observer):
+    """Logs at the level of debugging."""
+
+    def refused(self, code: ErrorCode, source: Source, message: RefusedMessage | None) -> None:
+        trace = None if message is None else message.trace
+        trace_id = None if trace is None else trace.trace_id
+        log.debug("message refused", code=code, connection=source.connection, trace_id=trace_id)

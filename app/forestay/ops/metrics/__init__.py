@@ -1,0 +1,1 @@
+"""Counts what happens and renders it for Prometheus."""

@@ -1,0 +1,199 @@
+"""Numbers as Prometheus reads them: what was counted and what can be asked, made into families when somebody scrapes.
+
+Exemplars show in OpenMetrics only; the older text has no place for them.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.samples import Exemplar
+
+from forestay.core.sessions.relocation import Reason
+from forestay.ops.metrics import process
+from forestay.ops.metrics.counts import Counts
+from forestay.ops.metrics.histogram import Histogram
+
+_Bucket = tuple[str, float] | tuple[str, float, Exemplar]
+
+READY_REASONS: Final = ("ready", "starting", "draining", "saturated", "lagging", "bus")
+"""What `forestay_ready` has a series for: that the pod is ready, or the first reason why it is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """What can be asked, asked when scraped."""
+
+    version: str
+    states: Callable[[], Mapping[str, int]]
+    """Connections by state: `open`, `relocating`, `closing`. The first two are what counts as a connection."""
+    most_connections: int
+    rooms: Callable[[], int]
+    present: Callable[[], int]
+    """Users in rooms with presence, each counted once per room."""
+    bus_up: Callable[[], bool]
+    bus_round_trip: Callable[[], float]
+    """Seconds that the probe through the bus took the last time; 0 before the first."""
+    ready: Callable[[], str]
+    """One of READY_REASONS."""
+    lag: Callable[[], float]
+    """Seconds by which the event loop was late at worst lately."""
+    fair_share: Callable[[], float]
+    """Connections that this pod should have; 0 where that is not known or does not matter."""
+    draining: Callable[[], bool]
+
+
+class Metrics:
+    """A collector of what was counted and of what can be asked."""
+
+    def __init__(self, counts: Counts, readings: Readings) -> None:
+        self._counts = counts
+        self._readings = readings
+        self._started_at = process.started_at()
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        PlatformCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """The text for a scraper that sent `accept`, and its content type."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
+
+    def collect(self) -> Iterable[Metric]:
+        yield from self._pod()
+        yield from self._connections()
+        yield from self._messages()
+        yield from self._delivery()
+        yield from self._bus()
+        yield from self._process()
+
+    def _pod(self) -> Iterable[Metric]:
+        counts, readings = self._counts, self._readings
+        yield _gauges("forestay_build_info", "1, with what is running.", "version", {readings.version: 1})
+        reason = readings.ready()
+        ready = {one: float(one == reason) for one in READY_REASONS}
+        yield _gauges("forestay_ready", "1 for why the pod is ready or not.", "reason", ready)
+        yield _gauge("forestay_event_loop_lag_seconds", "Worst lag of the last 30 to 60 seconds.", readings.lag())
+        yield _counters("forestay_kubernetes_faults", "Cluster answers that were none.", "cause", counts.cluster_faults)
+
+    def _connections(self) -> Iterable[Metric]:
+        counts, readings = self._counts, self._readings
+        states = readings.states()
+        here = states["open"] + states["relocating"]
+        yield _gauge("forestay_connections", "Open connections of this pod.", here)
+        yield _gauges("forestay_connections_by_state", "Connections by state.", "state", states)
+        yield _gauge("forestay_connections_max", "Connections that this pod may have.", readings.most_connections)
+        share = readings.fair_share()
+        yield _gauge("forestay_fair_share", "Connections that this pod should have; 0: not known.", share)
+        left = here if readings.draining() else 0
+        yield _gauge("forestay_drain_remaining", "Connections that a drain has yet to close.", left)
+        drained = counts.departures[Reason.DRAINING]
+        yield _counters("forestay_drain_closed", "Connections gone in a drain.", "outcome", drained)
+        moved = CounterMetricFamily("forestay_relocated", "Gone after being asked to.", labels=["reason", "outcome"])
+        for why, outcomes in counts.departures.items():
+            for outcome, count in outcomes.items():
+                moved.add_metric([why, outcome], count)
+        yield moved
+        yield _counter("forestay_connections_accepted", "Connections welcomed.", counts.accepted)
+        yield _counters("forestay_handshakes", "Upgrade requests by answer.", "outcome", counts.handshakes)
+        closed = CounterMetricFamily("forestay_connections_closed", "Ended connections.", labels=["code", "by"])
+        for by, codes in counts.closes.items():
+            for code, count in codes.items():
+                closed.add_metric([code, by], count)
+        yield closed
+        yield _histogram("forestay_connection_lifetime_seconds", "How long ended connections lived.", counts.lifetimes)
+
+    def _messages(self) -> Iterable[Metric]:
+        counts = self._counts
+        yield _counters("forestay_messages_received", "Messages from clients by type.", "type", counts.received_by_type)
+        yield _counter("forestay_received_bytes", "Bytes of messages from clients.", counts.received_bytes)
+        seconds = {outcome.name.lower(): histogram for outcome, histogram in counts.publish_seconds.items()}
+        outcomes = {outcome: histogram.count for outcome, histogram in seconds.items()}
+        yield _counters("forestay_messages_published", "Messages given to the bus by outcome.", "outcome", outcomes)
+        family = HistogramMetricFamily(
+            "forestay_publish_seconds", "From offering a message to the bus to its outcome.", labels=["outcome"]
+        )
+        for outcome, histogram in seconds.items():
+            family.add_metric([outcome], _buckets(histogram), histogram.sum)
+        yield family
+        yield _counter("forestay_messages_delivered", "Messages times recipients on this pod.", counts.deliveries)
+        yield _counters("forestay_messages_refused", "Refusals by error code.", "code", counts.refusals)
+        yield _counters("forestay_api_requests", "Requests of backends by answer.", "outcome", counts.requests)
+
+    def _delivery(self) -> Iterable[Metric]:
+        counts, readings = self._counts, self._readings
+        yield _gauge("forestay_rooms", "Rooms with a member on this pod.", readings.rooms())
+        yield _gauge("forestay_presence_users", "Users in rooms with presence on this pod.", readings.present())
+        yield _histogram("forestay_delivery_latency_seconds", "From accepted to written, across pods.", counts.latency)
+        yield _counter("forestay_delivery_early", "Messages that seemed to arrive before they were sent.", counts.early)
+        yield _histogram("forestay_delivery_wait_seconds", "How long messages waited for their pass.", counts.waits)
+        yield _histogram("forestay_delivery_batch_messages", "Messages of one room written together.", counts.batches)
+        yield _histogram("forestay_delivery_pass_seconds", "Duration of delivery passes.", counts.passes)
+        yield _counter("forestay_socket_writes", "Writes to client sockets in delivery passes.", counts.writes)
+        yield _counter("forestay_sent_bytes", "Bytes written to client sockets in them.", counts.written_bytes)
+        policies = counts.slow_by_policy
+        yield _counters("forestay_slow_consumers", "Clients that fell behind, by policy.", "policy", policies)
+        yield _counter("forestay_gaps_filled", "Gaps that were read from a room's history.", counts.gaps)
+        yield _counter("forestay_gap_messages", "Messages that were read to fill gaps.", counts.gap_messages)
+        yield _counters(
+            "forestay_resyncs", "Members told that messages were lost, by reason.", "reason", counts.resyncs
+        )
+
+    def _bus(self) -> Iterable[Metric]:
+        counts, readings = self._counts, self._readings
+        yield _gauge("forestay_bus_up", "Whether the bus is heard back.", readings.bus_up())
+        yield _gauge("forestay_bus_round_trip_seconds", "What the last probe took.", readings.bus_round_trip())
+        yield _counters("forestay_bus_events", "What happened to the bus.", "event", counts.bus_events)
+
+    def _process(self) -> Iterable[Metric]:
+        yield _counter("process_cpu_seconds", "User and system CPU time.", process.cpu_seconds())
+        yield _gauge("process_max_fds", "Files that may be open.", process.most_files())
+        memory, files = process.memory(), process.open_files()
+        if memory is not None:
+            yield _gauge("process_virtual_memory_bytes", "Virtual memory.", memory.virtual)
+            yield _gauge("process_resident_memory_bytes", "Resident memory.", memory.resident)
+        if files is not None:
+            yield _gauge("process_open_fds", "Open files, connections among them.", files)
+        if self._started_at is not None:
+            yield _gauge("process_start_time_seconds", "When the process started, Unix time.", self._started_at)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value)
+
+
+def _gauges(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for one, value in values.items():
+        family.add_metric([one], value)
+    return family
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(name, text, value)
+
+
+def _counters(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=[label])
+    for one, count in counts.items():
+        family.add_metric([one], count)
+    return family
+
+
+def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
+    return HistogramMetricFamily(name, text, buckets=_buckets(histogram), sum_value=histogram.sum)
+
+
+def _buckets(histogram: Histogram) -> list[_Bucket]:
+    found: list[_Bucket] = []
+    for bound, total, traced in histogram.buckets():
+        if traced is None:
+            found.append((bound, total))
+        else:
+            ids = {"trace_id": traced.trace_id, "span_id": traced.span_id}
+            found.append((bound, total, Exemplar(ids, traced.value, traced.unix)))
+    return found

@@ -1,0 +1,1 @@
+"""Moves connections to other pods: in a drain, and to balance load."""

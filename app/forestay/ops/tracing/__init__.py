@@ -1,0 +1,1 @@
+"""Makes spans of messages and sends them by OpenTelemetry."""

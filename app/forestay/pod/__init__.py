@@ -1,0 +1,1 @@
+"""Starts and ends one process: builds its parts, connects them, and drains."""

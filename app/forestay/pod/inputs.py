@@ -1,0 +1,64 @@
+"""What is made from settings that can be wrong, before anything runs: keys of tokens, and policies of rooms."""
+
+import tomllib
+from dataclasses import dataclass
+
+from forestay.core.ports.bus import Verifier
+from forestay.core.rules.policies import SHIPPED, Policies, Policy, parse_policy
+from forestay.edge.tokens.keys import Keys
+from forestay.edge.tokens.verifier import TokenVerifier
+from forestay.settings import PREFIX, Settings, SettingsError, variable_of
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a pod needs beside its settings."""
+
+    verifier: Verifier
+    policies: Policies
+
+
+def prepare(settings: Settings, otherwise: Policy = SHIPPED) -> Parts:
+    """Make what may fail. `otherwise`: the policy of rooms that no pattern names. Raises SettingsError."""
+    problems: list[str] = []
+    verifier = policies = None
+    try:
+        verifier = _verifier(settings)
+    except ValueError as error:
+        problems.append(f"{PREFIX}JWT_…: {error}")
+    try:
+        policies = _read_policies(settings, otherwise)
+    except (ValueError, OSError) as error:
+        problems.append(f"{variable_of('rooms_file')}: {error}")
+    if verifier is None or policies is None:
+        raise SettingsError(problems)
+    return Parts(verifier, policies)
+
+
+def _verifier(settings: Settings) -> Verifier:
+    secret, public_key = settings.jwt_secret, settings.jwt_public_key
+    if not (secret or public_key or settings.jwks_url):
+        either = ", ".join(variable_of(name) for name in ("jwt_secret", "jwt_public_key", "jwks_url"))
+        raise ValueError(f"no token key: set one of {either}; or try it out with: forestay serve --dev")
+    keys = Keys(
+        secret=secret.get_secret_value().encode() if secret else None,
+        public_key=public_key.get_secret_value() if public_key else None,
+        jwks_url=settings.jwks_url,
+        algorithms=settings.jwt_algorithms,
+    )
+    return TokenVerifier(
+        keys, default_rights=settings.default_rights, audience=settings.jwt_audience, issuer=settings.jwt_issuer
+    )
+
+
+def _read_policies(settings: Settings, otherwise: Policy) -> Policies:
+    if settings.rooms_file is None:
+        return Policies((), otherwise)
+    document = tomllib.loads(settings.rooms_file.read_text())
+    unknown = sorted(document.keys() - {"rooms"})
+    if unknown:
+        raise ValueError(f"unknown {', '.join(unknown)}; rooms are written as [[rooms]] tables")
+    tables = document.get("rooms", [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise ValueError("rooms are written as [[rooms]] tables")
+    return Policies([parse_policy(table, otherwise) for table in tables], otherwise)

@@ -1,0 +1,68 @@
+"""What can be asked of a running pod, by a scraper, by its readiness, and by whoever balances connections."""
+
+from collections.abc import Mapping
+
+from forestay import __version__
+from forestay.core.rules.lifecycle import State
+from forestay.edge.handshake import Handshake
+from forestay.ops.health.loop_lag import LoopLag
+from forestay.ops.health.readiness import Readiness, Vitals
+from forestay.ops.kubernetes.neighbourhood import Neighbourhood
+from forestay.ops.metrics.metrics import Readings
+from forestay.ops.moves.balance import Balance, Prospect
+from forestay.pod.wiring import Pod
+from forestay.settings import Settings
+
+
+def vitals(settings: Settings, pod: Pod, lag: LoopLag) -> Vitals:
+    """For the pod's readiness."""
+    return Vitals(
+        connections=lambda: len(pod.roster),
+        most_connections=settings.max_connections,
+        bus_up=lambda: pod.bus.up,
+        lag=lambda: lag.smoothed,
+        most_lag=settings.readiness_lag,
+    )
+
+
+def prospect(settings: Settings, pod: Pod, readiness: Readiness, neighbours: Neighbourhood) -> Prospect:
+    """For whoever moves connections to other pods."""
+    return Prospect(
+        load=lambda: pod.lease.load,
+        pods=lambda: len(pod.lease.pods),
+        fleet=neighbours.fleet,
+        changed_at=lambda: neighbours.changed_at,
+        leaving=neighbours.leaving,
+        well=lambda: pod.bus.up and readiness.ready,
+        places=settings.max_connections,
+    )
+
+
+def readings(
+    settings: Settings,
+    pod: Pod,
+    readiness: Readiness,
+    lag: LoopLag,
+    handshake: Handshake,
+    balance: Balance | None,
+) -> Readings:
+    """For a scraper."""
+
+    def states() -> Mapping[str, int]:
+        here, asked = len(pod.roster), pod.roster.moving
+        closing = max(0, handshake.conversations - here)
+        return {"open": here - asked, "relocating": asked, "closing": closing}
+
+    return Readings(
+        version=__version__,
+        states=states,
+        most_connections=settings.max_connections,
+        rooms=lambda: len(pod.rooms),
+        present=lambda: len(pod.presence),
+        bus_up=lambda: pod.bus.up,
+        bus_round_trip=lambda: pod.bus.round_trip or 0.0,
+        ready=lambda: readiness.reason,
+        lag=lambda: lag.worst,
+        fair_share=lambda: 0.0 if balance is None else balance.share or 0.0,
+        draining=lambda: pod.lifecycle.state is State.DRAINING,
+    )

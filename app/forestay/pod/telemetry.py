@@ -1,0 +1,79 @@
+"""Who watches a pod: the metrics always, and spans beside them where the OTEL_* variables send them somewhere."""
+
+import os
+import secrets
+from asyncio import AbstractEventLoop
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from forestay import __version__
+from forestay.core.ports.observer import Observer, together
+from forestay.ops.logs.refusals import RefusalLog
+from forestay.ops.metrics.counts import Counts
+from forestay.ops.tracing.plan import Plan, plan, prepare
+from forestay.ops.tracing.sampling import Manner, TraceParent
+from forestay.settings import MEMORY, Settings, Whereabouts, whereabouts
+
+if TYPE_CHECKING:
+    from forestay.ops.tracing.export import Telemetry
+    from forestay.ops.tracing.incidents import Incidents
+    from forestay.ops.tracing.tracing import Tracing
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    observer: Observer
+    tracing: "Tracing | None" = None
+    telemetry: "Telemetry | None" = None
+    """The spans' way out; None where they go nowhere."""
+    incidents: "Incidents | None" = None
+
+    def draining(self, connections: int, window: float) -> None:
+        if self.incidents is not None:
+            self.incidents.draining(connections, window)
+
+    def drained(self, left: int) -> None:
+        if self.incidents is not None:
+            self.incidents.drained(left)
+
+    async def close(self, seconds: float) -> None:
+        """Send what is left to send, for so many seconds at most."""
+        if self.tracing is not None:
+            self.tracing.close()
+        if self.incidents is not None:
+            self.incidents.close()
+        if self.telemetry is not None:
+            await self.telemetry.close(seconds)
+
+
+def planned(where: Whereabouts) -> Plan:
+    """What the OTEL_* variables ask for."""
+    return plan(os.environ, __version__, where.uid or secrets.token_hex(8))
+
+
+def observe(settings: Settings, metrics: Counts, loop: AbstractEventLoop) -> Observation:
+    """What cannot be had is said, and the pod serves without it: nobody's messages wait for a trace."""
+    watching: list[Observer] = [metrics]
+    if settings.log_level == "DEBUG":
+        watching.append(RefusalLog())
+    wanted = planned(whereabouts())
+    telemetry, problems = prepare(wanted)
+    for problem in problems:
+        log.warning(problem)
+    if telemetry is None:
+        return Observation(together(*watching))
+    metrics.exemplars = True
+    memory = settings.bus_url.get_secret_value() == MEMORY
+    manner = Manner(
+        sampling=wanted.sampling,
+        continue_clients=settings.trace_parent is TraceParent.CHILD,
+        heeds_callers=wanted.heeds_callers,
+        names=settings.trace_names,
+        system="memory" if memory else "redis",
+    )
+    tracing, incidents = telemetry.tracing(manner, loop), telemetry.incidents(manner)
+    return Observation(together(*watching, tracing, incidents), tracing, telemetry, incidents)

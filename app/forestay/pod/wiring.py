@@ -1,0 +1,165 @@
+"""Chooses the bus and wires the core of one pod: which part is given which."""
+
+import asyncio
+import random
+import secrets
+import time
+from dataclasses import dataclass
+from functools import partial
+
+from forestay.bus.memory.bus import MemoryBus
+from forestay.bus.memory.registry import MemoryRegistry
+from forestay.bus.redis.bus import RedisBus
+from forestay.bus.redis.registry import RedisRegistry
+from forestay.core.cluster.control import Peers
+from forestay.core.cluster.heartbeat import Lease
+from forestay.core.cluster.revocations import Revocations, RevokedToo
+from forestay.core.cluster.user_limit import Quota
+from forestay.core.fanout.delivery import Delivery, Pace
+from forestay.core.fanout.hub import Roster
+from forestay.core.fanout.rooms import Rooms
+from forestay.core.fanout.slow import Backpressure
+from forestay.core.ports.bus import Bus, Heard, Verifier
+from forestay.core.ports.observer import Observer
+from forestay.core.ports.registry import Registry
+from forestay.core.ports.runtime import World
+from forestay.core.ports.tracer import Tracer
+from forestay.core.rooms.membership import Membership
+from forestay.core.rooms.presence import Presence
+from forestay.core.rooms.publishing import Publisher
+from forestay.core.rooms.recovery import Continuity
+from forestay.core.rooms.subscriptions import Interest
+from forestay.core.rules.lifecycle import Lifecycle
+from forestay.core.rules.policies import Policies
+from forestay.core.sessions.backend import Backend
+from forestay.core.sessions.dispatcher import Gateway
+from forestay.core.sessions.keepalive import Patience
+from forestay.core.sessions.relocation import Relocation
+from forestay.core.sessions.sessions import Reception, Terms
+from forestay.protocol.codes import CloseCode
+from forestay.protocol.message import Kind, Message
+from forestay.protocol.v1.encoder import Encoder
+from forestay.protocol.v1.reader import Reader
+from forestay.settings import MEMORY, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """What ties this pod to the others."""
+
+    pod: str
+    """This pod's name, which no other has had."""
+    bus: Bus
+    registry: Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """The assembled core: what the edges of one pod talk to."""
+
+    bus: Bus
+    lifecycle: Lifecycle
+    verifier: Verifier
+    roster: Roster
+    rooms: Rooms
+    continuity: Continuity
+    interest: Interest
+    presence: Presence
+    lease: Lease
+    peers: Peers
+    reception: Reception
+    relocation: Relocation
+    gateway: Gateway
+    backend: Backend
+
+
+def link(settings: Settings, observer: Observer) -> Links:
+    """Nobody is connected to yet. BUS_URL says which bus it is."""
+    pod, url = f"p{new_id()}", settings.bus_url.get_secret_value()
+    if url == MEMORY:
+        memory = MemoryBus()
+        return Links(pod, memory, MemoryRegistry(pod, memory))
+    redis = RedisBus(
+        url,
+        timeout=settings.bus_timeout,
+        probe_interval=settings.bus_probe_interval,
+        observer=observer,
+        new_id=new_id,
+    )
+    return Links(pod, redis, RedisRegistry(pod, redis))
+
+
+def assemble(
+    settings: Settings,
+    policies: Policies,
+    links: Links,
+    verifier: Verifier,
+    observer: Observer | None = None,
+    tracer: Tracer | None = None,
+) -> Pod:
+    """Wire the core of one pod together, inside the running loop."""
+    bus, registry = links.bus, links.registry
+    roster, rooms = Roster(), Rooms(policies)
+    world = World(asyncio.get_running_loop(), time.time, new_id, random.uniform, observer, tracer)
+    pace = Pace(settings.flush_rest, settings.flush_rest_cap)
+    delivery = Delivery(world, roster, rooms, Backpressure(settings.send_buffer_bytes), Encoder(world.clock), pace)
+    continuity = Continuity(world, bus, policies, delivery.hear, delivery.resync)
+    presence = Presence(world, bus, registry, policies, settings.presence_grace)
+    quota = Quota(registry, roster, settings.max_connections_per_user, settings.user_limit_policy)
+    revocations = Revocations(world, registry, roster)
+    lease = Lease(links.pod, registry, presence, quota, revocations, settings.presence_lease)
+    interest = Interest(world, bus, continuity)
+    membership = Membership(world, rooms, interest, presence, delivery, settings.bus_timeout)
+    reception = Reception(world, _terms(settings), roster, membership, quota, revocations)
+    relocation = Relocation(world, reception)
+    peers = Peers(world, bus, lease, rooms, reception, revocations)
+    reception.yielding = partial(peers.end, code=CloseCode.CONNECTION_LIMIT)
+    bus.listen(_sorted(continuity, peers), continuity.doubt)
+    publisher = Publisher(world, bus, policies)
+    vetting = RevokedToo(verifier, revocations)
+    gateway = Gateway(world, Reader(settings.json_depth), vetting, reception, membership, publisher)
+    backend = Backend(world, registry, policies, publisher, presence, peers)
+    return Pod(
+        bus=bus,
+        lifecycle=Lifecycle(),
+        verifier=vetting,
+        roster=roster,
+        rooms=rooms,
+        continuity=continuity,
+        interest=interest,
+        presence=presence,
+        lease=lease,
+        peers=peers,
+        reception=reception,
+        relocation=relocation,
+        gateway=gateway,
+        backend=backend,
+    )
+
+
+def _terms(settings: Settings) -> Terms:
+    return Terms(
+        message_bytes=settings.max_message_bytes,
+        rate=settings.message_rate,
+        burst=settings.message_burst,
+        rooms=settings.rooms_per_connection,
+        longest_stay=settings.rebalance_max_age,
+        lead=settings.drain_lead,
+        patience=Patience(settings.ping_interval, settings.pong_timeout),
+        reconnect_spread=settings.reconnect_spread,
+    )
+
+
+def _sorted(continuity: Continuity, peers: Peers) -> Heard:
+    def heard(message: Message) -> None:
+        if message.kind is Kind.PODS:
+            peers.hear(message)
+        else:
+            continuity.hear(message)
+
+    return heard
+
+
+def new_id() -> str:
+    """A name that nothing else has had."""
+    return secrets.token_urlsafe(9)

@@ -1,0 +1,81 @@
+"""What one pod says to another: a message as bytes, and back, with nothing believed on the way in.
+
+The first byte is the version of the form; the rest is MessagePack with a schema. Newer pods may add fields at the end,
+which older ones ignore; a form that they could not read gets another version and is dropped by them, and counted.
+"""
+
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from forestay.protocol.message import Kind, Message, Position
+from forestay.protocol.names import RoomName, is_ours, parse_room
+from forestay.protocol.trace import parse_trace
+
+VERSION: Final = b"\x01"
+
+MOST: Final = 17 * 2**20
+"""Bytes: more than the largest message that can be configured. Whatever is larger did not come from a pod."""
+
+
+class BadEnvelope(Exception):
+    """Bytes on the bus that no pod of this version understands."""
+
+
+class _Form(Struct, array_like=True, omit_defaults=False):
+    room: str
+    payload: bytes
+    timestamp: str
+    sender: str | None = None
+    binary: bool = False
+    exclude: str | None = None
+    traceparent: str | None = None
+    tracestate: str | None = None
+    kind: Kind = Kind.BROADCAST
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Form).decode
+
+
+def encode(message: Message) -> bytes:
+    """`message` without its position, which is the bus's to give."""
+    trace = message.trace
+    form = _Form(
+        message.room,
+        message.payload,
+        message.timestamp,
+        message.sender,
+        message.binary,
+        message.exclude,
+        trace.traceparent if trace else None,
+        trace.tracestate if trace else None,
+        message.kind,
+    )
+    return VERSION + _encode(form)
+
+
+def decode(data: bytes, position: Position | None = None) -> Message:
+    """The message in `data`, standing at `position`. Raises BadEnvelope."""
+    if data[:1] != VERSION:
+        raise BadEnvelope(f"version {data[:1]!r}")
+    if len(data) > MOST:
+        raise BadEnvelope("too large")
+    try:
+        form = _decode(memoryview(data)[1:])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadEnvelope(str(error)) from None
+    if not (parse_room(form.room) or is_ours(form.room)):
+        raise BadEnvelope("no room of ours")
+    return Message(
+        room=RoomName(form.room),
+        payload=form.payload,
+        timestamp=form.timestamp,
+        sender=form.sender,
+        binary=form.binary,
+        exclude=form.exclude,
+        trace=parse_trace(form.traceparent, form.tracestate),
+        position=position,
+        kind=form.kind,
+    )

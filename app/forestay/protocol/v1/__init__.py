@@ -1,0 +1,1 @@
+"""Protocol version 1: JSON text and binary messages over WebSocket."""

@@ -1,0 +1,1 @@
+"""Serves pages to browsers."""

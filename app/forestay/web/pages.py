@@ -1,0 +1,42 @@
+"""The demo page, served by the gateway itself when enabled: plain files, read once."""
+
+import mimetypes
+from collections.abc import Awaitable, Callable
+from importlib.resources import files
+from typing import Final
+
+from aiohttp import web
+
+Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'; require-trusted-types-for 'script'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",
+}
+
+
+def demo_answers() -> dict[str, Answer]:
+    """The page at `/` and its files at `/demo/…`."""
+    answers: dict[str, Answer] = {}
+    for file in files("forestay.web").joinpath("demo").iterdir():
+        if file.is_file():
+            answer = _file(file.name, file.read_bytes())
+            answers[f"/demo/{file.name}"] = answer
+            if file.name == "index.html":
+                answers["/"] = answer
+    return answers
+
+
+def _file(name: str, body: bytes) -> Answer:
+    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    charset = "utf-8" if kind.startswith("text/") else None
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        if request.method not in ("GET", "HEAD"):
+            return web.Response(status=405, headers={"Allow": "GET, HEAD"})
+        return web.Response(body=body, content_type=kind, charset=charset, headers=_HEADERS)
+
+    return answer

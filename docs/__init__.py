@@ -1,0 +1,1 @@
+"""The pages, and what is written into them from the code."""
