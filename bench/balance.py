@@ -63,7 +63,7 @@ class Fleet:
     """Pods and clients; time goes in steps of the shedding's interval."""
 
     def __init__(self, pods: int, clients: int, rules: Rules, *, least: bool, seed: int = 1) -> None:
-        self.dice = Random(seed)
+        self.rng = Random(seed)
         self.rules = rules
         self.now = 0.0
         self.pods = [Pod() for _ in range(pods)]
@@ -77,16 +77,16 @@ class Fleet:
         self._at: dict[int, Pod] = {}
         self._shed_at: dict[int, float] = {}
         for client in range(clients):
-            self._enter(client, -self.dice.uniform(0, rules.age or 1) - IMMUNE)
+            self._enter(client, -self.rng.uniform(0, rules.age or 1) - IMMUNE)
 
     def _enter(self, client: int, since: float) -> None:
         open_pods = [pod for pod in self.pods if not pod.leaving]
-        pod = min(open_pods, key=lambda one: len(one.clients)) if self._least else self.dice.choice(open_pods)
+        pod = min(open_pods, key=lambda one: len(one.clients)) if self._least else self.rng.choice(open_pods)
         pod.clients[client] = since
         self._at[client] = pod
         if self.rules.age:
-            stay = self.rules.age * self.dice.uniform(0.9, 1.1)
-            heapq.heappush(self._old, (max(since + stay, self.now + self.dice.uniform(0, 60)), client, since))
+            stay = self.rules.age * self.rng.uniform(0.9, 1.1)
+            heapq.heappush(self._old, (max(since + stay, self.now + self.rng.uniform(0, 60)), client, since))
 
     def _leave(self, client: int, at: float) -> None:
         del self._at[client].clients[client]
@@ -131,8 +131,8 @@ class Fleet:
             if not number:
                 continue
             movable = [client for client, since in pod.clients.items() if self.now - since >= IMMUNE]
-            chosen = self.dice.sample(movable, min(number, len(movable)))
-            for client, after in zip(chosen, slots(len(chosen), INTERVAL, self.dice), strict=True):
+            chosen = self.rng.sample(movable, min(number, len(movable)))
+            for client, after in zip(chosen, slots(len(chosen), INTERVAL, self.rng), strict=True):
                 last = self._shed_at.get(client, float("-inf"))
                 self.outcome.soonest = min(self.outcome.soonest, self.now - last)
                 self._shed_at[client] = self.now
@@ -148,7 +148,7 @@ class Fleet:
         """These pods end; their clients come back as their slots say."""
         for pod in pods:
             pod.leaving = True
-            for client, after in zip(list(pod.clients), slots(len(pod.clients), WINDOW, self.dice), strict=True):
+            for client, after in zip(list(pod.clients), slots(len(pod.clients), WINDOW, self.rng), strict=True):
                 self._leave(client, self.now + after)
         self._changed = self.now
 
@@ -156,7 +156,7 @@ class Fleet:
         """These pods are gone without a word; their clients come back over two seconds."""
         for pod in pods:
             for client in list(pod.clients):
-                self._leave(client, self.now + self.dice.uniform(0, 2))
+                self._leave(client, self.now + self.rng.uniform(0, 2))
             self.pods.remove(pod)
         self._changed = self.now
 

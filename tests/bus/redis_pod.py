@@ -5,8 +5,9 @@ import secrets
 from collections.abc import Callable, Collection
 
 from forestay.bus.redis.bus import RedisBus
-from forestay.core.ports.bus import Query, Retention, Settlement
+from forestay.core.ports.bus import Query, Settlement
 from forestay.core.ports.observer import Observer
+from forestay.core.rules.policies import Retention
 from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName
 

@@ -9,7 +9,8 @@ import pytest
 
 from forestay.bus.memory.bus import Exchange, MemoryBus
 from forestay.bus.redis.bus import RedisBus
-from forestay.core.ports.bus import Bus, Outcome, Page, Query, Retention, Settlement
+from forestay.core.ports.bus import Bus, Outcome, Page, Query, Settlement
+from forestay.core.rules.policies import Retention
 from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName, personal_room
 from forestay.protocol.trace import parse_trace
@@ -283,14 +284,14 @@ async def test_entries_expire_and_the_position_stays(new_pod: NewPod) -> None:
 async def test_random_questions_are_answered_as_by_the_reference(new_pod: NewPod) -> None:
     """Offsets, wholeness and more, for bounds of all kinds."""
     pod, reference = await new_pod(), Pod(MemoryBus(Exchange()))
-    dice = random.Random(7)
+    rng = random.Random(7)
     await pod.say(*map(str, range(17)))
     await reference.say(*map(str, range(17)))
     ours = (await pod.bus.history(ROOM, Query(0), KEPT)).top.epoch
     theirs = (await reference.bus.history(ROOM, Query(0), KEPT)).top.epoch
     for _ in range(300):
-        limit, offset, foreign = dice.randrange(20), dice.randrange(-2, 22), dice.random() < 0.2
-        side = dice.choice(("since", "before"))
+        limit, offset, foreign = rng.randrange(20), rng.randrange(-2, 22), rng.random() < 0.2
+        side = rng.choice(("since", "before"))
 
         def query(epoch: str) -> Query:
             return Query(limit, **{side: Position("foreign" if foreign else epoch, offset)})  # noqa: B023

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from forestay.bus.redis.topology.cluster import SLOTS
-from forestay.core.ports.bus import BusLost, Outcome, Query, Retention
+from forestay.core.ports.bus import BusLost, Outcome, Query
+from forestay.core.rules.policies import Retention
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
 from tests.bus.redis_pod import KEPT, ROOM, NewPod, Pod, until

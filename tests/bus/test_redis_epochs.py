@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from forestay.bus.redis.scripts import PUBLISH, STANDINGS
-from forestay.core.ports.bus import Query, Retention
+from forestay.core.ports.bus import Query
+from forestay.core.rules.policies import Retention
 from forestay.protocol.message import Position
 from tests.bus.redis_pod import KEPT, ROOM, NewPod, until
 from tests.support.local_redis import RedisServer

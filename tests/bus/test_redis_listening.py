@@ -99,7 +99,7 @@ async def test_quick_changes_of_mind_end_where_they_should(redis_server: RedisSe
     """After any churn Redis sends what is wanted and nothing else, and every wanted room was confirmed."""
     pod = new_pod(redis_server.url)
     await pod.bus.start()
-    dice = random.Random(3)
+    rng = random.Random(3)
     rooms = [RoomName(f"room.{number}") for number in range(40)]
     wanted: dict[RoomName, int] = {}
     confirmed: set[tuple[RoomName, int]] = set()
@@ -108,15 +108,15 @@ async def test_quick_changes_of_mind_end_where_they_should(redis_server: RedisSe
         return lambda: confirmed.add((room, number))
 
     for number in range(4000):
-        room = dice.choice(rooms)
+        room = rng.choice(rooms)
         if room in wanted:
             del wanted[room]
             pod.bus.unsubscribe(room)
         else:
             wanted[room] = number
             pod.bus.subscribe(room, confirm(room, number))
-        if dice.random() < 0.05:
-            await asyncio.sleep(dice.choice((0, 0, 0.001)))
+        if rng.random() < 0.05:
+            await asyncio.sleep(rng.choice((0, 0, 0.001)))
         if number % 1000 == 500:
             redis_server.do("CLIENT", "KILL", "TYPE", "pubsub")
     await until(lambda: confirmed >= set(wanted.items()))

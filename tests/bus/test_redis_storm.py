@@ -4,10 +4,10 @@ import asyncio
 import random
 import time
 
-from forestay.core.ports.bus import Outcome, Retention, Settlement
-from forestay.core.ports.runtime import World
-from forestay.core.rooms.recovery import Continuity
-from forestay.core.rules.policies import Policies, Policy
+from forestay.core.ports.bus import Outcome, Settlement
+from forestay.core.ports.runtime import Runtime
+from forestay.core.rooms.recovery import Recovery
+from forestay.core.rules.policies import Policies, Policy, Retention
 from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName
 from tests.bus.redis_pod import ROOM, NewPod, Pod, until
@@ -22,17 +22,17 @@ class Members:
     def __init__(self, pod: Pod) -> None:
         self.pod = pod
         self.seen: list[Message | str] = []
-        world = World(asyncio.get_running_loop(), time.time, lambda: "id", random.uniform)
+        world = Runtime(asyncio.get_running_loop(), time.time, lambda: "id", random.uniform)
         policies = Policies([Policy(pattern="**", history=HISTORY)])
-        self.continuity = Continuity(world, pod.bus, policies, self.seen.append, self._resync)
-        pod.bus.listen(self.continuity.hear, self.continuity.doubt)
+        self.recovery = Recovery(world, pod.bus, policies, self.seen.append, self._resync)
+        pod.bus.listen(self.recovery.hear, self.recovery.doubt)
 
     def _resync(self, room: RoomName, reason: str, position: Position | None) -> None:
         self.seen.append(reason)
 
     async def join(self) -> None:
         ready = asyncio.Event()
-        self.pod.bus.subscribe(ROOM, lambda: self.continuity.open(ROOM, ready.set))
+        self.pod.bus.subscribe(ROOM, lambda: self.recovery.open(ROOM, ready.set))
         await ready.wait()
 
     @property
@@ -71,9 +71,9 @@ async def test_no_gap_is_silent(redis_server: RedisServer, new_pod: NewPod) -> N
         await until(lambda: len(told) == number)
 
     async def trouble() -> None:
-        dice = random.Random(11)
+        rng = random.Random(11)
         for kind in ("pubsub", "normal", "freeze", "pubsub", "restart", "normal", "pubsub", "freeze"):
-            await asyncio.sleep(dice.uniform(0.2, 0.5))
+            await asyncio.sleep(rng.uniform(0.2, 0.5))
             if kind == "freeze":
                 redis_server.freeze()
                 await asyncio.sleep(1.5)
@@ -97,7 +97,7 @@ async def test_no_gap_is_silent(redis_server: RedisServer, new_pod: NewPod) -> N
     await talker.publish("end", HISTORY)
     await until(lambda: all(members.words[-1:] == ["end"] for members in listeners))
     for members in listeners:
-        await members.continuity.stop()
+        await members.recovery.stop()
         assert members.gaps() == 0
         words = members.words
         assert len(words) == len(set(words))

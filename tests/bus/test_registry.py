@@ -12,7 +12,7 @@ from forestay.bus.memory.registry import Census, MemoryRegistry
 from forestay.bus.redis.bus import RedisBus
 from forestay.bus.redis.registry import RedisRegistry
 from forestay.core.ports.bus import Bus, Outcome
-from forestay.core.ports.registry import Member, Registry, Revocation, Roll
+from forestay.core.ports.registry import Member, PresencePage, Registry, Revocation
 from forestay.protocol.message import Kind, Message
 from forestay.protocol.names import RoomName, personal_room
 from tests.support.local_redis import Road, rights
@@ -90,7 +90,7 @@ async def new_pod(request: pytest.FixtureRequest) -> AsyncIterator[NewPod]:
         await road.close()
 
 
-def shown(roll: Roll) -> list[tuple[str, int]]:
+def shown(roll: PresencePage) -> list[tuple[str, int]]:
     return [(member.user, member.connections) for member in roll.members]
 
 
@@ -102,7 +102,7 @@ async def test_who_is_there_is_the_sum_of_what_pods_say(new_pod: NewPod) -> None
         await two.put("ada", 1)
         await two.put("bob", 1)
     await one.put("zoe", 1, OTHER)
-    roll = await two.registry.roll(ROOM, None, 10)
+    roll = await two.registry.presence_page(ROOM, None, 10)
     assert (roll.connections, roll.users, roll.more) == (4, 2, False)
     assert shown(roll) == [("ada", 3), ("bob", 1)]
     assert roll.members[0].info == b'{"name":"Ada"}'
@@ -116,9 +116,9 @@ async def test_a_room_that_everybody_left_is_empty(new_pod: NewPod) -> None:
     await two.put("ada", 3)
     await one.put("ada", 0)
     await one.put("ada", 0)
-    assert shown(await one.registry.roll(ROOM, None, 10)) == [("ada", 3)]
+    assert shown(await one.registry.presence_page(ROOM, None, 10)) == [("ada", 3)]
     await two.put("ada", 0)
-    assert await one.registry.roll(ROOM, None, 10) == Roll(0, 0, [], more=False)
+    assert await one.registry.presence_page(ROOM, None, 10) == PresencePage(0, 0, [], more=False)
 
 
 async def test_a_large_room_is_told_in_pages(new_pod: NewPod) -> None:
@@ -130,7 +130,7 @@ async def test_a_large_room_is_told_in_pages(new_pod: NewPod) -> None:
     found: list[str] = []
     after: str | None = None
     while True:
-        roll = await pod.registry.roll(ROOM, after, 7)
+        roll = await pod.registry.presence_page(ROOM, after, 7)
         found += [member.user for member in roll.members]
         assert roll.users == len(users)
         if not roll.more:
@@ -182,20 +182,20 @@ async def test_claims_at_once_do_not_pass_the_limit(new_pod: NewPod) -> None:
 async def test_pods_know_how_many_connections_each_has(new_pod: NewPod) -> None:
     """As of its last sign of life; who has retired or was buried has none."""
     one, two, three = [await new_pod(name) for name in ("one", "two", "three")]
-    await one.registry.beat(30, 100)
-    await three.registry.beat(30, 7)
-    assert (await two.registry.beat(30, 40)).load == {"one": 100, "two": 40, "three": 7}
-    assert (await one.registry.beat(30, 90)).load == {"one": 90, "two": 40, "three": 7}
+    await one.registry.heartbeat(30, 100)
+    await three.registry.heartbeat(30, 7)
+    assert (await two.registry.heartbeat(30, 40)).load == {"one": 100, "two": 40, "three": 7}
+    assert (await one.registry.heartbeat(30, 90)).load == {"one": 90, "two": 40, "three": 7}
     await one.registry.retire(5)
     await three.registry.retire(0)
-    assert (await two.registry.beat(30, 41)).load == {"two": 41}
+    assert (await two.registry.heartbeat(30, 41)).load == {"two": 41}
 
 
 async def test_who_gives_no_sign_of_life_is_buried(new_pod: NewPod) -> None:
     """Its users leave, once, and its connections free their places; others keep theirs."""
     dead, alive = await new_pod("dead"), await new_pod("alive")
-    assert not (await dead.registry.beat(0.05)).known
-    await alive.registry.beat(30)
+    assert not (await dead.registry.heartbeat(0.05)).known
+    await alive.registry.heartbeat(30)
     await alive.listen()
     await dead.put("ada", 1)
     await dead.put("bob", 2)
@@ -204,44 +204,44 @@ async def test_who_gives_no_sign_of_life_is_buried(new_pod: NewPod) -> None:
     await dead.put("me", 1, personal_room("x}:y"))
     await dead.registry.claim("ada", "c1", 1, replace=False)
     await asyncio.sleep(0.06)
-    beat = await alive.registry.beat(30)
+    beat = await alive.registry.heartbeat(30)
     assert (beat.known, list(beat.pods), list(beat.lapsed)) == (True, ["alive"], ["dead"])
-    gone = await alive.registry.bury("dead")
+    gone = await alive.registry.reap("dead")
     assert sorted(gone) == sorted([(ROOM, "ada"), (OTHER, "eve"), (personal_room("x}:y"), "me")])
-    assert await alive.registry.bury("dead") == []
-    roll = await alive.registry.roll(ROOM, None, 10)
+    assert await alive.registry.reap("dead") == []
+    roll = await alive.registry.presence_page(ROOM, None, 10)
     assert (roll.connections, shown(roll)) == (1, [("bob", 1)])
     assert (await alive.registry.claim("ada", "c2", 1, replace=False)).granted
-    assert list((await alive.registry.beat(30)).lapsed) == []
-    assert not (await dead.registry.beat(30)).known
+    assert list((await alive.registry.heartbeat(30)).lapsed) == []
+    assert not (await dead.registry.heartbeat(30)).known
 
 
 async def test_who_goes_is_counted_for_a_grace(new_pod: NewPod) -> None:
     """Or not at all, with nothing left behind."""
     one, two = await new_pod("one"), await new_pod("two")
     for pod in (one, two):
-        await pod.registry.beat(30)
+        await pod.registry.heartbeat(30)
         await pod.put(pod.name, 1)
     await one.registry.retire(0)
-    assert shown(await two.registry.roll(ROOM, None, 10)) == [("two", 1)]
+    assert shown(await two.registry.presence_page(ROOM, None, 10)) == [("two", 1)]
     await two.registry.retire(0.05)
     await asyncio.sleep(0.06)
-    assert list((await one.registry.beat(30)).lapsed) == ["two"]
+    assert list((await one.registry.heartbeat(30)).lapsed) == ["two"]
 
 
 async def test_a_revocation_is_learned_once_by_every_pod(new_pod: NewPod) -> None:
     """By those that come later too, until it is over."""
     one, two = await new_pod("one"), await new_pod("two")
-    await one.registry.beat(30)
+    await one.registry.heartbeat(30)
     first = Revocation(jti="t1", until=time.time() + 60)
     second = Revocation(user="ada", before=5.5, until=time.time() + 60)
     await two.registry.revoke(first)
-    assert list((await one.registry.beat(30)).revocations) == [first]
+    assert list((await one.registry.heartbeat(30)).revocations) == [first]
     await two.registry.revoke(second)
-    assert list((await one.registry.beat(30)).revocations) == [second]
-    assert list((await one.registry.beat(30)).revocations) == []
-    assert list((await two.registry.beat(30)).revocations) == [first, second]
-    assert list((await (await new_pod("three")).registry.beat(30)).revocations) == [first, second]
+    assert list((await one.registry.heartbeat(30)).revocations) == [second]
+    assert list((await one.registry.heartbeat(30)).revocations) == []
+    assert list((await two.registry.heartbeat(30)).revocations) == [first, second]
+    assert list((await (await new_pod("three")).registry.heartbeat(30)).revocations) == [first, second]
 
 
 async def test_what_is_believed_of_a_pod_can_be_asked_for(new_pod: NewPod) -> None:

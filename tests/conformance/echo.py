@@ -14,13 +14,13 @@ from aiohttp import web
 from forestay.bus.memory.bus import MemoryBus
 from forestay.bus.memory.registry import MemoryRegistry
 from forestay.core.fanout.connection import Connection
-from forestay.core.ports.bus import Socket
+from forestay.core.ports.transport import Transport
 from forestay.core.rules.access import Identity, Rights
 from forestay.core.rules.lifecycle import State
 from forestay.core.rules.policies import SHIPPED, Policies
 from forestay.core.rules.rate_limit import TokenBucket
-from forestay.core.sessions.dispatcher import Gateway
-from forestay.core.sessions.sessions import Reception
+from forestay.core.sessions.dispatcher import Dispatcher
+from forestay.core.sessions.sessions import Sessions
 from forestay.edge.handshake import Door, Handshake
 from forestay.edge.listener import PublicServer
 from forestay.edge.origins import Origins
@@ -51,34 +51,34 @@ class _Anybody:
 
 
 class _Silent:
-    """The real Reception, without a word of welcome: a fuzzer takes it for an answer that it did not ask for."""
+    """The real Sessions, without a word of welcome: a fuzzer takes it for an answer that it did not ask for."""
 
-    def __init__(self, reception: Reception) -> None:
-        self.terms = replace(reception.terms, message_bytes=LARGEST)
-        self.roster = reception.roster
-        self.end = reception.end
-        self.first_words = reception.first_words
-        self._reception = reception
+    def __init__(self, sessions: Sessions) -> None:
+        self.terms = replace(sessions.terms, message_bytes=LARGEST)
+        self.hub = sessions.hub
+        self.end = sessions.end
+        self.first_words = sessions.first_words
+        self._sessions = sessions
         self._names = iter(range(2**62))
 
-    async def welcome(self, identity: Identity, socket: Socket) -> Connection:
+    async def welcome(self, identity: Identity, socket: Transport) -> Connection:
         connection = Connection(str(next(self._names)), identity, socket, TokenBucket(self.terms.burst, 0.0), 0.0)
-        self.roster.add(connection)
+        self.hub.add(connection)
         return connection
 
     def lost(self, connection: Connection, ending: Ending) -> None:
         # The real gateway has read everything by now; so have we, but echoes may wait for the next pass.
-        self._reception.lost(connection, ending)
+        self._sessions.lost(connection, ending)
 
 
 class _Echo:
-    """Stands where the Gateway stands and says everything back."""
+    """Stands where the Dispatcher stands and says everything back."""
 
     def __init__(self, pod: Pod) -> None:
-        self.reception = _Silent(pod.reception)
-        self.ping = pod.gateway.ping
-        self.pong = pod.gateway.pong
-        self._delivery = pod.reception._delivery
+        self.sessions = _Silent(pod.sessions)
+        self.ping = pod.dispatcher.ping
+        self.pong = pod.dispatcher.pong
+        self._delivery = pod.sessions._delivery
 
     def text(self, connection: Connection, text: str) -> Awaitable[None] | None:
         self._delivery.answer(connection, frame(_TEXT, text.encode()))
@@ -103,7 +103,7 @@ async def echo_server(port: int = 0) -> AsyncIterator[int]:
         send_buffer=settings.send_buffer_bytes,
         close_timeout=settings.close_timeout,
     )
-    echo = cast(Gateway, _Echo(pod))
+    echo = cast(Dispatcher, _Echo(pod))
     handshake = Handshake(door, Origins([]), anybody, pod.lifecycle, echo, None)
     runner = web.ServerRunner(PublicServer({"/": handshake.serve}), shutdown_timeout=1.0)
     await runner.setup()

@@ -14,8 +14,8 @@ from forestay.bus.memory.bus import MemoryBus
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.delivery import Delivery, Pace
 from forestay.core.fanout.rooms import Room
-from forestay.core.ports.bus import Outcome, Retention, Settled, Settlement
-from forestay.core.rules.policies import Policy, Slow
+from forestay.core.ports.bus import Outcome, Settled, Settlement
+from forestay.core.rules.policies import Policy, Retention, Slow
 from forestay.protocol.codes import ENDINGS, CloseCode
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
@@ -74,7 +74,7 @@ class SlowLoop:
 
 def slow_delivery(core: Core, *rooms: str, took: float) -> tuple[SlowLoop, list[Room], Sequence[RecordingSocket]]:
     """Delivery on a loop of the test's own, and rooms with one member each, whose sockets take `took` to write."""
-    delivery: Delivery = core.pod.gateway._delivery
+    delivery: Delivery = core.pod.dispatcher._delivery
     loop = SlowLoop()
     delivery._loop = loop  # type: ignore[assignment]
     delivery._pace = Pace(1.0, 0.01)
@@ -98,7 +98,7 @@ def slow_delivery(core: Core, *rooms: str, took: float) -> tuple[SlowLoop, list[
 async def test_a_room_rests_as_long_as_its_pass_took(took: float, rests: float) -> None:
     """At most the cap; the first message of a quiet room waits for the end of the tick only."""
     core = Core()
-    delivery: Delivery = core.pod.gateway._delivery
+    delivery: Delivery = core.pod.dispatcher._delivery
     loop, [room], [socket] = slow_delivery(core, "a", took=took)
     delivery.announce(room, "user-joined", {"user": "x"})
     loop.soon.pop()()
@@ -115,7 +115,7 @@ async def test_a_room_rests_as_long_as_its_pass_took(took: float, rests: float) 
 async def test_a_room_that_was_not_written_does_not_wait_for_one_that_rests() -> None:
     """The rest merges writes to the same sockets; for other sockets it would only be a delay."""
     core = Core()
-    delivery: Delivery = core.pod.gateway._delivery
+    delivery: Delivery = core.pod.dispatcher._delivery
     loop, [busy, other], [busy_socket, other_socket] = slow_delivery(core, "a", "b", took=0.004)
     delivery.announce(busy, "user-joined", {"user": "x"})
     loop.soon.pop()()
@@ -136,7 +136,7 @@ async def test_who_leaves_or_ends_during_a_rest_gets_what_is_owed() -> None:
     room.resting = True
     core.say(leaver, type="broadcast", room="a", payload="last")
     core.say(leaver, type="leave", room="a")
-    core.pod.gateway._delivery.end(ender, ENDINGS[CloseCode.GOING_AWAY])
+    core.pod.dispatcher._delivery.end(ender, ENDINGS[CloseCode.GOING_AWAY])
     await passes()
     assert [said["type"] for said in leaving.heard()[-2:]] == ["broadcast", "left"]
     assert ending.heard()[-1]["payload"] == "last"
@@ -273,12 +273,12 @@ def test_members_hear_exactly_what_was_said_while_they_were_in(plan: list[tuple[
                             expected[other].append((room, number))
                 case "binary" if len(inside[who]) == 1:
                     data = b"\0\0\0\1" + number.to_bytes(4, "big")
-                    core.pod.gateway.binary(one, data)
+                    core.pod.dispatcher.binary(one, data)
                     for other in range(5):
                         if inside[who] <= inside[other]:
                             expected[other].append((None, number))
                 case "end":
-                    core.pod.reception.end(one, ENDINGS[CloseCode.GOING_AWAY])
+                    core.pod.sessions.end(one, ENDINGS[CloseCode.GOING_AWAY])
                     inside[who].clear()
                 case _:
                     await passes()
@@ -289,11 +289,11 @@ def test_members_hear_exactly_what_was_said_while_they_were_in(plan: list[tuple[
         for (_, socket), wanted in zip(people, expected, strict=True):
             assert messages(socket) == wanted or by_room(messages(socket)) == by_room(wanted)
         for one, _ in people:
-            core.pod.reception.lost(one, ENDINGS[CloseCode.NORMAL])
-        assert (len(core.pod.roster), len(core.pod.rooms)) == (0, 0)
-        assert not core.pod.reception._keepalive._by_connection
-        core.pod.reception.close()
-        core.pod.interest.close()
+            core.pod.sessions.lost(one, ENDINGS[CloseCode.NORMAL])
+        assert (len(core.pod.hub), len(core.pod.rooms)) == (0, 0)
+        assert not core.pod.sessions._keepalive._by_connection
+        core.pod.sessions.close()
+        core.pod.subscriptions.close()
         assert not core.bus._exchange.subscribers
 
     asyncio.run(run())

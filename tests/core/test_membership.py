@@ -97,7 +97,7 @@ async def test_a_bus_that_never_answers_refuses_in_time_and_lets_nobody_in_later
     bus.confirm()
     await passes()
     assert (alice.rooms, alice.joining) == (set(), None)
-    core.pod.interest.close()
+    core.pod.subscriptions.close()
     assert bus.heard == set()
 
 
@@ -108,11 +108,11 @@ async def test_who_is_gone_takes_nobody_along() -> None:
     for one in (alice, bob):
         core.say(one, type="join", room="a")
     core.say(alice, type="join", room="b")
-    core.pod.reception.end(alice, ENDINGS[CloseCode.GOING_AWAY])
+    core.pod.sessions.end(alice, ENDINGS[CloseCode.GOING_AWAY])
     bus.confirm()
     await passes()
     assert (alice.rooms, bob.rooms) == (set(), {"a"})
-    core.pod.interest.close()
+    core.pod.subscriptions.close()
     assert bus.heard == {"a"}
 
 
@@ -120,7 +120,7 @@ async def test_rights_that_ended_meanwhile_let_nobody_in() -> None:
     """A token that was renewed while the bus was asked decides."""
     core, bus, alice, socket = waiting()
     core.say(alice, type="join", room="a", id="1")
-    core.pod.reception.renew(alice, Identity("alice", Rights({"b": "r"}), alice.identity.expires_at))
+    core.pod.sessions.renew(alice, Identity("alice", Rights({"b": "r"}), alice.identity.expires_at))
     bus.confirm()
     await passes()
     [(kind, id)] = answers(socket)

@@ -1,4 +1,4 @@
-"""Rights, limits, policies, the roster and the pod's life: the parts that need no loop."""
+"""Rights, limits, policies, the hub and the pod's life: the parts that need no loop."""
 
 import pytest
 from hypothesis import given

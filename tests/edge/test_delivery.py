@@ -14,7 +14,7 @@ from tests.support.gateway import Client, Closed, frame, gateway
 
 def members(running: Server) -> tuple[int, int]:
     """Connections and rooms of the pod."""
-    return len(running._pod.roster), len(running._pod.rooms)
+    return len(running._pod.hub), len(running._pod.rooms)
 
 
 async def test_everybody_hears_the_same_order() -> None:

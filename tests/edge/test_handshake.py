@@ -206,7 +206,7 @@ async def test_an_ended_connection_is_not_kept() -> None:
     """Neither by the time that its client has to answer the close frame, nor by the rule that it broke."""
     async with gateway() as running:
         client = await running.connect()
-        [connection] = running.running._pod.roster.everybody()
+        [connection] = running.running._pod.hub.everybody()
         kept = weakref.ref(connection.socket._transport)  # type: ignore[attr-defined]
         del connection
         await client.send(frame(0x83, b""))

@@ -85,12 +85,12 @@ async def test_coming_and_going_leaves_nothing_behind(redis: RedisServer, tmp_pa
         rooms = [f"{kind}.{n}" for kind in ("log", "chat") for n in range(10)]
         clients = [await everybody.pods[n % 2].connect(f"u{n}") for n in range(50)]
         speakers = [await everybody.speaker(n % 2, room, rate=20) for n, room in enumerate(rooms[::4])]
-        dice = random.Random(7)
+        rng = random.Random(7)
         readers = [asyncio.create_task(swallow(client)) for client in clients]
         for _ in range(1500):
-            kind, room = dice.choice(("join", "leave")), dice.choice(rooms)
-            await dice.choice(clients).say({"type": kind, "room": room})
-            if dice.random() < 0.05:
+            kind, room = rng.choice(("join", "leave")), rng.choice(rooms)
+            await rng.choice(clients).say({"type": kind, "room": room})
+            if rng.random() < 0.05:
                 await asyncio.sleep(0.01)
         for speaker in speakers:
             await speaker.stop()
@@ -103,7 +103,7 @@ async def test_coming_and_going_leaves_nothing_behind(redis: RedisServer, tmp_pa
         assert heard == []
         for pod in everybody.pods:
             running = pod.running._pod
-            assert (len(running.rooms), running.interest.rooms(), running.continuity._views) == (0, [], {})
+            assert (len(running.rooms), running.subscriptions.rooms(), running.recovery._views) == (0, [], {})
 
 
 def subscribers(redis: RedisServer, prefix: str, room: str) -> int:
@@ -120,7 +120,7 @@ async def test_a_history_that_is_too_short_is_admitted(redis: RedisServer, tmp_p
     """Who missed more than there is gets nothing that pretends to be all of it."""
     async with cast(redis, tmp_path, pods=2) as everybody:
         for pod in everybody.pods:
-            assert pod.running._pod.continuity._policies.of(RoomName(KEPT)).history is not None
+            assert pod.running._pod.recovery._policies.of(RoomName(KEPT)).history is not None
         speaker = await everybody.speaker(rate=2000)
         await speaker.accepted(1)
         [(epoch, offset)] = [at for at in list(speaker.said.acknowledged.values())[:1] if at]
@@ -152,7 +152,7 @@ async def test_clients_that_go_in_the_middle_of_a_question(redis: RedisServer, t
             page = await steady.ask({"type": "history", "room": "log.y", "limit": 5})
             assert [one["payload"] for one in page["payload"]["messages"]] == [f"log.y {n}" for n in range(15, 20)]
         async with asyncio.timeout(PATIENCE):
-            while len(asyncio.all_tasks()) > before or len(pod.running._pod.roster) > 1:
+            while len(asyncio.all_tasks()) > before or len(pod.running._pod.hub) > 1:
                 await asyncio.sleep(0.02)
 
 
@@ -178,29 +178,29 @@ async def test_all_of_it_at_once(tmp_path: Path) -> None:
         async with cast(server, tmp_path) as everybody:
             await everybody.member(90)
             speaker = await everybody.speaker(rate=200)
-            dice = random.Random(3)
+            rng = random.Random(3)
             until = time.monotonic() + 45
             while time.monotonic() < until:
                 await speaker.accepted(50)
-                match dice.randrange(6):
+                match rng.randrange(6):
                     case 0:
                         server.kill()
                         server.start()
                     case 1:
                         server.freeze()
-                        await asyncio.sleep(dice.uniform(0.1, 3))
+                        await asyncio.sleep(rng.uniform(0.1, 3))
                         server.thaw()
                     case 2:
                         server.do("CLIENT", "KILL", "TYPE", "pubsub")
                     case 3:
-                        dice.choice(everybody.roads).cut()
+                        rng.choice(everybody.roads).cut()
                     case 4:
-                        road = dice.choice(everybody.roads[1:])
+                        road = rng.choice(everybody.roads[1:])
                         road.hold()
-                        await asyncio.sleep(dice.uniform(0.1, 3))
+                        await asyncio.sleep(rng.uniform(0.1, 3))
                         road.let_go()
                     case _:
-                        dice.choice(everybody.roads).mute(b"subscribe")
+                        rng.choice(everybody.roads).mute(b"subscribe")
             assert judge(speaker.said, [member.heard for member in everybody.members]).broken == []
             assert (await everybody.end()).broken == []
             assert everybody.came_once

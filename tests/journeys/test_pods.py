@@ -47,7 +47,7 @@ async def new_pod(redis: RedisServer, tmp_path: Path) -> AsyncIterator[NewPod]:
             pod: Gateway = await stack.enter_async_context(gateway(**values))
             # The others learn of it with their next sign of life.
             for other in pods:
-                await other.running._pod.lease.beat()
+                await other.running._pod.heartbeat.heartbeat()
             pods.append(pod)
             return pod
 
@@ -243,7 +243,7 @@ async def test_a_lost_word_of_a_revocation_is_found_by_looking(new_pod: NewPod) 
     """With the next sign of life at the latest."""
     one, two = await new_pod(presence_lease=3), await new_pod(presence_lease=3)
     mine = await two.connect("alice", jti="t1")
-    two.running._pod.peers.close()
+    two.running._pod.control.close()
     await call(one, "POST", "/v1/revocations", b'{"jti": "t1"}')
     assert (await mine.ended()).code == 4403
 
@@ -268,7 +268,7 @@ async def test_a_users_connections_are_seen_and_ended_everywhere(new_pod: NewPod
     assert len({one["pod"] for one in connections}) == 2
     assert await call(two, "DELETE", "/v1/users/alice/connections") == (200, {"ended": 2, "complete": True})
     assert (await first.ended()).code == (await second.ended()).code == 4403
-    two.running._pod.peers.close()
+    two.running._pod.control.close()
     _, listed = await call(one, "GET", "/v1/users/alice/connections")
     assert listed == {"connections": [], "complete": False}
 

@@ -276,7 +276,7 @@ async def test_a_lost_bus_is_a_span_until_it_is_back(environ: dict[str, str], re
         alice = await joined(pod, "alice", "chat.a")
         assert redis.do("CLIENT", "KILL", "TYPE", "pubsub") == 1
         assert (await alice.hear())["type"] == "resync"
-        spans = await collector.named("bus", "continuity")
+        spans = await collector.named("bus", "recovery")
         events = [event for span in spans for event in span.events]
         assert {"forestay.bus.lost", "forestay.bus.connected", "forestay.resync"} <= {event.name for event in events}
         (resync,) = [event for event in events if event.name == "forestay.resync"]

@@ -68,11 +68,11 @@ class Pod:
         )
         for number in range(connections):
             self.core.connect(f"user-{number}")
-        self.balance = Balance(self.core.pod.roster, self.core.pod.relocation, prospect, random.Random(1))
+        self.balance = Balance(self.core.pod.hub, self.core.pod.relocation, prospect, random.Random(1))
 
     def asked(self) -> set[str]:
         """The users of those who were asked to go."""
-        return {one.identity.user for one in self.core.pod.roster.everybody() if one.relocating == Reason.REBALANCING}
+        return {one.identity.user for one in self.core.pod.hub.everybody() if one.relocating == Reason.REBALANCING}
 
 
 @virtual
@@ -103,7 +103,7 @@ async def test_shedding_stops_when_everybody_comes_back() -> None:
     now, asked = IMMUNE, 0
     while (more := pod.balance.look(now)) and now < IMMUNE + 600:
         asked += more
-        loop = pod.core.pod.roster
+        loop = pod.core.pod.hub
         for user in pod.asked():
             # It comes back at once, to where it was.
             connection, _ = pod.core.connect(user)

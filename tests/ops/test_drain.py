@@ -57,7 +57,7 @@ class Fleet:
 
     async def drain(self, pace: Pace = PACE) -> float:
         """Drain; the seconds that it took."""
-        self.drained = Drain(self.pod.lifecycle, self.pod.roster, self.pod.relocation, self.over, random.Random(1))
+        self.drained = Drain(self.pod.lifecycle, self.pod.hub, self.pod.relocation, self.over, random.Random(1))
         start = self.loop.time()
         await self.drained.run(pace, self.hurry)
         return self.loop.time() - start
@@ -100,7 +100,7 @@ async def test_the_last_connection_ends_the_drain() -> None:
 
     def leave() -> None:
         for connection, _ in fleet.clients:
-            fleet.pod.reception.lost(connection, Ending(1000, "moved"))
+            fleet.pod.sessions.lost(connection, Ending(1000, "moved"))
             fleet.gone()
 
     fleet.loop.call_later(1, leave)

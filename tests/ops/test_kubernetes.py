@@ -39,18 +39,18 @@ async def cluster(api: KubernetesApi) -> AsyncIterator[Cluster]:
 
 
 class Following:
-    def __init__(self, cluster: Cluster, dice: Callable[[float, float], float]) -> None:
+    def __init__(self, cluster: Cluster, rng: Callable[[float, float], float]) -> None:
         self.faults: list[str] = []
-        self.endpoints = Endpoints(cluster, dice, self.faults.append)
+        self.endpoints = Endpoints(cluster, rng, self.faults.append)
 
     def names(self) -> list[str]:
         return [each.name for each in self.endpoints.fleet() or ()]
 
 
 @asynccontextmanager
-async def following(cluster: Cluster, dice: Callable[[float, float], float] | None = None) -> AsyncIterator[Following]:
-    """Rests are short unless the dice say otherwise; watches are of their usual length."""
-    us = Following(cluster, dice or (lambda _, high: high if high >= 100 else 0.02))
+async def following(cluster: Cluster, rng: Callable[[float, float], float] | None = None) -> AsyncIterator[Following]:
+    """Rests are short unless the rng say otherwise; watches are of their usual length."""
+    us = Following(cluster, rng or (lambda _, high: high if high >= 100 else 0.02))
     task = asyncio.create_task(us.endpoints.follow())
     try:
         yield us
@@ -129,7 +129,7 @@ async def test_a_version_that_is_gone_is_listed_anew(api: KubernetesApi, cluster
 
 
 async def test_a_server_that_ends_watches_at_once_is_asked_a_few_times(api: KubernetesApi, cluster: Cluster) -> None:
-    """With dice as in production, in three seconds."""
+    """With rng as in production, in three seconds."""
     api.brief = True
     fair = random.Random(1)
     async with following(cluster, fair.uniform) as us:
@@ -159,12 +159,12 @@ async def test_an_answer_that_is_none_is_counted_and_survived(
     api.faults[kind] = fault
     bounds: list[float] = []
 
-    def dice(low: float, high: float) -> float:
+    def rng(low: float, high: float) -> float:
         if high < 100:
             bounds.append(high)
         return low if high >= 100 else 0.01
 
-    async with following(cluster, dice) as us:
+    async with following(cluster, rng) as us:
         await until(lambda: us.faults == [cause] * 4)
         assert bounds[:3] == ([60] * 3 if cause == "denied" else [1, 2, 4])
         api.faults.clear()

@@ -90,9 +90,9 @@ class Dice:
 
 class Following:
     def __init__(self, slices: FakeSlices) -> None:
-        self.dice = Dice()
+        self.rng = Dice()
         self.faults: list[str] = []
-        self.endpoints = Endpoints(slices, self.dice, self.faults.append)
+        self.endpoints = Endpoints(slices, self.rng, self.faults.append)
 
 
 @contextmanager
@@ -173,7 +173,7 @@ async def test_a_watch_that_ends_goes_on_from_the_last_version() -> None:
         slices.told.put_nowait(DOWN)
         await asyncio.sleep(270)
         assert [(version, seconds) for _, version, seconds in slices.watches] == [("7", 300), ("80", 300), ("90", 300)]
-        assert us.dice.rests == [(0, 1), (0, 1)]
+        assert us.rng.rests == [(0, 1), (0, 1)]
         assert us.faults == ["unreachable"]
         assert len(slices.lists) == 1
 
@@ -206,12 +206,12 @@ async def test_a_server_that_ends_watches_at_once_is_asked_less_and_less() -> No
         assert len(slices.watches) == 3
         assert set(us.faults) == {"brief"}
         await asyncio.sleep(600)
-        assert us.dice.rests[:8] == [(0, 1), (0, 2), (0, 4), (0, 8), (0, 16), (0, 32), (0, 60), (0, 60)]
+        assert us.rng.rests[:8] == [(0, 1), (0, 2), (0, 4), (0, 8), (0, 16), (0, 32), (0, 60), (0, 60)]
         slices.brief = False
         await asyncio.sleep(100)
         slices.told.put_nowait(None)
         await moment()
-        assert us.dice.rests[-1] == (0, 1)
+        assert us.rng.rests[-1] == (0, 1)
 
 
 @virtual
@@ -227,7 +227,7 @@ async def test_a_version_that_is_gone_is_a_reason_to_list() -> None:
         slices.down = SlicesGone()
         slices.told.put_nowait(None)
         await asyncio.sleep(60)
-        assert us.dice.rests == [(0, 1), (0, 2), (0, 4), (0, 8), (0, 16), (0, 32)]
+        assert us.rng.rests == [(0, 1), (0, 2), (0, 4), (0, 8), (0, 16), (0, 32)]
         assert us.faults == ["gone", "brief", *["gone"] * 4]
 
 
@@ -258,7 +258,7 @@ def test_who_may_not_ask_asks_once_a_minute_and_complains_once(cause: Cause, mon
         slices.down = Unanswered(cause, "no")
         with following(slices) as us:
             await asyncio.sleep(599)
-            assert us.dice.rests == [(30, 60)] * 10
+            assert us.rng.rests == [(30, 60)] * 10
             assert us.faults == [cause] * 10
 
     follow()

@@ -165,7 +165,7 @@ async def test_a_flood_of_requests_is_a_line_now_and_then(monkeypatch: pytest.Mo
     lines: list[dict[str, object]] = []
     monkeypatch.setattr(tally, "PAUSE", 0.05)
     monkeypatch.setattr(tally.log, "info", lambda event, **counts: lines.append({"event": event, **counts}))
-    refused = tally.Tally("refused")
+    refused = tally.LogThrottle("refused")
     for _ in range(100):
         refused.note("401")
     refused.note("503")

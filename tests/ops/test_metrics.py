@@ -11,9 +11,9 @@ import aiohttp
 import pytest
 
 from forestay.bus.memory.bus import Exchange, MemoryBus
-from forestay.core.ports.bus import Doubted, Heard, Outcome, Retention
+from forestay.core.ports.bus import Doubted, Heard, Outcome
 from forestay.core.ports.observer import Source
-from forestay.core.rules.policies import Policy, Slow
+from forestay.core.rules.policies import Policy, Retention, Slow
 from forestay.core.sessions.relocation import Reason
 from forestay.ops.health.loop_lag import LoopLag
 from forestay.ops.metrics.counts import Counts
@@ -68,15 +68,15 @@ def accepted(seconds_ago: float, traceparent: str | None = None) -> Message:
 
 async def test_ten_thousand_rooms_and_users_add_no_series(tmp_path: Path) -> None:
     """Not by joins, broadcasts, presence, the API or refusals, whatever types and close codes strangers choose."""
-    dice = Random(1)
+    rng = Random(1)
     rooms_file = tmp_path / "rooms.toml"
     rooms_file.write_text('[[rooms]]\npattern = "**"\npresence = true\n[rooms.history]\nsize = 10\nttl = 60\n')
     async with gateway(rooms_file=str(rooms_file), message_rate=0, presence_grace=0) as running:
         before = await scrape(running.running.internal_port)
-        named = [f"n{dice.getrandbits(64):x}" for _ in range(MANY)]
+        named = [f"n{rng.getrandbits(64):x}" for _ in range(MANY)]
         await asyncio.gather(*(_crowd(running, named[at : at + 100]) for at in range(0, MANY, 100)))
-        await _backends(running, [f"u{dice.getrandbits(64):x}" for _ in range(MANY)])
-        await _strangers(running, dice)
+        await _backends(running, [f"u{rng.getrandbits(64):x}" for _ in range(MANY)])
+        await _strangers(running, rng)
         after = await scrape(running.running.internal_port)
         assert after.series == before.series
         assert not any(name in after.text for name in named)
@@ -119,21 +119,21 @@ async def _backends(running: Gateway, users: list[str]) -> None:
         await asyncio.gather(*(work(session) for _ in range(12)))
 
 
-async def _strangers(running: Gateway, dice: Random) -> None:
+async def _strangers(running: Gateway, rng: Random) -> None:
     """Types, binary types, headers, paths and close codes that nobody has agreed on."""
     for number in range(200):
         client = await running.connect(f"stranger-{number}")
-        await client.say({"type": f"t{dice.getrandbits(64):x}"}, {"type": "join", "room": f"!{number}"}, "\u2028{")
-        await client.send(frame(2, dice.randbytes(12)))
+        await client.say({"type": f"t{rng.getrandbits(64):x}"}, {"type": "join", "room": f"!{number}"}, "\u2028{")
+        await client.send(frame(2, rng.randbytes(12)))
         assert [(await client.hear())["type"] for _ in range(4)] == ["error"] * 4
         await client.send(frame(8, (3000 + number * 9).to_bytes(2, "big")))
         await client.ended()
     for number in range(100):
-        headers = {"Origin": f"https://{dice.getrandbits(64):x}.example", "X_Anything": f"{number}"}
-        await Client.request(running.port, upgrade(None, f"/ws?token={dice.getrandbits(64):x}", **headers))
+        headers = {"Origin": f"https://{rng.getrandbits(64):x}.example", "X_Anything": f"{number}"}
+        await Client.request(running.port, upgrade(None, f"/ws?token={rng.getrandbits(64):x}", **headers))
         await Client.request(running.port, upgrade(token(), Sec_WebSocket_Protocol=f"p{number}"))
-        await call(running, "GET", f"/v1/rooms/{dice.getrandbits(64):x}/presence", headers={})
-        await call(running, "GET", f"/v1/{dice.getrandbits(64):x}")
+        await call(running, "GET", f"/v1/rooms/{rng.getrandbits(64):x}/presence", headers={})
+        await call(running, "GET", f"/v1/{rng.getrandbits(64):x}")
 
 
 @pytest.mark.parametrize("accept", [TEXT, OPENMETRICS])
@@ -339,7 +339,7 @@ async def test_connections_change_their_state_and_leave_it() -> None:
         port, pod = running.running.internal_port, running.running._pod
         stays, goes, ended = [await running.connect(user) for user in ("stays", "goes", "ended")]
         for user in ("goes", "ended"):
-            [connection] = pod.roster.of_user(user)
+            [connection] = pod.hub.of_user(user)
             pod.relocation.ask(connection, reason=Reason.REBALANCING, within=60.0)
         assert await states(port) == {"open": 1, "relocating": 2}
         pod.relocation.insist(connection, Reason.REBALANCING)

@@ -165,10 +165,10 @@ def test_when_all_lose_the_bus_half_stay(size: int) -> None:
     async def story() -> None:
         fleet = Fleet(size)
         await fleet.live(10)
-        dice = random.Random(size)
+        rng = random.Random(size)
         for pod in fleet.pods:
             # They do not notice at the same moment.
-            fleet.loop.call_later(dice.uniform(0, 6), pod.lose_the_bus)
+            fleet.loop.call_later(rng.uniform(0, 6), pod.lose_the_bus)
         await fleet.live(300)
         ready = fleet.ready()
         assert min(ready) == (size + 1) // 2

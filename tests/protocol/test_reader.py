@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from forestay.protocol.codes import ErrorCode
 from forestay.protocol.requests import Broadcast, Join
-from forestay.protocol.v1.reader import SENTENCE_TYPES, Reader, Unreadable, deeper_than
+from forestay.protocol.v1.reader import REQUEST_TYPES, Reader, Unreadable, deeper_than
 
 reader = Reader(max_depth=64)
 json_values = st.recursive(
@@ -87,7 +87,7 @@ def test_what_can_be_read_of_the_envelope_is_kept(kind: object, id_: object, roo
         assert unreadable.room in (room, None)
         if unreadable.refusal.code is ErrorCode.UNKNOWN_TYPE:
             assert isinstance(kind, str)
-            assert kind not in SENTENCE_TYPES
+            assert kind not in REQUEST_TYPES
 
 
 def test_unknown_fields_and_the_clients_time_are_ignored() -> None:

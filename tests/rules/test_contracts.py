@@ -33,9 +33,9 @@ BREAKS = [
     Break("inside core", "forestay.core.fanout.rooms", "forestay.core.sessions.dispatcher"),
     Break("inside protocol", "forestay.protocol.names", "forestay.protocol.v1.encoder"),
     Break("only the composition root reads settings", "forestay.ops.moves.drain", "forestay.settings"),
-    Break("the protocol has no clock, loop, socket or dice", "forestay.protocol.v1.reader", "asyncio"),
-    Break("the protocol has no clock, loop, socket or dice", "forestay.protocol.message", "random"),
-    Break("the core is given its time and its dice, and has no socket", "forestay.core.rules.rate_limit", "time"),
+    Break("the protocol has no clock, loop, socket or random numbers", "forestay.protocol.v1.reader", "asyncio"),
+    Break("the protocol has no clock, loop, socket or random numbers", "forestay.protocol.message", "random"),
+    Break("the core is given its time and random numbers, and has no socket", "forestay.core.rules.rate_limit", "time"),
     Break("core and protocol know no vendor", "forestay.core.sessions.dispatcher", "structlog"),
     Break("Redis only behind the bus", "forestay.core.sessions.dispatcher", "redis"),
     Break(

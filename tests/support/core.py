@@ -101,10 +101,10 @@ class Core:
         socket = RecordingSocket()
         rights = Rights({"**": "rw"} if rooms is None else rooms)
         identity = Identity(user or f"user-{next(self._numbers)}", rights, time.time() + 3600)
-        return at_once(self.pod.reception.welcome(identity, socket)), socket
+        return at_once(self.pod.sessions.welcome(identity, socket)), socket
 
     def say(self, connection: Connection, **sentence: object) -> None:
-        self.pod.gateway.text(connection, json.dumps(sentence))
+        self.pod.dispatcher.text(connection, json.dumps(sentence))
 
     def join(self, room: str, user: str = "") -> tuple[Connection, RecordingSocket]:
         connection, socket = self.connect(user)

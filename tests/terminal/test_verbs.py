@@ -133,9 +133,9 @@ async def test_a_lost_connection_is_told_and_made_good(pod: Gateway, bob: Client
     tail = await start("tail", "log.a", "--url", pod.url, FORESTAY_TOKEN=token())
     await heard_until(tail.stderr, "connected")
     async with asyncio.timeout(PATIENCE):
-        while not pod.running._pod.roster.of_user("alice")[0].rooms:
+        while not pod.running._pod.hub.of_user("alice")[0].rooms:
             await asyncio.sleep(0.01)
-    [connection] = pod.running._pod.roster.of_user("alice")
+    [connection] = pod.running._pod.hub.of_user("alice")
     connection.socket.close(ENDINGS[CloseCode.INTERNAL_ERROR])
     await bob.room("log.a").publish("meanwhile")
     await heard_until(tail.stderr, "the connection is lost (1011")

@@ -14,13 +14,13 @@ import structlog
 from aiohttp import web
 
 from forestay.core.fanout.connection import Connection
-from forestay.core.ports.bus import Verifier
 from forestay.core.ports.observer import Observer
+from forestay.core.ports.verifier import Verifier
 from forestay.core.rules.access import Identity
 from forestay.core.rules.lifecycle import Lifecycle
-from forestay.core.sessions.dispatcher import Gateway
-from forestay.core.sessions.sessions import Reception
-from forestay.edge.log_throttle import Tally
+from forestay.core.sessions.dispatcher import Dispatcher
+from forestay.core.sessions.sessions import Sessions
+from forestay.edge.log_throttle import LogThrottle
 from forestay.edge.origins import Origins
 from forestay.edge.problems import problem
 from forestay.edge.request_trace import request_trace, trace_id
@@ -71,17 +71,17 @@ class Handshake:
         origins: Origins,
         verifier: Verifier,
         lifecycle: Lifecycle,
-        gateway: Gateway,
+        dispatcher: Dispatcher,
         observer: Observer | None,
     ) -> None:
         self._door = door
         self._origins = origins
         self._verifier = verifier
         self._lifecycle = lifecycle
-        self._gateway = gateway
-        self._reception: Reception = gateway.reception
+        self._dispatcher = dispatcher
+        self._sessions: Sessions = dispatcher.sessions
         self._observer = observer
-        self._refused = Tally("handshakes refused")
+        self._refused = LogThrottle("handshakes refused")
         self._under_way = 0
         self._conversations = 0
         self._quiet = asyncio.Event()
@@ -144,7 +144,7 @@ class Handshake:
     def _check_room_for_more(self) -> None:
         if not self._lifecycle.open:
             raise _later("this pod is not taking connections")
-        if len(self._reception.roster) >= self._door.max_connections:
+        if len(self._sessions.hub) >= self._door.max_connections:
             raise _later("this pod is full")
         if self._under_way > self._door.max_handshakes:
             raise _later("too many handshakes at once")
@@ -157,7 +157,7 @@ class Handshake:
             autoping=False,
             compress=False,
             # aiohttp refuses what has this size already.
-            max_msg_size=self._reception.terms.message_bytes + 1,
+            max_msg_size=self._sessions.terms.message_bytes + 1,
         )
         if protocol is not None:
             # Chosen by us: aiohttp would look at the first of several header lines only.
@@ -170,9 +170,9 @@ class Handshake:
         transport.set_write_buffer_limits(self._door.send_buffer, self._door.send_buffer // 2)
         self._report("ok", request, since)
         socket = ClientSocket(transport, self._door.close_timeout)
-        connection: Connection = await self._reception.welcome(identity, socket)
+        connection: Connection = await self._sessions.welcome(identity, socket)
         try:
-            await writer.write(self._reception.first_words(connection))
+            await writer.write(self._sessions.first_words(connection))
         except ConnectionError:
             pass  # It broke during the upgrade, which the reader notices next.
         if connection.ended is not None:
@@ -180,7 +180,7 @@ class Handshake:
         self._conversations += 1
         self._quiet.clear()
         try:
-            await Conversation(self._gateway, self._reception, connection, socket).run(ws, writer)
+            await Conversation(self._dispatcher, self._sessions, connection, socket).run(ws, writer)
         finally:
             self._conversations -= 1
             if not self._conversations:

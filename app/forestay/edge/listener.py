@@ -13,7 +13,7 @@ from aiohttp import web, web_response
 from aiohttp.abc import AbstractAccessLogger
 from aiohttp.http_websocket import WebSocketReader
 
-from forestay.edge.log_throttle import Tally
+from forestay.edge.log_throttle import LogThrottle
 from forestay.edge.problems import problem
 from forestay.protocol.codes import ErrorCode, Refusal
 
@@ -57,7 +57,7 @@ class _FirstFrame:
 
 
 class _Handler(web.RequestHandler):
-    bad_requests: Tally
+    bad_requests: LogThrottle
 
     def set_parser(self, parser: WebSocketReader, data_received_cb: Callable[[], None] | None = None) -> None:
         super().set_parser(cast(WebSocketReader, _FirstFrame(parser)), data_received_cb)
@@ -87,7 +87,7 @@ class PublicServer(web.Server):
     def __init__(self, answers: Mapping[str, Answer]) -> None:
         super().__init__(self._answer)
         self._answers = answers
-        self._bad_requests = Tally("malformed requests")
+        self._bad_requests = LogThrottle("malformed requests")
 
     def __call__(self) -> web.RequestHandler:
         loop = asyncio.get_running_loop()

@@ -12,7 +12,7 @@ PAUSE: Final = 10.0
 """Seconds between two lines about the same thing."""
 
 
-class Tally:
+class LogThrottle:
     def __init__(self, event: str) -> None:
         """`event`: what the line is called."""
         self._event = event

@@ -15,8 +15,8 @@ from aiohttp import WebSocketError, WSMessage, WSMsgType, web
 from aiohttp.abc import AbstractStreamWriter
 
 from forestay.core.fanout.connection import Connection
-from forestay.core.sessions.dispatcher import Gateway
-from forestay.core.sessions.sessions import Reception
+from forestay.core.sessions.dispatcher import Dispatcher
+from forestay.core.sessions.sessions import Sessions
 from forestay.protocol.codes import ABNORMAL_CLOSURE, ENDINGS, CloseCode, Ending, answer_to_close
 from forestay.protocol.v1.encoder import close_frame
 
@@ -91,9 +91,11 @@ def _abort(transport: weakref.ref[asyncio.Transport]) -> None:
 class Conversation:
     """Carries what one client says to the gateway until the connection is over."""
 
-    def __init__(self, gateway: Gateway, reception: Reception, connection: Connection, socket: ClientSocket) -> None:
-        self._gateway = gateway
-        self._reception = reception
+    def __init__(
+        self, dispatcher: Dispatcher, sessions: Sessions, connection: Connection, socket: ClientSocket
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._sessions = sessions
         self._connection = connection
         self._socket = socket
 
@@ -103,10 +105,10 @@ class Conversation:
             await self._read(ws, writer)
         except Exception:
             log.exception("a bug ended a connection", connection=self._connection.id)
-            self._reception.end(self._connection, ENDINGS[CloseCode.INTERNAL_ERROR])
+            self._sessions.end(self._connection, ENDINGS[CloseCode.INTERNAL_ERROR])
             await self._socket.discard()
         finally:
-            self._reception.lost(self._connection, Ending(ABNORMAL_CLOSURE, "handler cancelled"))
+            self._sessions.lost(self._connection, Ending(ABNORMAL_CLOSURE, "handler cancelled"))
 
     async def _read(self, ws: Upgraded, writer: AbstractStreamWriter) -> None:
         turn = 0
@@ -127,21 +129,21 @@ class Conversation:
                 return self._closed_by_client(message.data)
             elif isinstance(message.data, WebSocketError):
                 # Its traceback would tie the whole connection into a cycle.
-                self._reception.end(self._connection, _broken_rule(message.data.with_traceback(None)))
+                self._sessions.end(self._connection, _broken_rule(message.data.with_traceback(None)))
                 return await self._socket.discard()
             else:
-                return self._reception.lost(self._connection, Ending(ABNORMAL_CLOSURE, "connection lost"))
+                return self._sessions.lost(self._connection, Ending(ABNORMAL_CLOSURE, "connection lost"))
 
     def _hear(self, message: WSMessage) -> Awaitable[None] | None:
         kind = message.type
         if kind is WSMsgType.TEXT:
-            return self._gateway.text(self._connection, message.data)
+            return self._dispatcher.text(self._connection, message.data)
         if kind is WSMsgType.BINARY:
-            self._gateway.binary(self._connection, message.data)
+            self._dispatcher.binary(self._connection, message.data)
         elif kind is WSMsgType.PING:
-            self._gateway.ping(self._connection, bytes(message.data))
+            self._dispatcher.ping(self._connection, bytes(message.data))
         else:
-            self._gateway.pong(self._connection)
+            self._dispatcher.pong(self._connection)
         return None
 
     async def _until_answers_are_taken(self, writer: AbstractStreamWriter) -> None:
@@ -153,7 +155,7 @@ class Conversation:
 
     def _closed_by_client(self, code: int) -> None:
         answer = answer_to_close(code)
-        self._reception.lost(self._connection, Ending(code or CloseCode.NORMAL, "closed by the client"))
+        self._sessions.lost(self._connection, Ending(code or CloseCode.NORMAL, "closed by the client"))
         self._socket.close(Ending(answer, "bye" if answer == code or not code else "not a close code"))
         self._socket.hang_up()
 

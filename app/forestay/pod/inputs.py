@@ -3,7 +3,7 @@
 import tomllib
 from dataclasses import dataclass
 
-from forestay.core.ports.bus import Verifier
+from forestay.core.ports.verifier import Verifier
 from forestay.core.rules.policies import SHIPPED, Policies, Policy, parse_policy
 from forestay.edge.tokens.keys import Keys
 from forestay.edge.tokens.verifier import TokenVerifier

@@ -17,7 +17,7 @@ from forestay.settings import Settings
 def vitals(settings: Settings, pod: Pod, lag: LoopLag) -> Vitals:
     """For the pod's readiness."""
     return Vitals(
-        connections=lambda: len(pod.roster),
+        connections=lambda: len(pod.hub),
         most_connections=settings.max_connections,
         bus_up=lambda: pod.bus.up,
         lag=lambda: lag.smoothed,
@@ -28,8 +28,8 @@ def vitals(settings: Settings, pod: Pod, lag: LoopLag) -> Vitals:
 def prospect(settings: Settings, pod: Pod, readiness: Readiness, neighbours: Neighbourhood) -> Prospect:
     """For whoever moves connections to other pods."""
     return Prospect(
-        load=lambda: pod.lease.load,
-        pods=lambda: len(pod.lease.pods),
+        load=lambda: pod.heartbeat.load,
+        pods=lambda: len(pod.heartbeat.pods),
         fleet=neighbours.fleet,
         changed_at=lambda: neighbours.changed_at,
         leaving=neighbours.leaving,
@@ -49,7 +49,7 @@ def readings(
     """For a scraper."""
 
     def states() -> Mapping[str, int]:
-        here, asked = len(pod.roster), pod.roster.moving
+        here, asked = len(pod.hub), pod.hub.moving
         closing = max(0, handshake.conversations - here)
         return {"open": here - asked, "relocating": asked, "closing": closing}
 

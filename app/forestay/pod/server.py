@@ -86,11 +86,11 @@ class Server:
             close_timeout=settings.close_timeout,
         )
         origins = Origins(settings.allowed_origins)
-        self._handshake = Handshake(door, origins, pod.verifier, pod.lifecycle, pod.gateway, observer)
+        self._handshake = Handshake(door, origins, pod.verifier, pod.lifecycle, pod.dispatcher, observer)
         asked = readings(settings, pod, self._readiness, self._lag, self._handshake, self._balance)
         self._metrics = Metrics(counts, asked)
         over = self._handshake.conversations_over
-        self._drain = Drain(pod.lifecycle, pod.roster, pod.relocation, over, random.Random())
+        self._drain = Drain(pod.lifecycle, pod.hub, pod.relocation, over, random.Random())
         self._public = web.ServerRunner(self._public_server(), shutdown_timeout=1.0)
         self._internal = web.AppRunner(self._internal_app(), access_log=None, shutdown_timeout=1.0)
         self._chores: list[asyncio.Task[None]] = []
@@ -102,15 +102,15 @@ class Server:
         settings, pod = self._settings, self._pod
         self.internal_port = await _listen(self._internal, settings.host, settings.internal_port)
         await self._pod.bus.start()
-        pod.peers.start()
+        pod.control.start()
         try:
             # What was revoked is known before anybody comes.
-            await pod.lease.beat()
+            await pod.heartbeat.heartbeat()
         except BusLost:
             pass
         chores = (
-            pod.continuity.check_forever(),
-            pod.lease.keep(),
+            pod.recovery.check_forever(),
+            pod.heartbeat.keep(),
             self._lag.watch(),
             self._readiness.watch(time.time),
         )
@@ -132,16 +132,16 @@ class Server:
             budget = settings.drain_deadline or settings.drain_budget
             closing = max(0.0, budget - settings.flush_timeout)
             await self._drain.run(Pace(window, settings.drain_lead, settings.close_timeout, closing), hurry)
-            self._watched.drained(len(pod.roster))
+            self._watched.drained(len(pod.hub))
         await self._public.cleanup()
-        pod.reception.close()
-        pod.interest.close()
+        pod.sessions.close()
+        pod.subscriptions.close()
         for chore in self._chores:
             chore.cancel()
-        await pod.continuity.stop()
+        await pod.recovery.stop()
         goodbye = max(_LEAST_GOODBYE, settings.flush_timeout - _SETTLING)
         await asyncio.gather(self._retire(goodbye), self._around.close(goodbye), self._watched.close(goodbye))
-        pod.peers.close()
+        pod.control.close()
         await self._pod.bus.close()
         await self._verifier.close()
         await self._internal.cleanup()
@@ -149,12 +149,12 @@ class Server:
         log.info("stopped")
 
     def _tell_draining(self, window: float) -> None:
-        note = f"{len(self._pod.roster)} connections are asked to move, over {window:g} s"
+        note = f"{len(self._pod.hub)} connections are asked to move, over {window:g} s"
         self._around.tell(Reason.DRAIN_STARTED, note)
-        self._watched.draining(len(self._pod.roster), window)
+        self._watched.draining(len(self._pod.hub), window)
 
     def _tell_degraded(self) -> None:
-        note = f"the bus is lost; {len(self._pod.roster)} connections stay"
+        note = f"the bus is lost; {len(self._pod.hub)} connections stay"
         self._around.tell(Reason.BUS_DEGRADED, note, warning=True)
 
     def _tell_shed(self, number: int) -> None:
@@ -164,7 +164,7 @@ class Server:
         """Say goodbye to the other pods; if the bus is lost, the end of our lease does."""
         try:
             async with asyncio.timeout(seconds):
-                await self._pod.lease.retire(self._settings.presence_grace)
+                await self._pod.heartbeat.retire(self._settings.presence_grace)
         except (BusLost, TimeoutError):
             pass
 
@@ -187,7 +187,7 @@ class Server:
             log.warning("connections are not rebalanced: POD_NAME, POD_NAMESPACE and SERVICE_NAME say where we are")
             return None
         asked = prospect(self._settings, self._pod, self._readiness, neighbours)
-        balance = Balance(self._pod.roster, self._pod.relocation, asked, random.Random())
+        balance = Balance(self._pod.hub, self._pod.relocation, asked, random.Random())
         balance.shed = self._tell_shed
         return balance
 

@@ -11,31 +11,32 @@ from forestay.bus.memory.bus import MemoryBus
 from forestay.bus.memory.registry import MemoryRegistry
 from forestay.bus.redis.bus import RedisBus
 from forestay.bus.redis.registry import RedisRegistry
-from forestay.core.cluster.control import Peers
-from forestay.core.cluster.heartbeat import Lease
+from forestay.core.cluster.control import ControlChannel
+from forestay.core.cluster.heartbeat import Heartbeat
 from forestay.core.cluster.revocations import Revocations, RevokedToo
-from forestay.core.cluster.user_limit import Quota
+from forestay.core.cluster.user_limit import UserLimit
 from forestay.core.fanout.delivery import Delivery, Pace
-from forestay.core.fanout.hub import Roster
+from forestay.core.fanout.hub import Hub
 from forestay.core.fanout.rooms import Rooms
 from forestay.core.fanout.slow import Backpressure
-from forestay.core.ports.bus import Bus, Heard, Verifier
+from forestay.core.ports.bus import Bus, Heard
 from forestay.core.ports.observer import Observer
 from forestay.core.ports.registry import Registry
-from forestay.core.ports.runtime import World
+from forestay.core.ports.runtime import Runtime
 from forestay.core.ports.tracer import Tracer
+from forestay.core.ports.verifier import Verifier
 from forestay.core.rooms.membership import Membership
 from forestay.core.rooms.presence import Presence
 from forestay.core.rooms.publishing import Publisher
-from forestay.core.rooms.recovery import Continuity
-from forestay.core.rooms.subscriptions import Interest
+from forestay.core.rooms.recovery import Recovery
+from forestay.core.rooms.subscriptions import Subscriptions
 from forestay.core.rules.lifecycle import Lifecycle
 from forestay.core.rules.policies import Policies
 from forestay.core.sessions.backend import Backend
-from forestay.core.sessions.dispatcher import Gateway
+from forestay.core.sessions.dispatcher import Dispatcher
 from forestay.core.sessions.keepalive import Patience
 from forestay.core.sessions.relocation import Relocation
-from forestay.core.sessions.sessions import Reception, Terms
+from forestay.core.sessions.sessions import SessionLimits, Sessions
 from forestay.protocol.codes import CloseCode
 from forestay.protocol.message import Kind, Message
 from forestay.protocol.v1.encoder import Encoder
@@ -60,16 +61,16 @@ class Pod:
     bus: Bus
     lifecycle: Lifecycle
     verifier: Verifier
-    roster: Roster
+    hub: Hub
     rooms: Rooms
-    continuity: Continuity
-    interest: Interest
+    recovery: Recovery
+    subscriptions: Subscriptions
     presence: Presence
-    lease: Lease
-    peers: Peers
-    reception: Reception
+    heartbeat: Heartbeat
+    control: ControlChannel
+    sessions: Sessions
     relocation: Relocation
-    gateway: Gateway
+    dispatcher: Dispatcher
     backend: Backend
 
 
@@ -99,46 +100,46 @@ def assemble(
 ) -> Pod:
     """Wire the core of one pod together, inside the running loop."""
     bus, registry = links.bus, links.registry
-    roster, rooms = Roster(), Rooms(policies)
-    world = World(asyncio.get_running_loop(), time.time, new_id, random.uniform, observer, tracer)
+    hub, rooms = Hub(), Rooms(policies)
+    runtime = Runtime(asyncio.get_running_loop(), time.time, new_id, random.uniform, observer, tracer)
     pace = Pace(settings.flush_rest, settings.flush_rest_cap)
-    delivery = Delivery(world, roster, rooms, Backpressure(settings.send_buffer_bytes), Encoder(world.clock), pace)
-    continuity = Continuity(world, bus, policies, delivery.hear, delivery.resync)
-    presence = Presence(world, bus, registry, policies, settings.presence_grace)
-    quota = Quota(registry, roster, settings.max_connections_per_user, settings.user_limit_policy)
-    revocations = Revocations(world, registry, roster)
-    lease = Lease(links.pod, registry, presence, quota, revocations, settings.presence_lease)
-    interest = Interest(world, bus, continuity)
-    membership = Membership(world, rooms, interest, presence, delivery, settings.bus_timeout)
-    reception = Reception(world, _terms(settings), roster, membership, quota, revocations)
-    relocation = Relocation(world, reception)
-    peers = Peers(world, bus, lease, rooms, reception, revocations)
-    reception.yielding = partial(peers.end, code=CloseCode.CONNECTION_LIMIT)
-    bus.listen(_sorted(continuity, peers), continuity.doubt)
-    publisher = Publisher(world, bus, policies)
+    delivery = Delivery(runtime, hub, rooms, Backpressure(settings.send_buffer_bytes), Encoder(runtime.clock), pace)
+    recovery = Recovery(runtime, bus, policies, delivery.hear, delivery.resync)
+    presence = Presence(runtime, bus, registry, policies, settings.presence_grace)
+    user_limit = UserLimit(registry, hub, settings.max_connections_per_user, settings.user_limit_policy)
+    revocations = Revocations(runtime, registry, hub)
+    heartbeat = Heartbeat(links.pod, registry, presence, user_limit, revocations, settings.presence_lease)
+    subscriptions = Subscriptions(runtime, bus, recovery)
+    membership = Membership(runtime, rooms, subscriptions, presence, delivery, settings.bus_timeout)
+    sessions = Sessions(runtime, _terms(settings), hub, membership, user_limit, revocations)
+    relocation = Relocation(runtime, sessions)
+    control = ControlChannel(runtime, bus, heartbeat, rooms, sessions, revocations)
+    sessions.yielding = partial(control.end, code=CloseCode.CONNECTION_LIMIT)
+    bus.listen(_sorted(recovery, control), recovery.doubt)
+    publisher = Publisher(runtime, bus, policies)
     vetting = RevokedToo(verifier, revocations)
-    gateway = Gateway(world, Reader(settings.json_depth), vetting, reception, membership, publisher)
-    backend = Backend(world, registry, policies, publisher, presence, peers)
+    dispatcher = Dispatcher(runtime, Reader(settings.json_depth), vetting, sessions, membership, publisher)
+    backend = Backend(runtime, registry, policies, publisher, presence, control)
     return Pod(
         bus=bus,
         lifecycle=Lifecycle(),
         verifier=vetting,
-        roster=roster,
+        hub=hub,
         rooms=rooms,
-        continuity=continuity,
-        interest=interest,
+        recovery=recovery,
+        subscriptions=subscriptions,
         presence=presence,
-        lease=lease,
-        peers=peers,
-        reception=reception,
+        heartbeat=heartbeat,
+        control=control,
+        sessions=sessions,
         relocation=relocation,
-        gateway=gateway,
+        dispatcher=dispatcher,
         backend=backend,
     )
 
 
-def _terms(settings: Settings) -> Terms:
-    return Terms(
+def _terms(settings: Settings) -> SessionLimits:
+    return SessionLimits(
         message_bytes=settings.max_message_bytes,
         rate=settings.message_rate,
         burst=settings.message_burst,
@@ -150,12 +151,12 @@ def _terms(settings: Settings) -> Terms:
     )
 
 
-def _sorted(continuity: Continuity, peers: Peers) -> Heard:
+def _sorted(recovery: Recovery, control: ControlChannel) -> Heard:
     def heard(message: Message) -> None:
         if message.kind is Kind.PODS:
-            peers.hear(message)
+            control.hear(message)
         else:
-            continuity.hear(message)
+            recovery.hear(message)
 
     return heard
 

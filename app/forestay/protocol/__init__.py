@@ -1,1 +1,1 @@
-"""WHAT IS SAID: the wire, pure; no loop, clock, socket or dice."""
+"""WHAT IS SAID: the wire, pure; no loop, clock, socket or random numbers."""

@@ -331,6 +331,6 @@ async def test_nothing_is_left_behind(pod: Gateway) -> None:
             cut(one)
             await asyncio.sleep(0.05)
     async with asyncio.timeout(PATIENCE):
-        while pod.running._pod.roster.of_user("mallory"):
+        while pod.running._pod.hub.of_user("mallory"):
             await asyncio.sleep(0.01)
     assert {task for task in asyncio.all_tasks() - before if "forestay_client" in repr(task)} == set()

@@ -29,9 +29,9 @@ ttl = 60
 class Relay:
     """Passes on what client and gateway say, late, until it is told to do worse."""
 
-    def __init__(self, gateway: str, dice: random.Random) -> None:
+    def __init__(self, gateway: str, rng: random.Random) -> None:
         self._gateway = gateway
-        self._dice = dice
+        self._rng = rng
         self._work: set[asyncio.Task[None]] = set()
         self.connections: list[ServerConnection] = []
         self.url = ""
@@ -46,10 +46,10 @@ class Relay:
 
     async def trouble(self) -> None:
         """Do something to the connections that were made last."""
-        newest, choice = self.connections[-1], self._dice.random()
+        newest, choice = self.connections[-1], self._rng.random()
         if choice < 0.55:
-            after = self._dice.randrange(100)
-            within = after + self._dice.choice([20, 100, 300, 1500])
+            after = self._rng.randrange(100)
+            within = after + self._rng.choice([20, 100, 300, 1500])
             notice = {"reason": "draining", "after_ms": after, "within_ms": within}
             try:
                 await newest.send(json.dumps({"type": "reconnect", "payload": notice}))
@@ -60,7 +60,7 @@ class Relay:
             for one in self.connections[-1 if choice < 0.8 else -2 :]:
                 one.transport.abort()
         else:
-            self._start(_close(newest, self._dice.choice([1011, 1012, 4408]), 0))
+            self._start(_close(newest, self._rng.choice([1011, 1012, 4408]), 0))
 
     async def _pass_on(self, client: ServerConnection) -> None:
         await _while_open(self._both_ways(client))
@@ -68,7 +68,7 @@ class Relay:
     async def _both_ways(self, client: ServerConnection) -> None:
         assert client.request is not None
         headers = {"Authorization": client.request.headers["Authorization"]}
-        lag, loop = self._dice.random() * 0.2, asyncio.get_running_loop()
+        lag, loop = self._rng.random() * 0.2, asyncio.get_running_loop()
         late = asyncio.Queue[tuple[float, str | bytes]]()
         async with connect(self._gateway, additional_headers=headers, subprotocols=SPOKEN) as there:
             self.connections.append(client)
@@ -108,11 +108,11 @@ async def _close(one: ServerConnection, code: int, after: float) -> None:
 @pytest.mark.parametrize("seed", range(3))
 async def test_every_message_comes_once_and_in_order(seed: int, tmp_path: Path) -> None:
     """And what was published under a key is there once, however often its outcome was unknown."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     rooms = tmp_path / "rooms.toml"
     rooms.write_text(ROOMS)
     async with gateway(rooms_file=str(rooms), message_rate=0) as pod:
-        relay = Relay(pod.url, dice)
+        relay = Relay(pod.url, rng)
         async with (
             relay.listening(),
             Client(relay.url, get_token=lambda: token("alice"), max_delay=0.1) as alice,
@@ -125,7 +125,7 @@ async def test_every_message_comes_once_and_in_order(seed: int, tmp_path: Path) 
             await room.join()
             talking = [asyncio.ensure_future(_talk(bob.room("log.a"))), asyncio.ensure_future(_talk(room))]
             for _ in range(12):
-                await asyncio.sleep(dice.random() * 0.5)
+                await asyncio.sleep(rng.random() * 0.5)
                 await relay.trouble()
             for task in talking:
                 task.cancel()

@@ -11,7 +11,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from forestay.core.ports.bus import Doubted, Heard, Outcome, Page, Query, Retention, Settled, Settlement
+from forestay.core.ports.bus import Doubted, Heard, Outcome, Page, Query, Settled, Settlement
+from forestay.core.rules.policies import Retention
 from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName
 

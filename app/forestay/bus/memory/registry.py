@@ -5,7 +5,7 @@ from time import monotonic
 
 from forestay.bus.memory.bus import MemoryBus
 from forestay.core.ports.bus import Outcome
-from forestay.core.ports.registry import Beat, Claim, Holdings, Member, Revocation, Roll
+from forestay.core.ports.registry import Claim, HeartbeatReply, Holdings, Member, PresencePage, Revocation
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
 
@@ -45,12 +45,12 @@ class MemoryRegistry:
             self._bus.publish(news)
         settled(Outcome.ACCEPTED)
 
-    async def roll(self, room: RoomName, after: str | None, limit: int) -> Roll:
+    async def presence_page(self, room: RoomName, after: str | None, limit: int) -> PresencePage:
         users = self._census.rooms.get(room, {})
         everybody = [_summed(user, list(users[user].values())) for user in sorted(users, key=str.encode)]
         behind = [one for one in everybody if after is None or one.user.encode() > after.encode()]
         connections = sum(one.connections for one in everybody)
-        return Roll(connections, len(everybody), behind[:limit], len(behind) > limit)
+        return PresencePage(connections, len(everybody), behind[:limit], len(behind) > limit)
 
     async def claim(self, user: str, connection: str, limit: int, *, replace: bool) -> Claim:
         mine = self._census.claims.setdefault(user, {})
@@ -74,7 +74,7 @@ class MemoryRegistry:
     async def revoke(self, revocation: Revocation) -> None:
         self._census.revocations.append(revocation)
 
-    async def beat(self, lease: float, connections: int = 0) -> Beat:
+    async def heartbeat(self, lease: float, connections: int = 0) -> HeartbeatReply:
         census, now = self._census, self._census.clock()
         known = census.leases.get(self._pod, 0.0) > now
         census.leases[self._pod] = now + lease
@@ -82,7 +82,7 @@ class MemoryRegistry:
         new, self._learned = census.revocations[self._learned :], len(census.revocations)
         alive = [pod for pod, until in census.leases.items() if until > now]
         lapsed = [pod for pod in census.leases if pod not in alive]
-        return Beat(known, alive, lapsed, new, {pod: census.load[pod] for pod in alive if pod in census.load})
+        return HeartbeatReply(known, alive, lapsed, new, {pod: census.load[pod] for pod in alive if pod in census.load})
 
     async def recall(self) -> Holdings:
         census = self._census
@@ -93,7 +93,7 @@ class MemoryRegistry:
             stays, [(user, id) for user, mine in census.claims.items() for id, pod in mine.items() if pod == self._pod]
         )
 
-    async def bury(self, pod: str) -> Sequence[tuple[RoomName, str]]:
+    async def reap(self, pod: str) -> Sequence[tuple[RoomName, str]]:
         census = self._census
         gone: list[tuple[RoomName, str]] = []
         for room, users in list(census.rooms.items()):
@@ -112,7 +112,7 @@ class MemoryRegistry:
             self._census.leases[self._pod] = self._census.clock() + grace
             self._census.load.pop(self._pod, None)
         else:
-            await self.bury(self._pod)
+            await self.reap(self._pod)
 
     def _tidy(self, room: RoomName, user: str) -> None:
         """Leave nothing behind of who is nowhere."""

@@ -23,8 +23,9 @@ from forestay.bus.redis.keys import Grammar, Names, idempotency_key
 from forestay.bus.redis.messages import Ear, live
 from forestay.bus.redis.scripts import PUBLISH
 from forestay.bus.redis.topology.discovery import Course
-from forestay.core.ports.bus import BusLost, Doubted, Heard, Outcome, Page, Query, Retention, Settled, Settlement
+from forestay.core.ports.bus import BusLost, Doubted, Heard, Outcome, Page, Query, Settled, Settlement
 from forestay.core.ports.observer import Observer
+from forestay.core.rules.policies import Retention
 from forestay.protocol.envelope import encode
 from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName

@@ -1,4 +1,4 @@
-"""Questions to a room's history as commands, and their answers as pages.
+"""Queries to a room's history as commands, and their answers as pages.
 
 What the answers say is believed no further than any other bytes on the bus.
 """
@@ -10,7 +10,8 @@ from typing import Final
 from forestay.bus.redis.client.connection import pack
 from forestay.bus.redis.keys import Names
 from forestay.bus.redis.scripts import READ, STANDINGS
-from forestay.core.ports.bus import BusLost, Page, Query, Retention
+from forestay.core.ports.bus import BusLost, Page, Query
+from forestay.core.rules.policies import Retention
 from forestay.protocol.envelope import BadEnvelope, decode
 from forestay.protocol.message import Message, Position
 

@@ -32,7 +32,7 @@ from forestay.bus.redis.registry_scripts import (
 )
 from forestay.bus.redis.script import Script
 from forestay.core.ports.bus import BusLost, Outcome
-from forestay.core.ports.registry import Beat, Claim, Holdings, Member, Revocation, Roll
+from forestay.core.ports.registry import Claim, HeartbeatReply, Holdings, Member, PresencePage, Revocation
 from forestay.protocol.envelope import encode
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
@@ -74,14 +74,14 @@ class RedisRegistry:
             del self._mine[room]
             self._bus.write(names.partition, _evaluate(DISOWN, (owned,), _bytes(room)), _whatever)
 
-    async def roll(self, room: RoomName, after: str | None, limit: int) -> Roll:
+    async def presence_page(self, room: RoomName, after: str | None, limit: int) -> PresencePage:
         start = b"-" if after is None else b"(" + _bytes(after)
         data = _evaluate(ROLL, self._grammar.present(room), start, limit + 1)
         reply = await self._bus.read(self._grammar.of(room).partition, data)
         match reply:
             case [int() as connections, int() as users, list() as flat]:
                 members = [self._member(user, stays) for user, stays in zip(flat[::2], flat[1::2], strict=True)]
-                return Roll(connections, users, members[:limit], len(members) > limit)
+                return PresencePage(connections, users, members[:limit], len(members) > limit)
             case _:
                 raise BusLost("the script answered something else")
 
@@ -122,7 +122,7 @@ class RedisRegistry:
         data = _evaluate(REVOKE, self._grammar.revocations(), msgspec.json.encode(revocation), until, int(time()))
         await self._asked(_FIRST, data)
 
-    async def beat(self, lease: float, connections: int = 0) -> Beat:
+    async def heartbeat(self, lease: float, connections: int = 0) -> HeartbeatReply:
         keys = (self._grammar.leases(), self._grammar.revocations()[0], self._grammar.load())
         data = _evaluate(BEAT, keys, self._pod, int(lease * 1000), self._learned, connections)
         match await self._asked(_FIRST, data):
@@ -135,7 +135,7 @@ class RedisRegistry:
                 alive = _texts(pods)
                 said = dict(zip(_texts(load[::2]), map(int, load[1::2]), strict=True))
                 here = {pod: said[pod] for pod in alive if pod in said}
-                return Beat(sure, alive, [*_texts(lapsed), *self._strangers_beside(alive)], new, here)
+                return HeartbeatReply(sure, alive, [*_texts(lapsed), *self._strangers_beside(alive)], new, here)
             case _:
                 raise BusLost("the script answered something else")
 
@@ -169,12 +169,12 @@ class RedisRegistry:
             case _:
                 raise BusLost("the script answered something else")
 
-    async def bury(self, pod: str) -> Sequence[tuple[RoomName, str]]:
-        parts = await asyncio.gather(*(self._bury(partition, pod) for partition in range(PARTITIONS)))
+    async def reap(self, pod: str) -> Sequence[tuple[RoomName, str]]:
+        parts = await asyncio.gather(*(self._reap(partition, pod) for partition in range(PARTITIONS)))
         await self._asked(_FIRST, _evaluate(RETIRE, self._retiring(), pod, 0))
         return [gone for part in parts for gone in part]
 
-    async def _bury(self, partition: int, pod: str) -> list[tuple[RoomName, str]]:
+    async def _reap(self, partition: int, pod: str) -> list[tuple[RoomName, str]]:
         owned_rooms = self._grammar.owned_rooms(partition, pod)
         owned_users = self._grammar.owned_users(partition, pod)
         rooms, users = await self._owned(partition, pod)
@@ -196,7 +196,7 @@ class RedisRegistry:
             data = _evaluate(RETIRE, self._retiring(), self._pod, int(grace * 1000))
             await self._asked(_FIRST, data)
         else:
-            await self.bury(self._pod)
+            await self.reap(self._pod)
 
     async def _asked(self, partition: int, data: bytes) -> object:
         """The reply to a write. Raises BusLost."""

@@ -1,6 +1,6 @@
 """What pods ask one another: who of a user is connected, which rooms are open, and to end somebody.
 
-Questions go to all pods at once and are answered by each; what pods of other versions say is ignored where it is not
+Queries go to all pods at once and are answered by each; what pods of other versions say is ignored where it is not
 understood. An answer that does not come in time is missing, and whoever asked is told so.
 """
 
@@ -12,13 +12,13 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from forestay.core.cluster.heartbeat import Lease
+from forestay.core.cluster.heartbeat import Heartbeat
 from forestay.core.cluster.revocations import Revocations
 from forestay.core.fanout.rooms import Rooms
 from forestay.core.ports.bus import Bus
 from forestay.core.ports.registry import Revocation
-from forestay.core.ports.runtime import World
-from forestay.core.sessions.sessions import Reception
+from forestay.core.ports.runtime import Runtime
+from forestay.core.sessions.sessions import Sessions
 from forestay.protocol.codes import ENDINGS, CloseCode
 from forestay.protocol.message import Kind, Message, timestamp
 from forestay.protocol.names import RoomName, is_personal, parse_room, pods_room
@@ -79,16 +79,16 @@ class _Asked:
         self.done = done
 
 
-class Peers:
+class ControlChannel:
     def __init__(
-        self, world: World, bus: Bus, lease: Lease, rooms: Rooms, reception: Reception, revocations: Revocations
+        self, runtime: Runtime, bus: Bus, lease: Heartbeat, rooms: Rooms, sessions: Sessions, revocations: Revocations
     ) -> None:
         self._pod = lease.pod
-        self._world = world
+        self._runtime = runtime
         self._bus = bus
-        self._lease = lease
+        self._heartbeat = lease
         self._rooms = rooms
-        self._reception = reception
+        self._sessions = sessions
         self._revocations = revocations
         self._asked: dict[int, _Asked] = {}
         self._number = 0
@@ -145,8 +145,8 @@ class Peers:
 
     async def _ask(self, question: Callable[[int], "_WhoIs | _WhichRooms"]) -> tuple[list[_Answer], bool]:
         self._number += 1
-        number, loop = self._number, self._world.loop
-        asked = self._asked[number] = _Asked(set(self._lease.pods) - {self._pod}, loop.create_future())
+        number, loop = self._number, self._runtime.loop
+        asked = self._asked[number] = _Asked(set(self._heartbeat.pods) - {self._pod}, loop.create_future())
         said = question(number)
         try:
             asked.answers.append(self._answer(said))
@@ -171,11 +171,11 @@ class Peers:
     def _answer(self, said: "_WhoIs | _WhichRooms") -> _Answer:
         if isinstance(said, _WhichRooms):
             return _Answer(said.number, self._pod, rooms=self._open(said.after, said.limit))
-        connections = self._reception.roster.of_user(said.user)
+        connections = self._sessions.hub.of_user(said.user)
         found = [Connected(one.id, self._pod, sorted(one.public_rooms())) for one in connections]
         if said.end:
             for connection in connections:
-                self._reception.end(connection, ENDINGS[CloseCode.REVOKED])
+                self._sessions.end(connection, ENDINGS[CloseCode.REVOKED])
         return _Answer(said.number, self._pod, connections=found)
 
     def _open(self, after: str, limit: int) -> list[tuple[str, int]]:
@@ -184,15 +184,15 @@ class Peers:
 
     def _end(self, said: _End) -> None:
         for id in said.connections:
-            connection = self._reception.roster.by_id(id)
+            connection = self._sessions.hub.by_id(id)
             if connection is not None:
-                self._reception.end(connection, ENDINGS[said.code])
+                self._sessions.end(connection, ENDINGS[said.code])
 
     def _tell(self, said: _ToPods) -> None:
         self._say(pods_room(), said)
 
     def _say(self, room: RoomName, said: _ToPods) -> None:
-        stamp = timestamp(int(self._world.clock() * 1000))
+        stamp = timestamp(int(self._runtime.clock() * 1000))
         self._bus.publish(Message(room, _encode(said), stamp, kind=Kind.PODS))
 
 

@@ -6,19 +6,19 @@ A revocation reaches the other pods by a message at once, and by their next sign
 from collections.abc import Callable
 
 from forestay.core.fanout.connection import Connection
-from forestay.core.fanout.hub import Roster
-from forestay.core.ports.bus import Verifier
+from forestay.core.fanout.hub import Hub
 from forestay.core.ports.registry import Registry, Revocation
-from forestay.core.ports.runtime import World
+from forestay.core.ports.runtime import Runtime
+from forestay.core.ports.verifier import Verifier
 from forestay.core.rules.access import Identity
 from forestay.protocol.codes import ENDINGS, CloseCode, Ending, ErrorCode, Refusal
 
 
 class Revocations:
-    def __init__(self, world: World, registry: Registry, roster: Roster) -> None:
-        self._world = world
+    def __init__(self, runtime: Runtime, registry: Registry, hub: Hub) -> None:
+        self._runtime = runtime
         self._registry = registry
-        self._roster = roster
+        self._hub = hub
         self._by_token: dict[str, Revocation] = {}
         self._by_user: dict[str, Revocation] = {}
         self.end: Callable[[Connection, Ending], None] = _nobody_to_tell
@@ -29,14 +29,14 @@ class Revocations:
 
     def learn(self, revocation: Revocation) -> None:
         """Know it from now on, and end whom it is about."""
-        if revocation.until <= self._world.clock():
+        if revocation.until <= self._runtime.clock():
             return
         if revocation.jti is not None:
             self._by_token[revocation.jti] = _longer(self._by_token.get(revocation.jti), revocation)
-            found = self._roster.everybody()
+            found = self._hub.everybody()
         elif revocation.user is not None:
             self._by_user[revocation.user] = _longer(self._by_user.get(revocation.user), revocation)
-            found = self._roster.of_user(revocation.user)
+            found = self._hub.of_user(revocation.user)
         else:
             return
         for connection in found:
@@ -45,7 +45,7 @@ class Revocations:
 
     def cover(self, identity: Identity) -> bool:
         """Whether the token of `identity` is good no more. One without `iat` counts as older than any."""
-        now = self._world.clock()
+        now = self._runtime.clock()
         by_token = self._by_token.get(identity.token_id) if identity.token_id is not None else None
         if by_token is not None and by_token.until > now:
             return True
@@ -56,7 +56,7 @@ class Revocations:
 
     async def renew(self, *, all_of_it: bool) -> None:
         """Drop what is over; tell the registry what it has forgotten. Raises BusLost."""
-        now = self._world.clock()
+        now = self._runtime.clock()
         for known in (self._by_token, self._by_user):
             for name in [name for name, revocation in known.items() if revocation.until <= now]:
                 del known[name]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 from forestay.core.fanout.connection import Connection
-from forestay.core.fanout.hub import Roster
+from forestay.core.fanout.hub import Hub
 from forestay.core.ports.bus import BusLost, Outcome
 from forestay.core.ports.registry import Claim, Registry
 
@@ -22,12 +22,12 @@ class UserLimitPolicy(StrEnum):
     """The oldest one."""
 
 
-class Quota:
-    def __init__(self, registry: Registry, roster: Roster, per_user: int, policy: UserLimitPolicy) -> None:
+class UserLimit:
+    def __init__(self, registry: Registry, hub: Hub, per_user: int, policy: UserLimitPolicy) -> None:
         """`per_user`: connections one user may have; 0 is no limit, and nothing is counted."""
         self.per_user = per_user
         self._registry = registry
-        self._roster = roster
+        self._hub = hub
         self._replace = policy is UserLimitPolicy.REPLACE
         self._counted: dict[str, str] = {}
         """Connections that the registry counts, and their users; those that are gone too, until it has heard so."""
@@ -37,7 +37,7 @@ class Quota:
     @property
     def connections(self) -> int:
         """Those of this pod, of all users."""
-        return len(self._roster)
+        return len(self._hub)
 
     async def claim(self, connection: Connection) -> Claim:
         """Whether `connection` may be welcomed, and who has to go for it."""
@@ -84,7 +84,7 @@ class Quota:
 
     def _gone(self, id: str) -> bool:
         """Whether it is not here, or about to leave: who makes before it breaks has two for a moment."""
-        connection = self._roster.by_id(id)
+        connection = self._hub.by_id(id)
         return connection is None or connection.relocating is not None
 
     def _release(self, id: str, user: str) -> None:
@@ -95,7 +95,7 @@ class Quota:
         self._registry.release(user, id, settled)
 
     def _alone(self, user: str) -> Claim:
-        mine: Sequence[Connection] = [one for one in self._roster.of_user(user) if one.relocating is None]
+        mine: Sequence[Connection] = [one for one in self._hub.of_user(user) if one.relocating is None]
         if len(mine) < self.per_user:
             return Claim(granted=True)
         if not self._replace:

@@ -4,8 +4,8 @@ A plain record: the modules that act on a part of it say what that part means. A
 has slots, and what most clients never use is None until they do.
 """
 
-from forestay.core.ports.bus import Socket
 from forestay.core.ports.observer import Source
+from forestay.core.ports.transport import Transport
 from forestay.core.rules.access import Identity
 from forestay.core.rules.rate_limit import TokenBucket
 from forestay.protocol.codes import Ending
@@ -32,7 +32,7 @@ class Connection:
         "socket",
     )
 
-    def __init__(self, id: str, identity: Identity, socket: Socket, bucket: TokenBucket, now: float) -> None:
+    def __init__(self, id: str, identity: Identity, socket: Transport, bucket: TokenBucket, now: float) -> None:
         self.id = id
         """Unique among all pods."""
         self.identity = identity

@@ -13,11 +13,11 @@ from typing import Final
 
 from forestay.core.fanout.batch import Batch, gather, take
 from forestay.core.fanout.connection import Connection
-from forestay.core.fanout.hub import Roster
+from forestay.core.fanout.hub import Hub
 from forestay.core.fanout.rooms import Room, Rooms
 from forestay.core.fanout.slow import LOOK_AGAIN, Backpressure
 from forestay.core.ports.observer import RefusedMessage
-from forestay.core.ports.runtime import World
+from forestay.core.ports.runtime import Runtime
 from forestay.core.rules.policies import Slow
 from forestay.protocol.codes import ENDINGS, CloseCode, Ending, Refusal
 from forestay.protocol.message import Kind, Message, Position
@@ -41,19 +41,19 @@ class Pace:
 class Delivery:
     def __init__(
         self,
-        world: World,
-        roster: Roster,
+        runtime: Runtime,
+        hub: Hub,
         rooms: Rooms,
         backpressure: Backpressure,
         encoder: Encoder,
         pace: Pace,
     ) -> None:
-        self._roster = roster
-        self._loop = world.loop
-        self._clock = world.clock
-        self._observer = world.observer
-        self._tracer = world.tracer
-        self._watched = world.observer is not None or world.tracer is not None
+        self._hub = hub
+        self._loop = runtime.loop
+        self._clock = runtime.clock
+        self._observer = runtime.observer
+        self._tracer = runtime.tracer
+        self._watched = runtime.observer is not None or runtime.tracer is not None
         self._rooms = rooms
         self._backpressure = backpressure
         self._pace = pace
@@ -86,10 +86,10 @@ class Delivery:
     def _left_out(self, room: Room, message: Message) -> Sequence[Connection]:
         """Who in `room` is not to hear `message`: the one that asked not to, or everybody whom it is news of."""
         if message.kind is not Kind.BROADCAST and message.sender is not None:
-            return [one for one in self._roster.of_user(message.sender) if one in room.members]
+            return [one for one in self._hub.of_user(message.sender) if one in room.members]
         if message.exclude is None:
             return ()
-        one = self._roster.by_id(message.exclude)
+        one = self._hub.by_id(message.exclude)
         return () if one is None or one not in room.members else (one,)
 
     def announce(self, room: Room, kind: str, payload: Payload) -> None:

@@ -3,7 +3,7 @@
 from forestay.core.fanout.connection import Connection
 
 
-class Roster:
+class Hub:
     def __init__(self) -> None:
         self._by_id: dict[str, Connection] = {}
         self._by_user: dict[str, dict[Connection, None]] = {}

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, Protocol
 
-from forestay.core.rules.access import Identity
-from forestay.protocol.codes import Ending, ErrorCode, Refusal
+from forestay.core.rules.policies import Retention
+from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName
 
@@ -28,16 +28,6 @@ class Settlement(NamedTuple):
     outcome: Outcome
     position: Position | None = None
     """Where the message stands in the room's history, where it has one and the bus has the message."""
-
-
-@dataclass(frozen=True, slots=True)
-class Retention:
-    """How much of a room's past is kept."""
-
-    size: int
-    """Messages."""
-    ttl: float
-    """Seconds that they live after the last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,31 +113,6 @@ class Bus(Protocol):
 
     async def close(self) -> None:
         """Settle what is under way and let go of everything."""
-
-
-class Verifier(Protocol):
-    """A token becomes an identity, or does not."""
-
-    async def verify(self, token: str) -> Identity:
-        """Raises Refusal with BAD_TOKEN, or UNAVAILABLE where the keys cannot be had now, and nothing else."""
-
-    async def close(self) -> None: ...
-
-
-class Socket(Protocol):
-    """One client's connection to us, as much of it as the core needs. Nothing here blocks or raises."""
-
-    def write(self, data: bytes, /) -> None:
-        """Send finished frames, after everything written before."""
-
-    def buffered(self) -> int:
-        """Bytes written that the kernel has not taken yet."""
-
-    def closed(self) -> bool:
-        """Whether writing has become pointless: closed, closing or broken."""
-
-    def close(self, ending: Ending) -> None:
-        """Say goodbye with a close frame; nothing is written behind it."""
 
 
 class Unavailable(Refusal):

@@ -22,7 +22,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Roll:
+class PresencePage:
     """Who is in a room, as far as one page goes."""
 
     connections: int
@@ -55,7 +55,7 @@ class Revocation(Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class HeartbeatReply:
     """What a pod learns when it gives its sign of life."""
 
     known: bool
@@ -92,7 +92,7 @@ class Registry(Protocol):
         `news` is published where the user was on no pod before, or is on none any more.
         """
 
-    async def roll(self, room: RoomName, after: str | None, limit: int) -> Roll:
+    async def presence_page(self, room: RoomName, after: str | None, limit: int) -> PresencePage:
         """Who is in `room`: at most `limit` users, those behind `after`."""
 
     async def claim(self, user: str, connection: str, limit: int, *, replace: bool) -> Claim:
@@ -104,13 +104,13 @@ class Registry(Protocol):
     async def revoke(self, revocation: Revocation) -> None:
         """Let every pod learn it with its next sign of life."""
 
-    async def beat(self, lease: float, connections: int = 0) -> Beat:
+    async def heartbeat(self, lease: float, connections: int = 0) -> HeartbeatReply:
         """Be counted for another `lease` seconds, with so many connections."""
 
     async def recall(self) -> Holdings:
         """What this pod has, as far as is known: after a loss of memory that may be an older state."""
 
-    async def bury(self, pod: str) -> Sequence[tuple[RoomName, str]]:
+    async def reap(self, pod: str) -> Sequence[tuple[RoomName, str]]:
         """Take away what belongs to a pod whose lease is over; who is in which room no more, of all pods."""
 
     async def retire(self, grace: float) -> None:

@@ -1,4 +1,4 @@
-"""Time, names, dice and those who watch: given to the core, so that a test can give others."""
+"""Time, ids, random numbers and observers: given to the core, so that a test can give others."""
 
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from forestay.core.ports.tracer import Tracer
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class Runtime:
     loop: AbstractEventLoop
     """Schedules, and tells monotonic time in seconds."""
     clock: Callable[[], float]

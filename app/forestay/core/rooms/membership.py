@@ -1,4 +1,4 @@
-"""Lets connections into rooms and out again: the rooms, the bus's interest and the announcements move together.
+"""Lets connections into rooms and out again: the rooms, the bus's subscriptions and the announcements move together.
 
 A join may have to wait for the bus. Meanwhile the connection is neither in nor out: leaving takes effect when the join
 does, and a join that the bus does not let happen in time is refused.
@@ -12,10 +12,10 @@ from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.delivery import Delivery
 from forestay.core.fanout.rooms import Room, Rooms
 from forestay.core.ports.bus import BusLost, Unavailable
-from forestay.core.ports.registry import Roll
-from forestay.core.ports.runtime import World
+from forestay.core.ports.registry import PresencePage
+from forestay.core.ports.runtime import Runtime
 from forestay.core.rooms.presence import FIRST_PAGE, Presence
-from forestay.core.rooms.subscriptions import Interest
+from forestay.core.rooms.subscriptions import Subscriptions
 from forestay.core.rules.access import Right
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.message import Message, Position
@@ -23,25 +23,25 @@ from forestay.protocol.names import RoomName
 
 
 @dataclass(frozen=True, slots=True)
-class Entrance:
+class Joined:
     """How somebody came into a room."""
 
     position: Position | None
     """Where live starts; None in rooms without history."""
     recovered: bool | None
     """Whether what was missed follows; None where nothing was asked for."""
-    roll: Roll | None
+    roll: PresencePage | None
     """Who is in the room, the one who enters among them; None where that was not asked for or cannot be had."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class JoinRequest:
     """A connection that wants to be in a room, and where its answers go."""
 
     connection: Connection
     name: RoomName
     since: Position | None
-    entered: Callable[[Entrance], None]
+    entered: Callable[[Joined], None]
     """Called just before the first message, of those missed or of those to come."""
     refused: Callable[[Refusal], None]
     roll: bool = False
@@ -49,7 +49,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Parting:
+class LeaveRequest:
     """A connection that wants to leave a room, and where its answers go."""
 
     connection: Connection
@@ -60,32 +60,38 @@ class Parting:
 
 class Membership:
     def __init__(
-        self, world: World, rooms: Rooms, interest: Interest, presence: Presence, delivery: Delivery, timeout: float
+        self,
+        runtime: Runtime,
+        rooms: Rooms,
+        subscriptions: Subscriptions,
+        presence: Presence,
+        delivery: Delivery,
+        timeout: float,
     ) -> None:
         """`timeout`: seconds that a join waits for the bus."""
         self.delivery = delivery
         self.policies = rooms.policies
-        self._world = world
+        self._runtime = runtime
         self._rooms = rooms
-        self._interest = interest
-        self._continuity = interest.continuity
+        self._subscriptions = subscriptions
+        self._recovery = subscriptions.recovery
         self.presence = presence
         self._timeout = timeout
         self._looking: set[Task[None]] = set()
 
-    def join(self, wish: Wish) -> None:
+    def join(self, wish: JoinRequest) -> None:
         """Let the connection in once the bus is heard and what it missed is read, or refuse it in time."""
         earlier = self._joining(wish.connection, wish.name)
         if earlier is not None:
             earlier.behind.append(lambda: self.join(wish))
             return
         join = _Join(wish, self)
-        self._interest.want(wish.name, join.heard)
+        self._subscriptions.want(wish.name, join.heard)
         if not join.over:
-            join.timer = self._world.loop.call_later(self._timeout, join.expire)
+            join.timer = self._runtime.loop.call_later(self._timeout, join.expire)
             self._note(join)
 
-    def part(self, parting: Parting) -> None:
+    def part(self, parting: LeaveRequest) -> None:
         """Take the connection out of a room at its own wish; if it is about to come in, once it is."""
         connection, name = parting.connection, parting.name
         earlier = self._joining(connection, name)
@@ -145,32 +151,32 @@ class Membership:
             if join.announced:
                 # Who is told who is there should find itself among them.
                 await self.presence.told(wish.name, wish.connection.identity.user)
-            roll = await self._roll(wish)
+            roll = await self._presence_page(wish)
             # Last: what was missed is known up to now, and whatever comes after now is live.
             join.ready(await self._missed(wish), roll)
 
-        task = self._world.loop.create_task(look())
+        task = self._runtime.loop.create_task(look())
         self._looking.add(task)
         task.add_done_callback(self._looking.discard)
 
-    def enter(self, join: "_Join", missed: list[Message] | None, roll: Roll | None) -> None:
+    def enter(self, join: "_Join", missed: list[Message] | None, roll: PresencePage | None) -> None:
         """Let the connection in now; `missed` is None where that cannot be told."""
         wish = join.wish
         connection, name = wish.connection, wish.name
         recovered = None if wish.since is None else missed is not None
-        wish.entered(Entrance(self._continuity.position(name), recovered, roll))
+        wish.entered(Joined(self._recovery.position(name), recovered, roll))
         if name in connection.rooms:
             if join.announced:
                 # It came in by another wish meanwhile, and is one connection.
                 self.presence.leave(name, connection.identity.user, grace=False)
-            self._interest.lose(name)
+            self._subscriptions.lose(name)
             return
         room = self._rooms.enter(name)
         self.delivery.replay(connection, room, missed or ())
         room.add(connection)
         connection.rooms.add(name)
 
-    def announce(self, wish: Wish) -> bool:
+    def announce(self, wish: JoinRequest) -> bool:
         """Enter the connection's user among those who are present; whether it was not yet, by this connection."""
         if not self.policies.of(wish.name).presence or wish.name in wish.connection.rooms:
             return False
@@ -182,21 +188,21 @@ class Membership:
         wish = join.wish
         if join.announced:
             self.presence.leave(wish.name, wish.connection.identity.user, grace=False)
-        self._interest.lose(wish.name)
+        self._subscriptions.lose(wish.name)
 
-    async def _roll(self, wish: Wish) -> Roll | None:
+    async def _presence_page(self, wish: JoinRequest) -> PresencePage | None:
         if not wish.roll:
             return None
         try:
-            return await self.presence.roll(wish.name, None, FIRST_PAGE)
+            return await self.presence.presence_page(wish.name, None, FIRST_PAGE)
         except Refusal:
             return None
 
-    async def _missed(self, wish: Wish) -> list[Message] | None:
+    async def _missed(self, wish: JoinRequest) -> list[Message] | None:
         if wish.since is None or wish.name in wish.connection.rooms:
             return None
         try:
-            return await self._continuity.missed(wish.name, wish.since)
+            return await self._recovery.missed(wish.name, wish.since)
         except BusLost:
             return None
 
@@ -206,13 +212,13 @@ class Membership:
             self.presence.leave(room.name, connection.identity.user, grace=grace)
         if not room.members:
             self._rooms.discard(room)
-        self._interest.lose(room.name)
+        self._subscriptions.lose(room.name)
 
 
 class _Join:
     """One wish on its way: heard, looked into, in; or given up."""
 
-    def __init__(self, wish: Wish, membership: Membership) -> None:
+    def __init__(self, wish: JoinRequest, membership: Membership) -> None:
         self.wish = wish
         self.timer: TimerHandle | None = None
         self._membership = membership
@@ -233,7 +239,7 @@ class _Join:
         else:
             self.ready(None, None)
 
-    def ready(self, missed: list[Message] | None, roll: Roll | None) -> None:
+    def ready(self, missed: list[Message] | None, roll: PresencePage | None) -> None:
         """All is known that can be: walk in."""
         if self.timer is not None:
             self.timer.cancel()

@@ -12,8 +12,8 @@ from msgspec import Raw
 from msgspec.json import encode as to_json
 
 from forestay.core.ports.bus import Bus, BusLost, Outcome, Unavailable
-from forestay.core.ports.registry import Member, Registry, Roll
-from forestay.core.ports.runtime import World
+from forestay.core.ports.registry import Member, PresencePage, Registry
+from forestay.core.ports.runtime import Runtime
 from forestay.core.rules.access import Identity
 from forestay.core.rules.policies import Policies
 from forestay.protocol.message import Kind, Message, timestamp
@@ -51,9 +51,9 @@ class _Stay:
 
 
 class Presence:
-    def __init__(self, world: World, bus: Bus, registry: Registry, policies: Policies, grace: float) -> None:
+    def __init__(self, runtime: Runtime, bus: Bus, registry: Registry, policies: Policies, grace: float) -> None:
         """`grace`: seconds for which a user whose connection ended is still there."""
-        self._world = world
+        self._runtime = runtime
         self._bus = bus
         self._registry = registry
         self._policies = policies
@@ -82,7 +82,7 @@ class Presence:
         if stay.connections:
             self._tell(room, user, stay)
         elif grace and self._grace:
-            stay.farewell = self._world.loop.call_later(self._grace, self._expire, room, user, stay)
+            stay.farewell = self._runtime.loop.call_later(self._grace, self._expire, room, user, stay)
         else:
             self._tell(room, user, stay)
 
@@ -90,14 +90,14 @@ class Presence:
         """Wait until the registry knows of `user` in `room`, or will not for now."""
         stay = self._rooms.get(room, {}).get(user)
         if stay is not None and stay.asked:
-            known: Future[None] = self._world.loop.create_future()
+            known: Future[None] = self._runtime.loop.create_future()
             stay.waiting.append(known)
             await known
 
-    async def roll(self, room: RoomName, after: str | None, limit: int) -> Roll:
+    async def presence_page(self, room: RoomName, after: str | None, limit: int) -> PresencePage:
         """One page of who is there. Raises Refusal."""
         try:
-            return await self._registry.roll(room, after, limit)
+            return await self._registry.presence_page(room, after, limit)
         except BusLost:
             raise Unavailable from None
 
@@ -173,7 +173,7 @@ class Presence:
     def _news(self, room: RoomName, user: str, info: bytes | None, *, here: bool) -> Message | None:
         if not self._policies.of(room).join_leave:
             return None
-        return news(room, user, info, Kind.USER_JOINED if here else Kind.USER_LEFT, self._world.clock())
+        return news(room, user, info, Kind.USER_JOINED if here else Kind.USER_LEFT, self._runtime.clock())
 
 
 def news(room: RoomName, user: str, info: bytes | None, kind: Kind, now: float) -> Message:
@@ -185,7 +185,7 @@ def described(user: str, info: bytes | None) -> dict[str, object]:
     return {"user": user} if info is None else {"user": user, "info": Raw(info)}
 
 
-def paged(roll: Roll) -> dict[str, object]:
+def paged(roll: PresencePage) -> dict[str, object]:
     """A page of presence as a payload."""
     members = [described(one.user, one.info) | {"connections": one.connections} for one in roll.members]
     payload: dict[str, object] = {"count": roll.connections, "users": roll.users, "members": members}

@@ -7,35 +7,24 @@ from asyncio import Future
 
 from msgspec.structs import replace
 
-from forestay.core.ports.bus import (
-    Bus,
-    BusLost,
-    Outcome,
-    OutcomeUnknown,
-    Page,
-    Query,
-    Retention,
-    Settled,
-    Settlement,
-    Unavailable,
-)
+from forestay.core.ports.bus import Bus, BusLost, Outcome, OutcomeUnknown, Page, Query, Settled, Settlement, Unavailable
 from forestay.core.ports.observer import Source
-from forestay.core.ports.runtime import World
-from forestay.core.rules.policies import Policies
+from forestay.core.ports.runtime import Runtime
+from forestay.core.rules.policies import Policies, Retention
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.message import Message, Position, timestamp
 from forestay.protocol.names import RoomName
 
 
 class Publisher:
-    def __init__(self, world: World, bus: Bus, policies: Policies) -> None:
-        self._world = world
+    def __init__(self, runtime: Runtime, bus: Bus, policies: Policies) -> None:
+        self._runtime = runtime
         self._policies = policies
         self._bus = bus
 
     def stamp(self) -> str:
         """Now, as the `timestamp` of a message that this pod accepts."""
-        return timestamp(int(self._world.clock() * 1000))
+        return timestamp(int(self._runtime.clock() * 1000))
 
     def publish(self, message: Message, source: Source, settled: Settled | None, key: str | None = None) -> None:
         """Give `message` to the bus; `settled` learns what became of it. `key` makes a retry safe. Raises Refusal."""
@@ -44,7 +33,7 @@ class Publisher:
         kept = None if message.binary else policy.history
         if key is not None and kept is None:
             raise Refusal(ErrorCode.KEY_NEEDS_HISTORY, "'key' works in rooms with history, and this one has none")
-        observer, tracer, leg = self._world.observer, self._world.tracer, None
+        observer, tracer, leg = self._runtime.observer, self._runtime.tracer, None
         if tracer is not None:
             leg = tracer.begin(message, source, policy.pattern, shown=policy.trace)
             trace = None if leg is None else leg.trace
@@ -53,7 +42,7 @@ class Publisher:
         if observer is None and leg is None:
             self._bus.publish(message, settled, kept=kept, key=key)
             return
-        now = self._world.loop.time
+        now = self._runtime.loop.time
         offered = now()
 
         def observed(settlement: Settlement) -> None:
@@ -68,7 +57,7 @@ class Publisher:
 
     async def accepted(self, message: Message, source: Source, key: str | None = None) -> Position | None:
         """Give `message` to the bus and wait until it has it; where it stands in the room's history. Raises Refusal."""
-        settlement: Future[Settlement] = self._world.loop.create_future()
+        settlement: Future[Settlement] = self._runtime.loop.create_future()
 
         def settled(result: Settlement) -> None:
             if not settlement.done():

@@ -10,9 +10,9 @@ from asyncio import CancelledError, Future, Task, sleep
 from collections.abc import Callable, Collection, Coroutine
 from typing import Final
 
-from forestay.core.ports.bus import Bus, BusLost, Page, Query, Retention
-from forestay.core.ports.runtime import World
-from forestay.core.rules.policies import Policies
+from forestay.core.ports.bus import Bus, BusLost, Page, Query
+from forestay.core.ports.runtime import Runtime
+from forestay.core.rules.policies import Policies, Retention
 from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName
 
@@ -48,10 +48,10 @@ class _View:
         """Where the view was when the last check found the room elsewhere."""
 
 
-class Continuity:
-    def __init__(self, world: World, bus: Bus, policies: Policies, serve: Serve, resync: Resync) -> None:
+class Recovery:
+    def __init__(self, runtime: Runtime, bus: Bus, policies: Policies, serve: Serve, resync: Resync) -> None:
         """`serve` gives a message to the members; `resync` tells them of a loss, why, and where they are now."""
-        self._world = world
+        self._runtime = runtime
         self._bus = bus
         self._policies = policies
         self._serve = serve
@@ -123,7 +123,7 @@ class Continuity:
 
     async def _abreast(self, room: RoomName, view: _View) -> None:
         """A client was told more elsewhere than this pod has heard: read on until the view is where the room is."""
-        read: Future[None] = self._world.loop.create_future()
+        read: Future[None] = self._runtime.loop.create_future()
 
         def done() -> None:
             if not read.done():
@@ -201,8 +201,8 @@ class Continuity:
                 self._advance(view, message)
             filled += len(page.messages)
             more = page.more
-        if filled and self._world.observer is not None:
-            self._world.observer.gap_filled(filled)
+        if filled and self._runtime.observer is not None:
+            self._runtime.observer.gap_filled(filled)
         self._release(view)
 
     async def _read(self, room: RoomName, view: _View) -> Page:
@@ -225,7 +225,7 @@ class Continuity:
             self.hear(message)
 
     def _start(self, work: Coroutine[object, object, None]) -> None:
-        task = self._world.loop.create_task(work)
+        task = self._runtime.loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -11,8 +11,8 @@ from enum import Enum
 from typing import Final
 
 from forestay.core.ports.bus import Bus
-from forestay.core.ports.runtime import World
-from forestay.core.rooms.recovery import Continuity
+from forestay.core.ports.runtime import Runtime
+from forestay.core.rooms.recovery import Recovery
 from forestay.protocol.names import RoomName
 
 LINGER: Final = 1.0
@@ -28,7 +28,7 @@ class _Stage(Enum):
 
 
 class _Room:
-    """How far this pod's interest in one room has come."""
+    """How far this pod's subscriptions in one room has come."""
 
     __slots__ = ("farewell", "holders", "stage", "waiting")
 
@@ -40,11 +40,11 @@ class _Room:
         self.farewell: TimerHandle | None = None
 
 
-class Interest:
-    def __init__(self, world: World, bus: Bus, continuity: Continuity) -> None:
-        self._loop = world.loop
+class Subscriptions:
+    def __init__(self, runtime: Runtime, bus: Bus, recovery: Recovery) -> None:
+        self._loop = runtime.loop
         self._bus = bus
-        self.continuity = continuity
+        self.recovery = recovery
         self._rooms: dict[RoomName, _Room] = {}
 
     def rooms(self) -> list[RoomName]:
@@ -92,13 +92,13 @@ class Interest:
     def _leave(self, name: RoomName, room: _Room) -> None:
         if self._rooms.get(name) is room:
             del self._rooms[name]
-            self.continuity.close(name)
+            self.recovery.close(name)
             self._bus.unsubscribe(name)
 
     def _confirmed(self, name: RoomName, room: _Room) -> None:
         if self._rooms.get(name) is room:
             room.stage = _Stage.OPENING
-            self.continuity.open(name, lambda: self._opened(name, room))
+            self.recovery.open(name, lambda: self._opened(name, room))
 
     def _opened(self, name: RoomName, room: _Room) -> None:
         if self._rooms.get(name) is room:

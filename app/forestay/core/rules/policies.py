@@ -8,7 +8,6 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Final
 
-from forestay.core.ports.bus import Retention
 from forestay.protocol.names import Pattern, RoomName, shown
 
 
@@ -17,6 +16,16 @@ class Slow(StrEnum):
 
     DISCONNECT = "disconnect"
     DROP_OLDEST = "drop_oldest"
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How much of a room's past is kept."""
+
+    size: int
+    """Messages."""
+    ttl: float
+    """Seconds that they live after the last one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,11 @@ A backend is trusted with every room; whether a caller is one was decided before
 
 from typing import Final
 
-from forestay.core.cluster.control import Connected, Peers
+from forestay.core.cluster.control import Connected, ControlChannel
 from forestay.core.ports.bus import BusLost, Page, Query, Unavailable
 from forestay.core.ports.observer import Source
-from forestay.core.ports.registry import Registry, Revocation, Roll
-from forestay.core.ports.runtime import World
+from forestay.core.ports.registry import PresencePage, Registry, Revocation
+from forestay.core.ports.runtime import Runtime
 from forestay.core.rooms.presence import Presence
 from forestay.core.rooms.publishing import Publisher
 from forestay.core.rules.policies import Policies
@@ -26,19 +26,19 @@ KEPT: Final = 86_400.0
 class Backend:
     def __init__(
         self,
-        world: World,
+        runtime: Runtime,
         registry: Registry,
         policies: Policies,
         publisher: Publisher,
         presence: Presence,
-        peers: Peers,
+        control: ControlChannel,
     ) -> None:
-        self._world = world
+        self._runtime = runtime
         self._registry = registry
         self._policies = policies
         self._publisher = publisher
         self._presence = presence
-        self._peers = peers
+        self._control = control
 
     def room(self, text: str) -> RoomName:
         """The room called `text`. Raises Refusal with INVALID_ROOM."""
@@ -62,7 +62,7 @@ class Backend:
         Raises Refusal.
         """
         message = Message(room, payload, self._publisher.stamp(), binary=binary, trace=trace)
-        return await self._publisher.accepted(message, Source(self._world.loop.time()), key)
+        return await self._publisher.accepted(message, Source(self._runtime.loop.time()), key)
 
     async def history(self, room: RoomName, query: Query) -> Page:
         """The past of `room`. Raises Refusal."""
@@ -71,28 +71,28 @@ class Backend:
             raise Refusal(ErrorCode.FORBIDDEN, "this room has no history")
         return await self._publisher.history(room, query, kept)
 
-    async def present(self, room: RoomName, after: str | None, limit: int) -> Roll:
+    async def present(self, room: RoomName, after: str | None, limit: int) -> PresencePage:
         """One page of who is in `room`. Raises Refusal."""
         if not self._policies.of(room).presence:
             raise Refusal(ErrorCode.FORBIDDEN, "this room has no presence")
-        return await self._presence.roll(room, after, limit)
+        return await self._presence.presence_page(room, after, limit)
 
     async def rooms(self, after: str, limit: int) -> tuple[list[tuple[str, int]], bool]:
         """Rooms that somebody is in, behind `after`, with their members; and whether all pods answered."""
-        return await self._peers.rooms(after, limit)
+        return await self._control.rooms(after, limit)
 
     async def connections(self, user: str) -> tuple[list[Connected], bool]:
         """The connections of `user` on all pods; and whether all pods answered."""
-        return await self._peers.connections(user)
+        return await self._control.connections(user)
 
     async def disconnect(self, user: str) -> tuple[int, bool]:
         """End the connections of `user` with 4403; how many there were, and whether all pods answered."""
-        ended, complete = await self._peers.connections(user, end=True)
+        ended, complete = await self._control.connections(user, end=True)
         return len(ended), complete
 
     async def revoke(self, jti: str | None, user: str | None, before: float | None, until: float | None) -> None:
         """Let a token, or the tokens that a user was given before some time, be good no more. Raises Refusal."""
-        now = self._world.clock()
+        now = self._runtime.clock()
         revocation = Revocation(
             jti=jti,
             user=user,
@@ -103,4 +103,4 @@ class Backend:
             await self._registry.revoke(revocation)
         except BusLost:
             raise Unavailable from None
-        self._peers.revoked(revocation)
+        self._control.revoked(revocation)

@@ -1,8 +1,8 @@
-"""A client's sentence in, its effect out: the one module that knows the whole story.
+"""A client's request in, its effect out: the one module that knows the whole story.
 
 What a client wants is checked here against its rights and limits, given to the bus, and comes back from it to be
 delivered. Everything is synchronous but what the world must be asked; that is returned to be awaited, so that the
-sentences of one client keep their order.
+requests of one client keep their order.
 """
 
 from collections.abc import Awaitable
@@ -10,17 +10,18 @@ from struct import unpack_from
 from typing import Final, assert_never
 
 from forestay.core.fanout.connection import Connection
-from forestay.core.ports.bus import Settlement, Verifier
+from forestay.core.ports.bus import Settlement
 from forestay.core.ports.observer import RefusedMessage
-from forestay.core.ports.runtime import World
-from forestay.core.rooms.membership import Entrance, Membership, Parting, Wish
+from forestay.core.ports.runtime import Runtime
+from forestay.core.ports.verifier import Verifier
+from forestay.core.rooms.membership import Joined, JoinRequest, LeaveRequest, Membership
 from forestay.core.rooms.presence import paged
 from forestay.core.rooms.publishing import Publisher, refusal_of
 from forestay.core.rules.access import Right
 from forestay.core.sessions.addresses import any_room, public_room
-from forestay.core.sessions.queries import Questions
-from forestay.core.sessions.sessions import Reception
-from forestay.protocol import requests as said
+from forestay.core.sessions.queries import Queries
+from forestay.core.sessions.sessions import Sessions
+from forestay.protocol import requests
 from forestay.protocol.codes import ENDINGS, CloseCode, ErrorCode, Refusal
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName, parse_room
@@ -32,32 +33,32 @@ MOST_BINDINGS: Final = 256
 """Binary types that one connection can bind: a client may ask for any number, we keep a bounded one."""
 
 
-class Gateway:
+class Dispatcher:
     def __init__(
         self,
-        world: World,
+        runtime: Runtime,
         reader: Reader,
         verifier: Verifier,
-        reception: Reception,
+        sessions: Sessions,
         membership: Membership,
         publisher: Publisher,
     ) -> None:
-        self._world = world
+        self._runtime = runtime
         self._reader = reader
         self._verifier = verifier
-        self.reception = reception
+        self.sessions = sessions
         self._membership = membership
         self._publisher = publisher
-        self._terms = reception.terms
+        self._terms = sessions.terms
         self._delivery = membership.delivery
         self._policies = membership.policies
-        self._questions = Questions(membership.presence, publisher, membership.delivery, membership.policies)
+        self._queries = Queries(membership.presence, publisher, membership.delivery, membership.policies)
 
     def text(self, connection: Connection, text: str) -> Awaitable[None] | None:
         """A client said `text`. What is returned has to be awaited before its next message is given to us."""
-        observer = self._world.observer
+        observer = self._runtime.observer
         try:
-            sentence = self._reader.read(text)
+            request = self._reader.read(text)
         except Unreadable as unreadable:
             if observer is not None:
                 observer.received("unreadable", wire_size(text))
@@ -65,21 +66,21 @@ class Gateway:
                 self._delivery.refuse(connection, unreadable.refusal, unreadable.id, unreadable.room)
             return None
         if observer is not None:
-            observer.received(str(sentence.__struct_config__.tag), wire_size(text))
-        room = sentence.room if isinstance(sentence, said.InRoom) else None
-        if not self._allowed(connection, sentence.id, room):
+            observer.received(str(request.__struct_config__.tag), wire_size(text))
+        room = request.room if isinstance(request, requests.RoomRequest) else None
+        if not self._allowed(connection, request.id, room):
             return None
         try:
-            return self._do(connection, sentence)
+            return self._do(connection, request)
         except Refusal as refusal:
-            message = self._refused(sentence) if isinstance(sentence, said.Broadcast) else None
-            self._delivery.refuse(connection, refusal, sentence.id, room, message)
+            message = self._refused(request) if isinstance(request, requests.Broadcast) else None
+            self._delivery.refuse(connection, refusal, request.id, room, message)
             return None
 
     def binary(self, connection: Connection, data: bytes) -> None:
         """A client sent a binary message: a big-endian `uint32` type and any bytes."""
-        if self._world.observer is not None:
-            self._world.observer.received("binary", len(data))
+        if self._runtime.observer is not None:
+            self._runtime.observer.received("binary", len(data))
         if not self._allowed(connection, None, None):
             return
         try:
@@ -110,7 +111,7 @@ class Gateway:
 
     def _allowed(self, connection: Connection, id: str | None, room: str | None) -> bool:
         """Note a sign of life and spend one message of the client's rate; what exceeds it is refused here."""
-        now = self._world.loop.time()
+        now = self._runtime.loop.time()
         connection.heard_at = now
         terms = self._terms
         if not terms.rate:
@@ -121,51 +122,51 @@ class Gateway:
         message = f"more than {terms.rate:g} messages per second; wait for retry_after_ms"
         self._delivery.refuse(connection, Refusal(ErrorCode.RATE_LIMITED, message, retry_after=wait), id, room)
         if connection.bucket.exhausted(now):
-            self.reception.end(connection, ENDINGS[CloseCode.RATE_LIMITED])
+            self.sessions.end(connection, ENDINGS[CloseCode.RATE_LIMITED])
         return False
 
-    def _do(self, connection: Connection, sentence: said.Said) -> Awaitable[None] | None:
-        match sentence:
-            case said.Broadcast():
-                self._broadcast(connection, sentence)
-            case said.Join():
-                self._join(connection, sentence)
-            case said.Leave():
-                self._leave(connection, sentence)
-            case said.Ping():
-                self._delivery.say(connection, "pong", id=sentence.id)
-            case said.Pong():
+    def _do(self, connection: Connection, request: requests.Request) -> Awaitable[None] | None:
+        match request:
+            case requests.Broadcast():
+                self._broadcast(connection, request)
+            case requests.Join():
+                self._join(connection, request)
+            case requests.Leave():
+                self._leave(connection, request)
+            case requests.Ping():
+                self._delivery.say(connection, "pong", id=request.id)
+            case requests.Pong():
                 pass
-            case said.Bind():
-                self._bind(connection, sentence)
-            case said.Presence():
-                return self._questions.presence(connection, sentence)
-            case said.History():
-                return self._questions.history(connection, sentence)
-            case said.Auth():
-                return self._renew(connection, sentence)
+            case requests.Bind():
+                self._bind(connection, request)
+            case requests.Presence():
+                return self._queries.presence(connection, request)
+            case requests.History():
+                return self._queries.history(connection, request)
+            case requests.Auth():
+                return self._renew(connection, request)
             case _:
-                assert_never(sentence)
+                assert_never(request)
         return None
 
-    def _broadcast(self, connection: Connection, sentence: said.Broadcast) -> None:
-        name = public_room(sentence.room)
+    def _broadcast(self, connection: Connection, request: requests.Broadcast) -> None:
+        name = public_room(request.room)
         connection.identity.require(Right.BROADCAST, name)
         trace = None
-        if sentence.traceparent is not None:
-            trace = parse_trace(sentence.traceparent, sentence.tracestate)
+        if request.traceparent is not None:
+            trace = parse_trace(request.traceparent, request.tracestate)
         message = Message(
             name,
-            bytes(sentence.payload),
+            bytes(request.payload),
             self._publisher.stamp(),
             sender=connection.identity.user,
-            exclude=self._excluded(connection, name, echo=sentence.echo),
+            exclude=self._excluded(connection, name, echo=request.echo),
             trace=trace,
         )
-        self._publish(connection, message, sentence.id, sentence.key)
+        self._publish(connection, message, request.id, request.key)
 
-    def _join(self, connection: Connection, sentence: said.Join) -> None:
-        name = any_room(connection, sentence.room)
+    def _join(self, connection: Connection, request: requests.Join) -> None:
+        name = any_room(connection, request.room)
         connection.identity.require(Right.JOIN, name)
         under_way = connection.joining or ()
         if (
@@ -175,50 +176,50 @@ class Gateway:
         ):
             raise Refusal(ErrorCode.TOO_MANY_ROOMS, f"a connection may be in {self._terms.rooms} rooms; leave one")
 
-        def entered(entrance: Entrance) -> None:
+        def entered(entrance: Joined) -> None:
             payload = placed(entrance.position)
             if entrance.recovered is not None:
                 payload["recovered"] = entrance.recovered
             if entrance.roll is not None:
                 payload["members"] = paged(entrance.roll)
-            self._delivery.say(connection, "joined", id=sentence.id, room=name, payload=payload)
+            self._delivery.say(connection, "joined", id=request.id, room=name, payload=payload)
 
         def refused(refusal: Refusal) -> None:
-            self._delivery.refuse(connection, refusal, sentence.id, sentence.room)
+            self._delivery.refuse(connection, refusal, request.id, request.room)
 
         roll = self._policies.of(name).presence and Right.PRESENCE in connection.identity.rights.of(name)
-        self._membership.join(Wish(connection, name, sentence.since, entered, refused, roll))
+        self._membership.join(JoinRequest(connection, name, request.since, entered, refused, roll))
 
-    def _leave(self, connection: Connection, sentence: said.Leave) -> None:
-        name = any_room(connection, sentence.room)
+    def _leave(self, connection: Connection, request: requests.Leave) -> None:
+        name = any_room(connection, request.room)
 
         def left() -> None:
-            self._delivery.say(connection, "left", id=sentence.id, room=name)
+            self._delivery.say(connection, "left", id=request.id, room=name)
 
         def refused(refusal: Refusal) -> None:
-            self._delivery.refuse(connection, refusal, sentence.id, sentence.room)
+            self._delivery.refuse(connection, refusal, request.id, request.room)
 
-        self._membership.part(Parting(connection, name, left, refused))
+        self._membership.part(LeaveRequest(connection, name, left, refused))
 
-    def _bind(self, connection: Connection, sentence: said.Bind) -> None:
-        name = public_room(sentence.room)
+    def _bind(self, connection: Connection, request: requests.Bind) -> None:
+        name = public_room(request.room)
         connection.identity.require(Right.BROADCAST, name)
         bindings = connection.bindings
         if bindings is None:
             bindings = connection.bindings = {}
-        if len(bindings) >= MOST_BINDINGS and sentence.payload.type not in bindings:
+        if len(bindings) >= MOST_BINDINGS and request.payload.type not in bindings:
             raise Refusal(ErrorCode.TOO_MANY_ROOMS, f"a connection may bind {MOST_BINDINGS} types")
-        bindings[sentence.payload.type] = name
-        self._delivery.say(connection, "ack", id=sentence.id, room=name, payload={})
+        bindings[request.payload.type] = name
+        self._delivery.say(connection, "ack", id=request.id, room=name, payload={})
 
-    async def _renew(self, connection: Connection, sentence: said.Auth) -> None:
+    async def _renew(self, connection: Connection, request: requests.Auth) -> None:
         try:
-            identity = await self._verifier.verify(sentence.payload.token)
+            identity = await self._verifier.verify(request.payload.token)
             if connection.ended is None:
-                self.reception.renew(connection, identity)
-                self._delivery.say(connection, "ack", id=sentence.id, payload={})
+                self.sessions.renew(connection, identity)
+                self._delivery.say(connection, "ack", id=request.id, payload={})
         except Refusal as refusal:
-            self._delivery.refuse(connection, refusal, sentence.id, None)
+            self._delivery.refuse(connection, refusal, request.id, None)
 
     def _bound(self, connection: Connection, kind: int) -> RoomName:
         """The room for binary type `kind`: the bound one, else the only one the connection is in."""
@@ -235,10 +236,10 @@ class Gateway:
         heard = self._policies.of(name).echo if echo is None else echo
         return None if heard else connection.id
 
-    def _refused(self, sentence: said.Broadcast) -> RefusedMessage:
-        name = parse_room(sentence.room)
+    def _refused(self, request: requests.Broadcast) -> RefusedMessage:
+        name = parse_room(request.room)
         pattern = None if name is None else self._policies.of(name).pattern
-        return RefusedMessage(parse_trace(sentence.traceparent, sentence.tracestate), pattern)
+        return RefusedMessage(parse_trace(request.traceparent, request.tracestate), pattern)
 
     def _publish(self, connection: Connection, message: Message, id: str | None, key: str | None = None) -> None:
         def settled(settlement: Settlement) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from forestay.core.fanout.connection import Connection
-from forestay.core.ports.runtime import World
+from forestay.core.ports.runtime import Runtime
 from forestay.protocol.codes import ENDINGS, CloseCode, Ending
 from forestay.protocol.v1.encoder import PING
 
@@ -41,14 +41,14 @@ class _Look:
 class Keepalive:
     def __init__(
         self,
-        world: World,
+        runtime: Runtime,
         patience: Patience,
         end: Callable[[Connection, Ending], None],
         aged: Callable[[Connection], None],
     ) -> None:
         """`aged` is called once for a connection whose `leave_at` has come."""
-        self._loop = world.loop
-        self._clock = world.clock
+        self._loop = runtime.loop
+        self._clock = runtime.clock
         self._patience = patience
         self._end = end
         self._aged = aged

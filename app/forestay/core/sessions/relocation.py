@@ -7,8 +7,8 @@ from enum import StrEnum
 from functools import partial
 
 from forestay.core.fanout.connection import Connection
-from forestay.core.ports.runtime import World
-from forestay.core.sessions.sessions import Reception
+from forestay.core.ports.runtime import Runtime
+from forestay.core.sessions.sessions import Sessions
 from forestay.protocol.codes import CloseCode, Ending
 
 
@@ -27,10 +27,10 @@ ENDINGS = {reason: Ending(CloseCode.GOING_AWAY, f"{reason}: connect again") for 
 
 
 class Relocation:
-    def __init__(self, world: World, reception: Reception) -> None:
-        self._world = world
-        self._reception = reception
-        reception.aged = partial(self.ask, reason=Reason.AGE)
+    def __init__(self, runtime: Runtime, sessions: Sessions) -> None:
+        self._runtime = runtime
+        self._sessions = sessions
+        sessions.aged = partial(self.ask, reason=Reason.AGE)
 
     def ask(self, connection: Connection, *, reason: Reason, after: float = 0.0, within: float | None = None) -> None:
         """Ask `connection` to go from `after` seconds on; `within` seconds it is ended. Asking twice does nothing.
@@ -39,14 +39,14 @@ class Relocation:
         """
         if connection.relocating is not None or connection.ended is not None:
             return
-        closing = after + self._reception.terms.lead if within is None else within
+        closing = after + self._sessions.terms.lead if within is None else within
         connection.relocating = reason
-        self._reception.uncount(connection)
+        self._sessions.uncount(connection)
         payload = {"reason": reason, "after_ms": round(after * 1000), "within_ms": round(closing * 1000)}
-        self._reception.say(connection, "reconnect", payload)
-        self._world.loop.call_later(closing, self._reception.end, connection, ENDINGS[reason])
+        self._sessions.say(connection, "reconnect", payload)
+        self._runtime.loop.call_later(closing, self._sessions.end, connection, ENDINGS[reason])
 
     def insist(self, connection: Connection, reason: Reason) -> None:
         """End `connection` now, whatever it was told."""
         connection.relocating = connection.relocating or reason
-        self._reception.end(connection, ENDINGS[reason])
+        self._sessions.end(connection, ENDINGS[reason])

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from forestay.core.cluster.revocations import Revocations
-from forestay.core.cluster.user_limit import Quota
+from forestay.core.cluster.user_limit import UserLimit
 from forestay.core.fanout.connection import Connection
-from forestay.core.fanout.hub import Roster
-from forestay.core.ports.bus import Socket
-from forestay.core.ports.runtime import World
+from forestay.core.fanout.hub import Hub
+from forestay.core.ports.runtime import Runtime
+from forestay.core.ports.transport import Transport
 from forestay.core.rooms.membership import Membership
 from forestay.core.rules.access import Identity, Right
 from forestay.core.rules.rate_limit import TokenBucket
@@ -18,7 +18,7 @@ from forestay.protocol.names import PROTOCOL
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class SessionLimits:
     """What every client is told in `welcome` and held to."""
 
     message_bytes: int
@@ -47,55 +47,61 @@ class Terms:
         }
 
 
-class Reception:
+class Sessions:
     """Owns the lives of all connections of this pod."""
 
     def __init__(
-        self, world: World, terms: Terms, roster: Roster, membership: Membership, quota: Quota, revocations: Revocations
+        self,
+        runtime: Runtime,
+        terms: SessionLimits,
+        hub: Hub,
+        membership: Membership,
+        user_limit: UserLimit,
+        revocations: Revocations,
     ) -> None:
         self.terms = terms
         self.yielding: Callable[[Sequence[str]], None] = _nobody_to_tell
         """Ends connections of other pods that have to go for one of ours; set by whoever speaks to other pods."""
         self.aged: Callable[[Connection], None] = _nobody_to_ask
         """Asks a connection that was here for long to connect anew; set by whoever relocates."""
-        self._quota = quota
+        self._user_limit = user_limit
         self._revocations = revocations
-        self.roster = roster
-        self._world = world
+        self.hub = hub
+        self._runtime = runtime
         self._membership = membership
         self._delivery = membership.delivery
-        self._keepalive = Keepalive(world, terms.patience, self.end, self._stayed_long)
+        self._keepalive = Keepalive(runtime, terms.patience, self.end, self._stayed_long)
         self._delivery.end = revocations.end = self.end
 
-    async def welcome(self, identity: Identity, socket: Socket) -> Connection:
+    async def welcome(self, identity: Identity, socket: Transport) -> Connection:
         """A verified caller is here. The connection may come back ended: too many of its user, or just revoked.
 
         Then its socket is still to be closed, behind the answer to the handshake.
         """
-        now = self._world.loop.time()
-        connection = Connection(self._world.new_id(), identity, socket, TokenBucket(self.terms.burst, now), now)
-        if self._quota.per_user:
+        now = self._runtime.loop.time()
+        connection = Connection(self._runtime.new_id(), identity, socket, TokenBucket(self.terms.burst, now), now)
+        if self._user_limit.per_user:
             await self._claim(connection)
         if connection.ended is None and self._revocations.cover(identity):
             self._turn_away(connection, CloseCode.REVOKED)
         if connection.ended is not None:
             return connection
         if self.terms.longest_stay:
-            connection.leave_at = now + self.terms.longest_stay * self._world.uniform(0.9, 1.1) - self.terms.lead
-        self.roster.add(connection)
+            connection.leave_at = now + self.terms.longest_stay * self._runtime.uniform(0.9, 1.1) - self.terms.lead
+        self.hub.add(connection)
         self._keepalive.watch(connection)
         self._delivery.say(connection, "welcome", payload=self.terms.payload(connection))
-        if self._world.observer is not None:
-            self._world.observer.connected(identity.user)
+        if self._runtime.observer is not None:
+            self._runtime.observer.connected(identity.user)
         return connection
 
     async def _claim(self, connection: Connection) -> None:
-        claim = await self._quota.claim(connection)
+        claim = await self._user_limit.claim(connection)
         if not claim.granted:
             self._turn_away(connection, CloseCode.CONNECTION_LIMIT)
         elsewhere = []
         for id in claim.yielding:
-            mine = self.roster.by_id(id)
+            mine = self.hub.by_id(id)
             if mine is None:
                 elsewhere.append(id)
             else:
@@ -105,7 +111,7 @@ class Reception:
 
     def _turn_away(self, connection: Connection, code: CloseCode) -> None:
         connection.ended = ENDINGS[code]
-        self._quota.release(connection)
+        self._user_limit.release(connection)
         self._report_end(connection, code, by_client=False)
 
     def first_words(self, connection: Connection) -> bytes:
@@ -143,8 +149,8 @@ class Reception:
 
     def uncount(self, connection: Connection) -> None:
         """`connection` is on its way out: its user may have another one in its place."""
-        self._quota.release(connection)
-        self.roster.moves(connection)
+        self._user_limit.release(connection)
+        self.hub.moves(connection)
 
     def say(self, connection: Connection, kind: str, payload: Mapping[str, object]) -> None:
         self._delivery.say(connection, kind, payload=payload)
@@ -160,31 +166,31 @@ class Reception:
         self._membership.leave_all(connection)
         self._delivery.forget(connection)
         self._keepalive.forget(connection)
-        self.roster.remove(connection)
-        self._quota.release(connection)
+        self.hub.remove(connection)
+        self._user_limit.release(connection)
         self._report_end(connection, ending.code, by_client=by_client)
 
     def _report_relocation(self, connection: Connection, reason: str, ending: Ending) -> None:
-        if self._world.observer is None:
+        if self._runtime.observer is None:
             return
         if connection.ended is None:
             outcome = "client_closed"
         else:
             outcome = "aborted" if ending.code == ABNORMAL_CLOSURE else "server_closed"
-        self._world.observer.relocated(reason, outcome)
+        self._runtime.observer.relocated(reason, outcome)
 
     def _report_end(self, connection: Connection, code: int, *, by_client: bool) -> None:
-        if self._world.observer is not None:
-            lived = self._world.loop.time() - connection.connected_at
-            self._world.observer.ended(code, lived, by_client=by_client)
+        if self._runtime.observer is not None:
+            lived = self._runtime.loop.time() - connection.connected_at
+            self._runtime.observer.ended(code, lived, by_client=by_client)
 
 
 def _nobody_to_tell(connections: Sequence[str]) -> None:
-    raise RuntimeError("reception was not told how to reach other pods")
+    raise RuntimeError("sessions was not told how to reach other pods")
 
 
 def _nobody_to_ask(connection: Connection) -> None:
-    raise RuntimeError("reception was not told who relocates")
+    raise RuntimeError("sessions was not told who relocates")
 
 
 def _plain(number: float) -> float:

@@ -11,7 +11,7 @@ from forestay.edge.tokens.keys import SECRET_ALGORITHMS, read_secret
 from forestay.edge.tokens.verifier import MAX_BYTES, MAX_PATTERNS, is_user
 
 
-class Terms(TypedDict, total=False):
+class SessionLimits(TypedDict, total=False):
     """What the gateway demands of every token."""
 
     audience: str | None
@@ -20,7 +20,7 @@ class Terms(TypedDict, total=False):
 
 
 def mint(
-    secret: bytes, user: str, *, rooms: Mapping[str, str] | None, ttl: float, now: float, **terms: Unpack[Terms]
+    secret: bytes, user: str, *, rooms: Mapping[str, str] | None, ttl: float, now: float, **terms: Unpack[SessionLimits]
 ) -> str:
     """A token that makes its bearer `user` for `ttl` seconds from `now`, with rights by pattern or the default ones.
 

@@ -104,14 +104,14 @@ class Slices(Protocol):
 
 
 class Endpoints:
-    def __init__(self, slices: Slices, dice: Callable[[float, float], float], told: Callable[[str], None]) -> None:
-        """`dice` gives a number between two; `told` hears of each fault by name.
+    def __init__(self, slices: Slices, rng: Callable[[float, float], float], told: Callable[[str], None]) -> None:
+        """`rng` gives a number between two; `told` hears of each fault by name.
 
         The names are those of a Cause, `gone` for a version that is, and `brief` for a watch that was ended at once.
         """
         self._loop = asyncio.get_running_loop()
         self._slices = slices
-        self._dice = dice
+        self._rng = rng
         self._told = told
         self._version = ""
         self._known: dict[str, list[Endpoint]] | None = None
@@ -158,7 +158,7 @@ class Endpoints:
         self._learnt()
 
     async def _watch(self) -> None:
-        seconds = round(self._dice(*WATCH))
+        seconds = round(self._rng(*WATCH))
         async with self._slices.watch(self._version, seconds) as changes:
             self._opened = self._loop.time()
             try:
@@ -194,10 +194,10 @@ class Endpoints:
     def _rest(self, error: Unanswered | None) -> float:
         bound = min(LONGEST_REST, SHORTEST_REST * 2**self._failures)
         if error is None:
-            return self._dice(0, bound)
+            return self._rng(0, bound)
         if error.cause in (Cause.DENIED, Cause.ABSENT):
-            return self._dice(LONGEST_REST / 2, LONGEST_REST)
-        return min(LONGEST_PATIENCE, error.retry_after or 0.0) + self._dice(0, bound)
+            return self._rng(LONGEST_REST / 2, LONGEST_REST)
+        return min(LONGEST_PATIENCE, error.retry_after or 0.0) + self._rng(0, bound)
 
     def _complain(self, error: Unanswered) -> None:
         if error.cause not in self._complaints:

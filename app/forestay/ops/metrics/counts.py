@@ -16,7 +16,7 @@ from forestay.ops.metrics.histogram import Histogram
 from forestay.protocol.codes import ABNORMAL_CLOSURE, CloseCode, ErrorCode
 from forestay.protocol.message import Message, unix_seconds
 from forestay.protocol.trace import TraceContext
-from forestay.protocol.v1.reader import SENTENCE_TYPES
+from forestay.protocol.v1.reader import REQUEST_TYPES
 
 PASS_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
 """Seconds of a delivery pass: a room of a thousand takes about ten milliseconds."""
@@ -64,7 +64,7 @@ class Counts(Observer):
         codes = sorted(map(str, {int(code) for code in CloseCode} | {ABNORMAL_CLOSURE}))
         self.accepted = 0
         self.handshakes = Tallies(("ok", "lost", "400", "401", "403", "503"))
-        self.received_by_type = Tallies((*sorted(SENTENCE_TYPES), "binary", "unreadable"))
+        self.received_by_type = Tallies((*sorted(REQUEST_TYPES), "binary", "unreadable"))
         self.received_bytes = 0
         self.publish_seconds = {outcome: Histogram(PUBLISH_BUCKETS) for outcome in Outcome}
         self.deliveries = 0

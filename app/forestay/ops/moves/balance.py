@@ -8,7 +8,7 @@ from random import Random
 import structlog
 
 from forestay.core.fanout.connection import Connection
-from forestay.core.fanout.hub import Roster
+from forestay.core.fanout.hub import Hub
 from forestay.core.sessions.relocation import Reason, Relocation
 from forestay.ops.health.quorum import Peer
 from forestay.ops.moves.drain import slots
@@ -38,11 +38,11 @@ class Prospect:
 
 
 class Balance:
-    def __init__(self, roster: Roster, relocation: Relocation, prospect: Prospect, dice: Random) -> None:
-        self._roster = roster
+    def __init__(self, hub: Hub, relocation: Relocation, prospect: Prospect, rng: Random) -> None:
+        self._hub = hub
         self._relocation = relocation
         self._prospect = prospect
-        self._dice = dice
+        self._rng = rng
         self._returns = Returns()
         self._begun = False
         self.share: float | None = None
@@ -59,16 +59,16 @@ class Balance:
     def look(self, now: float) -> int:
         """Ask whom it is time to ask; how many these are. `now`: loop time."""
         for asked_at, user in self._returns.due(now):
-            here = any(one.connected_at > asked_at for one in self._roster.of_user(user))
+            here = any(one.connected_at > asked_at for one in self._hub.of_user(user))
             if self._returns.note(now, here=here):
                 log.warning("those who are asked to go elsewhere come back here; is the load balancer sticky?")
         view = self._view(now)
         self.share = None if view is None else view.share
         number = 0 if view is None or now < self._returns.paused_until else excess(view, begun=self._begun)
         self._begun = number > 0
-        candidates = [one for one in self._roster.everybody() if self._movable(one, now)] if number else []
-        chosen = self._dice.sample(candidates, min(number, len(candidates)))
-        for one, after in zip(chosen, slots(len(chosen), INTERVAL, self._dice), strict=True):
+        candidates = [one for one in self._hub.everybody() if self._movable(one, now)] if number else []
+        chosen = self._rng.sample(candidates, min(number, len(candidates)))
+        for one, after in zip(chosen, slots(len(chosen), INTERVAL, self._rng), strict=True):
             self._relocation.ask(one, reason=Reason.REBALANCING, after=after)
             self._returns.ask(one.identity.user, now)
         if chosen:
@@ -85,7 +85,7 @@ class Balance:
         if fleet is None or changed_at is None or len(load) != prospect.pods():
             return None
         return View(
-            mine=len(self._roster),
+            mine=len(self._hub),
             all=sum(load.values()),
             pods=sum(peer.ready for peer in fleet),
             places=prospect.places,

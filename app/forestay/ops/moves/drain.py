@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from forestay.core.fanout.hub import Roster
+from forestay.core.fanout.hub import Hub
 from forestay.core.rules.lifecycle import Lifecycle, State
 from forestay.core.sessions.relocation import Reason, Relocation
 
@@ -28,9 +28,9 @@ _SLACK: Final = 0.1
 _PARTING: Final = 0.2
 
 
-def slots(number: int, span: float, dice: Random) -> list[float]:
+def slots(number: int, span: float, rng: Random) -> list[float]:
     """When each of `number` goes within `span` seconds: one in each part of it, so that no moment has more than two."""
-    return [(one + dice.uniform(0, 1)) / number * span for one in range(number)]
+    return [(one + rng.uniform(0, 1)) / number * span for one in range(number)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +54,17 @@ class Drain:
     def __init__(
         self,
         lifecycle: Lifecycle,
-        roster: Roster,
+        hub: Hub,
         relocation: Relocation,
         over: Callable[[float], Awaitable[None]],
-        dice: Random,
+        rng: Random,
     ) -> None:
         """`over` waits until every conversation has ended, at most so many seconds."""
         self._lifecycle = lifecycle
-        self._roster = roster
+        self._hub = hub
         self._relocation = relocation
         self._over = over
-        self._dice = dice
+        self._rng = rng
 
     async def run(self, pace: Pace, hurry: asyncio.Event) -> None:
         """Let nobody in any more and get everybody out; `hurry` set ends everybody at once."""
@@ -72,11 +72,11 @@ class Drain:
         start = loop.time()
         self._lifecycle.move(State.DRAINING)
         pace = pace.shortened()
-        log.info("draining", connections=len(self._roster), window=pace.window)
+        log.info("draining", connections=len(self._hub), window=pace.window)
         hastened = asyncio.ensure_future(hurry.wait())
         try:
             await self._tell(pace, start)
-            while len(self._roster) and loop.time() < start + pace.window and not hastened.done():
+            while len(self._hub) and loop.time() < start + pace.window and not hastened.done():
                 await asyncio.wait([hastened], timeout=_GLANCE)
                 await self._tell(pace, start)
             await self._end()
@@ -90,19 +90,19 @@ class Drain:
             over.cancel()
         finally:
             hastened.cancel()
-        log.info("drained", left=len(self._roster), seconds=round(loop.time() - start, 3))
+        log.info("drained", left=len(self._hub), seconds=round(loop.time() - start, 3))
 
     async def _tell(self, pace: Pace, start: float) -> None:
         """Give each that has none a slot in what is left of the window, one after the other with a jitter."""
-        strangers = [one for one in self._roster.everybody() if one.relocating is None]
+        strangers = [one for one in self._hub.everybody() if one.relocating is None]
         if not strangers or not pace.window:
             return
-        self._dice.shuffle(strangers)
+        self._rng.shuffle(strangers)
         loop = asyncio.get_running_loop()
         begin = loop.time() - start
         # Who came through the door as it closed has what is left.
         span = max(0.0, pace.window - pace.lead - begin)
-        moments = slots(len(strangers), span, self._dice)
+        moments = slots(len(strangers), span, self._rng)
         for number, (connection, moment) in enumerate(zip(strangers, moments, strict=True)):
             slot = begin + moment
             after = max(0.0, start + slot - loop.time())
@@ -113,7 +113,7 @@ class Drain:
 
     async def _end(self) -> None:
         """End who is still there."""
-        for number, connection in enumerate(self._roster.everybody(), start=1):
+        for number, connection in enumerate(self._hub.everybody(), start=1):
             if connection.relocating is None:
                 self._relocation.ask(connection, reason=Reason.DRAINING, within=0.0)
             self._relocation.insist(connection, Reason.DRAINING)

@@ -18,7 +18,7 @@ PROCESS: Final = "process"
 PUBLISH: Final = "publish"
 DRAIN: Final = "drain"
 BUS: Final = "bus"
-CONTINUITY: Final = "continuity"
+RECOVERY: Final = "recovery"
 
 ERROR_TYPE: Final = "error.type"
 
@@ -52,7 +52,7 @@ WINDOW: Final = "forestay.drain.window"
 MESSAGES: Final = "forestay.messages"
 REASON: Final = "forestay.reason"
 
-# Events of the spans `drain`, `bus` and `continuity`.
+# Events of the spans `drain`, `bus` and `recovery`.
 DRAIN_STARTED: Final = "forestay.drain.started"
 DRAIN_ENDED: Final = "forestay.drain.ended"
 BUS_EVENT: Final = "forestay.bus."

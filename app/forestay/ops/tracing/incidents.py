@@ -42,10 +42,10 @@ class Incidents(Observer):
             self._end(outage)
 
     def gap_filled(self, messages: int) -> None:
-        self._at_once(words.CONTINUITY, words.GAP_FILLED, {words.MESSAGES: messages})
+        self._at_once(words.RECOVERY, words.GAP_FILLED, {words.MESSAGES: messages})
 
     def resynced(self, reason: str, recipients: int) -> None:
-        self._at_once(words.CONTINUITY, words.RESYNC, {words.REASON: reason, words.RECIPIENTS: recipients})
+        self._at_once(words.RECOVERY, words.RESYNC, {words.REASON: reason, words.RECIPIENTS: recipients})
 
     def draining(self, connections: int, window: float) -> None:
         """The pod asks its connections to move, over so many seconds."""

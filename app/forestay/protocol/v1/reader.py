@@ -1,6 +1,6 @@
-"""Text to sentences; nothing malformed gets past here.
+"""Text to requests; nothing malformed gets past here.
 
-Whatever the text, the outcome is a sentence or an Unreadable that names the refusal and echoes `id` and `room` where
+Whatever the text, the outcome is a request or an Unreadable that names the refusal and echoes `id` and `room` where
 they could be read. Payloads are checked to be JSON and otherwise left as they came, byte for byte.
 """
 
@@ -12,13 +12,13 @@ import msgspec
 from msgspec import Raw
 
 from forestay.protocol.codes import ErrorCode, Refusal
-from forestay.protocol.requests import Said
+from forestay.protocol.requests import Request
 
-_decode = msgspec.json.Decoder(Said).decode
+_decode = msgspec.json.Decoder(Request).decode
 _decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_string = msgspec.json.Decoder(str).decode
 
-SENTENCE_TYPES: Final = frozenset({"join", "leave", "broadcast", "ping", "pong", "bind", "presence", "history", "auth"})
+REQUEST_TYPES: Final = frozenset({"join", "leave", "broadcast", "ping", "pong", "bind", "presence", "history", "auth"})
 """Every `type` that a client may say."""
 
 # A string to its end, or to that of the text: possessive and never without a match, so that nothing is scanned twice.
@@ -28,7 +28,7 @@ _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
 class Unreadable(Exception):
-    """A message that is no sentence: the refusal, and what could be read of the envelope."""
+    """A message that is no request: the refusal, and what could be read of the envelope."""
 
     def __init__(self, refusal: Refusal, id: str | None = None, room: str | None = None) -> None:
         super().__init__(refusal.message)
@@ -43,13 +43,13 @@ class Reader:
     def __init__(self, max_depth: int) -> None:
         self._max_depth = max_depth
 
-    def read(self, text: str) -> Said:
-        """The sentence in `text`. Raises Unreadable."""
+    def read(self, text: str) -> Request:
+        """The request in `text`. Raises Unreadable."""
         try:
             # Depth is at most the number of brackets: for nearly every message these two counts settle it.
             if text.count("[") + text.count("{") > self._max_depth and deeper_than(text, self._max_depth):
                 raise RecursionError
-            return _sentence(text)
+            return _request(text)
         # What is of the wrong form in front may be no JSON at all further on: only the second look has seen all of it.
         except msgspec.DecodeError as error:
             raise Unreadable(Refusal(ErrorCode.BAD_JSON, f"not valid JSON: {error}")) from None
@@ -58,17 +58,17 @@ class Reader:
             raise Unreadable(Refusal(ErrorCode.TOO_DEEP, message)) from None
 
 
-def _sentence(text: str) -> Said:
+def _request(text: str) -> Request:
     """Raises Unreadable, DecodeError for what is no JSON, or RecursionError."""
     try:
-        said: Said = _decode(text)
+        said: Request = _decode(text)
     except msgspec.ValidationError as error:
         return _explain(text, error)
     return said
 
 
-def _explain(text: str, error: msgspec.ValidationError) -> Said:
-    """What is wrong with JSON that is no sentence. A bad trace context alone is no wrong: it is dropped."""
+def _explain(text: str, error: msgspec.ValidationError) -> Request:
+    """What is wrong with JSON that is no request. A bad trace context alone is no wrong: it is dropped."""
     try:
         fields = _decode_fields(text)
     except msgspec.ValidationError:
@@ -76,15 +76,15 @@ def _explain(text: str, error: msgspec.ValidationError) -> Said:
     kind, id, room = (_string(fields.get(name)) for name in ("type", "id", "room"))
     if id is not None and len(id) > 64:
         id = None
-    if kind is not None and kind not in SENTENCE_TYPES:
-        refusal = Refusal(ErrorCode.UNKNOWN_TYPE, f"no such type; there are {', '.join(sorted(SENTENCE_TYPES))}")
+    if kind is not None and kind not in REQUEST_TYPES:
+        refusal = Refusal(ErrorCode.UNKNOWN_TYPE, f"no such type; there are {', '.join(sorted(REQUEST_TYPES))}")
         raise Unreadable(refusal, id, room) from None
     dropped = [name for name in ("traceparent", "tracestate") if name in fields and _string(fields[name]) is None]
     if dropped:
         for name in dropped:
             del fields[name]
         try:
-            said: Said = _decode(msgspec.json.encode(fields))
+            said: Request = _decode(msgspec.json.encode(fields))
         except msgspec.ValidationError as other:
             error = other
         else:

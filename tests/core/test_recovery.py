@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from forestay.bus.memory.bus import Exchange, MemoryBus
-from forestay.core.ports.bus import BusLost, Doubted, Heard, Page, Query, Retention
-from forestay.core.ports.runtime import World
-from forestay.core.rooms.recovery import Continuity
-from forestay.core.rules.policies import Policies, Policy
+from forestay.core.ports.bus import BusLost, Doubted, Heard, Page, Query
+from forestay.core.ports.runtime import Runtime
+from forestay.core.rooms.recovery import Recovery
+from forestay.core.rules.policies import Policies, Policy, Retention
 from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName
 
@@ -83,14 +83,14 @@ class Pod:
         self.sender = MemoryBus(self.exchange)
         self.members = Members()
         self.kept = history
-        world = World(asyncio.get_running_loop(), time.time, lambda: "id", random.uniform)
+        runtime = Runtime(asyncio.get_running_loop(), time.time, lambda: "id", random.uniform)
         policies = Policies([Policy(pattern="**", history=history)])
-        self.continuity = Continuity(world, self.bus, policies, self.members.serve, self.members.resync)
-        self.bus.listen(self.continuity.hear, self.continuity.doubt)
+        self.recovery = Recovery(runtime, self.bus, policies, self.members.serve, self.members.resync)
+        self.bus.listen(self.recovery.hear, self.recovery.doubt)
         self.sent = 0
 
     async def open(self) -> None:
-        self.bus.subscribe(ROOM, lambda: self.continuity.open(ROOM, lambda: None))
+        self.bus.subscribe(ROOM, lambda: self.recovery.open(ROOM, lambda: None))
         await settle()
 
     def send(self, number: int = 1) -> None:
@@ -102,8 +102,8 @@ class Pod:
         """Two position checks, as the timer would make them."""
         for _ in range(2):
             positions = await self.bus.positions([ROOM])
-            for room, view in list(self.continuity._views.items()):
-                self.continuity._compare(room, view, positions.get(room))
+            for room, view in list(self.recovery._views.items()):
+                self.recovery._compare(room, view, positions.get(room))
             await settle()
 
 
@@ -205,7 +205,7 @@ async def test_a_bus_that_is_away_is_asked_until_it_is_back() -> None:
     await settle()
     assert pod.members.seen == []
     pod.bus.away = False
-    await asyncio.wait(pod.continuity._tasks, timeout=5)
+    await asyncio.wait(pod.recovery._tasks, timeout=5)
     assert pod.members.seen == [1, 2, 3, 4]
 
 
@@ -214,9 +214,9 @@ async def test_a_joiner_gets_what_it_missed_up_to_where_live_starts() -> None:
     pod = Pod()
     await pod.open()
     pod.send(3)
-    position = pod.continuity.position(ROOM)
+    position = pod.recovery.position(ROOM)
     assert position is not None
-    missed = asyncio.ensure_future(pod.continuity.missed(ROOM, Position(position.epoch, 1)))
+    missed = asyncio.ensure_future(pod.recovery.missed(ROOM, Position(position.epoch, 1)))
     await asyncio.sleep(0)
     pod.send(2)
     found = await missed
@@ -232,7 +232,7 @@ async def test_a_joiner_that_is_ahead_of_the_pod_waits_for_it() -> None:
     pod.bus.delaying = True
     pod.send()
     top = pod.exchange.past(ROOM).top
-    assert await pod.continuity.missed(ROOM, top) == []
+    assert await pod.recovery.missed(ROOM, top) == []
     assert pod.members.seen == [1, 2]
     pod.bus.delaying = False
     pod.bus.catch_up()
@@ -246,10 +246,10 @@ async def test_a_position_that_never_was_is_not_recovered(offset: int) -> None:
     pod = Pod()
     await pod.open()
     pod.send(3)
-    position = pod.continuity.position(ROOM)
+    position = pod.recovery.position(ROOM)
     assert position is not None
-    assert await pod.continuity.missed(ROOM, Position(position.epoch, offset)) is None
-    assert await pod.continuity.missed(ROOM, Position("elsewhere", 1)) is None
+    assert await pod.recovery.missed(ROOM, Position(position.epoch, offset)) is None
+    assert await pod.recovery.missed(ROOM, Position("elsewhere", 1)) is None
 
 
 steps = st.lists(
@@ -297,12 +297,12 @@ def test_no_gap_stays_silent(plan: list[str]) -> None:
                 actions[step]()
         for step in ("hear", "late", "back"):
             actions[step]()
-        for task in list(pod.continuity._tasks):
+        for task in list(pod.recovery._tasks):
             await asyncio.wait({task}, timeout=2)
         await pod.check()
         pod.send()
         await settle()
-        await pod.continuity.stop()
+        await pod.recovery.stop()
         assert pod.members.seen[-1] == pod.sent
         return pod.members.seen
 
