@@ -9,7 +9,7 @@ from forestay.core.rules.lifecycle import State
 from forestay.core.sessions.relocation import Reason
 from forestay.ops.moves.drain import Drain, Pace
 from forestay.protocol.codes import Ending
-from tests.support.core import Core, RecordingSocket
+from tests.support.core import Core, RecordingTransport
 from tests.support.virtual_time import virtual
 
 PACE = Pace(window=10, lead=2, close=5, deadline=15)
@@ -34,7 +34,7 @@ class Fleet:
         for connection, socket in self.clients:
             socket.close = self._closes(connection, socket)  # type: ignore[assignment, method-assign]
 
-    def _closes(self, connection: object, socket: RecordingSocket) -> Callable[[Ending], None]:
+    def _closes(self, connection: object, socket: RecordingTransport) -> Callable[[Ending], None]:
         def close(ending: Ending) -> None:
             socket.ending = ending
             self.closed.append(self.loop.time())
@@ -149,7 +149,7 @@ async def test_a_second_signal_ends_everybody_at_once() -> None:
 async def test_who_came_through_the_door_as_it_closed_is_told_too() -> None:
     """It gets a slot in what is left of the window."""
     fleet = Fleet(10)
-    late: list[RecordingSocket] = []
+    late: list[RecordingTransport] = []
     fleet.loop.call_later(5, lambda: late.append(fleet.core.connect("late")[1]))
     await fleet.drain()
     [told] = [said["payload"] for said in late[0].heard() if said["type"] == "reconnect"]

@@ -28,8 +28,8 @@ def vitals(settings: Settings, pod: Pod, lag: LoopLag) -> Vitals:
 def prospect(settings: Settings, pod: Pod, readiness: Readiness, neighbours: Neighbourhood) -> Prospect:
     """For whoever moves connections to other pods."""
     return Prospect(
-        load=lambda: pod.heartbeat.load,
-        pods=lambda: len(pod.heartbeat.pods),
+        load=lambda: pod.pods.load,
+        pods=lambda: len(pod.pods.alive),
         fleet=neighbours.fleet,
         changed_at=lambda: neighbours.changed_at,
         leaving=neighbours.leaving,
@@ -50,7 +50,7 @@ def readings(
 
     def states() -> Mapping[str, int]:
         here, asked = len(pod.hub), pod.hub.moving
-        closing = max(0, handshake.conversations - here)
+        closing = max(0, handshake.sockets - here)
         return {"open": here - asked, "relocating": asked, "closing": closing}
 
     return Readings(

@@ -15,8 +15,9 @@ from aiohttp import web
 
 from forestay.core.ports.bus import BusLost
 from forestay.core.rules.lifecycle import State
+from forestay.edge.admission import Admission, AdmissionLimits
 from forestay.edge.api import Api
-from forestay.edge.handshake import Door, Handshake
+from forestay.edge.handshake import Handshake, WebSocketLimits
 from forestay.edge.listener import PublicServer
 from forestay.edge.origins import Origins
 from forestay.ops.health.loop_lag import LoopLag
@@ -30,8 +31,9 @@ from forestay.ops.moves.drain import Drain, Pace
 from forestay.pod.cluster import surroundings
 from forestay.pod.inputs import Parts
 from forestay.pod.readings import prospect, readings, vitals
+from forestay.pod.tasks import Supervisor
 from forestay.pod.telemetry import observe
-from forestay.pod.wiring import assemble, link
+from forestay.pod.wiring import Observed, assemble, link
 from forestay.settings import Settings, whereabouts
 from forestay.web.pages import demo_answers
 
@@ -64,8 +66,10 @@ class Server:
         counts = Counts()
         self._watched = observe(settings, counts, asyncio.get_running_loop())
         observer = self._watched.observer
-        links = link(settings, observer)
-        pod = self._pod = assemble(settings, parts.policies, links, parts.verifier, observer, self._watched.tracing)
+        self._tasks = Supervisor(random.uniform)
+        links = link(settings, observer, self._tasks)
+        observed = Observed(observer, self._watched.tracing)
+        pod = self._pod = assemble(settings, parts.policies, links, parts.verifier, observed)
         where = whereabouts()
         self._around = surroundings(settings, where, counts.cluster)
         self._readiness = Readiness(
@@ -78,18 +82,19 @@ class Server:
         )
         self._readiness.degraded = self._tell_degraded
         self._balance = self._balanced() if settings.rebalance_shed else None
-        door = Door(
-            max_connections=settings.max_connections,
-            max_handshakes=settings.handshakes,
+        capacity = AdmissionLimits(settings.max_connections, settings.handshakes)
+        origins = Origins(settings.allowed_origins)
+        admission = Admission(capacity, origins, pod.verifier, pod.lifecycle, pod.hub)
+        sockets = WebSocketLimits(
             query_token=settings.query_token,
+            message_bytes=settings.max_message_bytes,
             send_buffer=settings.send_buffer_bytes,
             close_timeout=settings.close_timeout,
         )
-        origins = Origins(settings.allowed_origins)
-        self._handshake = Handshake(door, origins, pod.verifier, pod.lifecycle, pod.dispatcher, observer)
+        self._handshake = Handshake(admission, sockets, pod.dispatcher, pod.sessions, pod.wire, observer)
         asked = readings(settings, pod, self._readiness, self._lag, self._handshake, self._balance)
         self._metrics = Metrics(counts, asked)
-        over = self._handshake.conversations_over
+        over = self._handshake.wait_closed
         self._drain = Drain(pod.lifecycle, pod.hub, pod.relocation, over, random.Random())
         self._public = web.ServerRunner(self._public_server(), shutdown_timeout=1.0)
         self._internal = web.AppRunner(self._internal_app(), access_log=None, shutdown_timeout=1.0)
@@ -105,12 +110,12 @@ class Server:
         pod.control.start()
         try:
             # What was revoked is known before anybody comes.
-            await pod.heartbeat.heartbeat()
+            await pod.heartbeat.send()
         except BusLost:
             pass
         chores = (
             pod.recovery.check_forever(),
-            pod.heartbeat.keep(),
+            pod.heartbeat.run(),
             self._lag.watch(),
             self._readiness.watch(time.time),
         )
