@@ -75,7 +75,10 @@ def recognise(path: Path) -> Checkout:
 @contextmanager
 def checked_out(revision: str, root: Path = ROOT) -> Iterator[Checkout]:
     """Git's `revision` in a worktree that is removed when the block ends."""
-    commit = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    try:
+        commit = _git(root, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
+    except Unusable as unusable:
+        raise Unusable(f"{revision} is not a commit: {unusable}") from None
     with tempfile.TemporaryDirectory(prefix="forestay-compare-") as folder:
         path = Path(folder).resolve() / commit[:12]
         try:

@@ -6,40 +6,23 @@ import math
 import signal
 import statistics
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from bench.checkouts import ROOT, Checkout, Unusable, checked_out, recognise, revision_of, runnable
-from bench.connect import Connections
-from bench.fanout import FanOut
-from bench.idle import Memory
-from bench.inbound import Inbound
 from bench.paired import FEWEST, More, more
+from bench.parts import BENCHES, USUAL, Part, Terms, chosen
 from bench.rounds import Figures
-from bench.servers import Running, serving
-from bench.sitting import LOST, Deliveries, Seat, Turns, Work, sit, sittings
+from bench.sitting import LOST, Seat, sit, sittings
 from forestay.terminal.crowd import raise_file_limit
 
-BENCHES = ("fanout", "inbound", "connect", "idle")
 _REST = 0.5
 _STEP = 3
 """Rounds that are added at a time while an interval is too wide."""
 INTERVAL = "95 %, sign test on the rounds' ratios"
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One figure that is compared, and the work that shows it."""
-
-    label: str
-    figure: str
-    work: Callable[[Running], Work]
-    turns: Turns
-    limit: float
-    """Percent more that this tree may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,36 +62,6 @@ class Outcome:
         }
 
 
-def parts(given: argparse.Namespace) -> list[Part]:
-    """What is to be compared."""
-    subscribers, publishers, clients, crowd = (50, 20, 20, 100) if given.quick else (1000, 200, 200, 5000)
-    turns, cpu = Turns.within(given.seconds), given.cpu_limit
-    found: dict[str, list[Part]] = {
-        "fanout": [
-            Part(
-                f"fan-out at {rate:g}/s",
-                "us CPU/delivery",
-                delivered(partial(FanOut, subscribers=subscribers, rooms=given.rooms, rate=rate)),
-                turns,
-                cpu,
-            )
-            for rate in map(float, given.rates.split(","))
-        ],
-        "inbound": [
-            Part("inbound", "us CPU/delivery", delivered(partial(Inbound, publishers=publishers, rate=50)), turns, cpu)
-        ],
-        "connect": [Part("connect", "us CPU/connection", partial(Connections, clients=clients), Turns(10), cpu)],
-        "idle": [
-            Part("idle", "KiB/connection", partial(Memory, each=crowd // 50), Turns(50), given.memory_limit),
-        ],
-    }
-    return [part for name in given.bench or BENCHES for part in found[name]]
-
-
-def delivered(load: Callable[[Running], FanOut | Inbound]) -> Callable[[Running], Work]:
-    return lambda server: Deliveries(load(server))
-
-
 def compare(part: Part, sides: Mapping[str, Checkout], given: argparse.Namespace) -> Outcome:
     """Play rounds of a part until its interval is narrow enough, or there were too many."""
     base, ours = sides
@@ -126,8 +79,7 @@ def compare(part: Part, sides: Mapping[str, Checkout], given: argparse.Namespace
 
 
 def _sit(part: Part, sides: Mapping[str, Checkout]) -> dict[str, Figures]:
-    # A crowd reads only during its turns, and never answers a ping.
-    servers = {side: serving(checkout, FORESTAY_PING_INTERVAL="3600") for side, checkout in sides.items()}
+    servers = {side: part.serve(checkout) for side, checkout in sides.items()}
 
     def evaluate(seats: Mapping[str, Seat]) -> dict[str, Figures]:
         return {side: seats[side].figures(seats[side].cpu) for side in sides}
@@ -151,7 +103,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     """What is asked for on the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench compare", description=__doc__)
     parser.add_argument("revision", help="the git revision to compare this tree with")
-    parser.add_argument("--bench", action="append", choices=BENCHES, help="one of them alone; may be repeated (all)")
+    parser.add_argument("--bench", action="append", choices=BENCHES, help=f"may be repeated ({' '.join(USUAL)})")
     parser.add_argument("--rates", default="20,100,500", help="fan-out: messages per second in all (20,100,500)")
     parser.add_argument("--rooms", type=int, default=1, help="fan-out: over how many rooms (1)")
     parser.add_argument("--seconds", type=float, default=4.5, help="seconds of load on each server in a round (4.5)")
@@ -171,11 +123,19 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     return found
 
 
+def terms(given: argparse.Namespace) -> Terms:
+    """What was given that shapes the parts."""
+    rates = [float(rate) for rate in given.rates.split(",")]
+    limits = {"cpu": given.cpu_limit, "memory": given.memory_limit}
+    return Terms(rates=rates, rooms=given.rooms, seconds=given.seconds, limits=limits, quick=given.quick)
+
+
 def main() -> None:
     given = arguments()
     # The worktree is removed and the servers are ended, as after an error.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     raise_file_limit()
+    parts = chosen(given.bench or USUAL, terms(given))
     try:
         with ExitStack() as stack:
             base = stack.enter_context(checked_out(given.revision))
@@ -185,7 +145,7 @@ def main() -> None:
             sides = dict(zip((name, again), both, strict=True))
             for side, checkout in sides.items():
                 print(f"{side}: {revision_of(checkout)}, package {checkout.package}", flush=True)
-            outcomes = [compare(part, sides, given) for part in parts(given)]
+            outcomes = [compare(part, sides, given) for part in parts]
     except Unusable as unusable:
         print(f"compare: {unusable}", file=sys.stderr)
         sys.exit(2)
