@@ -116,10 +116,12 @@ def revision_of(checkout: Checkout) -> str:
 def _environment(folder: Path, lock: Path) -> Path:
     """The Python of a new virtual environment with what `lock` names."""
     print(f"making an environment from {lock}", flush=True)
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    # Without a pip of its own it is made in a second; the one of this environment installs into it.
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     python = folder / "bin" / "python"
-    install = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--require-hashes"]
-    if subprocess.run([*install, "--requirement", str(lock)], check=False).returncode:
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check", "--quiet"]
+    install = [*pip, "install", "--require-hashes", "--requirement", str(lock)]
+    if subprocess.run(install, check=False).returncode:
         raise Unusable(f"the packages of {lock} cannot be installed")
     return python
 
