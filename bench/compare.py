@@ -106,6 +106,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--bench", action="append", choices=BENCHES, help=f"may be repeated ({' '.join(USUAL)})")
     parser.add_argument("--rates", default="20,100,500", help="fan-out: messages per second in all (20,100,500)")
     parser.add_argument("--rooms", type=int, default=1, help="fan-out: over how many rooms (1)")
+    parser.add_argument("--inbound-rate", type=float, default=20, help="inbound: messages/s of each publisher (20)")
     parser.add_argument("--seconds", type=float, default=4.5, help="seconds of load on each server in a round (4.5)")
     parser.add_argument("--rounds", type=int, default=12, help="rounds at first (12)")
     parser.add_argument("--width", type=float, default=4, help="percent that an interval may be wide (4)")
@@ -127,7 +128,7 @@ def terms(given: argparse.Namespace) -> Terms:
     """What was given that shapes the parts."""
     rates = [float(rate) for rate in given.rates.split(",")]
     limits = {"cpu": given.cpu_limit, "memory": given.memory_limit}
-    return Terms(rates=rates, rooms=given.rooms, seconds=given.seconds, limits=limits, quick=given.quick)
+    return Terms(rates, given.rooms, given.inbound_rate, given.seconds, limits, given.quick)
 
 
 def main() -> None:

@@ -44,6 +44,8 @@ class Terms:
     rates: Sequence[float]
     """Messages a second of the fan-out."""
     rooms: int
+    inbound_rate: float
+    """Messages a second of each publisher."""
     seconds: float
     limits: Mapping[str, float]
     """Of `cpu` and of `memory`."""
@@ -72,7 +74,7 @@ def _fanout(terms: Terms) -> list[Part]:
 
 
 def _inbound(terms: Terms) -> list[Part]:
-    load = partial(Inbound, publishers=terms.size(200), rate=50)
+    load = partial(Inbound, publishers=terms.size(200), rate=terms.inbound_rate)
     return [Part("inbound", *_delivered(load), terms.turns, terms.limits["cpu"])]
 
 
