@@ -27,7 +27,7 @@ PYTEST := $(BIN)/pytest
 
 .PHONY: help setup run demo deploy-picture test test-slow check fix docs bench conformance clients e2e e2e-trace
 .PHONY: trace-picture image tree chart-docs manifests lock audit clean
-.PHONY: check-format check-lint check-types check-imports check-rules check-sizes check-spelling
+.PHONY: check-format check-lint check-types check-imports check-rules check-js check-sizes check-spelling
 
 help: ## list these verbs
 	@echo "usage: make VERB [ARGS=...]"
@@ -50,7 +50,7 @@ test: setup ## run every test; what could not run here is named at the end
 test-slow: setup ## run the tests that take longer than a run should
 	$(PYTEST) -m slow $(ARGS)
 
-check: check-format check-lint check-types check-imports check-rules check-sizes check-spelling ## format, lint, types, imports, prose, sizes
+check: check-format check-lint check-types check-imports check-rules check-js check-sizes check-spelling ## format, lint, types, imports, prose, sizes
 
 fix: setup ## format, and repair what the linter can repair
 	$(BIN)/ruff check --fix $(ARGS)
@@ -117,6 +117,10 @@ check-imports: setup
 
 check-rules: setup
 	$(PYTEST) -q tests/rules
+
+# Format and lint of all JavaScript and TypeScript. The suite brings Node and what npm installs.
+check-js: setup
+	$(PYTEST) -q tests/clients/test_js_lint.py
 
 # What the bundler reports of the JavaScript client's entries.
 check-sizes: setup
