@@ -26,12 +26,12 @@ UV_VERSION := 0.13.9
 PYTEST := $(BIN)/pytest
 
 .PHONY: help setup run demo deploy-picture test test-slow check fix docs bench conformance clients e2e e2e-trace
-.PHONY: trace-picture image tree chart-docs manifests lock audit clean
+.PHONY: trace-picture image tree architecture-picture chart-docs manifests lock audit clean
 .PHONY: check-format check-lint check-types check-imports check-rules check-sizes check-spelling
 
 help: ## list these verbs
 	@echo "usage: make VERB [ARGS=...]"
-	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/' | expand -t 17
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/' | expand -t 24
 
 setup: $(STAMP) ## make .venv with everything in it, the command included
 
@@ -82,6 +82,9 @@ image: ## build the container image
 
 tree: setup ## write the tree of modules into ARCHITECTURE.md
 	$(BIN)/python -m docs.tree
+
+architecture-picture: setup ## draw the layers and their surroundings for the README
+	$(BIN)/python -m docs.picture
 
 chart-docs: setup ## write the table of values into the chart's README
 	$(BIN)/python -m helm.values_table
