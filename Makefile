@@ -27,12 +27,12 @@ PYTEST := $(BIN)/pytest
 RANDOM_KEY := od -An -N32 -tx1 /dev/urandom | tr -d ' \n'
 
 .PHONY: help setup run dev demo deploy-picture test test-slow cover check fix docs bench conformance clients e2e e2e-trace
-.PHONY: trace-picture image tree chart-docs manifests lock audit clean
+.PHONY: trace-picture image tree architecture-picture chart-docs manifests lock audit clean
 .PHONY: check-format check-lint check-types check-imports check-rules check-js check-sizes check-spelling check-cover
 
 help: ## list these verbs
 	@echo "usage: make VERB [ARGS=...]"
-	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/' | expand -t 17
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/' | expand -t 24
 
 setup: $(STAMP) ## make .venv with everything in it, the command included
 
@@ -94,6 +94,9 @@ image: ## build the container image
 
 tree: setup ## write the tree of modules into ARCHITECTURE.md
 	$(BIN)/python -m docs.tree
+
+architecture-picture: setup ## draw the layers and their surroundings for the README
+	$(BIN)/python -m docs.picture
 
 chart-docs: setup ## write the table of values into the chart's README
 	$(BIN)/python -m helm.values_table
