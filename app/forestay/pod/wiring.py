@@ -4,6 +4,7 @@ import asyncio
 import random
 import secrets
 import time
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
 
@@ -86,6 +87,7 @@ def link(settings: Settings, observer: Observer) -> Links:
         probe_interval=settings.bus_probe_interval,
         observer=observer,
         new_id=new_id,
+        tasks=_LoopTasks(),
     )
     return Links(pod, redis, RedisRegistry(pod, redis))
 
@@ -159,6 +161,25 @@ def _sorted(recovery: Recovery, control: ControlChannel) -> Heard:
             recovery.hear(message)
 
     return heard
+
+
+class _LoopTasks:
+    """The Tasks port without restarts: a failure goes to the loop's exception handler."""
+
+    def keep(
+        self, name: str, work: Callable[[], Coroutine[object, object, None]], *, restart: bool = True
+    ) -> asyncio.Task[None]:
+        return self.once(name, work())
+
+    def once(self, name: str, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        task.add_done_callback(_report_failure)
+        return task
+
+
+def _report_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        task.get_loop().call_exception_handler({"message": "a task failed", "exception": error, "task": task})
 
 
 def new_id() -> str:
