@@ -187,7 +187,7 @@ async def test_a_new_epoch_is_declared() -> None:
     pod = Pod()
     await pod.open()
     pod.send(2)
-    pod.exchange._pasts.clear()
+    pod.exchange._histories.clear()
     pod.send()
     await settle()
     assert pod.members.seen == [1, 2, "lost"]
@@ -232,7 +232,7 @@ async def test_a_joiner_that_is_ahead_of_the_pod_waits_for_it() -> None:
     pod.send()
     pod.bus.delaying = True
     pod.send()
-    top = pod.exchange.past(ROOM).top
+    top = pod.exchange.history(ROOM).top
     assert await pod.recovery.missed(ROOM, top) == []
     assert pod.members.seen == [1, 2]
     pod.bus.delaying = False

@@ -108,6 +108,7 @@ def link(settings: Settings, observer: Observer, tasks: Tasks) -> Links:
         probe_interval=settings.bus_probe_interval,
         observer=observer,
         new_id=new_id,
+        tasks=tasks,
     )
     return Links(pod, redis, RedisRegistry(pod, redis), tasks)
 
