@@ -1,4 +1,4 @@
-"""The real client against an API server that can do everything wrong."""
+"""The real client library against an API server that can fail in every way."""
 
 import asyncio
 import random
@@ -20,6 +20,7 @@ from forestay.ops.kubernetes.api import Cluster, Pod
 from forestay.ops.kubernetes.endpoints import Endpoint, Endpoints
 from forestay.ops.kubernetes.events import Events, Occurrence, Reason
 from forestay.ops.kubernetes.unanswered import Cause, Unanswered
+from forestay.pod.tasks import Supervisor
 from tests.support.kubernetes_api import NAMESPACE, SERVICE, Fault, KubernetesApi, endpoint, kubernetes_api
 
 US = Pod(NAMESPACE, "forestay-0", "uid-0")
@@ -209,7 +210,7 @@ async def test_a_server_that_hangs_is_given_up(
 ) -> None:
     """Whether it never answers or goes silent within a watch."""
     await cluster.list()
-    monkeypatch.setattr(kubernetes, "_PATIENCE", 0.2)
+    monkeypatch.setattr(kubernetes, "_TIMEOUT", 0.2)
     monkeypatch.setattr(kubernetes, "_SILENCE", 0.3)
     async with following(cluster) as us:
         await until(lambda: us.faults == ["unreachable"])
@@ -268,23 +269,23 @@ async def test_who_asks_after_the_end_is_not_answered(api: KubernetesApi, cluste
     """Nothing is opened again, and closing twice is fine."""
     await cluster.list()
     await cluster.close()
-    with pytest.raises(Unanswered) as told:
+    with pytest.raises(Unanswered) as raised:
         await cluster.list()
-    assert told.value.cause is Cause.ABSENT
+    assert raised.value.cause is Cause.ABSENT
     assert len(api.asked) == 1
 
 
 async def test_a_flood_of_events_is_one_that_is_counted(api: KubernetesApi, cluster: Cluster) -> None:
     """A thousand are two requests: the event, and its series when we go."""
     faults: list[str] = []
-    told = Events(cluster, faults.append)
-    told.start()
-    told.tell(Reason.REBALANCE_SHED, "first")
+    recorder = Events(cluster, Supervisor(random.uniform), faults.append)
+    recorder.start()
+    recorder.record(Reason.REBALANCE_SHED, "first")
     await until(lambda: api.events)
     for _ in range(999):
-        told.tell(Reason.REBALANCE_SHED, "more")
-    told.tell(Reason.DRAIN_STARTED, "n=8123")
-    await told.close(5)
+        recorder.record(Reason.REBALANCE_SHED, "more")
+    recorder.record(Reason.DRAIN_STARTED, "n=8123")
+    await recorder.close(5)
     assert (api.count("create"), api.count("patch")) == (2, 1)
     first, drain = api.events.values()
     assert (first["note"], first["series"]["count"]) == ("first", 1000)
@@ -306,11 +307,11 @@ async def test_events_that_are_not_allowed_are_no_more_than_counted(api: Kuberne
     """403 for each write: nothing is raised, and closing takes no time."""
     api.faults |= {"create": Fault(403), "patch": Fault(403)}
     faults: list[str] = []
-    told = Events(cluster, faults.append)
-    told.start()
-    told.tell(Reason.DRAIN_STARTED, "n=1")
-    told.tell(Reason.BUS_DEGRADED, "", warning=True)
-    await told.close(5)
+    recorder = Events(cluster, Supervisor(random.uniform), faults.append)
+    recorder.start()
+    recorder.record(Reason.DRAIN_STARTED, "n=1")
+    recorder.record(Reason.BUS_DEGRADED, "", warning=True)
+    await recorder.close(5)
     assert faults == ["denied", "denied"]
 
 
@@ -319,9 +320,9 @@ async def test_outside_of_a_cluster_nobody_answers(tmp_path: Path, monkeypatch: 
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     cluster = Cluster(US, SERVICE, tmp_path)
     for step in range(4):
-        with pytest.raises(Unanswered) as told:
+        with pytest.raises(Unanswered) as raised:
             await cluster.list()
-        assert told.value.cause is Cause.ABSENT
+        assert raised.value.cause is Cause.ABSENT
         monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
         monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "1")
         if step == 1:
@@ -335,9 +336,9 @@ async def test_outside_of_a_cluster_nobody_answers(tmp_path: Path, monkeypatch: 
 async def test_another_authority_is_not_believed(api: KubernetesApi, cluster: Cluster) -> None:
     """Whoever answers at the API server's address without its certificate does not get the token."""
     trustme.CA().cert_pem.write_to_path(str(api.account / "ca.crt"))
-    with pytest.raises(Unanswered, match="certificate") as told:
+    with pytest.raises(Unanswered, match="certificate") as raised:
         await cluster.list()
-    assert told.value.cause is Cause.UNREACHABLE
+    assert raised.value.cause is Cause.UNREACHABLE
     assert api.asked == []
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from forestay.core.rules.lifecycle import Lifecycle, State
 from forestay.ops.health.quorum import ROUND, Peer, may_leave, should_return
-from forestay.ops.health.readiness import BusReadiness, NoNeighbours, Readiness, Vitals
+from forestay.ops.health.readiness import BusReadiness, BusRule, NoNeighbours, Readiness, Vitals
 from tests.support.virtual_time import virtual
 
 GRACE = 5.0
@@ -24,11 +24,18 @@ class Pod:
         self.connections = 0
         self.bus = True
         self.lag = 0.0
+        self.failing: list[str] = []
+        self.degraded = 0
+        """How often the pod reported that it is degraded."""
         self.lifecycle = Lifecycle()
         self.lifecycle.move(State.READY)
-        vitals = Vitals(lambda: self.connections, 100, lambda: self.bus, lambda: self.lag, 1.0)
-        self.readiness = Readiness(self.lifecycle, vitals, mode, GRACE, neighbours or NoNeighbours(), name)
+        vitals = Vitals(lambda: self.connections, 100, lambda: self.bus, lambda: self.lag, 1.0, lambda: self.failing)
+        rule = BusRule(mode, GRACE, name)
+        self.readiness = Readiness(self.lifecycle, vitals, rule, neighbours or NoNeighbours(), self.is_degraded)
         self.look()
+
+    def is_degraded(self) -> None:
+        self.degraded += 1
 
     def lose_the_bus(self) -> None:
         self.bus = False

@@ -23,6 +23,7 @@ from forestay.core.ports.bus import Bus, Heard
 from forestay.core.ports.observer import Observer
 from forestay.core.ports.registry import Registry
 from forestay.core.ports.runtime import Runtime
+from forestay.core.ports.tasks import Tasks
 from forestay.core.ports.tracer import Tracer
 from forestay.core.ports.verifier import Verifier
 from forestay.core.rooms.membership import Membership
@@ -46,17 +47,17 @@ from forestay.settings import MEMORY, Settings
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """What ties this pod to the others."""
+    """The connections of this pod to the others."""
 
     pod: str
-    """This pod's name, which no other has had."""
+    """This pod's name, which no other pod has had."""
     bus: Bus
     registry: Registry
 
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """The assembled core: what the edges of one pod talk to."""
+    """The assembled core of one pod: the parts that the rest of the pod uses."""
 
     bus: Bus
     lifecycle: Lifecycle
@@ -74,8 +75,8 @@ class Pod:
     backend: Backend
 
 
-def link(settings: Settings, observer: Observer) -> Links:
-    """Nobody is connected to yet. BUS_URL says which bus it is."""
+def link(settings: Settings, observer: Observer, tasks: Tasks) -> Links:
+    """Build the bus and the registry that BUS_URL names. Connects to nothing yet."""
     pod, url = f"p{new_id()}", settings.bus_url.get_secret_value()
     if url == MEMORY:
         memory = MemoryBus()
@@ -162,5 +163,5 @@ def _sorted(recovery: Recovery, control: ControlChannel) -> Heard:
 
 
 def new_id() -> str:
-    """A name that nothing else has had."""
+    """Return a name that nothing else has had."""
     return secrets.token_urlsafe(9)
