@@ -136,10 +136,14 @@ class Server:
 
         A part that fails to stop is logged, and the rest is closed all the same.
         """
-        if self._pod.lifecycle.open:
+        lifecycle = self._pod.lifecycle
+        if lifecycle.open:
             await attempt("drain", lambda: self._drained(hurry, paced=paced))
+        if lifecycle.open:
+            # The drain failed before its first step.
+            lifecycle.move(State.DRAINING)
         await self._closings.close()
-        self._pod.lifecycle.move(State.STOPPED)
+        lifecycle.move(State.STOPPED)
         log.info("stopped")
 
     async def _drained(self, hurry: asyncio.Event, *, paced: bool) -> None:
