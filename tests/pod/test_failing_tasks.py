@@ -91,6 +91,10 @@ CASES: dict[TaskName, Case] = {
 }
 
 
+# Names whose work does not run under the supervisor yet.
+NOT_YET: set[TaskName] = {"jwks_renewal", "recovery_repair", "redis_discovery", "redis_link", "redis_node_close"}
+
+
 def used() -> set[str]:
     """The names that the code gives to tasks."""
     return {
@@ -106,9 +110,10 @@ def used() -> set[str]:
     }
 
 
-def test_names_come_from_the_closed_set() -> None:
-    """Each name in the code is one of the port's, so each is a label of the metric from the start."""
-    assert used() <= set(NAMES)
+def test_the_closed_set_is_what_the_code_uses() -> None:
+    """Each name in the code is one of the port's, so it is a label of the metric from the start; and no other is."""
+    assert used() | NOT_YET == set(NAMES)
+    assert not used() & NOT_YET
 
 
 @pytest.fixture(autouse=True)
@@ -137,7 +142,7 @@ def failures_of(name: str, log: list[Any]) -> list[Any]:
     return [line for line in log if line["event"] == "a task failed" and line["task"] == name]
 
 
-@pytest.mark.parametrize("name", sorted(CASES.keys() & used()))
+@pytest.mark.parametrize("name", sorted(CASES.keys() - NOT_YET))
 async def test_a_task_that_raises_makes_the_pod_not_ready_until_it_runs_again(
     name: TaskName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
