@@ -12,9 +12,10 @@ from forestay.bus.memory.registry import Census, MemoryRegistry
 from forestay.bus.redis.bus import RedisBus
 from forestay.bus.redis.registry import RedisRegistry
 from forestay.core.ports.bus import Bus, Outcome
-from forestay.core.ports.registry import Member, PresencePage, Registry, Revocation
+from forestay.core.ports.registry import Registry, Revocation
 from forestay.protocol.message import Kind, Message
 from forestay.protocol.names import RoomName, personal_room
+from forestay.protocol.presence import Member, PresencePage
 from tests.support.local_redis import Road, rights
 
 ROOM, OTHER = RoomName("chat.lobby"), RoomName("chat.garden")

@@ -16,6 +16,7 @@ from forestay.core.rooms.recovery import Recovery
 from forestay.core.rules.policies import Policies, Policy, Retention
 from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName
+from tests.support.tasks import PlainTasks
 
 ROOM = RoomName("chat.lobby")
 KEPT = Retention(size=20, ttl=60.0)
@@ -67,10 +68,10 @@ class Members:
     def __init__(self) -> None:
         self.seen: list[int | str] = []
 
-    def serve(self, message: Message) -> None:
+    def deliver(self, message: Message) -> None:
         self.seen.append(int(message.payload))
 
-    def resync(self, room: RoomName, reason: str, position: Position | None) -> None:
+    def resync(self, name: RoomName, reason: str, position: Position | None) -> None:
         self.seen.append(reason)
 
 
@@ -83,10 +84,10 @@ class Pod:
         self.sender = MemoryBus(self.exchange)
         self.members = Members()
         self.kept = history
-        runtime = Runtime(asyncio.get_running_loop(), time.time, lambda: "id", random.uniform)
+        runtime = Runtime(asyncio.get_running_loop(), time.time, lambda: "id", random.uniform, PlainTasks())
         policies = Policies([Policy(pattern="**", history=history)])
-        self.recovery = Recovery(runtime, self.bus, policies, self.members.serve, self.members.resync)
-        self.bus.listen(self.recovery.hear, self.recovery.doubt)
+        self.recovery = Recovery(runtime, self.bus, policies, self.members)
+        self.bus.listen(self.recovery.receive, self.recovery.doubt)
         self.sent = 0
 
     async def open(self) -> None:

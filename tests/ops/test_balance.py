@@ -114,7 +114,7 @@ async def test_shedding_stops_when_the_users_come_back() -> None:
             connection.connected_at = now + 1
             for old in loop.of_user(user):
                 if old.relocating is not None:
-                    pod.core.pod.relocation.insist(old, Reason.REBALANCING)
+                    pod.core.pod.relocation.force(old, Reason.REBALANCING)
         now += 10
     assert 20 <= asked < 50
     assert pod.balance.look(now + 100) == 0

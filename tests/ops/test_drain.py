@@ -9,7 +9,7 @@ from forestay.core.rules.lifecycle import State
 from forestay.core.sessions.relocation import Reason
 from forestay.ops.moves.drain import Drain, Pace
 from forestay.protocol.codes import Ending
-from tests.support.core import Core, RecordingSocket
+from tests.support.core import Core, RecordingTransport
 from tests.support.virtual_time import virtual
 
 PACE = Pace(window=10, lead=2, close=5, deadline=15)
@@ -34,7 +34,7 @@ class Draining:
         for connection, socket in self.clients:
             socket.close = self._closes(connection, socket)  # type: ignore[assignment, method-assign]
 
-    def _closes(self, connection: object, socket: RecordingSocket) -> Callable[[Ending], None]:
+    def _closes(self, connection: object, socket: RecordingTransport) -> Callable[[Ending], None]:
         def close(ending: Ending) -> None:
             socket.ending = ending
             self.closed.append(self.loop.time())
@@ -149,7 +149,7 @@ async def test_a_second_signal_ends_all_connections_at_once() -> None:
 async def test_a_connection_that_came_during_the_drain_is_asked_too() -> None:
     """It gets a slot in the rest of the window."""
     draining = Draining(10)
-    late: list[RecordingSocket] = []
+    late: list[RecordingTransport] = []
     draining.loop.call_later(5, lambda: late.append(draining.core.connect("late")[1]))
     await draining.drain()
     [asked] = [reply["payload"] for reply in late[0].heard() if reply["type"] == "reconnect"]

@@ -4,6 +4,7 @@ import ast
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,6 +76,11 @@ async def verify_a_token(pod: Gateway) -> None:
     await Client.request(pod.port, upgrade(token))
 
 
+async def join_a_room_with_history(pod: Gateway) -> None:
+    client = await pod.connect()
+    await client.say({"type": "join", "room": "log.a"})
+
+
 NOWHERE = "127.0.0.1:9"
 CASES: dict[TaskName, Case] = {
     "balance": Case(Balance, "look", {"rebalance_shed": True}, IN_A_CLUSTER),
@@ -87,12 +93,13 @@ CASES: dict[TaskName, Case] = {
     "loop_lag": Case(LoopLag, "note"),
     "readiness": Case(Readiness, "look"),
     "recovery_checks": Case(MemoryBus, "positions"),
+    "recovery_repair": Case(MemoryBus, "history", trigger=join_a_room_with_history),
     "redis_link": Case(Link, "_connect", {"bus_url": f"redis://{NOWHERE}", "bus_timeout": 1}, from_start=True),
 }
 
 
 # Names whose work does not run under the supervisor yet.
-NOT_YET: set[TaskName] = {"jwks_renewal", "recovery_repair", "redis_discovery", "redis_link", "redis_node_close"}
+NOT_YET: set[TaskName] = {"jwks_renewal", "redis_discovery", "redis_link", "redis_node_close"}
 
 
 def used() -> set[str]:
@@ -122,7 +129,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "SHORTEST_REST", 0.01)
     monkeypatch.setattr(tasks, "LONGEST_REST", 0.05)
     monkeypatch.setattr(tasks, "STABLE", 0.5)
-    monkeypatch.setattr(heartbeat, "LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(heartbeat, "MAX_INTERVAL", 0.05)
     monkeypatch.setattr(recovery, "CHECK_INTERVAL", 0.05)
     monkeypatch.setattr(balance, "INTERVAL", 0.05)
 
@@ -144,17 +151,19 @@ def failures_of(name: str, log: list[Any]) -> list[Any]:
 
 @pytest.mark.parametrize("name", sorted(CASES.keys() - NOT_YET))
 async def test_a_task_that_raises_makes_the_pod_not_ready_until_it_runs_again(
-    name: TaskName, monkeypatch: pytest.MonkeyPatch
+    name: TaskName, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """It is logged with its traceback and counted, the reason names it, and the pod stays alive."""
     case = CASES[name]
     for variable, value in case.environ.items():
         monkeypatch.setenv(variable, value)
+    rooms = tmp_path / "rooms.toml"
+    rooms.write_text('[[rooms]]\npattern = "log.*"\n[rooms.history]\nsize = 10\nttl = 60\n')
     sabotage = Sabotage(case.owner, case.method, monkeypatch)
     with capture_logs() as log:
         if case.from_start:
             sabotage.begin()
-        async with gateway(**case.settings) as pod:
+        async with gateway(rooms_file=str(rooms), **case.settings) as pod:
             sabotage.begin()
             if case.trigger is not None:
                 await case.trigger(pod)

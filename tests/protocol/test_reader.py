@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forestay.protocol.codes import ErrorCode
-from forestay.protocol.requests import Broadcast, Join
-from forestay.protocol.v1.reader import REQUEST_TYPES, Reader, Unreadable, deeper_than
+from forestay.protocol.requests import Broadcast, Join, Unreadable
+from forestay.protocol.v1.reader import REQUEST_TYPES, Reader, deeper_than
 
 reader = Reader(max_depth=64)
 json_values = st.recursive(

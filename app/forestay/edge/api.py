@@ -12,14 +12,13 @@ from msgspec import Meta, Raw, Struct
 
 from forestay.core.ports.bus import Query
 from forestay.core.ports.observer import Observer
-from forestay.core.rooms.presence import paged
 from forestay.core.sessions.backend import Backend
 from forestay.edge.problems import problem
 from forestay.edge.request_trace import request_trace, trace_id
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
-from forestay.protocol.v1.encoder import listed, placed
+from forestay.protocol.v1.encoder import history_entries, position_fields, presence_fields
 from forestay.protocol.v1.reader import deeper_than
 
 log = structlog.get_logger(__name__)
@@ -107,11 +106,11 @@ class Api:
         else:
             said = self._read(body, _read_publication, '{"payload": …}')
             position = await self._backend.publish(room, bytes(said.payload), key=said.key, trace=trace)
-        return _json(placed(position))
+        return _json(position_fields(position))
 
     async def _history(self, request: web.Request) -> web.StreamResponse:
         page = await self._backend.history(self._backend.room(request.match_info["room"]), _query(request))
-        return _json({"epoch": page.top.epoch, "messages": listed(page.messages), "more": page.more})
+        return _json({"epoch": page.top.epoch, "messages": history_entries(page.messages), "more": page.more})
 
     async def _body(self, request: web.Request) -> bytes:
         too_large = Refusal(ErrorCode.TOO_LARGE, f"a message has at most {self._max_bytes} bytes")
@@ -156,7 +155,7 @@ class Api:
 
     async def _presence(self, request: web.Request) -> web.StreamResponse:
         room = self._backend.room(request.match_info["room"])
-        return _json(paged(await self._backend.present(room, request.query.get("after"), _limit(request))))
+        return _json(presence_fields(await self._backend.present(room, request.query.get("after"), _limit(request))))
 
     async def _connections(self, request: web.Request) -> web.StreamResponse:
         connections, complete = await self._backend.connections(request.match_info["user"])

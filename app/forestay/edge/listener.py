@@ -75,7 +75,7 @@ class _Handler(web.RequestHandler):
             log.error("a bug ended a request", exc_info=exc)
             response = web.Response(status=status)
         else:
-            self.bad_requests.note("count")
+            self.bad_requests.count("count")
             response = problem(Refusal(ErrorCode.BAD_MESSAGE, "malformed HTTP request"), status)
         response.force_close()
         return response

@@ -31,8 +31,8 @@ def vitals(settings: Settings, pod: Pod, lag: LoopLag, tasks: Supervisor) -> Vit
 def prospect(settings: Settings, pod: Pod, readiness: Readiness, neighbours: Neighbourhood) -> Prospect:
     """Return what balance reads."""
     return Prospect(
-        load=lambda: pod.heartbeat.load,
-        pods=lambda: len(pod.heartbeat.pods),
+        load=lambda: pod.pods.load,
+        pods=lambda: len(pod.pods.alive),
         fleet=neighbours.fleet,
         changed_at=lambda: neighbours.changed_at,
         leaving=neighbours.leaving,
@@ -58,7 +58,7 @@ def readings(settings: Settings, pod: Pod, sources: Sources) -> Readings:
 
     def states() -> Mapping[str, int]:
         here, asked = len(pod.hub), pod.hub.moving
-        closing = max(0, handshake.conversations - here)
+        closing = max(0, handshake.sockets - here)
         return {"open": here - asked, "relocating": asked, "closing": closing}
 
     return Readings(

@@ -16,8 +16,9 @@ from aiohttp import web
 
 from forestay.core.ports.bus import BusLost
 from forestay.core.rules.lifecycle import State
+from forestay.edge.admission import Admission, AdmissionLimits
 from forestay.edge.api import Api
-from forestay.edge.handshake import Door, Handshake
+from forestay.edge.handshake import Handshake, WebSocketLimits
 from forestay.edge.listener import PublicServer
 from forestay.edge.origins import Origins
 from forestay.ops.health.loop_lag import LoopLag
@@ -33,7 +34,7 @@ from forestay.pod.cluster import surroundings
 from forestay.pod.inputs import Parts
 from forestay.pod.readings import Sources, prospect, readings, vitals
 from forestay.pod.telemetry import observe
-from forestay.pod.wiring import assemble, link
+from forestay.pod.wiring import Observed, assemble, link
 from forestay.settings import Settings, whereabouts
 from forestay.web.pages import demo_answers
 
@@ -69,7 +70,8 @@ class Server:
         self._observation = observe(settings, counts, asyncio.get_running_loop())
         observer = self._observation.observer
         links = link(settings, observer, parts.tasks)
-        pod = self._pod = assemble(settings, parts.policies, links, parts.verifier, observer, self._observation.tracing)
+        observed = Observed(observer, self._observation.tracing)
+        pod = self._pod = assemble(settings, parts.policies, links, parts.verifier, observed)
         where = whereabouts()
         self._around = surroundings(settings, where, parts.tasks, counts.cluster)
         self._announcements = Announcements(pod.hub, self._around, self._observation)
@@ -81,18 +83,19 @@ class Server:
             self._announcements.degraded,
         )
         self._balance = self._balanced() if settings.rebalance_shed else None
-        door = Door(
-            max_connections=settings.max_connections,
-            max_handshakes=settings.handshakes,
+        capacity = AdmissionLimits(settings.max_connections, settings.handshakes)
+        origins = Origins(settings.allowed_origins)
+        admission = Admission(capacity, origins, pod.verifier, pod.lifecycle, pod.hub)
+        sockets = WebSocketLimits(
             query_token=settings.query_token,
+            message_bytes=settings.max_message_bytes,
             send_buffer=settings.send_buffer_bytes,
             close_timeout=settings.close_timeout,
         )
-        origins = Origins(settings.allowed_origins)
-        self._handshake = Handshake(door, origins, pod.verifier, pod.lifecycle, pod.dispatcher, observer)
+        self._handshake = Handshake(admission, sockets, pod.dispatcher, pod.sessions, pod.wire, observer)
         sources = Sources(self._readiness, self._lag, self._handshake, self._balance, parts.tasks)
         self._metrics = Metrics(counts, readings(settings, pod, sources))
-        over = self._handshake.conversations_over
+        over = self._handshake.wait_closed
         self._drain = Drain(pod.lifecycle, pod.hub, pod.relocation, over, random.Random())
         self._public = web.ServerRunner(self._public_server(), shutdown_timeout=1.0)
         self._internal = web.AppRunner(self._internal_app(), access_log=None, shutdown_timeout=1.0)
@@ -116,7 +119,7 @@ class Server:
         pod.control.start()
         try:
             # The pod knows what was revoked before the first client comes.
-            await pod.heartbeat.heartbeat()
+            await pod.heartbeat.send()
         except BusLost:
             pass
         closings.add("recovery", pod.recovery.stop)
@@ -159,7 +162,7 @@ class Server:
         pod, tasks = self._pod, self._tasks
         self._chores = [
             tasks.keep("recovery_checks", pod.recovery.check_forever),
-            tasks.keep("heartbeat", pod.heartbeat.keep),
+            tasks.keep("heartbeat", pod.heartbeat.run),
             tasks.keep("loop_lag", self._lag.watch),
             tasks.keep("readiness", partial(self._readiness.watch, time.time)),
         ]

@@ -5,9 +5,10 @@ from time import monotonic
 
 from forestay.bus.memory.bus import MemoryBus
 from forestay.core.ports.bus import Outcome
-from forestay.core.ports.registry import Claim, HeartbeatReply, Holdings, Member, PresencePage, Revocation
+from forestay.core.ports.registry import Claim, HeartbeatReply, Holdings, Revocation
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
+from forestay.protocol.presence import Member, PresencePage
 
 
 class Census:

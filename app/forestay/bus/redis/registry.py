@@ -32,10 +32,11 @@ from forestay.bus.redis.registry_scripts import (
 )
 from forestay.bus.redis.script import Script
 from forestay.core.ports.bus import BusLost, Outcome
-from forestay.core.ports.registry import Claim, HeartbeatReply, Holdings, Member, PresencePage, Revocation
+from forestay.core.ports.registry import Claim, HeartbeatReply, Holdings, Revocation
 from forestay.protocol.envelope import encode
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
+from forestay.protocol.presence import Member, PresencePage
 
 # Where the leases and the revocations are.
 _FIRST: Final = 0

@@ -116,6 +116,6 @@ class Drain:
         for number, connection in enumerate(self._hub.everybody(), start=1):
             if connection.relocating is None:
                 self._relocation.ask(connection, reason=Reason.DRAINING, within=0.0)
-            self._relocation.insist(connection, Reason.DRAINING)
+            self._relocation.force(connection, Reason.DRAINING)
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
