@@ -1,4 +1,4 @@
-"""Who watches a pod: the metrics always, and spans beside them where the OTEL_* variables send them somewhere."""
+"""Builds the observers of a pod: metrics always, and spans if the OTEL_* variables name a destination."""
 
 import os
 import secrets
@@ -29,7 +29,7 @@ class Observation:
     observer: Observer
     tracing: "Tracing | None" = None
     telemetry: "Telemetry | None" = None
-    """The spans' way out; None where they go nowhere."""
+    """Exports the spans; None without a destination."""
     incidents: "Incidents | None" = None
 
     def draining(self, connections: int, window: float) -> None:
@@ -41,7 +41,7 @@ class Observation:
             self.incidents.drained(left)
 
     async def close(self, seconds: float) -> None:
-        """Send what is left to send, for so many seconds at most."""
+        """Export the spans that are left, for at most `seconds`."""
         if self.tracing is not None:
             self.tracing.close()
         if self.incidents is not None:
@@ -51,21 +51,21 @@ class Observation:
 
 
 def planned(where: Whereabouts) -> Plan:
-    """What the OTEL_* variables ask for."""
+    """Return what the OTEL_* variables ask for."""
     return plan(os.environ, __version__, where.uid or secrets.token_hex(8))
 
 
 def observe(settings: Settings, metrics: Counts, loop: AbstractEventLoop) -> Observation:
-    """What cannot be had is said, and the pod serves without it: nobody's messages wait for a trace."""
-    watching: list[Observer] = [metrics]
+    """Build the observers. Logs what is missing and serves without it, because no message waits for a trace."""
+    observers: list[Observer] = [metrics]
     if settings.log_level == "DEBUG":
-        watching.append(RefusalLog())
+        observers.append(RefusalLog())
     wanted = planned(whereabouts())
     telemetry, problems = prepare(wanted)
     for problem in problems:
         log.warning(problem)
     if telemetry is None:
-        return Observation(together(*watching))
+        return Observation(together(*observers))
     metrics.exemplars = True
     memory = settings.bus_url.get_secret_value() == MEMORY
     manner = Manner(
@@ -76,4 +76,4 @@ def observe(settings: Settings, metrics: Counts, loop: AbstractEventLoop) -> Obs
         system="memory" if memory else "redis",
     )
     tracing, incidents = telemetry.tracing(manner, loop), telemetry.incidents(manner)
-    return Observation(together(*watching, tracing, incidents), tracing, telemetry, incidents)
+    return Observation(together(*observers, tracing, incidents), tracing, telemetry, incidents)

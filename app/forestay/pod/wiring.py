@@ -55,7 +55,7 @@ from forestay.settings import MEMORY, Settings
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """What ties this pod to the others."""
+    """The connections of this pod to the others."""
 
     pod: str
     """The name of this pod, unique among all pods."""
@@ -74,7 +74,7 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """The assembled core: what the edges of one pod use."""
+    """The assembled core of one pod: the parts that the rest of the pod uses."""
 
     bus: Bus
     lifecycle: Lifecycle
@@ -97,7 +97,7 @@ class Pod:
 
 
 def link(settings: Settings, observer: Observer, tasks: Tasks) -> Links:
-    """Nobody is connected to yet. BUS_URL says which bus it is."""
+    """Build the bus and the registry that BUS_URL names. Connects to nothing yet."""
     pod, url = f"p{new_id()}", settings.bus_url.get_secret_value()
     if url == MEMORY:
         memory = MemoryBus()
@@ -189,5 +189,5 @@ def session_limits(settings: Settings) -> SessionLimits:
 
 
 def new_id() -> str:
-    """A name that nothing else has had."""
+    """Return a name that nothing else has had."""
     return secrets.token_urlsafe(9)

@@ -7,7 +7,7 @@ from typing import Final, Literal, Protocol, get_args
 TaskName = Literal[
     "balance",
     "heartbeat",
-    "jwks",
+    "jwks_renewal",
     "kubernetes_events",
     "kubernetes_watch",
     "loop_lag",

@@ -19,7 +19,7 @@ from forestay.ops.metrics.histogram import Histogram
 
 _Bucket = tuple[str, float] | tuple[str, float, Exemplar]
 
-READY_REASONS: Final = ("ready", "starting", "draining", "saturated", "lagging", "bus")
+READY_REASONS: Final = ("ready", "starting", "draining", "tasks", "saturated", "lagging", "bus")
 """What `forestay_ready` has a series for: that the pod is ready, or the first reason why it is not."""
 
 
@@ -44,6 +44,8 @@ class Readings:
     fair_share: Callable[[], float]
     """Connections that this pod should have; 0 where that is not known or does not matter."""
     draining: Callable[[], bool]
+    task_failures: Callable[[], Mapping[str, int]]
+    """How often background tasks have failed, by the name of the task."""
 
 
 class Metrics:
@@ -78,6 +80,7 @@ class Metrics:
         ready = {one: float(one == reason) for one in READY_REASONS}
         yield _gauges("forestay_ready", "1 for why the pod is ready or not.", "reason", ready)
         yield _gauge("forestay_event_loop_lag_seconds", "Worst lag of the last 30 to 60 seconds.", readings.lag())
+        yield _counters("forestay_tasks_failed", "Failures of background tasks.", "task", readings.task_failures())
         yield _counters("forestay_kubernetes_faults", "Cluster answers that were none.", "cause", counts.cluster_faults)
 
     def _connections(self) -> Iterable[Metric]:
