@@ -17,10 +17,10 @@ from forestay.core.sessions.backend import Backend
 from forestay.edge.problems import problem
 from forestay.edge.request_trace import request_trace, trace_id
 from forestay.protocol.codes import ErrorCode, Refusal
+from forestay.protocol.depth import deeper_than
 from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
 from forestay.protocol.v1.encoder import listed, placed
-from forestay.protocol.v1.reader import deeper_than
 
 log = structlog.get_logger(__name__)
 

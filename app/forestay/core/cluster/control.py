@@ -20,6 +20,7 @@ from forestay.core.ports.registry import Revocation
 from forestay.core.ports.runtime import Runtime
 from forestay.core.sessions.sessions import Sessions
 from forestay.protocol.codes import ENDINGS, CloseCode
+from forestay.protocol.depth import MAX_DEPTH, deeper_than
 from forestay.protocol.message import Kind, Message, timestamp
 from forestay.protocol.names import RoomName, is_personal, parse_room, pods_room
 
@@ -127,6 +128,8 @@ class ControlChannel:
 
     def hear(self, message: Message) -> None:
         """A pod said something."""
+        if deeper_than(message.payload, MAX_DEPTH):
+            return
         try:
             said = _decode(message.payload)
         except msgspec.MsgspecError:

@@ -4,14 +4,13 @@ Whatever the text, the outcome is a request or an Unreadable that names the refu
 they could be read. Payloads are checked to be JSON and otherwise left as they came, byte for byte.
 """
 
-import re
-from itertools import accumulate
 from typing import Final
 
 import msgspec
 from msgspec import Raw
 
 from forestay.protocol.codes import ErrorCode, Refusal
+from forestay.protocol.depth import deeper_than
 from forestay.protocol.requests import Request
 
 _decode = msgspec.json.Decoder(Request).decode
@@ -20,11 +19,6 @@ _decode_string = msgspec.json.Decoder(str).decode
 
 REQUEST_TYPES: Final = frozenset({"join", "leave", "broadcast", "ping", "pong", "bind", "presence", "history", "auth"})
 """Every `type` that a client may say."""
-
-# A string to its end, or to that of the text: possessive and never without a match, so that nothing is scanned twice.
-_STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-_NO_BRACKETS = re.compile(r"[^\[\]{}]+")
-_STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
 class Unreadable(Exception):
@@ -46,8 +40,7 @@ class Reader:
     def read(self, text: str) -> Request:
         """The request in `text`. Raises Unreadable."""
         try:
-            # Depth is at most the number of brackets: for nearly every message these two counts settle it.
-            if text.count("[") + text.count("{") > self._max_depth and deeper_than(text, self._max_depth):
+            if deeper_than(text, self._max_depth):
                 raise RecursionError
             return _request(text)
         # What is of the wrong form in front may be no JSON at all further on: only the second look has seen all of it.
@@ -95,15 +88,6 @@ def _explain(text: str, error: msgspec.ValidationError) -> Request:
 def wire_size(text: str) -> int:
     """Bytes of a message. Python knows without looking whether a text is ASCII, and most are."""
     return len(text) if text.isascii() else len(text.encode())
-
-
-def deeper_than(text: str, limit: int) -> bool:
-    """Whether `text` nests deeper than `limit`, as its brackets say; whether they match is the parser's business.
-
-    Linear in the length of the text, whatever is in it.
-    """
-    brackets = _NO_BRACKETS.sub("", _STRINGS.sub("", text))
-    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > limit
 
 
 def _string(raw: Raw | None) -> str | None:
