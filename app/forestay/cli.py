@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import random
 import secrets
 import sys
 import time
@@ -81,8 +82,10 @@ def _serve(options: argparse.Namespace) -> None:
     # Imported late: `token` and `--help` need not load the whole server.
     from forestay.pod import inputs as preparation
     from forestay.pod import server
+    from forestay.pod.tasks import Supervisor
 
-    parts = preparation.prepare(settings, Policy(presence=True, join_leave=True) if options.dev else SHIPPED)
+    tasks = Supervisor(random.uniform)
+    parts = preparation.prepare(settings, tasks, Policy(presence=True, join_leave=True) if options.dev else SHIPPED)
 
     def started(port: int, internal_port: int) -> None:
         if options.dev:
@@ -100,9 +103,10 @@ def _check(options: argparse.Namespace) -> None:
     settings = load()
     from forestay.ops.tracing.plan import prepare
     from forestay.pod import inputs as preparation
+    from forestay.pod.tasks import Supervisor
     from forestay.pod.telemetry import planned
 
-    preparation.prepare(settings)
+    preparation.prepare(settings, Supervisor(random.uniform))
     for name in unknown_variables():
         print(f"warning: {name} is not a setting; ignored")
     if settings.jwks_url and not (settings.jwt_audience and settings.jwt_issuer):

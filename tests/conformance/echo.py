@@ -6,7 +6,6 @@ fuzzer judges. Nothing here knows who asks.
 
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Final, cast
 
 from aiohttp import web
@@ -21,7 +20,8 @@ from forestay.core.rules.policies import SHIPPED, Policies
 from forestay.core.rules.rate_limit import TokenBucket
 from forestay.core.sessions.dispatcher import Dispatcher
 from forestay.core.sessions.sessions import Sessions
-from forestay.edge.handshake import Door, Handshake
+from forestay.edge.admission import Admission, AdmissionLimits
+from forestay.edge.handshake import Handshake, WebSocketLimits
 from forestay.edge.listener import PublicServer
 from forestay.edge.origins import Origins
 from forestay.pod.wiring import Links, Pod, assemble
@@ -54,16 +54,16 @@ class _Silent:
     """The real Sessions, without a word of welcome: a fuzzer takes it for an answer that it did not ask for."""
 
     def __init__(self, sessions: Sessions) -> None:
-        self.terms = replace(sessions.terms, message_bytes=LARGEST)
-        self.hub = sessions.hub
+        self._burst = sessions.terms.burst
+        self._hub = sessions.hub
         self.end = sessions.end
         self.first_words = sessions.first_words
         self._sessions = sessions
         self._names = iter(range(2**62))
 
     async def welcome(self, identity: Identity, socket: Transport) -> Connection:
-        connection = Connection(str(next(self._names)), identity, socket, TokenBucket(self.terms.burst, 0.0), 0.0)
-        self.hub.add(connection)
+        connection = Connection(str(next(self._names)), identity, socket, TokenBucket(self._burst, 0.0), 0.0)
+        self._hub.add(connection)
         return connection
 
     def lost(self, connection: Connection, ending: Ending) -> None:
@@ -75,7 +75,6 @@ class _Echo:
     """Stands where the Dispatcher stands and says everything back."""
 
     def __init__(self, pod: Pod) -> None:
-        self.sessions = _Silent(pod.sessions)
         self.ping = pod.dispatcher.ping
         self.pong = pod.dispatcher.pong
         self._delivery = pod.sessions._delivery
@@ -96,15 +95,21 @@ async def echo_server(port: int = 0) -> AsyncIterator[int]:
     bus = MemoryBus()
     pod = assemble(settings, Policies((), SHIPPED), Links("echo", bus, MemoryRegistry("echo", bus)), anybody)
     pod.lifecycle.move(State.READY)
-    door = Door(
-        max_connections=settings.max_connections,
-        max_handshakes=settings.handshakes,
+    admission = Admission(
+        AdmissionLimits(max_connections=settings.max_connections, max_handshakes=settings.handshakes),
+        Origins([]),
+        anybody,
+        pod.lifecycle,
+        pod.hub,
+    )
+    limits = WebSocketLimits(
         query_token=True,
+        message_bytes=LARGEST,
         send_buffer=settings.send_buffer_bytes,
         close_timeout=settings.close_timeout,
     )
-    echo = cast(Dispatcher, _Echo(pod))
-    handshake = Handshake(door, Origins([]), anybody, pod.lifecycle, echo, None)
+    dispatcher, sessions = cast(Dispatcher, _Echo(pod)), cast(Sessions, _Silent(pod.sessions))
+    handshake = Handshake(admission, limits, dispatcher, sessions, None)
     runner = web.ServerRunner(PublicServer({"/": handshake.serve}), shutdown_timeout=1.0)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
@@ -112,5 +117,5 @@ async def echo_server(port: int = 0) -> AsyncIterator[int]:
         yield int(runner.addresses[0][1])
     finally:
         pod.lifecycle.move(State.DRAINING)
-        await handshake.conversations_over(settings.close_timeout)
+        await handshake.wait_closed(settings.close_timeout)
         await runner.cleanup()

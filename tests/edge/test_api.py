@@ -61,6 +61,7 @@ async def test_a_users_connections_are_listed_and_ended() -> None:
         ("/v1/rooms/a/messages", b"{}", 400, "bad_message"),
         ("/v1/rooms/a/messages", b'{"payload": 1, "key": "k"}', 400, "key_needs_history"),
         ("/v1/rooms/a/messages", b'{"payload": ' + b"[" * 600 + b"]" * 600 + b"}", 400, "too_deep"),
+        ("/v1/revocations", b'{"jti": "a", "x": ' + b"[" * 600 + b"]" * 600 + b"}", 400, "too_deep"),
         ("/v1/rooms/a/messages", b'{"payload": "' + b"x" * 70_000 + b'"}', 413, "too_large"),
         ("/v1/rooms/a", b"", 404, "not_found"),
         ("/v1/nothing", b"", 404, "not_found"),

@@ -17,6 +17,7 @@ from forestay.edge.tokens.verifier import LEEWAY, MAX_BYTES, TokenVerifier, pars
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.names import RoomName
 from tests.support.jwks import LONG_SECRET, SECRET, ec_signer, ed_signer, forged, rsa_signer
+from tests.support.tasks import PlainTasks
 
 NOW = 1_800_000_000.0
 HEADER = {"alg": "HS256", "typ": "JWT"}
@@ -32,7 +33,7 @@ def verifier(
     rights: str = "**:rwph",
     now: float = NOW,
 ) -> TokenVerifier:
-    keys = keys or Keys(secret=SECRET)
+    keys = keys or Keys(PlainTasks(), secret=SECRET)
     return TokenVerifier(keys, default_rights=rights, audience=audience, issuer=issuer, clock=lambda: now)
 
 
@@ -88,14 +89,14 @@ def test_identities_share_no_memory() -> None:
 def test_a_secret_serves_all_hmacs_that_are_configured(algorithm: str) -> None:
     """Each HMAC is accepted where it is configured."""
     digest = f"sha{algorithm[2:]}"
-    by = verifier(keys=Keys(secret=LONG_SECRET, algorithms=[algorithm]))
+    by = verifier(keys=Keys(PlainTasks(), secret=LONG_SECRET, algorithms=[algorithm]))
     assert accepted(forged({"alg": algorithm}, CLAIMS, LONG_SECRET, digest=digest), by).user == "ada"
 
 
 @pytest.mark.parametrize("signer", [rsa_signer(), ec_signer(), ed_signer()], ids=lambda each: each.algorithm)
 def test_a_public_key_checks_what_its_owner_signed(signer: Any) -> None:
     """RSA, P-256 and Ed25519 keys each accept their own signature, without waiting, and nobody else's."""
-    by = verifier(keys=Keys(public_key=signer.pem))
+    by = verifier(keys=Keys(PlainTasks(), public_key=signer.pem))
     assert accepted(signer.token(CLAIMS), by).user == "ada"
     other = {"RS256": rsa_signer, "ES256": ec_signer, "EdDSA": ed_signer}[signer.algorithm]("other")
     assert refused(other.token(CLAIMS), by) == "signature does not match"
@@ -132,7 +133,8 @@ HEADERS: dict[str, tuple[object, str]] = {
     "no UTF-8": (b'{"alg":"HS256","kid":"\xff"}', "not a signed JWT"),
     "not a number": (b'{"alg":"HS256","x":NaN}', "not a signed JWT"),
     "too deep": (b'{"alg":"HS256","x":' + b"[" * 2000 + b"]" * 2000 + b"}", "token too long"),
-    "deep": (b'{"alg":"HS256","x":' + b"[" * 1300 + b"]" * 1300 + b"}", "not a signed JWT"),
+    "deep": (b'{"alg":"HS256","x":' + b"[" * 1300 + b"]" * 1300 + b"}", "not a signed JWT: its header nests deeper"),
+    "one level too deep": (b'{"alg":"HS256","x":' + b"[" * 64 + b"]" * 64 + b"}", "not a signed JWT: its header nests"),
     "empty": (b"", "not a signed JWT"),
 }
 
@@ -154,7 +156,7 @@ def test_a_key_that_a_token_brings_along_is_ignored(name: str) -> None:
     """What is signed with a key of the token's own is refused, wherever its header puts that key."""
     own = rsa_signer("theirs")
     brought = {"jku": "https://127.0.0.1:9/keys", "x5u": "https://127.0.0.1:9/x5", "x5c": [own.pem], "jwk": own.jwk()}
-    by = verifier(keys=Keys(public_key=rsa_signer().pem))
+    by = verifier(keys=Keys(PlainTasks(), public_key=rsa_signer().pem))
     assert refused(own.token(CLAIMS, **{name: brought[name]}), by) == "signature does not match"
     assert accepted(rsa_signer().token(CLAIMS, **{name: brought[name]}), by).user == "ada"
 
@@ -204,7 +206,11 @@ def test_a_token_may_have_so_many_bytes_and_not_one_more() -> None:
     assert refused("." * (MAX_BYTES + 1)).startswith("token too long")
 
 
-DEEP = b'{"sub":"ada","exp":1800000060,"x":' + b"[" * 1300 + b"]" * 1300 + b"}"
+def deep(levels: int) -> bytes:
+    """Claims of which one nests, so that all of it has `levels` levels."""
+    return b'{"sub":"ada","exp":1800000060,"x":' + b"[" * (levels - 1) + b"]" * (levels - 1) + b"}"
+
+
 HUGE = int("9" * 2500)
 
 # Claims by what is wrong with them, and the beginning of what their bearer is told.
@@ -294,8 +300,10 @@ RAW = {
     "exp 1e400": b'{"sub":"ada","exp":1e400}',
     "nbf -1e400": b'{"sub":"ada","exp":1800000060,"nbf":-1e400}',
     "elsewhere NaN": b'{"sub":"ada","exp":1800000060,"x":NaN}',
-    "deep": DEEP,
-    "deep where a string belongs": DEEP.replace(b'"x"', b'"jti"'),
+    "deep": deep(1300),
+    "deep where a string belongs": deep(1300).replace(b'"x"', b'"jti"'),
+    "one level too deep": deep(65),
+    "one level too deep in info": deep(65).replace(b'"x":[', b'"info":{"x":').replace(b"]}", b"}}"),
     "another UTF": '{"sub":"ada","exp":1800000060}'.encode("utf-16"),
 }
 
@@ -304,6 +312,12 @@ RAW = {
 def test_claims_that_are_hardly_json_are_refused(raw: bytes) -> None:
     """Whatever an issuer managed to sign, it is a bad token and not an error of ours."""
     refused(forged(HEADER, raw))
+
+
+def test_a_token_may_nest_to_the_limit() -> None:
+    """A header and claims of 64 levels are read."""
+    header = b'{"alg":"HS256","x":' + b"[" * 63 + b"]" * 63 + b"}"
+    assert accepted(forged(header, deep(64))).user == "ada"
 
 
 CANARY = "canary-in-the-mine"

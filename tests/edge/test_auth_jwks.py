@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from forestay.edge.tokens.jwks import MAX_BYTES, PACE, JwksCache, Pace
 from forestay.protocol.codes import ErrorCode, Refusal
 from tests.support.jwks import Endpoint, endpoint
+from tests.support.tasks import PlainTasks
 
 
 @dataclass
@@ -72,7 +73,7 @@ async def make(issuer: Endpoint, clock: Clock) -> AsyncIterator[Make]:
     made = []
 
     def make(url: str = issuer.url, pace: Pace = PACE) -> JwksCache[str]:
-        made.append(JwksCache(url, read, pace, clock))
+        made.append(JwksCache(url, read, PlainTasks(), pace, clock))
         return made[-1]
 
     yield make
@@ -349,7 +350,7 @@ async def test_the_request_belongs_to_nobody(issuer: Endpoint, make: Make) -> No
         seen.append(mine.get("nobody"))
         return body.decode()
 
-    cache = JwksCache(issuer.url, look, Pace(lifetime=0.01))
+    cache = JwksCache(issuer.url, look, PlainTasks(), Pace(lifetime=0.01))
     await cache.get()
     await until(lambda: len(seen) >= 2)
     await cache.close()

@@ -28,6 +28,7 @@ from tests.support.jwks import (
     forged,
     rsa_signer,
 )
+from tests.support.tasks import PlainTasks
 
 NOW = 1_800_000_000.0
 CLAIMS = {"sub": "ada", "exp": NOW + 60}
@@ -68,7 +69,7 @@ async def issuer() -> AsyncIterator[Endpoint]:
 )
 def test_the_key_decides_what_is_accepted_unless_told(sources: dict[str, Any], algorithms: set[str]) -> None:
     """Without a list of algorithms a key stands for the usual one of its kind; with a list, that is it."""
-    assert set(Keys(**sources).algorithms) == algorithms
+    assert set(Keys(PlainTasks(), **sources).algorithms) == algorithms
 
 
 PRIVATE = ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -146,13 +147,13 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
 def test_a_mistake_in_the_settings_is_named_with_its_remedy(sources: dict[str, Any], remedy: str) -> None:
     """Weak keys, keys of another kind and algorithms without a key are errors when we start, not warnings."""
     with pytest.raises(ValueError, match=remedy):
-        Keys(**sources)
+        Keys(PlainTasks(), **sources)
 
 
 @pytest.mark.parametrize("url", ["http://localhost/k", "http://127.0.0.1:8/k", "http://127.9.9.9/k", "http://[::1]/k"])
 def test_this_machine_may_publish_in_the_clear(url: str) -> None:
     """Plain http is for loopback, where nobody is on the way."""
-    assert Keys(jwks_url=url).algorithms
+    assert Keys(PlainTasks(), jwks_url=url).algorithms
 
 
 def test_no_key_shows_its_secret() -> None:
@@ -184,10 +185,10 @@ async def test_nobody_signs_with_what_everybody_knows(issuer: Endpoint, secret: 
     issuer.publish(rsa_signer().jwk(kid="k"))
     token = forged({"alg": algorithm, "kid": "k"}, CLAIMS, secret)
     sources = [
-        Keys(public_key=rsa_signer().pem),
-        Keys(public_key=rsa_signer().pem, secret=SECRET),
-        Keys(jwks_url=issuer.url),
-        Keys(jwks_url=issuer.url, secret=SECRET),
+        Keys(PlainTasks(), public_key=rsa_signer().pem),
+        Keys(PlainTasks(), public_key=rsa_signer().pem, secret=SECRET),
+        Keys(PlainTasks(), jwks_url=issuer.url),
+        Keys(PlainTasks(), jwks_url=issuer.url, secret=SECRET),
     ]
     for keys in sources:
         await refused(verifier(keys), token)
@@ -197,7 +198,7 @@ async def test_nobody_signs_with_what_everybody_knows(issuer: Endpoint, secret: 
 async def test_each_algorithm_has_one_source(issuer: Endpoint) -> None:
     """Secret and key set stand side by side: each is asked for its own algorithms and cannot vouch for the other's."""
     issuer.publish(ec_signer().jwk(kid="k"))
-    by = verifier(Keys(secret=SECRET, jwks_url=issuer.url))
+    by = verifier(Keys(PlainTasks(), secret=SECRET, jwks_url=issuer.url))
     assert (await by.verify(forged({"alg": "HS256", "kid": "k"}, CLAIMS))).user == "ada"
     assert issuer.asked == []
     assert (await by.verify(ec_signer().token(CLAIMS, kid="k"))).user == "ada"
@@ -210,7 +211,7 @@ async def test_each_algorithm_has_one_source(issuer: Endpoint) -> None:
 async def test_published_keys_check_what_their_owner_signed(issuer: Endpoint, signer: Signer) -> None:
     """A token is checked with the published key that it names."""
     issuer.publish(*(each.jwk(kid=each.algorithm) for each in (rsa_signer(), ec_signer(), ed_signer())))
-    by = verifier(Keys(jwks_url=issuer.url))
+    by = verifier(Keys(PlainTasks(), jwks_url=issuer.url))
     assert (await by.verify(signer.token(CLAIMS, kid=signer.algorithm))).user == "ada"
     await by.close()
 
@@ -218,9 +219,9 @@ async def test_published_keys_check_what_their_owner_signed(issuer: Endpoint, si
 async def test_an_algorithm_that_is_not_configured_is_not_asked_for(issuer: Endpoint) -> None:
     """A key in the set does not widen what the configuration allows, and nobody is asked about it."""
     issuer.publish(rsa_signer().jwk(kid="k"), ec_signer().jwk(kid="e"))
-    by = verifier(Keys(jwks_url=issuer.url, algorithms=["ES256"]))
+    by = verifier(Keys(PlainTasks(), jwks_url=issuer.url, algorithms=["ES256"]))
     assert (await refused(by, rsa_signer().token(CLAIMS, kid="k"))).startswith("algorithm not allowed")
-    assert await Keys(jwks_url=issuer.url, algorithms=["ES256"]).find("RS256", "k") == ()
+    assert await Keys(PlainTasks(), jwks_url=issuer.url, algorithms=["ES256"]).find("RS256", "k") == ()
     assert issuer.asked == []
 
 
@@ -228,7 +229,7 @@ async def test_a_token_without_a_key_id_is_tried_with_the_keys_that_fit(issuer: 
     """Some issuers name no key; then the ones of the right kind are tried, but not arbitrarily many."""
     others = [rsa_signer(str(n % 3)).jwk(kid=f"k{n}") for n in range(9)]
     issuer.publish(ec_signer().jwk(kid="e"), *others, rsa_signer().jwk(kid="last"), rsa_signer("eleventh").jwk())
-    by = verifier(Keys(jwks_url=issuer.url))
+    by = verifier(Keys(PlainTasks(), jwks_url=issuer.url))
     assert (await by.verify(rsa_signer().token(CLAIMS))).user == "ada"
     assert await refused(by, rsa_signer("eleventh").token(CLAIMS)) == "signature does not match"
     assert await refused(by, rsa_signer("unpublished").token(CLAIMS)) == "signature does not match"
@@ -238,7 +239,7 @@ async def test_a_token_without_a_key_id_is_tried_with_the_keys_that_fit(issuer: 
 async def test_keys_that_share_an_id_are_told_apart_by_their_kind(issuer: Endpoint) -> None:
     """An id may stand for several keys; those that fit are tried."""
     issuer.publish(*(each.jwk(kid="k") for each in (rsa_signer("old"), rsa_signer(), ec_signer())))
-    by = verifier(Keys(jwks_url=issuer.url))
+    by = verifier(Keys(PlainTasks(), jwks_url=issuer.url))
     for signer in (rsa_signer("old"), rsa_signer(), ec_signer()):
         assert (await by.verify(signer.token(CLAIMS, kid="k"))).user == "ada"
     await by.close()
@@ -249,7 +250,10 @@ async def test_two_issuers_with_the_same_key_id_are_not_mixed_up(issuer: Endpoin
     async with endpoint() as another:
         issuer.publish(ec_signer().jwk(kid="k"))
         another.publish(ec_signer("another").jwk(kid="k"))
-        first, second = verifier(Keys(jwks_url=issuer.url)), verifier(Keys(jwks_url=another.url))
+        first, second = (
+            verifier(Keys(PlainTasks(), jwks_url=issuer.url)),
+            verifier(Keys(PlainTasks(), jwks_url=another.url)),
+        )
         assert (await first.verify(ec_signer().token(CLAIMS, kid="k"))).user == "ada"
         assert (await second.verify(ec_signer("another").token(CLAIMS, kid="k"))).user == "ada"
         assert await refused(first, ec_signer("another").token(CLAIMS, kid="k")) == "signature does not match"
@@ -263,7 +267,7 @@ async def test_no_token_makes_us_ask_somewhere(issuer: Endpoint) -> None:
     async with endpoint() as elsewhere:
         issuer.publish(ec_signer().jwk(kid="k"))
         elsewhere.publish(ec_signer("thief").jwk(kid="k"))
-        by = verifier(Keys(jwks_url=issuer.url))
+        by = verifier(Keys(PlainTasks(), jwks_url=issuer.url))
         claims = CLAIMS | {"iss": elsewhere.url, "aud": elsewhere.url}
         headers = {"jku": elsewhere.url, "x5u": elsewhere.url, "kid": "k"}
         assert await refused(by, ec_signer("thief").token(claims, **headers)) == "signature does not match"
@@ -276,7 +280,7 @@ async def test_no_token_makes_us_ask_somewhere(issuer: Endpoint) -> None:
 async def test_a_rotated_key_is_found(issuer: Endpoint) -> None:
     """A key that we do not know yet is asked for, once the cooldown allows, and the old one is forgotten with that."""
     issuer.publish(ec_signer("old").jwk(kid="old"))
-    by = verifier(Keys(jwks_url=issuer.url, pace=Pace(cooldown=0.0)))
+    by = verifier(Keys(PlainTasks(), jwks_url=issuer.url, pace=Pace(cooldown=0.0)))
     assert (await by.verify(ec_signer("old").token(CLAIMS, kid="old"))).user == "ada"
     issuer.publish(ec_signer("new").jwk(kid="new"))
     assert (await by.verify(ec_signer("new").token(CLAIMS, kid="new"))).user == "ada"
@@ -287,7 +291,7 @@ async def test_a_rotated_key_is_found(issuer: Endpoint) -> None:
 async def test_a_flood_of_unknown_keys_makes_one_request(issuer: Endpoint) -> None:
     """Whoever invents key ids cannot make us hammer the issuer, and those with good tokens notice nothing."""
     issuer.publish(ec_signer().jwk(kid="k"))
-    by = verifier(Keys(jwks_url=issuer.url))
+    by = verifier(Keys(PlainTasks(), jwks_url=issuer.url))
     flood = [refused(by, ec_signer("thief").token(CLAIMS, kid=f"k{n}")) for n in range(200)]
     good = [by.verify(ec_signer().token(CLAIMS, kid="k")) for _ in range(20)]
     answers = await asyncio.gather(*flood, *good)
@@ -299,7 +303,7 @@ async def test_a_flood_of_unknown_keys_makes_one_request(issuer: Endpoint) -> No
 async def test_without_any_keys_the_answer_is_not_the_tokens_fault(issuer: Endpoint) -> None:
     """An endpoint that never answered well means `unavailable` with a time to come back, not a bad token."""
     issuer.say("down", status=500)
-    by = verifier(Keys(jwks_url=issuer.url, pace=Pace(retry=30.0)))
+    by = verifier(Keys(PlainTasks(), jwks_url=issuer.url, pace=Pace(retry=30.0)))
     for _ in range(5):
         with pytest.raises(Refusal) as caught:
             await by.verify(ec_signer().token(CLAIMS, kid="k"))
@@ -378,6 +382,12 @@ def test_a_key_that_is_not_for_us_is_skipped(entry: object) -> None:
     assert usable(entry) == []
 
 
+def nested_set(levels: int) -> bytes:
+    """A set with one good key, and a field beside it so that all of it has `levels` levels."""
+    text = json.dumps({"keys": [ed_signer().jwk()]})
+    return f'{text[:-1]},"x":{"[" * (levels - 1)}{"]" * (levels - 1)}}}'.encode()
+
+
 SETS = {
     "nothing": b"",
     "HTML": b"<html>",
@@ -390,6 +400,8 @@ SETS = {
     "keys useless": b'{"keys":[{"kty":"oct","k":"AAAA"}]}',
     "too many": json.dumps({"keys": [ed_signer().jwk(kid=str(n)) for n in range(101)]}).encode(),
     "deep": b"[" * 200_000,
+    "a good key, nested too deep": nested_set(65),
+    "another UTF": json.dumps({"keys": [ed_signer().jwk()]}).encode("utf-16"),
     "no UTF-8": b'{"keys":"\xff"}',
     "a huge number": b'{"keys":' + b"9" * 10_000 + b"}",
 }
@@ -400,6 +412,12 @@ def test_what_is_no_key_set_is_an_error(body: bytes) -> None:
     """A set without one usable key, or with more than a hundred, is taken for a fault of the endpoint."""
     with pytest.raises(ValueError, match=r"."):
         read_key_set(body)
+
+
+def test_a_set_may_nest_to_the_limit() -> None:
+    """A set of 64 levels is read, with a byte order mark or without."""
+    assert len(read_key_set(nested_set(64))) == 1
+    assert len(read_key_set(b"\xef\xbb\xbf" + nested_set(64))) == 1
 
 
 def test_a_hundred_keys_are_read() -> None:

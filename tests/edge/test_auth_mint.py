@@ -12,12 +12,13 @@ from forestay.edge.tokens.verifier import TokenVerifier
 from forestay.protocol.codes import Refusal
 from forestay.protocol.names import RoomName
 from tests.support.jwks import LONG_SECRET, SECRET
+from tests.support.tasks import PlainTasks
 
 NOW = 1_800_000_000.25
 
 
 def verifier(now: float = NOW, **purpose: str) -> TokenVerifier:
-    return TokenVerifier(Keys(secret=SECRET), default_rights="**:rwph", clock=lambda: now, **purpose)
+    return TokenVerifier(Keys(PlainTasks(), secret=SECRET), default_rights="**:rwph", clock=lambda: now, **purpose)
 
 
 async def test_a_minted_token_is_accepted() -> None:
@@ -51,7 +52,9 @@ async def test_what_the_gateway_demands_is_in_the_token() -> None:
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
 async def test_every_hmac_can_sign(algorithm: str) -> None:
     """A gateway that takes only a longer HMAC can be given tokens, too."""
-    by = TokenVerifier(Keys(secret=LONG_SECRET, algorithms=[algorithm]), default_rights="", clock=lambda: NOW)
+    by = TokenVerifier(
+        Keys(PlainTasks(), secret=LONG_SECRET, algorithms=[algorithm]), default_rights="", clock=lambda: NOW
+    )
     token = mint(LONG_SECRET, "ada", rooms=None, ttl=1, now=NOW, algorithm=algorithm)
     assert (await by.verify(token)).user == "ada"
 
@@ -72,7 +75,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "a bad pattern": ({"rooms": {"a*": "r"}}, "pattern"),
     "a bad letter": ({"rooms": {"a": "x"}}, "a right is one of"),
     "too many patterns": ({"rooms": {f"r{n}": "r" for n in range(101)}}, "at most 100"),
-    "too long": ({"rooms": {f"{'r' * 100}{n}": "r" for n in range(40)}}, "fewer patterns"),
+    "too long": ({"rooms": {f"{'r' * 100}{n}": "r" for n in range(40)}}, "fewer room patterns"),
 }
 
 

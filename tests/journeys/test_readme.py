@@ -14,6 +14,7 @@ from forestay.pod import inputs as preparation
 from forestay.pod import server
 from tests.support.browser import launched
 from tests.support.repository import ROOT
+from tests.support.tasks import PlainTasks
 
 SECRET = "readme-secret-of-more-than-32-bytes"
 API_KEY = "readme-api-key-of-more-than-32-bytes"
@@ -36,7 +37,7 @@ async def started() -> server.Server:
         port=0,
         internal_port=0,
     )
-    running = server.Server(given, preparation.prepare(given))
+    running = server.Server(given, preparation.prepare(given, PlainTasks()))
     await running.start()
     return running
 

@@ -163,12 +163,12 @@ def test_a_long_line_that_is_nearly_a_token_takes_no_longer_than_its_length() ->
 async def test_a_flood_of_requests_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first one is told at once, the others by their number."""
     lines: list[dict[str, object]] = []
-    monkeypatch.setattr(tally, "PAUSE", 0.05)
+    monkeypatch.setattr(tally, "INTERVAL", 0.05)
     monkeypatch.setattr(tally.log, "info", lambda event, **counts: lines.append({"event": event, **counts}))
     refused = tally.LogThrottle("refused")
     for _ in range(100):
-        refused.note("401")
-    refused.note("503")
+        refused.count("401")
+    refused.count("503")
     while len(lines) < 2:
         await asyncio.sleep(0.01)
     assert lines == [{"event": "refused", "401": 1}, {"event": "refused", "401": 99, "503": 1}]

@@ -1,7 +1,7 @@
-"""One WebSocket's life: read until it is over, write finished frames, one way to close.
+"""Carries one WebSocket connection: reads messages, writes finished frames, and closes in one way.
 
-Only this module touches aiohttp's WebSocket object. It writes to the transport itself, because the same bytes go to a
-whole room; aiohttp reads, and never writes a close frame of its own.
+No other module touches aiohttp's WebSocket object. Frames are written to the transport directly, because the same bytes
+go to a whole room. aiohttp only reads, and never writes a close frame of its own.
 """
 
 import asyncio
@@ -22,16 +22,19 @@ from forestay.protocol.v1.encoder import close_frame
 
 log = structlog.get_logger(__name__)
 
-# A client with a full receive buffer would otherwise be served until it is empty, and nobody else meanwhile.
+# Messages that one client may send before the other clients get their turn. Without it, a client with a full receive
+# buffer would be served until the buffer is empty.
 _TURN: Final = 64
-_BYTES_WORTH_A_MESSAGE: Final = 4096
-_GLANCE: Final = 0.02
+# A long message counts as one more message for each of these bytes.
+_BYTES_PER_MESSAGE: Final = 4096
+# Seconds between two looks at whether the client has hung up.
+_POLL_INTERVAL: Final = 0.02
 
 
-class Upgraded(web.WebSocketResponse):
-    """aiohttp's WebSocket as a reader: it would close by itself in five places, each time without our reason."""
+class ReadOnlyWebSocket(web.WebSocketResponse):
+    """aiohttp's WebSocket without its close: aiohttp calls it in five places, each time without our close reason."""
 
-    # The answer to the handshake goes out with the first words behind it: one packet for a client to wake up for.
+    # The response to the handshake is sent together with the first message: one packet, which wakes the client once.
     _send_headers_immediately = False
 
     async def close(self, *, code: int = 1000, message: bytes = b"", drain: bool = True) -> bool:
@@ -39,7 +42,7 @@ class Upgraded(web.WebSocketResponse):
 
 
 class ClientSocket:
-    """A client's transport as the core's Socket; `write` is the transport's own, so that a frame costs one call."""
+    """The Transport of a WebSocket. `write` is asyncio's own method, so that a frame costs one call."""
 
     __slots__ = ("_close_timeout", "_closing", "_transport", "buffered", "write")
 
@@ -59,37 +62,40 @@ class ClientSocket:
             return
         self._closing = True
         self._transport.write(close_frame(ending))
-        # Weakly, because nearly every transport is gone before the time is up; held until then it would outlive the
-        # young generation, and on Python 3.11 a dead transport is a cycle that only a collection of the old one frees.
+        # A weak reference, because nearly every transport is gone before the timeout. A strong one would keep it past
+        # the young generation, and on Python 3.11 a dead transport is a cycle that only a full collection frees.
         asyncio.get_running_loop().call_later(self._close_timeout, _abort, weakref.ref(self._transport))
 
     def hang_up(self) -> None:
-        """The closing handshake is done: close the transport once everything is written."""
+        """Close the transport once everything is written. For use when the closing handshake is done."""
         self._transport.close()
 
     async def discard(self) -> None:
-        """Let what the client is still sending go unread until it hangs up: a reset would swallow our close frame."""
+        """Discard what the client still sends until it hangs up, at most the close timeout. Then abort.
+
+        Without it the kernel would reset the connection, and the client could lose our close frame.
+        """
         if self._transport.can_write_eof() and not self._transport.is_closing():
             try:
                 self._transport.write_eof()
             except OSError:
-                pass  # The client was faster.
-        # aiohttp reads on and throws away; that the client hung up shows on the transport only.
-        for _ in range(math.ceil(self._close_timeout / _GLANCE)):
+                pass  # The client hung up first.
+        # aiohttp goes on reading and discards the data. Only the transport shows that the client hung up.
+        for _ in range(math.ceil(self._close_timeout / _POLL_INTERVAL)):
             if self._transport.is_closing():
                 break
-            await asyncio.sleep(_GLANCE)
+            await asyncio.sleep(_POLL_INTERVAL)
         self._transport.abort()
 
 
 def _abort(transport: weakref.ref[asyncio.Transport]) -> None:
-    still_there = transport()
-    if still_there is not None:
-        still_there.abort()
+    alive = transport()
+    if alive is not None:
+        alive.abort()
 
 
-class Conversation:
-    """Carries what one client says to the gateway until the connection is over."""
+class WebSocketSession:
+    """Hands the messages of one client to the dispatcher until the connection ends."""
 
     def __init__(
         self, dispatcher: Dispatcher, sessions: Sessions, connection: Connection, socket: ClientSocket
@@ -99,8 +105,8 @@ class Conversation:
         self._connection = connection
         self._socket = socket
 
-    async def run(self, ws: Upgraded, writer: AbstractStreamWriter) -> None:
-        """`writer`: aiohttp's, whose `drain` waits until the transport's buffer is half empty."""
+    async def run(self, ws: ReadOnlyWebSocket, writer: AbstractStreamWriter) -> None:
+        """Serve the connection until it ends. `writer`: aiohttp's; its `drain` waits until the buffer is half empty."""
         try:
             await self._read(ws, writer)
         except Exception:
@@ -110,31 +116,31 @@ class Conversation:
         finally:
             self._sessions.lost(self._connection, Ending(ABNORMAL_CLOSURE, "handler cancelled"))
 
-    async def _read(self, ws: Upgraded, writer: AbstractStreamWriter) -> None:
+    async def _read(self, ws: ReadOnlyWebSocket, writer: AbstractStreamWriter) -> None:
         turn = 0
         while True:
             message = await ws.receive()
-            if message.type in _SAID:
+            if message.type in _MESSAGES:
                 if self._connection.ended is None:
-                    work = self._hear(message)
+                    work = self._dispatch(message)
                     if work is not None:
                         await work
                     if self._connection.congested:
-                        await self._until_answers_are_taken(writer)
-                turn += 1 + len(message.data) // _BYTES_WORTH_A_MESSAGE
+                        await self._wait_until_writable(writer)
+                turn += 1 + len(message.data) // _BYTES_PER_MESSAGE
                 if turn >= _TURN:
                     turn = 0
                     await asyncio.sleep(0)
             elif message.type is WSMsgType.CLOSE:
                 return self._closed_by_client(message.data)
             elif isinstance(message.data, WebSocketError):
-                # Its traceback would tie the whole connection into a cycle.
-                self._sessions.end(self._connection, _broken_rule(message.data.with_traceback(None)))
+                # With its traceback the error would hold the whole connection in a reference cycle.
+                self._sessions.end(self._connection, _violation(message.data.with_traceback(None)))
                 return await self._socket.discard()
             else:
                 return self._sessions.lost(self._connection, Ending(ABNORMAL_CLOSURE, "connection lost"))
 
-    def _hear(self, message: WSMessage) -> Awaitable[None] | None:
+    def _dispatch(self, message: WSMessage) -> Awaitable[None] | None:
         kind = message.type
         if kind is WSMsgType.TEXT:
             return self._dispatcher.text(self._connection, message.data)
@@ -146,11 +152,11 @@ class Conversation:
             self._dispatcher.pong(self._connection)
         return None
 
-    async def _until_answers_are_taken(self, writer: AbstractStreamWriter) -> None:
+    async def _wait_until_writable(self, writer: AbstractStreamWriter) -> None:
         try:
             await writer.drain()
         except ConnectionError:
-            pass  # It broke while we waited; the next receive says so.
+            pass  # The connection broke while we waited. The next read reports it.
         self._connection.congested = False
 
     def _closed_by_client(self, code: int) -> None:
@@ -160,9 +166,10 @@ class Conversation:
         self._socket.hang_up()
 
 
-_SAID: Final = frozenset({WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG})
+_MESSAGES: Final = frozenset({WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG})
 
 
-def _broken_rule(error: WebSocketError) -> Ending:
+def _violation(error: WebSocketError) -> Ending:
+    """The ending for a frame that violates the WebSocket protocol."""
     code = CloseCode(error.code) if error.code in ENDINGS else CloseCode.PROTOCOL_ERROR
     return ENDINGS[code]

@@ -3,6 +3,7 @@
 import tomllib
 from dataclasses import dataclass
 
+from forestay.core.ports.tasks import Tasks
 from forestay.core.ports.verifier import Verifier
 from forestay.core.rules.policies import SHIPPED, Policies, Policy, parse_policy
 from forestay.edge.tokens.keys import Keys
@@ -18,12 +19,15 @@ class Parts:
     policies: Policies
 
 
-def prepare(settings: Settings, otherwise: Policy = SHIPPED) -> Parts:
-    """Make what may fail. `otherwise`: the policy of rooms that no pattern names. Raises SettingsError."""
+def prepare(settings: Settings, tasks: Tasks, otherwise: Policy = SHIPPED) -> Parts:
+    """Make what may fail. Raises SettingsError.
+
+    `tasks`: runs the renewal of published keys. `otherwise`: the policy of rooms that no pattern names.
+    """
     problems: list[str] = []
     verifier = policies = None
     try:
-        verifier = _verifier(settings)
+        verifier = _verifier(settings, tasks)
     except ValueError as error:
         problems.append(f"{PREFIX}JWT_…: {error}")
     try:
@@ -35,12 +39,13 @@ def prepare(settings: Settings, otherwise: Policy = SHIPPED) -> Parts:
     return Parts(verifier, policies)
 
 
-def _verifier(settings: Settings) -> Verifier:
+def _verifier(settings: Settings, tasks: Tasks) -> Verifier:
     secret, public_key = settings.jwt_secret, settings.jwt_public_key
     if not (secret or public_key or settings.jwks_url):
         either = ", ".join(variable_of(name) for name in ("jwt_secret", "jwt_public_key", "jwks_url"))
         raise ValueError(f"no token key: set one of {either}; or try it out with: forestay serve --dev")
     keys = Keys(
+        tasks,
         secret=secret.get_secret_value().encode() if secret else None,
         public_key=public_key.get_secret_value() if public_key else None,
         jwks_url=settings.jwks_url,

@@ -50,7 +50,7 @@ def readings(
 
     def states() -> Mapping[str, int]:
         here, asked = len(pod.hub), pod.hub.moving
-        closing = max(0, handshake.conversations - here)
+        closing = max(0, handshake.sockets - here)
         return {"open": here - asked, "relocating": asked, "closing": closing}
 
     return Readings(

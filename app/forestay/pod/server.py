@@ -15,8 +15,9 @@ from aiohttp import web
 
 from forestay.core.ports.bus import BusLost
 from forestay.core.rules.lifecycle import State
+from forestay.edge.admission import Admission, AdmissionLimits
 from forestay.edge.api import Api
-from forestay.edge.handshake import Door, Handshake
+from forestay.edge.handshake import Handshake, WebSocketLimits
 from forestay.edge.listener import PublicServer
 from forestay.edge.origins import Origins
 from forestay.ops.health.loop_lag import LoopLag
@@ -78,18 +79,10 @@ class Server:
         )
         self._readiness.degraded = self._tell_degraded
         self._balance = self._balanced() if settings.rebalance_shed else None
-        door = Door(
-            max_connections=settings.max_connections,
-            max_handshakes=settings.handshakes,
-            query_token=settings.query_token,
-            send_buffer=settings.send_buffer_bytes,
-            close_timeout=settings.close_timeout,
-        )
-        origins = Origins(settings.allowed_origins)
-        self._handshake = Handshake(door, origins, pod.verifier, pod.lifecycle, pod.dispatcher, observer)
+        self._handshake = self._make_handshake()
         asked = readings(settings, pod, self._readiness, self._lag, self._handshake, self._balance)
         self._metrics = Metrics(counts, asked)
-        over = self._handshake.conversations_over
+        over = self._handshake.wait_closed
         self._drain = Drain(pod.lifecycle, pod.hub, pod.relocation, over, random.Random())
         self._public = web.ServerRunner(self._public_server(), shutdown_timeout=1.0)
         self._internal = web.AppRunner(self._internal_app(), access_log=None, shutdown_timeout=1.0)
@@ -167,6 +160,23 @@ class Server:
                 await self._pod.heartbeat.retire(self._settings.presence_grace)
         except (BusLost, TimeoutError):
             pass
+
+    def _make_handshake(self) -> Handshake:
+        settings, pod = self._settings, self._pod
+        admission = Admission(
+            AdmissionLimits(max_connections=settings.max_connections, max_handshakes=settings.handshakes),
+            Origins(settings.allowed_origins),
+            pod.verifier,
+            pod.lifecycle,
+            pod.hub,
+        )
+        limits = WebSocketLimits(
+            query_token=settings.query_token,
+            message_bytes=settings.max_message_bytes,
+            send_buffer=settings.send_buffer_bytes,
+            close_timeout=settings.close_timeout,
+        )
+        return Handshake(admission, limits, pod.dispatcher, pod.sessions, self._watched.observer)
 
     def _public_server(self) -> PublicServer:
         return PublicServer({"/ws": self._handshake.serve} | (demo_answers() if self._settings.demo else {}))
