@@ -45,6 +45,7 @@ def _verifier(settings: Settings, tasks: Tasks) -> Verifier:
         either = ", ".join(variable_of(name) for name in ("jwt_secret", "jwt_public_key", "jwks_url"))
         raise ValueError(f"no token key: set one of {either}; or try it out with: forestay serve --dev")
     keys = Keys(
+        tasks,
         secret=secret.get_secret_value().encode() if secret else None,
         public_key=public_key.get_secret_value() if public_key else None,
         jwks_url=settings.jwks_url,

@@ -83,16 +83,7 @@ class Server:
             self._announcements.degraded,
         )
         self._balance = self._balanced() if settings.rebalance_shed else None
-        capacity = AdmissionLimits(settings.max_connections, settings.handshakes)
-        origins = Origins(settings.allowed_origins)
-        admission = Admission(capacity, origins, pod.verifier, pod.lifecycle, pod.hub)
-        sockets = WebSocketLimits(
-            query_token=settings.query_token,
-            message_bytes=settings.max_message_bytes,
-            send_buffer=settings.send_buffer_bytes,
-            close_timeout=settings.close_timeout,
-        )
-        self._handshake = Handshake(admission, sockets, pod.dispatcher, pod.sessions, pod.wire, observer)
+        self._handshake = self._make_handshake()
         sources = Sources(self._readiness, self._lag, self._handshake, self._balance, parts.tasks)
         self._metrics = Metrics(counts, readings(settings, pod, sources))
         over = self._handshake.wait_closed
@@ -189,6 +180,23 @@ class Server:
                 await self._pod.heartbeat.retire(self._settings.presence_grace)
         except (BusLost, TimeoutError):
             pass
+
+    def _make_handshake(self) -> Handshake:
+        settings, pod = self._settings, self._pod
+        admission = Admission(
+            AdmissionLimits(max_connections=settings.max_connections, max_handshakes=settings.handshakes),
+            Origins(settings.allowed_origins),
+            pod.verifier,
+            pod.lifecycle,
+            pod.hub,
+        )
+        limits = WebSocketLimits(
+            query_token=settings.query_token,
+            message_bytes=settings.max_message_bytes,
+            send_buffer=settings.send_buffer_bytes,
+            close_timeout=settings.close_timeout,
+        )
+        return Handshake(admission, limits, pod.dispatcher, pod.sessions, pod.wire, self._observation.observer)
 
     def _public_server(self) -> PublicServer:
         return PublicServer({"/ws": self._handshake.serve} | (demo_answers() if self._settings.demo else {}))

@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from forestay.protocol.depth import MAX_DEPTH, deeper_than
 from forestay.protocol.names import PROTOCOL
 
 
@@ -51,6 +52,8 @@ async def _hear(socket: aiohttp.ClientWebSocketResponse, kind: str, payload: obj
     async for message in socket:
         if message.type is not aiohttp.WSMsgType.TEXT:
             continue
+        if deeper_than(message.data, MAX_DEPTH):
+            continue  # A message that others sent to the room: what we wait for is flat.
         said: dict[str, Any] = msgspec.json.decode(message.data)
         if said["type"] == "error":
             raise Unanswered(f"refused: {said['payload']['code']}: {said['payload']['message']}")

@@ -33,6 +33,7 @@ from forestay.bus.redis.registry_scripts import (
 from forestay.bus.redis.script import Script
 from forestay.core.ports.bus import BusLost, Outcome
 from forestay.core.ports.registry import Claim, HeartbeatReply, Holdings, Revocation
+from forestay.protocol.depth import MAX_DEPTH, deeper_than
 from forestay.protocol.envelope import encode
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
@@ -230,8 +231,10 @@ def _outcome(reply: object) -> Outcome:
 
 
 def _revocation(text: object) -> Revocation | None:
+    if not isinstance(text, bytes) or deeper_than(text, MAX_DEPTH):
+        return None
     try:
-        return _decode_revocation(text) if isinstance(text, bytes) else None
+        return _decode_revocation(text)
     except msgspec.MsgspecError:
         return None
 

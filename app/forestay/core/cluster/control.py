@@ -20,6 +20,7 @@ from forestay.core.ports.bus import Bus
 from forestay.core.ports.registry import Revocation
 from forestay.core.ports.runtime import Runtime
 from forestay.protocol.codes import ENDINGS, CloseCode
+from forestay.protocol.depth import MAX_DEPTH, deeper_than
 from forestay.protocol.message import Kind, Message, timestamp
 from forestay.protocol.names import RoomName, is_personal, parse_room, pods_room
 
@@ -134,6 +135,8 @@ class ControlChannel:
 
     def receive(self, message: Message) -> None:
         """A control message has come from the bus."""
+        if deeper_than(message.payload, MAX_DEPTH):
+            return
         try:
             control = _decode(message.payload)
         except msgspec.MsgspecError:

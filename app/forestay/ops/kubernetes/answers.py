@@ -6,6 +6,7 @@ import msgspec
 
 from forestay.ops.kubernetes.endpoints import Change, Metadata, Slice, SlicesGone
 from forestay.ops.kubernetes.unanswered import Cause, Unanswered
+from forestay.protocol.depth import MAX_DEPTH, deeper_than
 
 NOT_FOUND: Final = 404
 _DENIED: Final = (401, 403)
@@ -33,6 +34,7 @@ class _Status(msgspec.Struct):
 
 def read_list(body: bytes) -> tuple[list[Slice], str]:
     """Return the slices and the version of the list. Raises Unanswered."""
+    _check_depth(body)
     try:
         found = msgspec.json.decode(body, type=_List)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -42,6 +44,7 @@ def read_list(body: bytes) -> tuple[list[Slice], str]:
 
 def read_line(text: bytes) -> Change:
     """Return the change in one line of a watch. Raises Unanswered and SlicesGone, also for a line that is an error."""
+    _check_depth(text)
     try:
         line = msgspec.json.decode(text, type=_Line)
         if line.type == "ERROR":
@@ -54,10 +57,18 @@ def read_line(text: bytes) -> Change:
 
 def read_reason(body: bytes) -> str:
     """Return the message of an error; empty where the answer is not the API server's, for example a proxy's."""
+    if deeper_than(body, MAX_DEPTH):
+        return ""
     try:
         return msgspec.json.decode(body, type=_Status).message
     except (msgspec.DecodeError, UnicodeDecodeError):
         return ""
+
+
+def _check_depth(body: bytes) -> None:
+    """Raises Unanswered where `body` nests deeper than any answer of the API server."""
+    if deeper_than(body, MAX_DEPTH):
+        raise Unanswered(Cause.GARBAGE, f"nested deeper than {MAX_DEPTH} arrays and objects")
 
 
 def fault(status: int, reason: str, retry_after: str = "") -> Unanswered | SlicesGone:
