@@ -23,7 +23,6 @@ from forestay.ops.health.loop_lag import LoopLag
 from forestay.ops.health.probes import Health
 from forestay.ops.health.readiness import NoNeighbours, Readiness
 from forestay.ops.kubernetes.events import Reason
-from forestay.ops.metrics.counts import Counts
 from forestay.ops.metrics.metrics import Metrics
 from forestay.ops.moves.balance import Balance
 from forestay.ops.moves.drain import Drain, Pace
@@ -61,8 +60,8 @@ class Server:
         self._settings = settings
         self._verifier = parts.verifier
         self._lag = LoopLag()
-        counts = Counts()
-        self._watched = observe(settings, counts, asyncio.get_running_loop())
+        self._watched = observe(settings, asyncio.get_running_loop())
+        counts = self._watched.counts
         observer = self._watched.observer
         links = link(settings, observer)
         pod = self._pod = assemble(settings, parts.policies, links, parts.verifier, observer, self._watched.tracing)
