@@ -168,4 +168,4 @@ token.takeFromAddress();
 stateView.show(line.state);
 showRooms();
 if (token.kept()) useToken(token.kept());
-else askForToken("The gateway lets nobody in without one.");
+else askForToken("The gateway needs a token.");
