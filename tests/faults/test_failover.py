@@ -1,4 +1,4 @@
-"""A master dies before its replica has everything: what was acknowledged and is gone is told to everybody."""
+"""A master dies before its replica has all data: every client learns of acknowledged messages that are lost."""
 
 import asyncio
 import time
@@ -20,7 +20,7 @@ def master(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 async def test_promoted_with_stalled_replication(master: RedisServer, tmp_path: Path) -> None:
-    """A new epoch; a position of the old one is never recovered, and what follows is whole."""
+    """A promoted replica starts a new epoch, recovers no position of the old one, and loses no later message."""
     link = Road(master.port)
     await link.open()
     replica = RedisServer(tmp_path / "replica", *QUICK, "--replicaof", f"127.0.0.1 {link.port}")

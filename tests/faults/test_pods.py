@@ -1,4 +1,4 @@
-"""What happens to pods and rooms, and what clients see of it."""
+"""Faults of pods and rooms, and what clients see of them."""
 
 import asyncio
 import random
@@ -30,7 +30,7 @@ ttl = 600
 
 
 class Port:
-    """A pod in another process, as a member connects to it."""
+    """A pod in another process, as its members see it."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -42,7 +42,7 @@ class Port:
 
 
 async def test_a_killed_pod(redis: RedisServer, tmp_path: Path) -> None:
-    """Its members come back elsewhere with everything; it is known of those who do not that they are gone."""
+    """Members of a killed pod recover everything on another pod; those that stay away leave by their lease."""
     rooms = tmp_path / "present.toml"
     rooms.write_text(ROOMS)
     environ = {
@@ -66,7 +66,7 @@ async def test_a_killed_pod(redis: RedisServer, tmp_path: Path) -> None:
         verdict = await everybody.end()
         assert verdict.broken == []
         assert (verdict.resyncs, verdict.unrecovered) == (0, 0)
-        assert complete(speaker.said, {member.who: member.heard for member in everybody.members}) == []
+        assert complete(speaker.published, {member.who: member.heard for member in everybody.members}) == []
         witness = await everybody.pods[0].connect("m0")
         async with asyncio.timeout(PATIENCE):
             while True:
@@ -80,7 +80,7 @@ async def test_a_killed_pod(redis: RedisServer, tmp_path: Path) -> None:
 
 
 async def test_coming_and_going_leaves_nothing_behind(redis: RedisServer, tmp_path: Path) -> None:
-    """Fifty clients in and out of twenty rooms as others speak; in the end Redis sends nothing."""
+    """After fifty clients joined and left twenty rooms, no subscription is left in Redis."""
     async with cast(redis, tmp_path, pods=2) as everybody:
         rooms = [f"{kind}.{n}" for kind in ("log", "chat") for n in range(10)]
         clients = [await everybody.pods[n % 2].connect(f"u{n}") for n in range(50)]
@@ -117,13 +117,13 @@ async def swallow(client: Client) -> None:
 
 
 async def test_a_history_that_is_too_short_is_admitted(redis: RedisServer, tmp_path: Path) -> None:
-    """Who missed more than there is gets nothing that pretends to be all of it."""
+    """A client that missed more than the history has is not `recovered`."""
     async with cast(redis, tmp_path, pods=2) as everybody:
         for pod in everybody.pods:
             assert pod.running._pod.recovery._policies.of(RoomName(KEPT)).history is not None
         speaker = await everybody.speaker(rate=2000)
         await speaker.accepted(1)
-        [(epoch, offset)] = [at for at in list(speaker.said.acknowledged.values())[:1] if at]
+        [(epoch, offset)] = [at for at in list(speaker.published.acknowledged.values())[:1] if at]
         await speaker.accepted(1001)
         await speaker.stop()
         late = await everybody.pods[1].connect("late")
@@ -136,7 +136,7 @@ async def test_a_history_that_is_too_short_is_admitted(redis: RedisServer, tmp_p
 
 
 async def test_clients_that_go_in_the_middle_of_a_question(redis: RedisServer, tmp_path: Path) -> None:
-    """Nobody gets another one's answer, and nothing of them stays."""
+    """When clients vanish during requests, no client gets another one's reply and no state stays."""
     async with cast(redis, tmp_path, pods=1) as everybody:
         [pod] = everybody.pods
         for room in ("log.x", "log.y"):
@@ -157,21 +157,21 @@ async def test_clients_that_go_in_the_middle_of_a_question(redis: RedisServer, t
 
 
 async def test_a_newer_pod_on_the_same_bus(redis: RedisServer, tmp_path: Path) -> None:
-    """What it adds to a message is ignored; what it says in a form of its own is dropped; the others go on."""
+    """Unknown fields of a newer pod are ignored, unknown forms are dropped, and other messages arrive."""
     async with cast(redis, tmp_path, pods=1) as everybody:
         [member] = await everybody.member(1, LIVE)
         known = envelope.encode(Message(RoomName(LIVE), b'"from the future"', "2030-01-01T00:00:00.000Z"))
         assert known[1] & 0xF0 == 0x90
         longer = known[:1] + bytes([0xDC, 0, (known[1] & 0x0F) + 1]) + known[2:] + b"\xa3new"
-        for said in (b"L\x07" + known[1:], b"", b"L" + longer):
-            redis.do("PUBLISH", channel(everybody.prefix, LIVE), said)
+        for raw in (b"L\x07" + known[1:], b"", b"L" + longer):
+            redis.do("PUBLISH", channel(everybody.prefix, LIVE), raw)
         await member.has_heard("from the future")
         assert [what for kind, _, what in member.heard.events if kind == "broadcast"] == ["from the future"]
 
 
 @pytest.mark.slow
 async def test_all_of_it_at_once(tmp_path: Path) -> None:
-    """A minute of everything, with three pods and ninety members."""
+    """All faults for a minute, with three pods and ninety members, break no promise."""
     server = RedisServer(tmp_path / "redis", "--save", "", "--appendonly", "yes")
     server.start()
     try:
@@ -201,7 +201,7 @@ async def test_all_of_it_at_once(tmp_path: Path) -> None:
                         road.let_go()
                     case _:
                         rng.choice(everybody.roads).mute(b"subscribe")
-            assert judge(speaker.said, [member.heard for member in everybody.members]).broken == []
+            assert judge(speaker.published, [member.heard for member in everybody.members]).broken == []
             assert (await everybody.end()).broken == []
             assert everybody.came_once
     finally:
