@@ -1,7 +1,7 @@
-"""An echo server made of the gateway's own edge: only the meaning of what is said is replaced.
+"""An echo server made of the gateway's own edge, where only the dispatcher is replaced.
 
-Listener, handshake, reading, delivery and the close handshake are the real ones, so that their conformance is what a
-fuzzer judges. Nothing here knows who asks.
+Listener, handshake, reading, delivery and the close handshake are the real ones, so the fuzzer judges their
+conformance. This module does not depend on the kind of client.
 """
 
 from collections.abc import AsyncIterator, Awaitable
@@ -30,18 +30,18 @@ from forestay.protocol.v1.encoder import frame
 from forestay.settings import load
 
 PATH: Final = "/?access_token=anything"
-"""What to ask for: the handshake is the real one and wants a token; any will do."""
+"""The path of the handshake. The handshake is the real one and needs a token; any token is accepted."""
 
 LARGEST: Final = 64 * 2**20
-"""Bytes of one message: the fuzzer's largest is 16 MiB."""
+"""Bytes of one message. The fuzzer's largest message has 16 MiB."""
 
 _TEXT = 0x81
 _BINARY = 0x82
 _SETTINGS = {"FORESTAY_MESSAGE_RATE": "0"}
 
 
-class _Anybody:
-    """A Verifier to whom every token is good."""
+class _AnyToken:
+    """A Verifier that accepts every token."""
 
     async def verify(self, token: str) -> Identity:
         return Identity("anybody", Rights({}), expires_at=float("inf"))
@@ -50,8 +50,8 @@ class _Anybody:
         """Nothing was opened."""
 
 
-class _Silent:
-    """The real Sessions, without a word of welcome: a fuzzer takes it for an answer that it did not ask for."""
+class _NoWelcome:
+    """The real Sessions without the welcome message, which a fuzzer would take for an unexpected answer."""
 
     def __init__(self, sessions: Sessions) -> None:
         self.terms = replace(sessions.terms, message_bytes=LARGEST)
@@ -67,15 +67,15 @@ class _Silent:
         return connection
 
     def lost(self, connection: Connection, ending: Ending) -> None:
-        # The real gateway has read everything by now; so have we, but echoes may wait for the next pass.
+        # All messages are read by now, as in the real gateway, but echoes may still wait for the next pass.
         self._sessions.lost(connection, ending)
 
 
 class _Echo:
-    """Stands where the Dispatcher stands and says everything back."""
+    """Takes the place of the Dispatcher and sends every message back."""
 
     def __init__(self, pod: Pod) -> None:
-        self.sessions = _Silent(pod.sessions)
+        self.sessions = _NoWelcome(pod.sessions)
         self.ping = pod.dispatcher.ping
         self.pong = pod.dispatcher.pong
         self._delivery = pod.sessions._delivery
@@ -90,9 +90,9 @@ class _Echo:
 
 @asynccontextmanager
 async def echo_server(port: int = 0) -> AsyncIterator[int]:
-    """Serves on loopback while it is entered; gives the port, a free one where `port` is 0."""
+    """Serves on loopback within the block. Yields the port; a free one where `port` is 0."""
     settings = load(_SETTINGS)
-    anybody = _Anybody()
+    anybody = _AnyToken()
     bus = MemoryBus()
     pod = assemble(settings, Policies((), SHIPPED), Links("echo", bus, MemoryRegistry("echo", bus)), anybody)
     pod.lifecycle.move(State.READY)

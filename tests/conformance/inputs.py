@@ -1,6 +1,6 @@
-"""What a hostile or broken client may send, made from a seed and a number alone, so that one input can be had again.
+"""What a hostile or broken client may send, made from a seed and a number, so that each input can be repeated.
 
-Five kinds: noise, sentences that were once valid, streams of frames, streams cut off in the middle, HTTP requests.
+Five kinds: noise, mutated messages, streams of frames, streams cut off in the middle, HTTP requests.
 """
 
 import random
@@ -13,19 +13,19 @@ from tests.conformance.streams import pieces, requests, stream
 from tests.conformance.wire import BINARY, FIN, TEXT, frame
 
 _KINDS: Final = {"noise": 20, "sentence": 40, "stream": 20, "cut": 10, "request": 10}
-"""How often each kind comes, in percent."""
+"""The share of each kind in percent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A well-formed message on a connection that goes on: whatever it says, the connection must survive it."""
+    """A well-formed message on a reused connection. For any content, the connection must survive it."""
 
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Streamed:
-    """Bytes on a connection of their own, in `parts`; the reference says how it must end."""
+    """Bytes on a new connection, in `parts`. The reference says how it must end."""
 
     parts: list[bytes]
     verdict: Verdict
@@ -33,17 +33,17 @@ class Streamed:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Bytes on a connection of their own, then silence: the client is gone, or never knew what it wanted."""
+    """Bytes on a new connection, then silence: the client vanished or stopped."""
 
     data: bytes
     upgraded: bool
-    """Whether they come after the handshake; a handshake may be cut off itself."""
+    """Whether they come after the handshake. A handshake can be cut off too."""
     reset: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """An HTTP request, or what is left of one."""
+    """An HTTP request, or a part of one."""
 
     data: bytes
     internal: bool
@@ -53,7 +53,7 @@ Input = Said | Streamed | Cut | Asked
 
 
 def make(seed: int, number: int, words: Words) -> tuple[str, Input]:
-    """Input `number` of `seed` and its kind. The same `words` give the same bytes."""
+    """Returns input `number` of `seed`, and its kind. The same `words` give the same bytes."""
     rng = random.Random(f"{seed}:{number}")
     [kind] = rng.choices(list(_KINDS), list(_KINDS.values()))
     if kind in ("noise", "sentence"):

@@ -1,4 +1,4 @@
-"""Sentences gone wrong: pieces of JSON, valid and not, put together as a client would and then mutilated."""
+"""Malformed messages: pieces of JSON, valid and not, put together as a client would and then mutated."""
 
 import random
 from dataclasses import dataclass
@@ -9,19 +9,19 @@ from tests.conformance.wire import BINARY, TEXT
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What of the running gateway goes into inputs."""
+    """Values of the running gateway that inputs contain."""
 
     token: str
-    """Lets its bearer into the rooms below `fuzz`."""
+    """A token for the rooms below `fuzz`."""
     foreign_token: str
-    """Another user's."""
+    """A token of another user."""
     api_key: str
     forbidden_room: str
-    """A room that the token does not name."""
+    """A room outside the token's rights."""
 
 
 SHARED_ROOM: Final = "fuzz.shared"
-"""Where a witness listens to whatever the inputs say."""
+"""The room in which a witness receives the messages of the inputs."""
 
 _TYPES = ("join", "leave", "broadcast", "broadcast", "broadcast", "ping", "pong", "bind", "presence", "history", "auth")
 _FIELDS = ("type", "room", "id", "payload", "key", "since", "echo", "traceparent", "tracestate", "timestamp", "from")
@@ -48,14 +48,14 @@ _NESTED = (
     *("{}", "[]", "[[]]", '{"a":1,"a":2}', '{"":{}}', '{"__proto__":{"x":1}}', '{"type":"broadcast"}', "[1,[2,[3]]]"),
     *('{"epoch":"e","offset":1}', '{"epoch":"","offset":-1}', '{"epoch":1,"offset":"1"}', '{"type":7}', '{"type":-1}'),
 )
-# Over and over, these are what a search that goes back may take minutes for.
+# Repeated, these could take minutes in a parser that backtracks.
 _TIRING = ('"', '\\"', '"x\\', "\\", '"\\\\', "[]", "[[]],", '{"a":', "1", "1.", "1e", "ey", "a.", " ", "\\u0022", "=,")
 _SPACES = (" ", "\t", "\n", "\r\n", "  ", "\u00a0", "\ufeff", "\x0b")
 _CHARACTERS = '{}[]":,\\/ut0159eE+-.nulltruefalse \x00\x1f\x7f\u0080\u00e9\u2028\ufeff\uffff\U0001f600'
 
 
 def sentence(rng: random.Random, words: Words) -> bytes:
-    """What may be a sentence, as the bytes of a text message; not always UTF-8, and not always short."""
+    """A text message that may be a valid request. It is not always UTF-8, and not always short."""
     text = _object(rng, words)
     if rng.random() < 0.3:
         text = _mutilated(rng, text)
@@ -68,7 +68,7 @@ def sentence(rng: random.Random, words: Words) -> bytes:
 
 
 def words_noise(rng: random.Random) -> tuple[int, bytes]:
-    """Random bytes, and the opcode of the message that they are."""
+    """Random bytes, and the opcode of their message."""
     size = rng.choice((rng.randrange(16), rng.randrange(300), rng.randrange(3000), _boundary(rng)))
     if rng.random() < 0.4:
         return BINARY, rng.randbytes(size)
@@ -78,7 +78,7 @@ def words_noise(rng: random.Random) -> tuple[int, bytes]:
 
 
 def _boundary(rng: random.Random) -> int:
-    """A size at which something changes: the frame's length field, the cap of a message."""
+    """A size at a boundary: of the frame's length field, or of the message cap."""
     return rng.choice((0, 3, 4, 125, 126, 127, 65535, 65536, 65537, 70000)) if rng.random() < 0.1 else 126
 
 
@@ -123,7 +123,7 @@ def _token(rng: random.Random, words: Words) -> str:
 
 
 def _name(rng: random.Random, name: str) -> str:
-    """A member's name, in JSON; now and then written in escapes, which is the same name."""
+    """The name of a member in JSON, sometimes written with escapes, which is the same name."""
     if rng.random() < 0.05:
         at = rng.randrange(len(name))
         name = f"{name[:at]}\\u{ord(name[at]):04x}{name[at + 1 :]}"
@@ -156,7 +156,7 @@ def _deep(rng: random.Random) -> str:
 
 
 def _tiring(rng: random.Random) -> str:
-    """Nearly as much as a message may hold of one thing, with or without brackets before it and an end behind it."""
+    """Nearly as much of one token as a message may hold, with or without brackets around it."""
     piece = rng.choice(_TIRING)
     start = rng.choice(("", '"', "[" * 600, "[" * 600 + '"', '{"a":' * 600 + '"'))
     return start + piece * (rng.choice((20_000, 60_000, 60_000)) // len(piece)) + rng.choice(("", '"', "]" * 600))

@@ -1,4 +1,4 @@
-"""Bytes below the level of messages: trains of frames with something wrong in them, and HTTP requests likewise."""
+"""Byte streams below the level of messages: sequences of frames with faults in them, and HTTP requests alike."""
 
 import random
 from collections.abc import Callable
@@ -25,10 +25,10 @@ _REASONS = (b"", b"bye", b"x" * 123, "é😀".encode(), b"\xff\xfe", b"\xed\xa0\
 
 
 def stream(rng: random.Random, words: Words) -> bytes:
-    """What a client sends after the handshake, right or wrong."""
+    """What a client sends after the handshake, correct or wrong."""
     recipe = rng.choice((_fragments, _fragments, _frames, _frames, _closing, _control, _lengths, _noise))
     data = recipe(rng, words)
-    # Something in order before it and after it: a reader must not be thrown off, and not go on after an error.
+    # Correct frames before and after it: a reader must not be confused, and must not continue after an error.
     if rng.random() < 0.5:
         data = _message(rng, words) + data
     if rng.random() < 0.5:
@@ -37,7 +37,7 @@ def stream(rng: random.Random, words: Words) -> bytes:
 
 
 def pieces(rng: random.Random, data: bytes) -> list[bytes]:
-    """`data` cut at random points: how it is spread over reads must not matter."""
+    """`data` cut at random points, because the split into reads must not matter."""
     cuts = sorted(rng.randrange(len(data) + 1) for _ in range(rng.choice((0, 0, 1, 2, 5))))
     return [data[start:end] for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True)]
 
@@ -51,7 +51,7 @@ def _mask(rng: random.Random) -> bytes | None:
 
 
 def _fragments(rng: random.Random, words: Words) -> bytes:
-    """One message in fragments, pings between them; sometimes with a fragment lost, doubled or out of place."""
+    """One message in fragments with pings between them; sometimes a fragment is lost, doubled or misplaced."""
     text = rng.random() < 0.7
     payload = sentence(rng, words) if text else rng.randbytes(rng.randrange(200))
     parts = pieces(rng, payload)
@@ -77,7 +77,7 @@ def _fragments(rng: random.Random, words: Words) -> bytes:
 
 
 def _frames(rng: random.Random, words: Words) -> bytes:
-    """Frames whose every bit is left to chance, their lengths being true."""
+    """Frames with random header bits and true lengths."""
     frames = []
     for _ in range(rng.randint(1, 4)):
         first = rng.choice((rng.randrange(256), FIN | rng.randrange(16), FIN | TEXT, CONTINUATION, FIN | CONTINUATION))
@@ -94,7 +94,7 @@ def _closing(rng: random.Random, words: Words) -> bytes:
 
 
 def _control(rng: random.Random, words: Words) -> bytes:
-    """A control frame that is too long or in fragments, or many of them in order."""
+    """A control frame that is too long or fragmented, or many correct ones."""
     opcode = rng.choice((PING, PONG, CLOSE))
     match rng.randrange(3):
         case 0:
@@ -106,7 +106,7 @@ def _control(rng: random.Random, words: Words) -> bytes:
 
 
 def _lengths(rng: random.Random, words: Words) -> bytes:
-    """A length at a boundary, in a longer form than needed, or a lie."""
+    """A length at a boundary, in a longer form than needed, or false."""
     mask = rng.randbytes(4)
     opcode = FIN | rng.choice((TEXT, BINARY))
     match rng.randrange(3):
@@ -126,7 +126,7 @@ def _noise(rng: random.Random, words: Words) -> bytes:
 
 
 def requests(rng: random.Random, words: Words, *, internal: bool) -> bytes:
-    """An HTTP request for the public port, or for the internal one, changed at random."""
+    """An HTTP request for the public or the internal port, with random changes."""
     recipe: Callable[[random.Random, Words], bytes] = rng.choice(
         (_api, _api, _handshake, _odd) if internal else (_handshake, _handshake, _odd, _noise)
     )
