@@ -27,7 +27,7 @@ _VIRTUALENV = "virtualenv==20.21.1"
 
 
 class Missing(Exception):
-    """This machine lacks what the fuzzer needs. The message says what to do."""
+    """The machine lacks what the fuzzer needs. The message says what to do."""
 
 
 def cache() -> Path:

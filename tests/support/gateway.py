@@ -1,4 +1,4 @@
-"""A real gateway on loopback, in the test's own loop, and a client that can be as rude as a test needs."""
+"""A real gateway on loopback in the test's own loop, and a raw client that may break any rule."""
 
 import asyncio
 import base64
@@ -22,7 +22,7 @@ from forestay.pod import server
 SECRET: Final = "a secret for tests only, of more than 32 bytes"
 API_KEY: Final = "an api key for tests only, of more than 32 bytes"
 PATIENCE: Final = 10.0
-"""Seconds. Nothing takes this long; whatever does is broken, and the machine may be busy."""
+"""Seconds after which a test fails. It is generous, because the machine may be busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +44,20 @@ class Gateway:
         return f"http://127.0.0.1:{self.running.internal_port}"
 
     async def connect(self, user: str = "alice", **claims: object) -> "Client":
-        """A client of `user` that has read its welcome."""
+        """Returns a client of `user` that has read its welcome."""
         client = await Client.open(self.port, token(user, **claims))
         await client.hear("welcome")
         return client
 
     async def join(self, user: str, room: str, **claims: object) -> "Client":
-        """A client of `user` that is in `room`."""
+        """Returns a client of `user` that is in `room`."""
         client = await self.connect(user, **claims)
         await client.say({"type": "join", "room": room})
         await client.hear("joined")
         return client
 
     async def probe(self, path: str) -> tuple[int, dict[str, Any]]:
-        """Status and body of `/livez`, `/readyz` or `/startupz`."""
+        """Returns status and body of `/livez`, `/readyz` or `/startupz`."""
         return await probe(self.running.internal_port, path)
 
 
@@ -69,7 +69,7 @@ async def probe(port: int, path: str) -> tuple[int, dict[str, Any]]:
 
 @asynccontextmanager
 async def gateway(**given: object) -> AsyncIterator[Gateway]:
-    """A pod with the shipped settings but for `given`, by their names in lower case."""
+    """Runs a pod with the default settings, except those in `given`, named in lower case."""
     environ = {"FORESTAY_JWT_SECRET": SECRET, "FORESTAY_API_KEY": API_KEY}
     values = {"host": "127.0.0.1", "port": 0, "internal_port": 0} | given
     loaded = settings.load(environ, **values)
@@ -78,7 +78,7 @@ async def gateway(**given: object) -> AsyncIterator[Gateway]:
     try:
         yield Gateway(running)
     finally:
-        # A client that is still there would be waited for: it does not answer close frames by itself.
+        # The drain would wait for an open client, because these clients answer no close frame.
         await close_clients()
         if running._pod.lifecycle.state is not State.STOPPED:
             await running.stop(asyncio.Event())
@@ -91,7 +91,7 @@ JSON = KEY | {"Content-Type": "application/json"}
 async def call(
     running: Gateway, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
 ) -> tuple[int, dict[str, object]]:
-    """Status and JSON of one request with the API key, unless `headers` say otherwise."""
+    """Sends one request, with the API key unless `headers` are given. Returns status and JSON."""
     url = f"{running.internal}{path}"
     async with aiohttp.request(method, url, data=body, headers=JSON if headers is None else headers) as response:
         text = await response.text()
@@ -101,12 +101,12 @@ async def call(
 
 
 def token(user: str = "alice", **claims: object) -> str:
-    """A token that lasts an hour unless `claims` say otherwise."""
+    """A token for one hour, unless `claims` say otherwise."""
     return jwt.encode({"sub": user, "exp": time.time() + 3600} | claims, SECRET)
 
 
 def upgrade(bearer: str | None, path: str = "/ws", **headers: str | None) -> bytes:
-    """An upgrade request; a header given as None is left out, underscores are hyphens."""
+    """An upgrade request. A header that is None is left out; underscores become hyphens."""
     fields: dict[str, str | None] = {
         "Host": "127.0.0.1",
         "Upgrade": "websocket",
@@ -121,7 +121,7 @@ def upgrade(bearer: str | None, path: str = "/ws", **headers: str | None) -> byt
 
 
 def frame(opcode: int, payload: bytes, *, fin: bool = True, masked: bool = True) -> bytes:
-    """One client frame. The mask is all zeros: it is a mask, and the bytes stay readable."""
+    """One client frame. The mask is all zeros: that is valid, and the bytes stay readable."""
     head = struct.pack("!B", (0x80 if fin else 0) | opcode)
     bit, size = (0x80 if masked else 0), len(payload)
     if size < 126:
@@ -137,13 +137,13 @@ _OPEN: list["Client"] = []
 
 
 async def close_clients() -> None:
-    """Hang up whatever a test left open."""
+    """Closes all clients that a test left open."""
     while _OPEN:
         await _OPEN.pop().close()
 
 
 class Closed(Exception):
-    """The gateway said goodbye: with a code and a reason, or with nothing (1006)."""
+    """The gateway ended the connection: with a code and a reason, or without a close frame (1006)."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(f"{code} {reason}")
@@ -152,7 +152,7 @@ class Closed(Exception):
 
 
 class Client:
-    """A WebSocket client of bytes: it does what it is told and nothing else, not even answer pings."""
+    """A raw WebSocket client. It does only what it is told, and does not even answer pings."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         _OPEN.append(self)
@@ -164,7 +164,7 @@ class Client:
 
     @classmethod
     async def request(cls, port: int, data: bytes) -> "Client":
-        """Send an HTTP request and read the head of the answer, and the body of a refusal."""
+        """Sends an HTTP request. Returns the head of the answer, and the body of a refusal."""
         client = cls(*await asyncio.open_connection("127.0.0.1", port))
         client.writer.write(data)
         head = (await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), PATIENCE)).decode("latin-1")
@@ -184,30 +184,30 @@ class Client:
 
     @classmethod
     async def open_or_refused(cls, port: int, bearer: str) -> "Client":
-        """A client whose `status` tells whether it was let in."""
+        """Returns a client whose `status` says whether it was accepted."""
         return await cls.request(port, upgrade(bearer))
 
     async def ended_or_welcome(self) -> str:
-        """What comes first."""
+        """Returns the close or the welcome, whichever comes first."""
         try:
             return str((await self.hear())["type"])
         except Closed as closed:
             return str(closed.code)
 
     async def say(self, *sentences: object) -> None:
-        """Send text messages: objects as JSON, strings as they are."""
+        """Sends text messages: objects as JSON, strings as they are."""
         for sentence in sentences:
             text = sentence if isinstance(sentence, str) else json.dumps(sentence)
             self.writer.write(frame(1, text.encode()))
         await self.writer.drain()
 
     async def send(self, data: bytes) -> None:
-        """Send raw bytes."""
+        """Sends raw bytes."""
         self.writer.write(data)
         await self.writer.drain()
 
     async def read(self) -> tuple[int, bytes]:
-        """The next frame: opcode and payload. Raises Closed."""
+        """Returns the next frame: opcode and payload. Raises Closed."""
         try:
             first, second = await asyncio.wait_for(self.reader.readexactly(2), PATIENCE)
             size = second & 0x7F
@@ -224,30 +224,30 @@ class Client:
         return opcode, payload
 
     async def raw(self) -> bytes:
-        """The next message that is no ping or pong, as bytes."""
+        """Returns the bytes of the next message that is no ping or pong."""
         while True:
             opcode, payload = await self.read()
             if opcode in (1, 2):
                 return payload
 
     async def hear(self, kind: str | None = None) -> dict[str, Any]:
-        """The next sentence; with `kind` it has to be of that type."""
+        """Returns the next text message as an object. Its type must be `kind`, if given."""
         sentence: dict[str, Any] = json.loads(await self.raw())
         assert kind is None or sentence["type"] == kind, sentence
         return sentence
 
     async def ask(self, sentence: object) -> dict[str, Any]:
-        """Say something and hear what comes next."""
+        """Sends a message and returns the next one that comes."""
         await self.say(sentence)
         return await self.hear()
 
     async def silent(self) -> bool:
-        """Whether nothing is waiting: a ping is answered before anything else comes."""
+        """Whether no message is waiting: the pong of a ping comes first."""
         heard = await self.ask({"type": "ping", "id": "silent?"})
         return bool(heard["type"] == "pong")
 
     async def ended(self) -> Closed:
-        """Read until the gateway ends the connection."""
+        """Reads until the gateway ends the connection. Returns the close."""
         while True:
             try:
                 await self.read()
@@ -255,11 +255,11 @@ class Client:
                 return closed
 
     async def eof(self) -> bytes:
-        """What comes until the gateway hangs up."""
+        """Returns what comes until the gateway closes the socket."""
         return await asyncio.wait_for(self.reader.read(), PATIENCE)
 
     async def close(self) -> None:
-        """Hang up, without a word."""
+        """Closes the socket without a close frame."""
         self.writer.transport.abort()
         try:
             await self.writer.wait_closed()

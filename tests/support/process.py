@@ -1,4 +1,4 @@
-"""The command as a process: run to its end, or serving until it is told to stop or killed."""
+"""Runs the command as a process: to its end, or as a server until it is stopped or killed."""
 
 import asyncio
 import json
@@ -15,14 +15,14 @@ KEYS = {"FORESTAY_JWT_SECRET": SECRET, "FORESTAY_API_KEY": API_KEY}
 
 
 async def forestay(*arguments: str, **environ: str) -> tuple[int, str, str]:
-    """Run the command to its end: exit status, standard output, standard error."""
+    """Runs the command to its end. Returns exit status, standard output and standard error."""
     process = await start(*arguments, **environ)
     out, error = await asyncio.wait_for(process.communicate(), 3 * PATIENCE)
     return process.returncode or 0, out.decode(), error.decode()
 
 
 async def start(*arguments: str, **environ: str) -> asyncio.subprocess.Process:
-    """The command, under way; it can be typed at."""
+    """Starts the command, with pipes for its input and output."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("FORESTAY_")}
     return await asyncio.create_subprocess_exec(
         sys.executable,
@@ -38,7 +38,7 @@ async def start(*arguments: str, **environ: str) -> asyncio.subprocess.Process:
 
 
 class Process:
-    """A serving process, its ports, and everything it has logged."""
+    """A serving process, its ports, and its log."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
@@ -56,7 +56,7 @@ class Process:
                 self.port, self.internal_port = said["port"], said["internal_port"]
 
     async def end(self, how: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal and read the log to its end; the exit status."""
+        """Sends a signal and reads the log to its end. Returns the exit status."""
         if self.process.returncode is None:
             self.process.send_signal(how)
         assert self.process.stderr is not None
@@ -66,7 +66,7 @@ class Process:
 
 @asynccontextmanager
 async def serving(**environ: str) -> AsyncIterator[Process]:
-    """A gateway process on free ports of the loopback address."""
+    """Runs a gateway process on free ports of the loopback address."""
     arguments = ("serve", "--host", "127.0.0.1", "--port", "0", "--internal-port", "0")
     served = Process(await start(*arguments, **KEYS | environ))
     try:
