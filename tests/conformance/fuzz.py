@@ -17,7 +17,7 @@ from typing import assert_never
 from tests.conformance.gateway import PATIENCE, GatewayProcess
 from tests.conformance.inputs import Asked, Cut, Said, Streamed, make
 from tests.conformance.line import Line
-from tests.conformance.sayings import Words
+from tests.conformance.messages import Environment
 from tests.conformance.wire import CLOSE, FIN, Wire, close_payload, connect, frame
 from tests.conformance.witness import ROOM, Witnesses
 
@@ -55,7 +55,7 @@ class Storm:
         self._gateway = gateway
         self._numbers: Iterator[int] = iter(plan.numbers)
         token = gateway.token("fuzz", {"fuzz.**": "rwph"})
-        self._words = Words(token, gateway.token("other", {"**": "rwph"}), gateway.api_key, ROOM)
+        self._environment = Environment(token, gateway.token("other", {"**": "rwph"}), gateway.api_key, ROOM)
         self.failures: list[str] = []
         self.kinds: Counter[str] = Counter()
         self.ends: Counter[str] = Counter()
@@ -102,7 +102,7 @@ class Storm:
             await line.hang_up(reset=share[0] % 3 == 0)
 
     async def _line(self, numbers: Sequence[int]) -> Line:
-        wire = await connect(self._gateway.port, self._words.token)
+        wire = await connect(self._gateway.port, self._environment.token)
         return Line(wire, lambda what: self.report(what, numbers if len(numbers) == 1 else ()))
 
     async def _batch(self, line: Line, numbers: Sequence[int]) -> bool:
@@ -110,7 +110,7 @@ class Storm:
         said = []
         for number in numbers:
             self._recent.append(number)
-            kind, given = make(self._plan.seed, number, self._words)
+            kind, given = make(self._plan.seed, number, self._environment)
             self.kinds[kind] += 1
             match given:
                 case Said(data):
@@ -174,8 +174,8 @@ class Storm:
         # A status of 500 or above is our bug: no input here justifies one.
         if status >= "500":
             self.report(f"an HTTP request was answered with {head[:200]!r}", [number])
-        words = self._words
-        keys = (words.api_key,) if given.internal else (words.token, words.foreign_token)
+        environment = self._environment
+        keys = (environment.api_key,) if given.internal else (environment.token, environment.foreign_token)
         welcome = status == "101" or (given.internal and status == "200" and b" /v1/" in given.data[:40])
         if welcome and not any(key.encode() in given.data for key in keys):
             self.report("let in without its key", [number])

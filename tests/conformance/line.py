@@ -27,7 +27,7 @@ def parse(text: str) -> dict[str, Any]:
     """Parses a message from the gateway as strict JSON. Raises ValueError."""
     heard = json.loads(text, parse_constant=_no_constant, parse_int=_number)
     if not isinstance(heard, dict) or heard.get("type") not in _SAID_BY_GATEWAYS:
-        raise ValueError("not a sentence of the protocol")
+        raise ValueError("not a message of the protocol")
     if not isinstance(heard.get("timestamp"), str):
         raise ValueError("no timestamp")
     return heard

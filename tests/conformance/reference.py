@@ -79,7 +79,7 @@ def _judge(stream: _Stream, assembly: _Assembly, largest: int) -> Verdict:
         while stream.at < len(stream.data):
             code = _frame(stream, assembly, largest)
             if code is not None:
-                # Bytes behind a close frame stay unread. Unread bytes make the system reset the connection, and then the
+                # Bytes after a close frame stay unread. Unread bytes make the system reset the connection, so the
                 # client, whose fault it is (§5.5.1), may not see our answer.
                 return Verdict(frozenset({code} if stream.at == len(stream.data) else {code, 1006}))
     except _Broken as broken:

@@ -5,13 +5,13 @@ import random
 import pytest
 
 from tests.conformance.inputs import make
+from tests.conformance.messages import Environment
 from tests.conformance.reference import judge
 from tests.conformance.rules import STREAMS
-from tests.conformance.sayings import Words
 from tests.conformance.streams import pieces
 from tests.conformance.wire import FIN, TEXT, frame
 
-WORDS = Words("token", "another", "key", "elsewhere")
+ENVIRONMENT = Environment("token", "another", "key", "elsewhere")
 
 
 @pytest.mark.parametrize("name", STREAMS)
@@ -35,7 +35,7 @@ def test_a_stream_that_stops_inside_a_frame_proves_nothing() -> None:
 
 def test_an_input_can_be_repeated() -> None:
     """The same seed and number give the same bytes, and another seed gives others."""
-    first, again, other = ([make(seed, number, WORDS) for number in range(300)] for seed in (1, 1, 2))
+    first, again, other = ([make(seed, number, ENVIRONMENT) for number in range(300)] for seed in (1, 1, 2))
     assert first == again
     assert first != other
 

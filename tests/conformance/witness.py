@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.conformance.gateway import PATIENCE, GatewayProcess
 from tests.conformance.line import Report, parse
-from tests.conformance.sayings import SHARED_ROOM
+from tests.conformance.messages import SHARED_ROOM
 
 ROOM: Final = "witness.order"
 """The room of the witnesses alone; no token of the storm names it."""

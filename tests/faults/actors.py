@@ -174,7 +174,7 @@ class Speaker:
                 self.published.refused[number] = answer["payload"]["code"]
 
 
-class Cast:
+class Actors:
     """All actors of a test."""
 
     def __init__(self, redis: RedisServer, prefix: str) -> None:
@@ -218,14 +218,14 @@ class Cast:
 
 
 @asynccontextmanager
-async def cast(
+async def actors(
     redis: RedisServer, folder: Path, pods: int = 3, url: str | None = None, **given: object
-) -> AsyncIterator[Cast]:
+) -> AsyncIterator[Actors]:
     """Starts pods on `redis` with short timeouts and ends them afterwards. `url`: another address of it."""
     rooms = folder / "rooms.toml"
     rooms.write_text(ROOMS)
     prefix = f"t{secrets.token_hex(6)}"
-    everybody = Cast(redis, prefix)
+    group = Actors(redis, prefix)
     # The clients answer no ping, and in a test of a minute they would end with 4408.
     values = {"bus_timeout": 2, "bus_probe_interval": 1, "message_rate": 0, "ping_interval": 300} | given
     values["rooms_file"] = str(rooms)
@@ -234,15 +234,15 @@ async def cast(
             road = Road(redis.port)
             await road.open()
             stack.push_async_callback(road.close)
-            everybody.roads.append(road)
+            group.roads.append(road)
             bus_url = f"{road.url}?prefix={prefix}" if url is None else f"{url}&prefix={prefix}"
-            everybody.pods.append(await stack.enter_async_context(gateway(bus_url=bus_url, **values)))
+            group.pods.append(await stack.enter_async_context(gateway(bus_url=bus_url, **values)))
         try:
-            yield everybody
+            yield group
         finally:
-            for speaker in everybody.speakers:
+            for speaker in group.speakers:
                 for task in speaker._tasks:
                     task.cancel()
-            for member in everybody.members:
+            for member in group.members:
                 await member.stop()
             await close_clients()

@@ -8,7 +8,7 @@ from tests.conformance.wire import BINARY, TEXT
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class Environment:
     """Values of the running gateway that inputs contain."""
 
     token: str
@@ -54,20 +54,20 @@ _SPACES = (" ", "\t", "\n", "\r\n", "  ", "\u00a0", "\ufeff", "\x0b")
 _CHARACTERS = '{}[]":,\\/ut0159eE+-.nulltruefalse \x00\x1f\x7f\u0080\u00e9\u2028\ufeff\uffff\U0001f600'
 
 
-def sentence(rng: random.Random, words: Words) -> bytes:
+def text_message(rng: random.Random, environment: Environment) -> bytes:
     """A text message that may be a valid request. It is not always UTF-8, and not always short."""
-    text = _object(rng, words)
+    text = _object(rng, environment)
     if rng.random() < 0.3:
         text = _mutilated(rng, text)
     if rng.random() < 0.03:
-        text = text[: rng.choice((1, len(text)))] + _tiring(rng)
+        text = text[: rng.choice((1, len(text)))] + _repetitive(rng)
     data = text.encode("utf-8", "surrogatepass")
     if rng.random() < 0.03:
         data = _flipped(rng, data)
     return data
 
 
-def words_noise(rng: random.Random) -> tuple[int, bytes]:
+def noise(rng: random.Random) -> tuple[int, bytes]:
     """Random bytes, and the opcode of their message."""
     size = rng.choice((rng.randrange(16), rng.randrange(300), rng.randrange(3000), _boundary(rng)))
     if rng.random() < 0.4:
@@ -82,17 +82,17 @@ def _boundary(rng: random.Random) -> int:
     return rng.choice((0, 3, 4, 125, 126, 127, 65535, 65536, 65537, 70000)) if rng.random() < 0.1 else 126
 
 
-def _object(rng: random.Random, words: Words) -> str:
+def _object(rng: random.Random, environment: Environment) -> str:
     kind = rng.choice(_TYPES)
     fields = {"type": f'"{kind}"', "id": '"c1"'}
     if kind not in ("ping", "pong", "auth"):
-        fields["room"] = _quoted(_room(rng, words))
+        fields["room"] = _quoted(_room(rng, environment))
     if kind == "broadcast":
         fields["payload"] = _value(rng)
     elif kind == "bind":
         fields["payload"] = f'{{"type":{rng.choice(("0", "1", "7", "4294967295", "4294967296", "-1", "1.5"))}}}'
     elif kind == "auth":
-        fields["payload"] = f'{{"token":{_quoted(_token(rng, words))}}}'
+        fields["payload"] = f'{{"token":{_quoted(_token(rng, environment))}}}'
     for _ in range(rng.choice((0, 0, 0, 1, 2))):
         fields[rng.choice(_FIELDS)] = _value(rng)
     if rng.random() < 0.1:
@@ -106,20 +106,20 @@ def _object(rng: random.Random, words: Words) -> str:
     return space + "{" + f",{space}".join(members) + "}" + space
 
 
-def _room(rng: random.Random, words: Words) -> str:
+def _room(rng: random.Random, environment: Environment) -> str:
     chance = rng.random()
     if chance < 0.4:
         return SHARED_ROOM
     if chance < 0.7:
         return f"fuzz.{rng.randrange(300)}"
-    return words.forbidden_room if chance < 0.75 else rng.choice(_ROOMS)
+    return environment.forbidden_room if chance < 0.75 else rng.choice(_ROOMS)
 
 
-def _token(rng: random.Random, words: Words) -> str:
-    own = words.token
+def _token(rng: random.Random, environment: Environment) -> str:
+    own = environment.token
     at = rng.randrange(len(own))
     changed = own[:at] + rng.choice("Aa0_.-") + own[at + 1 :]
-    return rng.choice((own, own, words.foreign_token, changed, own[:at], own + own, "", ".", "..", "x" * 5000))
+    return rng.choice((own, own, environment.foreign_token, changed, own[:at], own + own, "", ".", "..", "x" * 5000))
 
 
 def _name(rng: random.Random, name: str) -> str:
@@ -155,7 +155,7 @@ def _deep(rng: random.Random) -> str:
     return opening * levels + rng.choice(("", "1", '"["')) + closing * levels
 
 
-def _tiring(rng: random.Random) -> str:
+def _repetitive(rng: random.Random) -> str:
     """Nearly as much of one token as a message may hold, with or without brackets around it."""
     piece = rng.choice(_TIRING)
     start = rng.choice(("", '"', "[" * 600, "[" * 600 + '"', '{"a":' * 600 + '"'))
