@@ -1,4 +1,4 @@
-"""A backend that counts aloud: a number to a room, and the next one, on whichever pod answers."""
+"""A backend that publishes ascending numbers to a room, on whichever pod answers."""
 
 import asyncio
 import secrets
@@ -9,25 +9,25 @@ import aiohttp
 
 from demo.pods import Pod
 
-# Seconds. Asked again with the same key, so that a number which did arrive is not said twice.
+# In seconds. A retry has the same key, so that a number that did arrive is not published twice.
 _PATIENCE: Final = 2.0
 _PAUSE: Final = 0.05
 
 
 class Publisher:
-    """Numbers from 1 on, so many a second."""
+    """Publishes numbers from 1 on, at a given rate."""
 
     def __init__(self, room: str, api_key: str, ready: Callable[[], Sequence[Pod]]) -> None:
-        """`ready`: the pods that may be asked."""
+        """`ready`: the pods to publish on."""
         self.said = 0
-        """The last number that a pod took."""
+        """The last number that a pod accepted."""
         self._room = room
         self._headers = {"Authorization": f"Bearer {api_key}"}
         self._ready = ready
         self._run = secrets.token_hex(4)
 
     async def count(self, rate: float) -> None:
-        """Count until cancelled."""
+        """Publishes until it is cancelled."""
         async with aiohttp.ClientSession(
             headers=self._headers, timeout=aiohttp.ClientTimeout(total=_PATIENCE)
         ) as session:

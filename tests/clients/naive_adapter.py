@@ -1,4 +1,4 @@
-"""An adapter of a client as a first afternoon makes it: it joins, publishes and listens, and never comes back."""
+"""An adapter of a simple client: it joins, publishes and listens, and never reconnects."""
 
 import asyncio
 import json
@@ -70,7 +70,7 @@ class Naive:
 
 
 async def main() -> None:
-    """Commands until there are no more."""
+    """Runs commands until the input ends."""
     client = Naive()
     emit(on="hello", sdk="naive", status=True)
     commands = asyncio.StreamReader()

@@ -1,6 +1,6 @@
-"""An everyday client library against a real gateway: both ways to bring a token, talk in a room, and three endings.
+"""A common client library against a real gateway: two ways to send a token, messages in a room, and three endings.
 
-The library is `websockets`, which shares no code with the gateway and is strict about what it is told.
+The library is `websockets`. It shares no code with the gateway and checks strictly what it receives.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ _USER = "zoë/ü"
 
 
 class Wrong(Exception):
-    """Something was not as a user of the library expects."""
+    """The gateway did something that a user of the library does not expect."""
 
 
 def _expect(what: str, got: object, wanted: object) -> None:
@@ -37,7 +37,7 @@ def _expect(what: str, got: object, wanted: object) -> None:
 
 
 async def interop() -> bool:
-    """Go through it all; True if everything was as expected."""
+    """Runs all scenarios. Returns whether everything was as expected."""
     async with GatewayProcess() as gateway:
         try:
             await _scenario(gateway)
@@ -109,7 +109,7 @@ async def _next(client: ClientConnection) -> dict[str, Any]:
 
 
 async def _close_of(client: ClientConnection) -> tuple[int, str]:
-    """The code and the reason that the gateway closes with."""
+    """The code and the reason of the gateway's close."""
     try:
         while True:
             await asyncio.wait_for(client.recv(), PATIENCE)

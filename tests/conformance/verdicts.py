@@ -1,6 +1,6 @@
-"""What counts as conforming: every case of the Autobahn suite accounted for, every exception by name.
+"""Decides what counts as conforming: every case of the Autobahn suite is checked, every exception is named.
 
-The fuzzer exits with 0 whatever it found, and reports nothing of what it did not get to. So both of its verdicts on a
+The fuzzer exits with 0 for any result, and does not report cases that it did not reach. So both of its verdicts on each
 case are read, and the cases are counted.
 """
 
@@ -15,7 +15,7 @@ Reported = Mapping[str, Mapping[str, object]]
 
 
 class Shard(NamedTuple):
-    """Cases that are run together; a run that is lost takes no others along."""
+    """Cases of one run. A failed run loses only its own cases."""
 
     title: str
     patterns: tuple[str, ...]
@@ -50,7 +50,7 @@ ALLOWED: Final = (
 
 @dataclass(slots=True)
 class Result:
-    """What became of one shard."""
+    """The result of one shard."""
 
     shard: Shard
     verdicts: Counter[str] = field(default_factory=Counter)
@@ -58,7 +58,7 @@ class Result:
 
 
 def examine(shard: Shard, reported: Reported) -> Result:
-    """Judge what the fuzzer `reported` about `shard`."""
+    """Judges the fuzzer's report `reported` about `shard`."""
     result = Result(shard)
     for case, verdict in reported.items():
         behavior, closing = str(verdict.get("behavior")), str(verdict.get("behaviorClose"))
@@ -74,7 +74,7 @@ def examine(shard: Shard, reported: Reported) -> Result:
 
 
 def table(results: list[Result]) -> str:
-    """What to print: a row for each shard, and what was not right."""
+    """A row for each shard, and the faults."""
     columns = sorted({verdict for result in results for verdict in result.verdicts} - {"OK"})
     head = ["cases", "OK", *columns, "faults"]
     rows = [

@@ -1,7 +1,7 @@
-"""Clients as a user of the gateway would write them, on a library that shares no code with it, who keep account.
+"""Clients as a user of the gateway would write them, on an independent library, which count what they receive.
 
-Each is in one room with history and comes back with its position. Half of them heed `reconnect`: they open the next
-connection in their slot and close the old one when the new one has caught up; the other half wait for the close.
+Each is in one room with history and rejoins with its position. Half of them follow `reconnect`: they open the next
+connection in their slot, and close the old one when the new one has caught up. The other half waits for the close.
 """
 
 import asyncio
@@ -26,24 +26,24 @@ class Account:
     """What happened to all clients since the last step."""
 
     closes: Counter[int] = field(default_factory=Counter)
-    """Codes of closes that the gateway or the network made; those of clients who moved are under 1000."""
+    """Close codes from the gateway or the network. Clients that moved count under 1000."""
     refusals: Counter[str] = field(default_factory=Counter)
     lost: int = 0
     repeated: int = 0
     recovered: int = 0
-    """Messages that were missed and given by the history."""
+    """Missed messages that the history delivered."""
     declared: int = 0
-    """Messages that were missed, and the gateway said so."""
+    """Missed messages that a `resync` announced."""
     reconnects: list[float] = field(default_factory=list)
-    """When, in monotonic seconds."""
+    """The times in monotonic seconds."""
     disconnected: Counter[str] = field(default_factory=Counter)
     """How often each client lost a connection."""
     interrupted: Counter[str] = field(default_factory=Counter)
-    """How often each client of the SDK was without a living connection."""
+    """How often each SDK client had no open connection."""
 
 
 class Ended(Exception):
-    """The connection was closed from the other side."""
+    """The other side closed the connection."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
@@ -51,7 +51,7 @@ class Ended(Exception):
 
 
 class Gate:
-    """Where clients go, and the keys they go with."""
+    """The address for clients, and the keys."""
 
     def __init__(self, url: str, secret: str) -> None:
         self.url = url
@@ -74,16 +74,16 @@ class Gate:
 
 
 class Listener:
-    """One client of one room, who counts what is said there."""
+    """A client of one room that checks the messages there."""
 
     def __init__(self, gate: Gate, crowd: "Crowd", name: str, room: str) -> None:
         self.name = name
         self.room = room
         self.last = 0
-        """The number that was heard last."""
+        """The last received number."""
         self.connected = False
         self.told = False
-        """Whether the gateway said that something is missing before what comes next."""
+        """Whether a `resync` announced that messages before the next one are missing."""
         self._gate = gate
         self._crowd = crowd
 
@@ -92,7 +92,7 @@ class Listener:
         raise NotImplementedError
 
     def count(self, number: int) -> None:
-        """Note that `number` was heard."""
+        """Records that `number` arrived."""
         account = self._crowd.account
         if number <= self.last:
             account.repeated += 1
@@ -109,7 +109,7 @@ class Listener:
 
 
 class Member(Listener):
-    """A client that speaks the protocol itself; `moves`: it heeds `reconnect`."""
+    """A client that speaks the protocol itself. `moves`: it follows `reconnect`."""
 
     def __init__(self, gate: Gate, crowd: "Crowd", name: str, room: str, *, moves: bool) -> None:
         super().__init__(gate, crowd, name, room)
@@ -150,7 +150,7 @@ class Member(Listener):
             self._crowd.account.disconnected[self.name] += 1
 
     async def _enter(self) -> ClientConnection:
-        """Connect and join, with the position we have."""
+        """Connects and joins with our position."""
         again = self._place is not None
         socket = await self._gate.open(self.name)
         if again:
@@ -164,7 +164,7 @@ class Member(Listener):
                     break
             if said["type"] == "joined":
                 break
-            # The bus is away: ask again.
+            # The bus is down: try again.
             self._crowd.account.refusals[said["payload"]["code"]] += 1
             await asyncio.sleep(0.3)
         place = said["payload"]
@@ -175,7 +175,7 @@ class Member(Listener):
         return socket
 
     async def _stay(self, socket: ClientConnection) -> ClientConnection:
-        """Hear what is said until we are asked to move; the connection to stay on then."""
+        """Reads until the gateway asks to move. Returns the next connection."""
         async for text in socket:
             said = json.loads(text)
             self._hear(said)
@@ -199,7 +199,7 @@ class Member(Listener):
         except (OSError, TimeoutError, WebSocketException, EOFError) as error:
             self._crowd.account.refusals[type(error).__name__] += 1
             return old
-        # What the old one has not given yet, the new one has after our position.
+        # The new connection delivers what the old one has not delivered yet.
         await old.close()
         self._crowd.account.closes[MOVED] += 1
         return new
@@ -221,7 +221,7 @@ def _named(refused: InvalidStatus) -> str:
 
 
 class Speaker:
-    """Numbers what it says in its rooms. Until it knows that one was accepted, it says no other there but that one."""
+    """Publishes numbers in its rooms. It repeats a number until it was accepted."""
 
     def __init__(self, gate: Gate, crowd: "Crowd", name: str, rooms: list[str]) -> None:
         self.accepted = dict.fromkeys(rooms, 0)
@@ -230,11 +230,11 @@ class Speaker:
         self._crowd = crowd
         self._name = name
         self._waiting: dict[str, int] = {}
-        """Rooms whose number has no answer yet."""
+        """Rooms whose last number has no reply yet."""
         self._run = f"{random.getrandbits(48):x}"
 
     async def live(self, rate: float) -> None:
-        """Say so many messages a second, until cancelled."""
+        """Publishes that many messages per second until it is cancelled."""
         while True:
             try:
                 async with self._gate.open(self._name) as socket:
@@ -266,7 +266,7 @@ class Speaker:
 
     async def _say(self, socket: ClientConnection, room: str) -> None:
         number = self._waiting[room]
-        # With the same key a second try is no second message.
+        # With the same key a retry is no second message.
         sentence = {"type": "broadcast", "room": room, "payload": number, "id": room, "key": f"{self._run}-{number}"}
         await socket.send(json.dumps(sentence))
 
@@ -289,7 +289,7 @@ class Speaker:
 
 
 class Crowd:
-    """Everybody, and the account of what happened."""
+    """All clients, and their account."""
 
     def __init__(self, gate: Gate, clients: int, rooms: int, rate: float) -> None:
         names = [f"e2e.{number}" for number in range(rooms)]
@@ -305,7 +305,7 @@ class Crowd:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def come(self) -> None:
-        """Everybody connects, and the speakers begin."""
+        """Connects all clients, and starts the speakers."""
         for first in range(0, len(self.members), 50):
             self._tasks += [asyncio.create_task(one.live()) for one in self.members[first : first + 50]]
             await asyncio.sleep(0.1)
@@ -323,7 +323,7 @@ class Crowd:
             speaker.speaking.set()
 
     async def settle(self, patience: float = 90) -> None:
-        """Let nobody speak, and wait until everybody has heard the last word of their room. Raises TimeoutError."""
+        """Stops the speakers, and waits until each client has the last message of its room. Raises TimeoutError."""
         for speaker in self.speakers:
             speaker.speaking.clear()
         async with asyncio.timeout(patience):
@@ -334,7 +334,7 @@ class Crowd:
                 await asyncio.sleep(0.1)
 
     def behind(self) -> int:
-        """Members who have not heard the last word of their room, and were not told either that they missed it."""
+        """The members without the last message of their room, which got no `resync` either."""
         last = {room: number for speaker in self.speakers for room, number in speaker.accepted.items()}
         self.account.declared += sum(last[one.room] - one.last for one in self.members if one.told)
         return sum(one.last < last[one.room] and not one.told for one in self.members)

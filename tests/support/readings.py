@@ -1,11 +1,11 @@
-"""What a scrape finds where no pod is."""
+"""Metrics readings without a pod."""
 
 from forestay.core.ports.tasks import NAMES
 from forestay.ops.metrics.metrics import Readings
 
 
 def readings(connections: int = 0, rooms: int = 0) -> Readings:
-    """So many open connections and rooms of a pod that is well."""
+    """The readings of a healthy pod with these numbers of connections and rooms."""
     return Readings(
         version="0.0.0",
         states=lambda: {"open": connections, "relocating": 0, "closing": 0},

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 from aiohttp import WSMessage, WSMsgType
 
-from forestay.terminal.ping import Unanswered, _hear
+from forestay.terminal.ping import Unanswered, _wait_for
 
 
 class Heard:
@@ -24,7 +24,7 @@ class Heard:
 
 
 async def heard(*texts: str) -> None:
-    await _hear(cast(aiohttp.ClientWebSocketResponse, Heard(texts)), "broadcast", None)
+    await _wait_for(cast(aiohttp.ClientWebSocketResponse, Heard(texts)), "broadcast", None)
 
 
 async def test_a_message_that_nests_too_deep_is_skipped() -> None:

@@ -1,7 +1,7 @@
-"""One message through two pods, found in a real Jaeger with its parents and links, or said what is missing.
+"""Finds one message through two pods in a real Jaeger, and reports missing spans, parents and links.
 
-`python -m tests.tracing_backend`, or `make e2e-trace`. JAEGER names the program; without it `jaeger-all-in-one` on PATH
-is taken, or one built from its Go module, which takes some minutes once.
+`python -m tests.tracing_backend`, or `make e2e-trace`. JAEGER names the program. Without it `jaeger-all-in-one` on PATH
+is used, or one that Go builds from its module once, which takes some minutes.
 """
 
 import argparse

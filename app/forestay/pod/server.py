@@ -24,7 +24,6 @@ from forestay.edge.origins import Origins
 from forestay.ops.health.loop_lag import LoopLag
 from forestay.ops.health.probes import Health
 from forestay.ops.health.readiness import BusRule, NoNeighbours, Readiness
-from forestay.ops.metrics.counts import Counts
 from forestay.ops.metrics.metrics import Metrics
 from forestay.ops.moves.balance import Balance
 from forestay.ops.moves.drain import Drain, Pace
@@ -66,8 +65,8 @@ class Server:
         self._tasks = parts.tasks
         self._verifier = parts.verifier
         self._lag = LoopLag()
-        counts = Counts()
-        self._observation = observe(settings, counts, asyncio.get_running_loop())
+        self._observation = observe(settings, asyncio.get_running_loop())
+        counts = self._observation.counts
         observer = self._observation.observer
         links = link(settings, observer, parts.tasks)
         observed = Observed(observer, self._observation.tracing)

@@ -13,7 +13,7 @@ from forestay.core.ports.observer import Observer, together
 from forestay.ops.logs.refusals import RefusalLog
 from forestay.ops.metrics.counts import Counts
 from forestay.ops.tracing.plan import Plan, plan, prepare
-from forestay.ops.tracing.sampling import Manner, TraceParent
+from forestay.ops.tracing.sampling import TraceParent, TracingOptions
 from forestay.settings import MEMORY, Settings, Whereabouts, whereabouts
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Observation:
+    counts: Counts
     observer: Observer
     tracing: "Tracing | None" = None
     telemetry: "Telemetry | None" = None
@@ -55,25 +56,26 @@ def planned(where: Whereabouts) -> Plan:
     return plan(os.environ, __version__, where.uid or secrets.token_hex(8))
 
 
-def observe(settings: Settings, metrics: Counts, loop: AbstractEventLoop) -> Observation:
+def observe(settings: Settings, loop: AbstractEventLoop) -> Observation:
     """Build the observers. Logs what is missing and serves without it, because no message waits for a trace."""
-    observers: list[Observer] = [metrics]
-    if settings.log_level == "DEBUG":
-        observers.append(RefusalLog())
     wanted = planned(whereabouts())
     telemetry, problems = prepare(wanted)
+    # Without tracing, the trace contexts of messages are whatever the clients sent.
+    counts = Counts(exemplars=telemetry is not None)
+    watching: list[Observer] = [counts]
+    if settings.log_level == "DEBUG":
+        watching.append(RefusalLog())
     for problem in problems:
         log.warning(problem)
     if telemetry is None:
-        return Observation(together(*observers))
-    metrics.exemplars = True
+        return Observation(counts, together(*watching))
     memory = settings.bus_url.get_secret_value() == MEMORY
-    manner = Manner(
+    options = TracingOptions(
         sampling=wanted.sampling,
         continue_clients=settings.trace_parent is TraceParent.CHILD,
-        heeds_callers=wanted.heeds_callers,
+        uses_caller_context=wanted.uses_caller_context,
         names=settings.trace_names,
         system="memory" if memory else "redis",
     )
-    tracing, incidents = telemetry.tracing(manner, loop), telemetry.incidents(manner)
-    return Observation(together(*observers, tracing, incidents), tracing, telemetry, incidents)
+    tracing, incidents = telemetry.tracing(options, loop), telemetry.incidents(options)
+    return Observation(counts, together(*watching, tracing, incidents), tracing, telemetry, incidents)
