@@ -98,10 +98,6 @@ CASES: dict[TaskName, Case] = {
 }
 
 
-# Names whose work does not run under the supervisor yet.
-NOT_YET: set[TaskName] = {"jwks_renewal", "redis_discovery", "redis_link", "redis_node_close"}
-
-
 def used() -> set[str]:
     """The names that the code gives to tasks."""
     return {
@@ -119,8 +115,7 @@ def used() -> set[str]:
 
 def test_the_closed_set_is_what_the_code_uses() -> None:
     """Each name in the code is one of the port's, so it is a label of the metric from the start; and no other is."""
-    assert used() | NOT_YET == set(NAMES)
-    assert not used() & NOT_YET
+    assert used() == set(NAMES)
 
 
 @pytest.fixture(autouse=True)
@@ -149,7 +144,7 @@ def failures_of(name: str, log: list[Any]) -> list[Any]:
     return [line for line in log if line["event"] == "a task failed" and line["task"] == name]
 
 
-@pytest.mark.parametrize("name", sorted(CASES.keys() - NOT_YET))
+@pytest.mark.parametrize("name", sorted(CASES))
 async def test_a_task_that_raises_makes_the_pod_not_ready_until_it_runs_again(
     name: TaskName, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
