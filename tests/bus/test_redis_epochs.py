@@ -1,4 +1,4 @@
-"""A Redis that may have lost writes says so by a new epoch; what it still has stays readable."""
+"""A room gets a new epoch when Redis may have lost writes, and what is left stays readable."""
 
 from pathlib import Path
 
@@ -10,12 +10,12 @@ from tests.bus.redis_pod import KEPT, ROOM, NewPod, until
 from tests.support.local_redis import RedisServer
 
 
-async def test_a_restart_from_an_old_snapshot_is_a_new_epoch(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """Offsets that were given before are given again, so nobody who saw the first ones may take them for the same."""
+async def test_a_restart_from_an_old_snapshot_makes_a_new_epoch(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """Offsets are used again after the restart, so the epoch is new and a page since the old one is not whole."""
     pod = new_pod(redis_server.url)
     await pod.bus.start()
-    for word in "abc":
-        await pod.publish(word, KEPT)
+    for text in "abc":
+        await pod.publish(text, KEPT)
     redis_server.do("SAVE")
     await pod.publish("lost", KEPT)
     before = await pod.top()
@@ -39,8 +39,8 @@ async def test_a_restart_from_an_old_snapshot_is_a_new_epoch(redis_server: Redis
     assert {message.position.epoch for message in page.messages if message.position} == {page.top.epoch}
 
 
-async def test_a_restart_without_data_is_a_new_beginning(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """Offsets start over, in another epoch."""
+async def test_a_restart_without_data_starts_at_zero(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """Offsets start again at 0, in a new epoch."""
     pod = new_pod(redis_server.url)
     await pod.bus.start()
     await pod.publish("a", KEPT)
@@ -56,14 +56,14 @@ async def test_a_restart_without_data_is_a_new_beginning(redis_server: RedisServ
 
 
 async def test_a_clean_restart_keeps_entries(tmp_path: Path, new_pod: NewPod) -> None:
-    """With an append-only file nothing is lost; the epoch is new all the same, since nobody can know that."""
+    """With an append-only file the entries are there, and the epoch is new: Redis cannot prove that none is missing."""
     server = RedisServer(tmp_path, "--save", "", "--appendonly", "yes")
     server.start()
     try:
         pod = new_pod(server.url)
         await pod.bus.start()
-        for word in "ab":
-            await pod.publish(word, KEPT)
+        for text in "ab":
+            await pod.publish(text, KEPT)
         before = await pod.top()
         server.do("CONFIG", "SET", "appendfsync", "always")
         server.kill()
@@ -78,12 +78,12 @@ async def test_a_clean_restart_keeps_entries(tmp_path: Path, new_pod: NewPod) ->
         server.close()
 
 
-async def test_a_forgotten_room_does_not_keep_its_entries(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """Entries whose epoch was evicted belong to nothing, and would stand in the way of the new offsets."""
+async def test_entries_without_an_epoch_are_deleted(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """Entries whose epoch was evicted are deleted: their offsets would be in the way of the new ones."""
     pod = new_pod(redis_server.url)
     await pod.bus.start()
-    for word in "abc":
-        await pod.publish(word, KEPT)
+    for text in "abc":
+        await pod.publish(text, KEPT)
     before = await pod.top()
     names = pod.bus.keys.room(ROOM)
     redis_server.do("DEL", names.meta)
@@ -94,12 +94,12 @@ async def test_a_forgotten_room_does_not_keep_its_entries(redis_server: RedisSer
     assert await pod.kept() == ["d"]
 
 
-async def test_lost_entries_are_admitted(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """The epoch stays where only entries were evicted; what is gone is not taken for nothing."""
+async def test_a_page_with_evicted_entries_is_not_whole(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """The epoch stays if only entries were evicted, and pages that miss some are not whole."""
     pod = new_pod(redis_server.url)
     await pod.bus.start()
-    for word in "abc":
-        await pod.publish(word, KEPT)
+    for text in "abc":
+        await pod.publish(text, KEPT)
     top = await pod.top()
     redis_server.do("DEL", pod.bus.keys.room(ROOM).stream)
     page = await pod.bus.history(ROOM, Query(10, since=Position(top.epoch, 1)), KEPT)
@@ -109,12 +109,12 @@ async def test_lost_entries_are_admitted(redis_server: RedisServer, new_pod: New
     assert not hole.whole
 
 
-async def test_a_hole_among_the_entries_is_admitted(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """As is an entry that no pod of this version can read: it is counted, and what is left is not whole."""
+async def test_a_page_with_a_gap_is_not_whole(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """A page with a missing entry, or with one that cannot be decoded, is not whole; the latter is counted."""
     pod = new_pod(redis_server.url)
     await pod.bus.start()
-    for word in "abcd":
-        await pod.publish(word, KEPT)
+    for text in "abcd":
+        await pod.publish(text, KEPT)
     top = await pod.top()
     redis_server.do("XDEL", pod.bus.keys.room(ROOM).stream, "3-0")
     page = await pod.bus.history(ROOM, Query(10, since=Position(top.epoch, 1)), KEPT)
@@ -126,8 +126,8 @@ async def test_a_hole_among_the_entries_is_admitted(redis_server: RedisServer, n
     assert pod.events.count("garbage") == 1
 
 
-async def test_a_room_with_members_is_kept_alive(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """Epoch and offset live 24 hours longer than the entries, and from each look at them on."""
+async def test_asking_for_positions_renews_the_expiry(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """Epoch and offset live 24 hours longer than the entries, and 24 hours from each question for the position."""
     pod = new_pod(redis_server.url)
     await pod.bus.start()
     short = Retention(size=10, ttl=0.05)
@@ -143,8 +143,8 @@ async def test_a_room_with_members_is_kept_alive(redis_server: RedisServer, new_
     assert 86_399_000 < left <= 86_400_000
 
 
-async def test_without_info_in_scripts_the_connection_says_which_redis_it_is(redis_server: RedisServer) -> None:
-    """Then the replid that was read when connecting stands in, and does the same."""
+async def test_without_info_in_scripts_the_replid_of_the_connection_is_used(redis_server: RedisServer) -> None:
+    """Where scripts may not ask for INFO, a new replid in the arguments makes a new epoch."""
 
     def run(script: bytes, keys: list[str], *arguments: str) -> object:
         return redis_server.do("EVAL", script.replace(b"'INFO'", b"'NOINFO'"), len(keys), *keys, *arguments)

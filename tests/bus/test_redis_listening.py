@@ -1,4 +1,4 @@
-"""What a pod hears, and what it says about what it may not have heard."""
+"""Which messages a pod receives, and which rooms it doubts because messages may be missing."""
 
 import asyncio
 import random
@@ -28,14 +28,14 @@ from tests.support.tasks import PlainTasks
 
 
 def subscribers(server: RedisServer, pod: Pod, rooms: list[RoomName]) -> list[int]:
-    """How many Redis counts for each room."""
+    """The number of subscribers of each room, as Redis counts them."""
     answer = server.do("PUBSUB", "NUMSUB", *(pod.bus.keys.room(room).channel for room in rooms))
     assert isinstance(answer, list)
     return answer[1::2]
 
 
-async def test_a_killed_connection_is_a_doubt(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """Every room that was heard is heard again and doubted then; what follows the doubt is heard."""
+async def test_rooms_are_doubted_after_a_killed_connection(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """Every subscribed room is subscribed again and doubted once; later messages arrive."""
     pod = new_pod(redis_server.url)
     await pod.bus.start()
     rooms = [RoomName(f"room.{number}") for number in range(1200)]
@@ -52,8 +52,8 @@ async def test_a_killed_connection_is_a_doubt(redis_server: RedisServer, new_pod
     assert "resubscribed" in pod.events
 
 
-async def test_a_room_left_meanwhile_is_not_doubted(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """Nor is one that was subscribed to only after the loss: it is confirmed."""
+async def test_only_rooms_from_before_the_loss_are_doubted(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """A room that was left during the loss is not doubted; one that was new during it is confirmed."""
     pod = new_pod(redis_server.url)
     await pod.bus.start()
     old, new = RoomName("old"), RoomName("new")
@@ -70,40 +70,40 @@ async def test_a_room_left_meanwhile_is_not_doubted(redis_server: RedisServer, n
     assert subscribers(redis_server, pod, [old, new, ROOM]) == [0, 1, 1]
 
 
-async def test_the_doubt_comes_before_what_was_said_after_it(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """Also while others never stop talking."""
-    pod, talker = new_pod(redis_server.url), new_pod(redis_server.url)
-    await asyncio.gather(pod.bus.start(), talker.bus.start())
+async def test_the_doubt_comes_before_later_messages(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """Between a gap and the next message there is always a doubt, also while messages never stop."""
+    pod, sender = new_pod(redis_server.url), new_pod(redis_server.url)
+    await asyncio.gather(pod.bus.start(), sender.bus.start())
     order: list[str] = []
     pod.bus.listen(lambda message: order.append(message.payload.decode()), lambda _: order.append("doubt"))
     await pod.subscribe()
-    talking = True
+    sending = True
 
-    async def talk() -> None:
+    async def send() -> None:
         number = 0
-        while talking:
-            await talker.publish(str(number))
+        while sending:
+            await sender.publish(str(number))
             number += 1
 
-    task = asyncio.create_task(talk())
+    task = asyncio.create_task(send())
     for _ in range(5):
         await asyncio.sleep(0.1)
         doubts = order.count("doubt")
         redis_server.do("CLIENT", "KILL", "TYPE", "pubsub")
         await until(lambda doubts=doubts: order.count("doubt") > doubts)  # type: ignore[misc]
-    talking = False
+    sending = False
     await task
     heard = [-1]
-    for word in order:
-        if word == "doubt":
+    for text in order:
+        if text == "doubt":
             heard = []
         else:
-            assert not heard or int(word) == heard[-1] + 1
-            heard.append(int(word))
+            assert not heard or int(text) == heard[-1] + 1
+            heard.append(int(text))
 
 
-async def test_quick_changes_of_mind_end_where_they_should(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """After any churn Redis sends what is wanted and nothing else, and every wanted room was confirmed."""
+async def test_quick_changes_end_in_the_right_subscriptions(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """After many quick changes Redis sends only wanted rooms, and each of them was confirmed."""
     pod = new_pod(redis_server.url)
     await pod.bus.start()
     rng = random.Random(3)
@@ -134,7 +134,7 @@ async def test_quick_changes_of_mind_end_where_they_should(redis_server: RedisSe
 
 
 @pytest.mark.parametrize(
-    "said",
+    "data",
     [
         b"",
         b"L",
@@ -151,19 +151,19 @@ async def test_quick_changes_of_mind_end_where_they_should(redis_server: RedisSe
         b"\x80\x04\x95\x00.",
     ],
 )
-async def test_garbage_is_counted_and_dropped(said: bytes, redis_server: RedisServer, new_pod: NewPod) -> None:
-    """Whatever stands on a room's channel, the next message is heard on the same connection."""
+async def test_garbage_is_counted_and_dropped(data: bytes, redis_server: RedisServer, new_pod: NewPod) -> None:
+    """Data that is not a message is counted, and the next message arrives on the same connection."""
     pod = new_pod(redis_server.url)
     await pod.bus.start()
     await pod.subscribe()
-    redis_server.do("PUBLISH", pod.bus.keys.room(ROOM).channel, said)
+    redis_server.do("PUBLISH", pod.bus.keys.room(ROOM).channel, data)
     await pod.publish("fine")
     await until(lambda: pod.heard == ["fine"])
     assert pod.events == ["connected", "garbage"]
 
 
-async def test_a_half_open_ear_is_found(road: Road, new_pod: NewPod) -> None:
-    """Publishing works and nothing comes back: noticed within two probe intervals, and mended."""
+async def test_a_half_open_subscription_is_found(road: Road, new_pod: NewPod) -> None:
+    """If publishes work and nothing comes back, the pod subscribes again within two probe intervals."""
     pod = new_pod(road.url, probe_interval=0.4)
     await pod.bus.start()
     await pod.subscribe()
@@ -179,8 +179,8 @@ async def test_a_half_open_ear_is_found(road: Road, new_pod: NewPod) -> None:
     await until(lambda: pod.heard == ["heard"])
 
 
-async def test_a_subscription_that_is_not_confirmed_is_asked_for_anew(road: Road, new_pod: NewPod) -> None:
-    """A connection that swallows it is given up."""
+async def test_a_subscription_without_confirmation_is_sent_again(road: Road, new_pod: NewPod) -> None:
+    """A connection on which no confirmation comes is replaced."""
     pod = new_pod(road.url, timeout=0.5)
     await pod.bus.start()
     assert road.mute(b"subscribe") == 1
@@ -190,7 +190,7 @@ async def test_a_subscription_that_is_not_confirmed_is_asked_for_anew(road: Road
 
 
 async def test_the_round_trip_is_measured(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """By the words that the pod says to itself."""
+    """The round trip is that of a probe, and None before the first one."""
     pod = new_pod(redis_server.url)
     before = pod.bus.round_trip
     await pod.bus.start()
@@ -198,8 +198,8 @@ async def test_the_round_trip_is_measured(redis_server: RedisServer, new_pod: Ne
     assert 0 < (pod.bus.round_trip or 0) < 1
 
 
-async def test_a_bug_in_the_pod_is_not_a_lost_connection(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """It is told to whoever handles exceptions of the loop, and the next message is heard."""
+async def test_a_bug_in_a_callback_does_not_end_the_connection(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """The exception goes to the handler of the loop, and the next message arrives."""
     pod = new_pod(redis_server.url)
     bugs: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: bugs.append(context["exception"]))
@@ -212,15 +212,15 @@ async def test_a_bug_in_the_pod_is_not_a_lost_connection(redis_server: RedisServ
     pod.bus.listen(heard, lambda _: None)
     await pod.bus.start()
     await pod.subscribe()
-    for word in ("bad", "good"):
-        pod.offer(word)
+    for text in ("bad", "good"):
+        pod.offer(text)
     await until(lambda: pod.heard == ["good"])
     assert [type(bug) for bug in bugs] == [KeyError]
     assert pod.events == ["connected"]
 
 
-async def test_asking_twice_is_confirmed_twice(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """And heard once."""
+async def test_a_second_subscription_is_confirmed_too(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """A room that is subscribed twice is confirmed twice, and its messages arrive once."""
     pod = new_pod(redis_server.url)
     await pod.bus.start()
     await pod.subscribe()
@@ -230,10 +230,8 @@ async def test_asking_twice_is_confirmed_twice(redis_server: RedisServer, new_po
     await until(lambda: pod.heard == ["once", "end"])
 
 
-async def test_messages_of_a_room_are_heard_in_the_order_of_their_places(
-    redis_server: RedisServer, new_pod: NewPod
-) -> None:
-    """Several pods publish at once: what is heard has dense offsets."""
+async def test_messages_arrive_in_the_order_of_their_positions(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """The offsets of a room have no gap for a subscriber, while several pods publish at once."""
     pods = [new_pod(redis_server.url) for _ in range(3)]
     await asyncio.gather(*(pod.bus.start() for pod in pods))
     offsets: list[int] = []
