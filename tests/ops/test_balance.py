@@ -55,12 +55,12 @@ class Pod:
     def __init__(self, connections: int) -> None:
         self.core = Core(ping_interval=10_000)
         self.load = {"p1": connections, "p2": 0}
-        self.fleet: Sequence[Peer] | None = [Peer("p1", ready=True), Peer("p2", ready=True)]
-        self.pods = 2
+        self.pods: Sequence[Peer] | None = [Peer("p1", ready=True), Peer("p2", ready=True)]
+        self.alive = 2
         prospect = Prospect(
             load=lambda: self.load,
+            alive=lambda: self.alive,
             pods=lambda: self.pods,
-            fleet=lambda: self.fleet,
             changed_at=lambda: 0.0,
             leaving=lambda: False,
             well=lambda: True,
@@ -93,10 +93,10 @@ async def test_only_old_connections_are_asked() -> None:
 async def test_no_connection_moves_while_a_pod_has_not_reported_its_number() -> None:
     """Without all numbers, or without the list of pods, the share would be a guess."""
     pod = Pod(400)
-    pod.pods = 3
+    pod.alive = 3
     assert pod.balance.look(IMMUNE) == 0
     assert pod.balance.share is None
-    pod.pods, pod.fleet = 2, None
+    pod.alive, pod.pods = 2, None
     assert pod.balance.look(IMMUNE) == 0
 
 

@@ -45,7 +45,7 @@ class Following:
         self.endpoints = Endpoints(cluster, rng, self.faults.append)
 
     def names(self) -> list[str]:
-        return [each.name for each in self.endpoints.fleet() or ()]
+        return [each.name for each in self.endpoints.pods() or ()]
 
 
 @asynccontextmanager
@@ -66,14 +66,14 @@ async def until(holds: Callable[[], object]) -> None:
         await asyncio.sleep(0.005)
 
 
-async def test_the_fleet_is_listed_and_then_watched(api: KubernetesApi, cluster: Cluster) -> None:
+async def test_the_pods_are_listed_and_then_watched(api: KubernetesApi, cluster: Cluster) -> None:
     """A pod with two address families is one endpoint, and a change is known as soon as the watch has it."""
     api.put("v4", endpoint("a"), endpoint("b", ready=False, terminating=True))
     api.put("v6", endpoint("a"), family="IPv6")
     api.put("empty")
     async with following(cluster) as us:
-        await until(lambda: us.endpoints.fleet() is not None)
-        assert us.endpoints.fleet() == (
+        await until(lambda: us.endpoints.pods() is not None)
+        assert us.endpoints.pods() == (
             Endpoint("a", ready=True, terminating=False),
             Endpoint("b", ready=False, terminating=True),
         )
@@ -123,7 +123,7 @@ async def test_a_version_that_is_gone_is_listed_anew(api: KubernetesApi, cluster
             del api.slices["old"]
             api.compact()
             await api.start()
-        await until(lambda: us.endpoints.fleet() == ())
+        await until(lambda: us.endpoints.pods() == ())
         assert api.count("list") == 2
         assert said != "within the watch" or us.faults == ["gone"]
         assert us.faults.count("gone") == 1
@@ -136,7 +136,7 @@ async def test_a_server_that_ends_watches_at_once_is_asked_a_few_times(api: Kube
     async with following(cluster, fair.uniform) as us:
         await until(lambda: api.asked)
         await asyncio.sleep(3)
-        assert us.endpoints.fleet() == ()
+        assert us.endpoints.pods() == ()
     assert 1 <= api.count("watch") <= 6
     assert api.count("list") == 1 + max(0, api.count("watch") - 3)
 
@@ -155,7 +155,7 @@ async def test_a_server_that_ends_watches_at_once_is_asked_a_few_times(api: Kube
 async def test_an_error_is_counted_and_waited_out(
     api: KubernetesApi, cluster: Cluster, kind: str, fault: Fault, cause: str
 ) -> None:
-    """Each cause has its rests, and the fleet is known again when the answers come back."""
+    """Each cause has its rests, and the pods are known again when the answers come back."""
     api.put("v4", endpoint("a"))
     api.faults[kind] = fault
     bounds: list[float] = []
@@ -182,7 +182,7 @@ async def test_a_retry_after_is_respected(api: KubernetesApi, cluster: Cluster) 
             await until(lambda before=before: api.count("list") == before + 1)  # type: ignore[misc]
             await until(lambda status=status: us.faults[-1:] == ["throttled" if status == 429 else "failed"])  # type: ignore[misc]
         api.faults.clear()
-        await until(lambda: us.endpoints.fleet() is not None)
+        await until(lambda: us.endpoints.pods() is not None)
     lists = [each.at for each in api.asked if each.kind == "list"]
     assert [later - earlier >= 1 for earlier, later in pairwise(lists)] == [True, True]
 
@@ -190,7 +190,7 @@ async def test_a_retry_after_is_respected(api: KubernetesApi, cluster: Cluster) 
 async def test_a_server_that_is_away_is_found_again(
     api: KubernetesApi, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The fleet stays known for a while and is then unknown, without an exception."""
+    """The pods stay known for a while and are then unknown, without an exception."""
     monkeypatch.setattr(endpoints, "STALE", 0.3)
     api.put("v4", endpoint("a"))
     async with following(cluster) as us:
@@ -200,7 +200,7 @@ async def test_a_server_that_is_away_is_found_again(
         await api.stop()
         await until(lambda: "unreachable" in us.faults)
         assert us.names() == ["a"]
-        await until(lambda: us.endpoints.fleet() is None)
+        await until(lambda: us.endpoints.pods() is None)
         await api.start()
         await until(lambda: us.names() == ["a"])
 

@@ -122,10 +122,10 @@ async def test_each_pod_counts_once_however_many_slices_name_it() -> None:
         Slice(Metadata("empty"), None),
     )
     with following(slices) as us:
-        assert us.endpoints.fleet() is None
+        assert us.endpoints.pods() is None
         assert us.endpoints.changed_at is None
         await moment()
-        assert us.endpoints.fleet() == (
+        assert us.endpoints.pods() == (
             Endpoint("a", ready=False, terminating=False),
             Endpoint("b", ready=True, terminating=False),
             Endpoint("c", ready=False, terminating=True),
@@ -137,7 +137,7 @@ async def test_each_pod_counts_once_however_many_slices_name_it() -> None:
 
 @virtual
 async def test_only_real_changes_change_the_time_of_the_last_change() -> None:
-    """Added, modified and deleted slices change the fleet. A bookmark and a repetition do not."""
+    """Added, modified and deleted slices change the pods. A bookmark and a repetition do not."""
     slices = FakeSlices(piece("v4", pod("a")))
     with following(slices) as us:
         await moment()
@@ -154,10 +154,10 @@ async def test_only_real_changes_change_the_time_of_the_last_change() -> None:
         slices.changes.put_nowait(Change("MODIFIED", piece("v4", pod("a"), pod("b", ready=False), version="11")))
         await moment()
         assert us.endpoints.changed_at == pytest.approx(5, abs=0.1)
-        assert [each.name for each in us.endpoints.fleet() or ()] == ["a", "b"]
+        assert [each.name for each in us.endpoints.pods() or ()] == ["a", "b"]
         slices.changes.put_nowait(Change("DELETED", piece("v4", pod("a"), pod("b"), version="12")))
         await moment()
-        assert [each.name for each in us.endpoints.fleet() or ()] == ["a"]
+        assert [each.name for each in us.endpoints.pods() or ()] == ["a"]
 
 
 @virtual
@@ -179,21 +179,21 @@ async def test_a_watch_that_ends_goes_on_from_the_last_version() -> None:
 
 
 @virtual
-async def test_a_fleet_without_news_for_half_a_minute_is_unknown() -> None:
+async def test_pods_without_news_for_half_a_minute_are_unknown() -> None:
     """An open, silent watch counts as news. A list without a watch is valid for thirty seconds."""
     slices = FakeSlices(piece("v4", pod("a")))
     with following(slices) as us:
         await asyncio.sleep(1000)
-        assert us.endpoints.fleet() is not None
+        assert us.endpoints.pods() is not None
         slices.down = DOWN
         slices.changes.put_nowait(DOWN)
         await asyncio.sleep(29)
-        assert us.endpoints.fleet() is not None
+        assert us.endpoints.pods() is not None
         await asyncio.sleep(2)
-        assert us.endpoints.fleet() is None
+        assert us.endpoints.pods() is None
         slices.down = None
         await asyncio.sleep(60)
-        assert us.endpoints.fleet() is not None
+        assert us.endpoints.pods() is not None
 
 
 @virtual
@@ -223,7 +223,7 @@ async def test_a_version_that_is_gone_leads_to_a_list() -> None:
         slices.slices = [piece("v4", pod("b"))]
         slices.changes.put_nowait(SlicesGone())
         await asyncio.sleep(2)
-        assert [each.name for each in us.endpoints.fleet() or ()] == ["b"]
+        assert [each.name for each in us.endpoints.pods() or ()] == ["b"]
         slices.down = SlicesGone()
         slices.changes.put_nowait(None)
         await asyncio.sleep(60)
@@ -276,4 +276,4 @@ async def test_a_version_that_the_server_waits_for_is_given_up() -> None:
         await asyncio.sleep(60)
         assert len(slices.watches) == 4
         assert len(slices.lists) == 2
-        assert us.endpoints.fleet() is not None
+        assert us.endpoints.pods() is not None

@@ -62,7 +62,7 @@ class View:
     def rest(self) -> None:
         self.asked = False
 
-    def fleet(self) -> Sequence[Peer] | None:
+    def pods(self) -> Sequence[Peer] | None:
         return self.seen if self.asked else None
 
 
@@ -157,7 +157,7 @@ def test_the_neighbours_are_followed_only_while_the_bus_is_lost() -> None:
     assert seen == [False, True, False]
 
 
-class Fleet:
+class Service:
     """Pods, and a list of the ready ones that each of them sees late."""
 
     def __init__(self, size: int, delay: float = 2.0) -> None:
@@ -195,21 +195,21 @@ def test_when_all_lose_the_bus_half_stay(size: int) -> None:
 
     @virtual
     async def story() -> None:
-        fleet = Fleet(size)
-        await fleet.live(10)
+        service = Service(size)
+        await service.live(10)
         rng = random.Random(size)
-        for pod in fleet.pods:
+        for pod in service.pods:
             # The pods do not notice it at the same moment.
-            fleet.loop.call_later(rng.uniform(0, 6), pod.lose_the_bus)
-        await fleet.live(300)
-        ready = fleet.ready()
+            service.loop.call_later(rng.uniform(0, 6), pod.lose_the_bus)
+        await service.live(300)
+        ready = service.ready()
         assert min(ready) == (size + 1) // 2
         changes = sum(before != after for before, after in pairwise(ready))
         assert changes <= size // 2, "no pod came back only to leave again"
-        for pod in fleet.pods:
+        for pod in service.pods:
             pod.bus = True
-        await fleet.live(10)
-        assert fleet.ready()[-1] == size
+        await service.live(10)
+        assert service.ready()[-1] == size
 
     story()
 
@@ -221,30 +221,28 @@ def test_a_pod_that_lost_the_bus_alone_leaves_and_comes_back(size: int) -> None:
     @virtual
     async def story() -> None:
         for alone in range(size):
-            fleet = Fleet(size)
-            await fleet.live(7)
-            fleet.pods[alone].bus = False
-            await fleet.live(GRACE + 3 * ROUND + 1)
-            assert [not one for one in fleet.history[-1]] == [number == alone for number in range(size)]
-            fleet.pods[alone].bus = True
-            await fleet.live(0.5)
-            assert all(fleet.history[-1])
+            service = Service(size)
+            await service.live(7)
+            service.pods[alone].bus = False
+            await service.live(GRACE + 3 * ROUND + 1)
+            assert [not one for one in service.history[-1]] == [number == alone for number in range(size)]
+            service.pods[alone].bus = True
+            await service.live(0.5)
+            assert all(service.history[-1])
 
     story()
 
 
 def test_pods_that_left_come_back_when_the_others_are_gone() -> None:
     """Where fewer than half are ready, as many as are missing return, and no more."""
-    fleet = [Peer(f"pod-{number}", ready=number < 2) for number in range(8)]
-    turns = [
-        [peer.name for peer in fleet if should_return(fleet, peer.name, clock)] for clock in (0.5, 0.5 + ROUND, 3.0)
-    ]
+    pods = [Peer(f"pod-{number}", ready=number < 2) for number in range(8)]
+    turns = [[peer.name for peer in pods if should_return(pods, peer.name, clock)] for clock in (0.5, 0.5 + ROUND, 3.0)]
     assert [len(turn) for turn in turns] == [2, 2, 0]
     assert turns[0] != turns[1]
-    assert not any(may_leave(fleet, peer.name, 0.5) for peer in fleet)
+    assert not any(may_leave(pods, peer.name, 0.5) for peer in pods)
 
 
 def test_a_pod_that_is_not_on_the_list_stays() -> None:
     """It cannot know what its leaving would mean to the others."""
-    fleet = [Peer("a", ready=True), Peer("b", ready=True)]
-    assert not any(may_leave(fleet, "c", clock / 10) for clock in range(100))
+    pods = [Peer("a", ready=True), Peer("b", ready=True)]
+    assert not any(may_leave(pods, "c", clock / 10) for clock in range(100))

@@ -32,8 +32,8 @@ def prospect(settings: Settings, pod: Pod, readiness: Readiness, neighbours: Nei
     """Return what balance reads."""
     return Prospect(
         load=lambda: pod.pods.load,
-        pods=lambda: len(pod.pods.alive),
-        fleet=neighbours.fleet,
+        alive=lambda: len(pod.pods.alive),
+        pods=neighbours.pods,
         changed_at=lambda: neighbours.changed_at,
         leaving=neighbours.leaving,
         well=lambda: pod.bus.up and readiness.ready,

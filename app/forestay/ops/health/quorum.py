@@ -24,21 +24,21 @@ class Peer(NamedTuple):
     ready: bool
 
 
-def may_leave(fleet: Sequence[Peer], me: str, clock: float) -> bool:
+def may_leave(pods: Sequence[Peer], me: str, clock: float) -> bool:
     """Whether the ready pod `me` may become unready now. `clock`: Unix seconds."""
-    ready = sorted(peer.name for peer in fleet if peer.ready)
-    return _turn(ready, len(ready) - _keep(fleet), me, clock)
+    ready = sorted(peer.name for peer in pods if peer.ready)
+    return _turn(ready, len(ready) - _keep(pods), me, clock)
 
 
-def should_return(fleet: Sequence[Peer], me: str, clock: float) -> bool:
+def should_return(pods: Sequence[Peer], me: str, clock: float) -> bool:
     """Whether the pod `me`, unready because of the bus, must become ready again. `clock`: Unix seconds."""
-    ready = sum(peer.ready for peer in fleet)
-    return _turn(sorted(peer.name for peer in fleet if not peer.ready), _keep(fleet) - ready, me, clock)
+    ready = sum(peer.ready for peer in pods)
+    return _turn(sorted(peer.name for peer in pods if not peer.ready), _keep(pods) - ready, me, clock)
 
 
-def _keep(fleet: Sequence[Peer]) -> int:
+def _keep(pods: Sequence[Peer]) -> int:
     """Return how many pods must stay ready: half of them, rounded up."""
-    return (len(fleet) + 1) // 2
+    return (len(pods) + 1) // 2
 
 
 def _turn(names: Sequence[str], places: int, me: str, clock: float) -> bool:

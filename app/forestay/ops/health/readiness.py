@@ -44,7 +44,7 @@ class Neighbours(Protocol):
     def rest(self) -> None:
         """Stop following them: they are not needed for a while."""
 
-    def fleet(self) -> Sequence[Peer] | None:
+    def pods(self) -> Sequence[Peer] | None:
         """All pods that do not terminate; None where they are not known."""
 
 
@@ -57,7 +57,7 @@ class NoNeighbours:
     def rest(self) -> None:
         """Do nothing."""
 
-    def fleet(self) -> Sequence[Peer] | None:
+    def pods(self) -> Sequence[Peer] | None:
         return None
 
 
@@ -192,14 +192,14 @@ class Readiness:
             self._left = mode is BusReadiness.STRICT
 
     def _decide(self, clock: float) -> None:
-        fleet, pod = self._neighbours.fleet(), self._rule.pod
+        pods, pod = self._neighbours.pods(), self._rule.pod
         before = self._left
-        if fleet is None:
+        if pods is None:
             self._left = False
         elif self._left:
-            self._left = not should_return(fleet, pod, clock)
+            self._left = not should_return(pods, pod, clock)
         else:
-            self._left = may_leave(fleet, pod, clock)
+            self._left = may_leave(pods, pod, clock)
         if self._left is not before:
             log.warning("readiness changed with the bus lost", ready=not self._left)
 

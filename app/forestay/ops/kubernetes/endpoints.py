@@ -1,7 +1,7 @@
 """Follows the pods behind our Service, as the cluster lists them: one list, then a watch.
 
 The client library can watch too, but its loop never rests: it would ask a server that ends watches at once as fast as
-the server answers. Reading the fleet never waits; the result says when the fleet is not known.
+the server answers. Reading the pods never waits; the result says when they are not known.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from forestay.ops.kubernetes.unanswered import Cause, Unanswered
 log = structlog.get_logger(__name__)
 
 STALE: Final = 30.0
-"""Seconds without news from the cluster after which the fleet counts as unknown."""
+"""Seconds without news from the cluster after which the pods count as unknown."""
 
 SHORTEST_REST: Final = 1.0
 LONGEST_REST: Final = 60.0
@@ -119,7 +119,7 @@ class Endpoints:
         self._version = ""
         self._known: dict[str, list[Endpoint]] | None = None
         """The endpoints of each slice, by the slice's name; None before the first list."""
-        self._fleet: tuple[Endpoint, ...] = ()
+        self._pods: tuple[Endpoint, ...] = ()
         self._news_at = 0.0
         self._opened: float | None = None
         """Loop time when the watch was accepted; None without a watch."""
@@ -128,16 +128,16 @@ class Endpoints:
         self._logged: set[Cause] = set()
         """The causes that were logged in those rounds."""
         self.changed_at: float | None = None
-        """Loop time of the last change of the fleet; None before the first list."""
+        """Loop time of the last change of the pods; None before the first list."""
 
-    def fleet(self) -> Sequence[Endpoint] | None:
+    def pods(self) -> Sequence[Endpoint] | None:
         """Return all endpoints sorted by name, ours among them; None where they are unknown or too old."""
         if self._known is None or (self._opened is None and self._loop.time() - self._news_at > STALE):
             return None
-        return self._fleet
+        return self._pods
 
     async def follow(self) -> None:
-        """Keep the fleet current until cancelled. An error of the cluster is logged, counted and waited out."""
+        """Keep the pods current until cancelled. An error of the cluster is logged, counted and waited out."""
         while True:
             error: Unanswered | None = None
             try:
@@ -189,9 +189,9 @@ class Endpoints:
 
     def _update(self) -> None:
         self._news_at = self._loop.time()
-        fleet = _merged(endpoint for each in (self._known or {}).values() for endpoint in each)
-        if fleet != self._fleet or self.changed_at is None:
-            self._fleet = fleet
+        pods = _merged(endpoint for each in (self._known or {}).values() for endpoint in each)
+        if pods != self._pods or self.changed_at is None:
+            self._pods = pods
             self.changed_at = self._news_at
 
     def _rest(self, error: Unanswered | None) -> float:

@@ -38,11 +38,11 @@ class Neighbourhood:
 
     def leaving(self) -> bool:
         """Whether a pod terminates."""
-        return any(one.terminating for one in self._endpoints.fleet() or ())
+        return any(one.terminating for one in self._endpoints.pods() or ())
 
-    def fleet(self) -> Sequence[Peer] | None:
+    def pods(self) -> Sequence[Peer] | None:
         """All pods that do not terminate; None where they are not known."""
         if self._following is None:
             return None
-        known = self._endpoints.fleet()
+        known = self._endpoints.pods()
         return None if known is None else [Peer(one.name, one.ready) for one in known if not one.terminating]

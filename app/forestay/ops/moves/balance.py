@@ -23,9 +23,9 @@ class Prospect:
 
     load: Callable[[], Mapping[str, int]]
     """Connections by pod, for the pods that reported them."""
-    pods: Callable[[], int]
+    alive: Callable[[], int]
     """The number of live pods, whether they reported or not."""
-    fleet: Callable[[], Sequence[Peer] | None]
+    pods: Callable[[], Sequence[Peer] | None]
     """The pods behind our Service that do not terminate; None where they are not known."""
     changed_at: Callable[[], float | None]
     """Loop time of the last change of that list."""
@@ -84,14 +84,14 @@ class Balance:
 
     def _view(self, now: float) -> View | None:
         prospect = self._prospect
-        fleet, load, changed_at = prospect.fleet(), prospect.load(), prospect.changed_at()
+        pods, load, changed_at = prospect.pods(), prospect.load(), prospect.changed_at()
         # A pod that has not reported its number is new or of another version. Without it the sum would be too small.
-        if fleet is None or changed_at is None or len(load) != prospect.pods():
+        if pods is None or changed_at is None or len(load) != prospect.alive():
             return None
         return View(
             mine=len(self._hub),
             all=sum(load.values()),
-            pods=sum(peer.ready for peer in fleet),
+            pods=sum(peer.ready for peer in pods),
             places=prospect.places,
             settled=now - changed_at,
             leaving=prospect.leaving(),
