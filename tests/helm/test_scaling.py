@@ -113,8 +113,8 @@ def test_the_disruption_budget_is_right_for_every_number(mode: str, pods: int, b
         assert found == []
         return
     [spec] = [each["spec"] for each in found]
-    said = {key: spec[key] for key in ("minAvailable", "maxUnavailable") if key in spec}
-    assert said == (budget or {"maxUnavailable": 1})
+    limits = {key: spec[key] for key in ("minAvailable", "maxUnavailable") if key in spec}
+    assert limits == (budget or {"maxUnavailable": 1})
     assert spec["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
     assert spec["selector"] == chart(READY).one("Deployment")["spec"]["selector"]
 
