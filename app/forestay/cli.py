@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import random
 import secrets
 import sys
 import time
@@ -91,8 +92,10 @@ def _serve(options: argparse.Namespace) -> None:
     logs.configure(settings.log_level, settings.log_format)
     # Imported here so that `token` and `--help` do not load the whole server.
     from forestay.pod import inputs, server
+    from forestay.pod.tasks import Supervisor
 
-    parts = inputs.prepare(settings, Policy(presence=True, join_leave=True) if options.dev else SHIPPED)
+    tasks = Supervisor(random.uniform)
+    parts = inputs.prepare(settings, tasks, Policy(presence=True, join_leave=True) if options.dev else SHIPPED)
 
     def started(port: int, internal_port: int) -> None:
         if options.dev:
@@ -110,9 +113,10 @@ def _check(options: argparse.Namespace) -> None:
     settings = load()
     from forestay.ops.tracing.plan import prepare
     from forestay.pod import inputs
+    from forestay.pod.tasks import Supervisor
     from forestay.pod.telemetry import planned
 
-    inputs.prepare(settings)
+    inputs.prepare(settings, Supervisor(random.uniform))
     for name in unknown_variables():
         print(f"warning: {name} is not a setting and is ignored")
     if settings.jwks_url and not (settings.jwt_audience and settings.jwt_issuer):

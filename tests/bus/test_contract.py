@@ -15,6 +15,7 @@ from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName, personal_room
 from forestay.protocol.trace import parse_trace
 from tests.support.local_redis import Road, rights
+from tests.support.tasks import PlainTasks
 
 ROOM = RoomName("chat.lobby")
 OTHER = RoomName("chat.garden")
@@ -94,7 +95,9 @@ async def new_pod(request: pytest.FixtureRequest) -> AsyncIterator[NewPod]:
 
 
 def redis_bus(url: str) -> RedisBus:
-    return RedisBus(url, timeout=5, probe_interval=5, observer=None, new_id=lambda: secrets.token_urlsafe(9))
+    return RedisBus(
+        url, timeout=5, probe_interval=5, observer=None, new_id=lambda: secrets.token_urlsafe(9), tasks=PlainTasks()
+    )
 
 
 def message(word: str, room: RoomName = ROOM, sender: str | None = "ada") -> Message:

@@ -29,7 +29,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 
 def slot_of(pod: Pod, room: RoomName) -> int:
-    return SLOTS[pod.bus.grammar.of(room).partition]
+    return SLOTS[pod.bus.keys.room(room).partition]
 
 
 async def test_rooms_of_all_nodes_work(cluster: Cluster, new_pod: NewPod) -> None:
@@ -43,7 +43,7 @@ async def test_rooms_of_all_nodes_work(cluster: Cluster, new_pod: NewPod) -> Non
     await until(lambda: len(pod.heard) == 120)
     assert {settlement.outcome for settlement in pod.settled} == {Outcome.ACCEPTED}
     assert {position.offset for position in (await pod.bus.positions(ROOMS)).values()} == {1}
-    assert len(pod.bus._fleet.nodes) == 3
+    assert len(pod.bus._nodes.nodes) == 3
     assert pod.bus.up
 
 
@@ -95,7 +95,7 @@ async def test_a_room_that_only_listens_follows_too(cluster: Cluster, new_pod: N
     target = next(server for server in cluster.servers if server is not source)
     await asyncio.to_thread(cluster.move, slot, target)
     await until(lambda: sorted(pod.doubted) == sorted(moved))
-    answer = target.do("PUBSUB", "SHARDNUMSUB", pod.bus.grammar.of(ROOMS[0]).channel)
+    answer = target.do("PUBSUB", "SHARDNUMSUB", pod.bus.keys.room(ROOMS[0]).channel)
     assert isinstance(answer, list)
     assert answer[1] == 1
     pod.bus.publish(Message(ROOMS[0], b"after", "now"))

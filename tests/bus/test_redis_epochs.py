@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from forestay.bus.redis.scripts import PUBLISH, STANDINGS
+from forestay.bus.redis.scripts import POSITIONS, PUBLISH
 from forestay.core.ports.bus import Query
 from forestay.core.rules.policies import Retention
 from forestay.protocol.message import Position
@@ -85,7 +85,7 @@ async def test_a_forgotten_room_does_not_keep_its_entries(redis_server: RedisSer
     for word in "abc":
         await pod.publish(word, KEPT)
     before = await pod.top()
-    names = pod.bus.grammar.of(ROOM)
+    names = pod.bus.keys.room(ROOM)
     redis_server.do("DEL", names.meta)
     settlement = await pod.publish("d", KEPT)
     assert settlement.position
@@ -101,7 +101,7 @@ async def test_lost_entries_are_admitted(redis_server: RedisServer, new_pod: New
     for word in "abc":
         await pod.publish(word, KEPT)
     top = await pod.top()
-    redis_server.do("DEL", pod.bus.grammar.of(ROOM).stream)
+    redis_server.do("DEL", pod.bus.keys.room(ROOM).stream)
     page = await pod.bus.history(ROOM, Query(10, since=Position(top.epoch, 1)), KEPT)
     assert (page.top, page.whole) == (top, False)
     await pod.publish("d", KEPT)
@@ -116,11 +116,11 @@ async def test_a_hole_among_the_entries_is_admitted(redis_server: RedisServer, n
     for word in "abcd":
         await pod.publish(word, KEPT)
     top = await pod.top()
-    redis_server.do("XDEL", pod.bus.grammar.of(ROOM).stream, "3-0")
+    redis_server.do("XDEL", pod.bus.keys.room(ROOM).stream, "3-0")
     page = await pod.bus.history(ROOM, Query(10, since=Position(top.epoch, 1)), KEPT)
     assert ([message.payload for message in page.messages], page.whole) == ([b"b", b"d"], False)
-    redis_server.do("DEL", pod.bus.grammar.of(ROOM).stream)
-    redis_server.do("XADD", pod.bus.grammar.of(ROOM).stream, "4-0", "m", b"\x99from the future")
+    redis_server.do("DEL", pod.bus.keys.room(ROOM).stream)
+    redis_server.do("XADD", pod.bus.keys.room(ROOM).stream, "4-0", "m", b"\x99from the future")
     page = await pod.bus.history(ROOM, Query(10, since=Position(top.epoch, 3)), KEPT)
     assert (page.messages, page.whole) == ([], False)
     assert pod.events.count("garbage") == 1
@@ -132,7 +132,7 @@ async def test_a_room_with_members_is_kept_alive(redis_server: RedisServer, new_
     await pod.bus.start()
     short = Retention(size=10, ttl=0.05)
     await pod.publish("a", short)
-    names = pod.bus.grammar.of(ROOM)
+    names = pod.bus.keys.room(ROOM)
     left = redis_server.do("PTTL", names.meta)
     assert isinstance(left, int)
     assert 86_399_000 < left <= 86_400_050
@@ -152,6 +152,6 @@ async def test_without_info_in_scripts_the_connection_says_which_redis_it_is(red
     keys, rest = ["{1}m", "{1}s"], ("60000", "10", "envelope", "channel", "PUBLISH")
     assert run(PUBLISH.text, keys, "replid1", "epoch1", *rest) == [b"epoch1", 1]
     assert run(PUBLISH.text, keys, "replid1", "epoch2", *rest) == [b"epoch1", 2]
-    assert run(STANDINGS.text, keys[:1], "replid1", "epoch3") == [b"epoch1", 2]
-    assert run(STANDINGS.text, keys[:1], "replid2", "epoch4") == [b"epoch4", 2]
+    assert run(POSITIONS.text, keys[:1], "replid1", "epoch3") == [b"epoch1", 2]
+    assert run(POSITIONS.text, keys[:1], "replid2", "epoch4") == [b"epoch4", 2]
     assert run(PUBLISH.text, keys, "replid2", "epoch5", *rest) == [b"epoch4", 3]

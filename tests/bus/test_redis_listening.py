@@ -3,26 +3,33 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 import pytest
 
-from forestay.bus.redis.client.connection import Away, Wire
-from forestay.bus.redis.client.link import Linked
-from forestay.bus.redis.client.listener import Listener
-from forestay.bus.redis.client.subscription import Subscription
-from forestay.bus.redis.messages import live
+from forestay.bus.redis.client.address import parse_address
+from forestay.bus.redis.client.command import Command, ErrorReply
+from forestay.bus.redis.client.connection import open_client
+from forestay.bus.redis.client.dial import Dialed
+from forestay.bus.redis.client.link import NodeAccess
+from forestay.bus.redis.client.node import Node
+from forestay.bus.redis.client.pipeline import Pipeline
+from forestay.bus.redis.client.probe import ProbeChannel
+from forestay.bus.redis.client.report import Report
+from forestay.bus.redis.client.subscription import PLAIN, Subscription
+from forestay.bus.redis.messages import encode_live
 from forestay.core.ports.bus import Outcome
 from forestay.protocol.envelope import encode
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
 from tests.bus.redis_pod import KEPT, ROOM, NewPod, Pod, until
 from tests.support.local_redis import RedisServer, Road
+from tests.support.tasks import PlainTasks
 
 
 def subscribers(server: RedisServer, pod: Pod, rooms: list[RoomName]) -> list[int]:
     """How many Redis counts for each room."""
-    answer = server.do("PUBSUB", "NUMSUB", *(pod.bus.grammar.of(room).channel for room in rooms))
+    answer = server.do("PUBSUB", "NUMSUB", *(pod.bus.keys.room(room).channel for room in rooms))
     assert isinstance(answer, list)
     return answer[1::2]
 
@@ -139,8 +146,8 @@ async def test_quick_changes_of_mind_end_where_they_should(redis_server: RedisSe
         b"Hepoch:-1:" + encode(Message(ROOM, b"x", "now")),
         b"Hepoch:99999999999999999999:" + encode(Message(ROOM, b"x", "now")),
         b"H\xff:1:" + encode(Message(ROOM, b"x", "now")),
-        live(encode(Message(RoomName("another"), b"x", "now"))),
-        live(encode(Message(ROOM, b"x", "now")))[:-1],
+        encode_live(encode(Message(RoomName("another"), b"x", "now"))),
+        encode_live(encode(Message(ROOM, b"x", "now")))[:-1],
         b"\x80\x04\x95\x00.",
     ],
 )
@@ -149,7 +156,7 @@ async def test_garbage_is_counted_and_dropped(said: bytes, redis_server: RedisSe
     pod = new_pod(redis_server.url)
     await pod.bus.start()
     await pod.subscribe()
-    redis_server.do("PUBLISH", pod.bus.grammar.of(ROOM).channel, said)
+    redis_server.do("PUBLISH", pod.bus.keys.room(ROOM).channel, said)
     await pod.publish("fine")
     await until(lambda: pod.heard == ["fine"])
     assert pod.events == ["connected", "garbage"]
@@ -242,35 +249,60 @@ async def test_messages_of_a_room_are_heard_in_the_order_of_their_places(
     assert offsets == list(range(1, 301))
 
 
-async def test_what_arrives_between_two_confirmations_waits_for_the_doubt() -> None:
-    """One read may bring a confirmation, a message, and the next confirmation."""
-    told: list[object] = []
+class Calls:
+    """A receiver that records what it is called with."""
 
-    class Everything:
-        """Owner, ear and link at once."""
+    def __init__(self) -> None:
+        self.calls: list[object] = []
 
-        state = Linked.UP
+    def received(self, room: RoomName, data: bytes) -> None:
+        self.calls.append(data)
 
-        def heard(self, room: RoomName, data: bytes) -> None:
-            told.append(data)
+    def doubted(self, rooms: Collection[RoomName]) -> None:
+        self.calls.append(sorted(rooms))
 
-        def doubted(self, rooms: Collection[RoomName]) -> None:
-            told.append(sorted(rooms))
 
-        def __getattr__(self, name: str) -> Callable[..., None]:
-            return lambda *_: None
+class IdleOwner:
+    """The owner of a node of which only the listener runs."""
 
-    async def never() -> Wire:
-        raise Away
+    def node_up(self) -> None: ...
 
-    everything = Everything()
-    listener = Listener(never, everything, everything, b"p", 5, sharded=False)
-    listener.link = everything  # type: ignore[assignment]
+    def node_down(self, node: Node, reason: str) -> None: ...
+
+    def redirected(self, node: Node, pipeline: Pipeline, commands: Sequence[tuple[Command, ErrorReply]]) -> None: ...
+
+
+async def test_a_message_between_two_confirmations_comes_after_the_doubt() -> None:
+    """A room is doubted before its next message, also if both arrive in one read."""
+    replies = (
+        b"*3\r\n$9\r\nsubscribe\r\n$1\r\np\r\n:1\r\n"
+        b"*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:2\r\n"
+        b"*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n"
+        b"*3\r\n$9\r\nsubscribe\r\n$1\r\nb\r\n:3\r\n"
+    )
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(replies)
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1")
+    address = parse_address(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+
+    async def dial() -> Dialed:
+        return Dialed(await open_client(address, address.hosts[0], 5), b"")
+
+    access = NodeAccess(address.hosts[0], dial, PlainTasks(), 5, PLAIN)
+    receiver = Calls()
+    node = Node(access, IdleOwner(), receiver, Report(lambda _: None), ProbeChannel(0, b"p"), 5)
     for name in ("a", "b"):
         subscription = Subscription(RoomName(name), name.encode(), 0, lambda: None)
         subscription.confirmed, subscription.doubtful = None, True
-        listener.add(subscription)
-    listener.connected(everything)  # type: ignore[arg-type]
-    for reply in ([b"subscribe", b"p", 1], [b"subscribe", b"a", 2], [b"message", b"a", b"x"], [b"subscribe", b"b", 3]):
-        listener.received(reply)
-    assert told == [["a"], b"x", ["b"]]
+        node.listener.add(subscription)
+    node.listener.start()
+    await until(lambda: len(receiver.calls) == 3)
+    assert receiver.calls == [["a"], b"x", ["b"]]
+    await node.close()
+    server.close()
+    await server.wait_closed()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from forestay.bus.redis.client.address import Place
+from forestay.bus.redis.client.address import HostPort
 from forestay.core.ports.bus import BusLost, Outcome
 from tests.bus.redis_pod import KEPT, ROOM, NewPod, until
 from tests.support.local_redis import QUICK, Authority, RedisServer, Road, Sentinel, rights
@@ -148,7 +148,7 @@ async def test_sentinels_lead_to_the_master(
     await pod.subscribe()
     await pod.publish("before", KEPT)
     before = await pod.top()
-    await until(lambda: replica.do("EXISTS", pod.bus.grammar.of(ROOM).stream) == 1)
+    await until(lambda: replica.do("EXISTS", pod.bus.keys.room(ROOM).stream) == 1)
     await until(lambda: "slaves=1" in sentinel.text("INFO", "sentinel"))
     master.kill()
     await until(lambda: not pod.bus.up)
@@ -172,8 +172,8 @@ async def test_a_master_that_is_replaced_while_it_lives_is_left(
     await pod.subscribe()
     await until(lambda: "slaves=1" in sentinel.text("INFO", "sentinel"))
     await until(lambda: sentinel.do("SENTINEL", "FAILOVER", "main") == b"OK")
-    [node] = pod.bus._fleet.nodes.values()
-    await until(lambda: {link.place for link in node._links} == {Place("127.0.0.1", replica.port)}, 20)
+    [node] = pod.bus._nodes.nodes.values()
+    await until(lambda: {link.host for link in node._links} == {HostPort("127.0.0.1", replica.port)}, 20)
     await until(lambda: pod.bus.up)
     await pod.publish("after")
     await until(lambda: pod.heard[-1:] == ["after"])

@@ -12,6 +12,7 @@ from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName
 from tests.bus.redis_pod import ROOM, NewPod, Pod, until
 from tests.support.local_redis import RedisServer
+from tests.support.tasks import PlainTasks
 
 HISTORY = Retention(size=5000, ttl=60.0)
 
@@ -22,12 +23,15 @@ class Members:
     def __init__(self, pod: Pod) -> None:
         self.pod = pod
         self.seen: list[Message | str] = []
-        world = Runtime(asyncio.get_running_loop(), time.time, lambda: "id", random.uniform)
+        world = Runtime(asyncio.get_running_loop(), time.time, lambda: "id", random.uniform, PlainTasks())
         policies = Policies([Policy(pattern="**", history=HISTORY)])
-        self.recovery = Recovery(world, pod.bus, policies, self.seen.append, self._resync)
-        pod.bus.listen(self.recovery.hear, self.recovery.doubt)
+        self.recovery = Recovery(world, pod.bus, policies, self)
+        pod.bus.listen(self.recovery.receive, self.recovery.doubt)
 
-    def _resync(self, room: RoomName, reason: str, position: Position | None) -> None:
+    def deliver(self, message: Message) -> None:
+        self.seen.append(message)
+
+    def resync(self, name: RoomName, reason: str, position: Position | None) -> None:
         self.seen.append(reason)
 
     async def join(self) -> None:

@@ -8,14 +8,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from forestay.bus.memory.bus import Exchange, MemoryBus
-from forestay.bus.memory.registry import Census, MemoryRegistry
+from forestay.bus.memory.registry import MemoryRegistry, RegistryState
 from forestay.bus.redis.bus import RedisBus
 from forestay.bus.redis.registry import RedisRegistry
 from forestay.core.ports.bus import Bus, Outcome
-from forestay.core.ports.registry import Member, PresencePage, Registry, Revocation
+from forestay.core.ports.registry import Registry, Revocation
 from forestay.protocol.message import Kind, Message
 from forestay.protocol.names import RoomName, personal_room
+from forestay.protocol.presence import Member, PresencePage
 from tests.support.local_redis import Road, rights
+from tests.support.tasks import PlainTasks
 
 ROOM, OTHER = RoomName("chat.lobby"), RoomName("chat.garden")
 
@@ -60,7 +62,7 @@ NewPod = Callable[[str], Awaitable[Pod]]
 @pytest.fixture(params=["memory", "redis", "tls", "cluster"])
 async def new_pod(request: pytest.FixtureRequest) -> AsyncIterator[NewPod]:
     """Makes pods that share a registry of each kind, in a corner of its own."""
-    exchange, census, prefix = Exchange(), Census(), f"t{secrets.token_hex(6)}"
+    exchange, census, prefix = Exchange(), RegistryState(), f"t{secrets.token_hex(6)}"
     url, road = "", None
     if request.param != "memory":
         server = request.getfixturevalue(request.param)
@@ -75,7 +77,14 @@ async def new_pod(request: pytest.FixtureRequest) -> AsyncIterator[NewPod]:
 
     async def make(name: str) -> Pod:
         if url:
-            redis = RedisBus(url, timeout=5, probe_interval=5, observer=None, new_id=lambda: secrets.token_urlsafe(9))
+            redis = RedisBus(
+                url,
+                timeout=5,
+                probe_interval=5,
+                observer=None,
+                new_id=lambda: secrets.token_urlsafe(9),
+                tasks=PlainTasks(),
+            )
             pods.append(Pod(name, redis, RedisRegistry(name, redis)))
         else:
             memory = MemoryBus(exchange)

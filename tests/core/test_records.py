@@ -11,13 +11,15 @@ from forestay.core.rules.policies import Policies, Policy, Slow, parse_policy
 from forestay.core.rules.rate_limit import PATIENCE, TokenBucket
 from forestay.protocol.codes import Refusal
 from forestay.protocol.names import RoomName, personal_room
-from tests.support.core import RecordingSocket
+from tests.support.core import RecordingTransport
 
 ROOM = RoomName("chat.lobby")
 
 
 def connection(user: str, id_: str) -> Connection:
-    return Connection(id_, Identity(user, Rights({}), 0.0), RecordingSocket(), TokenBucket(1, 0.0), 0.0)
+    return Connection(
+        id_, Identity(user, Rights({}), 0.0), RecordingTransport(), TokenBucket(1, 0.0), 0.0, lambda *_: None
+    )
 
 
 def test_matching_patterns_unite_and_nothing_wins_over_all() -> None:

@@ -16,6 +16,7 @@ from forestay.core.rooms.recovery import Recovery
 from forestay.core.rules.policies import Policies, Policy, Retention
 from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName
+from tests.support.tasks import PlainTasks
 
 ROOM = RoomName("chat.lobby")
 KEPT = Retention(size=20, ttl=60.0)
@@ -67,10 +68,10 @@ class Members:
     def __init__(self) -> None:
         self.seen: list[int | str] = []
 
-    def serve(self, message: Message) -> None:
+    def deliver(self, message: Message) -> None:
         self.seen.append(int(message.payload))
 
-    def resync(self, room: RoomName, reason: str, position: Position | None) -> None:
+    def resync(self, name: RoomName, reason: str, position: Position | None) -> None:
         self.seen.append(reason)
 
 
@@ -83,10 +84,10 @@ class Pod:
         self.sender = MemoryBus(self.exchange)
         self.members = Members()
         self.kept = history
-        runtime = Runtime(asyncio.get_running_loop(), time.time, lambda: "id", random.uniform)
+        runtime = Runtime(asyncio.get_running_loop(), time.time, lambda: "id", random.uniform, PlainTasks())
         policies = Policies([Policy(pattern="**", history=history)])
-        self.recovery = Recovery(runtime, self.bus, policies, self.members.serve, self.members.resync)
-        self.bus.listen(self.recovery.hear, self.recovery.doubt)
+        self.recovery = Recovery(runtime, self.bus, policies, self.members)
+        self.bus.listen(self.recovery.receive, self.recovery.doubt)
         self.sent = 0
 
     async def open(self) -> None:
@@ -186,7 +187,7 @@ async def test_a_new_epoch_is_declared() -> None:
     pod = Pod()
     await pod.open()
     pod.send(2)
-    pod.exchange._pasts.clear()
+    pod.exchange._histories.clear()
     pod.send()
     await settle()
     assert pod.members.seen == [1, 2, "lost"]
@@ -231,7 +232,7 @@ async def test_a_joiner_that_is_ahead_of_the_pod_waits_for_it() -> None:
     pod.send()
     pod.bus.delaying = True
     pod.send()
-    top = pod.exchange.past(ROOM).top
+    top = pod.exchange.history(ROOM).top
     assert await pod.recovery.missed(ROOM, top) == []
     assert pod.members.seen == [1, 2]
     pod.bus.delaying = False

@@ -47,7 +47,7 @@ async def new_pod(redis: RedisServer, tmp_path: Path) -> AsyncIterator[NewPod]:
             pod: Gateway = await stack.enter_async_context(gateway(**values))
             # The other pods learn of the new one with their next heartbeat.
             for other in pods:
-                await other.running._pod.heartbeat.heartbeat()
+                await other.running._pod.heartbeat.send()
             pods.append(pod)
             return pod
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 import re
 import sys
 import time
@@ -12,6 +13,7 @@ import jwt
 from forestay import settings
 from forestay.pod import inputs as preparation
 from forestay.pod import server
+from forestay.pod.tasks import Supervisor
 from tests.support.browser import launched
 from tests.support.repository import ROOT
 
@@ -36,7 +38,7 @@ async def started() -> server.Server:
         port=0,
         internal_port=0,
     )
-    running = server.Server(given, preparation.prepare(given))
+    running = server.Server(given, preparation.prepare(given, Supervisor(random.uniform)))
     await running.start()
     return running
 

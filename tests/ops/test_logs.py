@@ -163,12 +163,12 @@ def test_redacting_takes_linear_time() -> None:
 async def test_a_flood_of_refusals_is_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first refusal is logged at once, and those that follow as counts after a pause."""
     lines: list[dict[str, object]] = []
-    monkeypatch.setattr(log_throttle, "PAUSE", 0.05)
+    monkeypatch.setattr(log_throttle, "INTERVAL", 0.05)
     monkeypatch.setattr(log_throttle.log, "info", lambda event, **counts: lines.append({"event": event, **counts}))
     throttle = log_throttle.LogThrottle("refused")
     for _ in range(100):
-        throttle.note("401")
-    throttle.note("503")
+        throttle.count("401")
+    throttle.count("503")
     while len(lines) < 2:
         await asyncio.sleep(0.01)
     assert lines == [{"event": "refused", "401": 1}, {"event": "refused", "401": 99, "503": 1}]

@@ -343,7 +343,7 @@ async def test_connections_change_their_state_and_leave_it() -> None:
             [connection] = pod.hub.of_user(user)
             pod.relocation.ask(connection, reason=Reason.REBALANCING, within=60.0)
         assert await states(port) == {"open": 1, "relocating": 2}
-        pod.relocation.insist(connection, Reason.REBALANCING)
+        pod.relocation.force(connection, Reason.REBALANCING)
         assert (await ended.ended()).code == 1001
         assert await states(port) == {"open": 1, "relocating": 1}
         await goes.hear("reconnect")

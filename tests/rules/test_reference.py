@@ -2,12 +2,13 @@
 
 import re
 
+from forestay.core.ports.tasks import NAMES
 from forestay.ops.metrics.counts import Counts
 from forestay.ops.metrics.metrics import Metrics
 from forestay.protocol.codes import CloseCode, ErrorCode
 from forestay.settings import PREFIX, Settings, load, variable_of
 from tests.support.readings import readings
-from tests.support.repository import codes, rows
+from tests.support.repository import ROOT, codes, rows
 
 # Cells for a setting without a default.
 EMPTY = ("", "—", "empty", "none", "unset")
@@ -38,6 +39,12 @@ def test_every_metric_has_a_row() -> None:
     """docs/operating.md lists each metric of /metrics and no other."""
     listed = {code.split("{")[0] for row in rows("docs/operating.md") for code in codes(row[0])}
     assert {code for code in listed if code.startswith("forestay_")} == _metrics()
+
+
+def test_every_task_is_named() -> None:
+    """docs/operating.md names each background task: the name is a label, and the reason of a probe."""
+    page = (ROOT / "docs/operating.md").read_text(encoding="utf-8")
+    assert set(NAMES) <= set(re.findall(r"`(\w+)`", page))
 
 
 def _settings() -> dict[str, str]:

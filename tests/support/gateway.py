@@ -1,9 +1,10 @@
-"""A real gateway on loopback in the test's own loop, and a raw client that may break any rule."""
+"""A real gateway on loopback, in the test's own loop, and a client that can be as rude as a test needs."""
 
 import asyncio
 import base64
 import json
 import os
+import random
 import struct
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -18,22 +19,20 @@ from forestay import settings
 from forestay.core.rules.lifecycle import State
 from forestay.pod import inputs as preparation
 from forestay.pod import server
+from forestay.pod.tasks import Supervisor
 
 SECRET: Final = "a secret for tests only, of more than 32 bytes"
 API_KEY: Final = "an api key for tests only, of more than 32 bytes"
 PATIENCE: Final = 10.0
-"""Seconds after which a test fails. It is generous, because the machine may be busy."""
+"""Seconds. Nothing takes this long; whatever does is broken, and the machine may be busy."""
 
 
 @dataclass(frozen=True, slots=True)
-class Gateway:
-    """One running pod."""
+class Pod:
+    """A running pod, in this process or another, as clients and backends reach it."""
 
-    running: server.Server
-
-    @property
-    def port(self) -> int:
-        return self.running.port
+    port: int
+    internal_port: int
 
     @property
     def url(self) -> str:
@@ -41,24 +40,31 @@ class Gateway:
 
     @property
     def internal(self) -> str:
-        return f"http://127.0.0.1:{self.running.internal_port}"
+        return f"http://127.0.0.1:{self.internal_port}"
 
     async def connect(self, user: str = "alice", **claims: object) -> "Client":
-        """Returns a client of `user` that has read its welcome."""
+        """A client of `user` that has read its welcome."""
         client = await Client.open(self.port, token(user, **claims))
         await client.hear("welcome")
         return client
 
     async def join(self, user: str, room: str, **claims: object) -> "Client":
-        """Returns a client of `user` that is in `room`."""
+        """A client of `user` that is in `room`."""
         client = await self.connect(user, **claims)
         await client.say({"type": "join", "room": room})
         await client.hear("joined")
         return client
 
     async def probe(self, path: str) -> tuple[int, dict[str, Any]]:
-        """Returns status and body of `/livez`, `/readyz` or `/startupz`."""
-        return await probe(self.running.internal_port, path)
+        """Status and body of `/livez`, `/readyz` or `/startupz`."""
+        return await probe(self.internal_port, path)
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway(Pod):
+    """A pod in the test's own loop."""
+
+    running: server.Server
 
 
 async def probe(port: int, path: str) -> tuple[int, dict[str, Any]]:
@@ -69,16 +75,16 @@ async def probe(port: int, path: str) -> tuple[int, dict[str, Any]]:
 
 @asynccontextmanager
 async def gateway(**given: object) -> AsyncIterator[Gateway]:
-    """Runs a pod with the default settings, except those in `given`, named in lower case."""
+    """A pod with the shipped settings but for `given`, by their names in lower case."""
     environ = {"FORESTAY_JWT_SECRET": SECRET, "FORESTAY_API_KEY": API_KEY}
     values = {"host": "127.0.0.1", "port": 0, "internal_port": 0} | given
     loaded = settings.load(environ, **values)
-    running = server.Server(loaded, preparation.prepare(loaded))
+    running = server.Server(loaded, preparation.prepare(loaded, Supervisor(random.uniform)))
     await running.start()
     try:
-        yield Gateway(running)
+        yield Gateway(running.port, running.internal_port, running)
     finally:
-        # The drain would wait for an open client, because these clients answer no close frame.
+        # A client that is still there would be waited for: it does not answer close frames by itself.
         await close_clients()
         if running._pod.lifecycle.state is not State.STOPPED:
             await running.stop(asyncio.Event())
@@ -89,10 +95,10 @@ JSON = KEY | {"Content-Type": "application/json"}
 
 
 async def call(
-    running: Gateway, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    pod: Pod, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
 ) -> tuple[int, dict[str, object]]:
-    """Sends one request, with the API key unless `headers` are given. Returns status and JSON."""
-    url = f"{running.internal}{path}"
+    """Status and JSON of one request with the API key, unless `headers` say otherwise."""
+    url = f"{pod.internal}{path}"
     async with aiohttp.request(method, url, data=body, headers=JSON if headers is None else headers) as response:
         text = await response.text()
         if response.status >= 400:
@@ -101,12 +107,12 @@ async def call(
 
 
 def token(user: str = "alice", **claims: object) -> str:
-    """A token for one hour, unless `claims` say otherwise."""
+    """A token that lasts an hour unless `claims` say otherwise."""
     return jwt.encode({"sub": user, "exp": time.time() + 3600} | claims, SECRET)
 
 
 def upgrade(bearer: str | None, path: str = "/ws", **headers: str | None) -> bytes:
-    """An upgrade request. A header that is None is left out; underscores become hyphens."""
+    """An upgrade request; a header given as None is left out, underscores are hyphens."""
     fields: dict[str, str | None] = {
         "Host": "127.0.0.1",
         "Upgrade": "websocket",
@@ -121,7 +127,7 @@ def upgrade(bearer: str | None, path: str = "/ws", **headers: str | None) -> byt
 
 
 def frame(opcode: int, payload: bytes, *, fin: bool = True, masked: bool = True) -> bytes:
-    """One client frame. The mask is all zeros: that is valid, and the bytes stay readable."""
+    """One client frame. The mask is all zeros: it is a mask, and the bytes stay readable."""
     head = struct.pack("!B", (0x80 if fin else 0) | opcode)
     bit, size = (0x80 if masked else 0), len(payload)
     if size < 126:
@@ -137,13 +143,13 @@ _OPEN: list["Client"] = []
 
 
 async def close_clients() -> None:
-    """Closes all clients that a test left open."""
+    """Hang up whatever a test left open."""
     while _OPEN:
         await _OPEN.pop().close()
 
 
 class Closed(Exception):
-    """The gateway ended the connection: with a code and a reason, or without a close frame (1006)."""
+    """The gateway said goodbye: with a code and a reason, or with nothing (1006)."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(f"{code} {reason}")
@@ -152,7 +158,7 @@ class Closed(Exception):
 
 
 class Client:
-    """A raw WebSocket client. It does only what it is told, and does not even answer pings."""
+    """A WebSocket client of bytes: it does what it is told and nothing else, not even answer pings."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         _OPEN.append(self)
@@ -164,7 +170,7 @@ class Client:
 
     @classmethod
     async def request(cls, port: int, data: bytes) -> "Client":
-        """Sends an HTTP request. Returns the head of the answer, and the body of a refusal."""
+        """Send an HTTP request and read the head of the answer, and the body of a refusal."""
         client = cls(*await asyncio.open_connection("127.0.0.1", port))
         client.writer.write(data)
         head = (await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), PATIENCE)).decode("latin-1")
@@ -184,30 +190,30 @@ class Client:
 
     @classmethod
     async def open_or_refused(cls, port: int, bearer: str) -> "Client":
-        """Returns a client whose `status` says whether it was accepted."""
+        """A client whose `status` tells whether it was let in."""
         return await cls.request(port, upgrade(bearer))
 
     async def ended_or_welcome(self) -> str:
-        """Returns the close or the welcome, whichever comes first."""
+        """What comes first."""
         try:
             return str((await self.hear())["type"])
         except Closed as closed:
             return str(closed.code)
 
     async def say(self, *sentences: object) -> None:
-        """Sends text messages: objects as JSON, strings as they are."""
+        """Send text messages: objects as JSON, strings as they are."""
         for sentence in sentences:
             text = sentence if isinstance(sentence, str) else json.dumps(sentence)
             self.writer.write(frame(1, text.encode()))
         await self.writer.drain()
 
     async def send(self, data: bytes) -> None:
-        """Sends raw bytes."""
+        """Send raw bytes."""
         self.writer.write(data)
         await self.writer.drain()
 
     async def read(self) -> tuple[int, bytes]:
-        """Returns the next frame: opcode and payload. Raises Closed."""
+        """The next frame: opcode and payload. Raises Closed."""
         try:
             first, second = await asyncio.wait_for(self.reader.readexactly(2), PATIENCE)
             size = second & 0x7F
@@ -224,30 +230,30 @@ class Client:
         return opcode, payload
 
     async def raw(self) -> bytes:
-        """Returns the bytes of the next message that is no ping or pong."""
+        """The next message that is no ping or pong, as bytes."""
         while True:
             opcode, payload = await self.read()
             if opcode in (1, 2):
                 return payload
 
     async def hear(self, kind: str | None = None) -> dict[str, Any]:
-        """Returns the next text message as an object. Its type must be `kind`, if given."""
+        """The next sentence; with `kind` it has to be of that type."""
         sentence: dict[str, Any] = json.loads(await self.raw())
         assert kind is None or sentence["type"] == kind, sentence
         return sentence
 
     async def ask(self, sentence: object) -> dict[str, Any]:
-        """Sends a message and returns the next one that comes."""
+        """Say something and hear what comes next."""
         await self.say(sentence)
         return await self.hear()
 
     async def silent(self) -> bool:
-        """Whether no message is waiting: the pong of a ping comes first."""
+        """Whether nothing is waiting: a ping is answered before anything else comes."""
         heard = await self.ask({"type": "ping", "id": "silent?"})
         return bool(heard["type"] == "pong")
 
     async def ended(self) -> Closed:
-        """Reads until the gateway ends the connection. Returns the close."""
+        """Read until the gateway ends the connection."""
         while True:
             try:
                 await self.read()
@@ -255,11 +261,11 @@ class Client:
                 return closed
 
     async def eof(self) -> bytes:
-        """Returns what comes until the gateway closes the socket."""
+        """What comes until the gateway hangs up."""
         return await asyncio.wait_for(self.reader.read(), PATIENCE)
 
     async def close(self) -> None:
-        """Closes the socket without a close frame."""
+        """Hang up, without a word."""
         self.writer.transport.abort()
         try:
             await self.writer.wait_closed()

@@ -1,5 +1,6 @@
 """Metrics readings without a pod."""
 
+from forestay.core.ports.tasks import NAMES
 from forestay.ops.metrics.metrics import Readings
 
 
@@ -17,4 +18,5 @@ def readings(connections: int = 0, rooms: int = 0) -> Readings:
         lag=lambda: 0.0,
         fair_share=lambda: 0.0,
         draining=lambda: False,
+        task_failures=lambda: dict.fromkeys(NAMES, 0),
     )

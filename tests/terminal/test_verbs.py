@@ -136,7 +136,7 @@ async def test_tail_reconnects_and_prints_missed_messages(pod: Gateway, bob: Cli
         while not pod.running._pod.hub.of_user("alice")[0].rooms:
             await asyncio.sleep(0.01)
     [connection] = pod.running._pod.hub.of_user("alice")
-    connection.socket.close(ENDINGS[CloseCode.INTERNAL_ERROR])
+    connection.transport.close(ENDINGS[CloseCode.INTERNAL_ERROR])
     await bob.room("log.a").publish("meanwhile")
     await heard_until(tail.stderr, "the connection was lost (1011")
     assert (await line(tail.stdout))[9:] == "log.a bob: meanwhile"

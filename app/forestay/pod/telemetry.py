@@ -1,4 +1,4 @@
-"""Who watches a pod: the metrics always, and spans beside them where the OTEL_* variables send them somewhere."""
+"""Builds the observers of a pod: metrics always, and spans if the OTEL_* variables name a destination."""
 
 import os
 import secrets
@@ -30,7 +30,7 @@ class Observation:
     observer: Observer
     tracing: "Tracing | None" = None
     telemetry: "Telemetry | None" = None
-    """The spans' way out; None where they go nowhere."""
+    """Exports the spans; None without a destination."""
     incidents: "Incidents | None" = None
 
     def draining(self, connections: int, window: float) -> None:
@@ -42,7 +42,7 @@ class Observation:
             self.incidents.drained(left)
 
     async def close(self, seconds: float) -> None:
-        """Send what is left to send, for so many seconds at most."""
+        """Export the spans that are left, for at most `seconds`."""
         if self.tracing is not None:
             self.tracing.close()
         if self.incidents is not None:
@@ -52,12 +52,12 @@ class Observation:
 
 
 def planned(where: Whereabouts) -> Plan:
-    """What the OTEL_* variables ask for."""
+    """Return what the OTEL_* variables ask for."""
     return plan(os.environ, __version__, where.uid or secrets.token_hex(8))
 
 
 def observe(settings: Settings, loop: AbstractEventLoop) -> Observation:
-    """What cannot be had is said, and the pod serves without it: nobody's messages wait for a trace."""
+    """Build the observers. Logs what is missing and serves without it, because no message waits for a trace."""
     wanted = planned(whereabouts())
     telemetry, problems = prepare(wanted)
     # Without tracing, the trace contexts of messages are whatever the clients sent.

@@ -1,7 +1,8 @@
 """What one pod says to another: a message as bytes, and back, with nothing believed on the way in.
 
 The first byte is the version of the form; the rest is MessagePack with a schema. Newer pods may add fields at the end,
-which older ones ignore; a form that they could not read gets another version and is dropped by them, and counted.
+which older ones ignore: up to six, each a single value. A form that they could not read gets another version and is
+dropped by them, and counted.
 """
 
 from typing import Final
@@ -35,8 +36,26 @@ class _Form(Struct, array_like=True, omit_defaults=False):
     kind: Kind = Kind.BROADCAST
 
 
+_Value = str | int | float | bool | None
+
+
+class _Extended(_Form):
+    """The form with what newer pods may add. No field has a type that nests, so the parser never recurses."""
+
+    added_1: _Value = None
+    added_2: _Value = None
+    added_3: _Value = None
+    added_4: _Value = None
+    added_5: _Value = None
+    added_6: _Value = None
+
+
+# The upper half of the first byte of an array of at most 15 values: `_Extended` has a field for each. A value without
+# a field would be skipped, however deep it nests, and the parser recurses to skip it.
+_SHORT_ARRAY: Final = 0x9
+
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(_Form).decode
+_decode = msgspec.msgpack.Decoder(_Extended).decode
 
 
 def encode(message: Message) -> bytes:
@@ -62,9 +81,11 @@ def decode(data: bytes, position: Position | None = None) -> Message:
         raise BadEnvelope(f"version {data[:1]!r}")
     if len(data) > MOST:
         raise BadEnvelope("too large")
+    if len(data) < 2 or data[1] >> 4 != _SHORT_ARRAY:
+        raise BadEnvelope("not a short array")
     try:
         form = _decode(memoryview(data)[1:])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadEnvelope(str(error)) from None
     if not (parse_room(form.room) or is_ours(form.room)):
         raise BadEnvelope("no room of ours")

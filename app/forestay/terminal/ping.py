@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from forestay.protocol.depth import MAX_DEPTH, deeper_than
 from forestay.protocol.names import PROTOCOL
 
 
@@ -51,6 +52,8 @@ async def _wait_for(socket: aiohttp.ClientWebSocketResponse, kind: str, payload:
     async for message in socket:
         if message.type is not aiohttp.WSMsgType.TEXT:
             continue
+        if deeper_than(message.data, MAX_DEPTH):
+            continue  # Another member of the room sent it. What this client waits for is flat.
         reply: dict[str, Any] = msgspec.json.decode(message.data)
         if reply["type"] == "error":
             raise Unanswered(f"refused: {reply['payload']['code']}: {reply['payload']['message']}")

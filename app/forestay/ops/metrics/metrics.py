@@ -19,7 +19,7 @@ from forestay.ops.metrics.histogram import Histogram
 
 _Bucket = tuple[str, float] | tuple[str, float, Exemplar]
 
-READY_REASONS: Final = ("ready", "starting", "draining", "saturated", "lagging", "bus")
+READY_REASONS: Final = ("ready", "starting", "draining", "tasks", "saturated", "lagging", "bus")
 """The label values of `forestay_ready`: that the pod is ready, or the first reason why it is not."""
 
 
@@ -44,6 +44,8 @@ class Readings:
     fair_share: Callable[[], float]
     """Connections that this pod should have; 0 where that is unknown or balancing is off."""
     draining: Callable[[], bool]
+    task_failures: Callable[[], Mapping[str, int]]
+    """How often background tasks have failed, by the name of the task."""
 
 
 class Metrics:
@@ -80,6 +82,7 @@ class Metrics:
         ready = {each: float(each == reason) for each in READY_REASONS}
         yield _gauges("forestay_ready", "1 for the reason why the pod is ready or not ready.", "reason", ready)
         yield _gauge("forestay_event_loop_lag_seconds", "Worst lag of the last 30 to 60 seconds.", readings.lag())
+        yield _counters("forestay_tasks_failed", "Failures of background tasks.", "task", readings.task_failures())
         yield _counters("forestay_kubernetes_faults", "Failed cluster requests.", "cause", counts.cluster_faults)
 
     def _connections(self) -> Iterable[Metric]:

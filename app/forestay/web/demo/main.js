@@ -10,11 +10,11 @@ import { Line } from "./line.js";
 import { People } from "./people.js";
 import { RoomList } from "./room-list.js";
 import { Rooms } from "./rooms.js";
-import { Stay } from "./stay.js";
 import { StateView } from "./state-view.js";
+import { Stay } from "./stay.js";
 import { Talk } from "./talk.js";
-import { TokenDialog } from "./token-dialog.js";
 import * as token from "./token.js";
+import { TokenDialog } from "./token-dialog.js";
 import { milliseconds } from "./words.js";
 
 const FIRST_ROOM = "chat.lobby";
@@ -131,10 +131,11 @@ function showRooms() {
 
 /** Batches updates of the room list, because each message in another room changes its unread count. */
 function showRoomsSoon() {
-  showing ||= setTimeout(() => {
-    showing = 0;
-    showRooms();
-  }, SHOW_MS);
+  if (showing === 0)
+    showing = setTimeout(() => {
+      showing = 0;
+      showRooms();
+    }, SHOW_MS);
 }
 
 function askForToken(why) {

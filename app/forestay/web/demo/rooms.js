@@ -77,13 +77,16 @@ export class Rooms {
   bind(room, number) {
     const binding = { room: room.name, bound: false };
     this.bindings.set(number, binding);
-    room.line.bind(number).then(
-      () => (binding.bound = true),
-      (error) => {
-        if (this.bindings.get(number) === binding) this.bindings.delete(number);
-        this.#add(room, { kind: "error", error });
-      },
-    ).finally(() => this.#on.rooms());
+    room.line
+      .bind(number)
+      .then(
+        () => (binding.bound = true),
+        (error) => {
+          if (this.bindings.get(number) === binding) this.bindings.delete(number);
+          this.#add(room, { kind: "error", error });
+        },
+      )
+      .finally(() => this.#on.rooms());
     this.#on.rooms();
   }
 
@@ -194,10 +197,10 @@ export class Rooms {
       this.#heardMine(mine.room, mine.entry);
       return;
     }
-    const joined = [...this.all.values()].filter((room) => room.state === "joined" && !room.personal);
-    const room = bound ?? (joined.length === 1 ? joined[0] : this.current);
+    const open = [...this.all.values()].filter(({ state, personal }) => state === "joined" && !personal);
+    const room = bound ?? (open.length === 1 ? open[0] : this.current);
     if (room === null) return;
-    const unsure = !bound && joined.length !== 1;
+    const unsure = !bound && open.length !== 1;
     this.#add(room, { ...binaryEntry(number, body), unsure });
   }
 

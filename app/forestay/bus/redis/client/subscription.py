@@ -1,4 +1,4 @@
-"""A room that the pod wants to hear, who hears it, and the words in which a node is asked for it."""
+"""A subscription to one room, and the commands by which nodes are told of subscriptions."""
 
 from collections.abc import Callable, Collection, Iterable
 from typing import Final, NamedTuple, Protocol
@@ -6,20 +6,24 @@ from typing import Final, NamedTuple, Protocol
 from forestay.protocol.names import RoomName
 
 
-class Words(NamedTuple):
-    """What the commands and their answers are called."""
+class PubSub(NamedTuple):
+    """The names of the commands, and of the replies to them."""
 
+    publish: bytes
     subscribe: bytes
     unsubscribe: bytes
     message: bytes
+    one_slot: bool
+    """Whether one command may name only channels of one slot."""
 
 
-PLAIN: Final = Words(b"subscribe", b"unsubscribe", b"message")
-SHARDED: Final = Words(b"ssubscribe", b"sunsubscribe", b"smessage")
+PLAIN: Final = PubSub(b"PUBLISH", b"subscribe", b"unsubscribe", b"message", one_slot=False)
+SHARDED: Final = PubSub(b"SPUBLISH", b"ssubscribe", b"sunsubscribe", b"smessage", one_slot=True)
+"""For nodes of a Cluster."""
 
 
 class Subscription:
-    """One room that the pod wants to hear."""
+    """One room whose messages the pod wants."""
 
     __slots__ = ("channel", "confirmed", "doubtful", "partition", "room")
 
@@ -28,21 +32,23 @@ class Subscription:
         self.channel = channel
         self.partition = partition
         self.confirmed: Callable[[], None] | None = confirmed
-        """Who waits for the first confirmation."""
+        """Called with the first confirmation; None after it."""
         self.doubtful = False
-        """Whether it was heard before, and may have been missed since."""
+        """Whether it was confirmed before, and messages may be missing since."""
 
 
-class Ear(Protocol):
-    """Who is told what is heard."""
+class Receiver(Protocol):
+    """Takes what the node sends to subscribers."""
 
-    def heard(self, room: RoomName, data: bytes) -> None: ...
+    def received(self, room: RoomName, data: bytes) -> None:
+        """A message came on the room's channel."""
 
-    def doubted(self, rooms: Collection[RoomName]) -> None: ...
+    def doubted(self, rooms: Collection[RoomName]) -> None:
+        """Messages of `rooms` may be missing between the last one and the next one."""
 
 
 def by_slot(channels: Iterable[bytes]) -> list[list[bytes]]:
-    """`channels` by their hash tag: one command may name only those of one slot."""
+    """`channels` grouped by their hash tag, and so by their slot."""
     slots: dict[bytes, list[bytes]] = {}
     for channel in channels:
         slots.setdefault(channel[: channel.index(b"}")], []).append(channel)
