@@ -15,7 +15,7 @@ from forestay.core.rules.policies import SHIPPED, Policy
 from forestay.edge.tokens.mint import mint
 from forestay.edge.tokens.verifier import parse_rooms
 from forestay.ops.logs import logs
-from forestay.settings import MEMORY, TOKEN, Settings, SettingsError, load, unknown_variables, variable_of, whereabouts
+from forestay.settings import MEMORY, TOKEN, Settings, SettingsError, load, pod_identity, unknown_variables, variable_of
 from forestay.terminal import verbs as terminal
 from forestay.terminal.verbs import duration
 
@@ -123,7 +123,7 @@ def _check(options: argparse.Namespace) -> None:
         print(
             "warning: FORESTAY_JWKS_URL without FORESTAY_JWT_AUDIENCE and _ISSUER: tokens for other services may pass"
         )
-    for problem in prepare(planned(whereabouts()))[1]:
+    for problem in prepare(planned(pod_identity()))[1]:
         print(f"warning: {problem}")
     if settings.api_key is None:
         print("warning: FORESTAY_API_KEY is not set: the HTTP API answers every request with 401")
