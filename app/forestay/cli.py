@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     token.set_defaults(run=_token)
 
-    ping = verbs.add_parser("ping", help="send a message through a gateway and wait for it to come back")
+    ping = verbs.add_parser("ping", help="send a message through a gateway and back; exit 0 if it came back")
     ping.add_argument("url", help="URL of the gateway, for example ws://localhost:8080/ws")
     ping.add_argument("--token", help="token (default FORESTAY_TOKEN; else one is minted with FORESTAY_JWT_SECRET)")
     ping.add_argument("--room", default=None, help="room for the message (default: a new room with a random name)")
