@@ -17,12 +17,12 @@ class Passage:
     """One forwarded connection. Times are of the monotonic clock."""
 
     pod: int
-    """The port it was sent to."""
+    """The port of its pod."""
     came: float
     request: bytes = b""
-    """The first bytes that the client sent: the head of its request."""
+    """The first bytes from the client: the head of its request."""
     answered: float | None = None
-    """When the pod's first bytes went back."""
+    """The time of the pod's first bytes."""
     ended: float | None = None
     ends: list[asyncio.Transport] = field(default_factory=list)
 

@@ -72,11 +72,11 @@ class Pod:
         await self.ended()
 
     async def _ready(self, log: asyncio.StreamReader) -> None:
-        said = ""
+        output = ""
         while line := (await log.readline()).decode():
-            said += line
+            output += line
             if '"ready"' in line:
                 ready = json.loads(line)
                 self.port, self.internal_port = ready["port"], ready["internal_port"]
                 return
-        raise RuntimeError(f"{self.name} did not start:\n{said}")
+        raise RuntimeError(f"{self.name} did not start:\n{output}")

@@ -19,7 +19,7 @@ class Publisher:
 
     def __init__(self, room: str, api_key: str, ready: Callable[[], Sequence[Pod]]) -> None:
         """`ready`: the pods to publish on."""
-        self.said = 0
+        self.last = 0
         """The last number that a pod accepted."""
         self._room = room
         self._headers = {"Authorization": f"Bearer {api_key}"}
@@ -32,17 +32,17 @@ class Publisher:
             headers=self._headers, timeout=aiohttp.ClientTimeout(total=_PATIENCE)
         ) as session:
             while True:
-                await self._say(session, self.said + 1)
-                self.said += 1
+                await self._say(session, self.last + 1)
+                self.last += 1
                 await asyncio.sleep(1 / rate)
 
     async def _say(self, session: aiohttp.ClientSession, number: int) -> None:
-        said = {"payload": {"n": number}, "key": f"{self._run}-{number}"}
+        body = {"payload": {"n": number}, "key": f"{self._run}-{number}"}
         while True:
             for pod in self._ready():
                 url = f"http://127.0.0.1:{pod.internal_port}/v1/rooms/{self._room}/messages"
                 try:
-                    async with session.post(url, json=said) as answer:
+                    async with session.post(url, json=body) as answer:
                         if answer.ok:
                             return
                 except (aiohttp.ClientError, TimeoutError):

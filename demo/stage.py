@@ -64,7 +64,7 @@ class Stage:
 
     def report(self) -> dict[str, Any]:
         """The state of the pods for the page."""
-        return {"said": self.publisher.said, "pods": [self._seen(pod) for pod in self._pods.values()]}
+        return {"said": self.publisher.last, "pods": [self._seen(pod) for pod in self._pods.values()]}
 
     def _seen(self, pod: Pod) -> dict[str, Any]:
         here = [one for one in self.balancer.passages if one.pod == pod.port and one.ended is None and one.token]

@@ -95,7 +95,7 @@ class Library:
         print(json.dumps(question), file=ask, flush=True)
         line = hear.readline()
         if not line:
-            raise RuntimeError("Helm's library is gone; what it said stands above")
+            raise RuntimeError("Helm's library ended; its output is above")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
@@ -112,7 +112,7 @@ def helm() -> Helm:
 
 
 def close() -> None:
-    """Ends the process that the library lives in, if there is one."""
+    """Ends the process of the library, if there is one."""
     if helm.cache_info().currsize:
         current = helm()
         if isinstance(current, Library):

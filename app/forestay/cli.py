@@ -15,7 +15,7 @@ from forestay.core.rules.policies import SHIPPED, Policy
 from forestay.edge.tokens.mint import mint
 from forestay.edge.tokens.verifier import parse_rooms
 from forestay.ops.logs import logs
-from forestay.settings import MEMORY, TOKEN, Settings, SettingsError, load, unknown_variables, variable_of, whereabouts
+from forestay.settings import MEMORY, TOKEN, Settings, SettingsError, load, pod_identity, unknown_variables, variable_of
 from forestay.terminal import verbs as terminal
 from forestay.terminal.verbs import duration
 
@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     token.set_defaults(run=_token)
 
-    ping = verbs.add_parser("ping", help="send a message through a gateway and wait for it to come back")
+    ping = verbs.add_parser("ping", help="send a message through a gateway and back; exit 0 if it came back")
     ping.add_argument("url", help="URL of the gateway, for example ws://localhost:8080/ws")
     ping.add_argument("--token", help="token (default FORESTAY_TOKEN; else one is minted with FORESTAY_JWT_SECRET)")
     ping.add_argument("--room", default=None, help="room for the message (default: a new room with a random name)")
@@ -123,7 +123,7 @@ def _check(options: argparse.Namespace) -> None:
         print(
             "warning: FORESTAY_JWKS_URL without FORESTAY_JWT_AUDIENCE and _ISSUER: tokens for other services may pass"
         )
-    for problem in prepare(planned(whereabouts()))[1]:
+    for problem in prepare(planned(pod_identity()))[1]:
         print(f"warning: {problem}")
     if settings.api_key is None:
         print("warning: FORESTAY_API_KEY is not set: the HTTP API answers every request with 401")

@@ -62,7 +62,7 @@ Secret = Annotated[SecretStr | None, BeforeValidator(_empty_is_unset), AfterVali
 Text = Annotated[str | None, BeforeValidator(_empty_is_unset)]
 
 
-class Whereabouts(NamedTuple):
+class PodIdentity(NamedTuple):
     """The identity of this pod in a cluster, from the downward API. An unknown value is empty."""
 
     pod: str
@@ -223,10 +223,10 @@ def load(environ: Mapping[str, str] | None = None, **overrides: object) -> Setti
     return settings
 
 
-def whereabouts(environ: Mapping[str, str] | None = None) -> Whereabouts:
+def pod_identity(environ: Mapping[str, str] | None = None) -> PodIdentity:
     """Reads the identity of this pod from variables that the chart sets. Their usual names have no prefix."""
     source = os.environ if environ is None else environ
-    return Whereabouts(*(source.get(name, "") for name in ("POD_NAME", "POD_NAMESPACE", "POD_UID", "SERVICE_NAME")))
+    return PodIdentity(*(source.get(name, "") for name in ("POD_NAME", "POD_NAMESPACE", "POD_UID", "SERVICE_NAME")))
 
 
 def unknown_variables(environ: Mapping[str, str] | None = None) -> list[str]:

@@ -131,5 +131,5 @@ async def test_a_page_loads_it_with_a_script_tag(project: Path, gateway: DevGate
         await page.add_script_tag(path=project / "node_modules/forestay/dist/forestay.iife.js")
         url = f"ws://127.0.0.1:{gateway.port}/ws"
         run_it = f"([url, token]) => {{ {TALK} return talk(Forestay.Client, url, token); }}"
-        said = await page.evaluate(run_it, [url, token("alice")])
-    assert said == "alice: hello"
+        shown = await page.evaluate(run_it, [url, token("alice")])
+    assert shown == "alice: hello"

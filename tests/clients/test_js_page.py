@@ -39,6 +39,6 @@ async def test_the_examples_are_a_program_that_prints_what_the_page_says(project
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        said, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+        stdout, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
     [printed] = re.findall(r"^```text\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert [line.rstrip() for line in said.decode().splitlines()] == printed.splitlines()
+    assert [line.rstrip() for line in stdout.decode().splitlines()] == printed.splitlines()

@@ -63,11 +63,11 @@ async def test_an_unexpected_message_fails(tmp_path: Path) -> None:
         'given = "chatting"',
         '{say = {type = "broadcast", room = "chat.a", payload = 1}}, {pass_ms = 200}',
     )
-    said = await _written(
+    scenario = await _written(
         tmp_path, "", '{tell = {do = "publish", room = "chat.a", payload = 1, as = "p"}}, {pass_ms = 200}'
     )
     assert "knows nothing of it" in heard.words
-    assert "'broadcast'" in said.words
+    assert "'broadcast'" in scenario.words
 
 
 async def test_a_feature_that_an_sdk_lacks_is_told_by_name() -> None:

@@ -60,7 +60,7 @@ class Storm:
         self.kinds: Counter[str] = Counter()
         self.ends: Counter[str] = Counter()
         self.memory: list[tuple[int, float]] = []
-        """How many inputs there had been, and MiB."""
+        """The number of inputs so far, and MiB."""
         self._recent: deque[int] = deque(maxlen=4 * _CONNECTIONS)
 
     def report(self, what: str, numbers: Iterable[int] = ()) -> None:
@@ -107,14 +107,14 @@ class Storm:
 
     async def _batch(self, line: Line, numbers: Sequence[int]) -> bool:
         """Sends the inputs. Returns whether the connection for well-formed messages lives, as it must."""
-        said = []
+        numbers = []
         for number in numbers:
             self._recent.append(number)
             kind, given = make(self._plan.seed, number, self._environment)
             self.kinds[kind] += 1
             match given:
                 case Said(data):
-                    said.append(number)
+                    numbers.append(number)
                     await line.send(data)
                 case Streamed():
                     await self._streamed(number, given)
@@ -126,7 +126,7 @@ class Storm:
                     assert_never(given)
         if await line.lives(str(numbers[0]).encode()):
             return True
-        self.report(f"well-formed messages ended a connection with {await line.ended()}", said)
+        self.report(f"well-formed messages ended a connection with {await line.ended()}", numbers)
         return False
 
     async def _streamed(self, number: int, given: Streamed) -> None:
@@ -238,7 +238,7 @@ def _summary(storm: Storm, witnesses: Witnesses, gateway: GatewayProcess) -> Non
     say(f"\n{storm.done} inputs: {_list(storm.kinds)}")
     say(f"streams and requests: {_list(storm.ends)}")
     say(f"memory: {sizes[0]:.0f} MiB at the start, {max(sizes):.0f} at most, {sizes[-1]:.0f} at the end")
-    say(f"witnesses: {witnesses.heard} of {witnesses.said} messages in order, {witnesses.overheard} overheard,")
+    say(f"witnesses: {witnesses.heard} of {witnesses.sent} messages in order, {witnesses.overheard} overheard,")
     say(f"  {witnesses.pings} pings answered, the slowest after {witnesses.slowest_pong * 1000:.0f} ms")
     say(f"log: {_list(gateway.events)}")
     for failure in storm.failures:

@@ -31,7 +31,7 @@ class GatewayProcess:
         self.events: Counter[str] = Counter()
         """Log lines by their event."""
         self.trouble: dict[str, tuple[int, str]] = {}
-        """What was logged at error level or is no JSON (a forged line, or a traceback that escaped), by where it came
+        """Log lines at error level, and lines that are no JSON (forged lines, or tracebacks), by where they came
         from: how often, and the first one."""
         self._ready: asyncio.Future[tuple[int, int]] = asyncio.get_running_loop().create_future()
         self.port = self.internal_port = 0

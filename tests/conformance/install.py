@@ -64,7 +64,7 @@ def _run(*command: str) -> None:
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode:
         raise Missing(
-            f"the fuzzer cannot be installed: {' '.join(command)} failed, and said:\n{done.stdout[-3000:]}\n"
+            f"the fuzzer cannot be installed: {' '.join(command)} failed with:\n{done.stdout[-3000:]}\n"
             "It needs a package index, and a C compiler with headers for what has no wheel."
         )
 

@@ -91,8 +91,8 @@ async def _talk(one: ClientConnection, other: ClientConnection) -> None:
     for name, client, ack in (("sender", one, True), ("other", other, False)):
         heard = [await _next(client) for _ in range(2 if ack else 1)]
         _expect(f"{name} hears", sorted(each["type"] for each in heard), ["ack", "broadcast"][not ack :])
-        [said] = [each for each in heard if each["type"] == "broadcast"]
-        _expect(f"{name} hears from", (said["from"], said["payload"]), (_USER, payload))
+        [message] = [each for each in heard if each["type"] == "broadcast"]
+        _expect(f"{name} hears from", (message["from"], message["payload"]), (_USER, payload))
     await other.send(b"\x00\x00\x00\x07raw\xff")
     _expect("binary message", await asyncio.wait_for(one.recv(), PATIENCE), b"\x00\x00\x00\x07raw\xff")
     _expect("its echo", await asyncio.wait_for(other.recv(), PATIENCE), b"\x00\x00\x00\x07raw\xff")

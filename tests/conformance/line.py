@@ -41,9 +41,9 @@ class Line:
         self._report = report
         self._pongs: dict[bytes, asyncio.Future[None]] = {}
         self.code: int | None = None
-        """How the gateway closed; None while it has not."""
+        """The gateway's close; None while the connection is open."""
         self.over = asyncio.Event()
-        """Nothing more comes."""
+        """Set when no more data can come."""
         self._reading = asyncio.create_task(self._read())
 
     async def send(self, data: bytes) -> None:

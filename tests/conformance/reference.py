@@ -50,7 +50,7 @@ class _Stream:
     data: bytes
     at: int = 0
     unmasked: bool = False
-    """A frame came without a mask."""
+    """Whether a frame came without a mask."""
 
     def take(self, size: int) -> bytes:
         if self.at + size > len(self.data):

@@ -129,7 +129,7 @@ HANDSHAKES: Final[dict[str, tuple[bytes, set[int]]]] = {
     "20,000 headers": (_changed("Host:", "X: y\r\n" * 20_000 + "Host:"), {400, 431}),
     "a target of 10 kB": (_changed("/ws", "/" + "a" * 10_000), {400, 414}),
 }
-"""A request to upgrade, and the statuses it may be answered with."""
+"""An upgrade request, and the allowed statuses of its answer."""
 
 
 async def rules() -> bool:
@@ -144,8 +144,8 @@ async def rules() -> bool:
             _note(broken, name, await trial(gateway), {True})
         await gateway.stop()
         broken += [f"logged {count} times: {origin}: {first}" for origin, (count, first) in gateway.trouble.items()]
-    patience = {"PING_INTERVAL": "1", "PONG_TIMEOUT": "1"}
-    async with GatewayProcess(_SETTINGS | patience) as gateway:
+    short_timeouts = {"PING_INTERVAL": "1", "PONG_TIMEOUT": "1"}
+    async with GatewayProcess(_SETTINGS | short_timeouts) as gateway:
         line = Line(await connect(gateway.port, gateway.token("rules")), broken.append)
         _note(broken, "silence after a ping", await line.ended(), {4408})
         await line.hang_up()
@@ -224,11 +224,11 @@ async def _rooms_unread(gateway: GatewayProcess) -> bool:
     deaf, speaker = await connect(gateway.port, token), await _line(gateway)
     await deaf.send(_text(b'{"type":"join","room":"deaf"}'))
     before, connections = gateway.memory, await gateway.metric("forestay_connections")
-    said = _text(b'{"type":"broadcast","room":"deaf","payload":"' + b"x" * 60000 + b'"}')
+    broadcast = _text(b'{"type":"broadcast","room":"deaf","payload":"' + b"x" * 60000 + b'"}')
     deadline = time.monotonic() + PATIENCE
     while await gateway.metric("forestay_connections") == connections and time.monotonic() < deadline:
         for _ in range(20):
-            await speaker.send(said)
+            await speaker.send(broadcast)
         if not await speaker.lives(b"sign"):
             return False
     ended, grown = await gateway.metric("forestay_connections") < connections, gateway.memory - before
@@ -262,4 +262,4 @@ TRIALS: Final[dict[str, Callable[[GatewayProcess], Awaitable[bool]]]] = {
     "a caller that says nothing": _nothing_said,
     "a caller that says one header every two seconds": partial(_nothing_said, drops=b"GET / HTTP/1.1\r\nX: y\r\n"),
 }
-"""What takes a while, and is either kept or not."""
+"""Rules that take some seconds, with a check for each."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 Reported = Mapping[str, Mapping[str, object]]
-"""The fuzzer's index: what it says about each case."""
+"""The fuzzer's index: its verdicts on each case."""
 
 
 class Shard(NamedTuple):
@@ -20,7 +20,7 @@ class Shard(NamedTuple):
     title: str
     patterns: tuple[str, ...]
     expected: int
-    """How many cases these are in version 25.10.1 of the suite."""
+    """The number of these cases in version 25.10.1 of the suite."""
 
 
 SHARDS: Final = (
@@ -63,11 +63,11 @@ def examine(shard: Shard, reported: Reported) -> Result:
     for case, verdict in reported.items():
         behavior, closing = str(verdict.get("behavior")), str(verdict.get("behaviorClose"))
         result.verdicts[behavior] += 1
-        for what, said in (("behavior", behavior), ("close", closing)):
-            if said != "OK" and not any(
-                said == allowed.verdict and re.fullmatch(allowed.cases, case) for allowed in ALLOWED
+        for what, found in (("behavior", behavior), ("close", closing)):
+            if found != "OK" and not any(
+                found == allowed.verdict and re.fullmatch(allowed.cases, case) for allowed in ALLOWED
             ):
-                result.faults.append(f"case {case}: {what} {said}")
+                result.faults.append(f"case {case}: {what} {found}")
     if len(reported) != shard.expected:
         result.faults.append(f"{len(reported)} cases were run instead of {shard.expected}")
     return result

@@ -55,7 +55,7 @@ def header(first: int, size: int, mask: bytes | None, *, width: int = 0) -> byte
 
 
 def frame(first: int, payload: bytes = b"", mask: bytes | None = b"\x37\xfa\x21\x3d") -> bytes:
-    """A whole frame of a client. `first`: FIN, reserved bits and opcode; without a `mask` it is against the rules."""
+    """A whole frame of a client. `first`: FIN, reserved bits and opcode; without a `mask` it breaks the rules."""
     return header(first, len(payload), mask) + (payload if mask is None else masked(mask, payload))
 
 
@@ -78,7 +78,7 @@ def upgrade(target: str, *lines: str, key: str = "dGhlIHNhbXBsZSBub25jZQ==") -> 
 
 
 class Wire:
-    """A TCP connection to a server, byte by byte."""
+    """A TCP connection to a server, for raw bytes."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -104,7 +104,7 @@ class Wire:
             return b""
 
     async def frame(self) -> Frame | None:
-        """The next frame; None where the connection is over. Raises Malformed."""
+        """The next frame; None after the end of the connection. Raises Malformed."""
         try:
             first, second = await self.reader.readexactly(2)
             size = second & 0x7F

@@ -31,7 +31,7 @@ class Witnesses:
         self._gateway = gateway
         self._report = report
         self._stopping = False
-        self.said = self.heard = self.overheard = 0
+        self.sent = self.heard = self.overheard = 0
         self.pings = 0
         self.slowest_pong = 0.0
         self.close_codes: list[int] = []
@@ -63,10 +63,10 @@ class Witnesses:
         self._stopping = True
         await asyncio.wait((self._speaking, self._pinging), timeout=PATIENCE)
         deadline = time.monotonic() + PATIENCE
-        while self.heard < self.said and time.monotonic() < deadline:
+        while self.heard < self.sent and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
-        if self.heard != self.said:
-            self._report(f"{self.said} messages were said in the room of the witnesses, {self.heard} were heard")
+        if self.heard != self.sent:
+            self._report(f"{self.sent} messages were sent in the room of the witnesses, {self.heard} arrived")
 
     async def over(self) -> None:
         """Waits until the gateway has closed all connections."""
@@ -94,11 +94,11 @@ class Witnesses:
 
     async def _speak(self) -> None:
         while not self._stopping:
-            self.said += 1
+            self.sent += 1
             try:
-                await self._speaker.send(json.dumps({"type": "broadcast", "room": ROOM, "payload": self.said}))
+                await self._speaker.send(json.dumps({"type": "broadcast", "room": ROOM, "payload": self.sent}))
             except ConnectionClosed:
-                self.said -= 1
+                self.sent -= 1
                 return
             await asyncio.sleep(_EVERY)
 
@@ -145,4 +145,4 @@ class Witnesses:
     def _anything(self, heard: dict[str, Any]) -> None:
         self.overheard += 1
         if (heard["type"], heard.get("room")) != ("broadcast", SHARED_ROOM) or "payload" not in heard:
-            self._report(f"the ear hears what was not said in its room: {str(heard)[:300]}")
+            self._report(f"the listener received a message of another room: {str(heard)[:300]}")

@@ -165,7 +165,7 @@ def judge(account: Account, expected: Expectation, *, silent: int) -> list[str]:
     if silent:
         wrong.append(f"{silent} clients never heard the last word of their room")
     if account.lost:
-        wrong.append(f"{account.lost} messages lost and nobody told")
+        wrong.append(f"{account.lost} messages lost without a resync")
     if account.repeated and not expected.repeated:
         wrong.append(f"{account.repeated} messages twice")
     if account.declared and not expected.declared:

@@ -65,9 +65,9 @@ async def pods() -> list[str]:
     )
 
 
-async def settled(number: int, patience: float = 300) -> None:
+async def settled(number: int, limit: float = 300) -> None:
     """Waits until there are exactly that many pods, all ready and none terminating."""
-    until = time.monotonic() + patience
+    until = time.monotonic() + limit
     while True:
         items = await found("pods", GATEWAYS)
         ready = [

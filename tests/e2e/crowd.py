@@ -37,7 +37,7 @@ class Account:
     reconnects: list[float] = field(default_factory=list)
     """The times in monotonic seconds."""
     disconnected: Counter[str] = field(default_factory=Counter)
-    """How often each client lost a connection."""
+    """The number of lost connections of each client."""
     interrupted: Counter[str] = field(default_factory=Counter)
     """How often each SDK client had no open connection."""
 
@@ -82,13 +82,13 @@ class Listener:
         self.last = 0
         """The last received number."""
         self.connected = False
-        self.told = False
+        self.resynced = False
         """Whether a `resync` announced that messages before the next one are missing."""
         self._gate = gate
         self._crowd = crowd
 
     async def live(self) -> None:
-        """Stay connected until cancelled."""
+        """Stays connected until it is cancelled."""
         raise NotImplementedError
 
     def count(self, number: int) -> None:
@@ -99,11 +99,11 @@ class Listener:
             return
         missing = number - self.last - 1
         if missing and self.last:
-            if self.told:
+            if self.resynced:
                 account.declared += missing
             else:
                 account.lost += missing
-        self.told = False
+        self.resynced = False
         self.last = number
         self._crowd.heard += 1
 
@@ -159,32 +159,32 @@ class Member(Listener):
         while True:
             await socket.send(json.dumps({"type": "join", "room": self.room, "id": "join", **since}))
             while True:
-                said = json.loads(await socket.recv())
-                if said.get("id") == "join":
+                message = json.loads(await socket.recv())
+                if message.get("id") == "join":
                     break
-            if said["type"] == "joined":
+            if message["type"] == "joined":
                 break
             # The bus is down: try again.
-            self._crowd.account.refusals[said["payload"]["code"]] += 1
+            self._crowd.account.refusals[message["payload"]["code"]] += 1
             await asyncio.sleep(0.3)
-        place = said["payload"]
+        place = message["payload"]
         if not place.get("recovered", False):
             if again:
-                self.told = True
+                self.resynced = True
             self._place = {"epoch": place["epoch"], "offset": place["offset"]}
         return socket
 
     async def _stay(self, socket: ClientConnection) -> ClientConnection:
         """Reads until the gateway asks to move. Returns the next connection."""
         async for text in socket:
-            said = json.loads(text)
-            self._hear(said)
-            if said["type"] == "reconnect" and self._moves and said["payload"]["within_ms"]:
-                return await self._move(socket, said["payload"])
+            message = json.loads(text)
+            self._hear(message)
+            if message["type"] == "reconnect" and self._moves and message["payload"]["within_ms"]:
+                return await self._move(socket, message["payload"])
         raise Ended(socket.close_code or 1006)
 
-    async def _move(self, old: ClientConnection, told: dict[str, int]) -> ClientConnection:
-        slot = asyncio.get_running_loop().time() + told["after_ms"] / 1000
+    async def _move(self, old: ClientConnection, slots: dict[str, int]) -> ClientConnection:
+        slot = asyncio.get_running_loop().time() + slots["after_ms"] / 1000
         while (rest := slot - asyncio.get_running_loop().time()) > 0:
             try:
                 async with asyncio.timeout(rest):
@@ -204,15 +204,15 @@ class Member(Listener):
         self._crowd.account.closes[MOVED] += 1
         return new
 
-    def _hear(self, said: dict[str, Any]) -> None:
-        if said["type"] == "resync":
-            self.told = True
-            if "epoch" in said["payload"]:
-                self._place = {"epoch": said["payload"]["epoch"], "offset": said["payload"]["offset"]}
-        if said["type"] != "broadcast":
+    def _hear(self, message: dict[str, Any]) -> None:
+        if message["type"] == "resync":
+            self.resynced = True
+            if "epoch" in message["payload"]:
+                self._place = {"epoch": message["payload"]["epoch"], "offset": message["payload"]["offset"]}
+        if message["type"] != "broadcast":
             return
-        self._place = {"epoch": said["epoch"], "offset": said["offset"]}
-        self.count(said["payload"])
+        self._place = {"epoch": message["epoch"], "offset": message["offset"]}
+        self.count(message["payload"])
 
 
 def _named(refused: InvalidStatus) -> str:
@@ -225,7 +225,7 @@ class Speaker:
 
     def __init__(self, gate: Gate, crowd: "Crowd", name: str, rooms: list[str]) -> None:
         self.accepted = dict.fromkeys(rooms, 0)
-        self.speaking = asyncio.Event()
+        self.publishing = asyncio.Event()
         self._gate = gate
         self._crowd = crowd
         self._name = name
@@ -240,27 +240,27 @@ class Speaker:
                 async with self._gate.open(self._name) as socket:
                     for room in list(self._waiting):
                         await self._say(socket, room)
-                    hearing = asyncio.create_task(self._hear(socket))
+                    reader = asyncio.create_task(self._hear(socket))
                     try:
-                        await self._speak(socket, rate, hearing)
+                        await self._speak(socket, rate, reader)
                     finally:
-                        hearing.cancel()
-                        await asyncio.gather(hearing, return_exceptions=True)
+                        reader.cancel()
+                        await asyncio.gather(reader, return_exceptions=True)
             except InvalidStatus as refused:
                 self._crowd.account.refusals[_named(refused)] += 1
             except (OSError, TimeoutError, WebSocketException, EOFError):
                 pass
             await asyncio.sleep(random.uniform(0.05, 0.5))
 
-    async def _speak(self, socket: ClientConnection, rate: float, hearing: asyncio.Task[None]) -> None:
+    async def _speak(self, socket: ClientConnection, rate: float, reader: asyncio.Task[None]) -> None:
         loop = asyncio.get_running_loop()
         due = loop.time()
         for room in itertools.cycle(self.accepted):
-            if hearing.done():
+            if reader.done():
                 return
             due = max(due + 1 / rate, loop.time() - 0.1)
             await asyncio.sleep(max(0.0, due - loop.time()))
-            if self.speaking.is_set() and room not in self._waiting:
+            if self.publishing.is_set() and room not in self._waiting:
                 self._waiting[room] = self.accepted[room] + 1
                 await self._say(socket, room)
 
@@ -272,15 +272,15 @@ class Speaker:
 
     async def _hear(self, socket: ClientConnection) -> None:
         async for text in socket:
-            said = json.loads(text)
-            room = said.get("id", "")
+            message = json.loads(text)
+            room = message.get("id", "")
             if room not in self._waiting:
                 continue
-            if said["type"] == "ack":
+            if message["type"] == "ack":
                 self.accepted[room] = self._waiting.pop(room)
-            elif said["type"] == "error":
-                self._crowd.account.refusals[said["payload"]["code"]] += 1
-                await asyncio.sleep(said["payload"].get("retry_after_ms", 300) / 1000)
+            elif message["type"] == "error":
+                self._crowd.account.refusals[message["payload"]["code"]] += 1
+                await asyncio.sleep(message["payload"].get("retry_after_ms", 300) / 1000)
                 await self._say(socket, room)
 
     @property
@@ -320,24 +320,24 @@ class Crowd:
 
     def speak(self) -> None:
         for speaker in self.speakers:
-            speaker.speaking.set()
+            speaker.publishing.set()
 
-    async def settle(self, patience: float = 90) -> None:
+    async def settle(self, limit: float = 90) -> None:
         """Stops the speakers, and waits until each client has the last message of its room. Raises TimeoutError."""
         for speaker in self.speakers:
-            speaker.speaking.clear()
-        async with asyncio.timeout(patience):
+            speaker.publishing.clear()
+        async with asyncio.timeout(limit):
             while not all(speaker.settled for speaker in self.speakers):
                 await asyncio.sleep(0.1)
             last = {room: number for speaker in self.speakers for room, number in speaker.accepted.items()}
-            while not all(one.connected and (one.told or one.last >= last[one.room]) for one in self.members):
+            while not all(one.connected and (one.resynced or one.last >= last[one.room]) for one in self.members):
                 await asyncio.sleep(0.1)
 
     def behind(self) -> int:
         """The members without the last message of their room, which got no `resync` either."""
         last = {room: number for speaker in self.speakers for room, number in speaker.accepted.items()}
-        self.account.declared += sum(last[one.room] - one.last for one in self.members if one.told)
-        return sum(one.last < last[one.room] and not one.told for one in self.members)
+        self.account.declared += sum(last[one.room] - one.last for one in self.members if one.resynced)
+        return sum(one.last < last[one.room] and not one.resynced for one in self.members)
 
     def take_account(self) -> Account:
         account, self.account = self.account, Account()

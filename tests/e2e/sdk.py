@@ -44,10 +44,10 @@ class SdkMember(Listener):
 
     def _joined(self, joined: Joined) -> None:
         if joined.recovered is False:
-            self.told = True
+            self.resynced = True
 
     def _resynced(self, resync: Resync) -> None:
-        self.told = True
+        self.resynced = True
 
     def _hear(self, message: Message) -> None:
         self.count(message.payload)

@@ -12,7 +12,7 @@ Place = tuple[str, int]
 
 
 Event = tuple[str, Place | None, object]
-"""`joined`, `broadcast`, `resync` or `lost`; where; and the payload, the reason, or whether it was recovered."""
+"""The kind (`joined`, `broadcast`, `resync` or `lost`), the position, and the payload, reason or `recovered`."""
 
 
 @dataclass
@@ -72,7 +72,7 @@ def judge(published: Published, connections: Iterable[Heard], final: Place | Non
                 case "lost":
                     pass
                 case _:
-                    broken.append(f"{one.who} was told {kind}")
+                    broken.append(f"{one.who} received {kind}")
         if final is not None and one.events and one.events[-1][0] != "lost" and here != final:
             broken.append(f"{one.who} stopped at {here}, and the room is at {final}")
     for number, there in published.acknowledged.items():

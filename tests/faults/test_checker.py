@@ -10,10 +10,10 @@ PUBLISHED = Published({1: ("e", 1), 2: ("e", 2)}, {3: "unavailable", 4: "outcome
 
 def test_a_kept_promise_is_no_fault() -> None:
     """A whole stream, one with a resync, and one that recovered after a reconnect have no fault."""
-    told: list[Event] = [("joined", ("e", 0), None), ("resync", ("f", 7), "lost"), ("broadcast", ("f", 8), 9)]
+    resynced: list[Event] = [("joined", ("e", 0), None), ("resync", ("f", 7), "lost"), ("broadcast", ("f", 8), 9)]
     back: list[Event] = [*GOOD, ("joined", ("e", 3), True), ("broadcast", ("e", 3), 5)]
     assert judge(PUBLISHED, [Heard("a", GOOD)], ("e", 2)).broken == []
-    assert judge(PUBLISHED, [Heard("a", told)], ("f", 8)).broken == []
+    assert judge(PUBLISHED, [Heard("a", resynced)], ("f", 8)).broken == []
     assert judge(PUBLISHED, [Heard("a", back)], ("e", 3)).broken == []
 
 
@@ -30,7 +30,7 @@ def test_a_kept_promise_is_no_fault() -> None:
         ([*GOOD, ("broadcast", ("e", 3), 3)], "was refused and heard"),
         ([*GOOD, ("joined", ("e", 9), True), ("broadcast", ("e", 9), 5)], "a gap"),
         (GOOD[:2], "stopped at"),
-        ([("whispered", None, 1)], "was told whispered"),
+        ([("whispered", None, 1)], "received whispered"),
     ],
 )
 def test_a_broken_promise_is_found(events: list[Event], named: str) -> None:

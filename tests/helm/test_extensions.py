@@ -185,8 +185,8 @@ def test_pods_are_spread_each_revision_by_itself() -> None:
 
 def test_the_user_can_be_the_clusters_choice() -> None:
     """With `null` the chart sets no user ids, for clusters that assign their own."""
-    nobody = {"runAsUser": None, "runAsGroup": None}
-    rendered = chart(READY, podSecurityContext=nobody, containerSecurityContext=nobody)
+    no_user = {"runAsUser": None, "runAsGroup": None}
+    rendered = chart(READY, podSecurityContext=no_user, containerSecurityContext=no_user)
     for context in (rendered.pod["securityContext"], rendered.gateway["securityContext"]):
         assert not {"runAsUser", "runAsGroup"} & set(context)
         assert context["runAsNonRoot"] is True

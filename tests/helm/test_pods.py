@@ -16,12 +16,12 @@ matrix = pytest.mark.parametrize("values", MATRIX.values(), ids=MATRIX)
 def test_the_grace_period_covers_the_drain(values: dict[str, Any]) -> None:
     """The grace period is preStop, window, close, flush and margin together, and the gateway gets its part."""
     rendered = chart(values)
-    told = {name: float(rendered.environment[f"FORESTAY_{name}"]) for name in _TOLD}
+    settings = {name: float(rendered.environment[f"FORESTAY_{name}"]) for name in _DRAIN_SETTINGS}
     sleep = rendered.gateway.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
     margin = values.get("drain", {}).get("margin", 10)
     grace = rendered.pod["terminationGracePeriodSeconds"]
-    assert grace == sleep + told["DRAIN_WINDOW"] + told["CLOSE_TIMEOUT"] + told["FLUSH_TIMEOUT"] + margin
-    assert told["DRAIN_DEADLINE"] == grace - sleep - margin
+    assert grace == sleep + settings["DRAIN_WINDOW"] + settings["CLOSE_TIMEOUT"] + settings["FLUSH_TIMEOUT"] + margin
+    assert settings["DRAIN_DEADLINE"] == grace - sleep - margin
 
 
 def test_the_default_grace_period_is_a_minute() -> None:
@@ -170,7 +170,7 @@ def test_a_single_pod_is_warned_about() -> None:
     assert "WARNING: without Redis" in notes
 
 
-_TOLD = ("DRAIN_WINDOW", "DRAIN_DEADLINE", "CLOSE_TIMEOUT", "FLUSH_TIMEOUT")
+_DRAIN_SETTINGS = ("DRAIN_WINDOW", "DRAIN_DEADLINE", "CLOSE_TIMEOUT", "FLUSH_TIMEOUT")
 
 
 def _rooms(rendered: Chart) -> str:

@@ -46,9 +46,9 @@ SCALED = {**READY, "autoscaling": {"mode": "hpa"}}
 )
 def test_the_refusal_names_the_values(values: dict[str, Any], words: list[str]) -> None:
     """Each refusal names the values to set."""
-    said = refusal(values)
-    assert [word for word in words if word not in said] == []
-    assert "canary" not in said
+    message = refusal(values)
+    assert [word for word in words if word not in message] == []
+    assert "canary" not in message
 
 
 @pytest.mark.parametrize(
@@ -68,10 +68,10 @@ def test_the_refusal_names_the_values(values: dict[str, Any], words: list[str]) 
 )
 def test_settings_take_no_secret_and_nothing_that_a_value_decides(name: str, value: str) -> None:
     """`settings` refuses secrets and variables that a value sets, and names that value without the content."""
-    said = refusal(READY, settings={name: "canary"})
-    assert f"settings.{name}" in said
-    assert value in said
-    assert "canary" not in said
+    message = refusal(READY, settings={name: "canary"})
+    assert f"settings.{name}" in message
+    assert value in message
+    assert "canary" not in message
 
 
 def test_whatever_the_chart_sets_cannot_be_a_setting() -> None:

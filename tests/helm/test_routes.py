@@ -9,7 +9,7 @@ from tests.support.chart import FULL, MATRIX, READY, chart
 
 EXAMPLES = sorted((CHART / "examples").glob("*.yaml"))
 # Without these annotations each controller would cut long connections.
-TOLD = {
+ANNOTATIONS = {
     "nginx": {"nginx.ingress.kubernetes.io/proxy-read-timeout": "3600"},
     "haproxy": {"haproxy.org/timeout-tunnel": "3600s"},
     "traefik": {"traefik.ingress.kubernetes.io/router.entrypoints": "websecure"},
@@ -59,11 +59,11 @@ def test_route_fields_are_passed_through() -> None:
     assert made["metadata"]["annotations"] == {"a": "b"}
 
 
-@pytest.mark.parametrize(("name", "told"), TOLD.items(), ids=TOLD)
-def test_the_examples_tell_each_controller_what_it_needs(name: str, told: dict[str, str]) -> None:
+@pytest.mark.parametrize(("name", "annotations"), ANNOTATIONS.items(), ids=ANNOTATIONS)
+def test_the_examples_tell_each_controller_what_it_needs(name: str, annotations: dict[str, str]) -> None:
     """Each example sets its controller's class and timeouts."""
     ingress = chart({**READY, **read(CHART / "examples" / f"{name}.yaml")}).one("Ingress")
-    assert told.items() <= ingress["metadata"].get("annotations", {}).items()
+    assert annotations.items() <= ingress["metadata"].get("annotations", {}).items()
     assert ingress["spec"]["ingressClassName"] == {"gke": "gce"}.get(name, name)
     assert [rule["host"] for rule in ingress["spec"]["rules"]] == ["chat.example.com"]
 
@@ -73,7 +73,7 @@ def test_every_example_is_on_the_page() -> None:
     page = (CHART / "README.md").read_text(encoding="utf-8")
     for path in EXAMPLES:
         assert f"(examples/{path.name})" in page
-    assert {path.stem for path in EXAMPLES} == {*TOLD, "gateway-api"}
+    assert {path.stem for path in EXAMPLES} == {*ANNOTATIONS, "gateway-api"}
 
 
 def test_the_load_balancer_of_gke_lets_connections_live() -> None:

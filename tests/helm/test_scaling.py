@@ -71,7 +71,7 @@ def test_keda_is_told_in_texts() -> None:
 
 @pytest.mark.parametrize(("most", "least", "target"), [(10000, 3, 5333), (10000, 1, 4000), (1000, 10, 720), (1, 2, 1)])
 def test_the_aim_leaves_room_for_a_lost_pod(most: int, least: int, target: int) -> None:
-    """The target is 80 % of what all pods but one can take, spread over all pods."""
+    """At the minimum number of pods the target is 80 % of what all pods but one can take."""
     scaling = {"mode": "keda", "min": least, "max": 10}
     trigger = chart(READY, maxConnections=most, autoscaling=scaling).one("ScaledObject")["spec"]["triggers"][0]
     assert trigger["metadata"]["targetValue"] == str(target)
@@ -113,8 +113,8 @@ def test_the_disruption_budget_is_right_for_every_number(mode: str, pods: int, b
         assert found == []
         return
     [spec] = [each["spec"] for each in found]
-    said = {key: spec[key] for key in ("minAvailable", "maxUnavailable") if key in spec}
-    assert said == (budget or {"maxUnavailable": 1})
+    limits = {key: spec[key] for key in ("minAvailable", "maxUnavailable") if key in spec}
+    assert limits == (budget or {"maxUnavailable": 1})
     assert spec["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
     assert spec["selector"] == chart(READY).one("Deployment")["spec"]["selector"]
 

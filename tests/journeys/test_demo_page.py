@@ -355,8 +355,8 @@ async def test_the_page_and_the_gateway_agree_on_every_close_code(visitors: Visi
     script = (
         "async (codes) => { const m = await import('/demo/closes.js'); return codes.map((c) => m.judge(c).verdict) }"
     )
-    said = dict(zip(codes, await page.evaluate(script, [int(code) for code in codes]), strict=True))
-    assert said == {code: WORDS[verdict(code)] for code in codes}
+    verdicts = dict(zip(codes, await page.evaluate(script, [int(code) for code in codes]), strict=True))
+    assert verdicts == {code: WORDS[verdict(code)] for code in codes}
 
 
 # The tests below use a scripted gateway, which can send what a healthy one cannot be made to send.
@@ -444,12 +444,12 @@ async def test_an_announced_close_is_answered_by_moving(visitors: Visitors, gate
     await expect(page.locator(".entry", has_text="once, and once more")).to_have_count(2)
     # The old connection still waits for a reply, so it is open.
     await expect(page.locator(".frame", has_text="close")).to_have_count(0)
-    [held] = [said for said in played.heard[0] if said["type"] == "broadcast"]
+    [held] = [frame for frame in played.heard[0] if frame["type"] == "broadcast"]
     played.say(0, "ack", {}, id=held["id"])
     await expect(page.locator(".entry", has_text="hold fast")).to_have_attribute("data-state", "accepted")
     await expect(page.locator("#banner")).to_contain_text("Moved")
     await expect(page.locator(".frame", has_text="close 1000")).to_have_count(1)
-    assert [said["room"] for said in played.heard[1] if said["type"] == "join"] == [LOBBY]
+    assert [frame["room"] for frame in played.heard[1] if frame["type"] == "join"] == [LOBBY]
     await expect(page.locator(".note[data-tone=warning]")).to_have_count(0)
     await expect(page.locator("body")).to_have_attribute("data-state", "connected")
 
@@ -498,13 +498,13 @@ async def test_a_room_with_history_is_joined_where_it_was_left(visitors: Visitor
     await page.get_by_role("button", name="Cut the connection").click()
     await expect(page.locator(".entry", has_text="is this heard?")).to_have_attribute("data-state", "unknown")
     await expect(page.locator("#send")).to_be_enabled()
-    [rejoin] = [said for said in played.heard[1] if said["type"] == "join"]
+    [rejoin] = [frame for frame in played.heard[1] if frame["type"] == "join"]
     assert rejoin["since"] == {"epoch": "e", "offset": 5}
     for offset, text in ((5, "the fifth"), (6, "the sixth")):
         played.say(1, "broadcast", {"text": text}, room=LOBBY, epoch="e", offset=offset, **{"from": "bob"})
     await expect(page.locator(".entry", has_text="the sixth")).to_have_count(1)
     await expect(page.locator(".entry", has_text="the fifth")).to_have_count(1)
-    [first], [again] = ([said for said in each if said["type"] == "broadcast"] for each in played.heard)
+    [first], [again] = ([frame for frame in each if frame["type"] == "broadcast"] for each in played.heard)
     assert first["key"] == again["key"]
     assert first["payload"] == again["payload"]
 

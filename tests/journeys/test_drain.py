@@ -25,7 +25,7 @@ class Crowd:
     def __init__(self) -> None:
         self.clients: list[Client] = []
         self.closes: list[tuple[float, int, str]] = []
-        self.told: list[dict[str, int]] = []
+        self.reconnects: list[dict[str, int]] = []
         self.heard: Counter[str] = Counter()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -48,10 +48,10 @@ class Crowd:
                     continue
                 if opcode != TEXT:
                     continue
-                said = json.loads(data)
-                self.heard[said["type"]] += 1
-                if said["type"] == "reconnect":
-                    self.told.append(said["payload"])
+                message = json.loads(data)
+                self.heard[message["type"]] += 1
+                if message["type"] == "reconnect":
+                    self.reconnects.append(message["payload"])
         except Closed as closed:
             self.closes.append((time.monotonic(), closed.code, closed.reason))
             if polite:
@@ -158,17 +158,17 @@ async def test_queued_messages_come_before_the_close() -> None:
             try:
                 while True:
                     _, data = await client.read()
-                    said = json.loads(data)
-                    if said["type"] == "broadcast":
-                        numbers.append(said["payload"])
+                    message = json.loads(data)
+                    if message["type"] == "broadcast":
+                        numbers.append(message["payload"])
                         before = accepted
             except Closed as closed:
                 assert closed.code == 1001
                 await client.close()
             return numbers, before
 
-        hearing = [asyncio.create_task(hear(client)) for client in clients]
-        while not all(task.done() for task in hearing):
+        readers = [asyncio.create_task(hear(client)) for client in clients]
+        while not all(task.done() for task in readers):
             try:
                 status = await publish(served, "chat.a", accepted + 1)
             except aiohttp.ClientConnectionError:
@@ -177,7 +177,7 @@ async def test_queued_messages_come_before_the_close() -> None:
             if status != 200:
                 break
             accepted += 1
-        for numbers, before in await asyncio.gather(*hearing):
+        for numbers, before in await asyncio.gather(*readers):
             assert numbers == list(range(1, len(numbers) + 1))
             assert len(numbers) >= before - 1
         assert await served.end() == 0
@@ -248,4 +248,4 @@ async def test_sigint_does_not_pace() -> None:
         assert time.monotonic() - start < 20
         await clients.over()
         assert {code for _, code, _ in clients.closes} == {1001}
-        assert {(told["after_ms"], told["within_ms"]) for told in clients.told} == {(0, 0)}
+        assert {(one["after_ms"], one["within_ms"]) for one in clients.reconnects} == {(0, 0)}

@@ -103,12 +103,12 @@ async def test_the_same_key_is_one_message_on_every_pod(new_pod: NewPod) -> None
     """A retry with the same key on another pod gets the first answer and adds no message."""
     one, two = await new_pod(), await new_pod()
     alice = await one.join("alice", "log.a")
-    said = [
+    answers = [
         await call(pod, "POST", "/v1/rooms/log.a/messages", b'{"payload": "once", "key": "k1"}')
         for pod in (one, two, one)
     ]
-    assert said[0] == said[1] == said[2]
-    assert said[0][0] == 200
+    assert answers[0] == answers[1] == answers[2]
+    assert answers[0][0] == 200
     assert (await alice.hear("broadcast"))["payload"] == "once"
     assert await alice.silent()
 

@@ -231,11 +231,11 @@ async def test_development_mode_takes_the_keys_that_are_there() -> None:
     try:
         assert process.stdout is not None
         async with asyncio.timeout(20):
-            said = ""
-            while "api key" not in said:
-                said += (await process.stdout.readline()).decode()
-        assert "http://[::1]:" in said
-        assert "token     <token>" in said
+            printed = ""
+            while "api key" not in printed:
+                printed += (await process.stdout.readline()).decode()
+        assert "http://[::1]:" in printed
+        assert "token     <token>" in printed
     finally:
         process.kill()
         await process.wait()

@@ -106,8 +106,14 @@ async def test_a_message_is_one_trace_on_two_pods(pods: Pods) -> None:
 async def test_a_clients_trace_is_linked_and_never_a_parent(pods: Pods) -> None:
     """A client's context is linked, decides nothing about sampling, and its tracestate is dropped."""
     alice = await joined(pods.one, "alice", "traced.a")
-    said = {"type": "broadcast", "room": "traced.a", "payload": 1, "traceparent": CLIENT_TRACE, "tracestate": "them=1"}
-    heard = await alice.ask(said)
+    request = {
+        "type": "broadcast",
+        "room": "traced.a",
+        "payload": 1,
+        "traceparent": CLIENT_TRACE,
+        "tracestate": "them=1",
+    }
+    heard = await alice.ask(request)
     spans = await pods.sink.named("publish traced.*", "process traced.*", "process traced.*")
     came = one(spans, "process traced.*", "CONSUMER", messaging_system="websocket")
     sent = one(spans, "publish traced.*", "PRODUCER")
@@ -198,9 +204,9 @@ async def test_names_tokens_and_payloads_stay_out(environ: dict[str, str], names
     async with sink() as collector, serving(**environ | collector.environ | collecting) as pod:
         room = f"chat.{CANARY}"
         alice = await joined(pod, CANARY, room)
-        said = {"type": "broadcast", "room": room, "payload": CANARY, "id": CANARY, "tracestate": f"a={CANARY}"}
-        await alice.ask(said | {"traceparent": CLIENT_TRACE})
-        await alice.say(said | {"key": CANARY}, said | {"room": f"no {CANARY}"}, f"{CANARY} is no JSON")
+        request = {"type": "broadcast", "room": room, "payload": CANARY, "id": CANARY, "tracestate": f"a={CANARY}"}
+        await alice.ask(request | {"traceparent": CLIENT_TRACE})
+        await alice.say(request | {"key": CANARY}, request | {"room": f"no {CANARY}"}, f"{CANARY} is no JSON")
         await Client.open_or_refused(pod.port, f"{CANARY}.{CANARY}.{CANARY}")
         await Client.request(pod.port, upgrade(None, f"/ws?token={CANARY}", tracestate=f"a={CANARY}"))
         await post(pod, f"{room}.more", tracestate=f"a={CANARY}")
@@ -286,9 +292,9 @@ async def test_the_end_does_not_wait_for_a_dead_collector(environ: dict[str, str
     """With a dead or silent collector the process exits within the flush timeout, with status 0."""
     async with sink() as taking:
         taking.hanging = True
-        with socket.socket() as nobody:
-            nobody.bind(("127.0.0.1", 0))
-            port = taking.port if collector == "hanging" else nobody.getsockname()[1]
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))
+            port = taking.port if collector == "hanging" else closed.getsockname()[1]
             sending = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}", "OTEL_BSP_SCHEDULE_DELAY": "50"}
             async with serving(**environ | sending | {"FORESTAY_DRAIN_WINDOW": "0"}) as pod:
                 alice = await joined(pod, "alice", "chat.a")

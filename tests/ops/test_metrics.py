@@ -35,7 +35,7 @@ MANY = 10_000
 
 @dataclass
 class Watched:
-    """A core whose facts are counted."""
+    """A core with metrics."""
 
     core: Core
     counts: Counts
@@ -63,7 +63,7 @@ class LossyBus(MemoryBus):
 
 
 def accepted(seconds_ago: float, traceparent: str | None = None) -> Message:
-    """A message that another pod accepted so long ago."""
+    """A message that another pod accepted that many seconds ago."""
     trace = None if traceparent is None else TraceContext(traceparent)
     return Message(ROOM, b"1", timestamp(int((time.time() - seconds_ago) * 1000)), trace=trace)
 
@@ -90,7 +90,7 @@ async def test_ten_thousand_rooms_and_users_add_no_series(tmp_path: Path) -> Non
 
 
 async def _crowd(running: Gateway, rooms: list[str]) -> None:
-    """One user in a hundred rooms: joins, speaks, looks around, and leaves with a code of its own."""
+    """One user in a hundred rooms: joins, publishes, queries, and closes with its own code."""
     client = await running.connect(rooms[0])
     await client.say(*({"type": "join", "room": room} for room in rooms))
     for _ in rooms:
@@ -150,10 +150,10 @@ async def test_both_formats_have_the_same_values(accept: str) -> None:
     assert found["forestay_delivery_latency_seconds_count"] == 1
     assert found['forestay_publish_seconds_count{outcome="accepted"}'] == 1
     assert found['forestay_ready{reason="ready"}'] == 1
-    said = ['{"type": "join", "room": "chat.lobby"}'] * 2 + [
+    sent = ['{"type": "join", "room": "chat.lobby"}'] * 2 + [
         '{"type": "broadcast", "room": "chat.lobby", "payload": "é"}'
     ]
-    assert found["forestay_received_bytes_total"] == sum(len(one.encode()) for one in said)
+    assert found["forestay_received_bytes_total"] == sum(len(one.encode()) for one in sent)
 
 
 async def test_latency_is_counted_from_the_pod_that_accepted_the_message() -> None:

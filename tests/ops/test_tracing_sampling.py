@@ -22,7 +22,7 @@ def theirs(sampling: Sampling) -> Sampler:
 def test_a_new_trace_id_is_kept_or_not_by_every_sampler_of_the_same_ratio(*, ratio: float, kept: bool) -> None:
     """Every sampler of the same ratio makes our decision from the trace id, also in services behind us."""
     if ratio == float(not kept):
-        return  # There is no such id.
+        return  # With this ratio no such id exists.
     sampling = Sampling(ratio, parent_based=False)
     trace = sampling.new_id(kept=kept)
     assert 0 < trace < 2**128

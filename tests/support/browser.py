@@ -100,14 +100,14 @@ async def dev_gateway(port: int = 0) -> AsyncIterator[DevGateway]:
         stderr=asyncio.subprocess.STDOUT,
     )
     assert process.stdout is not None
-    said: list[str] = []
+    output_lines: list[str] = []
     try:
         async with asyncio.timeout(_PATIENCE):
-            page = await _page(process.stdout, said)
+            page = await _page(process.stdout, output_lines)
     except (TimeoutError, EOFError):
         process.kill()
         await process.wait()
-        raise AssertionError(f"the gateway printed no link:\n{''.join(said)}") from None
+        raise AssertionError(f"the gateway printed no link:\n{''.join(output_lines)}") from None
     # The log is not used from here on, but a full pipe would block the process.
     rest = asyncio.create_task(process.stdout.read())
     gateway = DevGateway(page, process)
@@ -118,9 +118,9 @@ async def dev_gateway(port: int = 0) -> AsyncIterator[DevGateway]:
         await rest
 
 
-async def _page(output: asyncio.StreamReader, said: list[str]) -> str:
+async def _page(output: asyncio.StreamReader, output_lines: list[str]) -> str:
     async for line in output:
-        said.append(line.decode(errors="replace"))
-        if found := _LINK.search(said[-1]):
+        output_lines.append(line.decode(errors="replace"))
+        if found := _LINK.search(output_lines[-1]):
             return found["page"]
     raise EOFError

@@ -71,7 +71,7 @@ class Chart:
         return [each for each in self.objects if each["kind"] == kind]
 
     def one(self, kind: str, suffix: str = "") -> Object:
-        """The object of that kind; by what its name ends with where there are several."""
+        """The object of that kind; if there are several, the one whose name has that ending."""
         [found] = [each for each in self.all(kind) if each["metadata"]["name"] == f"forestay{suffix}"]
         return found
 

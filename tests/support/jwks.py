@@ -116,15 +116,15 @@ class Endpoint:
 
 @asynccontextmanager
 async def endpoint() -> AsyncIterator[Endpoint]:
-    told = Endpoint()
+    served = Endpoint()
     app = web.Application()
-    app.router.add_get("/{path:.*}", told.handle)
+    app.router.add_get("/{path:.*}", served.handle)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    told.url = f"http://127.0.0.1:{runner.addresses[0][1]}/keys"
+    served.url = f"http://127.0.0.1:{runner.addresses[0][1]}/keys"
     try:
-        yield told
+        yield served
     finally:
         await runner.cleanup()

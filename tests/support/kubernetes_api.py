@@ -195,8 +195,8 @@ class KubernetesApi:
         self._watches[queue] = request
         try:
             async with asyncio.timeout(int(request.query["timeoutSeconds"])):
-                while (said := await queue.get()) is not None:
-                    await response.write(said)
+                while (event := await queue.get()) is not None:
+                    await response.write(event)
         except (TimeoutError, ConnectionError):
             pass
         finally:
@@ -238,8 +238,8 @@ class KubernetesApi:
             queue.put_nowait(_line(line))
 
 
-def _line(said: dict[str, Any]) -> bytes:
-    return json.dumps(said).encode() + b"\n"
+def _line(event: dict[str, Any]) -> bytes:
+    return json.dumps(event).encode() + b"\n"
 
 
 def _abort(request: web.Request) -> None:

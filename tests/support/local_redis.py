@@ -286,7 +286,7 @@ class Road:
         self._server: asyncio.Server | None = None
         self._trips: set[_Trip] = set()
         self.port = 0
-        self.muting = b"never said"
+        self.muting = b"never sent"
         """After a client sends these bytes, its connection loses every answer."""
         self.latency = 0.0
         """Seconds of delay of each piece, plus or minus half of it."""
@@ -303,9 +303,9 @@ class Road:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
-    def mute(self, said: bytes) -> int:
-        """Drops all further answers on connections that sent `said`. Returns the number of these connections."""
-        found = [trip for trip in self._trips if said in trip.said]
+    def mute(self, sent: bytes) -> int:
+        """Drops all further answers on connections whose client sent `sent`. Returns the number of connections."""
+        found = [trip for trip in self._trips if sent in trip.sent]
         for trip in found:
             trip.mute = True
         return len(found)
@@ -357,12 +357,12 @@ class _Trip:
         self._road = road
         self._back = back
         self.forth: asyncio.StreamWriter | None = None
-        self.said = b""
+        self.sent = b""
         self.mute = False
 
     async def ask(self, reader: asyncio.StreamReader) -> None:
         while self.forth and (data := await reader.read(65536)):
-            self.said = (self.said + data)[-65536:]
+            self.sent = (self.sent + data)[-65536:]
             self.mute = self.mute or self._road.muting in data
             await self._road.toll(len(data))
             self.forth.write(data)

@@ -22,8 +22,8 @@ def node() -> Path:
     """The Node on PATH if it is new enough, else the one of this environment."""
     found = shutil.which("node")
     if found is not None:
-        said = subprocess.run([found, "--version"], check=False, capture_output=True, text=True).stdout
-        version = re.match(r"v(\d+)", said)
+        printed = subprocess.run([found, "--version"], check=False, capture_output=True, text=True).stdout
+        version = re.match(r"v(\d+)", printed)
         if version is not None and int(version[1]) >= _OLDEST:
             return Path(found)
     return Path(sys.executable).parent / "node"

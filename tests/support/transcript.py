@@ -155,8 +155,8 @@ class Player:
             case ">" if who == "http":
                 await self._request(rest)
             case ">":
-                said = re.sub(r"<token (\w+) ?([^>]*)>", lambda token: self._token(token[1], token[2]), rest)
-                await self._clients[who].send(bytes.fromhex(said) if _HEX.fullmatch(said) else said)
+                text = re.sub(r"<token (\w+) ?([^>]*)>", lambda token: self._token(token[1], token[2]), rest)
+                await self._clients[who].send(bytes.fromhex(text) if _HEX.fullmatch(text) else text)
             case "<" if who == "http":
                 answer, self._answer = self._answer, None
                 return answer or (0, "no request")

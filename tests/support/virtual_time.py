@@ -21,7 +21,7 @@ class _TimeSkippingSelector(selectors.SelectSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
-            raise AssertionError("everybody waits, and nobody for a time")
+            raise AssertionError("all tasks wait, and none of them for a time")
         self.skipped += timeout
         return super().select(0)
 

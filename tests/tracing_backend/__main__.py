@@ -35,7 +35,7 @@ def main() -> None:
         journey = asyncio.run(travelled(program))
     except jaeger.NoJaeger as no:
         sys.exit(f"no Jaeger: {no}")
-    print(text("a client's message", journey.said), end="\n\n")
+    print(text("a client's message", journey.sent), end="\n\n")
     print(text("a backend's message", journey.posted), end="\n\n")
     for span in journey.handshakes:
         print(text("a handshake", [span]))
@@ -45,7 +45,7 @@ def main() -> None:
     print("\nboth traces are whole: parents, links, kinds and attributes are as they must be")
     if given.picture is not None:
         given.picture.parent.mkdir(parents=True, exist_ok=True)
-        given.picture.write_text(draw(journey.said), encoding="utf-8")
+        given.picture.write_text(draw(journey.sent), encoding="utf-8")
 
 
 main()

@@ -40,10 +40,10 @@ def build() -> str:
     if shutil.which("go") is None:
         raise NoJaeger("JAEGER names none, there is no jaeger-all-in-one on PATH, and no Go to build one with")
     source = f"{MODULE}@{VERSION}"
-    told = subprocess.run(["go", "mod", "download", "-json", source], capture_output=True, check=False)
-    folder = json.loads(told.stdout or b"{}").get("Dir")
+    download = subprocess.run(["go", "mod", "download", "-json", source], capture_output=True, check=False)
+    folder = json.loads(download.stdout or b"{}").get("Dir")
     if folder is None:
-        raise NoJaeger(f"the module {source} cannot be had: {told.stderr.decode().strip()}")
+        raise NoJaeger(f"the module {source} cannot be downloaded: {download.stderr.decode().strip()}")
     _kept().parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=_kept().parent) as work:
         made = Path(work) / "jaeger"
@@ -67,7 +67,7 @@ class Jaeger:
             "OTEL_TRACES_SAMPLER": "always_on",
             "OTEL_BSP_SCHEDULE_DELAY": "50",
         }
-        """What sends all of a gateway's spans here, at once."""
+        """Variables that send all spans of a gateway here without delay."""
 
     async def ready(self) -> None:
         """Waits until queries are answered. Raises NoJaeger."""

@@ -33,7 +33,7 @@ class Journey:
     client: TraceContext
     """The sending client's own context, in its handshake and in its message."""
     backend: TraceContext
-    said: list[Span]
+    sent: list[Span]
     """The trace of the client's message, as its receivers saw it."""
     posted: list[Span]
     """The backend's own trace."""

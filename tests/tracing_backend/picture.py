@@ -57,10 +57,10 @@ def draw(spans: Sequence[Span]) -> str:
     ]
     bottom = _TOP + (len(rows) + 1) * _ROW
     title = "One message, two pods, one trace"
-    said = f"{len(spans)} spans in {(last - first) / 1e6:.1f} ms, as Jaeger has them · trace {spans[0].trace_id}"
+    caption = f"{len(spans)} spans in {(last - first) / 1e6:.1f} ms, as Jaeger has them · trace {spans[0].trace_id}"
     parts = [
         f'<text class="title" x="{_MARGIN}" y="42">{escape(title)}</text>',
-        f'<text class="quiet" x="{_MARGIN}" y="63">{escape(said)}</text>',
+        f'<text class="quiet" x="{_MARGIN}" y="63">{escape(caption)}</text>',
         *_axis((last - first) / 1e6, bottom),
         *_caller(rows[0]),
         *_branches(rows),

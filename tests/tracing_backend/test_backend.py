@@ -36,7 +36,7 @@ def test_a_complete_trace_passes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "problem"),
     [
         (lambda spans: spans[:3], f"0 spans 'delivered on {PODS[1]}'"),
         (lambda spans: [*spans, spans[3]], f"2 spans 'delivered on {PODS[1]}'"),
@@ -51,9 +51,9 @@ def test_a_complete_trace_passes() -> None:
         (lambda spans: [*spans[:3], replace(spans[3], failed=True)], f"0 spans 'delivered on {PODS[1]}'"),
     ],
 )
-def test_a_fault_in_a_trace_is_named(damage: Callable[[list[Span]], list[Span]], said: str) -> None:
+def test_a_fault_in_a_trace_is_named(damage: Callable[[list[Span]], list[Span]], problem: str) -> None:
     """A missing span, parent, link, kind or attribute is named, and so is an extra span."""
-    assert any(said in line for line in wrong(damage(whole()))), wrong(damage(whole()))
+    assert any(problem in line for line in wrong(damage(whole()))), wrong(damage(whole()))
 
 
 def wrong(spans: list[Span]) -> list[str]:

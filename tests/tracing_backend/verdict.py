@@ -67,7 +67,7 @@ def missing(journey: Journey) -> list[str]:
     client = (journey.client.trace_id, journey.client.traceparent[36:52])
     backend = (journey.backend.trace_id, journey.backend.traceparent[36:52])
     return [
-        *judge("client's message", journey.said, message("websocket", links=(CALLER,)), client),
+        *judge("client's message", journey.sent, message("websocket", links=(CALLER,)), client),
         *judge("backend's message", journey.posted, message("http", parent=CALLER), backend),
         *_judge_handshakes(journey.handshakes, client),
     ]

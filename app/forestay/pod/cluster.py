@@ -9,7 +9,7 @@ from forestay.ops.kubernetes.api import Cluster, Pod
 from forestay.ops.kubernetes.endpoints import Endpoints
 from forestay.ops.kubernetes.events import Events, Reason
 from forestay.ops.kubernetes.neighbourhood import Neighbourhood
-from forestay.settings import Settings, Whereabouts
+from forestay.settings import PodIdentity, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Surroundings:
 
 
 def surroundings(
-    settings: Settings, where: Whereabouts, tasks: Tasks, count_fault: Callable[[str], None]
+    settings: Settings, where: PodIdentity, tasks: Tasks, count_fault: Callable[[str], None]
 ) -> Surroundings:
     """Makes no request yet: the client library is loaded with the first one. `count_fault` is called for each fault."""
     if not (where.pod and where.namespace):

@@ -34,7 +34,7 @@ from forestay.pod.inputs import Parts
 from forestay.pod.readings import Sources, prospect, readings, vitals
 from forestay.pod.telemetry import observe
 from forestay.pod.wiring import Observed, assemble, link
-from forestay.settings import Settings, whereabouts
+from forestay.settings import Settings, pod_identity
 from forestay.web.pages import demo_answers
 
 log = structlog.get_logger(__name__)
@@ -71,7 +71,7 @@ class Server:
         links = link(settings, observer, parts.tasks)
         observed = Observed(observer, self._observation.tracing)
         pod = self._pod = assemble(settings, parts.policies, links, parts.verifier, observed)
-        where = whereabouts()
+        where = pod_identity()
         self._around = surroundings(settings, where, parts.tasks, counts.cluster)
         self._announcements = Announcements(pod.hub, self._around, self._observation)
         self._readiness = Readiness(

@@ -14,7 +14,7 @@ from forestay.ops.logs.refusals import RefusalLog
 from forestay.ops.metrics.counts import Counts
 from forestay.ops.tracing.plan import Plan, plan, prepare
 from forestay.ops.tracing.sampling import TraceParent, TracingOptions
-from forestay.settings import MEMORY, Settings, Whereabouts, whereabouts
+from forestay.settings import MEMORY, PodIdentity, Settings, pod_identity
 
 if TYPE_CHECKING:
     from forestay.ops.tracing.export import Telemetry
@@ -51,14 +51,14 @@ class Observation:
             await self.telemetry.close(seconds)
 
 
-def planned(where: Whereabouts) -> Plan:
+def planned(where: PodIdentity) -> Plan:
     """Return what the OTEL_* variables ask for."""
     return plan(os.environ, __version__, where.uid or secrets.token_hex(8))
 
 
 def observe(settings: Settings, loop: AbstractEventLoop) -> Observation:
     """Build the observers. Logs what is missing and serves without it, because no message waits for a trace."""
-    wanted = planned(whereabouts())
+    wanted = planned(pod_identity())
     telemetry, problems = prepare(wanted)
     # Without tracing, the trace contexts of messages are whatever the clients sent.
     counts = Counts(exemplars=telemetry is not None)

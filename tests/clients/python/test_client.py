@@ -145,7 +145,7 @@ async def test_a_loop_raises_what_ended_it(pod: Gateway) -> None:
         with pytest.raises(DisconnectedError, match="4403"):
             await alice.ready()
         with pytest.raises(RefusedError, match="4403"):
-            await asyncio.wait_for(room.publish("to nobody"), PATIENCE / 2)
+            await asyncio.wait_for(room.publish("to no_token"), PATIENCE / 2)
 
 
 async def test_a_slow_loop_is_told_of_what_it_missed(pod: Gateway) -> None:
@@ -209,11 +209,11 @@ async def test_a_client_without_a_good_token_stops(pod: Gateway) -> None:
             pass
     assert (ended.value.code, ended.value.reason, len(calls)) == (401, "bad_token", 2)
 
-    def nobody() -> str:
+    def no_token() -> str:
         raise UnauthorizedError
 
     with pytest.raises(UnauthorizedError):
-        async with Client(pod.url, get_token=nobody):
+        async with Client(pod.url, get_token=no_token):
             pass
 
 

@@ -84,11 +84,11 @@ async def test_a_drain_loses_and_repeats_nothing(redis: RedisServer, tmp_path: P
                         await alice.room("plain").publish(len(positions) - 1)
                         await asyncio.sleep(0.01)
 
-                speaking = asyncio.ensure_future(speak())
+                publishing = asyncio.ensure_future(speak())
                 for old, new in ((first, second), (second, third)):
                     balancer.pod = new.port
                     await old.running.stop(asyncio.Event(), paced=True)
-                await asyncio.wait_for(speaking, PATIENCE)
+                await asyncio.wait_for(publishing, PATIENCE)
                 async with asyncio.timeout(PATIENCE):
                     while len(heard) < len(positions) or len(plain) < len(positions):
                         await asyncio.sleep(0.01)

@@ -18,14 +18,14 @@ class Line:
     """A connection that records what was sent on it."""
 
     def __init__(self) -> None:
-        self.said: list[dict[str, Any]] = []
+        self.sent: list[dict[str, Any]] = []
 
-    def say(self, **sentence: object) -> str:
-        self.said.append(sentence)
-        return str(len(self.said))
+    def say(self, **request: object) -> str:
+        self.sent.append(request)
+        return str(len(self.sent))
 
-    def ask(self, **sentence: object) -> Awaitable[dict[str, Any]]:
-        self.said.append(sentence)
+    def ask(self, **request: object) -> Awaitable[dict[str, Any]]:
+        self.sent.append(request)
 
         async def answer() -> dict[str, Any]:
             return {}
@@ -57,7 +57,7 @@ class World:
         self.membership.hear(line, {"type": type, "room": ROOM, **fields})
 
     def joined(self, line: Line, **payload: object) -> None:
-        self.hear(line, "joined", id=str(len(line.said)), payload=payload)
+        self.hear(line, "joined", id=str(len(line.sent)), payload=payload)
 
     def message(self, line: Line, offset: int, epoch: str = "e") -> None:
         self.hear(line, "broadcast", payload=offset, epoch=epoch, offset=offset)
@@ -112,14 +112,14 @@ def test_without_positions_a_message_on_both_connections_comes_once(
     number: int, joined_at: int, ends_at: int, turns: list[bool]
 ) -> None:
     """Without positions, a message on the old and the new connection is delivered once."""
-    said = list(range(number))
+    sent = list(range(number))
     world, old, new = World(), Line(), Line()
     world.enter(old)
     world.joined(old)
     world.enter(new)
-    joined_at = min(joined_at, len(said))
-    ends_at = max(joined_at, min(ends_at, len(said)))
-    ways = {old: said[:ends_at], new: said[joined_at:]}
+    joined_at = min(joined_at, len(sent))
+    ends_at = max(joined_at, min(ends_at, len(sent)))
+    ways = {old: sent[:ends_at], new: sent[joined_at:]}
     world.joined(new)
 
     def speak(line: Line) -> None:
@@ -134,7 +134,7 @@ def test_without_positions_a_message_on_both_connections_comes_once(
     world.membership.lost(old, 1000, "")
     while ways[new]:
         speak(new)
-    assert sorted(world.offsets) == said
+    assert sorted(world.offsets) == sent
 
 
 def test_equal_messages_are_delivered_twice() -> None:
@@ -254,7 +254,7 @@ def test_a_join_that_may_succeed_later_is_tried_again(code: str) -> None:
     [(delay, again)] = world.later
     assert delay == 0.5
     again()
-    assert [said["type"] for said in line.said] == ["join", "join"]
+    assert [one["type"] for one in line.sent] == ["join", "join"]
     assert world.membership.state is RoomState.JOINING
 
 
@@ -265,7 +265,7 @@ def test_a_right_that_was_lost_ends_the_membership_everywhere() -> None:
     world.hear(old, "left", payload={"reason": "forbidden"})
     changes = [value for _, value in world.heard if isinstance(value, RoomStateChange)]
     assert (changes[-1].state, changes[-1].code) == (RoomState.LEFT, "forbidden")
-    assert new.said[-1] == {"type": "leave", "room": ROOM}
+    assert new.sent[-1] == {"type": "leave", "room": ROOM}
     world.message(new, 2)
     assert world.offsets == [1]
 

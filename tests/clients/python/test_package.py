@@ -59,6 +59,6 @@ def test_it_runs_in_an_empty_environment(built: Path, tmp_path: Path) -> None:
     for name in {file.parts[0] for file in dependency.files or () if ".." not in file.parts}:
         shutil.copytree(str(dependency.locate_file(name)), site / name)
     run(python, "-m", "pip", "check", cwd=tmp_path)
-    said = run(python, "-c", "import forestay_client as f; print(f.Client, f.__version__, f.__file__)", cwd=tmp_path)
-    assert str(site) in said
-    assert metadata.version("forestay-client") in said
+    output = run(python, "-c", "import forestay_client as f; print(f.Client, f.__version__, f.__file__)", cwd=tmp_path)
+    assert str(site) in output
+    assert metadata.version("forestay-client") in output

@@ -32,11 +32,11 @@ async def test_the_examples_run(tmp_path: Path, capsys: pytest.CaptureFixture[st
             exec_ = compile(example, PAGE, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
             await run(exec_, names)
             names |= {"url": pod.url, "token": token("alice")}
-    said = capsys.readouterr().out
-    assert "alice hello" in said
-    assert "1 ['alice'] None" in said
-    assert "7 b'\\x00\\x01'" in said
-    assert "please log in" in said
+    output = capsys.readouterr().out
+    assert "alice hello" in output
+    assert "1 ['alice'] None" in output
+    assert "7 b'\\x00\\x01'" in output
+    assert "please log in" in output
 
 
 async def run(code: CodeType, names: dict[str, Any]) -> None:
