@@ -13,6 +13,7 @@ from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName
 from tests.bus.redis_pod import ROOM, NewPod, Pod, until
 from tests.support.local_redis import RedisServer
+from tests.support.subscriber import FunctionSubscriber
 from tests.support.tasks import PlainTasks
 
 HISTORY = Retention(size=5000, ttl=60.0)
@@ -27,7 +28,6 @@ class Members:
         world = Runtime(asyncio.get_running_loop(), time.time, lambda: "id", random.uniform, PlainTasks())
         policies = Policies([Policy(pattern="**", history=HISTORY)])
         self.recovery = Recovery(world, pod.bus, policies, self)
-        pod.bus.listen(self.recovery.receive, self.recovery.doubt)
 
     def deliver(self, message: Message) -> None:
         self.seen.append(message)
@@ -37,7 +37,10 @@ class Members:
 
     async def join(self) -> None:
         ready = asyncio.Event()
-        self.pod.bus.subscribe(ROOM, lambda: self.recovery.open(ROOM, ready.set))
+        subscriber = FunctionSubscriber(
+            lambda: self.recovery.open(ROOM, ready.set), self.recovery.receive, lambda: self.recovery.doubt(ROOM)
+        )
+        self.pod.bus.subscribe(ROOM, subscriber)
         await ready.wait()
 
     @property

@@ -17,6 +17,7 @@ from forestay.protocol.message import Kind, Message
 from forestay.protocol.names import RoomName, personal_room
 from forestay.protocol.presence import Member, PresencePage
 from tests.support.local_redis import Road, rights
+from tests.support.subscriber import FunctionSubscriber
 from tests.support.tasks import PlainTasks
 
 ROOM, OTHER = RoomName("chat.lobby"), RoomName("chat.garden")
@@ -30,11 +31,13 @@ class Pod:
         self.bus = bus
         self.registry = registry
         self.news: list[tuple[str, str | None]] = []
-        bus.listen(lambda message: self.news.append((message.kind, message.sender)), lambda _: None)
+
+    def _heard(self, message: Message) -> None:
+        self.news.append((message.kind, message.sender))
 
     async def listen(self, room: RoomName = ROOM) -> None:
         confirmed = asyncio.Event()
-        self.bus.subscribe(room, confirmed.set)
+        self.bus.subscribe(room, FunctionSubscriber(confirmed.set, self._heard))
         await confirmed.wait()
 
     async def put(self, user: str, connections: int, room: RoomName = ROOM, info: bytes | None = None) -> Outcome:

@@ -16,8 +16,8 @@ async def test_a_message_that_nests_too_deep_is_ignored() -> None:
     """The limit counts the message itself, so 63 more levels are read and 64 are not."""
     core = Core()
     connection, socket = core.connect()
-    core.pod.control.receive(ending(connection.id, 64))
-    core.pod.control.receive(ending(connection.id, 5000))
+    core.pod.control.received(ending(connection.id, 64))
+    core.pod.control.received(ending(connection.id, 5000))
     assert not socket.closed()
-    core.pod.control.receive(ending(connection.id, 63))
+    core.pod.control.received(ending(connection.id, 63))
     assert socket.closed()

@@ -10,12 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from forestay.bus.memory.bus import Exchange, MemoryBus
-from forestay.core.ports.bus import BusLost, Doubted, Heard, Page, Query
+from forestay.core.ports.bus import BusLost, Page, Query, Subscriber
 from forestay.core.ports.runtime import Runtime
 from forestay.core.rooms.recovery import Recovery
 from forestay.core.rules.policies import Policies, Policy, Retention
 from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName
+from tests.support.subscriber import FunctionSubscriber
 from tests.support.tasks import PlainTasks
 
 ROOM = RoomName("chat.lobby")
@@ -31,13 +32,11 @@ class UnreliableBus(MemoryBus):
         self.away = False
         self.late: list[Message] = []
         self.delaying = False
-        self._doubted: Doubted = lambda _: None
-        self._really: Heard = lambda _: None
+        self._subscribers: dict[RoomName, Subscriber] = {}
 
-    def listen(self, heard: Heard, doubted: Doubted) -> None:
-        self._really = heard
-        self._doubted = doubted
-        super().listen(self._lossy, doubted)
+    def subscribe(self, room: RoomName, subscriber: Subscriber) -> None:
+        self._subscribers[room] = subscriber
+        super().subscribe(room, FunctionSubscriber(subscriber.confirmed, self._lossy, subscriber.doubted))
 
     def _lossy(self, message: Message) -> None:
         if self.losing:
@@ -45,15 +44,15 @@ class UnreliableBus(MemoryBus):
         if self.delaying:
             self.late.append(message)
         else:
-            self._really(message)
+            self._subscribers[message.room].received(message)
 
     def catch_up(self) -> None:
         late, self.late = self.late, []
         for message in late:
-            self._really(message)
+            self._subscribers[message.room].received(message)
 
     def doubt(self) -> None:
-        self._doubted([ROOM])
+        self._subscribers[ROOM].doubted()
 
     async def history(self, room: RoomName, query: Query, kept: Retention) -> Page:
         await asyncio.sleep(0)
@@ -87,11 +86,13 @@ class Pod:
         runtime = Runtime(asyncio.get_running_loop(), time.time, lambda: "id", random.uniform, PlainTasks())
         policies = Policies([Policy(pattern="**", history=history)])
         self.recovery = Recovery(runtime, self.bus, policies, self.members)
-        self.bus.listen(self.recovery.receive, self.recovery.doubt)
         self.sent = 0
 
     async def open(self) -> None:
-        self.bus.subscribe(ROOM, lambda: self.recovery.open(ROOM, lambda: None))
+        subscriber = FunctionSubscriber(
+            lambda: self.recovery.open(ROOM, lambda: None), self.recovery.receive, lambda: self.recovery.doubt(ROOM)
+        )
+        self.bus.subscribe(ROOM, subscriber)
         await settle()
 
     def send(self, number: int = 1) -> None:

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from forestay.bus.memory.bus import Exchange, MemoryBus
-from forestay.core.ports.bus import Doubted, Heard, Outcome
+from forestay.core.ports.bus import Outcome, Subscriber
 from forestay.core.ports.observer import Source
 from forestay.core.rules.policies import Policy, Retention, Slow
 from forestay.core.sessions.relocation import Reason
@@ -25,6 +25,7 @@ from tests.support.core import Core, passes
 from tests.support.exposition import OPENMETRICS, TEXT, Scrape, scrape
 from tests.support.gateway import KEY, Client, Gateway, call, frame, gateway, token, upgrade
 from tests.support.readings import readings
+from tests.support.subscriber import FunctionSubscriber
 
 ROOM = RoomName("chat.lobby")
 SAMPLED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -55,11 +56,19 @@ class Watched:
 class LossyBus(MemoryBus):
     """A memory bus that loses messages while `deaf` is set, and reports the doubt afterwards."""
 
-    deaf = False
+    def __init__(self, exchange: Exchange) -> None:
+        super().__init__(exchange)
+        self.deaf = False
+        self.subscribers: dict[RoomName, Subscriber] = {}
 
-    def listen(self, heard: Heard, doubted: Doubted) -> None:
-        self.doubted = doubted
-        super().listen(lambda message: None if self.deaf else heard(message), doubted)
+    def subscribe(self, room: RoomName, subscriber: Subscriber) -> None:
+        self.subscribers[room] = subscriber
+
+        def received(message: Message) -> None:
+            if not self.deaf:
+                subscriber.received(message)
+
+        super().subscribe(room, FunctionSubscriber(subscriber.confirmed, received, subscriber.doubted))
 
 
 def accepted(seconds_ago: float, traceparent: str | None = None) -> Message:
@@ -263,7 +272,8 @@ async def test_a_gap_that_is_filled_and_one_that_is_not() -> None:
         elsewhere.publish(Message(rooms[0], b"1", timestamp(int(time.time() * 1000) - 2500)), kept=history.history)
         elsewhere.publish(Message(rooms[1], b"%d" % number, ""))
     bus.deaf = False
-    bus.doubted(rooms)
+    for room in rooms:
+        bus.subscribers[room].doubted()
     await passes()
     found = watched.scrape()
     assert (found["forestay_gaps_filled_total"], found["forestay_gap_messages_total"]) == (1, 3)
@@ -286,7 +296,7 @@ async def test_a_gap_that_is_too_large_is_told_to_every_member() -> None:
     for _ in range(5):
         elsewhere.publish(Message(room, b"1", ""), kept=history.history)
     bus.deaf = False
-    bus.doubted([room])
+    bus.subscribers[room].doubted()
     await passes()
     found = watched.scrape()
     assert found['forestay_resyncs_total{reason="lost"}'] == 3

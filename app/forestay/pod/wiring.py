@@ -13,7 +13,6 @@ from forestay.bus.redis.registry import RedisRegistry
 from forestay.core.cluster.control import ControlChannel
 from forestay.core.cluster.heartbeat import Heartbeat
 from forestay.core.cluster.pods import Pods
-from forestay.core.cluster.receiver import Receiver
 from forestay.core.cluster.registration import Registration
 from forestay.core.cluster.revocations import Revocations, RevocationVerifier
 from forestay.core.cluster.user_limit import UserLimit, UserLimitRules
@@ -150,8 +149,6 @@ def assemble(settings: Settings, policies: Policies, links: Links, verifier: Ver
         queries=Queries(policies, presence, publisher, outbox),
         renewal=Renewal(checked, sessions, outbox),
     )
-    receiver = Receiver(recovery, control)
-    bus.listen(receiver.receive, receiver.doubt)
     return Pod(
         bus=bus,
         lifecycle=Lifecycle(),

@@ -101,7 +101,7 @@ class ControlChannel:
     def start(self) -> None:
         """Subscribe to what is said to all pods, and to this one."""
         for room in (pods_room(), pods_room(self._pods.me)):
-            self._bus.subscribe(room, _ignore)
+            self._bus.subscribe(room, self)
 
     def close(self) -> None:
         """Undo `start`."""
@@ -133,7 +133,13 @@ class ControlChannel:
         """Tell all pods of `revocation` at once."""
         self._broadcast(_Revoked(revocation=revocation))
 
-    def receive(self, message: Message) -> None:
+    def confirmed(self) -> None:
+        """Nothing waits for the subscription."""
+
+    def doubted(self) -> None:
+        """A lost question is answered in part, and the next heartbeat brings a lost revocation."""
+
+    def received(self, message: Message) -> None:
         """A control message has come from the bus."""
         if deeper_than(message.payload, MAX_DEPTH):
             return
@@ -205,7 +211,3 @@ class ControlChannel:
     def _publish(self, room: RoomName, control: _Control) -> None:
         stamp = timestamp(int(self._runtime.clock() * 1000))
         self._bus.publish(Message(room, _encode(control), stamp, kind=Kind.PODS))
-
-
-def _ignore() -> None:
-    """The control channel does not wait for its subscription."""

@@ -7,7 +7,7 @@ A room without history has no position. Messages that may be lost there can only
 """
 
 from asyncio import CancelledError, Future, Task, sleep
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Final, Protocol
 
 from forestay.core.ports.bus import Bus, BusLost, Page, Query
@@ -98,14 +98,13 @@ class Recovery:
         elif len(view.held) < _MAX_HELD:
             view.held.append(message)
 
-    def doubt(self, rooms: Collection[RoomName]) -> None:
-        """Messages of `rooms` may have been missed."""
-        for room in rooms:
-            view = self._views.get(room)
-            if view is None:
-                self._members.resync(room, "missed", None)
-            elif view.held is None:
-                self._hold(room, view)
+    def doubt(self, room: RoomName) -> None:
+        """Messages of `room` may be lost on their way to this pod."""
+        view = self._views.get(room)
+        if view is None:
+            self._members.resync(room, "missed", None)
+        elif view.held is None:
+            self._hold(room, view)
 
     async def missed(self, room: RoomName, since: Position) -> list[Message] | None:
         """The messages after `since` up to the position of the room; None where they cannot be told.

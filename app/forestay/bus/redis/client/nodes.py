@@ -146,7 +146,7 @@ class Nodes:
             for subscription in self._subscriptions[partition].values():
                 if old is not None:
                     old.listener.remove(subscription.channel)
-                if subscription.confirmed is None:
+                if subscription.confirmed:
                     subscription.doubtful = True
                 node.listener.add(subscription)
 

@@ -1,8 +1,9 @@
 """A subscription to one room, and the commands by which nodes are told of subscriptions."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple, Protocol
 
+from forestay.core.ports.bus import Subscriber
 from forestay.protocol.names import RoomName
 
 
@@ -25,14 +26,15 @@ SHARDED: Final = PubSub(b"SPUBLISH", b"ssubscribe", b"sunsubscribe", b"smessage"
 class Subscription:
     """One room whose messages the pod wants."""
 
-    __slots__ = ("channel", "confirmed", "doubtful", "partition", "room")
+    __slots__ = ("channel", "confirmed", "doubtful", "partition", "room", "subscriber")
 
-    def __init__(self, room: RoomName, channel: bytes, partition: int, confirmed: Callable[[], None]) -> None:
+    def __init__(self, room: RoomName, channel: bytes, partition: int, subscriber: Subscriber) -> None:
         self.room = room
         self.channel = channel
         self.partition = partition
-        self.confirmed: Callable[[], None] | None = confirmed
-        """Called with the first confirmation; None after it."""
+        self.subscriber = subscriber
+        self.confirmed = False
+        """Whether Redis has confirmed it at least once."""
         self.doubtful = False
         """Whether it was confirmed before, and messages may be missing since."""
 
@@ -40,11 +42,11 @@ class Subscription:
 class Receiver(Protocol):
     """Takes what the node sends to subscribers."""
 
-    def received(self, room: RoomName, data: bytes) -> None:
+    def received(self, subscription: Subscription, data: bytes) -> None:
         """A message came on the room's channel."""
 
-    def doubted(self, rooms: Collection[RoomName]) -> None:
-        """Messages of `rooms` may be missing between the last one and the next one."""
+    def doubted(self, subscriptions: Collection[Subscription]) -> None:
+        """Messages of these rooms may be missing between the last one and the next one."""
 
 
 def by_slot(channels: Iterable[bytes]) -> list[list[bytes]]:
