@@ -83,7 +83,9 @@ class _Protocol(web.RequestHandler):
             response = web.Response(status=status)
         else:
             self._malformed.count("count")
-            response = problem(Refusal(ErrorCode.BAD_MESSAGE, "the HTTP request is malformed; send a valid HTTP/1.1 request"), status)
+            response = problem(
+                Refusal(ErrorCode.BAD_MESSAGE, "the HTTP request is malformed; send a valid HTTP/1.1 request"), status
+            )
         response.force_close()
         return response
 
