@@ -50,9 +50,10 @@ class _Extended(_Form):
     added_6: _Value = None
 
 
-# The upper half of the first byte of an array of at most 15 values: `_Extended` has a field for each. A value without
-# a field would be skipped, however deep it nests, and the parser recurses to skip it.
-_SHORT_ARRAY: Final = 0x9
+# `_Extended` has a field for each of these. A value without a field would be skipped, however deep it nests, and the
+# parser recurses to skip it.
+_MOST_FIELDS: Final = 15
+_SHORT_FORMS: Final = frozenset(bytes([0x90 + fields]) for fields in range(_MOST_FIELDS + 1))
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Extended).decode
@@ -81,8 +82,8 @@ def decode(data: bytes, position: Position | None = None) -> Message:
         raise BadEnvelope(f"version {data[:1]!r}")
     if len(data) > MOST:
         raise BadEnvelope("too large")
-    if len(data) < 2 or data[1] >> 4 != _SHORT_ARRAY:
-        raise BadEnvelope("not a short array")
+    if not _is_short_array(data[1:4]):
+        raise BadEnvelope(f"not an array of at most {_MOST_FIELDS} values")
     try:
         form = _decode(memoryview(data)[1:])
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -100,3 +101,9 @@ def decode(data: bytes, position: Position | None = None) -> Message:
         position=position,
         kind=form.kind,
     )
+
+
+def _is_short_array(head: bytes) -> bool:
+    """Whether MessagePack that begins with `head` is an array of at most 15 values. Its length takes 4 or 16 bits."""
+    # The short form has the length in half a byte, which cannot be more than 15.
+    return head[:1] in _SHORT_FORMS or (head[:2] == b"\xdc\x00" and head[-1] <= _MOST_FIELDS)
