@@ -217,14 +217,14 @@ async def test_a_pod_without_heartbeats_is_reaped(new_pod: NewPod) -> None:
     await dead.registry.claim("ada", "c1", 1, replace=False)
     await asyncio.sleep(0.06)
     reply = await alive.registry.heartbeat(30)
-    assert (reply.known, list(reply.pods), list(reply.lapsed)) == (True, ["alive"], ["dead"])
+    assert (reply.known, list(reply.pods), list(reply.expired)) == (True, ["alive"], ["dead"])
     gone = await alive.registry.reap("dead")
     assert sorted(gone) == sorted([(ROOM, "ada"), (OTHER, "eve"), (personal_room("x}:y"), "me")])
     assert await alive.registry.reap("dead") == []
     page = await alive.registry.presence_page(ROOM, None, 10)
     assert (page.connections, counts(page)) == (1, [("bob", 1)])
     assert (await alive.registry.claim("ada", "c2", 1, replace=False)).granted
-    assert list((await alive.registry.heartbeat(30)).lapsed) == []
+    assert list((await alive.registry.heartbeat(30)).expired) == []
     assert not (await dead.registry.heartbeat(30)).known
 
 
@@ -238,7 +238,7 @@ async def test_a_pod_that_retires_is_counted_for_a_grace(new_pod: NewPod) -> Non
     assert counts(await two.registry.presence_page(ROOM, None, 10)) == [("two", 1)]
     await two.registry.retire(0.05)
     await asyncio.sleep(0.06)
-    assert list((await one.registry.heartbeat(30)).lapsed) == ["two"]
+    assert list((await one.registry.heartbeat(30)).expired) == ["two"]
 
 
 async def test_a_revocation_is_learned_once_by_every_pod(new_pod: NewPod) -> None:
@@ -266,6 +266,6 @@ async def test_recall_returns_the_entries_of_the_pod(new_pod: NewPod) -> None:
     for pod, connection in ((one, "c1"), (one, "c2"), (two, "c3")):
         await pod.registry.claim("ada", connection, 0, replace=False)
     recalled = await one.registry.recall()
-    assert sorted(recalled.stays) == sorted([(ROOM, "ada"), (OTHER, "bob")])
+    assert sorted(recalled.presence) == sorted([(ROOM, "ada"), (OTHER, "bob")])
     assert sorted(recalled.claims) == [("ada", "c1"), ("ada", "c2")]
-    assert (await (await new_pod("three")).registry.recall()).stays == []
+    assert (await (await new_pod("three")).registry.recall()).presence == []

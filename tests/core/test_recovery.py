@@ -30,6 +30,7 @@ class UnreliableBus(MemoryBus):
         super().__init__(exchange)
         self.losing = False
         self.away = False
+        self.broken = False
         self.late: list[Message] = []
         self.delaying = False
         self._subscribers: dict[RoomName, Subscriber] = {}
@@ -56,6 +57,8 @@ class UnreliableBus(MemoryBus):
 
     async def history(self, room: RoomName, query: Query, kept: Retention) -> Page:
         await asyncio.sleep(0)
+        if self.broken:
+            raise ZeroDivisionError
         if self.away:
             raise BusLost
         return await super().history(room, query, kept)
@@ -83,7 +86,8 @@ class Pod:
         self.sender = MemoryBus(self.exchange)
         self.members = Members()
         self.kept = history
-        runtime = Runtime(asyncio.get_running_loop(), time.time, lambda: "id", random.uniform, PlainTasks())
+        self.tasks = PlainTasks()
+        runtime = Runtime(asyncio.get_running_loop(), time.time, lambda: "id", random.uniform, self.tasks)
         policies = Policies([Policy(pattern="**", history=history)])
         self.recovery = Recovery(runtime, self.bus, policies, self.members)
         self.sent = 0
@@ -134,6 +138,26 @@ async def test_a_hole_is_filled_from_the_history() -> None:
     pod.send()
     await settle()
     assert pod.members.seen == [1, 2, 3, 4, 5]
+
+
+async def test_a_bug_in_a_repair_is_a_declared_loss_and_the_room_goes_on() -> None:
+    """The members are told of a loss, the failure is reported, and the next messages reach them."""
+    pod = Pod()
+    await pod.open()
+    pod.send()
+    pod.bus.losing = True
+    pod.send()
+    pod.bus.losing = False
+    pod.bus.broken = True
+    pod.send()
+    await settle()
+    pod.bus.broken = False
+    pod.send(2)
+    await settle()
+    assert pod.members.seen == [1, "lost", 4, 5]
+    assert [(failure.name, type(failure.error)) for failure in pod.tasks.failures] == [
+        ("recovery_repair", ZeroDivisionError)
+    ]
 
 
 async def test_a_doubted_room_is_read_on_without_a_new_message() -> None:

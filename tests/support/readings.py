@@ -9,6 +9,7 @@ def readings(connections: int = 0, rooms: int = 0) -> Readings:
     return Readings(
         version="0.0.0",
         states=lambda: {"open": connections, "relocating": 0, "closing": 0},
+        wires=lambda: {"v1": connections},
         most_connections=100,
         rooms=lambda: rooms,
         present=lambda: 0,

@@ -193,7 +193,20 @@ class Recovery:
         self._start(self._repair(room, view))
 
     async def _repair(self, room: RoomName, view: _View) -> None:
-        """Read the history after the view's position, then go on with the messages that were held back."""
+        """Make the view complete, then go on with the messages that were held back."""
+        try:
+            await self._read_on(room, view)
+        except Exception:
+            # A bug. A room that stays held would get nothing more, so its members are told of a loss and go on live.
+            held, view.held = view.held or [], []
+            if view.open:
+                view.position = held[-1].position if held else view.position
+                self._members.resync(room, "lost", view.position)
+                self._release(view)
+            raise
+
+    async def _read_on(self, room: RoomName, view: _View) -> None:
+        """Read the history after the view's position."""
         more, filled = True, 0
         while more:
             page = await self._read(room, view)

@@ -30,6 +30,8 @@ class Readings:
     version: str
     states: Callable[[], Mapping[str, int]]
     """Connections by state: `open`, `relocating`, `closing`. The first two count as connections."""
+    wires: Callable[[], Mapping[str, int]]
+    """Connections by the name of their wire, such as `v1`."""
     most_connections: int
     rooms: Callable[[], int]
     present: Callable[[], int]
@@ -91,6 +93,7 @@ class Metrics:
         current = states["open"] + states["relocating"]
         yield _gauge("forestay_connections", "Open connections of this pod.", current)
         yield _gauges("forestay_connections_by_state", "Connections by state.", "state", states)
+        yield _gauges("forestay_connections_by_wire", "Connections by wire.", "wire", readings.wires())
         yield _gauge("forestay_connections_max", "Connections that this pod may have.", readings.most_connections)
         share = readings.fair_share()
         yield _gauge("forestay_fair_share", "Connections that this pod should have; 0: unknown.", share)
