@@ -35,6 +35,9 @@ class _Loop(asyncio.SelectorEventLoop):
         # Independent of the machine's clock, so that a busy machine changes nothing.
         return self._skipping.skipped
 
+    def stall(self, seconds: float) -> None:
+        self._skipping.skipped += seconds
+
 
 def virtual(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
     """Runs a test on such a loop."""
@@ -45,3 +48,10 @@ def virtual(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
             runner.run(test(*args, **kwargs))
 
     return run
+
+
+def stall(seconds: float) -> None:
+    """Let time pass while the loop of the test is busy."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, _Loop)
+    loop.stall(seconds)

@@ -121,9 +121,9 @@ class ControlChannel:
         members: Counter[str] = Counter()
         for answer in answers:
             members.update(dict(answer.rooms))
-        # Each pod names its first rooms. Rooms after the last name of a pod that has more may be counted in part.
-        horizon = min((answer.rooms[-1][0] for answer in answers if len(answer.rooms) >= limit), default=None)
-        return sorted(item for item in members.items() if horizon is None or item[0] <= horizon)[:limit], complete
+        # Each pod names its first `limit` rooms. A room that a pod cut off comes after that many others, so it is cut
+        # here too, and every room that is left has been counted by all pods.
+        return sorted(members.items())[:limit], complete
 
     def end(self, connections: Sequence[str], code: CloseCode) -> None:
         """End the connections with these ids, on all pods."""

@@ -44,7 +44,10 @@ class UserLimit:
         self._per_user = rules.per_user
         self._replace = rules.policy is UserLimitPolicy.REPLACE
         self._counted: dict[str, str] = {}
-        """Connections that the registry counts, by id, with their user. Ended ones stay until it has released them."""
+        """Connections that the registry counts or may count, by id, with their user.
+
+        Ended ones stay until it has released them.
+        """
         self._owed: dict[str, str] = {}
         """Connections of this pod that the registry does not count yet, by id, with their user."""
         self._claiming: set[str] = set()
@@ -65,8 +68,9 @@ class UserLimit:
             claim = await self._registry.claim(user, connection.id, self._per_user, replace=self._replace)
         except BusLost:
             claim = self._local_claim(user)
-            if claim.granted:
-                self._owed[connection.id] = user
+            # Where only the answer was lost, the registry counts the connection: a refused one has to be released.
+            unsettled = self._owed if claim.granted else self._counted
+            unsettled[connection.id] = user
         else:
             if claim.granted:
                 self._counted[connection.id] = user

@@ -178,8 +178,9 @@ class Joins:
         self._loading.discard(task)
         if not task.cancelled() and (bug := task.exception()) is not None:
             self._runtime.loop.call_exception_handler({"message": "a join failed", "exception": bug, "task": task})
-            self._give_up(join)
+            # First the end: requests that waited behind the join are then dropped instead of answered.
             join.request.connection.end(ENDINGS[CloseCode.INTERNAL_ERROR])
+            self._give_up(join)
 
     async def _load(self, join: _Join) -> None:
         """Read what the client is told when it enters."""

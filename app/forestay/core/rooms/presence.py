@@ -150,9 +150,10 @@ class Presence:
         def settled(outcome: Outcome) -> None:
             accepted = outcome is Outcome.ACCEPTED
             entry.registered = accepted
-            if accepted and not counted and not entry.counted:
-                self._forget(room, user, entry)
             entry.answered()
+            # A later update that is still unanswered may fail. It is repeated only while the entry is here.
+            if accepted and not counted and not entry.counted and not entry.in_flight:
+                self._forget(room, user, entry)
 
         news = self._news(room, user, entry.info, here=counted > 0)
         self._registry.put(Member(user, counted, entry.info), room, news, settled)

@@ -1,0 +1,244 @@
+"""Heartbeats keep a pod counted, tell the registry what it lacks, and find pods that must be reaped."""
+
+import asyncio
+import json
+
+import pytest
+
+from forestay.core.cluster.pods import Pods
+from forestay.core.ports.bus import BusLost, Outcome
+from forestay.core.ports.registry import HeartbeatReply, Revocation
+from forestay.core.rules.access import Identity, Rights
+from forestay.protocol.codes import CloseCode
+from forestay.protocol.message import Kind
+from forestay.protocol.presence import Member
+from tests.support.cluster import BORN, GRACE, LEASE, LOUD, QUIET, ClusterPod, World
+from tests.support.registry import EVERYTHING, ReluctantRegistry
+from tests.support.subscriber import FunctionSubscriber
+from tests.support.virtual_time import virtual
+
+
+def identity(user: str) -> Identity:
+    return Identity(user, Rights({}), 0.0)
+
+
+async def cluster(me: str, *others: str) -> ClusterPod:
+    """A pod that has sent its first heartbeat, after the others, which have no code of their own."""
+    pod = ClusterPod(me)
+    for other in others:
+        await beat(pod.world, other)
+    await pod.heartbeat.send()
+    pod.registry.asked.clear()
+    return pod
+
+
+async def beat(world: World, name: str) -> None:
+    """One heartbeat of another pod."""
+    await registry(world, name).heartbeat(LEASE)
+
+
+def registry(world: World, name: str) -> ReluctantRegistry:
+    """The registry as another pod has it."""
+    return ReluctantRegistry(name, state=world.state)
+
+
+def lapse(world: World, name: str) -> None:
+    """The lease of this pod is over."""
+    world.state.leases[name] = 0.0
+
+
+@pytest.mark.parametrize(("lease", "pause"), [(9.0, 3.0), (15.0, 5.0), (600.0, 5.0)])
+@virtual
+async def test_heartbeats_go_on_whatever_the_bus_does(lease: float, pause: float) -> None:
+    """A third of the lease lies between two heartbeats, at most 5 s, also after a lost one."""
+    pod = ClusterPod(lease=lease)
+    task = asyncio.create_task(pod.heartbeat.run())
+    counts = []
+    for lost in ((), EVERYTHING, EVERYTHING, ()):
+        pod.registry.lost = lost
+        await asyncio.sleep(pause - 0.5)
+        counts.append(len(pod.registry.calls("heartbeat")))
+        await asyncio.sleep(0.5)
+    task.cancel()
+    assert counts == [1, 1, 1, 1]
+
+
+@virtual
+async def test_a_bug_ends_the_heartbeats() -> None:
+    """Only a lost bus is passed over; the supervisor of the task learns of anything else."""
+    pod = ClusterPod()
+    pod.world.state.leases = None  # type: ignore[assignment]  # the bug
+    with pytest.raises(AttributeError):
+        await pod.heartbeat.run()
+
+
+@virtual
+async def test_a_heartbeat_carries_the_lease_and_the_connections() -> None:
+    """The answer says which pods are alive and what each of them carries."""
+    pod = ClusterPod()
+    await registry(pod.world, "p2").heartbeat(LEASE, 7)
+    await pod.connect()
+    await pod.heartbeat.send()
+    assert pod.registry.calls("heartbeat") == [("heartbeat", str(LEASE), "1")]
+    assert (set(pod.pods.alive), pod.pods.load, pod.pods.alone) == ({"p1", "p2"}, {"p1": 1, "p2": 7}, False)
+
+
+@virtual
+async def test_a_pod_that_is_known_tells_only_what_was_not_accepted() -> None:
+    """Accepted users and connections, and all revocations, are not told again."""
+    pod = ClusterPod(per_user=5)
+    await pod.heartbeat.send()
+    await pod.connect()
+    pod.presence.enter(QUIET, identity("alice"))
+    pod.revocations.learn(Revocation(jti="t1", until=BORN + 60))
+    pod.registry.lost, pod.registry.outcome = EVERYTHING, Outcome.REFUSED
+    owed = await pod.connect()
+    pod.presence.enter(QUIET, identity("bob"))
+    pod.registry.lost, pod.registry.outcome = (), Outcome.ACCEPTED
+    pod.registry.asked.clear()
+    await pod.heartbeat.send()
+    assert pod.registry.asked == [
+        ("heartbeat", str(LEASE), "2"),
+        ("put", QUIET, "bob", "1"),
+        ("claim", owed.id, "0"),
+    ]
+
+
+@virtual
+async def test_a_pod_that_is_forgotten_tells_everything() -> None:
+    """It takes back what the registry only believes, and tells its users, connections and revocations again."""
+    pod = ClusterPod(per_user=5)
+    await pod.heartbeat.send()
+    connection = await pod.connect()
+    pod.presence.enter(QUIET, identity("alice"))
+    for token, until in (("t1", 60), ("t2", 600)):
+        pod.revocations.learn(Revocation(jti=token, until=BORN + until))
+    pod.revocations.learn(Revocation(user="eve", before=BORN, until=BORN + 600))
+    before = registry(pod.world, "p1")
+    before.put(Member("carol", 1), QUIET, None, lambda _: None)
+    await before.claim("dave", "older", 0, replace=False)
+    await asyncio.sleep(100)
+    pod.registry.asked.clear()
+    await pod.heartbeat.send()
+    assert pod.registry.asked[:2] == [("heartbeat", str(LEASE), "1"), ("recall",)]
+    assert sorted(pod.registry.asked[2:]) == [
+        ("claim", connection.id, "0"),
+        ("put", QUIET, "alice", "1"),
+        ("put", QUIET, "carol", "0"),
+        ("release", "older"),
+        ("revoke", "eve"),
+        ("revoke", "t2"),
+    ]
+
+
+@virtual
+async def test_a_revoked_connection_is_ended_before_anything_is_renewed() -> None:
+    """A connection that came while the bus was lost and whose token is revoked is never claimed."""
+    pod = ClusterPod(per_user=5)
+    await pod.heartbeat.send()
+    pod.registry.lost = EVERYTHING
+    revoked, other = await pod.connect(token="t1"), await pod.connect()
+    pod.registry.lost = ()
+    await registry(pod.world, "p2").revoke(Revocation(jti="t1", until=BORN + 60))
+    pod.registry.asked.clear()
+    await pod.heartbeat.send()
+    assert revoked.ended is not None
+    assert (revoked.ended.code, other.ended) == (CloseCode.REVOKED, None)
+    assert pod.registry.calls("claim", "release") == [("claim", other.id, "0")]
+
+
+@pytest.mark.parametrize(
+    ("me", "others", "gone", "heartbeats"),
+    [
+        ("p3", ["p1", "p4", "p5"], "p2", 1),
+        ("p4", ["p1", "p3", "p5"], "p2", 2),
+        ("p5", ["p1", "p3", "p4"], "p2", 3),
+        ("p1", ["p3", "p4", "p5"], "p2", 3),
+        ("p1", ["p2"], "p9", 1),
+        ("p2", ["p1"], "p9", 2),
+        ("p1", [], "p0", 1),
+    ],
+)
+@virtual
+async def test_the_next_pod_of_the_ring_reaps_first(me: str, others: list[str], gone: str, heartbeats: int) -> None:
+    """The second one reaps one heartbeat later where the first one has not, and all others two later."""
+    pod = await cluster(me, *others, gone)
+    lapse(pod.world, gone)
+    for _ in range(heartbeats - 1):
+        await pod.heartbeat.send()
+        assert pod.registry.calls("reap") == []
+    await pod.heartbeat.send()
+    assert pod.registry.calls("reap") == [("reap", gone)]
+    await pod.heartbeat.send()
+    assert pod.registry.calls("reap") == []
+
+
+@virtual
+async def test_a_pod_that_is_not_in_its_own_list_reaps_last() -> None:
+    """A pod that the registry does not count leaves the others to those that it counts."""
+    pods = Pods("p1")
+    pods.update(HeartbeatReply(known=False, pods=["p2"], expired=["p0"], revocations=[], load={}))
+    assert pods.rank("p0") == 2
+
+
+@virtual
+async def test_a_pod_that_comes_back_is_not_reaped() -> None:
+    """Its countdown is dropped, and starts anew where its lease is over once more."""
+    pod = await cluster("p2", "p1", "p0")
+    lapse(pod.world, "p0")
+    await pod.heartbeat.send()
+    await beat(pod.world, "p0")
+    await pod.heartbeat.send()
+    lapse(pod.world, "p0")
+    await pod.heartbeat.send()
+    assert pod.registry.calls("reap") == []
+    await pod.heartbeat.send()
+    assert pod.registry.calls("reap") == [("reap", "p0")]
+
+
+@virtual
+async def test_each_user_of_a_reaped_pod_is_announced_once() -> None:
+    """The rooms hear of users who are then on no pod, and not of those whom another pod still has."""
+    pod = await cluster("p1", "p0")
+    pod.bus.subscribe(LOUD, FunctionSubscriber())
+    for user in ("alice", "bob"):
+        registry(pod.world, "p0").put(Member(user, 1), LOUD, None, lambda _: None)
+    pod.presence.enter(LOUD, identity("bob"))
+    lapse(pod.world, "p0")
+    pod.received.clear()
+    for _ in range(2):
+        await pod.heartbeat.send()
+    [news] = pod.received
+    assert (news.kind, news.room, json.loads(news.payload)) == (Kind.USER_LEFT, LOUD, {"user": "alice"})
+
+
+@virtual
+async def test_a_pod_that_could_not_be_reaped_is_tried_again() -> None:
+    """A bus that is lost during the reaping leaves the pod for the next heartbeat."""
+    pod = await cluster("p1", "p0")
+    lapse(pod.world, "p0")
+    pod.registry.lost = ("reap",)
+    with pytest.raises(BusLost):
+        await pod.heartbeat.send()
+    pod.registry.lost = ()
+    pod.registry.asked.clear()
+    await pod.heartbeat.send()
+    assert pod.registry.calls("reap") == [("reap", "p0")]
+
+
+@pytest.mark.parametrize(
+    ("others", "users", "grace", "left"),
+    [([], ["alice"], 0, ["0"]), ([], [], 0, []), (["p2"], ["alice"], GRACE, []), (["p2"], [], 0, [])],
+)
+@virtual
+async def test_a_pod_retires(others: list[str], users: list[str], grace: float, left: list[str]) -> None:
+    """Only users who may come back on another pod keep a pod counted for the grace period."""
+    pod = await cluster("p1", *others)
+    for user in users:
+        pod.presence.enter(QUIET, identity(user))
+        pod.presence.leave(QUIET, user, grace=True)
+    pod.registry.asked.clear()
+    await pod.heartbeat.retire(GRACE)
+    *told, retired = pod.registry.calls("put", "retire")
+    assert ([call[3] for call in told], retired) == (left, ("retire", str(grace)))
+    assert ("p1" in pod.world.state.leases) is bool(grace)
