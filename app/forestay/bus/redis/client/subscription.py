@@ -25,16 +25,29 @@ SHARDED: Final = PubSub(b"SPUBLISH", b"ssubscribe", b"sunsubscribe", b"smessage"
 class Subscription:
     """One room whose messages the pod wants."""
 
-    __slots__ = ("channel", "confirmed", "doubtful", "partition", "room")
+    __slots__ = ("_confirmed", "_interrupted", "channel", "partition", "room")
 
     def __init__(self, room: RoomName, channel: bytes, partition: int, confirmed: Callable[[], None]) -> None:
+        """`confirmed` is called with the first confirmation."""
         self.room = room
         self.channel = channel
         self.partition = partition
-        self.confirmed: Callable[[], None] | None = confirmed
-        """Called with the first confirmation; None after it."""
-        self.doubtful = False
-        """Whether it was confirmed before, and messages may be missing since."""
+        self._confirmed: Callable[[], None] | None = confirmed
+        """None after the first confirmation."""
+        self._interrupted = False
+
+    def confirm(self) -> bool:
+        """Redis has confirmed the subscription. Returns whether it was interrupted since the confirmation before."""
+        confirmed, self._confirmed = self._confirmed, None
+        if confirmed is not None:
+            confirmed()
+        interrupted, self._interrupted = self._interrupted, False
+        return interrupted
+
+    def interrupt(self) -> None:
+        """Messages may be missing until the next confirmation. Without effect before the first one."""
+        if self._confirmed is None:
+            self._interrupted = True
 
 
 class Receiver(Protocol):
