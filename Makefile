@@ -24,19 +24,27 @@ EXTRAS := kubernetes uvloop
 UV_VERSION := 0.13.9
 
 PYTEST := $(BIN)/pytest
+RANDOM_KEY := od -An -N32 -tx1 /dev/urandom | tr -d ' \n'
 
-.PHONY: help setup run demo deploy-picture test test-slow check fix docs bench conformance clients e2e e2e-trace
-.PHONY: trace-picture image tree chart-docs manifests lock audit clean
-.PHONY: check-format check-lint check-types check-imports check-rules check-sizes check-spelling
+.PHONY: help setup run dev demo deploy-picture test test-slow cover check fix docs bench conformance clients e2e e2e-trace
+.PHONY: trace-picture image tree architecture-picture chart-docs manifests lock audit clean
+.PHONY: check-format check-lint check-types check-imports check-rules check-js check-sizes check-spelling check-cover
 
 help: ## list these verbs
 	@echo "usage: make VERB [ARGS=...]"
-	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/' | expand -t 17
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/' | expand -t 24
 
 setup: $(STAMP) ## make .venv with everything in it, the command included
 
 run: setup ## serve on this machine: memory bus, random secret, demo page
 	$(BIN)/forestay serve --dev $(ARGS)
+
+# Without these two, each start would make new ones, and an open page would be refused after a restart. watchfiles asks
+# the old process to end, waits for that, and then starts the new one: the ports are free again.
+dev: export FORESTAY_JWT_SECRET ?= $(shell $(RANDOM_KEY))
+dev: export FORESTAY_API_KEY ?= $(shell $(RANDOM_KEY))
+dev: setup ## the same, started anew each time a file of app/ is saved
+	$(BIN)/watchfiles --sigint-timeout 10 "$(BIN)/python -m forestay serve --dev $(ARGS)" app
 
 demo: setup ## a deploy to watch: two gateways on one Redis, and a page that counts what arrives
 	$(BIN)/python -m demo $(ARGS)
@@ -50,7 +58,11 @@ test: setup ## run every test; what could not run here is named at the end
 test-slow: setup ## run the tests that take longer than a run should
 	$(PYTEST) -m slow $(ARGS)
 
-check: check-format check-lint check-types check-imports check-rules check-sizes check-spelling ## format, lint, types, imports, prose, sizes
+cover: setup ## run the tests, and say how much of each folder they ran: ARGS="tests/core"
+	$(call measured,$(ARGS))
+	$(BIN)/python -m tests.cover
+
+check: check-format check-lint check-types check-imports check-rules check-js check-sizes check-spelling check-cover ## format, lint, types, imports, prose, sizes, coverage
 
 fix: setup ## format, and repair what the linter can repair
 	$(BIN)/ruff check --fix $(ARGS)
@@ -82,6 +94,9 @@ image: ## build the container image
 
 tree: setup ## write the tree of modules into ARCHITECTURE.md
 	$(BIN)/python -m docs.tree
+
+architecture-picture: setup ## draw the layers and their surroundings for the README
+	$(BIN)/python -m docs.picture
 
 chart-docs: setup ## write the table of values into the chart's README
 	$(BIN)/python -m helm.values_table
@@ -118,12 +133,28 @@ check-imports: setup
 check-rules: setup
 	$(PYTEST) -q tests/rules
 
+# Format and lint of all JavaScript and TypeScript. The suite brings Node and what npm installs.
+check-js: setup
+	$(PYTEST) -q tests/clients/test_js_lint.py
+
 # What the bundler reports of the JavaScript client's entries.
 check-sizes: setup
 	$(PYTEST) -q tests/clients/test_js.py -k weighs
 
 check-spelling: setup
 	$(BIN)/codespell
+
+# The pure layers are tested by their own tests: fast ones, without a socket. The floors are in tests/cover.
+check-cover: setup
+	$(call measured,-q tests/core tests/protocol)
+	$(BIN)/python -m tests.cover --floor
+
+# Processes that a test starts are measured too, each in a file of its own.
+define measured
+$(BIN)/coverage erase
+$(BIN)/coverage run -m pytest $(1)
+$(BIN)/coverage combine --quiet
+endef
 
 # One lock fits every supported Python and platform. The image has the extra with which pods ask their cluster; what it
 # costs is disk, for it is imported only where that is switched on. The constraints keep what is tested equal to what is

@@ -9,42 +9,65 @@ from bench.rounds import Case, Figures, measure, options, ratio, report
 from bench.servers import Running
 from forestay.terminal.crowd import join, leave, message, percentile, send
 
+_JOIN, _LEAVE = join("bench.busy"), leave("bench.busy")
+
+
+class Churn:
+    """`rate` messages a second to `members`, while `moves` times a second somebody joins and somebody leaves."""
+
+    def __init__(self, server: Running, *, members: int, rate: float, moves: float) -> None:
+        self.crowd = crowd_at(server.port)
+        self._room = self.crowd.connect("bench.busy", members, sample=20)
+        self._movers = self.crowd.connect("bench.elsewhere", 200, sample=10**6)
+        self._rate = rate
+        self._moves = moves
+        self._seconds = 0.0
+        self._said = self._moved = 0
+        self.turn(1.0)
+        self.crowd.reset()
+        # The moves go on from where the warm-up left them: who has joined has to leave next.
+        self._said, self._moved_before, self._seconds = 0, self._moved, 0.0
+
+    def turn(self, seconds: float) -> None:
+        said, moved, started = self._said, self._moved, time.monotonic()
+        while (elapsed := time.monotonic() - started) < seconds:
+            while self._said - said < elapsed * self._rate:
+                send(self._room[0], message("bench.busy"))
+                self._said += 1
+            # Everybody joins, then everybody leaves: half of the moves each.
+            while self._moved - moved < elapsed * self._moves * 2:
+                at = self._moved % len(self._movers)
+                send(self._movers[at], _LEAVE if self._moved // len(self._movers) % 2 else _JOIN)
+                self._moved += 1
+            self.crowd.read(0.001)
+        heard = -1
+        while heard != self.crowd.count:
+            heard = self.crowd.count
+            self.crowd.read(0.05)
+        self._seconds += seconds
+
+    def figures(self, cpu: float) -> Figures:
+        return {
+            "server CPU %": cpu / self._seconds * 100,
+            "us CPU/message": cpu / self._said * 1e6,
+            "p50 ms": percentile(self.crowd.latencies, 0.5) / 1e6,
+            "p99 ms": percentile(self.crowd.latencies, 0.99) / 1e6,
+            "messages/s": self._said / self._seconds,
+            "moves/s": (self._moved - self._moved_before) / self._seconds,
+        }
+
+    def close(self) -> None:
+        self.crowd.close()
+
 
 def churn(server: Running, *, members: int, rate: float, moves: float, seconds: float) -> Figures:
-    """`rate` messages a second to `members`, while `moves` times a second somebody joins and somebody leaves."""
-    crowd = crowd_at(server.port)
-    room = crowd.connect("bench.busy", members, sample=20)
-    movers = crowd.connect("bench.elsewhere", 200, sample=10**6)
-    going, coming = leave("bench.busy"), join("bench.busy")
-    said = moved = 0
-
-    def run(duration: float) -> None:
-        nonlocal said, moved
-        said = moved = 0
-        started = time.monotonic()
-        while (elapsed := time.monotonic() - started) < duration:
-            while said < elapsed * rate:
-                send(room[0], message("bench.busy"))
-                said += 1
-            # Everybody joins, then everybody leaves: half of the moves each.
-            while moved < elapsed * moves * 2:
-                send(movers[moved % len(movers)], going if moved // len(movers) % 2 else coming)
-                moved += 1
-            crowd.read(0.001)
-
-    run(1.0)
-    crowd.reset()
+    """The room with so many moves, or without."""
+    load = Churn(server, members=members, rate=rate, moves=moves)
     cpu = server.cpu()
-    run(seconds)
-    cpu = server.cpu() - cpu
-    crowd.close()
-    return {
-        "server CPU %": cpu / seconds * 100,
-        "p50 ms": percentile(crowd.latencies, 0.5) / 1e6,
-        "p99 ms": percentile(crowd.latencies, 0.99) / 1e6,
-        "messages/s": said / seconds,
-        "moves/s": moved / seconds,
-    }
+    load.turn(seconds)
+    figures = load.figures(server.cpu() - cpu)
+    load.close()
+    return figures
 
 
 def main() -> None:

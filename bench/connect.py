@@ -9,6 +9,7 @@ from bench.chart import Bars
 from bench.crowd import gate
 from bench.rounds import Figures, each, measure, options, ratio, report
 from bench.servers import Running
+from bench.sitting import LOST
 from forestay.terminal.crowd import handshake, join
 
 
@@ -56,6 +57,31 @@ class Storm:
             self._epoll.unregister(fd)
         elif b"\r\n\r\n" in after and b"\r\n\r\n" not in before:
             one.send(join(f"bench.{fd % 50}"))
+
+
+class Connections:
+    """Bursts of so many clients, one in each turn. All of them stay until the end."""
+
+    def __init__(self, server: Running, clients: int) -> None:
+        self._port = server.port
+        self._clients = clients
+        self._bursts: list[Storm] = []
+        self._warm = Storm(self._port, clients)
+        self._warm.run(60.0)
+
+    def turn(self, seconds: float) -> None:
+        """A burst, however long it takes."""
+        burst = Storm(self._port, self._clients)
+        self._bursts.append(burst)
+        burst.run(60.0)
+
+    def figures(self, cpu: float) -> Figures:
+        done = sum(burst.done for burst in self._bursts)
+        return {"us CPU/connection": cpu / max(done, 1) * 1e6, LOST: self._clients * len(self._bursts) - done}
+
+    def close(self) -> None:
+        for burst in (self._warm, *self._bursts):
+            burst.close()
 
 
 def storm(server: Running, clients: int) -> Figures:

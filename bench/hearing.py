@@ -16,6 +16,7 @@ from forestay.bus.redis.keys import KeySpace
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
 from forestay.terminal.crowd import MARK, percentile
+from tests.support.subscriber import FunctionSubscriber
 from tests.support.tasks import PlainTasks
 
 ROOM = RoomName("bench.hearing")
@@ -49,9 +50,8 @@ async def by_our_bus(url: str, number: int) -> list[int]:
             done.set()
 
     bus = RedisBus(url, timeout=5, probe_interval=5, observer=None, new_id=lambda: "bench", tasks=PlainTasks())
-    bus.listen(heard, lambda _: None)
     await bus.start()
-    bus.subscribe(ROOM, lambda: print("ready", flush=True))
+    bus.subscribe(ROOM, FunctionSubscriber(lambda: print("ready", flush=True), heard))
     await done.wait()
     await bus.close()
     return late

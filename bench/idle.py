@@ -1,5 +1,6 @@
 """What an idle connection that has joined one room holds in memory."""
 
+import time
 from functools import partial
 
 from bench.chart import Bars
@@ -8,18 +9,51 @@ from bench.rounds import Figures, each, measure, options, report
 from bench.servers import Running
 
 
+class Memory:
+    """So many more connections in each turn, in one room each time, that stay and say nothing."""
+
+    def __init__(self, server: Running, each: int) -> None:
+        self._server = server
+        self._each = each
+        self._clients = 0
+        self._warm = crowd_at(server.port)
+        self._warm.connect("bench.warm", 20)
+        self._crowd = crowd_at(server.port)
+        self._before = settled(server)
+
+    def turn(self, seconds: float) -> None:
+        """Connect them, however long it takes."""
+        self._crowd.connect(f"bench.{self._clients // self._each}", self._each)
+        self._clients += self._each
+
+    def figures(self, cpu: float) -> Figures:
+        """KiB of resident memory per connection, over those of an empty server that has had a few."""
+        return {"KiB/connection": (settled(self._server) - self._before) / self._clients}
+
+    def close(self) -> None:
+        self._crowd.close()
+        self._warm.close()
+
+
+def settled(server: Running) -> int:
+    """KiB of memory that the server holds once two readings agree."""
+    last, now = 0, server.rss()
+    for _ in range(20):
+        if last == now:
+            break
+        time.sleep(0.2)
+        last, now = now, server.rss()
+    return now
+
+
 def idle(server: Running, clients: int) -> Figures:
-    """KiB of resident memory per connection, over those of an empty server that has had a few."""
-    warm = crowd_at(server.port)
-    warm.connect("bench.warm", 20)
-    before = server.rss()
-    crowd = crowd_at(server.port)
-    for number in range(clients // 50):
-        crowd.connect(f"bench.{number}", 50)
-    grown = server.rss() - before
-    crowd.close()
-    warm.close()
-    return {"KiB/connection": grown / clients}
+    """Connect all of them, fifty at a time."""
+    memory = Memory(server, 50)
+    for _ in range(clients // 50):
+        memory.turn(0.0)
+    figures = memory.figures(0.0)
+    memory.close()
+    return figures
 
 
 def main() -> None:

@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 from bench.rounds import Figures
 
+FEWEST = 6
+"""Rounds below which an interval has no ends."""
+
 
 class More(NamedTuple):
     """In percent: the median of the rounds' ratios less one, and where it lies with 95 % certainty."""
@@ -21,6 +24,17 @@ class More(NamedTuple):
     def figures(self, of: str) -> Figures:
         """As columns of a table."""
         return {f"more {of} %": self.percent, "at least %": self.least, "at most %": self.most}
+
+    @property
+    def width(self) -> float:
+        """How far apart the ends of the interval are."""
+        return self.most - self.least
+
+    def judged(self, limit: float, width: float) -> str:
+        """Whether the rounds are compatible with at most `limit`, if their interval is at most `width` wide."""
+        if self.least > limit:
+            return "does not hold"
+        return "holds" if self.width <= width else "too wide"
 
     def verdict(self, limit: float) -> str:
         """Whether it is at most `limit`, as far as the rounds can tell."""

@@ -14,10 +14,11 @@ from pathlib import Path
 import redis
 
 from bench.chart import Bars
+from bench.checkouts import ROOT
 from bench.crowd import crowd_at
 from bench.hearing import CHANNEL, ROOM
 from bench.rounds import Figures, medians, options, report
-from bench.servers import ROOT, Running, running
+from bench.servers import Running, running
 from forestay.protocol.envelope import encode
 from forestay.protocol.message import Message
 from forestay.terminal.crowd import Crowd, Speech, message, percentile

@@ -15,28 +15,49 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 _SCRAPES = 200
 
 
+class Scraper:
+    """Scrapes again and again, before so many connections."""
+
+    def __init__(self, server: Running, *, connections: int, accept: str, each: int) -> None:
+        """`each`: how many scrapes there are in a turn."""
+        self._crowd = crowd_at(server.port)
+        for number in range(connections):
+            self._crowd.connect(f"bench.{number}")
+        self._client = http.client.HTTPConnection("127.0.0.1", server.internal_port)
+        self._accept = accept
+        self._each = each
+        self._taken: list[float] = []
+        self._size = _once(self._client, accept)
+
+    def turn(self, seconds: float) -> None:
+        """As many as belong into a turn, however long they take."""
+        for _ in range(self._each):
+            started = time.perf_counter()
+            self._size = _once(self._client, self._accept)
+            self._taken.append(time.perf_counter() - started)
+
+    def figures(self, cpu: float) -> Figures:
+        """What the server computes meanwhile is the loop's time, for it does nothing else."""
+        return {
+            "ms CPU/scrape": cpu / len(self._taken) * 1000,
+            "p50 ms": percentile(self._taken, 0.5) * 1000,
+            "p99 ms": percentile(self._taken, 0.99) * 1000,
+            "KiB": self._size / 1024,
+        }
+
+    def close(self) -> None:
+        self._client.close()
+        self._crowd.close()
+
+
 def scrape(server: Running, *, connections: int, accept: str) -> Figures:
-    """Scrape again and again. What the server computes meanwhile is the loop's time, for it does nothing else."""
-    crowd = crowd_at(server.port)
-    for number in range(connections):
-        crowd.connect(f"bench.{number}")
-    client = http.client.HTTPConnection("127.0.0.1", server.internal_port)
-    _once(client, accept)
-    taken = []
+    """What some hundred scrapes take."""
+    scraper = Scraper(server, connections=connections, accept=accept, each=_SCRAPES)
     cpu = server.cpu()
-    for _ in range(_SCRAPES):
-        started = time.perf_counter()
-        size = _once(client, accept)
-        taken.append(time.perf_counter() - started)
-    cpu = server.cpu() - cpu
-    client.close()
-    crowd.close()
-    return {
-        "ms CPU/scrape": cpu / _SCRAPES * 1000,
-        "p50 ms": percentile(taken, 0.5) * 1000,
-        "p99 ms": percentile(taken, 0.99) * 1000,
-        "KiB": size / 1024,
-    }
+    scraper.turn(0.0)
+    figures = scraper.figures(server.cpu() - cpu)
+    scraper.close()
+    return figures
 
 
 def _once(client: http.client.HTTPConnection, accept: str) -> int:

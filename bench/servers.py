@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.checkouts import ROOT, Checkout, recognise
 from bench.crowd import SECRET
 
-ROOT = Path(__file__).parent.parent
 HERE = Path(__file__).parent
 
 OURS = {
@@ -65,17 +65,34 @@ def available(names: list[str]) -> list[str]:
 @contextmanager
 def running(name: str, **more: str) -> Iterator[Running]:
     """The server called `name`, with `more` in its environment, until the block ends."""
-    port, internal = _free_port(), _free_port()
-    environ = {key: value for key, value in os.environ.items() if not key.startswith(("FORESTAY_", "OTEL_"))}
     if name in VARIANTS:
-        environ |= OURS | VARIANTS[name] | more
-        command = [sys.executable, "-m", "forestay", "serve", "--host", "127.0.0.1"]
-        command += ["--port", str(port), "--internal-port", str(internal)]
-    elif name == "plain":
+        with serving(recognise(ROOT), name, **more) as server:
+            yield server
+        return
+    port = _free_port()
+    if name == "plain":
         command = [sys.executable, str(HERE / "plain_server.py"), str(port), SECRET]
     else:
         command = [shutil.which("node") or "node", str(HERE / "node" / "server.mjs"), str(port), SECRET]
-    process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.DEVNULL)
+    with _started(command, ROOT, dict(os.environ), (port, port)) as server:
+        yield server
+
+
+@contextmanager
+def serving(checkout: Checkout, variant: str = "forestay", **more: str) -> Iterator[Running]:
+    """The gateway of `checkout`, with `more` in its environment, until the block ends."""
+    port, internal = _free_port(), _free_port()
+    ports = ["--port", str(port), "--internal-port", str(internal)]
+    environ = checkout.environ() | OURS | VARIANTS[variant] | more
+    command = checkout.command("serve", "--host", "127.0.0.1", *ports)
+    with _started(command, checkout.path, environ, (port, internal)) as server:
+        yield server
+
+
+@contextmanager
+def _started(command: list[str], folder: Path, environ: dict[str, str], ports: tuple[int, int]) -> Iterator[Running]:
+    port, internal = ports
+    process = subprocess.Popen(command, cwd=folder, env=environ, stdout=subprocess.DEVNULL)
     try:
         _wait_for(port, process)
         yield Running(process, port, internal)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.checkouts import ROOT
 from bench.crowd import SECRET, token
-from bench.servers import HERE, OURS, ROOT
+from bench.servers import HERE, OURS
 from clients.conformance.sdks import NAMES, Lacking, command, node
 from demo.balancer import Balancer
 from demo.pods import Pod

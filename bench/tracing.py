@@ -11,16 +11,19 @@ from bench.fanout import FanOut
 from bench.inbound import Inbound
 from bench.paired import more
 from bench.rounds import Figures, options, report
-from bench.servers import Running
-from bench.sitting import Load, sittings
+from bench.servers import Running, running
+from bench.sitting import Deliveries, Load, Seat, Turns, sit, sittings
 from forestay.terminal.crowd import raise_file_limit
 
 LIMITS = {"off": 2.0, "1 %": 3.0}
 """Percent of the server's CPU that traces may take."""
 ABSENT, HEALTHY = "absent", "healthy"
 _COST = "us CPU/delivery"
+_SENDING = 5.0
+"""Seconds after which a server sends what spans it has, as the specification wants it."""
 
 Found = Mapping[str, Sequence[Figures]]
+Environs = Mapping[str, Mapping[str, str]]
 
 
 def few(port: int) -> dict[str, dict[str, str]]:
@@ -38,11 +41,39 @@ def all_of_them(port: int) -> dict[str, dict[str, str]]:
     return {ABSENT: {}, "100 %": sending(port, 1.0)}
 
 
+def sit_with(environs: Environs, load: Callable[[Running], Load], seconds: float) -> dict[str, Figures]:
+    """One server for each of `environs`, and `seconds` of load on each of them in turns.
+
+    A server that has a load for a fourth of the time waits four times as long before it sends: a message's share of a
+    request is then what it is where the load does not pause. The first batch of spans takes its sender as long as
+    hundreds of later ones, for it loads what it sends with: it has the rest before the first turn.
+    """
+    sending = _SENDING * len(environs)
+    # A crowd reads only during its turns, and never answers a ping.
+    both = {"OTEL_BSP_SCHEDULE_DELAY": f"{sending * 1000:.0f}", "FORESTAY_PING_INTERVAL": "3600"}
+    servers = {case: running("forestay", **{**both, **more}) for case, more in environs.items()}
+
+    def evaluate(seats: Mapping[str, Seat]) -> dict[str, Figures]:
+        # The first one does nothing between its turns but what it takes to be there. That is on nobody's account.
+        first = seats[next(iter(environs))]
+        idle = first.cpu - first.in_turns
+        return {case: seats[case].figures(seats[case].cpu - idle) for case in environs}
+
+    return sit(servers, lambda server: Deliveries(load(server)), Turns.within(seconds), evaluate, rest=sending + 1.0)
+
+
+def sat(rounds: int, environs: Environs, load: Callable[[Running], Load], seconds: float) -> dict[str, list[Figures]]:
+    """Sit so often."""
+    found: dict[str, list[Figures]] = {}
+    sittings(rounds, partial(sit_with, environs, load, seconds), found)
+    return found
+
+
 def report_cost(name: str, title: str, load: Callable[[Running], Load], port: int, given: Namespace) -> None:
     """How much more CPU each case takes than the one without traces, and whether that is within its limit."""
-    found = sittings(given.rounds, few(port), load, seconds=given.seconds)
+    found = sat(given.rounds, few(port), load, given.seconds)
     # What doubles the cost needs no fine measurement.
-    everything = sittings((given.rounds + 1) // 2, all_of_them(port), load, seconds=given.seconds / 3)
+    everything = sat((given.rounds + 1) // 2, all_of_them(port), load, given.seconds / 3)
     compared = more(found, _COST, ABSENT) | {"100 %": more(everything, _COST, ABSENT)["100 %"]}
     found["100 %"] = everything["100 %"]
     bars = Bars("more CPU %", "percent more CPU of the server than without traces, median of pairs", "less is better")
@@ -86,7 +117,7 @@ def main() -> None:
             ports = {HEALTHY: port, "closed": stack.enter_context(closed()), "hanging": stack.enter_context(hanging())}
             environs: dict[str, dict[str, str]] = {ABSENT: {}}
             environs |= {case: sending(to, 1.0) for case, to in ports.items()}
-            found = sittings(given.rounds, environs, spread, seconds=given.seconds)
+            found = sat(given.rounds, environs, spread, given.seconds)
             title = f"A collector in trouble: all traces kept, {subscribers:,} subscribers, 100 messages/s"
             report_trouble("tracing-trouble", title, found, keep=keep)
 

@@ -8,6 +8,8 @@ import { bundle } from "./bundle.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const dist = join(here, "dist");
+// The page is part of the gateway, whose build has no Node. So the copy of the client is in the tree.
+const demoCopy = join(here, "../../app/forestay/web/demo/forestay.js");
 
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist);
@@ -29,5 +31,4 @@ for (const name of readdirSync(dist).filter((file) => file.endsWith(".d.ts"))) {
   else writeFileSync(join(dist, name.replace(".d.ts", ".d.cts")), types.replaceAll('.js"', '.cjs"'));
 }
 
-// The page is part of the gateway, whose build has no Node.
-copyFileSync(join(dist, "index.js"), join(here, "../../app/forestay/web/demo/forestay.js"));
+copyFileSync(join(dist, "index.js"), demoCopy);

@@ -12,10 +12,11 @@ const body = document.body.dataset;
 const numbers = new Numbers();
 let moves = 0;
 let breaks = 0;
-let states = {};
+const states = {};
 
 const byId = (id) => document.getElementById(id);
-const part = (name, className, text = "") => Object.assign(document.createElement(name), { className, textContent: text });
+const part = (name, className, text = "") =>
+  Object.assign(document.createElement(name), { className, textContent: text });
 
 function tell(text) {
   const line = part("li", "");
@@ -71,7 +72,10 @@ function draw(pods) {
     if (states[name] && states[name] !== state && state !== "draining") tell(`Pod ${name} is ${state}.`);
     states[name] = state;
   }
-  body.pod = pods.filter(({ viewers }) => viewers.includes(viewer)).map(({ name }) => name).join("");
+  body.pod = pods
+    .filter(({ viewers }) => viewers.includes(viewer))
+    .map(({ name }) => name)
+    .join("");
 }
 
 async function look() {
@@ -82,7 +86,8 @@ async function look() {
 async function begin() {
   const { url, room: name } = await (await fetch("/state")).json();
   const getToken = async () => (await fetch(`/token?viewer=${viewer}`)).text();
-  byId("talk").href = `${url.replace(/^ws/, "http").replace(/ws$/, "")}#token=${await (await fetch("/token?viewer=guest")).text()}`;
+  byId("talk").href =
+    `${url.replace(/^ws/, "http").replace(/ws$/, "")}#token=${await (await fetch("/token?viewer=guest")).text()}`;
   const client = new Client(url, { getToken });
   client.on("state", ({ oldState, state, code }) => {
     body.state = state;

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from forestay.bus.redis.bus import RedisBus
 from forestay.core.ports.bus import Query, Settlement
@@ -10,6 +10,7 @@ from forestay.core.ports.observer import Observer
 from forestay.core.rules.policies import Retention
 from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName
+from tests.support.subscriber import FunctionSubscriber
 from tests.support.tasks import PlainTasks
 
 ROOM = RoomName("chat.lobby")
@@ -31,14 +32,18 @@ class Pod:
             new_id=new_id,
             tasks=self.tasks,
         )
-        self.bus.listen(lambda message: self.heard.append(message.payload.decode()), self._doubt)
+        self.on_message: Callable[[Message], object] = lambda message: self.heard.append(message.payload.decode())
+        """What the subscriptions made from now on do with a message."""
+        self.on_doubt: Callable[[RoomName], object] = self.doubted.append
 
-    def _doubt(self, rooms: Collection[RoomName]) -> None:
-        self.doubted.extend(rooms)
+    def subscriber(self, room: RoomName, confirmed: Callable[[], object] = lambda: None) -> FunctionSubscriber:
+        """Takes what the bus delivers of `room`."""
+        on_doubt = self.on_doubt
+        return FunctionSubscriber(confirmed, self.on_message, lambda: on_doubt(room))
 
     async def subscribe(self, room: RoomName = ROOM) -> None:
         confirmed = asyncio.Event()
-        self.bus.subscribe(room, confirmed.set)
+        self.bus.subscribe(room, self.subscriber(room, confirmed.set))
         await confirmed.wait()
 
     def offer(self, text: str, kept: Retention | None = None, key: str | None = None) -> None:

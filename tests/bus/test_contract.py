@@ -3,7 +3,8 @@
 import asyncio
 import random
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 
 import pytest
 
@@ -15,6 +16,7 @@ from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName, personal_room
 from forestay.protocol.trace import parse_trace
 from tests.support.local_redis import Road, rights
+from tests.support.subscriber import FunctionSubscriber
 from tests.support.tasks import PlainTasks
 
 ROOM = RoomName("chat.lobby")
@@ -29,14 +31,11 @@ class Pod:
         self.bus = bus
         self.heard: list[Message] = []
         self.doubted: list[RoomName] = []
-        bus.listen(self.heard.append, self._doubt)
-
-    def _doubt(self, rooms: Collection[RoomName]) -> None:
-        self.doubted.extend(rooms)
 
     async def subscribe(self, room: RoomName = ROOM) -> None:
         confirmed = asyncio.Event()
-        self.bus.subscribe(room, confirmed.set)
+        subscriber = FunctionSubscriber(confirmed.set, self.heard.append, lambda: self.doubted.append(room))
+        self.bus.subscribe(room, subscriber)
         await confirmed.wait()
 
     async def publish(self, message: Message, kept: Retention | None = None, key: str | None = None) -> Settlement:
@@ -142,7 +141,8 @@ async def test_messages_after_the_confirmation_are_heard(new_pod: NewPod) -> Non
     sender, listener = await new_pod(), await new_pod()
     for number in range(20):
         room = RoomName(f"room{number}")
-        listener.bus.subscribe(room, lambda room=room: sender.bus.publish(message("hello", room)))  # type: ignore[misc]
+        greet = partial(sender.bus.publish, message("hello", room))
+        listener.bus.subscribe(room, FunctionSubscriber(greet, listener.heard.append))
     await listener.hears(*["hello"] * 20)
 
 

@@ -24,6 +24,7 @@ from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
 from tests.bus.redis_pod import KEPT, ROOM, NewPod, Pod, until
 from tests.support.local_redis import RedisServer, Road
+from tests.support.subscriber import FunctionSubscriber
 from tests.support.tasks import PlainTasks
 
 
@@ -40,7 +41,7 @@ async def test_rooms_are_doubted_after_a_killed_connection(redis_server: RedisSe
     await pod.bus.start()
     rooms = [RoomName(f"room.{number}") for number in range(1200)]
     for room in rooms:
-        pod.bus.subscribe(room, lambda: None)
+        pod.bus.subscribe(room, pod.subscriber(room))
     await pod.subscribe()
     began = time.monotonic()
     redis_server.do("CLIENT", "KILL", "TYPE", "pubsub")
@@ -63,7 +64,7 @@ async def test_only_rooms_from_before_the_loss_are_doubted(redis_server: RedisSe
     await until(lambda: not pod.bus.up)
     pod.bus.unsubscribe(old)
     confirmed = asyncio.Event()
-    pod.bus.subscribe(new, confirmed.set)
+    pod.bus.subscribe(new, pod.subscriber(new, confirmed.set))
     redis_server.start()
     await until(confirmed.is_set)
     await until(lambda: pod.doubted == [ROOM])
@@ -75,7 +76,8 @@ async def test_the_doubt_comes_before_later_messages(redis_server: RedisServer, 
     pod, sender = new_pod(redis_server.url), new_pod(redis_server.url)
     await asyncio.gather(pod.bus.start(), sender.bus.start())
     order: list[str] = []
-    pod.bus.listen(lambda message: order.append(message.payload.decode()), lambda _: order.append("doubt"))
+    pod.on_message = lambda message: order.append(message.payload.decode())
+    pod.on_doubt = lambda _: order.append("doubt")
     await pod.subscribe()
     sending = True
 
@@ -121,7 +123,7 @@ async def test_quick_changes_end_in_the_right_subscriptions(redis_server: RedisS
             pod.bus.unsubscribe(room)
         else:
             wanted[room] = number
-            pod.bus.subscribe(room, confirm(room, number))
+            pod.bus.subscribe(room, pod.subscriber(room, confirm(room, number)))
         if rng.random() < 0.05:
             await asyncio.sleep(rng.choice((0, 0, 0.001)))
         if number % 1000 == 500:
@@ -209,7 +211,7 @@ async def test_a_bug_in_a_callback_does_not_end_the_connection(redis_server: Red
             raise KeyError
         pod.heard.append(message.payload.decode())
 
-    pod.bus.listen(heard, lambda _: None)
+    pod.on_message = heard
     await pod.bus.start()
     await pod.subscribe()
     for text in ("bad", "good"):
@@ -235,9 +237,7 @@ async def test_messages_arrive_in_the_order_of_their_positions(redis_server: Red
     pods = [new_pod(redis_server.url) for _ in range(3)]
     await asyncio.gather(*(pod.bus.start() for pod in pods))
     offsets: list[int] = []
-    pods[0].bus.listen(
-        lambda message: offsets.append(message.position.offset if message.position else -1), lambda _: None
-    )
+    pods[0].on_message = lambda message: offsets.append(message.position.offset if message.position else -1)
     await pods[0].subscribe()
     for _ in range(100):
         for pod in pods:
@@ -253,11 +253,11 @@ class Calls:
     def __init__(self) -> None:
         self.calls: list[object] = []
 
-    def received(self, room: RoomName, data: bytes) -> None:
+    def received(self, subscription: Subscription, data: bytes) -> None:
         self.calls.append(data)
 
-    def doubted(self, rooms: Collection[RoomName]) -> None:
-        self.calls.append(sorted(rooms))
+    def doubted(self, subscriptions: Collection[Subscription]) -> None:
+        self.calls.append(sorted(one.room for one in subscriptions))
 
 
 class IdleOwner:
@@ -295,7 +295,7 @@ async def test_a_message_between_two_confirmations_comes_after_the_doubt() -> No
     receiver = Calls()
     node = Node(access, IdleOwner(), receiver, Report(lambda _: None), ProbeChannel(0, b"p"), 5)
     for name in ("a", "b"):
-        subscription = Subscription(RoomName(name), name.encode(), 0, lambda: None)
+        subscription = Subscription(RoomName(name), name.encode(), 0, FunctionSubscriber())
         subscription.confirm()
         subscription.interrupt()
         node.listener.add(subscription)

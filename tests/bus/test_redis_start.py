@@ -22,7 +22,7 @@ async def test_a_redis_that_is_away_is_waited_for(redis_server: RedisServer, new
     assert time.monotonic() - began < 0.5
     assert not pod.bus.up
     confirmed = asyncio.Event()
-    pod.bus.subscribe(ROOM, confirmed.set)
+    pod.bus.subscribe(ROOM, pod.subscriber(ROOM, confirmed.set))
     assert (await pod.publish("x")).outcome is Outcome.REFUSED
     with pytest.raises(BusLost):
         await pod.bus.positions([ROOM])

@@ -13,6 +13,8 @@ from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName
 from tests.bus.redis_pod import ROOM, NewPod, Pod, until
 from tests.support.local_redis import RedisServer
+from tests.support.subscriber import FunctionSubscriber
+from tests.support.tasks import PlainTasks
 
 HISTORY = Retention(size=5000, ttl=60.0)
 
@@ -23,17 +25,22 @@ class Members:
     def __init__(self, pod: Pod) -> None:
         self.pod = pod
         self.seen: list[Message | str] = []
-        runtime = Runtime(asyncio.get_running_loop(), time.time, lambda: "id", random.uniform)
+        world = Runtime(asyncio.get_running_loop(), time.time, lambda: "id", random.uniform, PlainTasks())
         policies = Policies([Policy(pattern="**", history=HISTORY)])
-        self.recovery = Recovery(runtime, pod.bus, policies, self.seen.append, self._resync)
-        pod.bus.listen(self.recovery.hear, self.recovery.doubt)
+        self.recovery = Recovery(world, pod.bus, policies, self)
 
-    def _resync(self, room: RoomName, reason: str, position: Position | None) -> None:
+    def deliver(self, message: Message) -> None:
+        self.seen.append(message)
+
+    def resync(self, name: RoomName, reason: str, position: Position | None) -> None:
         self.seen.append(reason)
 
     async def join(self) -> None:
         ready = asyncio.Event()
-        self.pod.bus.subscribe(ROOM, lambda: self.recovery.open(ROOM, ready.set))
+        subscriber = FunctionSubscriber(
+            lambda: self.recovery.open(ROOM, ready.set), self.recovery.receive, lambda: self.recovery.doubt(ROOM)
+        )
+        self.pod.bus.subscribe(ROOM, subscriber)
         await ready.wait()
 
     @property

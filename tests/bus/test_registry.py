@@ -12,10 +12,12 @@ from forestay.bus.memory.registry import MemoryRegistry, RegistryState
 from forestay.bus.redis.bus import RedisBus
 from forestay.bus.redis.registry import RedisRegistry
 from forestay.core.ports.bus import Bus, Outcome
-from forestay.core.ports.registry import Member, PresencePage, Registry, Revocation
+from forestay.core.ports.registry import Registry, Revocation
 from forestay.protocol.message import Kind, Message
 from forestay.protocol.names import RoomName, personal_room
+from forestay.protocol.presence import Member, PresencePage
 from tests.support.local_redis import Road, rights
+from tests.support.subscriber import FunctionSubscriber
 from tests.support.tasks import PlainTasks
 
 ROOM, OTHER = RoomName("chat.lobby"), RoomName("chat.garden")
@@ -29,11 +31,13 @@ class Pod:
         self.bus = bus
         self.registry = registry
         self.news: list[tuple[str, str | None]] = []
-        bus.listen(lambda message: self.news.append((message.kind, message.sender)), lambda _: None)
+
+    def _heard(self, message: Message) -> None:
+        self.news.append((message.kind, message.sender))
 
     async def listen(self, room: RoomName = ROOM) -> None:
         confirmed = asyncio.Event()
-        self.bus.subscribe(room, confirmed.set)
+        self.bus.subscribe(room, FunctionSubscriber(confirmed.set, self._heard))
         await confirmed.wait()
 
     async def put(self, user: str, connections: int, room: RoomName = ROOM, info: bytes | None = None) -> Outcome:
@@ -213,14 +217,14 @@ async def test_a_pod_without_heartbeats_is_reaped(new_pod: NewPod) -> None:
     await dead.registry.claim("ada", "c1", 1, replace=False)
     await asyncio.sleep(0.06)
     reply = await alive.registry.heartbeat(30)
-    assert (reply.known, list(reply.pods), list(reply.lapsed)) == (True, ["alive"], ["dead"])
+    assert (reply.known, list(reply.pods), list(reply.expired)) == (True, ["alive"], ["dead"])
     gone = await alive.registry.reap("dead")
     assert sorted(gone) == sorted([(ROOM, "ada"), (OTHER, "eve"), (personal_room("x}:y"), "me")])
     assert await alive.registry.reap("dead") == []
     page = await alive.registry.presence_page(ROOM, None, 10)
     assert (page.connections, counts(page)) == (1, [("bob", 1)])
     assert (await alive.registry.claim("ada", "c2", 1, replace=False)).granted
-    assert list((await alive.registry.heartbeat(30)).lapsed) == []
+    assert list((await alive.registry.heartbeat(30)).expired) == []
     assert not (await dead.registry.heartbeat(30)).known
 
 
@@ -234,7 +238,7 @@ async def test_a_pod_that_retires_is_counted_for_a_grace(new_pod: NewPod) -> Non
     assert counts(await two.registry.presence_page(ROOM, None, 10)) == [("two", 1)]
     await two.registry.retire(0.05)
     await asyncio.sleep(0.06)
-    assert list((await one.registry.heartbeat(30)).lapsed) == ["two"]
+    assert list((await one.registry.heartbeat(30)).expired) == ["two"]
 
 
 async def test_a_revocation_is_learned_once_by_every_pod(new_pod: NewPod) -> None:
@@ -262,6 +266,6 @@ async def test_recall_returns_the_entries_of_the_pod(new_pod: NewPod) -> None:
     for pod, connection in ((one, "c1"), (one, "c2"), (two, "c3")):
         await pod.registry.claim("ada", connection, 0, replace=False)
     recalled = await one.registry.recall()
-    assert sorted(recalled.stays) == sorted([(ROOM, "ada"), (OTHER, "bob")])
+    assert sorted(recalled.presence) == sorted([(ROOM, "ada"), (OTHER, "bob")])
     assert sorted(recalled.claims) == [("ada", "c1"), ("ada", "c2")]
-    assert (await (await new_pod("three")).registry.recall()).stays == []
+    assert (await (await new_pod("three")).registry.recall()).presence == []

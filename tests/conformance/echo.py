@@ -1,15 +1,17 @@
-"""An echo server made of the gateway's own edge: only the meaning of what is said is replaced.
+"""An echo server made of the gateway's own edge, where only the dispatcher is replaced.
 
-Listener, handshake, reading, delivery and the close handshake are the real ones, so that their conformance is what a
-fuzzer judges. Nothing here knows who asks.
+Listener, handshake, reading, delivery and the close handshake are the real ones, so the fuzzer judges their
+conformance. This module does not depend on the kind of client.
 """
 
-from collections.abc import AsyncIterator, Awaitable
+import random
+import time
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Final, cast
 
 from aiohttp import web
+from msgspec import Raw
 
 from forestay.bus.memory.bus import MemoryBus
 from forestay.bus.memory.registry import MemoryRegistry
@@ -18,30 +20,33 @@ from forestay.core.ports.transport import Transport
 from forestay.core.rules.access import Identity, Rights
 from forestay.core.rules.lifecycle import State
 from forestay.core.rules.policies import SHIPPED, Policies
-from forestay.core.rules.rate_limit import TokenBucket
 from forestay.core.sessions.dispatcher import Dispatcher
 from forestay.core.sessions.sessions import Sessions
-from forestay.edge.handshake import Door, Handshake
+from forestay.edge.admission import Admission, AdmissionLimits
+from forestay.edge.handshake import Handshake, WebSocketLimits
 from forestay.edge.listener import PublicServer
 from forestay.edge.origins import Origins
-from forestay.pod.wiring import Links, Pod, assemble
-from forestay.protocol.codes import Ending
+from forestay.pod.tasks import Supervisor
+from forestay.pod.wiring import Links, Observed, Pod, assemble
+from forestay.protocol.requests import Binary, Broadcast
 from forestay.protocol.v1.encoder import frame
+from forestay.protocol.v1.reader import Reader
+from forestay.protocol.v1.wire import V1Wire
 from forestay.settings import load
 
 PATH: Final = "/?access_token=anything"
-"""What to ask for: the handshake is the real one and wants a token; any will do."""
+"""The path of the handshake. The handshake is the real one and needs a token; any token is accepted."""
 
 LARGEST: Final = 64 * 2**20
-"""Bytes of one message: the fuzzer's largest is 16 MiB."""
+"""Bytes of one message. The fuzzer's largest message has 16 MiB."""
 
 _TEXT = 0x81
 _BINARY = 0x82
 _SETTINGS = {"FORESTAY_MESSAGE_RATE": "0"}
 
 
-class _Anybody:
-    """A Verifier to whom every token is good."""
+class _AnyToken:
+    """A Verifier that accepts every token."""
 
     async def verify(self, token: str) -> Identity:
         return Identity("anybody", Rights({}), expires_at=float("inf"))
@@ -50,61 +55,62 @@ class _Anybody:
         """Nothing was opened."""
 
 
+class _AnyText:
+    """A reader that takes every text for a broadcast with this payload."""
+
+    def read(self, text: str) -> Broadcast:
+        return Broadcast(room="echo", payload=Raw(text.encode()))
+
+
 class _Silent:
-    """The real Sessions, without a word of welcome: a fuzzer takes it for an answer that it did not ask for."""
+    """The real Sessions without the `welcome` reply: a fuzzer would take it for an echo that it did not ask for."""
 
     def __init__(self, sessions: Sessions) -> None:
-        self.terms = replace(sessions.terms, message_bytes=LARGEST)
-        self.hub = sessions.hub
-        self.end = sessions.end
-        self.first_words = sessions.first_words
         self._sessions = sessions
-        self._names = iter(range(2**62))
+        self.first_words = sessions.first_words
+        self.lost = sessions.lost
 
-    async def welcome(self, identity: Identity, socket: Transport) -> Connection:
-        connection = Connection(str(next(self._names)), identity, socket, TokenBucket(self.terms.burst, 0.0), 0.0)
-        self.hub.add(connection)
+    async def welcome(self, identity: Identity, transport: Transport) -> Connection:
+        connection = await self._sessions.welcome(identity, transport)
+        self.first_words(connection)
         return connection
-
-    def lost(self, connection: Connection, ending: Ending) -> None:
-        # The real gateway has read everything by now; so have we, but echoes may wait for the next pass.
-        self._sessions.lost(connection, ending)
 
 
 class _Echo:
-    """Stands where the Dispatcher stands and says everything back."""
+    """Stands where the Dispatcher stands and sends each message back."""
 
     def __init__(self, pod: Pod) -> None:
-        self.sessions = _Silent(pod.sessions)
         self.ping = pod.dispatcher.ping
         self.pong = pod.dispatcher.pong
-        self._delivery = pod.sessions._delivery
+        self._outbox = pod.sessions._outbox
 
-    def text(self, connection: Connection, text: str) -> Awaitable[None] | None:
-        self._delivery.answer(connection, frame(_TEXT, text.encode()))
-        return None
-
-    def binary(self, connection: Connection, data: bytes) -> None:
-        self._delivery.answer(connection, frame(_BINARY, data))
+    def dispatch(self, connection: Connection, request: Broadcast | Binary, size: int) -> None:
+        if isinstance(request, Binary):
+            self._outbox.send_bytes(connection, frame(_BINARY, request.data))
+        else:
+            self._outbox.send_bytes(connection, frame(_TEXT, bytes(request.payload)))
 
 
 @asynccontextmanager
 async def echo_server(port: int = 0) -> AsyncIterator[int]:
-    """Serves on loopback while it is entered; gives the port, a free one where `port` is 0."""
+    """Serves on loopback within the block. Yields the port; a free one where `port` is 0."""
     settings = load(_SETTINGS)
-    anybody = _Anybody()
+    anybody = _AnyToken()
     bus = MemoryBus()
-    pod = assemble(settings, Policies((), SHIPPED), Links("echo", bus, MemoryRegistry("echo", bus)), anybody)
+    links = Links("echo", bus, MemoryRegistry("echo", bus), Supervisor(random.uniform))
+    pod = assemble(settings, Policies((), SHIPPED), links, anybody, Observed())
     pod.lifecycle.move(State.READY)
-    door = Door(
-        max_connections=settings.max_connections,
-        max_handshakes=settings.handshakes,
+    capacity = AdmissionLimits(settings.max_connections, settings.handshakes)
+    admission = Admission(capacity, Origins([]), anybody, pod.lifecycle, pod.hub)
+    limits = WebSocketLimits(
         query_token=True,
+        message_bytes=LARGEST,
         send_buffer=settings.send_buffer_bytes,
         close_timeout=settings.close_timeout,
     )
-    echo = cast(Dispatcher, _Echo(pod))
-    handshake = Handshake(door, Origins([]), anybody, pod.lifecycle, echo, None)
+    echo, silent = cast(Dispatcher, _Echo(pod)), cast(Sessions, _Silent(pod.sessions))
+    wire = V1Wire(time.time, cast(Reader, _AnyText()))
+    handshake = Handshake(admission, limits, echo, silent, wire, None)
     runner = web.ServerRunner(PublicServer({"/": handshake.serve}), shutdown_timeout=1.0)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
@@ -112,5 +118,5 @@ async def echo_server(port: int = 0) -> AsyncIterator[int]:
         yield int(runner.addresses[0][1])
     finally:
         pod.lifecycle.move(State.DRAINING)
-        await handshake.conversations_over(settings.close_timeout)
+        await handshake.wait_closed(settings.close_timeout)
         await runner.cleanup()

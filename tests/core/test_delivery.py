@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 
 from forestay.bus.memory.bus import MemoryBus
 from forestay.core.fanout.connection import Connection
-from forestay.core.fanout.delivery import Delivery, Pace
+from forestay.core.fanout.delivery import Delivery
+from forestay.core.fanout.passes import Pace, Passes
 from forestay.core.fanout.rooms import Room
 from forestay.core.ports.bus import Outcome, Settled, Settlement
 from forestay.core.rules.policies import Policy, Retention, Slow
 from forestay.protocol.codes import ENDINGS, CloseCode
-from forestay.protocol.message import Message
+from forestay.protocol.message import Kind, Message
 from forestay.protocol.names import RoomName
-from tests.support.core import Core, RecordingSocket, frames, passes
+from tests.support.core import Core, RecordingTransport, frames, passes
 
 
 async def test_a_burst_is_one_write_per_member_and_one_buffer_for_all() -> None:
@@ -72,15 +73,33 @@ class SlowLoop:
         self.later.append((self.now + delay, partial(callback, *arguments)))
 
 
-def slow_delivery(core: Core, *rooms: str, took: float) -> tuple[SlowLoop, list[Room], Sequence[RecordingSocket]]:
-    """Delivery on a loop of the test's own, and rooms with one member each, whose sockets take `took` to write."""
-    delivery: Delivery = core.pod.dispatcher._delivery
-    loop = SlowLoop()
-    delivery._loop = loop  # type: ignore[assignment]
-    delivery._pace = Pace(1.0, 0.01)
-    delivery._scheduled = False
+def delivery_of(core: Core) -> Delivery:
+    """The part that hands messages from the bus to rooms."""
+    delivery = core.pod.recovery._members
+    assert isinstance(delivery, Delivery)
+    return delivery
 
-    class Costly(RecordingSocket):
+
+def passes_of(core: Core) -> Passes:
+    """The part that writes."""
+    return delivery_of(core)._passes
+
+
+def news(delivery: Delivery, room: Room, user: str) -> None:
+    """Tell the room that `user` came."""
+    payload = json.dumps({"user": user}).encode()
+    delivery.deliver(Message(room.name, payload, "now", sender=user, kind=Kind.USER_JOINED))
+
+
+def slow_delivery(core: Core, *rooms: str, took: float) -> tuple[SlowLoop, list[Room], Sequence[RecordingTransport]]:
+    """Delivery on a loop of the test's own, and rooms with one member each, whose sockets take `took` to write."""
+    passes = passes_of(core)
+    loop = SlowLoop()
+    passes._loop = loop  # type: ignore[assignment]
+    passes._pace = Pace(1.0, 0.01)
+    passes._scheduled = False
+
+    class Costly(RecordingTransport):
         def write(self, data: bytes, /) -> None:
             loop.now += took
             super().write(data)
@@ -88,9 +107,9 @@ def slow_delivery(core: Core, *rooms: str, took: float) -> tuple[SlowLoop, list[
     entered, sockets = [core.pod.rooms.enter(RoomName(name)) for name in rooms], [Costly() for _ in rooms]
     for room, socket in zip(entered, sockets, strict=True):
         like = core.connect()[0]
-        room.add(Connection("id", like.identity, socket, like.bucket, 0.0))
+        room.add(Connection("id", like.identity, socket, like.bucket, 0.0, lambda *_: None))
     loop.soon.clear()
-    delivery._scheduled = False
+    passes._scheduled = False
     return loop, entered, sockets
 
 
@@ -98,11 +117,11 @@ def slow_delivery(core: Core, *rooms: str, took: float) -> tuple[SlowLoop, list[
 async def test_a_room_rests_as_long_as_its_pass_took(took: float, rests: float) -> None:
     """At most the cap; the first message of a quiet room waits for the end of the tick only."""
     core = Core()
-    delivery: Delivery = core.pod.dispatcher._delivery
+    delivery = delivery_of(core)
     loop, [room], [socket] = slow_delivery(core, "a", took=took)
-    delivery.announce(room, "user-joined", {"user": "x"})
+    news(delivery, room, "x")
     loop.soon.pop()()
-    delivery.announce(room, "user-joined", {"user": "y"})
+    news(delivery, room, "y")
     if rests:
         [(when, end_of_rest)] = loop.later
         assert when == pytest.approx(loop.now + rests)
@@ -115,12 +134,12 @@ async def test_a_room_rests_as_long_as_its_pass_took(took: float, rests: float) 
 async def test_a_room_that_was_not_written_does_not_wait_for_one_that_rests() -> None:
     """The rest merges writes to the same sockets; for other sockets it would only be a delay."""
     core = Core()
-    delivery: Delivery = core.pod.dispatcher._delivery
+    delivery = delivery_of(core)
     loop, [busy, other], [busy_socket, other_socket] = slow_delivery(core, "a", "b", took=0.004)
-    delivery.announce(busy, "user-joined", {"user": "x"})
+    news(delivery, busy, "x")
     loop.soon.pop()()
-    delivery.announce(busy, "user-joined", {"user": "y"})
-    delivery.announce(other, "user-joined", {"user": "z"})
+    news(delivery, busy, "y")
+    news(delivery, other, "z")
     loop.soon.pop()()
     assert [said["payload"] for said in other_socket.heard()] == [{"user": "z"}]
     assert [said["payload"] for said in busy_socket.heard()] == [{"user": "x"}]
@@ -136,7 +155,7 @@ async def test_who_leaves_or_ends_during_a_rest_gets_what_is_owed() -> None:
     room.resting = True
     core.say(leaver, type="broadcast", room="a", payload="last")
     core.say(leaver, type="leave", room="a")
-    core.pod.dispatcher._delivery.end(ender, ENDINGS[CloseCode.GOING_AWAY])
+    ender.end(ENDINGS[CloseCode.GOING_AWAY])
     await passes()
     assert [said["type"] for said in leaving.heard()[-2:]] == ["broadcast", "left"]
     assert ending.heard()[-1]["payload"] == "last"
@@ -273,12 +292,12 @@ def test_members_hear_exactly_what_was_said_while_they_were_in(plan: list[tuple[
                             expected[other].append((room, number))
                 case "binary" if len(inside[who]) == 1:
                     data = b"\0\0\0\1" + number.to_bytes(4, "big")
-                    core.pod.dispatcher.binary(one, data)
+                    core.send_binary(one, data)
                     for other in range(5):
                         if inside[who] <= inside[other]:
                             expected[other].append((None, number))
                 case "end":
-                    core.pod.sessions.end(one, ENDINGS[CloseCode.GOING_AWAY])
+                    one.end(ENDINGS[CloseCode.GOING_AWAY])
                     inside[who].clear()
                 case _:
                     await passes()
@@ -299,7 +318,7 @@ def test_members_hear_exactly_what_was_said_while_they_were_in(plan: list[tuple[
     asyncio.run(run())
 
 
-def messages(socket: RecordingSocket) -> list[tuple[str | None, int]]:
+def messages(socket: RecordingTransport) -> list[tuple[str | None, int]]:
     """The room messages written to `socket`, in order; binary ones name no room."""
     found: list[tuple[str | None, int]] = []
     for data in frames(b"".join(socket.writes)):

@@ -7,10 +7,12 @@ import pytest
 
 from forestay.bus.memory.bus import MemoryBus
 from forestay.core.fanout.connection import Connection
+from forestay.core.ports.bus import Subscriber
 from forestay.core.rules.access import Identity, Rights
 from forestay.protocol.codes import ENDINGS, CloseCode
 from forestay.protocol.names import RoomName
-from tests.support.core import Core, RecordingSocket, passes
+from tests.support.core import Core, RecordingTransport, passes
+from tests.support.subscriber import FunctionSubscriber
 
 
 class ReluctantBus(MemoryBus):
@@ -20,8 +22,11 @@ class ReluctantBus(MemoryBus):
         super().__init__()
         self.unconfirmed: list[Callable[[], None]] = []
 
-    def subscribe(self, room: RoomName, confirmed: Callable[[], None]) -> None:
-        super().subscribe(room, lambda: self.unconfirmed.append(confirmed))
+    def subscribe(self, room: RoomName, subscriber: Subscriber) -> None:
+        later = FunctionSubscriber(
+            lambda: self.unconfirmed.append(subscriber.confirmed), subscriber.received, subscriber.doubted
+        )
+        super().subscribe(room, later)
 
     def confirm(self) -> None:
         unconfirmed, self.unconfirmed = self.unconfirmed, []
@@ -33,13 +38,13 @@ class ReluctantBus(MemoryBus):
         return set(self._exchange.subscribers)
 
 
-def waiting(rooms: int = 100, timeout: float = 5) -> tuple[Core, ReluctantBus, Connection, RecordingSocket]:
+def waiting(rooms: int = 100, timeout: float = 5) -> tuple[Core, ReluctantBus, Connection, RecordingTransport]:
     bus = ReluctantBus()
     core = Core(bus=bus, rooms_per_connection=rooms, bus_timeout=timeout)
     return core, bus, *core.connect("alice")
 
 
-def answers(socket: RecordingSocket) -> list[tuple[str, str | None]]:
+def answers(socket: RecordingTransport) -> list[tuple[str, str | None]]:
     return [(said["type"], said.get("id")) for said in socket.heard() if said["type"] != "welcome"]
 
 
@@ -69,7 +74,7 @@ async def test_what_is_said_before_the_bus_answers_takes_effect_in_its_order(
     await passes()
     assert answers(socket) == [(kind, str(number)) for number, kind in enumerate(expected)]
     assert ("a" in alice.rooms) is inside
-    assert alice.joining is None
+    assert not core.pod.joins.pending(alice)
 
 
 async def test_rooms_under_way_count_against_the_limit() -> None:
@@ -96,7 +101,7 @@ async def test_a_bus_that_never_answers_refuses_in_time_and_lets_nobody_in_later
     assert [said["payload"]["code"] for said in socket.heard()[1:]] == ["unavailable", "not_joined"]
     bus.confirm()
     await passes()
-    assert (alice.rooms, alice.joining) == (set(), None)
+    assert (alice.rooms, list(core.pod.joins.pending(alice))) == (set(), [])
     core.pod.subscriptions.close()
     assert bus.heard == set()
 
@@ -108,7 +113,7 @@ async def test_who_is_gone_takes_nobody_along() -> None:
     for one in (alice, bob):
         core.say(one, type="join", room="a")
     core.say(alice, type="join", room="b")
-    core.pod.sessions.end(alice, ENDINGS[CloseCode.GOING_AWAY])
+    alice.end(ENDINGS[CloseCode.GOING_AWAY])
     bus.confirm()
     await passes()
     assert (alice.rooms, bob.rooms) == (set(), {"a"})

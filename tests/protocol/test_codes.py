@@ -3,7 +3,7 @@
 import pytest
 
 from forestay.protocol.codes import ENDINGS, CloseCode, Ending, Verdict, answer_to_close, verdict
-from forestay.protocol.v1.encoder import close_frame
+from forestay.protocol.v1.encoder import Encoder
 
 COMES_BACK = {1001, 1006, 1011, 1012, 1013, 4408, 4413, 4429}
 
@@ -11,14 +11,14 @@ COMES_BACK = {1001, 1006, 1011, 1012, 1013, 4408, 4413, 4429}
 @pytest.mark.parametrize("code", CloseCode)
 def test_every_close_code_has_a_reason_that_fits(code: CloseCode) -> None:
     """A control frame holds 125 bytes, two of them the code."""
-    frame = close_frame(ENDINGS[code])
+    frame = Encoder(lambda: 0.0).close(ENDINGS[code])
     assert 4 < len(frame) <= 127
     assert frame[1] == len(frame) - 2
 
 
 def test_an_overlong_reason_is_cut_between_characters() -> None:
     """What arrives is UTF-8."""
-    frame = close_frame(Ending(1000, "é" * 100))
+    frame = Encoder(lambda: 0.0).close(Ending(1000, "é" * 100))
     assert len(frame) <= 127
     assert frame[4:].decode() == "é" * 61
 

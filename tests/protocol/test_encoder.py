@@ -12,6 +12,7 @@ from websockets.streams import StreamReader
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.message import Message, timestamp
 from forestay.protocol.names import RoomName, personal_room
+from forestay.protocol.replies import Error, Left
 from forestay.protocol.trace import TraceContext, parse_trace
 from forestay.protocol.v1.encoder import Encoder, frame
 
@@ -60,14 +61,14 @@ def test_only_traced_rooms_show_the_parent_and_none_the_state() -> None:
 
 def test_a_personal_room_is_called_me() -> None:
     """Its owner hears of it by one name."""
-    data = encoder.answer("joined", room=personal_room("alice"))
+    data = encoder.reply(Left(None, personal_room("alice")))
     assert json.loads(bytes(decoded(data).data))["room"] == "@me"
 
 
 def test_a_refusal_says_when_to_come_back() -> None:
     """In whole milliseconds, at least one."""
     refusal = Refusal(ErrorCode.RATE_LIMITED, "slow down", retry_after=0.0001)
-    heard = json.loads(bytes(decoded(encoder.refusal(refusal, id="1", room="x y")).data))
+    heard = json.loads(bytes(decoded(encoder.reply(Error("1", "x y", refusal))).data))
     assert heard["payload"] == {"code": "rate_limited", "message": "slow down", "retry_after_ms": 1}
     assert (heard["id"], heard["room"], heard["timestamp"]) == ("1", "x y", "2023-11-14T22:13:20.123Z")
 

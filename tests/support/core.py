@@ -1,4 +1,4 @@
-"""A core that is assembled as in production, on sockets that remember what was written to them."""
+"""A core wired as in production, on transports that remember what was written to them."""
 
 import asyncio
 import itertools
@@ -16,24 +16,34 @@ from forestay.core.ports.registry import Registry
 from forestay.core.ports.tracer import Tracer
 from forestay.core.rules.access import Identity, Rights
 from forestay.core.rules.policies import Policies, Policy
-from forestay.pod.wiring import Links, assemble
+from forestay.pod.wiring import Links, Observed, assemble
 from forestay.protocol.codes import Ending, ErrorCode, Refusal
+from forestay.protocol.requests import Binary, Unreadable
+from forestay.protocol.v1.reader import Reader
+from forestay.protocol.v1.wire import V1Wire
+from forestay.protocol.wire import Wire
+from tests.support.tasks import PlainTasks
 
 Result = TypeVar("Result")
 
+V1 = V1Wire(time.time, Reader(512))
+"""For transports that are made without a pod."""
 
-class RecordingSocket:
-    """A client's socket whose kernel takes everything, or nothing while `stuck`."""
 
-    def __init__(self) -> None:
+class RecordingTransport:
+    """A client whose kernel takes everything, or nothing while `stuck`."""
+
+    def __init__(self, wire: Wire = V1) -> None:
+        self.wire = wire
         self.writes: list[bytes] = []
         self.waiting = 0
         self.stuck = False
         self.ending: Ending | None = None
         self.gone = False
+        self.reading_held = False
 
     def write(self, data: bytes, /) -> None:
-        assert self.ending is None, "written behind a close frame"
+        assert self.ending is None, "written after the close"
         self.writes.append(data)
         if self.stuck:
             self.waiting += len(data)
@@ -44,11 +54,14 @@ class RecordingSocket:
     def closed(self) -> bool:
         return self.gone or self.ending is not None
 
+    def hold_reading(self) -> None:
+        self.reading_held = True
+
     def close(self, ending: Ending) -> None:
         self.ending = ending
 
     def heard(self) -> list[dict[str, Any]]:
-        """Every sentence written so far."""
+        """Every JSON object written so far. For the v1 wire."""
         return [json.loads(text) for text in frames(b"".join(self.writes)) if text[:1] == b"{"]
 
 
@@ -67,13 +80,13 @@ def frames(data: bytes) -> list[bytes]:
 
 
 class NoTokens:
-    """A Verifier for tests in which nobody renews a token."""
+    """A Verifier that refuses every token."""
 
     async def verify(self, token: str) -> Identity:
         raise Refusal(ErrorCode.BAD_TOKEN, "no")
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """It holds nothing."""
 
 
 class Core:
@@ -92,36 +105,56 @@ class Core:
         loaded = settings.load({}, **values)
         self.bus = bus or MemoryBus()
         self.registry = registry or MemoryRegistry("p1", self.bus)
-        links = Links("p1", self.bus, self.registry)
-        self.pod = assemble(loaded, Policies(policies), links, NoTokens(), observer, tracer)
+        links = Links("p1", self.bus, self.registry, PlainTasks())
+        self.pod = assemble(loaded, Policies(policies), links, NoTokens(), Observed(observer, tracer))
         self._numbers = itertools.count()
 
-    def connect(self, user: str = "", rooms: dict[str, str] | None = None) -> tuple[Connection, RecordingSocket]:
-        """A connection that was welcomed."""
-        socket = RecordingSocket()
+    def connect(
+        self, user: str = "", rooms: dict[str, str] | None = None, wire: Wire | None = None
+    ) -> tuple[Connection, RecordingTransport]:
+        """A welcomed connection. `rooms`: its rights; default all of them."""
+        transport = RecordingTransport(wire or self.pod.wire)
         rights = Rights({"**": "rw"} if rooms is None else rooms)
         identity = Identity(user or f"user-{next(self._numbers)}", rights, time.time() + 3600)
-        return at_once(self.pod.sessions.welcome(identity, socket)), socket
+        return at_once(self.pod.sessions.welcome(identity, transport)), transport
 
-    def say(self, connection: Connection, **sentence: object) -> None:
-        self.pod.dispatcher.text(connection, json.dumps(sentence))
+    def say(self, connection: Connection, **request: object) -> None:
+        """The client sends a request, as JSON."""
+        text = json.dumps(request)
+        try:
+            read = self.pod.wire.reader.read(text)
+        except Unreadable as unreadable:
+            self.pod.dispatcher.reject(connection, unreadable, len(text))
+        else:
+            self.pod.dispatcher.dispatch(connection, read, len(text))
 
-    def join(self, room: str, user: str = "") -> tuple[Connection, RecordingSocket]:
-        connection, socket = self.connect(user)
+    async def ask(self, connection: Connection, **request: object) -> None:
+        """The client sends a request that has to wait, and it is carried out."""
+        work = self.pod.dispatcher.dispatch(connection, self.pod.wire.reader.read(json.dumps(request)), 0)
+        if work is not None:
+            await work
+
+    def send_binary(self, connection: Connection, data: bytes) -> None:
+        """The client sends a binary message."""
+        self.pod.dispatcher.dispatch(connection, Binary(data=data), len(data))
+
+    def join(self, room: str, user: str = "", wire: Wire | None = None) -> tuple[Connection, RecordingTransport]:
+        """A welcomed connection that has joined `room`."""
+        connection, transport = self.connect(user, wire=wire)
         self.say(connection, type="join", room=room)
-        return connection, socket
+        return connection, transport
 
 
 def at_once(coroutine: Coroutine[Any, Any, Result]) -> Result:
-    """The result of what needs not wait: nobody has to be asked."""
+    """The result of a coroutine that does not have to wait."""
     try:
         coroutine.send(None)
     except StopIteration as done:
         return done.value  # type: ignore[no-any-return]
-    raise AssertionError("it waits for somebody")
+    raise AssertionError("the coroutine waits")
 
 
 async def passes() -> None:
-    """Let every delivery that is due happen."""
+    """Let every pass run that is due."""
     for _ in range(5):
         await asyncio.sleep(0)

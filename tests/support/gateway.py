@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import os
+import random
 import struct
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -18,6 +19,7 @@ from forestay import settings
 from forestay.core.rules.lifecycle import State
 from forestay.pod import inputs as preparation
 from forestay.pod import server
+from forestay.pod.tasks import Supervisor
 
 SECRET: Final = "a secret for tests only, of more than 32 bytes"
 API_KEY: Final = "an api key for tests only, of more than 32 bytes"
@@ -26,14 +28,11 @@ PATIENCE: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Gateway:
-    """One running pod."""
+class Pod:
+    """A running pod, in this process or another, as clients and backends reach it."""
 
-    running: server.Server
-
-    @property
-    def port(self) -> int:
-        return self.running.port
+    port: int
+    internal_port: int
 
     @property
     def url(self) -> str:
@@ -41,7 +40,7 @@ class Gateway:
 
     @property
     def internal(self) -> str:
-        return f"http://127.0.0.1:{self.running.internal_port}"
+        return f"http://127.0.0.1:{self.internal_port}"
 
     async def connect(self, user: str = "alice", **claims: object) -> "Client":
         """A client of `user` that has read its welcome."""
@@ -58,7 +57,14 @@ class Gateway:
 
     async def probe(self, path: str) -> tuple[int, dict[str, Any]]:
         """Status and body of `/livez`, `/readyz` or `/startupz`."""
-        return await probe(self.running.internal_port, path)
+        return await probe(self.internal_port, path)
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway(Pod):
+    """A pod in the test's own loop."""
+
+    running: server.Server
 
 
 async def probe(port: int, path: str) -> tuple[int, dict[str, Any]]:
@@ -73,10 +79,10 @@ async def gateway(**given: object) -> AsyncIterator[Gateway]:
     environ = {"FORESTAY_JWT_SECRET": SECRET, "FORESTAY_API_KEY": API_KEY}
     values = {"host": "127.0.0.1", "port": 0, "internal_port": 0} | given
     loaded = settings.load(environ, **values)
-    running = server.Server(loaded, preparation.prepare(loaded))
+    running = server.Server(loaded, preparation.prepare(loaded, Supervisor(random.uniform)))
     await running.start()
     try:
-        yield Gateway(running)
+        yield Gateway(running.port, running.internal_port, running)
     finally:
         # A client that is still there would be waited for: it does not answer close frames by itself.
         await close_clients()
@@ -89,10 +95,10 @@ JSON = KEY | {"Content-Type": "application/json"}
 
 
 async def call(
-    running: Gateway, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    pod: Pod, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
 ) -> tuple[int, dict[str, object]]:
     """Status and JSON of one request with the API key, unless `headers` say otherwise."""
-    url = f"{running.internal}{path}"
+    url = f"{pod.internal}{path}"
     async with aiohttp.request(method, url, data=body, headers=JSON if headers is None else headers) as response:
         text = await response.text()
         if response.status >= 400:

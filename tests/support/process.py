@@ -5,13 +5,40 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
-from tests.support.gateway import API_KEY, PATIENCE, SECRET, close_clients
+from tests.support.gateway import API_KEY, PATIENCE, SECRET, Pod, close_clients
 from tests.support.repository import ROOT
 
 KEYS = {"FORESTAY_JWT_SECRET": SECRET, "FORESTAY_API_KEY": API_KEY}
+
+
+@dataclass(frozen=True)
+class Program:
+    """A command and the folder in which it is started."""
+
+    command: Sequence[str]
+    folder: Path = ROOT
+
+    async def start(self, *arguments: str, **environ: str) -> asyncio.subprocess.Process:
+        """Start it; its standard input is open. Of this process's settings it gets none."""
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("FORESTAY_")}
+        return await asyncio.create_subprocess_exec(
+            *self.command,
+            *arguments,
+            cwd=self.folder,
+            env=clean | environ,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+
+
+FORESTAY: Final = Program((sys.executable, "-m", "forestay"))
 
 
 async def forestay(*arguments: str, **environ: str) -> tuple[int, str, str]:
@@ -23,18 +50,7 @@ async def forestay(*arguments: str, **environ: str) -> tuple[int, str, str]:
 
 async def start(*arguments: str, **environ: str) -> asyncio.subprocess.Process:
     """The command, under way; it can be typed at."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("FORESTAY_")}
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "forestay",
-        *arguments,
-        cwd=ROOT,
-        env=clean | environ,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    return await FORESTAY.start(*arguments, **environ)
 
 
 class Process:
@@ -45,6 +61,11 @@ class Process:
         self.port = self.internal_port = 0
         self.log = ""
 
+    @property
+    def pod(self) -> Pod:
+        """The pod that it serves, once it is ready."""
+        return Pod(self.port, self.internal_port)
+
     async def ready(self) -> None:
         assert self.process.stderr is not None
         while not self.port:
@@ -52,8 +73,8 @@ class Process:
             assert line, self.log
             self.log += line
             if '"ready"' in line:
-                said = json.loads(line)
-                self.port, self.internal_port = said["port"], said["internal_port"]
+                event = json.loads(line)
+                self.port, self.internal_port = event["port"], event["internal_port"]
 
     async def end(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and read the log to its end; the exit status."""
@@ -65,10 +86,10 @@ class Process:
 
 
 @asynccontextmanager
-async def serving(**environ: str) -> AsyncIterator[Process]:
+async def serving(program: Program = FORESTAY, /, **environ: str) -> AsyncIterator[Process]:
     """A gateway process on free ports of the loopback address."""
     arguments = ("serve", "--host", "127.0.0.1", "--port", "0", "--internal-port", "0")
-    served = Process(await start(*arguments, **KEYS | environ))
+    served = Process(await program.start(*arguments, **KEYS | environ))
     try:
         await served.ready()
         yield served

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from typing import NamedTuple
 
 # Seconds before work that failed is started again. A failure that repeats must not keep the loop busy.
@@ -24,10 +25,10 @@ class PlainTasks:
     def keep(
         self, name: str, work: Callable[[], Coroutine[object, object, None]], *, restart: bool = True
     ) -> asyncio.Task[None]:
-        return asyncio.create_task(self._keep(name, work, restart=restart), name=name)
+        return _start(name, self._keep(name, work, restart=restart))
 
     def once(self, name: str, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
-        return asyncio.create_task(self._once(name, work), name=name)
+        return _start(name, self._once(name, work))
 
     async def _keep(self, name: str, work: Callable[[], Coroutine[object, object, None]], *, restart: bool) -> None:
         while True:
@@ -46,3 +47,8 @@ class PlainTasks:
             await work
         except Exception as error:  # noqa: BLE001 - as above
             self.failures.append(TaskFailure(name, error))
+
+
+def _start(name: str, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+    """Start `work` in an empty context, as the port promises."""
+    return asyncio.get_running_loop().create_task(work, name=name, context=Context())

@@ -1,7 +1,6 @@
-"""Who may upgrade, decided before the upgrade and in one order: form, room for more, origin, token.
+"""Upgrades HTTP requests to WebSocket connections, or refuses them.
 
-400 not a WebSocket request; 503 draining or full; 403 origin; 401 token. Nothing costly is done for a caller whom a
-cheaper question would refuse.
+The form of the request is checked first (400), then admission decides. Nothing costly is done before that.
 """
 
 import asyncio
@@ -15,89 +14,75 @@ from aiohttp import web
 
 from forestay.core.fanout.connection import Connection
 from forestay.core.ports.observer import Observer
-from forestay.core.ports.verifier import Verifier
 from forestay.core.rules.access import Identity
-from forestay.core.rules.lifecycle import Lifecycle
 from forestay.core.sessions.dispatcher import Dispatcher
 from forestay.core.sessions.sessions import Sessions
+from forestay.edge.admission import Admission, Refused
 from forestay.edge.log_throttle import LogThrottle
-from forestay.edge.origins import Origins
 from forestay.edge.problems import problem
 from forestay.edge.request_trace import request_trace, trace_id
-from forestay.edge.websocket import ClientSocket, Conversation, Upgraded
+from forestay.edge.websocket import ClientSocket, ReadOnlyWebSocket, WebSocketSession
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.names import PROTOCOL
+from forestay.protocol.v1.wire import V1Wire
 
 log = structlog.get_logger(__name__)
 
 TOKEN_PROTOCOL: Final = "base64url.bearer.forestay."
-"""How a browser passes its token: this and the token in unpadded base64url, offered beside the real subprotocol."""
+"""How a browser passes its token: a subprotocol of this prefix and the token in unpadded base64url.
+
+It is offered beside the real subprotocol.
+"""
 
 _QUERY_NAMES = ("access_token", "token")
-# Long enough that the pods which still have room fill first.
-_COME_BACK = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
-    """How wide the way in is."""
+class WebSocketLimits:
+    """What a WebSocket connection may use."""
 
-    max_connections: int
-    max_handshakes: int
-    """Upgrades that may be under way at once."""
     query_token: bool
     """Whether a token in the URL is accepted."""
+    message_bytes: int
+    """The largest message that a client may send."""
     send_buffer: int
-    """Bytes; answers beyond it stop the reading."""
+    """Bytes that wait to be sent. With more than that, the client's messages are not read."""
     close_timeout: float
-    """Seconds."""
-
-
-class Refused(Exception):
-    """A caller who does not get in, with the HTTP status to say so."""
-
-    def __init__(self, status: int, refusal: Refusal) -> None:
-        super().__init__(refusal.message)
-        self.status = status
-        self.refusal = refusal
+    """Seconds that a client has to answer a close frame."""
 
 
 class Handshake:
-    """`GET /ws`: from a request to a conversation, or a refusal."""
+    """Serves `GET /ws`: admits the caller, upgrades the request, and carries the connection until its end."""
 
     def __init__(
         self,
-        door: Door,
-        origins: Origins,
-        verifier: Verifier,
-        lifecycle: Lifecycle,
+        admission: Admission,
+        limits: WebSocketLimits,
         dispatcher: Dispatcher,
+        sessions: Sessions,
+        wire: V1Wire,
         observer: Observer | None,
     ) -> None:
-        self._door = door
-        self._origins = origins
-        self._verifier = verifier
-        self._lifecycle = lifecycle
+        self._admission = admission
+        self._limits = limits
         self._dispatcher = dispatcher
-        self._sessions: Sessions = dispatcher.sessions
+        self._sessions = sessions
+        self._wire = wire
         self._observer = observer
         self._refused = LogThrottle("handshakes refused")
-        self._under_way = 0
-        self._conversations = 0
-        self._quiet = asyncio.Event()
-        self._quiet.set()
+        self._sockets = 0
+        self._all_closed = asyncio.Event()
+        self._all_closed.set()
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one upgrade request; returns when the conversation that follows is over."""
-        self._under_way += 1
-        since = asyncio.get_running_loop().time()
+        """Answer one upgrade request. Returns when the connection has ended, or at once after a refusal."""
+        started_at = asyncio.get_running_loop().time()
         try:
-            try:
-                identity, protocol = await self._admit(request)
-            finally:
-                self._under_way -= 1
+            _check_form(request)
+            protocol, token = _offered(request, query_token=self._limits.query_token)
+            identity = await self._admission.admit(request, token)
         except Refused as refused:
-            self._report(str(refused.status), request, since)
+            self._report(str(refused.status), request, started_at)
             log.debug(
                 "handshake refused",
                 status=refused.status,
@@ -105,91 +90,67 @@ class Handshake:
                 reason=str(refused),
                 trace_id=trace_id(request),
             )
-            self._refused.note(f"{refused.status} {refused.refusal.code}")
+            self._refused.count(f"{refused.status} {refused.refusal.code}")
             response = problem(refused.refusal, refused.status)
             response.headers["Sec-WebSocket-Version"] = "13"
             response.force_close()
             return response
-        return await self._converse(request, since, identity, protocol)
+        return await self._upgrade(request, started_at, identity, protocol)
 
     @property
-    def conversations(self) -> int:
-        """How many there are, those included that are only waiting for the answer to a close frame."""
-        return self._conversations
+    def sockets(self) -> int:
+        """The number of open sockets. Those that only wait for the answer to a close frame are included."""
+        return self._sockets
 
-    async def conversations_over(self, patience: float) -> None:
-        """Wait until every conversation has ended, at most `patience` seconds."""
+    async def wait_closed(self, seconds: float) -> None:
+        """Wait until every socket is closed, at most `seconds`."""
         try:
-            async with asyncio.timeout(patience):
-                await self._quiet.wait()
+            async with asyncio.timeout(seconds):
+                await self._all_closed.wait()
         except TimeoutError:
             pass
 
-    async def _admit(self, request: web.BaseRequest) -> tuple[Identity, str | None]:
-        _check_form(request)
-        protocol, token = _offered(request, query_token=self._door.query_token)
-        self._check_room_for_more()
-        if not self._origins.allow(request.headers.getall("Origin", []), request.headers.get("Host", "")):
-            raise Refused(403, Refusal(ErrorCode.FORBIDDEN, "pages of this origin may not connect"))
-        if token is None:
-            raise Refused(401, Refusal(ErrorCode.BAD_TOKEN, "no token: send it as 'Authorization: Bearer'"))
-        try:
-            identity = await self._verifier.verify(token)
-        except Refusal as refusal:
-            raise Refused(503 if refusal.code is ErrorCode.UNAVAILABLE else 401, refusal) from None
-        # Verifying may have waited for keys; the pod may be full or on its way out by now.
-        self._check_room_for_more()
-        return identity, protocol
-
-    def _check_room_for_more(self) -> None:
-        if not self._lifecycle.open:
-            raise _later("this pod is not taking connections")
-        if len(self._sessions.hub) >= self._door.max_connections:
-            raise _later("this pod is full")
-        if self._under_way > self._door.max_handshakes:
-            raise _later("too many handshakes at once")
-
-    async def _converse(
-        self, request: web.BaseRequest, since: float, identity: Identity, protocol: str | None
+    async def _upgrade(
+        self, request: web.BaseRequest, started_at: float, identity: Identity, protocol: str | None
     ) -> web.StreamResponse:
-        ws = Upgraded(
+        ws = ReadOnlyWebSocket(
             autoclose=False,
             autoping=False,
             compress=False,
-            # aiohttp refuses what has this size already.
-            max_msg_size=self._sessions.terms.message_bytes + 1,
+            # aiohttp refuses a message of this size, and not only a larger one.
+            max_msg_size=self._limits.message_bytes + 1,
         )
         if protocol is not None:
-            # Chosen by us: aiohttp would look at the first of several header lines only.
+            # We choose the subprotocol: aiohttp would read only the first of several header lines.
             ws.headers["Sec-WebSocket-Protocol"] = protocol
         writer = await ws.prepare(request)
         transport = request.transport
-        if transport is None:  # It broke during the upgrade.
-            self._report("lost", request, since)
+        if transport is None:  # The connection broke during the upgrade.
+            self._report("lost", request, started_at)
             return ws
-        transport.set_write_buffer_limits(self._door.send_buffer, self._door.send_buffer // 2)
-        self._report("ok", request, since)
-        socket = ClientSocket(transport, self._door.close_timeout)
+        transport.set_write_buffer_limits(self._limits.send_buffer, self._limits.send_buffer // 2)
+        self._report("ok", request, started_at)
+        socket = ClientSocket(transport, self._wire, self._limits.close_timeout)
         connection: Connection = await self._sessions.welcome(identity, socket)
         try:
             await writer.write(self._sessions.first_words(connection))
         except ConnectionError:
-            pass  # It broke during the upgrade, which the reader notices next.
+            pass  # The connection broke during the upgrade. The first read reports it.
         if connection.ended is not None:
             socket.close(connection.ended)
-        self._conversations += 1
-        self._quiet.clear()
+        self._sockets += 1
+        self._all_closed.clear()
         try:
-            await Conversation(self._dispatcher, self._sessions, connection, socket).run(ws, writer)
+            await WebSocketSession(self._dispatcher, self._sessions, connection, socket).run(ws, writer)
         finally:
-            self._conversations -= 1
-            if not self._conversations:
-                self._quiet.set()
+            self._sockets -= 1
+            if not self._sockets:
+                self._all_closed.set()
         return ws
 
-    def _report(self, outcome: str, request: web.BaseRequest, since: float) -> None:
+    def _report(self, outcome: str, request: web.BaseRequest, started_at: float) -> None:
         if self._observer is not None:
-            self._observer.handshake(outcome, since, request_trace(request))
+            self._observer.handshake(outcome, started_at, request_trace(request))
 
 
 def _check_form(request: web.BaseRequest) -> None:
@@ -197,17 +158,17 @@ def _check_form(request: web.BaseRequest) -> None:
     headers = request.headers
     wrong = None
     if request.method != "GET" or request.version < (1, 1):
-        wrong = "a WebSocket handshake is a GET of HTTP/1.1"
+        wrong = "a WebSocket handshake is a GET request of HTTP/1.1; use a WebSocket client"
     elif headers.get("Upgrade", "").strip().lower() != "websocket":
-        wrong = "not a WebSocket request: 'Upgrade: websocket' is missing"
+        wrong = "not a WebSocket request: the header 'Upgrade: websocket' is missing; use a WebSocket client"
     elif "upgrade" not in [part.strip() for part in headers.get("Connection", "").lower().split(",")]:
-        wrong = "not a WebSocket request: 'Connection: Upgrade' is missing"
+        wrong = "not a WebSocket request: the header 'Connection: Upgrade' is missing; a proxy may have removed it"
     elif headers.get("Sec-WebSocket-Version") != "13":
-        wrong = "this server speaks WebSocket version 13"
+        wrong = "the WebSocket version is not supported; send 'Sec-WebSocket-Version: 13'"
     elif not _is_key(headers.get("Sec-WebSocket-Key", "")):
-        wrong = "'Sec-WebSocket-Key' must be 16 bytes in base64"
+        wrong = "'Sec-WebSocket-Key' is missing or malformed; send 16 random bytes in base64"
     elif request.body_exists:
-        wrong = "a WebSocket handshake has no body"
+        wrong = "the request has a body; send the WebSocket handshake without one"
     if wrong is not None:
         raise Refused(400, Refusal(ErrorCode.BAD_MESSAGE, wrong))
 
@@ -220,12 +181,13 @@ def _is_key(text: str) -> bool:
 
 
 def _offered(request: web.BaseRequest, *, query_token: bool) -> tuple[str | None, str | None]:
-    """The subprotocol to answer with, if any was offered, and the caller's token. Raises Refused."""
+    """The subprotocol to answer with and the caller's token, each None where the request has none. Raises Refused."""
     lines = request.headers.getall("Sec-WebSocket-Protocol", [])
     offered = [part for line in lines for part in (piece.strip() for piece in line.split(",")) if part]
     tokens = {_from_base64url(part[len(TOKEN_PROTOCOL) :]) for part in offered if part.startswith(TOKEN_PROTOCOL)}
     if offered and PROTOCOL not in offered:
-        raise Refused(400, Refusal(ErrorCode.BAD_MESSAGE, f"offer the subprotocol {PROTOCOL}, or none"))
+        message = f"none of the offered subprotocols is supported; offer {PROTOCOL}, or none"
+        raise Refused(400, Refusal(ErrorCode.BAD_MESSAGE, message))
     for line in request.headers.getall("Authorization", []):
         scheme, _, credentials = line.partition(" ")
         if scheme.lower() == "bearer":
@@ -233,17 +195,13 @@ def _offered(request: web.BaseRequest, *, query_token: bool) -> tuple[str | None
     if query_token:
         tokens |= {value for name in _QUERY_NAMES for value in request.rel_url.query.getall(name, [])}
     if len(tokens) > 1:
-        raise Refused(400, Refusal(ErrorCode.BAD_TOKEN, "two different tokens; send one"))
+        raise Refused(400, Refusal(ErrorCode.BAD_TOKEN, "the request has two different tokens; send one"))
     return (PROTOCOL if offered else None), next(iter(tokens), None)
 
 
 def _from_base64url(text: str) -> str:
-    """The token in `text`; the empty string, which is no token, where it is not base64url."""
+    """The token in `text`. Where `text` is not base64url: the empty string, which is no valid token."""
     try:
         return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode("ascii")
     except (binascii.Error, ValueError):
         return ""
-
-
-def _later(why: str) -> Refused:
-    return Refused(503, Refusal(ErrorCode.UNAVAILABLE, f"{why}; try again later", retry_after=_COME_BACK))

@@ -1,4 +1,7 @@
-"""Says once in a while what happened how often: a flood of requests must not become a flood of lines."""
+"""Counts repeated events and logs the counts at most once per interval.
+
+A flood of requests must not become a flood of log lines.
+"""
 
 import asyncio
 from collections import Counter
@@ -8,26 +11,28 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-PAUSE: Final = 10.0
-"""Seconds between two lines about the same thing."""
+INTERVAL: Final = 10.0
+"""Seconds between two lines about the same event."""
 
 
 class LogThrottle:
+    """Logs one event with a count for each of its kinds."""
+
     def __init__(self, event: str) -> None:
-        """`event`: what the line is called."""
+        """`event`: the event's name in the log."""
         self._event = event
         self._counts: Counter[str] = Counter()
-        self._resting = False
+        self._waiting = False
 
-    def note(self, kind: str) -> None:
-        """It happened once more; said at once where it has not been said for a while."""
+    def count(self, kind: str) -> None:
+        """Count one more event of this `kind`. The first one after a quiet interval is logged at once."""
         self._counts[kind] += 1
-        if not self._resting:
-            self._say()
+        if not self._waiting:
+            self._log_counts()
 
-    def _say(self) -> None:
-        self._resting = bool(self._counts)
+    def _log_counts(self) -> None:
+        self._waiting = bool(self._counts)
         if self._counts:
             log.info(self._event, **self._counts)
             self._counts.clear()
-            asyncio.get_running_loop().call_later(PAUSE, self._say)
+            asyncio.get_running_loop().call_later(INTERVAL, self._log_counts)

@@ -1,7 +1,7 @@
-"""One WebSocket's life: read until it is over, write finished frames, one way to close.
+"""Carries one WebSocket connection: reads messages, writes finished frames, and closes in one way.
 
-Only this module touches aiohttp's WebSocket object. It writes to the transport itself, because the same bytes go to a
-whole room; aiohttp reads, and never writes a close frame of its own.
+No other module touches aiohttp's WebSocket object. Frames are written to the transport directly, because the same bytes
+go to a whole room. aiohttp only reads, and never writes a close frame of its own.
 """
 
 import asyncio
@@ -18,20 +18,25 @@ from forestay.core.fanout.connection import Connection
 from forestay.core.sessions.dispatcher import Dispatcher
 from forestay.core.sessions.sessions import Sessions
 from forestay.protocol.codes import ABNORMAL_CLOSURE, ENDINGS, CloseCode, Ending, answer_to_close
-from forestay.protocol.v1.encoder import close_frame
+from forestay.protocol.requests import Binary, Unreadable
+from forestay.protocol.v1.reader import wire_size
+from forestay.protocol.v1.wire import V1Wire
 
 log = structlog.get_logger(__name__)
 
-# A client with a full receive buffer would otherwise be served until it is empty, and nobody else meanwhile.
+# Messages that one client may send before the other clients get their turn. Without it, a client with a full receive
+# buffer would be served until the buffer is empty.
 _TURN: Final = 64
-_BYTES_WORTH_A_MESSAGE: Final = 4096
-_GLANCE: Final = 0.02
+# A long message counts as one more message for each of these bytes.
+_BYTES_PER_MESSAGE: Final = 4096
+# Seconds between two looks at whether the client has hung up.
+_POLL_INTERVAL: Final = 0.02
 
 
-class Upgraded(web.WebSocketResponse):
-    """aiohttp's WebSocket as a reader: it would close by itself in five places, each time without our reason."""
+class ReadOnlyWebSocket(web.WebSocketResponse):
+    """aiohttp's WebSocket without its close: aiohttp calls it in five places, each time without our close reason."""
 
-    # The answer to the handshake goes out with the first words behind it: one packet for a client to wake up for.
+    # The response to the handshake is sent together with the first message: one packet, which wakes the client once.
     _send_headers_immediately = False
 
     async def close(self, *, code: int = 1000, message: bytes = b"", drain: bool = True) -> bool:
@@ -39,57 +44,74 @@ class Upgraded(web.WebSocketResponse):
 
 
 class ClientSocket:
-    """A client's transport as the core's Socket; `write` is the transport's own, so that a frame costs one call."""
+    """The Transport of a WebSocket. `write` is asyncio's own method, so that a frame costs one call."""
 
-    __slots__ = ("_close_timeout", "_closing", "_transport", "buffered", "write")
+    __slots__ = ("_close_timeout", "_closing", "_transport", "buffered", "reading_held", "wire", "write")
 
-    def __init__(self, transport: asyncio.Transport, close_timeout: float) -> None:
+    def __init__(self, transport: asyncio.Transport, wire: V1Wire, close_timeout: float) -> None:
         """`close_timeout`: seconds that a client has to answer a close frame before the transport is aborted."""
         self._transport = transport
+        self.wire = wire
         self._close_timeout = close_timeout
         self._closing = False
         self.write: Callable[[bytes], None] = transport.write
         self.buffered: Callable[[], int] = transport.get_write_buffer_size
+        self.reading_held = False
+        """Whether the client must take what was written before it is read again."""
 
     def closed(self) -> bool:
         return self._closing or self._transport.is_closing()
+
+    def hold_reading(self) -> None:
+        self.reading_held = True
+
+    async def wait_until_taken(self, writer: AbstractStreamWriter) -> None:
+        """Wait until the client has taken enough. `writer`: aiohttp's; its `drain` waits for half of the buffer."""
+        try:
+            await writer.drain()
+        except ConnectionError:
+            pass  # The connection broke while we waited. The next read reports it.
+        self.reading_held = False
 
     def close(self, ending: Ending) -> None:
         if self.closed():
             return
         self._closing = True
-        self._transport.write(close_frame(ending))
-        # Weakly, because nearly every transport is gone before the time is up; held until then it would outlive the
-        # young generation, and on Python 3.11 a dead transport is a cycle that only a collection of the old one frees.
+        self._transport.write(self.wire.close(ending))
+        # A weak reference, because nearly every transport is gone before the timeout. A strong one would keep it past
+        # the young generation, and on Python 3.11 a dead transport is a cycle that only a full collection frees.
         asyncio.get_running_loop().call_later(self._close_timeout, _abort, weakref.ref(self._transport))
 
     def hang_up(self) -> None:
-        """The closing handshake is done: close the transport once everything is written."""
+        """Close the transport once everything is written. For use when the closing handshake is done."""
         self._transport.close()
 
     async def discard(self) -> None:
-        """Let what the client is still sending go unread until it hangs up: a reset would swallow our close frame."""
+        """Discard what the client still sends until it hangs up, at most the close timeout. Then abort.
+
+        Without it the kernel would reset the connection, and the client could lose our close frame.
+        """
         if self._transport.can_write_eof() and not self._transport.is_closing():
             try:
                 self._transport.write_eof()
             except OSError:
-                pass  # The client was faster.
-        # aiohttp reads on and throws away; that the client hung up shows on the transport only.
-        for _ in range(math.ceil(self._close_timeout / _GLANCE)):
+                pass  # The client hung up first.
+        # aiohttp goes on reading and discards the data. Only the transport shows that the client hung up.
+        for _ in range(math.ceil(self._close_timeout / _POLL_INTERVAL)):
             if self._transport.is_closing():
                 break
-            await asyncio.sleep(_GLANCE)
+            await asyncio.sleep(_POLL_INTERVAL)
         self._transport.abort()
 
 
 def _abort(transport: weakref.ref[asyncio.Transport]) -> None:
-    still_there = transport()
-    if still_there is not None:
-        still_there.abort()
+    alive = transport()
+    if alive is not None:
+        alive.abort()
 
 
-class Conversation:
-    """Carries what one client says to the gateway until the connection is over."""
+class WebSocketSession:
+    """Hands the messages of one client to the dispatcher until the connection ends."""
 
     def __init__(
         self, dispatcher: Dispatcher, sessions: Sessions, connection: Connection, socket: ClientSocket
@@ -99,70 +121,78 @@ class Conversation:
         self._connection = connection
         self._socket = socket
 
-    async def run(self, ws: Upgraded, writer: AbstractStreamWriter) -> None:
-        """`writer`: aiohttp's, whose `drain` waits until the transport's buffer is half empty."""
+    async def run(self, ws: ReadOnlyWebSocket, writer: AbstractStreamWriter) -> None:
+        """Serve the connection until it ends. `writer`: aiohttp's; its `drain` waits until the buffer is half empty."""
+        lost = Ending(ABNORMAL_CLOSURE, "handler cancelled")
         try:
-            await self._read(ws, writer)
+            lost = await self._read(ws, writer)
         except Exception:
             log.exception("a bug ended a connection", connection=self._connection.id)
-            self._sessions.end(self._connection, ENDINGS[CloseCode.INTERNAL_ERROR])
+            self._connection.end(ENDINGS[CloseCode.INTERNAL_ERROR])
             await self._socket.discard()
         finally:
-            self._sessions.lost(self._connection, Ending(ABNORMAL_CLOSURE, "handler cancelled"))
+            self._sessions.lost(self._connection, lost)
 
-    async def _read(self, ws: Upgraded, writer: AbstractStreamWriter) -> None:
+    async def _read(self, ws: ReadOnlyWebSocket, writer: AbstractStreamWriter) -> Ending:
+        """Serve the connection until it ends. How the client or the network ended it."""
         turn = 0
         while True:
             message = await ws.receive()
-            if message.type in _SAID:
+            if message.type in _MESSAGES:
                 if self._connection.ended is None:
-                    work = self._hear(message)
+                    work = self._dispatch(message)
                     if work is not None:
                         await work
-                    if self._connection.congested:
-                        await self._until_answers_are_taken(writer)
-                turn += 1 + len(message.data) // _BYTES_WORTH_A_MESSAGE
+                    if self._socket.reading_held:
+                        await self._socket.wait_until_taken(writer)
+                turn += 1 + len(message.data) // _BYTES_PER_MESSAGE
                 if turn >= _TURN:
                     turn = 0
                     await asyncio.sleep(0)
             elif message.type is WSMsgType.CLOSE:
                 return self._closed_by_client(message.data)
             elif isinstance(message.data, WebSocketError):
-                # Its traceback would tie the whole connection into a cycle.
-                self._sessions.end(self._connection, _broken_rule(message.data.with_traceback(None)))
-                return await self._socket.discard()
+                # With its traceback the error would hold the whole connection in a reference cycle.
+                self._connection.end(_violation(message.data.with_traceback(None)))
+                await self._socket.discard()
+                return Ending(ABNORMAL_CLOSURE, "broke the protocol")
             else:
-                return self._sessions.lost(self._connection, Ending(ABNORMAL_CLOSURE, "connection lost"))
+                return Ending(ABNORMAL_CLOSURE, "connection lost")
 
-    def _hear(self, message: WSMessage) -> Awaitable[None] | None:
+    def _dispatch(self, message: WSMessage) -> Awaitable[None] | None:
         kind = message.type
         if kind is WSMsgType.TEXT:
-            return self._dispatcher.text(self._connection, message.data)
+            return self._dispatch_text(message.data)
         if kind is WSMsgType.BINARY:
-            self._dispatcher.binary(self._connection, message.data)
+            self._dispatcher.dispatch(self._connection, Binary(data=message.data), len(message.data))
         elif kind is WSMsgType.PING:
             self._dispatcher.ping(self._connection, bytes(message.data))
         else:
             self._dispatcher.pong(self._connection)
         return None
 
-    async def _until_answers_are_taken(self, writer: AbstractStreamWriter) -> None:
+    def _dispatch_text(self, text: str) -> Awaitable[None] | None:
+        size = wire_size(text)
         try:
-            await writer.drain()
-        except ConnectionError:
-            pass  # It broke while we waited; the next receive says so.
-        self._connection.congested = False
+            request = self._socket.wire.reader.read(text)
+        except Unreadable as unreadable:
+            self._dispatcher.reject(self._connection, unreadable, size)
+            return None
+        return self._dispatcher.dispatch(self._connection, request, size)
 
-    def _closed_by_client(self, code: int) -> None:
+    def _closed_by_client(self, code: int) -> Ending:
+        """Answer the client's close frame, which carries `code`."""
+        # First the connection leaves its rooms: nothing is written behind a close frame.
         answer = answer_to_close(code)
-        self._sessions.lost(self._connection, Ending(code or CloseCode.NORMAL, "closed by the client"))
         self._socket.close(Ending(answer, "bye" if answer == code or not code else "not a close code"))
         self._socket.hang_up()
+        return Ending(code or CloseCode.NORMAL, "closed by the client")
 
 
-_SAID: Final = frozenset({WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG})
+_MESSAGES: Final = frozenset({WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG})
 
 
-def _broken_rule(error: WebSocketError) -> Ending:
+def _violation(error: WebSocketError) -> Ending:
+    """The ending for a frame that violates the WebSocket protocol."""
     code = CloseCode(error.code) if error.code in ENDINGS else CloseCode.PROTOCOL_ERROR
     return ENDINGS[code]

@@ -1,12 +1,10 @@
-"""Chooses the bus and wires the core of one pod: which part is given which."""
+"""Chooses the bus and wires the core of one pod: it says which part gets which others."""
 
 import asyncio
 import random
 import secrets
 import time
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from functools import partial
 
 from forestay.bus.memory.bus import MemoryBus
 from forestay.bus.memory.registry import MemoryRegistry
@@ -14,18 +12,24 @@ from forestay.bus.redis.bus import RedisBus
 from forestay.bus.redis.registry import RedisRegistry
 from forestay.core.cluster.control import ControlChannel
 from forestay.core.cluster.heartbeat import Heartbeat
-from forestay.core.cluster.revocations import Revocations, RevokedToo
-from forestay.core.cluster.user_limit import UserLimit
-from forestay.core.fanout.delivery import Delivery, Pace
+from forestay.core.cluster.pods import Pods
+from forestay.core.cluster.registration import Registration
+from forestay.core.cluster.revocations import Revocations, RevocationVerifier
+from forestay.core.cluster.user_limit import UserLimit, UserLimitRules
+from forestay.core.fanout.delivery import Delivery
 from forestay.core.fanout.hub import Hub
+from forestay.core.fanout.outbox import Outbox
+from forestay.core.fanout.passes import Pace, Passes
 from forestay.core.fanout.rooms import Rooms
-from forestay.core.fanout.slow import Backpressure
-from forestay.core.ports.bus import Bus, Heard
+from forestay.core.fanout.slow import SlowReaders
+from forestay.core.ports.bus import Bus
 from forestay.core.ports.observer import Observer
 from forestay.core.ports.registry import Registry
 from forestay.core.ports.runtime import Runtime
+from forestay.core.ports.tasks import Tasks
 from forestay.core.ports.tracer import Tracer
 from forestay.core.ports.verifier import Verifier
+from forestay.core.rooms.joins import JoinRules, Joins
 from forestay.core.rooms.membership import Membership
 from forestay.core.rooms.presence import Presence
 from forestay.core.rooms.publishing import Publisher
@@ -33,40 +37,56 @@ from forestay.core.rooms.recovery import Recovery
 from forestay.core.rooms.subscriptions import Subscriptions
 from forestay.core.rules.lifecycle import Lifecycle
 from forestay.core.rules.policies import Policies
+from forestay.core.rules.session_limits import KeepaliveTimes, SessionLimits
 from forestay.core.sessions.backend import Backend
-from forestay.core.sessions.dispatcher import Dispatcher
-from forestay.core.sessions.keepalive import Patience
+from forestay.core.sessions.broadcasts import Broadcasts
+from forestay.core.sessions.dispatcher import Dispatcher, Handlers
+from forestay.core.sessions.keepalive import Keepalive
+from forestay.core.sessions.queries import Queries
 from forestay.core.sessions.relocation import Relocation
-from forestay.core.sessions.sessions import SessionLimits, Sessions
-from forestay.protocol.codes import CloseCode
-from forestay.protocol.message import Kind, Message
-from forestay.protocol.v1.encoder import Encoder
+from forestay.core.sessions.renewal import Renewal
+from forestay.core.sessions.room_requests import RoomRequests
+from forestay.core.sessions.sessions import Sessions
 from forestay.protocol.v1.reader import Reader
+from forestay.protocol.v1.wire import V1Wire
 from forestay.settings import MEMORY, Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """What ties this pod to the others."""
+    """The connections of this pod to the others."""
 
     pod: str
-    """This pod's name, which no other has had."""
+    """The name of this pod, unique among all pods."""
     bus: Bus
     registry: Registry
+    tasks: Tasks
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Who observes the core; None where nobody does."""
+
+    observer: Observer | None = None
+    tracer: Tracer | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """The assembled core: what the edges of one pod talk to."""
+    """The assembled core of one pod: the parts that the rest of the pod uses."""
 
     bus: Bus
     lifecycle: Lifecycle
     verifier: Verifier
+    wire: V1Wire
+    limits: SessionLimits
     hub: Hub
     rooms: Rooms
     recovery: Recovery
     subscriptions: Subscriptions
     presence: Presence
+    joins: Joins
+    pods: Pods
     heartbeat: Heartbeat
     control: ControlChannel
     sessions: Sessions
@@ -75,113 +95,96 @@ class Pod:
     backend: Backend
 
 
-def link(settings: Settings, observer: Observer) -> Links:
-    """Nobody is connected to yet. BUS_URL says which bus it is."""
+def link(settings: Settings, observer: Observer, tasks: Tasks) -> Links:
+    """Build the bus and the registry that BUS_URL names. Connects to nothing yet."""
     pod, url = f"p{new_id()}", settings.bus_url.get_secret_value()
     if url == MEMORY:
         memory = MemoryBus()
-        return Links(pod, memory, MemoryRegistry(pod, memory))
+        return Links(pod, memory, MemoryRegistry(pod, memory), tasks)
     redis = RedisBus(
         url,
         timeout=settings.bus_timeout,
         probe_interval=settings.bus_probe_interval,
         observer=observer,
         new_id=new_id,
-        tasks=_LoopTasks(),
+        tasks=tasks,
     )
-    return Links(pod, redis, RedisRegistry(pod, redis))
+    return Links(pod, redis, RedisRegistry(pod, redis), tasks)
 
 
-def assemble(
-    settings: Settings,
-    policies: Policies,
-    links: Links,
-    verifier: Verifier,
-    observer: Observer | None = None,
-    tracer: Tracer | None = None,
-) -> Pod:
+def assemble(settings: Settings, policies: Policies, links: Links, verifier: Verifier, observed: Observed) -> Pod:
     """Wire the core of one pod together, inside the running loop."""
-    bus, registry = links.bus, links.registry
+    bus, registry, tasks = links.bus, links.registry, links.tasks
+    loop, limits = asyncio.get_running_loop(), session_limits(settings)
+    runtime = Runtime(loop, time.time, new_id, random.uniform, tasks, observed.observer, observed.tracer)
+
     hub, rooms = Hub(), Rooms(policies)
-    runtime = Runtime(asyncio.get_running_loop(), time.time, new_id, random.uniform, observer, tracer)
-    pace = Pace(settings.flush_rest, settings.flush_rest_cap)
-    delivery = Delivery(runtime, hub, rooms, Backpressure(settings.send_buffer_bytes), Encoder(runtime.clock), pace)
-    recovery = Recovery(runtime, bus, policies, delivery.hear, delivery.resync)
-    presence = Presence(runtime, bus, registry, policies, settings.presence_grace)
-    user_limit = UserLimit(registry, hub, settings.max_connections_per_user, settings.user_limit_policy)
-    revocations = Revocations(runtime, registry, hub)
-    heartbeat = Heartbeat(links.pod, registry, presence, user_limit, revocations, settings.presence_lease)
+    slow = SlowReaders(settings.send_buffer_bytes, runtime.observer)
+    passes = Passes(runtime, slow, Pace(settings.flush_rest, settings.flush_rest_cap))
+    outbox = Outbox(rooms, passes, slow, runtime.observer)
+
+    recovery = Recovery(runtime, bus, policies, Delivery(runtime, hub, rooms, passes))
     subscriptions = Subscriptions(runtime, bus, recovery)
-    membership = Membership(runtime, rooms, subscriptions, presence, delivery, settings.bus_timeout)
-    sessions = Sessions(runtime, _terms(settings), hub, membership, user_limit, revocations)
-    relocation = Relocation(runtime, sessions)
-    control = ControlChannel(runtime, bus, heartbeat, rooms, sessions, revocations)
-    sessions.yielding = partial(control.end, code=CloseCode.CONNECTION_LIMIT)
-    bus.listen(_sorted(recovery, control), recovery.doubt)
+    presence = Presence(runtime, bus, registry, policies, settings.presence_grace)
     publisher = Publisher(runtime, bus, policies)
-    vetting = RevokedToo(verifier, revocations)
-    dispatcher = Dispatcher(runtime, Reader(settings.json_depth), vetting, sessions, membership, publisher)
-    backend = Backend(runtime, registry, policies, publisher, presence, control)
+    membership = Membership(rooms, subscriptions, presence, outbox)
+    join_rules = JoinRules(policies, settings.bus_timeout)
+    joins = Joins(runtime, membership, subscriptions, recovery, presence, join_rules)
+
+    pods = Pods(links.pod)
+    revocations = Revocations(runtime, registry, hub)
+    control = ControlChannel(runtime, bus, pods, hub, rooms, revocations)
+    user_rules = UserLimitRules(settings.max_connections_per_user, settings.user_limit_policy)
+    user_limit = UserLimit(registry, hub, control, user_rules)
+    heartbeat = Heartbeat(pods, registry, presence, user_limit, revocations, settings.presence_lease)
+    registration = Registration(hub, user_limit, revocations)
+
+    relocation = Relocation(runtime, registration, outbox, limits.lead)
+    keepalive = Keepalive(runtime, limits, relocation)
+    sessions = Sessions(runtime, limits, registration, membership, keepalive, outbox)
+    checked = RevocationVerifier(verifier, revocations)
+    handlers = Handlers(
+        broadcasts=Broadcasts(policies, publisher, outbox),
+        rooms=RoomRequests(policies, limits, joins, outbox),
+        queries=Queries(policies, presence, publisher, outbox),
+        renewal=Renewal(checked, sessions, outbox),
+    )
     return Pod(
         bus=bus,
         lifecycle=Lifecycle(),
-        verifier=vetting,
+        verifier=checked,
+        wire=V1Wire(runtime.clock, Reader(settings.json_depth)),
+        limits=limits,
         hub=hub,
         rooms=rooms,
         recovery=recovery,
         subscriptions=subscriptions,
         presence=presence,
+        joins=joins,
+        pods=pods,
         heartbeat=heartbeat,
         control=control,
         sessions=sessions,
         relocation=relocation,
-        dispatcher=dispatcher,
-        backend=backend,
+        dispatcher=Dispatcher(runtime, limits, handlers, outbox),
+        backend=Backend(runtime, registry, policies, publisher, presence, control),
     )
 
 
-def _terms(settings: Settings) -> SessionLimits:
+def session_limits(settings: Settings) -> SessionLimits:
+    """What clients are told and held to."""
     return SessionLimits(
         message_bytes=settings.max_message_bytes,
         rate=settings.message_rate,
         burst=settings.message_burst,
         rooms=settings.rooms_per_connection,
-        longest_stay=settings.rebalance_max_age,
-        lead=settings.drain_lead,
-        patience=Patience(settings.ping_interval, settings.pong_timeout),
+        keepalive=KeepaliveTimes(settings.ping_interval, settings.pong_timeout),
         reconnect_spread=settings.reconnect_spread,
+        max_age=settings.rebalance_max_age,
+        lead=settings.drain_lead,
     )
 
 
-def _sorted(recovery: Recovery, control: ControlChannel) -> Heard:
-    def heard(message: Message) -> None:
-        if message.kind is Kind.PODS:
-            control.hear(message)
-        else:
-            recovery.hear(message)
-
-    return heard
-
-
-class _LoopTasks:
-    """The Tasks port without restarts: a failure goes to the loop's exception handler."""
-
-    def keep(
-        self, name: str, work: Callable[[], Coroutine[object, object, None]], *, restart: bool = True
-    ) -> asyncio.Task[None]:
-        return self.once(name, work())
-
-    def once(self, name: str, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        task.add_done_callback(_report_failure)
-        return task
-
-
-def _report_failure(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        task.get_loop().call_exception_handler({"message": "a task failed", "exception": error, "task": task})
-
-
 def new_id() -> str:
-    """A name that nothing else has had."""
+    """Return a name that nothing else has had."""
     return secrets.token_urlsafe(9)

@@ -1,80 +1,118 @@
-"""The requests a client can say, typed: the `type` of the envelope chooses one.
+"""The requests of a client, typed. The `type` field of the JSON object chooses one.
 
-Unknown fields are ignored, and so is the client's `timestamp`. What a request does is `core.gateway`'s business.
+Unknown fields are ignored, and so is the client's `timestamp`. The dispatcher in `core.sessions` carries requests out.
 """
 
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Raw, Struct
 
+from forestay.protocol.codes import Refusal
 from forestay.protocol.message import Position
 
 CorrelationId = Annotated[str, Meta(max_length=64)]
 
 
 class _Request(Struct, frozen=True, tag_field="type"):
-    """What all requests share: `id`, the client's correlation id, echoed by whatever answers."""
+    """`id` is the client's correlation id. Each reply to the request repeats it."""
 
     id: CorrelationId | None = None
 
 
 class RoomRequest(_Request, frozen=True, kw_only=True):
-    """A request about one room. The name is checked by the gateway, so that a bad one gets a code of its own."""
+    """A request about one room. The dispatcher checks the name, so that a bad name has its own error code."""
 
     room: str
 
 
 class Join(RoomRequest, frozen=True, tag="join"):
+    """Enter a room; with `since`, get the messages after that position."""
+
     since: Position | None = None
 
 
 class Leave(RoomRequest, frozen=True, tag="leave"):
-    pass
+    """Leave a room."""
 
 
 class Broadcast(RoomRequest, frozen=True, tag="broadcast", kw_only=True):
+    """Publish a JSON payload to a room."""
+
     payload: Raw
     key: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
+    """The idempotency key: a repeat with the same key publishes nothing."""
     echo: bool | None = None
-    """Whether the sender hears the message too; None leaves it to the room's policy."""
+    """Whether the sender receives the message too; None means that the room's policy decides."""
     traceparent: str | None = None
     tracestate: str | None = None
 
 
+class Binary(_Request, frozen=True, tag="binary", kw_only=True):
+    """Publish a binary message. It does not come as JSON and has no `id`."""
+
+    data: bytes
+    """The whole message: a big-endian `uint32` type and any bytes."""
+
+
 class Ping(_Request, frozen=True, tag="ping"):
-    pass
+    """Ask for a `pong`."""
 
 
 class Pong(_Request, frozen=True, tag="pong"):
-    pass
+    """Answer a ping of the gateway."""
 
 
 class BoundType(Struct, frozen=True):
+    """A type of binary messages."""
+
     type: Annotated[int, Meta(ge=0, le=0xFFFFFFFF)]
 
 
 class Bind(RoomRequest, frozen=True, tag="bind", kw_only=True):
+    """Send binary messages of one type to a room from now on."""
+
     payload: BoundType
 
 
 class Presence(RoomRequest, frozen=True, tag="presence"):
+    """Ask for a page of the users in a room."""
+
     after: str | None = None
-    """The user behind whom the page begins."""
+    """The page starts after this user."""
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
 
 
 class History(RoomRequest, frozen=True, tag="history"):
+    """Ask for a page of the messages of a room."""
+
     since: Position | None = None
     before: Position | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
 
 
 class Token(Struct, frozen=True):
+    """A JSON Web Token."""
+
     token: str
 
 
 class Auth(_Request, frozen=True, tag="auth", kw_only=True):
+    """Replace the token of the connection by a newer one."""
+
     payload: Token
 
 
-Request = Join | Leave | Broadcast | Ping | Pong | Bind | Presence | History | Auth
+JsonRequest: TypeAlias = Join | Leave | Broadcast | Ping | Pong | Bind | Presence | History | Auth
+"""A request that comes as a JSON object."""
+
+Request: TypeAlias = JsonRequest | Binary
+
+
+class Unreadable(Exception):
+    """A text that is no request: the refusal, with `id` and `room` where they could be read."""
+
+    def __init__(self, refusal: Refusal, id: str | None = None, room: str | None = None) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+        self.id = id
+        self.room = room

@@ -64,8 +64,7 @@ export const makeMove = (mover: Mover, from: Connection, after: number): Move =>
     linger();
   };
 
-  const linger = (): void =>
-    void timer(() => (mover._isWaitingFor(from) ? linger() : move._finish()), LINGER);
+  const linger = (): void => void timer(() => (mover._isWaitingFor(from) ? linger() : move._finish()), LINGER);
 
   const move: Move = {
     _to: undefined,

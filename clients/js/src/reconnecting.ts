@@ -24,6 +24,7 @@ const TYPES = ["open", "message", "error", "close"] as const;
  * `CONNECTING`, and then `open` again; when it is over for good, `readyState` is `CLOSED`. As with any WebSocket,
  * `send` throws while it is not open: what was not sent is not sent later behind the application's back.
  */
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the interface names handlers that the constructor defines.
 export class ReconnectingWebSocket extends EventTarget {
   static readonly CONNECTING = 0;
   static readonly OPEN = 1;

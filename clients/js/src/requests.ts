@@ -66,10 +66,12 @@ export const makeRequests = ({ timeout, outbox }: { timeout: number; outbox: num
           to._send(data);
           if (isBytes) request._settle({ type: "" });
         },
-        _settle({ type, payload } = {
-          type: "error",
-          payload: { code: request._writtenTo ? "outcome_unknown" : "unavailable", message: "no answer" },
-        }) {
+        _settle(
+          { type, payload } = {
+            type: "error",
+            payload: { code: request._writtenTo ? "outcome_unknown" : "unavailable", message: "no answer" },
+          },
+        ) {
           all.delete(id);
           timer();
           answer(type === "error" ? refused(payload) : undefined, payload);

@@ -175,6 +175,7 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
 
   /** @internal Whether this position, if it is one, has been passed. */
   _isBehind({ epoch, offset }: Partial<Position>): boolean {
+    // biome-ignore lint/suspicious/noNonNullAssertedOptionalChain: without an offset the comparison is false, as meant.
     return this._position?.epoch === epoch && this._position?.offset! >= offset!;
   }
 

@@ -97,10 +97,10 @@ export const makeSession = (client: Client, url: string | URL, given: ClientOpti
     const { type, payload } = frame;
     if (type === "error") client._emit("error", refused(payload));
     else if (type === "binary") {
-      const type = new DataView(payload).getUint32(0);
-      const room = bindings.get(type);
+      const number = new DataView(payload).getUint32(0);
+      const room = bindings.get(number);
       const receiver = (room?._wanted ? room : client) as Client;
-      receiver._emit("binary", { type, data: new Uint8Array(payload, 4) });
+      receiver._emit("binary", { type: number, data: new Uint8Array(payload, 4) });
     } else {
       const room = rooms.get(frame.room!);
       // A message that has a position is judged by it.
@@ -127,7 +127,8 @@ export const makeSession = (client: Client, url: string | URL, given: ClientOpti
     if (verdict === "stop" || (isOnce && wasRefused)) return stop(ending);
     wasRefused ||= isOnce;
     down(ending);
-    isOnce ? open() : retry(ending, retryAfter);
+    if (isOnce) open();
+    else retry(ending, retryAfter);
   };
 
   // From one state to the next
@@ -241,8 +242,8 @@ export const makeSession = (client: Client, url: string | URL, given: ClientOpti
     _isWaitingFor: requests._isWaitingFor,
     _isLive: (connection: Connection) =>
       wanted().every((room) => {
-        const joined = joinedOn(connection, room);
-        return joined && (!joined.epoch || room._isBehind(joined));
+        const there = joinedOn(connection, room);
+        return there && (!there.epoch || room._isBehind(there));
       }),
     _cutOver(connection: Connection, ending?: Ending): void {
       living.delete(current!);

@@ -114,7 +114,8 @@ describe("endings", () => {
     client.connect();
     const peer = await gateway.welcomed();
     await client.ready();
-    code === 1006 ? peer.socket.terminate() : peer.socket.close(code, "why");
+    if (code === 1006) peer.socket.terminate();
+    else peer.socket.close(code, "why");
     await until(() => client.state !== "connected");
     const state = verdict === "stop" ? "disconnected" : "connecting";
     expect(states.at(-1)).toMatchObject({ oldState: "connected", state, code });
@@ -315,7 +316,7 @@ describe("rooms", () => {
     expect((await first).value).toMatchObject({ payload: 1 });
     for (let number = 2; number <= 7; number++) say(number);
     await until(() => heard.length === 7);
-    const rest = [];
+    const rest: unknown[] = [];
     for (let count = 0; count < 4; count++) rest.push((await messages.next()).value?.payload);
     expect(rest).toEqual([4, 5, 6, 7]);
     expect(resyncs).toEqual([{ reason: "overflow" }]);
@@ -388,7 +389,10 @@ describe("rooms", () => {
     const { client, peer, room, say } = await inRoom({ epoch: "e", offset: 1 });
     const joined = collect(room, "joined");
     const messages = collect<{ payload: unknown }>(room, "message");
-    client.room("b").join().catch(() => {});
+    client
+      .room("b")
+      .join()
+      .catch(() => {});
     await peer.hear("join");
     peer.say({ type: "reconnect", payload: { reason: "draining", after_ms: 0, within_ms: 5_000 } });
     const next = await gateway.welcomed({ connection: "d" });
@@ -405,9 +409,9 @@ describe("rooms", () => {
     const { peer, room } = await inRoom({ epoch: "e", offset: 1 });
     const publishing = room.publish("x");
     const first = await peer.hear("broadcast");
-    expect(first["key"]).toMatch(/^[\d.e-]{3,24}$/);
+    expect(first.key).toMatch(/^[\d.e-]{3,24}$/);
     peer.socket.terminate();
-    await expect(publishing).rejects.toMatchObject({ name: "UnknownOutcomeError", key: first["key"] });
+    await expect(publishing).rejects.toMatchObject({ name: "UnknownOutcomeError", key: first.key });
   });
 
   test("more than the outbox holds is refused", async () => {

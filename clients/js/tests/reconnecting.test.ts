@@ -65,7 +65,8 @@ test.each([
   const socket = open({ baseDelay: 60_000 });
   const peer = await gateway.connected();
   await next(socket, "open");
-  code === 1006 ? peer.socket.terminate() : peer.socket.close(code);
+  if (code === 1006) peer.socket.terminate();
+  else peer.socket.close(code);
   expect(await next(socket, "close")).toMatchObject({ code });
   expect(socket.readyState).toBe(state);
   socket.close();

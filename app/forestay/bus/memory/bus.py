@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from forestay.core.ports.bus import Doubted, Heard, Outcome, Page, Query, Settled, Settlement
+from forestay.core.ports.bus import Outcome, Page, Query, Settled, Settlement, Subscriber
 from forestay.core.rules.policies import Retention
 from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName
@@ -96,7 +96,7 @@ class Exchange:
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self.clock = clock
-        self.subscribers: dict[RoomName, dict[Heard, None]] = {}
+        self.subscribers: dict[RoomName, dict[MemoryBus, Subscriber]] = {}
         self._histories: dict[RoomName, _History] = {}
         self._sweep_at = _MIN_SWEEP
 
@@ -136,11 +136,7 @@ class MemoryBus:
     def __init__(self, exchange: Exchange | None = None) -> None:
         self._exchange = exchange or Exchange()
         self._rooms: set[RoomName] = set()
-        self._heard: Heard = _ignore
         self._closed = False
-
-    def listen(self, heard: Heard, doubted: Doubted) -> None:
-        self._heard = heard
 
     def publish(
         self, message: Message, settled: Settled | None = None, *, kept: Retention | None = None, key: str | None = None
@@ -160,20 +156,20 @@ class MemoryBus:
             message = history.append(message, kept, now)
             if key is not None:
                 history.keys[message.sender, key] = (now + KEY_TTL, history.top)
-        for heard in tuple(self._exchange.subscribers.get(message.room, ())):
-            heard(message)
+        for subscriber in tuple(self._exchange.subscribers.get(message.room, {}).values()):
+            subscriber.received(message)
         return Settlement(Outcome.ACCEPTED, message.position)
 
-    def subscribe(self, room: RoomName, confirmed: Callable[[], None]) -> None:
+    def subscribe(self, room: RoomName, subscriber: Subscriber) -> None:
         self._rooms.add(room)
-        self._exchange.subscribers.setdefault(room, {})[self._heard] = None
-        confirmed()
+        self._exchange.subscribers.setdefault(room, {})[self] = subscriber
+        subscriber.confirmed()
 
     def unsubscribe(self, room: RoomName) -> None:
         self._rooms.discard(room)
         pods = self._exchange.subscribers.get(room)
         if pods is not None:
-            pods.pop(self._heard, None)
+            pods.pop(self, None)
             if not pods:
                 del self._exchange.subscribers[room]
 
@@ -195,7 +191,3 @@ class MemoryBus:
 
 def _offset(entry: Message) -> int:
     return entry.position.offset if entry.position else 0
-
-
-def _ignore(message: Message) -> None:
-    """Stands in until `listen`. It is never called: nothing can be subscribed before."""

@@ -8,9 +8,10 @@ from time import monotonic
 
 from forestay.bus.memory.bus import MemoryBus
 from forestay.core.ports.bus import Outcome
-from forestay.core.ports.registry import Claim, HeartbeatReply, Holdings, Member, PresencePage, Revocation
+from forestay.core.ports.registry import Claim, HeartbeatReply, Holdings, Revocation
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
+from forestay.protocol.presence import Member, PresencePage
 
 
 class RegistryState:
@@ -37,15 +38,15 @@ class MemoryRegistry:
         self._known_revocations = 0
         """How many revocations this pod knows."""
 
-    def put(self, stay: Member, room: RoomName, news: Message | None, settled: Callable[[Outcome], None]) -> None:
+    def put(self, member: Member, room: RoomName, news: Message | None, settled: Callable[[Outcome], None]) -> None:
         users = self._state.rooms.setdefault(room, {})
-        pods = users.setdefault(stay.user, {})
+        pods = users.setdefault(member.user, {})
         was_there = bool(pods)
-        if stay.connections:
-            pods[self._pod] = stay
+        if member.connections:
+            pods[self._pod] = member
         else:
             pods.pop(self._pod, None)
-        self._remove_empty(room, stay.user)
+        self._remove_empty(room, member.user)
         if news is not None and was_there != bool(pods):
             self._bus.publish(news)
         settled(Outcome.ACCEPTED)
@@ -87,16 +88,16 @@ class MemoryRegistry:
         new = state.revocations[self._known_revocations :]
         self._known_revocations = len(state.revocations)
         alive = [pod for pod, until in state.leases.items() if until > now]
-        lapsed = [pod for pod in state.leases if pod not in alive]
-        return HeartbeatReply(known, alive, lapsed, new, {pod: state.load[pod] for pod in alive if pod in state.load})
+        expired = [pod for pod in state.leases if pod not in alive]
+        return HeartbeatReply(known, alive, expired, new, {pod: state.load[pod] for pod in alive if pod in state.load})
 
     async def recall(self) -> Holdings:
         state = self._state
-        stays = [
+        presence = [
             (room, user) for room, users in state.rooms.items() for user, pods in users.items() if self._pod in pods
         ]
         return Holdings(
-            stays,
+            presence,
             [(user, id) for user, claimed in state.claims.items() for id, pod in claimed.items() if pod == self._pod],
         )
 
@@ -130,6 +131,6 @@ class MemoryRegistry:
             del self._state.rooms[room]
 
 
-def _total(user: str, stays: Sequence[Member]) -> Member:
-    info = next((stay.info for stay in stays if stay.info is not None), None)
-    return Member(user, sum(stay.connections for stay in stays), info)
+def _total(user: str, entries: Sequence[Member]) -> Member:
+    info = next((entry.info for entry in entries if entry.info is not None), None)
+    return Member(user, sum(entry.connections for entry in entries), info)

@@ -26,7 +26,7 @@ from forestay.bus.redis.scripts import PUBLISH
 from forestay.bus.redis.topology.dialer import Dialer
 from forestay.bus.redis.topology.discovery import Discovery
 from forestay.bus.redis.topology.sentinels import Sentinels
-from forestay.core.ports.bus import BusLost, Doubted, Heard, Outcome, Page, Query, Settled, Settlement
+from forestay.core.ports.bus import BusLost, Outcome, Page, Query, Settled, Settlement, Subscriber
 from forestay.core.ports.observer import Observer
 from forestay.core.ports.tasks import Tasks
 from forestay.core.rules.policies import Retention
@@ -101,9 +101,6 @@ class RedisBus:
         """PUBLISH, or SPUBLISH on a Cluster."""
         return self._pubsub.publish
 
-    def listen(self, heard: Heard, doubted: Doubted) -> None:
-        self._receiver.listen(heard, doubted)
-
     def publish(
         self, message: Message, settled: Settled | None = None, *, kept: Retention | None = None, key: str | None = None
     ) -> None:
@@ -138,9 +135,9 @@ class RedisBus:
     def _probe_channel(self, partition: int) -> ProbeChannel:
         return ProbeChannel(partition, self.keys.probe(partition, self._pod))
 
-    def subscribe(self, room: RoomName, confirmed: Callable[[], None]) -> None:
+    def subscribe(self, room: RoomName, subscriber: Subscriber) -> None:
         keys = self.keys.room(room)
-        self._nodes.add(Subscription(room, keys.channel, keys.partition, confirmed))
+        self._nodes.add(Subscription(room, keys.channel, keys.partition, subscriber))
 
     def unsubscribe(self, room: RoomName) -> None:
         keys = self.keys.room(room)

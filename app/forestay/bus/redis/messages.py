@@ -7,10 +7,9 @@ form. Any client of Redis can publish anything on a channel, so data that cannot
 from collections.abc import Callable, Collection
 from typing import Final
 
-from forestay.core.ports.bus import Doubted, Heard
+from forestay.bus.redis.client.subscription import Subscription
 from forestay.protocol.envelope import BadEnvelope, decode
 from forestay.protocol.message import Message, Position
-from forestay.protocol.names import RoomName
 
 _LIVE, _WITH_POSITION = b"LH"
 # More digits than any offset has.
@@ -23,27 +22,22 @@ class MessageReceiver:
     def __init__(self, count: Callable[[str], None]) -> None:
         """`count` is called with the name of each event."""
         self._count = count
-        self._heard: Heard = _ignore
-        self._doubted: Doubted = _ignore
 
-    def listen(self, heard: Heard, doubted: Doubted) -> None:
-        """As Bus.listen says."""
-        self._heard, self._doubted = heard, doubted
-
-    def received(self, room: RoomName, data: bytes) -> None:
+    def received(self, subscription: Subscription, data: bytes) -> None:
         try:
             message = decode_message(data)
         except BadEnvelope:
             self.garbage()
             return
-        if message.room == room:
-            self._heard(message)
+        if message.room == subscription.room:
+            subscription.subscriber.received(message)
         else:
             self.garbage()
 
-    def doubted(self, rooms: Collection[RoomName]) -> None:
+    def doubted(self, subscriptions: Collection[Subscription]) -> None:
         self._count("resubscribed")
-        self._doubted(rooms)
+        for subscription in subscriptions:
+            subscription.subscriber.doubted()
 
     def garbage(self) -> None:
         """Count data that cannot be decoded."""
@@ -67,7 +61,3 @@ def decode_message(data: bytes) -> Message:
     if not (colon and second_colon and epoch.isascii() and offset.isdigit() and len(offset) < _MAX_DIGITS):
         raise BadEnvelope("no position")
     return decode(envelope, Position(epoch.decode(), int(offset)))
-
-
-def _ignore(_: object) -> None:
-    """Takes the callbacks before `listen`."""

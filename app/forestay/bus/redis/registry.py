@@ -32,10 +32,12 @@ from forestay.bus.redis.registry_scripts import (
 )
 from forestay.bus.redis.script import Script
 from forestay.core.ports.bus import BusLost, Outcome
-from forestay.core.ports.registry import Claim, HeartbeatReply, Holdings, Member, PresencePage, Revocation
+from forestay.core.ports.registry import Claim, HeartbeatReply, Holdings, Revocation
+from forestay.protocol.depth import MAX_DEPTH, deeper_than
 from forestay.protocol.envelope import encode
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
+from forestay.protocol.presence import Member, PresencePage
 
 # The partition of the leases and the revocations.
 _FIRST: Final = 0
@@ -61,19 +63,19 @@ class RedisRegistry:
         self._seen: set[str] = set()
         """The pods that had entries in rooms that were read since the last heartbeat."""
 
-    def put(self, stay: Member, room: RoomName, news: Message | None, settled: Callable[[Outcome], None]) -> None:
+    def put(self, member: Member, room: RoomName, news: Message | None, settled: Callable[[Outcome], None]) -> None:
         keys = self._keys.room(room)
         owned = self._keys.owned_rooms(keys.partition, self._pod)
-        info = stay.info or b""
+        info = member.info or b""
         published = (b"", b"") if news is None else (encode_live(encode(news)), keys.channel)
-        entry = (self._pod, _bytes(stay.user), stay.connections, info, _bytes(room))
+        entry = (self._pod, _bytes(member.user), member.connections, info, _bytes(room))
         data = _evalsha(PUT, (*self._keys.presence(room), owned), *entry, *published, self._bus.publish_verb)
         self._bus.write(keys.partition, data, lambda reply: settled(_outcome(reply)))
         members = self._members.setdefault(room, set())
-        if stay.connections:
-            members.add(stay.user)
+        if member.connections:
+            members.add(member.user)
             return
-        members.discard(stay.user)
+        members.discard(member.user)
         if not members:
             del self._members[room]
             self._bus.write(keys.partition, _evalsha(DISOWN, (owned,), _bytes(room)), _ignore)
@@ -130,7 +132,7 @@ class RedisRegistry:
         keys = (self._keys.leases(), self._keys.revocations()[0], self._keys.load())
         data = _evalsha(HEARTBEAT, keys, self._pod, int(lease * 1000), self._last_revocation, connections)
         match await self._write(_FIRST, data):
-            case [int() as had_lease, list() as pods, list() as lapsed, list() as revocations, list() as load]:
+            case [int() as had_lease, list() as pods, list() as expired, list() as revocations, list() as load]:
                 # A Redis that was restarted or replaced may have an older state, and this pod's lease in it.
                 before, self._incarnations = self._incarnations, self._bus.incarnations
                 known = bool(had_lease) and before == self._incarnations
@@ -139,31 +141,31 @@ class RedisRegistry:
                 alive = _texts(pods)
                 loads = dict(zip(_texts(load[::2]), map(int, load[1::2]), strict=True))
                 load_of_alive = {pod: loads[pod] for pod in alive if pod in loads}
-                lapsed_pods = [*_texts(lapsed), *self._without_lease(alive)]
-                return HeartbeatReply(known, alive, lapsed_pods, new, load_of_alive)
+                expired_pods = [*_texts(expired), *self._without_lease(alive)]
+                return HeartbeatReply(known, alive, expired_pods, new, load_of_alive)
             case _:
                 raise BusLost(_UNEXPECTED)
 
     async def recall(self) -> Holdings:
         parts = await asyncio.gather(*(self._recall(partition) for partition in range(PARTITIONS)))
-        stays = [one for part in parts for one in part.stays]
+        presence = [one for part in parts for one in part.presence]
         # `put` sends DISOWN when the last of these users is gone.
-        for room, user in stays:
+        for room, user in presence:
             self._members.setdefault(room, set()).add(user)
-        return Holdings(stays, [one for part in parts for one in part.claims])
+        return Holdings(presence, [one for part in parts for one in part.claims])
 
     async def _recall(self, partition: int) -> Holdings:
         rooms, users = await self._owned(partition, self._pod)
-        stays: list[tuple[RoomName, str]] = []
+        presence: list[tuple[RoomName, str]] = []
         for room in map(RoomName, rooms):
             members = await self._bus.read(partition, _evalsha(MEMBERS, self._keys.presence(room)[:1], self._pod))
-            stays += [(room, user) for user in _texts(members if isinstance(members, list) else [])]
+            presence += [(room, user) for user in _texts(members if isinstance(members, list) else [])]
         claims: list[tuple[str, str]] = []
         for user in users:
             key = self._keys.connections(user)[1]
             connections = await self._bus.read(partition, _evalsha(CONNECTIONS, (key,), self._pod))
             claims += [(user, id) for id in _texts(connections if isinstance(connections, list) else [])]
-        return Holdings(stays, claims)
+        return Holdings(presence, claims)
 
     async def _owned(self, partition: int, pod: str) -> tuple[list[str], list[str]]:
         """The rooms and the users of one partition in which `pod` has entries. Raises BusLost."""
@@ -229,8 +231,10 @@ def _outcome(reply: object) -> Outcome:
 
 
 def _revocation(text: object) -> Revocation | None:
+    if not isinstance(text, bytes) or deeper_than(text, MAX_DEPTH):
+        return None
     try:
-        return _decode_revocation(text) if isinstance(text, bytes) else None
+        return _decode_revocation(text)
     except msgspec.MsgspecError:
         return None
 

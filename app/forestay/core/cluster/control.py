@@ -1,7 +1,7 @@
-"""What pods ask one another: who of a user is connected, which rooms are open, and to end somebody.
+"""The control channel: what pods ask and tell each other over the bus.
 
-Queries go to all pods at once and are answered by each; what pods of other versions say is ignored where it is not
-understood. An answer that does not come in time is missing, and whoever asked is told so.
+A question goes to all pods at once, and each answers for itself. Messages of other versions that cannot be read are
+ignored. An answer that does not come in time is missing, and the caller is told so.
 """
 
 from asyncio import Future, timeout_at
@@ -12,19 +12,20 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from forestay.core.cluster.heartbeat import Heartbeat
+from forestay.core.cluster.pods import Pods
 from forestay.core.cluster.revocations import Revocations
+from forestay.core.fanout.hub import Hub
 from forestay.core.fanout.rooms import Rooms
 from forestay.core.ports.bus import Bus
 from forestay.core.ports.registry import Revocation
 from forestay.core.ports.runtime import Runtime
-from forestay.core.sessions.sessions import Sessions
 from forestay.protocol.codes import ENDINGS, CloseCode
+from forestay.protocol.depth import MAX_DEPTH, deeper_than
 from forestay.protocol.message import Kind, Message, timestamp
 from forestay.protocol.names import RoomName, is_personal, parse_room, pods_room
 
-PATIENCE: Final = 1.0
-"""Seconds that pods have to answer."""
+ANSWER_TIMEOUT: Final = 1.0
+"""Seconds for which a question waits for the answers of the other pods."""
 
 
 class Connected(Struct, frozen=True):
@@ -35,166 +36,178 @@ class Connected(Struct, frozen=True):
     rooms: Sequence[str]
 
 
-class _ToPods(Struct, frozen=True, tag_field="ask"):
+class _Control(Struct, frozen=True, tag_field="ask"):
+    """`number` and `asker` name the question that an answer belongs to."""
+
     number: int = 0
     asker: str = ""
 
 
-class _WhoIs(_ToPods, frozen=True, tag="connections", kw_only=True):
+class _ConnectionsQuestion(_Control, frozen=True, tag="connections", kw_only=True):
     user: str
     end: bool = False
-    """End them all, as revoked."""
+    """End the connections too, as revoked."""
 
 
-class _WhichRooms(_ToPods, frozen=True, tag="rooms", kw_only=True):
+class _RoomsQuestion(_Control, frozen=True, tag="rooms", kw_only=True):
     after: str
     limit: int
 
 
-class _End(_ToPods, frozen=True, tag="end", kw_only=True):
+class _End(_Control, frozen=True, tag="end", kw_only=True):
     connections: Sequence[str]
     code: CloseCode
 
 
-class _Revoked(_ToPods, frozen=True, tag="revoked", kw_only=True):
+class _Revoked(_Control, frozen=True, tag="revoked", kw_only=True):
     revocation: Revocation
 
 
-class _Answer(_ToPods, frozen=True, tag="answer", kw_only=True):
+class _Answer(_Control, frozen=True, tag="answer", kw_only=True):
     connections: Sequence[Connected] = ()
     rooms: Sequence[tuple[str, int]] = ()
 
 
-_Said = _WhoIs | _WhichRooms | _End | _Revoked | _Answer
-_decode = msgspec.json.Decoder(_Said).decode
+_Question = _ConnectionsQuestion | _RoomsQuestion
+_decode = msgspec.json.Decoder(_Question | _End | _Revoked | _Answer).decode
 _encode = msgspec.json.Encoder().encode
 
 
-class _Asked:
-    """A question under way: who has not answered yet, and what the others said."""
+class _Pending:
+    """A question that waits for answers."""
 
     def __init__(self, missing: set[str], done: "Future[None]") -> None:
         self.missing = missing
+        """The pods that have not answered."""
         self.answers: list[_Answer] = []
         self.done = done
 
 
 class ControlChannel:
+    """The end of the control channel on this pod."""
+
     def __init__(
-        self, runtime: Runtime, bus: Bus, lease: Heartbeat, rooms: Rooms, sessions: Sessions, revocations: Revocations
+        self, runtime: Runtime, bus: Bus, pods: Pods, hub: Hub, rooms: Rooms, revocations: Revocations
     ) -> None:
-        self._pod = lease.pod
         self._runtime = runtime
         self._bus = bus
-        self._heartbeat = lease
+        self._pods = pods
+        self._hub = hub
         self._rooms = rooms
-        self._sessions = sessions
         self._revocations = revocations
-        self._asked: dict[int, _Asked] = {}
+        self._pending: dict[int, _Pending] = {}
         self._number = 0
 
     def start(self) -> None:
-        """Hear what is said to all pods and to this one."""
-        for room in (pods_room(), pods_room(self._pod)):
-            self._bus.subscribe(room, _nothing)
+        """Subscribe to what is said to all pods, and to this one."""
+        for room in (pods_room(), pods_room(self._pods.me)):
+            self._bus.subscribe(room, self)
 
     def close(self) -> None:
-        for room in (pods_room(), pods_room(self._pod)):
+        """Undo `start`."""
+        for room in (pods_room(), pods_room(self._pods.me)):
             self._bus.unsubscribe(room)
 
     async def connections(self, user: str, *, end: bool = False) -> tuple[list[Connected], bool]:
-        """The connections of `user` on all pods, ended where `end`; and whether all pods answered."""
-        answers, complete = await self._ask(lambda number: _WhoIs(number, self._pod, user=user, end=end))
+        """The connections of `user` on all pods, which `end` also ends; and whether all pods answered."""
+        me = self._pods.me
+        answers, complete = await self._ask(lambda number: _ConnectionsQuestion(number, me, user=user, end=end))
         return [one for answer in answers for one in answer.connections], complete
 
     async def rooms(self, after: str, limit: int) -> tuple[list[tuple[str, int]], bool]:
-        """Rooms behind `after` with their members on all pods, by name; and whether all pods answered."""
-        answers, complete = await self._ask(lambda number: _WhichRooms(number, self._pod, after=after, limit=limit))
+        """Rooms after `after` with their members on all pods, sorted by name; and whether all pods answered."""
+        me = self._pods.me
+        answers, complete = await self._ask(lambda number: _RoomsQuestion(number, me, after=after, limit=limit))
         members: Counter[str] = Counter()
         for answer in answers:
             members.update(dict(answer.rooms))
-        # Each pod named its first ones: what lies behind the last name of a pod that had more may be incomplete.
+        # Each pod names its first rooms. Rooms after the last name of a pod that has more may be counted in part.
         horizon = min((answer.rooms[-1][0] for answer in answers if len(answer.rooms) >= limit), default=None)
         return sorted(item for item in members.items() if horizon is None or item[0] <= horizon)[:limit], complete
 
     def end(self, connections: Sequence[str], code: CloseCode) -> None:
-        """End these connections, on whatever pod they are."""
-        self._tell(_End(connections=connections, code=code))
+        """End the connections with these ids, on all pods."""
+        self._broadcast(_End(connections=connections, code=code))
 
-    def revoked(self, revocation: Revocation) -> None:
-        """Let all pods know at once."""
-        self._tell(_Revoked(revocation=revocation))
+    def revoke(self, revocation: Revocation) -> None:
+        """Tell all pods of `revocation` at once."""
+        self._broadcast(_Revoked(revocation=revocation))
 
-    def hear(self, message: Message) -> None:
-        """A pod said something."""
+    def confirmed(self) -> None:
+        """Nothing waits for the subscription."""
+
+    def doubted(self) -> None:
+        """A lost question is answered in part, and the next heartbeat brings a lost revocation."""
+
+    def received(self, message: Message) -> None:
+        """A control message has come from the bus."""
+        if deeper_than(message.payload, MAX_DEPTH):
+            return
         try:
-            said = _decode(message.payload)
+            control = _decode(message.payload)
         except msgspec.MsgspecError:
-            return  # A newer pod's word.
-        match said:
+            return  # A newer release sent it.
+        match control:
             case _Answer():
-                self._answered(said)
+                self._take_answer(control)
             case _End():
-                self._end(said)
+                self._end(control)
             case _Revoked():
-                self._revocations.learn(said.revocation)
-            case _ if said.asker != self._pod and parse_room(said.asker):
-                self._say(pods_room(said.asker), self._answer(said))
+                self._revocations.learn(control.revocation)
+            case _ if control.asker != self._pods.me and parse_room(control.asker):
+                self._publish(pods_room(control.asker), self._answer(control))
             case _:
-                pass  # Our own question has been answered here.
+                pass  # This pod has answered its own question already.
 
-    async def _ask(self, question: Callable[[int], "_WhoIs | _WhichRooms"]) -> tuple[list[_Answer], bool]:
+    async def _ask(self, question: Callable[[int], _Question]) -> tuple[list[_Answer], bool]:
         self._number += 1
         number, loop = self._number, self._runtime.loop
-        asked = self._asked[number] = _Asked(set(self._heartbeat.pods) - {self._pod}, loop.create_future())
-        said = question(number)
+        pending = self._pending[number] = _Pending(set(self._pods.alive) - {self._pods.me}, loop.create_future())
+        asked = question(number)
         try:
-            asked.answers.append(self._answer(said))
-            if asked.missing:
-                self._tell(said)
-                async with timeout_at(loop.time() + PATIENCE):
-                    await asked.done
+            pending.answers.append(self._answer(asked))
+            if pending.missing:
+                self._broadcast(asked)
+                async with timeout_at(loop.time() + ANSWER_TIMEOUT):
+                    await pending.done
         except TimeoutError:
             pass
         finally:
-            del self._asked[number]
-        return asked.answers, not asked.missing
+            del self._pending[number]
+        return pending.answers, not pending.missing
 
-    def _answered(self, answer: _Answer) -> None:
-        asked = self._asked.get(answer.number)
-        if asked is not None and answer.asker in asked.missing:
-            asked.missing.discard(answer.asker)
-            asked.answers.append(answer)
-            if not asked.missing and not asked.done.done():
-                asked.done.set_result(None)
+    def _take_answer(self, answer: _Answer) -> None:
+        pending = self._pending.get(answer.number)
+        if pending is not None and answer.asker in pending.missing:
+            pending.missing.discard(answer.asker)
+            pending.answers.append(answer)
+            if not pending.missing and not pending.done.done():
+                pending.done.set_result(None)
 
-    def _answer(self, said: "_WhoIs | _WhichRooms") -> _Answer:
-        if isinstance(said, _WhichRooms):
-            return _Answer(said.number, self._pod, rooms=self._open(said.after, said.limit))
-        connections = self._sessions.hub.of_user(said.user)
-        found = [Connected(one.id, self._pod, sorted(one.public_rooms())) for one in connections]
-        if said.end:
+    def _answer(self, question: _Question) -> _Answer:
+        me = self._pods.me
+        if isinstance(question, _RoomsQuestion):
+            return _Answer(question.number, me, rooms=self._public_rooms(question.after, question.limit))
+        connections = self._hub.of_user(question.user)
+        found = [Connected(one.id, me, sorted(one.public_rooms())) for one in connections]
+        if question.end:
             for connection in connections:
-                self._sessions.end(connection, ENDINGS[CloseCode.REVOKED])
-        return _Answer(said.number, self._pod, connections=found)
+                connection.end(ENDINGS[CloseCode.REVOKED])
+        return _Answer(question.number, me, connections=found)
 
-    def _open(self, after: str, limit: int) -> list[tuple[str, int]]:
-        public = sorted((room.name, len(room.members)) for room in self._rooms.all() if not is_personal(room.name))
+    def _public_rooms(self, after: str, limit: int) -> list[tuple[str, int]]:
+        public = sorted((room.name, room.size) for room in self._rooms.all() if not is_personal(room.name))
         return [(str(name), members) for name, members in public if name > after][:limit]
 
-    def _end(self, said: _End) -> None:
-        for id in said.connections:
-            connection = self._sessions.hub.by_id(id)
+    def _end(self, control: _End) -> None:
+        for id in control.connections:
+            connection = self._hub.by_id(id)
             if connection is not None:
-                self._sessions.end(connection, ENDINGS[said.code])
+                connection.end(ENDINGS[control.code])
 
-    def _tell(self, said: _ToPods) -> None:
-        self._say(pods_room(), said)
+    def _broadcast(self, control: _Control) -> None:
+        self._publish(pods_room(), control)
 
-    def _say(self, room: RoomName, said: _ToPods) -> None:
+    def _publish(self, room: RoomName, control: _Control) -> None:
         stamp = timestamp(int(self._runtime.clock() * 1000))
-        self._bus.publish(Message(room, _encode(said), stamp, kind=Kind.PODS))
-
-
-def _nothing() -> None:
-    """It is not needed to know when."""
+        self._bus.publish(Message(room, _encode(control), stamp, kind=Kind.PODS))

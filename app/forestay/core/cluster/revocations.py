@@ -1,50 +1,47 @@
-"""Tokens that are good no more: whoever has one is ended, and whoever brings one is not let in, on every pod.
+"""Revoked tokens: ends the connections that use one, and refuses new ones, on every pod.
 
-A revocation reaches the other pods by a message at once, and by their next sign of life where the message was lost.
+Other pods learn of a revocation by a control message at once, or with their next heartbeat where that message was lost.
 """
 
-from collections.abc import Callable
-
-from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.hub import Hub
 from forestay.core.ports.registry import Registry, Revocation
 from forestay.core.ports.runtime import Runtime
 from forestay.core.ports.verifier import Verifier
 from forestay.core.rules.access import Identity
-from forestay.protocol.codes import ENDINGS, CloseCode, Ending, ErrorCode, Refusal
+from forestay.protocol.codes import ENDINGS, CloseCode, ErrorCode, Refusal
 
 
 class Revocations:
+    """The revocations that are in force."""
+
     def __init__(self, runtime: Runtime, registry: Registry, hub: Hub) -> None:
         self._runtime = runtime
         self._registry = registry
         self._hub = hub
         self._by_token: dict[str, Revocation] = {}
         self._by_user: dict[str, Revocation] = {}
-        self.end: Callable[[Connection, Ending], None] = _nobody_to_tell
-        """Ends a connection; set by whoever owns connections' lives."""
 
     def __len__(self) -> int:
         return len(self._by_token) + len(self._by_user)
 
     def learn(self, revocation: Revocation) -> None:
-        """Know it from now on, and end whom it is about."""
+        """Apply `revocation` from now on, and end the connections that it covers."""
         if revocation.until <= self._runtime.clock():
             return
         if revocation.jti is not None:
-            self._by_token[revocation.jti] = _longer(self._by_token.get(revocation.jti), revocation)
-            found = self._hub.everybody()
+            self._by_token[revocation.jti] = _union(self._by_token.get(revocation.jti), revocation)
+            candidates = self._hub.everybody()
         elif revocation.user is not None:
-            self._by_user[revocation.user] = _longer(self._by_user.get(revocation.user), revocation)
-            found = self._hub.of_user(revocation.user)
+            self._by_user[revocation.user] = _union(self._by_user.get(revocation.user), revocation)
+            candidates = self._hub.of_user(revocation.user)
         else:
             return
-        for connection in found:
-            if self.cover(connection.identity):
-                self.end(connection, ENDINGS[CloseCode.REVOKED])
+        for connection in candidates:
+            if self.covers(connection.identity):
+                connection.end(ENDINGS[CloseCode.REVOKED])
 
-    def cover(self, identity: Identity) -> bool:
-        """Whether the token of `identity` is good no more. One without `iat` counts as older than any."""
+    def covers(self, identity: Identity) -> bool:
+        """Whether the token of `identity` is revoked. A token without `iat` counts as older than any time."""
         now = self._runtime.clock()
         by_token = self._by_token.get(identity.token_id) if identity.token_id is not None else None
         if by_token is not None and by_token.until > now:
@@ -54,19 +51,19 @@ class Revocations:
             return False
         return identity.issued_at is None or identity.issued_at < by_user.before
 
-    async def renew(self, *, all_of_it: bool) -> None:
-        """Drop what is over; tell the registry what it has forgotten. Raises BusLost."""
+    async def renew(self, *, everything: bool) -> None:
+        """Drop what has run out. With `everything`, tell the registry all others again. Raises BusLost."""
         now = self._runtime.clock()
         for known in (self._by_token, self._by_user):
             for name in [name for name, revocation in known.items() if revocation.until <= now]:
                 del known[name]
-        if all_of_it:
+        if everything:
             for revocation in (*self._by_token.values(), *self._by_user.values()):
                 await self._registry.revoke(revocation)
 
 
-def _longer(known: Revocation | None, new: Revocation) -> Revocation:
-    """Both as one: what was revoked stays so."""
+def _union(known: Revocation | None, new: Revocation) -> Revocation:
+    """One revocation that covers what both cover: a revocation is never taken back."""
     if known is None:
         return new
     return Revocation(
@@ -74,8 +71,8 @@ def _longer(known: Revocation | None, new: Revocation) -> Revocation:
     )
 
 
-class RevokedToo:
-    """A Verifier that also asks whether the token was revoked."""
+class RevocationVerifier:
+    """A Verifier that also refuses revoked tokens."""
 
     def __init__(self, verifier: Verifier, revocations: Revocations) -> None:
         self._verifier = verifier
@@ -84,13 +81,10 @@ class RevokedToo:
     async def verify(self, token: str) -> Identity:
         """Raises Refusal, as any Verifier."""
         identity = await self._verifier.verify(token)
-        if self._revocations.cover(identity):
+        if self._revocations.covers(identity):
             raise Refusal(ErrorCode.BAD_TOKEN, "the token was revoked: get a new one")
         return identity
 
     async def close(self) -> None:
+        """Close the verifier behind it."""
         await self._verifier.close()
-
-
-def _nobody_to_tell(connection: Connection, ending: Ending) -> None:
-    raise RuntimeError("revocations were not told how to end a connection")

@@ -1,73 +1,98 @@
-"""How many connections a user may have, on all pods together.
+"""Limits the connections of a user on all pods together.
 
-Each connection is counted in the registry before it is welcomed. Where the registry cannot be asked, this pod's own
-count stands in, and what came in meanwhile is counted when it can.
+The registry counts each connection before it is welcomed. While the registry cannot be reached, the limit holds for
+this pod alone, and the connections that came meanwhile are registered later.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
+from forestay.core.cluster.control import ControlChannel
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.hub import Hub
 from forestay.core.ports.bus import BusLost, Outcome
 from forestay.core.ports.registry import Claim, Registry
+from forestay.protocol.codes import ENDINGS, CloseCode
 
 
 class UserLimitPolicy(StrEnum):
-    """Who yields when a user opens one connection too many."""
+    """Which connection is closed when a user opens one too many."""
 
     REJECT = "reject"
-    """The new connection."""
+    """The new one."""
     REPLACE = "replace"
     """The oldest one."""
 
 
+@dataclass(frozen=True, slots=True)
+class UserLimitRules:
+    """The limit, and what happens beyond it."""
+
+    per_user: int
+    """Connections that a user may have; 0 means no limit, and nothing is counted."""
+    policy: UserLimitPolicy
+
+
 class UserLimit:
-    def __init__(self, registry: Registry, hub: Hub, per_user: int, policy: UserLimitPolicy) -> None:
-        """`per_user`: connections one user may have; 0 is no limit, and nothing is counted."""
-        self.per_user = per_user
+    """The claims of this pod's connections to a place."""
+
+    def __init__(self, registry: Registry, hub: Hub, control: ControlChannel, rules: UserLimitRules) -> None:
         self._registry = registry
         self._hub = hub
-        self._replace = policy is UserLimitPolicy.REPLACE
+        self._control = control
+        self._per_user = rules.per_user
+        self._replace = rules.policy is UserLimitPolicy.REPLACE
         self._counted: dict[str, str] = {}
-        """Connections that the registry counts, and their users; those that are gone too, until it has heard so."""
+        """Connections that the registry counts, by id, with their user. Ended ones stay until it has released them."""
         self._owed: dict[str, str] = {}
-        """Connections of this pod that the registry does not count yet."""
+        """Connections of this pod that the registry does not count yet, by id, with their user."""
+        self._claiming: set[str] = set()
+        """Connections whose claim the registry has not answered. They are not in the hub yet, and not gone either."""
 
     @property
     def connections(self) -> int:
-        """Those of this pod, of all users."""
+        """Connections of this pod, of all users."""
         return len(self._hub)
 
-    async def claim(self, connection: Connection) -> Claim:
-        """Whether `connection` may be welcomed, and who has to go for it."""
+    async def claim(self, connection: Connection) -> bool:
+        """Claim a place for `connection`, and end those that have to go for it. False where the user has too many."""
+        if not self._per_user:
+            return True
         user = connection.identity.user
+        self._claiming.add(connection.id)
         try:
-            claim = await self._registry.claim(user, connection.id, self.per_user, replace=self._replace)
+            claim = await self._registry.claim(user, connection.id, self._per_user, replace=self._replace)
         except BusLost:
-            claim = self._alone(user)
+            claim = self._local_claim(user)
             if claim.granted:
                 self._owed[connection.id] = user
         else:
             if claim.granted:
                 self._counted[connection.id] = user
-        return claim
+        finally:
+            self._claiming.discard(connection.id)
+        self._end(claim.yielding)
+        return claim.granted
 
     def release(self, connection: Connection) -> None:
-        """`connection` counts no more."""
+        """`connection` no longer counts."""
         self._owed.pop(connection.id, None)
         user = self._counted.get(connection.id)
         if user is not None:
             self._release(connection.id, user)
 
     async def correct(self, believed: Iterable[tuple[str, str]]) -> None:
-        """Make the registry count what is here; of what it believes of this pod, take back what is not so."""
+        """Make the registry count the connections that are here, and release those that it only believes to be here.
+
+        `believed`: pairs of a user and a connection's id. Raises BusLost.
+        """
         self._owed |= self._counted
         self._counted = {id: user for user, id in believed}
         await self.renew()
 
     async def renew(self) -> None:
-        """Make the registry count what it does not, and no more of what is gone."""
+        """Make the registry count what it does not count yet, and release what is gone. Raises BusLost."""
         for id, user in list(self._counted.items()):
             if self._gone(id):
                 self._release(id, user)
@@ -77,15 +102,28 @@ class UserLimit:
                 continue
             await self._registry.claim(user, id, 0, replace=False)
             if self._owed.pop(id, None) is None:
-                # It ended while it was being counted.
+                # It ended while the registry was asked.
                 self._release(id, user)
             else:
                 self._counted[id] = user
 
+    def _end(self, ids: Iterable[str]) -> None:
+        elsewhere = []
+        for id in ids:
+            connection = self._hub.by_id(id)
+            if connection is None:
+                elsewhere.append(id)
+            else:
+                connection.end(ENDINGS[CloseCode.CONNECTION_LIMIT])
+        if elsewhere:
+            self._control.end(elsewhere, CloseCode.CONNECTION_LIMIT)
+
     def _gone(self, id: str) -> bool:
-        """Whether it is not here, or about to leave: who makes before it breaks has two for a moment."""
+        """Whether the connection has ended or is moving. A client that moves has two connections for a moment."""
         connection = self._hub.by_id(id)
-        return connection is None or connection.relocating is not None
+        if connection is None:
+            return id not in self._claiming
+        return connection.relocating is not None
 
     def _release(self, id: str, user: str) -> None:
         def settled(outcome: Outcome) -> None:
@@ -94,10 +132,11 @@ class UserLimit:
 
         self._registry.release(user, id, settled)
 
-    def _alone(self, user: str) -> Claim:
-        mine: Sequence[Connection] = [one for one in self._hub.of_user(user) if one.relocating is None]
-        if len(mine) < self.per_user:
+    def _local_claim(self, user: str) -> Claim:
+        """A claim that looks at the connections of this pod only."""
+        here: Sequence[Connection] = [one for one in self._hub.of_user(user) if one.relocating is None]
+        if len(here) < self._per_user:
             return Claim(granted=True)
         if not self._replace:
             return Claim(granted=False)
-        return Claim(granted=True, yielding=[one.id for one in mine[: len(mine) - self.per_user + 1]])
+        return Claim(granted=True, yielding=[one.id for one in here[: len(here) - self._per_user + 1]])

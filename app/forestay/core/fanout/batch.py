@@ -1,4 +1,4 @@
-"""What one room has for its members in one delivery pass, and what that comes to for each of them."""
+"""What one pass writes to the members of one room: a shared buffer for each audience, and the exceptions."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -6,41 +6,58 @@ from dataclasses import dataclass
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.rooms import Room
 from forestay.core.ports.observer import Arrival
+from forestay.protocol.wire import Wire
+
+
+@dataclass(slots=True)
+class Part:
+    """What a pass writes to one audience."""
+
+    members: Iterable[Connection]
+    shared: bytes
+    own: dict[Connection, bytes]
+    """The buffers of members that get another one than `shared`."""
 
 
 @dataclass(slots=True)
 class Batch:
-    """What one room has for its members in one pass."""
+    """What a pass writes to one room."""
 
     room: Room
-    shared: bytes
-    own: dict[Connection, bytes]
+    parts: dict[Wire, Part]
     arrivals: Sequence[Arrival]
     dropped: int = 0
-    """Members that it was not written to, because they are slow."""
+    """Slow members that it was not written to."""
 
-    def part(self, member: Connection) -> bytes:
-        return self.own.get(member, self.shared)
+    def of(self, connection: Connection) -> bytes:
+        """What `connection` gets of it; empty where it is no member or is left out."""
+        if self.room.name not in connection.rooms:
+            return b""
+        part = self.parts[connection.wire]
+        return part.own.get(connection, part.shared)
 
 
 def take(room: Room) -> Batch:
+    """Take the pending frames of `room`, which rests from now on."""
     room.resting = True
     arrivals, room.arrivals = room.arrivals, []
-    return Batch(room, *room.take(), arrivals)
+    parts = {wire: Part(audience.members, *audience.take()) for wire, audience in room.audiences.items()}
+    return Batch(room, parts, arrivals)
 
 
 def gather(batches: Iterable[Batch]) -> dict[Connection, list[bytes]]:
-    """What each member of the rooms is to be written, room by room."""
+    """The buffers for each member of the rooms, one for each room."""
     due: dict[Connection, list[bytes]] = {}
     for batch in batches:
-        shared, own = batch.shared, batch.own
-        for member in batch.room.members:
-            part = own.get(member, shared) if own else shared
-            if not part:
-                continue
-            chunks = due.get(member)
-            if chunks is None:
-                due[member] = [part]
-            else:
-                chunks.append(part)
+        for part in batch.parts.values():
+            shared, own = part.shared, part.own
+            for member in part.members:
+                buffer = own.get(member, shared) if own else shared
+                if not buffer:
+                    continue
+                chunks = due.get(member)
+                if chunks is None:
+                    due[member] = [buffer]
+                else:
+                    chunks.append(buffer)
     return due

@@ -1,8 +1,10 @@
-"""One client as the core sees it: who it is, which rooms it is in, what it is owed.
+"""One client as the core sees it: its identity, its rooms, and what is still to be written to it.
 
-A plain record: the modules that act on a part of it say what that part means. A pod holds ten thousand of these, so it
-has slots, and what most clients never use is None until they do.
+Each field has one writer, named beside it; everyone may read. A pod holds ten thousand connections, so they have slots,
+and fields that most clients never use are None until then.
 """
+
+from collections.abc import Callable
 
 from forestay.core.ports.observer import Source
 from forestay.core.ports.transport import Transport
@@ -13,58 +15,75 @@ from forestay.protocol.names import RoomName, is_personal
 
 
 class Connection:
+    """A welcomed client."""
+
     __slots__ = (
+        "_end",
         "answers",
         "bindings",
         "bucket",
-        "congested",
         "connected_at",
         "ended",
         "heard_at",
         "id",
         "identity",
-        "joining",
         "leave_at",
         "missed",
         "pinged_at",
         "relocating",
         "rooms",
-        "socket",
+        "transport",
+        "wire",
     )
 
-    def __init__(self, id: str, identity: Identity, socket: Transport, bucket: TokenBucket, now: float) -> None:
+    def __init__(
+        self,
+        id: str,
+        identity: Identity,
+        transport: Transport,
+        bucket: TokenBucket,
+        now: float,
+        end: Callable[["Connection", Ending], None],
+    ) -> None:
+        """`now`: loop time. `end`: ends this connection; it does nothing the second time."""
+        self._end = end
         self.id = id
         """Unique among all pods."""
         self.identity = identity
-        self.socket = socket
+        """Written by Sessions, when the token is renewed."""
+        self.transport = transport
+        self.wire = transport.wire
         self.bucket = bucket
         self.connected_at = now
+        """Loop time."""
         self.heard_at = now
-        """When the client last gave a sign of life."""
+        """Loop time of the client's last message or pong. Written by the Dispatcher."""
         self.pinged_at: float | None = None
-        """When a ping was sent that nothing has answered yet."""
+        """Loop time of a ping that the client has not answered yet. Written by Keepalive."""
         self.leave_at: float | None = None
-        """When it will have been here for long enough and is asked to connect anew."""
+        """Loop time when the connection is old and is asked to reconnect. Written by Keepalive."""
         self.relocating: str | None = None
-        """Why it was asked to connect elsewhere; such a one no longer counts for its user."""
+        """Why the client was asked to connect elsewhere; it then does not count for its user. Written by Relocation."""
         self.rooms: set[RoomName] = set()
-        self.joining: dict[RoomName, object] | None = None
-        """Rooms that it asked to join and is not in yet; what waits for that is Membership's."""
+        """Written by Membership."""
         self.bindings: dict[int, RoomName] | None = None
-        """Which room a binary type is for."""
+        """The room of each type of binary messages. Written by Broadcasts."""
         self.answers: list[bytes] = []
-        """Frames for this client alone, written before room messages on the next pass."""
+        """Frames for this client alone. A pass writes them before room messages. Written by Passes."""
         self.missed: set[RoomName] | None = None
-        """Rooms whose messages were dropped because the client is slow; each is owed a `resync`."""
-        self.congested = False
-        """Answers pile up unread: nothing more is read from this client until they are taken."""
+        """Rooms with dropped messages, because the client is slow; each is owed a `resync`. Written by SlowReaders."""
         self.ended: Ending | None = None
+        """Written by Sessions."""
+
+    def end(self, ending: Ending) -> None:
+        """Write what is pending and close with `ending`. Does nothing where the connection has ended."""
+        self._end(self, ending)
 
     @property
     def source(self) -> Source:
-        """Where the last thing it said came from."""
+        """Where the client's last message came from."""
         return Source(self.heard_at, self.id)
 
     def public_rooms(self) -> list[RoomName]:
-        """The rooms it is in that others can be in too."""
+        """Its rooms, without the personal one."""
         return [name for name in self.rooms if not is_personal(name)]

@@ -1,40 +1,56 @@
-"""Who is connected to this pod, by connection and by user."""
+"""The connections of this pod, by id and by user."""
+
+from collections import Counter
+from collections.abc import Mapping
 
 from forestay.core.fanout.connection import Connection
 
 
 class Hub:
+    """Holds each connection from its welcome to its end."""
+
     def __init__(self) -> None:
         self._by_id: dict[str, Connection] = {}
         self._by_user: dict[str, dict[Connection, None]] = {}
+        self._by_wire: Counter[str] = Counter()
         self._moving: set[Connection] = set()
 
     def __len__(self) -> int:
         return len(self._by_id)
 
     def add(self, connection: Connection) -> None:
+        """The connection was welcomed."""
         self._by_id[connection.id] = connection
         self._by_user.setdefault(connection.identity.user, {})[connection] = None
+        self._by_wire[connection.wire.name] += 1
 
     def remove(self, connection: Connection) -> None:
+        """The connection has ended."""
         del self._by_id[connection.id]
         user = connection.identity.user
-        mine = self._by_user[user]
-        del mine[connection]
-        if not mine:
+        of_user = self._by_user[user]
+        del of_user[connection]
+        if not of_user:
             del self._by_user[user]
+        self._by_wire[connection.wire.name] -= 1
         self._moving.discard(connection)
 
-    def moves(self, connection: Connection) -> None:
-        """`connection` was asked to connect elsewhere."""
+    def note_moving(self, connection: Connection) -> None:
+        """The client of `connection` was asked to connect elsewhere."""
         self._moving.add(connection)
 
     @property
     def moving(self) -> int:
-        """How many were asked to connect elsewhere and are still here."""
+        """Connections whose client was asked to connect elsewhere and that are still here."""
         return len(self._moving)
 
+    @property
+    def by_wire(self) -> Mapping[str, int]:
+        """Connections by the name of their wire."""
+        return self._by_wire
+
     def by_id(self, id: str) -> Connection | None:
+        """The connection with this id, or None."""
         return self._by_id.get(id)
 
     def of_user(self, user: str) -> list[Connection]:
@@ -42,4 +58,5 @@ class Hub:
         return list(self._by_user.get(user, ()))
 
     def everybody(self) -> list[Connection]:
+        """All connections."""
         return list(self._by_id.values())

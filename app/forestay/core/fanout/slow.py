@@ -1,61 +1,74 @@
-"""What happens to a client that does not take messages as fast as they come.
+"""Slow readers: clients that take messages more slowly than they come.
 
-A client is slow while more than `limit` bytes wait for it. Room messages are then not written, and the room's policy
-says what follows: the connection ends with 4413, or it goes on with a `resync` once it has caught up to half the limit.
-Answers are written all the same: their number is bounded by not reading further from a client that leaves them unread.
+A client is slow while more than `limit` bytes wait for it. Room messages are then not written to it, and the policy of
+the room decides: the connection ends with 4413, or it gets a `resync` for the room once it has caught up to half of the
+limit. Replies are written all the same. Their number is bounded, because nothing more is read from a client that does
+not take them.
 """
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Sequence
 
+from forestay.core.fanout.batch import Batch
 from forestay.core.fanout.connection import Connection
-from forestay.core.fanout.rooms import Room
+from forestay.core.ports.observer import Observer
 from forestay.core.rules.policies import Slow
+from forestay.protocol.codes import ENDINGS, CloseCode
 from forestay.protocol.names import RoomName
 
-LOOK_AGAIN: Final = 0.1
-"""Seconds between looks at slow clients while nothing is delivered."""
 
+class SlowReaders:
+    """Knows the slow clients of this pod, and which rooms they missed messages of."""
 
-class Backpressure:
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, observer: Observer | None) -> None:
         """`limit`: bytes that may wait for one client."""
         self.limit = limit
-        self.lagging: set[Connection] = set()
-        """Clients that miss messages right now, by the policy of the rooms concerned."""
+        self._observer = observer
+        self._behind: set[Connection] = set()
 
-    def over(self, connection: Connection) -> bool:
+    def __len__(self) -> int:
+        """Clients that miss messages now."""
+        return len(self._behind)
+
+    def slow(self, connection: Connection) -> bool:
         """Whether room messages must not be written to `connection` now."""
-        return connection.missed is not None or connection.socket.buffered() > self.limit
+        return connection.missed is not None or connection.transport.buffered() > self.limit
 
-    def hold_back(self, connection: Connection, rooms: Iterable[Room]) -> Slow:
-        """`connection` misses messages of `rooms`. What their policies say is to be done about it."""
-        missed = connection.missed
-        if missed is None:
-            missed = set()
-        for room in rooms:
-            if room.policy.slow is Slow.DISCONNECT:
-                return Slow.DISCONNECT
-            missed.add(room.name)
+    def hold_back(self, connection: Connection, batches: Sequence[Batch]) -> None:
+        """`connection` gets nothing of `batches`. End it, or note the rooms, as their policies say."""
+        newly = connection.missed is None
+        policy = Slow.DROP_OLDEST
+        missed = set() if connection.missed is None else connection.missed
+        for batch in batches:
+            if batch.of(connection):
+                batch.dropped += 1
+                missed.add(batch.room.name)
+                if batch.room.policy.slow is Slow.DISCONNECT:
+                    policy = Slow.DISCONNECT
         connection.missed = missed
-        self.lagging.add(connection)
-        return Slow.DROP_OLDEST
+        self._behind.add(connection)
+        if newly and self._observer is not None:
+            self._observer.slow(policy)
+        if policy is Slow.DISCONNECT:
+            connection.end(ENDINGS[CloseCode.TOO_SLOW])
 
     def caught_up(self) -> list[tuple[Connection, set[RoomName]]]:
-        """Clients that are slow no more, each with the rooms in which it missed something."""
+        """The clients that are no longer slow, each with the rooms that it missed messages of. They are forgotten."""
         half = self.limit // 2
-        ready = [connection for connection in self.lagging if connection.socket.buffered() <= half]
-        caught_up: list[tuple[Connection, set[RoomName]]] = []
-        for connection in ready:
-            self.lagging.discard(connection)
-            caught_up.append((connection, connection.missed or set()))
-            connection.missed = None
-        return caught_up
+        ready = [connection for connection in self._behind if connection.transport.buffered() <= half]
+        return [(connection, self._release(connection)) for connection in ready]
 
-    def congested(self, connection: Connection) -> bool:
-        """Whether even answers pile up: more than the limit waits already."""
-        return connection.socket.buffered() > self.limit
+    def forget_room(self, connection: Connection, name: RoomName) -> bool:
+        """`connection` leaves the room; whether it missed messages of it."""
+        if connection.missed is None or name not in connection.missed:
+            return False
+        connection.missed.discard(name)
+        return True
 
     def forget(self, connection: Connection) -> None:
-        self.lagging.discard(connection)
-        connection.missed = None
+        """The connection is gone."""
+        self._release(connection)
+
+    def _release(self, connection: Connection) -> set[RoomName]:
+        self._behind.discard(connection)
+        missed, connection.missed = connection.missed, None
+        return missed or set()

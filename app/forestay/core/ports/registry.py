@@ -1,4 +1,7 @@
-"""The Registry port: what pods know together, each saying what is its own, for as long as it gives signs of life."""
+"""The Registry port: what the pods know together, such as who is in which room.
+
+Each pod registers what is its own. It is counted for as long as the pod sends heartbeats.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,109 +12,87 @@ from msgspec import Struct
 from forestay.core.ports.bus import Outcome
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One user in a room, on all pods together."""
-
-    user: str
-    connections: int
-    info: bytes | None = None
-    """JSON from the user's token: what others may know."""
-
-
-@dataclass(frozen=True, slots=True)
-class PresencePage:
-    """Who is in a room, as far as one page goes."""
-
-    connections: int
-    """Of the whole room."""
-    users: int
-    """Of the whole room."""
-    members: Sequence[Member]
-    """In the order of their names' bytes."""
-    more: bool
+from forestay.protocol.presence import Member, PresencePage
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Whether a user may have one connection more."""
+    """Whether a user may have one more connection."""
 
     granted: bool
     yielding: Sequence[str] = ()
-    """Connections that have to go for it, by id, on whatever pod."""
+    """Ids of connections that must end for it, on this pod or another."""
 
 
 class Revocation(Struct, frozen=True, kw_only=True):
-    """Tokens that are good no more: one by its `jti`, or a user's that were issued before some time."""
+    """A revoked token by its `jti`, or all tokens of a user that were issued before a time."""
 
     jti: str | None = None
     user: str | None = None
     before: float = 0.0
-    """Unix seconds, against `iat`."""
+    """Unix seconds. Tokens of the user with an earlier `iat` are revoked."""
     until: float
-    """Unix seconds; kept no longer."""
+    """Unix seconds when the revocation runs out."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatReply:
-    """What a pod learns when it gives its sign of life."""
+    """What a pod learns from its heartbeat."""
 
     known: bool
-    """Whether the pod was still counted, by a memory without a gap; else what is known of it may be wrong."""
+    """Whether the registry counted the pod without a gap. If not, what it knows of the pod may be wrong."""
     pods: Sequence[str]
-    """Who is alive, this pod among them."""
-    lapsed: Sequence[str]
-    """Whose lease is over and whose belongings are still there."""
+    """The pods that are alive, this one included."""
+    expired: Sequence[str]
+    """Pods whose lease is over and that nobody has reaped yet."""
     revocations: Sequence[Revocation]
-    """What is new since the last one."""
+    """Those that are new since the last heartbeat."""
     load: Mapping[str, int]
-    """Connections by pod, of those that are alive and have said it."""
+    """Connections by pod, of those alive pods that reported them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
     """What the registry believes that this pod has."""
 
-    stays: Sequence[tuple[RoomName, str]]
-    """Users in rooms."""
+    presence: Sequence[tuple[RoomName, str]]
+    """Pairs of a room and a user."""
     claims: Sequence[tuple[str, str]]
-    """Users and their connections."""
+    """Pairs of a user and a connection's id."""
 
 
 class Registry(Protocol):
-    """Who is where, and whom to let in no more, on all pods.
+    """Presence, connections of users, revocations and pods, shared by all pods.
 
-    Everything but `put` and `release` raises BusLost.
+    All methods but `put` and `release` raise BusLost.
     """
 
-    def put(self, stay: Member, room: RoomName, news: Message | None, settled: Callable[[Outcome], None]) -> None:
-        """Have so many connections of that user in `room` on this pod; 0 is none. Saying it again changes nothing.
+    def put(self, member: Member, room: RoomName, news: Message | None, settled: Callable[[Outcome], None]) -> None:
+        """Set the number of connections of a user in `room` on this pod. The same number again changes nothing.
 
-        `news` is published where the user was on no pod before, or is on none any more.
+        `news` is published where the user was on no pod before, or is on no pod any more.
         """
 
     async def presence_page(self, room: RoomName, after: str | None, limit: int) -> PresencePage:
-        """Who is in `room`: at most `limit` users, those behind `after`."""
+        """At most `limit` users in `room`, those after the user `after`."""
 
     async def claim(self, user: str, connection: str, limit: int, *, replace: bool) -> Claim:
-        """Count one connection more of `user`, who may have `limit` on all pods; 0 counts it whatever the number."""
+        """Count one more connection of `user`, who may have `limit` on all pods; 0 means no limit."""
 
     def release(self, user: str, connection: str, settled: Callable[[Outcome], None]) -> None:
-        """Count that connection no more."""
+        """Stop counting that connection."""
 
     async def revoke(self, revocation: Revocation) -> None:
-        """Let every pod learn it with its next sign of life."""
+        """Keep `revocation`, so that every pod learns of it with its next heartbeat."""
 
     async def heartbeat(self, lease: float, connections: int = 0) -> HeartbeatReply:
-        """Be counted for another `lease` seconds, with so many connections."""
+        """Count this pod for another `lease` seconds, with its number of connections."""
 
     async def recall(self) -> Holdings:
-        """What this pod has, as far as is known: after a loss of memory that may be an older state."""
+        """What the registry believes that this pod has. After a loss of memory it may be an older state."""
 
     async def reap(self, pod: str) -> Sequence[tuple[RoomName, str]]:
-        """Take away what belongs to a pod whose lease is over; who is in which room no more, of all pods."""
+        """Remove what belongs to a pod whose lease is over. The pairs of a room and a user that are then on no pod."""
 
     async def retire(self, grace: float) -> None:
-        """Be counted for `grace` seconds more, and no longer; with 0 leave nothing behind."""
+        """Count this pod for `grace` more seconds at most; with 0, remove all that is its own."""

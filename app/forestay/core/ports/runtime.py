@@ -1,24 +1,28 @@
-"""Time, ids, random numbers and observers: given to the core, so that a test can give others."""
+"""What the core gets from the process: the loop, the time, ids, random numbers, tasks and observers."""
 
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from forestay.core.ports.observer import Observer
+from forestay.core.ports.tasks import Tasks
 from forestay.core.ports.tracer import Tracer
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
+    """Handed to the parts of the core, so that a test can hand in others."""
+
     loop: AbstractEventLoop
-    """Schedules, and tells monotonic time in seconds."""
+    """Schedules callbacks, and tells monotonic time in seconds."""
     clock: Callable[[], float]
-    """Unix seconds."""
+    """Tells Unix time in seconds."""
     new_id: Callable[[], str]
-    """A name that no connection on any pod has had."""
+    """Makes an id that is unique among all pods."""
     uniform: Callable[[float, float], float]
-    """A random number between two."""
+    """Draws a random number between two bounds."""
+    tasks: Tasks
     observer: Observer | None = None
-    """None where nobody listens: facts then cost a comparison."""
+    """None where nothing is observed. A fact then costs one comparison."""
     tracer: Tracer | None = None
-    """None where there are no traces: what a caller sent along then travels as it came."""
+    """None where no spans are made. The trace context of a caller then passes through unchanged."""

@@ -3,19 +3,27 @@
 from typing import Protocol
 
 from forestay.protocol.codes import Ending
+from forestay.protocol.wire import Wire
 
 
 class Transport(Protocol):
-    """One client's connection to us, as much of it as the core needs. Nothing here blocks or raises."""
+    """The way to one client. Nothing here blocks or raises."""
+
+    @property
+    def wire(self) -> Wire:
+        """How this client is written to. It never changes."""
 
     def write(self, data: bytes, /) -> None:
-        """Send finished frames, after everything written before."""
+        """Send finished bytes, after everything that was written before."""
 
     def buffered(self) -> int:
-        """Bytes written that the kernel has not taken yet."""
+        """Bytes that were written and that the kernel has not taken yet."""
 
     def closed(self) -> bool:
-        """Whether writing has become pointless: closed, closing or broken."""
+        """Whether a write would be pointless: the transport is closed, closing or broken."""
+
+    def hold_reading(self) -> None:
+        """Read nothing more from the client until it has taken what was written."""
 
     def close(self, ending: Ending) -> None:
-        """Say goodbye with a close frame; nothing is written behind it."""
+        """Write why the connection ends. Nothing can be written after that."""

@@ -1,194 +1,182 @@
-"""Who is in a room, on all pods: what this pod tells the registry of its own members, and the answer to who asks.
+"""Presence: tells the registry which users of this pod are in which room, and reads who is there on all pods.
 
-The registry knows users, a pod counts their connections. A user whose connection ended stays for a grace, so that a
-reconnect is no news; one who leaves, leaves at once.
+The registry knows users; this pod counts their connections. A user whose connection ended stays present for a grace
+period, so that a reconnect is not announced. A user that leaves a room is gone at once.
 """
 
 from asyncio import Future, TimerHandle
 from collections.abc import Iterable
 from typing import Final
 
-from msgspec import Raw
 from msgspec.json import encode as to_json
 
 from forestay.core.ports.bus import Bus, BusLost, Outcome, Unavailable
-from forestay.core.ports.registry import Member, PresencePage, Registry
+from forestay.core.ports.registry import Registry
 from forestay.core.ports.runtime import Runtime
 from forestay.core.rules.access import Identity
 from forestay.core.rules.policies import Policies
 from forestay.protocol.message import Kind, Message, timestamp
 from forestay.protocol.names import RoomName
+from forestay.protocol.presence import Member, PresencePage, user_fields
 
 FIRST_PAGE: Final = 100
-"""Users that `joined` shows."""
+"""Users that the `joined` reply shows."""
 
 
-class _Stay:
-    """One user in one room of this pod."""
+class PresenceEntry:
+    """One user in one room, by the connections of this pod."""
 
-    __slots__ = ("asked", "connections", "farewell", "info", "told", "waiting")
+    __slots__ = ("connections", "grace", "in_flight", "info", "registered", "waiting")
 
     def __init__(self) -> None:
         self.connections = 0
         self.info: bytes | None = None
-        self.farewell: TimerHandle | None = None
-        self.told = True
-        """Whether the registry has what we said last."""
-        self.asked = 0
-        """What was said and not answered yet."""
+        self.grace: TimerHandle | None = None
+        """Removes the user when it fires. None while it has a connection, or is gone."""
+        self.registered = True
+        """Whether the registry has the latest number."""
+        self.in_flight = 0
+        """Updates that the registry has not answered yet."""
         self.waiting: list[Future[None]] = []
 
     @property
     def counted(self) -> int:
-        """Connections as the registry is told: one that may come back is still there."""
-        return self.connections or int(self.farewell is not None)
+        """Connections as the registry counts them. In the grace period there is still one."""
+        return self.connections or int(self.grace is not None)
 
-    def release_waiting(self) -> None:
-        waiting, self.waiting = self.waiting, []
-        for known in waiting:
-            if not known.done():
-                known.set_result(None)
+    def cancel_grace(self) -> None:
+        """The user has a connection again, or nothing waits for one any more."""
+        if self.grace is not None:
+            self.grace.cancel()
+            self.grace = None
+
+    def answered(self) -> None:
+        """The registry has answered one update."""
+        self.in_flight -= 1
+        if not self.in_flight:
+            waiting, self.waiting = self.waiting, []
+            for known in waiting:
+                if not known.done():
+                    known.set_result(None)
 
 
 class Presence:
+    """The users of this pod in rooms with presence."""
+
     def __init__(self, runtime: Runtime, bus: Bus, registry: Registry, policies: Policies, grace: float) -> None:
-        """`grace`: seconds for which a user whose connection ended is still there."""
+        """`grace`: seconds for which a user whose connection ended stays present."""
         self._runtime = runtime
         self._bus = bus
         self._registry = registry
         self._policies = policies
         self._grace = grace
-        self._rooms: dict[RoomName, dict[str, _Stay]] = {}
-        self._stays = 0
+        self._rooms: dict[RoomName, dict[str, PresenceEntry]] = {}
+        self._entries = 0
 
     def __len__(self) -> int:
-        """Users in rooms with presence, each counted once per room."""
-        return self._stays
+        """Users in rooms, each counted once for each room."""
+        return self._entries
 
     def enter(self, room: RoomName, identity: Identity) -> None:
-        """One connection more of that user is in `room`."""
-        stay = self._stay(room, identity.user)
-        if stay.farewell is not None:
-            stay.farewell.cancel()
-            stay.farewell = None
-        stay.connections += 1
-        stay.info = identity.info
-        self._tell(room, identity.user, stay)
+        """One more connection of this user is in `room`."""
+        entry = self._entry(room, identity.user)
+        entry.cancel_grace()
+        entry.connections += 1
+        entry.info = identity.info
+        self._register(room, identity.user, entry)
 
     def leave(self, room: RoomName, user: str, *, grace: bool) -> None:
-        """One connection less of `user` is in `room`; with `grace` the last one may be about to come back."""
-        stay = self._rooms[room][user]
-        stay.connections -= 1
-        if stay.connections:
-            self._tell(room, user, stay)
-        elif grace and self._grace:
-            stay.farewell = self._runtime.loop.call_later(self._grace, self._expire, room, user, stay)
+        """One connection less of `user` is in `room`. With `grace` the user may come back within the grace period."""
+        entry = self._rooms[room][user]
+        entry.connections -= 1
+        if not entry.connections and grace and self._grace:
+            entry.grace = self._runtime.loop.call_later(self._grace, self._expire, room, user, entry)
         else:
-            self._tell(room, user, stay)
+            self._register(room, user, entry)
 
-    async def told(self, room: RoomName, user: str) -> None:
-        """Wait until the registry knows of `user` in `room`, or will not for now."""
-        stay = self._rooms.get(room, {}).get(user)
-        if stay is not None and stay.asked:
+    async def registered(self, room: RoomName, user: str) -> None:
+        """Wait until the registry has answered what it was told of `user` in `room`."""
+        entry = self._rooms.get(room, {}).get(user)
+        if entry is not None and entry.in_flight:
             known: Future[None] = self._runtime.loop.create_future()
-            stay.waiting.append(known)
+            entry.waiting.append(known)
             await known
 
-    async def presence_page(self, room: RoomName, after: str | None, limit: int) -> PresencePage:
-        """One page of who is there. Raises Refusal."""
+    async def page(self, room: RoomName, after: str | None, limit: int) -> PresencePage:
+        """At most `limit` users in `room` on all pods, those after the user `after`. Raises Refusal."""
         try:
             return await self._registry.presence_page(room, after, limit)
         except BusLost:
             raise Unavailable from None
 
     def correct(self, believed: Iterable[tuple[RoomName, str]]) -> None:
-        """Tell the registry everything; of what it believes of this pod, take back what is not so."""
+        """Tell the registry all entries of this pod, and remove those that it only believes to be here."""
         for room, user in believed:
-            stay = self._stay(room, user)
-            stay.told = False
-        self.renew(all_of_it=True)
+            self._entry(room, user).registered = False
+        self.renew(everything=True)
 
-    def renew(self, *, all_of_it: bool = False) -> None:
-        """Tell the registry again what it did not take, or everything."""
-        for room, stays in list(self._rooms.items()):
-            for user, stay in list(stays.items()):
-                if all_of_it or not stay.told:
-                    self._tell(room, user, stay)
+    def renew(self, *, everything: bool = False) -> None:
+        """Tell the registry again what it did not accept, or everything."""
+        for room, entries in list(self._rooms.items()):
+            for user, entry in list(entries.items()):
+                if everything or not entry.registered:
+                    self._register(room, user, entry)
 
-    def mourn(self, room: RoomName, user: str) -> None:
-        """A user has left with the last pod that had it: that pod will not say so."""
-        farewell = self._news(room, user, None, here=False)
-        if farewell is not None:
-            self._bus.publish(farewell)
+    def announce_leave(self, room: RoomName, user: str) -> None:
+        """Tell the members of `room` that `user` left, because its pod is gone and cannot do so."""
+        news = self._news(room, user, None, here=False)
+        if news is not None:
+            self._bus.publish(news)
 
-    def close(self, *, alone: bool) -> None:
-        """The pod is going. Where it is `alone`, nobody else would tell that its users have left."""
-        for room, stays in list(self._rooms.items()):
-            for user, stay in list(stays.items()):
-                if stay.farewell is not None:
-                    stay.farewell.cancel()
-                    stay.farewell = None
-                if alone:
-                    stay.connections = 0
-                    self._tell(room, user, stay)
+    def close(self, *, last_pod: bool) -> None:
+        """The pod stops. `last_pod`: no other pod is there to announce that its users left."""
+        for room, entries in list(self._rooms.items()):
+            for user, entry in list(entries.items()):
+                entry.cancel_grace()
+                if last_pod:
+                    entry.connections = 0
+                    self._register(room, user, entry)
 
-    def _expire(self, room: RoomName, user: str, stay: _Stay) -> None:
-        stay.farewell = None
-        self._tell(room, user, stay)
+    def _expire(self, room: RoomName, user: str, entry: PresenceEntry) -> None:
+        entry.grace = None
+        self._register(room, user, entry)
 
-    def _tell(self, room: RoomName, user: str, stay: _Stay) -> None:
-        counted = stay.counted
-        stay.told = False
-        stay.asked += 1
+    def _register(self, room: RoomName, user: str, entry: PresenceEntry) -> None:
+        """Tell the registry how many connections of `user` are in `room` on this pod."""
+        counted = entry.counted
+        entry.registered = False
+        entry.in_flight += 1
 
         def settled(outcome: Outcome) -> None:
-            done = outcome is Outcome.ACCEPTED
-            stay.told = done
-            stay.asked -= 1
-            if done and not counted and not stay.counted:
-                self._forget(room, user, stay)
-            if not stay.asked:
-                stay.release_waiting()
+            accepted = outcome is Outcome.ACCEPTED
+            entry.registered = accepted
+            if accepted and not counted and not entry.counted:
+                self._forget(room, user, entry)
+            entry.answered()
 
-        self._registry.put(
-            Member(user, counted, stay.info), room, self._news(room, user, stay.info, here=counted > 0), settled
-        )
+        news = self._news(room, user, entry.info, here=counted > 0)
+        self._registry.put(Member(user, counted, entry.info), room, news, settled)
 
-    def _stay(self, room: RoomName, user: str) -> _Stay:
-        stays = self._rooms.setdefault(room, {})
-        stay = stays.get(user)
-        if stay is None:
-            stay = stays[user] = _Stay()
-            self._stays += 1
-        return stay
+    def _entry(self, room: RoomName, user: str) -> PresenceEntry:
+        entries = self._rooms.setdefault(room, {})
+        entry = entries.get(user)
+        if entry is None:
+            entry = entries[user] = PresenceEntry()
+            self._entries += 1
+        return entry
 
-    def _forget(self, room: RoomName, user: str, stay: _Stay) -> None:
-        stays = self._rooms.get(room)
-        if stays is not None and stays.get(user) is stay:
-            del stays[user]
-            self._stays -= 1
-            if not stays:
+    def _forget(self, room: RoomName, user: str, entry: PresenceEntry) -> None:
+        entries = self._rooms.get(room)
+        if entries is not None and entries.get(user) is entry:
+            del entries[user]
+            self._entries -= 1
+            if not entries:
                 del self._rooms[room]
 
     def _news(self, room: RoomName, user: str, info: bytes | None, *, here: bool) -> Message | None:
+        """What the room is told; None where its policy says that nothing is."""
         if not self._policies.of(room).join_leave:
             return None
-        return news(room, user, info, Kind.USER_JOINED if here else Kind.USER_LEFT, self._runtime.clock())
-
-
-def news(room: RoomName, user: str, info: bytes | None, kind: Kind, now: float) -> Message:
-    """What a room hears of somebody who came or went."""
-    return Message(room, to_json(described(user, info)), timestamp(int(now * 1000)), sender=user, kind=kind)
-
-
-def described(user: str, info: bytes | None) -> dict[str, object]:
-    return {"user": user} if info is None else {"user": user, "info": Raw(info)}
-
-
-def paged(roll: PresencePage) -> dict[str, object]:
-    """A page of presence as a payload."""
-    members = [described(one.user, one.info) | {"connections": one.connections} for one in roll.members]
-    payload: dict[str, object] = {"count": roll.connections, "users": roll.users, "members": members}
-    if roll.more:
-        payload["next"] = roll.members[-1].user
-    return payload
+        kind = Kind.USER_JOINED if here else Kind.USER_LEFT
+        stamp = timestamp(int(self._runtime.clock() * 1000))
+        return Message(room, to_json(user_fields(user, info)), stamp, sender=user, kind=kind)

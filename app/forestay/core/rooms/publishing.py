@@ -1,6 +1,6 @@
-"""The way onto the bus, for clients and backends alike: stamped here, counted here, and never delivered directly.
+"""Publishes messages on the bus, and reads the history of rooms.
 
-What a room remembers is asked for here as well.
+Clients and backends take the same road. A message is never delivered directly, also not to members on this pod.
 """
 
 from asyncio import Future
@@ -17,22 +17,24 @@ from forestay.protocol.names import RoomName
 
 
 class Publisher:
+    """The only part that publishes room messages."""
+
     def __init__(self, runtime: Runtime, bus: Bus, policies: Policies) -> None:
         self._runtime = runtime
         self._policies = policies
         self._bus = bus
 
     def stamp(self) -> str:
-        """Now, as the `timestamp` of a message that this pod accepts."""
+        """The `timestamp` of a message that this pod accepts now."""
         return timestamp(int(self._runtime.clock() * 1000))
 
     def publish(self, message: Message, source: Source, settled: Settled | None, key: str | None = None) -> None:
-        """Give `message` to the bus; `settled` learns what became of it. `key` makes a retry safe. Raises Refusal."""
+        """Give `message` to the bus. `settled` gets the outcome. `key` makes a repeat safe. Raises Refusal."""
         policy = self._policies.of(message.room)
-        # Binary messages are live only, in every room.
+        # Binary messages are never kept.
         kept = None if message.binary else policy.history
         if key is not None and kept is None:
-            raise Refusal(ErrorCode.KEY_NEEDS_HISTORY, "'key' works in rooms with history, and this one has none")
+            raise Refusal(ErrorCode.KEY_NEEDS_HISTORY, "'key' needs a room with history; this room has none")
         observer, tracer, leg = self._runtime.observer, self._runtime.tracer, None
         if tracer is not None:
             leg = tracer.begin(message, source, policy.pattern, shown=policy.trace)
@@ -56,7 +58,7 @@ class Publisher:
         self._bus.publish(message, observed, kept=kept, key=key)
 
     async def accepted(self, message: Message, source: Source, key: str | None = None) -> Position | None:
-        """Give `message` to the bus and wait until it has it; where it stands in the room's history. Raises Refusal."""
+        """Publish `message` and wait for the outcome. Returns its position in the room's history. Raises Refusal."""
         settlement: Future[Settlement] = self._runtime.loop.create_future()
 
         def settled(result: Settlement) -> None:
@@ -71,7 +73,7 @@ class Publisher:
         return position
 
     async def history(self, room: RoomName, query: Query, kept: Retention) -> Page:
-        """Read the past of a room. Raises Refusal."""
+        """Read the history of a room. Raises Refusal."""
         try:
             return await self._bus.history(room, query, kept)
         except BusLost:
@@ -79,7 +81,7 @@ class Publisher:
 
 
 def refusal_of(outcome: Outcome) -> Refusal | None:
-    """What to tell a sender; None where the bus has the message."""
+    """The refusal that the sender gets; None where the bus has the message."""
     match outcome:
         case Outcome.ACCEPTED:
             return None

@@ -1,14 +1,14 @@
-"""Keeps this pod's view of every room with history whole: nothing twice, nothing missing, nothing out of order.
+"""Keeps each room with history complete on this pod: no message twice, none missing, none out of order.
 
-Each such room has a position up to which its members were served. A message that does not follow on it, a bus that was
-deaf for a while, or a check that finds the room elsewhere makes the pod read the rest from the history, once for the
-whole room; where that is impossible its members are told with a `resync`. Rooms without history have no position: what
-was missed there cannot be read, only declared.
+Each such room has a position: the last message that its members here were given. The pod reads the rest from the
+history, once for the whole room, where a message does not follow on the position, where the bus lost its connection,
+and where a regular check finds the room further on. Where the history does not reach back, the members get a `resync`.
+A room without history has no position. Messages that may be lost there can only be declared with a `resync`.
 """
 
 from asyncio import CancelledError, Future, Task, sleep
-from collections.abc import Callable, Collection, Coroutine
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Final, Protocol
 
 from forestay.core.ports.bus import Bus, BusLost, Page, Query
 from forestay.core.ports.runtime import Runtime
@@ -17,18 +17,25 @@ from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName
 
 CHECK_INTERVAL: Final = 5.0
-"""Seconds between two looks at where the rooms stand on the bus; all rooms are asked at once."""
+"""Seconds between two checks of the positions of all rooms. One question asks for all of them."""
 
-# Messages that may be held back or kept for joiners while a history is read. Beyond it the room is told to resync.
-_MOST_HELD = 10_000
+# Messages that are kept back, or kept for joins, while a history is read. With more, the room gets a resync.
+_MAX_HELD = 10_000
 _RETRY: Final = 0.5
 
-Serve = Callable[[Message], None]
-Resync = Callable[[RoomName, str, Position | None], None]
+
+class Members(Protocol):
+    """The members of the rooms on this pod."""
+
+    def deliver(self, message: Message) -> None:
+        """Give `message` to the members of its room."""
+
+    def resync(self, name: RoomName, reason: str, position: Position | None) -> None:
+        """Tell the members of a room that messages are lost, why, and where live messages go on."""
 
 
 class _View:
-    """One room as far as its members here were served."""
+    """One room with history, as far as its members here were served."""
 
     __slots__ = ("held", "kept", "open", "position", "readers", "suspect", "tail", "waiting")
 
@@ -36,31 +43,32 @@ class _View:
         self.kept = kept
         self.open = True
         self.position: Position | None = None
-        """Of the last message that the members were given; None until it is known."""
+        """The last message that the members were given; None until it is known."""
         self.held: list[Message] | None = []
-        """Messages that wait until the history is read; None while nothing is wrong."""
+        """Messages that wait until the history is read; None while the view is complete."""
         self.waiting: list[Callable[[], None]] = []
-        """Who wants to know when the position is known."""
+        """Called once the view is complete."""
         self.readers = 0
+        """Joins that read the history now."""
         self.tail: list[Message] = []
-        """What was served while somebody reads the history to join; kept only while somebody does."""
+        """Messages that were served while joins read the history."""
         self.suspect: Position | None = None
-        """Where the view was when the last check found the room elsewhere."""
+        """The view's own position when the last check found the room elsewhere."""
 
 
 class Recovery:
-    def __init__(self, runtime: Runtime, bus: Bus, policies: Policies, serve: Serve, resync: Resync) -> None:
-        """`serve` gives a message to the members; `resync` tells them of a loss, why, and where they are now."""
+    """The views of all rooms with history on this pod."""
+
+    def __init__(self, runtime: Runtime, bus: Bus, policies: Policies, members: Members) -> None:
         self._runtime = runtime
         self._bus = bus
         self._policies = policies
-        self._serve = serve
-        self._resync = resync
+        self._members = members
         self._views: dict[RoomName, _View] = {}
         self._tasks: set[Task[None]] = set()
 
     def open(self, room: RoomName, ready: Callable[[], None]) -> None:
-        """The pod hears `room` now; `ready` is called once its position is known, at once where it has none."""
+        """The bus delivers `room` now. `ready` is called once its position is known; at once where it has none."""
         kept = self._policies.of(room).history
         if kept is None:
             ready()
@@ -70,45 +78,44 @@ class Recovery:
         self._start(self._repair(room, view))
 
     def close(self, room: RoomName) -> None:
-        """The pod hears `room` no more."""
+        """The bus no longer delivers `room`."""
         view = self._views.pop(room, None)
         if view is not None:
             view.open = False
 
     def position(self, room: RoomName) -> Position | None:
-        """Where the members of `room` are; None in rooms without history."""
+        """The last message that the members of `room` were given; None in rooms without history."""
         view = self._views.get(room)
         return view.position if view else None
 
-    def hear(self, message: Message) -> None:
+    def receive(self, message: Message) -> None:
         """A message has come from the bus."""
         view = self._views.get(message.room)
         if view is None:
-            self._serve(message)
+            self._members.deliver(message)
         elif view.held is None:
-            self._follow(message.room, view, message)
-        elif len(view.held) < _MOST_HELD:
+            self._serve(message.room, view, message)
+        elif len(view.held) < _MAX_HELD:
             view.held.append(message)
 
-    def doubt(self, rooms: Collection[RoomName]) -> None:
-        """Messages of `rooms` may have been missed."""
-        for room in rooms:
-            view = self._views.get(room)
-            if view is None:
-                self._resync(room, "missed", None)
-            elif view.held is None:
-                self._hold(room, view)
+    def doubt(self, room: RoomName) -> None:
+        """Messages of `room` may be lost on their way to this pod."""
+        view = self._views.get(room)
+        if view is None:
+            self._members.resync(room, "missed", None)
+        elif view.held is None:
+            self._hold(room, view)
 
     async def missed(self, room: RoomName, since: Position) -> list[Message] | None:
-        """What a client at `since` has missed up to the position of the room; None where that cannot be told.
+        """The messages after `since` up to the position of the room; None where they cannot be told.
 
-        Valid until the caller awaits again: whatever comes after it is live. Raises BusLost.
+        The answer holds until the caller awaits again: later messages are live. Raises BusLost.
         """
         view = self._views.get(room)
         if view is None or view.position is None:
             return None
         if since.epoch == view.position.epoch and since.offset > view.position.offset:
-            await self._abreast(room, view)
+            await self._catch_up(room, view)
         if view.position == since:
             return []
         view.readers += 1
@@ -121,8 +128,8 @@ class Recovery:
                 view.tail = []
         return _merge(since, page, tail, view.position)
 
-    async def _abreast(self, room: RoomName, view: _View) -> None:
-        """A client was told more elsewhere than this pod has heard: read on until the view is where the room is."""
+    async def _catch_up(self, room: RoomName, view: _View) -> None:
+        """A client saw more on another pod than this pod has served: read on until the view is where the room is."""
         read: Future[None] = self._runtime.loop.create_future()
 
         def done() -> None:
@@ -135,7 +142,7 @@ class Recovery:
         await read
 
     async def check_forever(self) -> None:
-        """Compare where the rooms are with where they are here, every CHECK_INTERVAL seconds, until cancelled."""
+        """Compare the positions of the rooms on the bus with those of the views, until cancelled."""
         while True:
             await sleep(CHECK_INTERVAL)
             try:
@@ -146,7 +153,7 @@ class Recovery:
                 self._compare(room, view, positions.get(room))
 
     async def stop(self) -> None:
-        """End every reading that is under way."""
+        """Cancel all repairs."""
         for task in list(self._tasks):
             task.cancel()
             try:
@@ -155,7 +162,7 @@ class Recovery:
                 pass
 
     def _compare(self, room: RoomName, view: _View, found: Position | None) -> None:
-        """A room found elsewhere twice, with the view unmoved in between, was missed; once is a message on its way."""
+        """Repair a view that two checks found behind and that did not move between them; once may be a late message."""
         if view.held is not None or found == view.position:
             view.suspect = None
         elif view.suspect is not None and view.suspect == view.position:
@@ -164,11 +171,11 @@ class Recovery:
         else:
             view.suspect = view.position
 
-    def _follow(self, room: RoomName, view: _View, message: Message) -> None:
-        """Serve `message` if it is the next one, drop it if it was served, and read what lies between otherwise."""
+    def _serve(self, room: RoomName, view: _View, message: Message) -> None:
+        """Serve `message` where it is the next one, drop it where it was served, and read what is missing otherwise."""
         here, there = view.position, message.position
         if there is None:
-            self._serve(message)
+            self._members.deliver(message)
         elif here is not None and here.epoch == there.epoch and there.offset <= here.offset + 1:
             if there.offset > here.offset:
                 self._advance(view, message)
@@ -177,16 +184,29 @@ class Recovery:
 
     def _advance(self, view: _View, message: Message) -> None:
         view.position = message.position
-        if view.readers and len(view.tail) < _MOST_HELD:
+        if view.readers and len(view.tail) < _MAX_HELD:
             view.tail.append(message)
-        self._serve(message)
+        self._members.deliver(message)
 
     def _hold(self, room: RoomName, view: _View, *messages: Message) -> None:
         view.held = list(messages)
         self._start(self._repair(room, view))
 
     async def _repair(self, room: RoomName, view: _View) -> None:
-        """Read on from the view's position and go on with what was held back meanwhile."""
+        """Make the view complete, then go on with the messages that were held back."""
+        try:
+            await self._read_on(room, view)
+        except Exception:
+            # A bug. A room that stays held would get nothing more, so its members are told of a loss and go on live.
+            held, view.held = view.held or [], []
+            if view.open:
+                view.position = held[-1].position if held else view.position
+                self._members.resync(room, "lost", view.position)
+                self._release(view)
+            raise
+
+    async def _read_on(self, room: RoomName, view: _View) -> None:
+        """Read the history after the view's position."""
         more, filled = True, 0
         while more:
             page = await self._read(room, view)
@@ -194,7 +214,7 @@ class Recovery:
                 return
             if view.position is None or not page.whole:
                 if view.position is not None:
-                    self._resync(room, "lost", page.top)
+                    self._members.resync(room, "lost", page.top)
                 view.position = page.top
                 break
             for message in page.messages:
@@ -206,14 +226,14 @@ class Recovery:
         self._release(view)
 
     async def _read(self, room: RoomName, view: _View) -> Page:
-        """The history after the view's position, as soon as the bus can be asked."""
+        """The history after the view's position, as soon as the bus answers."""
         while True:
             since = view.position
             query = Query(0) if since is None else Query(view.kept.size, since=since)
             try:
                 return await self._bus.history(room, query, view.kept)
             except BusLost:
-                # The bus doubts every room when it is back, but it does not say so to a room that is held already.
+                # When the bus is back it doubts every room, but a room that is being repaired takes no notice of that.
                 await sleep(_RETRY)
 
     def _release(self, view: _View) -> None:
@@ -222,16 +242,16 @@ class Recovery:
         for ready in waiting:
             ready()
         for message in held:
-            self.hear(message)
+            self.receive(message)
 
     def _start(self, work: Coroutine[object, object, None]) -> None:
-        task = self._runtime.loop.create_task(work)
+        task = self._runtime.tasks.once("recovery_repair", work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
 
 def _merge(since: Position, page: Page, tail: list[Message], position: Position | None) -> list[Message] | None:
-    """The messages after `since` up to `position`, from what was read and what was served meanwhile."""
+    """The messages after `since` up to `position`, from the page and from what was served while it was read."""
     if not page.whole or position is None or position.epoch != since.epoch:
         return None
     merged: list[Message] = []

@@ -1,8 +1,8 @@
-"""Keeps the bus subscribed to exactly the rooms that somebody on this pod is in, give or take a moment.
+"""Keeps the bus subscribed to the rooms that have members on this pod.
 
-The first member of a room waits until the bus confirms and the room's position is known, and so does everybody who
-comes meanwhile; later ones walk in. When the last one leaves, the subscription lingers: a reload would otherwise cost
-two round trips and a look into the history.
+The first member of a room waits until the bus confirms the subscription and the room's position is known. So does
+everybody who comes meanwhile; later members enter at once. When the last member leaves, the subscription stays for a
+second: without that a page reload would cost two round trips and a read of the history.
 """
 
 from asyncio import TimerHandle
@@ -13,96 +13,107 @@ from typing import Final
 from forestay.core.ports.bus import Bus
 from forestay.core.ports.runtime import Runtime
 from forestay.core.rooms.recovery import Recovery
+from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
 
 LINGER: Final = 1.0
-"""Seconds for which a room is still heard after its last member left."""
+"""Seconds for which a subscription outlives the last member."""
 
-Then = Callable[[], None]
+Callback = Callable[[], None]
 
 
 class _Stage(Enum):
-    SUBSCRIBING = "the bus was asked"
-    OPENING = "the bus hears it, its position is being read"
-    HEARD = "members can walk in"
+    SUBSCRIBING = "the bus has not confirmed"
+    OPENING = "the bus has confirmed, and the position is being read"
+    OPEN = "members can enter"
+    CLOSED = "the pod has unsubscribed"
 
 
-class _Room:
-    """How far this pod's subscriptions in one room has come."""
+class _Subscription:
+    """The subscription to one room: how far it is, and the subscriber that the bus delivers to."""
 
-    __slots__ = ("farewell", "holders", "stage", "waiting")
+    __slots__ = ("_name", "_recovery", "holders", "linger", "stage", "waiting")
 
-    def __init__(self) -> None:
-        self.holders = 0
-        """Members, and those who are about to be: while there are any, the room is heard."""
+    def __init__(self, name: RoomName, recovery: Recovery) -> None:
+        self._name = name
+        self._recovery = recovery
+        self.holders = 1
+        """Members and pending joins. While there are any, the subscription stays."""
         self.stage = _Stage.SUBSCRIBING
-        self.waiting: list[Then] = []
-        self.farewell: TimerHandle | None = None
+        self.waiting: list[Callback] = []
+        """Called once members can enter."""
+        self.linger: TimerHandle | None = None
+        """Ends the subscription when it fires. None while somebody holds it."""
+
+    def confirmed(self) -> None:
+        if self.stage is _Stage.SUBSCRIBING:
+            self.stage = _Stage.OPENING
+            self._recovery.open(self._name, self._opened)
+
+    def received(self, message: Message) -> None:
+        self._recovery.receive(message)
+
+    def doubted(self) -> None:
+        self._recovery.doubt(self._name)
+
+    def _opened(self) -> None:
+        if self.stage is _Stage.OPENING:
+            self.stage = _Stage.OPEN
+            waiting, self.waiting = self.waiting, []
+            for ready in waiting:
+                ready()
 
 
 class Subscriptions:
+    """All subscriptions of this pod to rooms."""
+
     def __init__(self, runtime: Runtime, bus: Bus, recovery: Recovery) -> None:
         self._loop = runtime.loop
         self._bus = bus
-        self.recovery = recovery
-        self._rooms: dict[RoomName, _Room] = {}
+        self._recovery = recovery
+        self._rooms: dict[RoomName, _Subscription] = {}
 
     def rooms(self) -> list[RoomName]:
-        """The rooms that this pod hears or is about to."""
+        """The rooms that this pod is subscribed to, or is about to be."""
         return list(self._rooms)
 
-    def want(self, name: RoomName, then: Then) -> None:
-        """Call `then` once this pod hears `name` and knows where it stands, at once where it does already.
-
-        Whoever wants a room holds it until `lose`.
-        """
+    def hold(self, name: RoomName, ready: Callback) -> None:
+        """Subscribe to `name` until `release`. `ready` is called once members can enter; it may be called at once."""
         room = self._rooms.get(name)
         if room is None:
-            room = self._rooms[name] = _Room()
-            room.holders = 1
-            room.waiting.append(then)
-            # The bus may confirm at once, or long after nobody is interested any more.
-            self._bus.subscribe(name, lambda: self._confirmed(name, room))
+            room = self._rooms[name] = _Subscription(name, self._recovery)
+            room.waiting.append(ready)
+            self._bus.subscribe(name, room)
             return
         room.holders += 1
-        if room.farewell is not None:
-            room.farewell.cancel()
-            room.farewell = None
-        if room.stage is _Stage.HEARD:
-            then()
+        if room.linger is not None:
+            room.linger.cancel()
+            room.linger = None
+        if room.stage is _Stage.OPEN:
+            ready()
         else:
-            room.waiting.append(then)
+            room.waiting.append(ready)
 
-    def lose(self, name: RoomName) -> None:
-        """One who wanted `name` does so no more."""
+    def release(self, name: RoomName) -> None:
+        """Undo one `hold`."""
         room = self._rooms.get(name)
         if room is None:
-            raise RuntimeError("a room that nobody wanted is lost")
+            raise RuntimeError("a room is released that was not held")
         room.holders -= 1
         if not room.holders:
-            room.farewell = self._loop.call_later(LINGER, self._leave, name, room)
+            room.linger = self._loop.call_later(LINGER, self._unsubscribe, name, room)
 
     def close(self) -> None:
-        """Linger no more: the pod is going."""
+        """End the subscriptions that nobody holds, without waiting."""
         for name, room in list(self._rooms.items()):
-            if room.farewell is not None:
-                room.farewell.cancel()
-                self._leave(name, room)
+            if room.linger is not None:
+                room.linger.cancel()
+                self._unsubscribe(name, room)
 
-    def _leave(self, name: RoomName, room: _Room) -> None:
+    def _unsubscribe(self, name: RoomName, room: _Subscription) -> None:
         if self._rooms.get(name) is room:
             del self._rooms[name]
-            self.recovery.close(name)
+            # The bus may confirm later, or the position may be read later. Neither means anything any more.
+            room.stage = _Stage.CLOSED
+            self._recovery.close(name)
             self._bus.unsubscribe(name)
-
-    def _confirmed(self, name: RoomName, room: _Room) -> None:
-        if self._rooms.get(name) is room:
-            room.stage = _Stage.OPENING
-            self.recovery.open(name, lambda: self._opened(name, room))
-
-    def _opened(self, name: RoomName, room: _Room) -> None:
-        if self._rooms.get(name) is room:
-            room.stage = _Stage.HEARD
-            waiting, room.waiting = room.waiting, []
-            for then in waiting:
-                then()

@@ -1,6 +1,6 @@
-"""Which room is meant by what somebody calls it; a name that is none is refused."""
+"""Reads the room names in requests, and refuses what is no room that the caller can name."""
 
-from forestay.core.fanout.connection import Connection
+from forestay.core.rules.access import Identity
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.names import PERSONAL, RoomName, parse_room, personal_room
 
@@ -14,12 +14,12 @@ def named_room(text: str) -> RoomName:
 
 
 def public_room(text: str) -> RoomName:
-    """A room that clients can speak to. Raises Refusal."""
+    """A room that clients can publish to. Raises Refusal."""
     if text == PERSONAL:
-        raise Refusal(ErrorCode.FORBIDDEN, "only backends speak to a personal room")
+        raise Refusal(ErrorCode.FORBIDDEN, "only backends publish to a personal room")
     return named_room(text)
 
 
-def any_room(connection: Connection, text: str) -> RoomName:
-    """A room that can be joined: a public one or one's own. Raises Refusal."""
-    return personal_room(connection.identity.user) if text == PERSONAL else public_room(text)
+def any_room(identity: Identity, text: str) -> RoomName:
+    """A room that `identity` can join: a public one, or its own personal room. Raises Refusal."""
+    return personal_room(identity.user) if text == PERSONAL else public_room(text)

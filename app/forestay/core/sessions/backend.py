@@ -1,6 +1,6 @@
-"""What a backend may do: speak to a room or a user, see who is where on all pods, end connections and revoke tokens.
+"""What a backend may do: publish, read history and presence on all pods, end connections, and revoke tokens.
 
-A backend is trusted with every room; whether a caller is one was decided before it got here.
+A backend may use every room. The caller was authenticated before.
 """
 
 from typing import Final
@@ -8,7 +8,7 @@ from typing import Final
 from forestay.core.cluster.control import Connected, ControlChannel
 from forestay.core.ports.bus import BusLost, Page, Query, Unavailable
 from forestay.core.ports.observer import Source
-from forestay.core.ports.registry import PresencePage, Registry, Revocation
+from forestay.core.ports.registry import Registry, Revocation
 from forestay.core.ports.runtime import Runtime
 from forestay.core.rooms.presence import Presence
 from forestay.core.rooms.publishing import Publisher
@@ -17,13 +17,16 @@ from forestay.core.sessions.addresses import named_room
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName, personal_room
+from forestay.protocol.presence import PresencePage
 from forestay.protocol.trace import TraceContext
 
-KEPT: Final = 86_400.0
-"""Seconds for which a revocation is kept where it does not say for how long."""
+REVOCATION_TTL: Final = 86_400.0
+"""Seconds for which a revocation is in force where the caller does not say."""
 
 
 class Backend:
+    """The operations of the HTTP API, without HTTP."""
+
     def __init__(
         self,
         runtime: Runtime,
@@ -45,7 +48,7 @@ class Backend:
         return named_room(text)
 
     def personal(self, user: str) -> RoomName:
-        """The personal room of `user`, whose name need not fit the grammar of rooms."""
+        """The personal room of `user`. The name of the user need not be a valid room name."""
         return personal_room(user)
 
     async def publish(
@@ -57,28 +60,28 @@ class Backend:
         binary: bool = False,
         trace: TraceContext | None = None,
     ) -> Position | None:
-        """Send JSON, or a whole binary frame, to everybody in `room`; where it stands once the bus has it.
+        """Publish to `room` and wait for the outcome. Returns the position in a room with history. Raises Refusal.
 
-        Raises Refusal.
+        `payload`: JSON, or with `binary` a whole binary message.
         """
         message = Message(room, payload, self._publisher.stamp(), binary=binary, trace=trace)
         return await self._publisher.accepted(message, Source(self._runtime.loop.time()), key)
 
     async def history(self, room: RoomName, query: Query) -> Page:
-        """The past of `room`. Raises Refusal."""
+        """A page of the history of `room`. Raises Refusal."""
         kept = self._policies.of(room).history
         if kept is None:
             raise Refusal(ErrorCode.FORBIDDEN, "this room has no history")
         return await self._publisher.history(room, query, kept)
 
     async def present(self, room: RoomName, after: str | None, limit: int) -> PresencePage:
-        """One page of who is in `room`. Raises Refusal."""
+        """A page of the users in `room`. Raises Refusal."""
         if not self._policies.of(room).presence:
             raise Refusal(ErrorCode.FORBIDDEN, "this room has no presence")
-        return await self._presence.presence_page(room, after, limit)
+        return await self._presence.page(room, after, limit)
 
     async def rooms(self, after: str, limit: int) -> tuple[list[tuple[str, int]], bool]:
-        """Rooms that somebody is in, behind `after`, with their members; and whether all pods answered."""
+        """Rooms after `after` that have members, with their number; and whether all pods answered."""
         return await self._control.rooms(after, limit)
 
     async def connections(self, user: str) -> tuple[list[Connected], bool]:
@@ -86,21 +89,24 @@ class Backend:
         return await self._control.connections(user)
 
     async def disconnect(self, user: str) -> tuple[int, bool]:
-        """End the connections of `user` with 4403; how many there were, and whether all pods answered."""
+        """End the connections of `user` with 4403. How many there were, and whether all pods answered."""
         ended, complete = await self._control.connections(user, end=True)
         return len(ended), complete
 
     async def revoke(self, jti: str | None, user: str | None, before: float | None, until: float | None) -> None:
-        """Let a token, or the tokens that a user was given before some time, be good no more. Raises Refusal."""
+        """Revoke the token `jti`, or all tokens of `user` that were issued before `before`. Raises Refusal.
+
+        `before`, `until`: Unix seconds; None means now, and a day from now.
+        """
         now = self._runtime.clock()
         revocation = Revocation(
             jti=jti,
             user=user,
             before=now if before is None else before,
-            until=now + KEPT if until is None else until,
+            until=now + REVOCATION_TTL if until is None else until,
         )
         try:
             await self._registry.revoke(revocation)
         except BusLost:
             raise Unavailable from None
-        self._control.revoked(revocation)
+        self._control.revoke(revocation)

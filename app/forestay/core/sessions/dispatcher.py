@@ -1,254 +1,130 @@
-"""A client's request in, its effect out: the one module that knows the whole story.
+"""Takes the requests of clients, holds each client to its rate, and hands a request to the part that carries it out.
 
-What a client wants is checked here against its rights and limits, given to the bus, and comes back from it to be
-delivered. Everything is synchronous but what the world must be asked; that is returned to be awaited, so that the
-requests of one client keep their order.
+Only what has to wait for the bus, the registry or token keys is returned to be awaited. So the requests of one client
+keep their order, and most of them need no task.
 """
 
 from collections.abc import Awaitable
-from struct import unpack_from
-from typing import Final, assert_never
+from dataclasses import dataclass
+from typing import assert_never
 
 from forestay.core.fanout.connection import Connection
-from forestay.core.ports.bus import Settlement
-from forestay.core.ports.observer import RefusedMessage
+from forestay.core.fanout.outbox import Outbox
 from forestay.core.ports.runtime import Runtime
-from forestay.core.ports.verifier import Verifier
-from forestay.core.rooms.membership import Joined, JoinRequest, LeaveRequest, Membership
-from forestay.core.rooms.presence import paged
-from forestay.core.rooms.publishing import Publisher, refusal_of
-from forestay.core.rules.access import Right
-from forestay.core.sessions.addresses import any_room, public_room
+from forestay.core.rules.session_limits import SessionLimits
+from forestay.core.sessions.broadcasts import Broadcasts
 from forestay.core.sessions.queries import Queries
-from forestay.core.sessions.sessions import Sessions
+from forestay.core.sessions.renewal import Renewal
+from forestay.core.sessions.room_requests import RoomRequests
 from forestay.protocol import requests
 from forestay.protocol.codes import ENDINGS, CloseCode, ErrorCode, Refusal
-from forestay.protocol.message import Message
-from forestay.protocol.names import RoomName, parse_room
-from forestay.protocol.trace import parse_trace
-from forestay.protocol.v1.encoder import placed, pong_frame
-from forestay.protocol.v1.reader import Reader, Unreadable, wire_size
+from forestay.protocol.replies import Pong
 
-MOST_BINDINGS: Final = 256
-"""Binary types that one connection can bind: a client may ask for any number, we keep a bounded one."""
+
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    """The parts that carry out requests."""
+
+    broadcasts: Broadcasts
+    rooms: RoomRequests
+    queries: Queries
+    renewal: Renewal
 
 
 class Dispatcher:
-    def __init__(
-        self,
-        runtime: Runtime,
-        reader: Reader,
-        verifier: Verifier,
-        sessions: Sessions,
-        membership: Membership,
-        publisher: Publisher,
-    ) -> None:
-        self._runtime = runtime
-        self._reader = reader
-        self._verifier = verifier
-        self.sessions = sessions
-        self._membership = membership
-        self._publisher = publisher
-        self._terms = sessions.terms
-        self._delivery = membership.delivery
-        self._policies = membership.policies
-        self._queries = Queries(membership.presence, publisher, membership.delivery, membership.policies)
+    """Where every request of every client comes in, whatever its wire."""
 
-    def text(self, connection: Connection, text: str) -> Awaitable[None] | None:
-        """A client said `text`. What is returned has to be awaited before its next message is given to us."""
-        observer = self._runtime.observer
-        try:
-            request = self._reader.read(text)
-        except Unreadable as unreadable:
-            if observer is not None:
-                observer.received("unreadable", wire_size(text))
-            if self._allowed(connection, unreadable.id, unreadable.room):
-                self._delivery.refuse(connection, unreadable.refusal, unreadable.id, unreadable.room)
-            return None
-        if observer is not None:
-            observer.received(str(request.__struct_config__.tag), wire_size(text))
+    def __init__(self, runtime: Runtime, limits: SessionLimits, handlers: Handlers, outbox: Outbox) -> None:
+        self._loop = runtime.loop
+        self._observer = runtime.observer
+        self._limits = limits
+        self._handlers = handlers
+        self._outbox = outbox
+
+    def dispatch(self, connection: Connection, request: requests.Request, size: int) -> Awaitable[None] | None:
+        """Carry out `request`, which came in a message of `size` bytes.
+
+        The caller awaits what is returned before it hands in the next request of this client.
+        """
+        if self._observer is not None:
+            self._observer.received(str(request.__struct_config__.tag), size)
         room = request.room if isinstance(request, requests.RoomRequest) else None
-        if not self._allowed(connection, request.id, room):
+        if not self._allow(connection, request.id, room):
             return None
         try:
-            return self._do(connection, request)
+            return self._carry_out(connection, request)
         except Refusal as refusal:
-            message = self._refused(request) if isinstance(request, requests.Broadcast) else None
-            self._delivery.refuse(connection, refusal, request.id, room, message)
+            message = None
+            if isinstance(request, requests.Broadcast | requests.Binary):
+                message = self._handlers.broadcasts.refused(request)
+            self._outbox.refuse(connection, refusal, request.id, room, message)
             return None
 
-    def binary(self, connection: Connection, data: bytes) -> None:
-        """A client sent a binary message: a big-endian `uint32` type and any bytes."""
-        if self._runtime.observer is not None:
-            self._runtime.observer.received("binary", len(data))
-        if not self._allowed(connection, None, None):
-            return
-        try:
-            if len(data) < 4:
-                raise Refusal(ErrorCode.BAD_BINARY, "a binary message starts with its type, four bytes big-endian")
-            (kind,) = unpack_from("!I", data)
-            name = self._bound(connection, kind)
-            connection.identity.require(Right.BROADCAST, name)
-            message = Message(
-                name,
-                data,
-                self._publisher.stamp(),
-                sender=connection.identity.user,
-                binary=True,
-                exclude=self._excluded(connection, name, echo=None),
-            )
-            self._publish(connection, message, None)
-        except Refusal as refusal:
-            self._delivery.refuse(connection, refusal, None, None, RefusedMessage(trace=None, pattern=None))
+    def reject(self, connection: Connection, unreadable: requests.Unreadable, size: int) -> None:
+        """Refuse a message of `size` bytes that is no request."""
+        if self._observer is not None:
+            self._observer.received("unreadable", size)
+        if self._allow(connection, unreadable.id, unreadable.room):
+            self._outbox.refuse(connection, unreadable.refusal, unreadable.id, unreadable.room)
 
     def ping(self, connection: Connection, data: bytes) -> None:
-        """A client's protocol ping; it counts as a message, for it costs as much."""
-        if self._allowed(connection, None, None):
-            self._delivery.answer(connection, pong_frame(data))
+        """The client sent a ping of its wire. It counts as a message, because it costs as much."""
+        if self._allow(connection, None, None):
+            self._outbox.send_bytes(connection, connection.wire.pong(data))
 
     def pong(self, connection: Connection) -> None:
-        self._allowed(connection, None, None)
+        """The client answered a ping of its wire, or sent a pong unasked. It counts as a message."""
+        self._allow(connection, None, None)
 
-    def _allowed(self, connection: Connection, id: str | None, room: str | None) -> bool:
-        """Note a sign of life and spend one message of the client's rate; what exceeds it is refused here."""
-        now = self._runtime.loop.time()
+    def _allow(self, connection: Connection, id: str | None, room: str | None) -> bool:
+        """Note a sign of life and spend one message of the client's rate. Refuse what exceeds the rate."""
+        now = self._loop.time()
         connection.heard_at = now
-        terms = self._terms
-        if not terms.rate:
+        limits = self._limits
+        if not limits.rate:
             return True
-        wait = connection.bucket.wait(terms.rate, terms.burst, now)
+        wait = connection.bucket.wait(limits.rate, limits.burst, now)
         if not wait:
             return True
-        message = f"more than {terms.rate:g} messages per second; wait for retry_after_ms"
-        self._delivery.refuse(connection, Refusal(ErrorCode.RATE_LIMITED, message, retry_after=wait), id, room)
+        message = f"more than {limits.rate:g} messages per second; wait for retry_after_ms"
+        self._outbox.refuse(connection, Refusal(ErrorCode.RATE_LIMITED, message, retry_after=wait), id, room)
         if connection.bucket.exhausted(now):
-            self.sessions.end(connection, ENDINGS[CloseCode.RATE_LIMITED])
+            connection.end(ENDINGS[CloseCode.RATE_LIMITED])
         return False
 
-    def _do(self, connection: Connection, request: requests.Request) -> Awaitable[None] | None:
+    def _carry_out(self, connection: Connection, request: requests.Request) -> Awaitable[None] | None:
+        handlers = self._handlers
         match request:
             case requests.Broadcast():
-                self._broadcast(connection, request)
+                handlers.broadcasts.broadcast(connection, request)
+            case requests.Binary():
+                handlers.broadcasts.binary(connection, request)
             case requests.Join():
-                self._join(connection, request)
+                handlers.rooms.join(connection, request)
             case requests.Leave():
-                self._leave(connection, request)
+                handlers.rooms.leave(connection, request)
             case requests.Ping():
-                self._delivery.say(connection, "pong", id=request.id)
+                self._outbox.send(connection, Pong(request.id))
             case requests.Pong():
                 pass
             case requests.Bind():
-                self._bind(connection, request)
-            case requests.Presence():
-                return self._queries.presence(connection, request)
-            case requests.History():
-                return self._queries.history(connection, request)
-            case requests.Auth():
-                return self._renew(connection, request)
+                handlers.broadcasts.bind(connection, request)
+            case requests.Presence() | requests.History() | requests.Auth():
+                return self._ask(connection, request)
             case _:
                 assert_never(request)
         return None
 
-    def _broadcast(self, connection: Connection, request: requests.Broadcast) -> None:
-        name = public_room(request.room)
-        connection.identity.require(Right.BROADCAST, name)
-        trace = None
-        if request.traceparent is not None:
-            trace = parse_trace(request.traceparent, request.tracestate)
-        message = Message(
-            name,
-            bytes(request.payload),
-            self._publisher.stamp(),
-            sender=connection.identity.user,
-            exclude=self._excluded(connection, name, echo=request.echo),
-            trace=trace,
-        )
-        self._publish(connection, message, request.id, request.key)
-
-    def _join(self, connection: Connection, request: requests.Join) -> None:
-        name = any_room(connection, request.room)
-        connection.identity.require(Right.JOIN, name)
-        under_way = connection.joining or ()
-        if (
-            name not in connection.rooms
-            and name not in under_way
-            and (len(connection.rooms) + len(under_way) >= self._terms.rooms)
-        ):
-            raise Refusal(ErrorCode.TOO_MANY_ROOMS, f"a connection may be in {self._terms.rooms} rooms; leave one")
-
-        def entered(entrance: Joined) -> None:
-            payload = placed(entrance.position)
-            if entrance.recovered is not None:
-                payload["recovered"] = entrance.recovered
-            if entrance.roll is not None:
-                payload["members"] = paged(entrance.roll)
-            self._delivery.say(connection, "joined", id=request.id, room=name, payload=payload)
-
-        def refused(refusal: Refusal) -> None:
-            self._delivery.refuse(connection, refusal, request.id, request.room)
-
-        roll = self._policies.of(name).presence and Right.PRESENCE in connection.identity.rights.of(name)
-        self._membership.join(JoinRequest(connection, name, request.since, entered, refused, roll))
-
-    def _leave(self, connection: Connection, request: requests.Leave) -> None:
-        name = any_room(connection, request.room)
-
-        def left() -> None:
-            self._delivery.say(connection, "left", id=request.id, room=name)
-
-        def refused(refusal: Refusal) -> None:
-            self._delivery.refuse(connection, refusal, request.id, request.room)
-
-        self._membership.part(LeaveRequest(connection, name, left, refused))
-
-    def _bind(self, connection: Connection, request: requests.Bind) -> None:
-        name = public_room(request.room)
-        connection.identity.require(Right.BROADCAST, name)
-        bindings = connection.bindings
-        if bindings is None:
-            bindings = connection.bindings = {}
-        if len(bindings) >= MOST_BINDINGS and request.payload.type not in bindings:
-            raise Refusal(ErrorCode.TOO_MANY_ROOMS, f"a connection may bind {MOST_BINDINGS} types")
-        bindings[request.payload.type] = name
-        self._delivery.say(connection, "ack", id=request.id, room=name, payload={})
-
-    async def _renew(self, connection: Connection, request: requests.Auth) -> None:
-        try:
-            identity = await self._verifier.verify(request.payload.token)
-            if connection.ended is None:
-                self.sessions.renew(connection, identity)
-                self._delivery.say(connection, "ack", id=request.id, payload={})
-        except Refusal as refusal:
-            self._delivery.refuse(connection, refusal, request.id, None)
-
-    def _bound(self, connection: Connection, kind: int) -> RoomName:
-        """The room for binary type `kind`: the bound one, else the only one the connection is in."""
-        name = connection.bindings.get(kind) if connection.bindings else None
-        if name is not None:
-            return name
-        rooms = connection.public_rooms()
-        if len(rooms) != 1:
-            raise Refusal(ErrorCode.UNBOUND_TYPE, f"type {kind} is bound to no room; bind it, or be in one room only")
-        return rooms[0]
-
-    def _excluded(self, connection: Connection, name: RoomName, *, echo: bool | None) -> str | None:
-        """Who is not to hear a message: its sender, where it or the room's policy says so."""
-        heard = self._policies.of(name).echo if echo is None else echo
-        return None if heard else connection.id
-
-    def _refused(self, request: requests.Broadcast) -> RefusedMessage:
-        name = parse_room(request.room)
-        pattern = None if name is None else self._policies.of(name).pattern
-        return RefusedMessage(parse_trace(request.traceparent, request.tracestate), pattern)
-
-    def _publish(self, connection: Connection, message: Message, id: str | None, key: str | None = None) -> None:
-        def settled(settlement: Settlement) -> None:
-            refusal = refusal_of(settlement.outcome)
-            if refusal is not None:
-                pattern = self._policies.of(message.room).pattern
-                refused = RefusedMessage(message.trace, pattern, offered=True)
-                self._delivery.refuse(connection, refusal, id, message.room, refused)
-            elif id is not None:
-                self._delivery.say(connection, "ack", id=id, payload=placed(settlement.position))
-
-        self._publisher.publish(message, connection.source, settled, key)
+    def _ask(
+        self, connection: Connection, request: requests.Presence | requests.History | requests.Auth
+    ) -> Awaitable[None]:
+        """Carry out a request that has to wait."""
+        match request:
+            case requests.Presence():
+                return self._handlers.queries.presence(connection, request)
+            case requests.History():
+                return self._handlers.queries.history(connection, request)
+            case requests.Auth():
+                return self._handlers.renewal.renew(connection, request)
+            case _:
+                assert_never(request)

@@ -1,32 +1,26 @@
-"""Who is still there: a ping now and then, a deadline for any sign of life, and the end of a token's time.
+"""Pings clients, ends those that do not answer, and acts when a token expires or a connection gets old.
 
-One timer serves all connections: each stands in a heap at the moment when it must be looked at next.
+One timer serves all connections. Each stands in a heap at the time when it must be checked next.
 """
 
 from asyncio import TimerHandle
-from collections.abc import Callable
-from dataclasses import dataclass
 from heapq import heappop, heappush
+from typing import Final
 
 from forestay.core.fanout.connection import Connection
 from forestay.core.ports.runtime import Runtime
-from forestay.protocol.codes import ENDINGS, CloseCode, Ending
-from forestay.protocol.v1.encoder import PING
+from forestay.core.rules.session_limits import SessionLimits
+from forestay.core.sessions.relocation import Reason, Relocation
+from forestay.protocol.codes import ENDINGS, CloseCode
 
-# A loop that was stalled for this long has not read what clients sent meanwhile: nobody is judged for its silence.
-_STALL = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How often clients are pinged and how long they may take to answer, both in seconds."""
-
-    ping_interval: float
-    pong_timeout: float
+# Seconds. A loop that stalled for this long has not read what clients sent meanwhile, so none is ended for its silence.
+_STALL: Final = 1.0
+# The share by which the greatest age differs: connections that started together must not end together.
+_AGE_SPREAD: Final = 0.1
 
 
-class _Look:
-    """The next look at one connection; emptied when the connection is gone."""
+class _Check:
+    """The next check of one connection; empty once the connection is gone."""
 
     __slots__ = ("at", "connection")
 
@@ -34,52 +28,57 @@ class _Look:
         self.at = at
         self.connection: Connection | None = connection
 
-    def __lt__(self, other: "_Look") -> bool:
+    def __lt__(self, other: "_Check") -> bool:
         return self.at < other.at
 
 
 class Keepalive:
-    def __init__(
-        self,
-        runtime: Runtime,
-        patience: Patience,
-        end: Callable[[Connection, Ending], None],
-        aged: Callable[[Connection], None],
-    ) -> None:
-        """`aged` is called once for a connection whose `leave_at` has come."""
+    """Checks all connections of this pod, each at its time."""
+
+    def __init__(self, runtime: Runtime, limits: SessionLimits, relocation: Relocation) -> None:
         self._loop = runtime.loop
         self._clock = runtime.clock
-        self._patience = patience
-        self._end = end
-        self._aged = aged
-        self._looks: list[_Look] = []
-        self._by_connection: dict[Connection, _Look] = {}
+        self._uniform = runtime.uniform
+        self._limits = limits
+        self._times = limits.keepalive
+        self._relocation = relocation
+        self._checks: list[_Check] = []
+        self._by_connection: dict[Connection, _Check] = {}
         self._timer: TimerHandle | None = None
 
+    def add(self, connection: Connection) -> None:
+        """Check `connection` from now on."""
+        if self._limits.max_age:
+            age = self._limits.max_age * self._uniform(1 - _AGE_SPREAD, 1 + _AGE_SPREAD)
+            connection.leave_at = connection.connected_at + age - self._limits.lead
+        self.watch(connection)
+
     def watch(self, connection: Connection) -> None:
-        """Look after `connection` from now on; again after its token was renewed."""
+        """Plan the next check of `connection` anew, because its token was renewed."""
         self.forget(connection)
         now = self._loop.time()
         last_ping = connection.pinged_at
-        ping_at = now + self._patience.ping_interval if last_ping is None else last_ping + self._patience.pong_timeout
-        self._look(connection, self._not_too_late(connection, now, ping_at))
+        ping_at = now + self._times.ping_interval if last_ping is None else last_ping + self._times.pong_timeout
+        self._plan(connection, self._earliest(connection, now, ping_at))
 
     def forget(self, connection: Connection) -> None:
-        look = self._by_connection.pop(connection, None)
-        if look is not None:
-            look.connection = None
+        """`connection` has ended."""
+        check = self._by_connection.pop(connection, None)
+        if check is not None:
+            check.connection = None
 
     def close(self) -> None:
+        """Check nothing any more."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def _look(self, connection: Connection, at: float) -> None:
-        look = self._by_connection[connection] = _Look(at, connection)
-        heappush(self._looks, look)
+    def _plan(self, connection: Connection, at: float) -> None:
+        check = self._by_connection[connection] = _Check(at, connection)
+        heappush(self._checks, check)
         if self._timer is None or at < self._timer.when():
-            self._wake(at)
+            self._wake_at(at)
 
-    def _wake(self, at: float) -> None:
+    def _wake_at(self, at: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.call_at(at, self._run)
@@ -87,48 +86,48 @@ class Keepalive:
     def _run(self) -> None:
         now = self._loop.time()
         self._timer = None
-        while self._looks and self._looks[0].at <= now:
-            look = heappop(self._looks)
-            connection = look.connection
+        while self._checks and self._checks[0].at <= now:
+            check = heappop(self._checks)
+            connection = check.connection
             if connection is not None:
                 del self._by_connection[connection]
-                following = self._examine(connection, now, now - look.at)
-                if following is not None:
-                    self._by_connection[connection] = again = _Look(following, connection)
-                    heappush(self._looks, again)
-        while self._looks and self._looks[0].connection is None:
-            heappop(self._looks)
-        if self._looks:
-            self._wake(self._looks[0].at)
+                at = self._check(connection, now, now - check.at)
+                if at is not None:
+                    self._by_connection[connection] = following = _Check(at, connection)
+                    heappush(self._checks, following)
+        while self._checks and self._checks[0].connection is None:
+            heappop(self._checks)
+        if self._checks:
+            self._wake_at(self._checks[0].at)
 
-    def _examine(self, connection: Connection, now: float, late: float) -> float | None:
-        """Do what is due for `connection`; when to look again, or None if it has ended."""
+    def _check(self, connection: Connection, now: float, late: float) -> float | None:
+        """Do what is due for `connection`. The time of the next check, or None where it has ended."""
         if connection.identity.expires_at <= self._clock():
-            self._end(connection, ENDINGS[CloseCode.TOKEN_EXPIRED])
+            connection.end(ENDINGS[CloseCode.TOKEN_EXPIRED])
             return None
         if connection.leave_at is not None and connection.leave_at <= now:
             connection.leave_at = None
-            self._aged(connection)
+            self._relocation.ask(connection, reason=Reason.AGE)
         pinged_at = connection.pinged_at
         if pinged_at is None:
-            if not connection.socket.closed():
-                connection.socket.write(PING)
+            if not connection.transport.closed():
+                connection.transport.write(connection.wire.ping())
             connection.pinged_at = now
-            following = now + self._patience.pong_timeout
+            at = now + self._times.pong_timeout
         elif connection.heard_at >= pinged_at:
             connection.pinged_at = None
-            following = max(now, pinged_at + self._patience.ping_interval)
+            at = max(now, pinged_at + self._times.ping_interval)
         elif late > _STALL:
-            # What it sent meanwhile lies unread: it is judged at the next look.
-            following = now + self._patience.pong_timeout
-        elif now - pinged_at < self._patience.pong_timeout:
-            following = pinged_at + self._patience.pong_timeout
+            # What the client sent meanwhile is unread. The next check decides.
+            at = now + self._times.pong_timeout
+        elif now - pinged_at < self._times.pong_timeout:
+            at = pinged_at + self._times.pong_timeout
         else:
-            self._end(connection, ENDINGS[CloseCode.NO_PONG])
+            connection.end(ENDINGS[CloseCode.NO_PONG])
             return None
-        return self._not_too_late(connection, now, following)
+        return self._earliest(connection, now, at)
 
-    def _not_too_late(self, connection: Connection, now: float, at: float) -> float:
-        """`at`, or before it the end of its token's time or of its stay."""
+    def _earliest(self, connection: Connection, now: float, at: float) -> float:
+        """`at`, or before it the time when the token expires or the connection gets old."""
         expiry = now + max(0.0, connection.identity.expires_at - self._clock())
         return min(at, expiry) if connection.leave_at is None else min(at, expiry, connection.leave_at)

@@ -1,12 +1,12 @@
-"""What a client may ask of a room: its past, and who is in it. What knows that is elsewhere, and answers later."""
+"""Answers the questions of clients about a room: its history, and who is in it."""
 
 from collections.abc import Awaitable
 from typing import NoReturn
 
 from forestay.core.fanout.connection import Connection
-from forestay.core.fanout.delivery import Delivery
+from forestay.core.fanout.outbox import Outbox
 from forestay.core.ports.bus import Query
-from forestay.core.rooms.presence import Presence, paged
+from forestay.core.rooms.presence import Presence
 from forestay.core.rooms.publishing import Publisher
 from forestay.core.rules.access import Right
 from forestay.core.rules.policies import Policies, Retention
@@ -14,51 +14,54 @@ from forestay.core.sessions.addresses import any_room, public_room
 from forestay.protocol import requests
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.names import RoomName
-from forestay.protocol.v1.encoder import listed
+from forestay.protocol.replies import HistoryReply, PresenceReply
 
 
 class Queries:
-    """What is returned has to be awaited before the next request of that client. All of them raise Refusal."""
+    """The caller awaits what a method returns before the next request of that client. All methods raise Refusal."""
 
-    def __init__(self, presence: Presence, publisher: Publisher, delivery: Delivery, policies: Policies) -> None:
+    def __init__(self, policies: Policies, presence: Presence, publisher: Publisher, outbox: Outbox) -> None:
+        self._policies = policies
         self._presence = presence
         self._publisher = publisher
-        self._delivery = delivery
-        self._policies = policies
+        self._outbox = outbox
 
     def history(self, connection: Connection, request: requests.History) -> Awaitable[None]:
-        name = any_room(connection, request.room)
+        """Send a page of the history of a room."""
+        name = any_room(connection.identity, request.room)
         kept = self._policies.of(name).history
         if kept is None:
-            self._lacking(connection, request, Right.HISTORY, "history")
+            self._refuse_missing(connection, name, Right.HISTORY, "history")
         connection.identity.require(Right.HISTORY, name)
-        return self._read(connection, request, name, kept)
+        return self._send_history(connection, request, name, kept)
 
     def presence(self, connection: Connection, request: requests.Presence) -> Awaitable[None]:
+        """Send a page of the users in a room."""
         name = public_room(request.room)
         if not self._policies.of(name).presence:
-            self._lacking(connection, request, Right.PRESENCE, "presence")
+            self._refuse_missing(connection, name, Right.PRESENCE, "presence")
         connection.identity.require(Right.PRESENCE, name)
-        return self._count(connection, request, name)
+        return self._send_presence(connection, request, name)
 
-    async def _read(self, connection: Connection, request: requests.History, name: RoomName, kept: Retention) -> None:
+    async def _send_history(
+        self, connection: Connection, request: requests.History, name: RoomName, kept: Retention
+    ) -> None:
         try:
             page = await self._publisher.history(name, Query(request.limit, request.since, request.before), kept)
         except Refusal as refusal:
-            self._delivery.refuse(connection, refusal, request.id, request.room)
+            self._outbox.refuse(connection, refusal, request.id, request.room)
             return
-        payload = {"epoch": page.top.epoch, "messages": listed(page.messages), "more": page.more}
-        self._delivery.say(connection, "history", id=request.id, room=name, payload=payload)
+        self._outbox.send(connection, HistoryReply(request.id, name, page.top.epoch, page.messages, page.more))
 
-    async def _count(self, connection: Connection, request: requests.Presence, name: RoomName) -> None:
+    async def _send_presence(self, connection: Connection, request: requests.Presence, name: RoomName) -> None:
         try:
-            roll = await self._presence.presence_page(name, request.after, request.limit)
+            page = await self._presence.page(name, request.after, request.limit)
         except Refusal as refusal:
-            self._delivery.refuse(connection, refusal, request.id, request.room)
+            self._outbox.refuse(connection, refusal, request.id, request.room)
             return
-        self._delivery.say(connection, "presence", id=request.id, room=name, payload=paged(roll))
+        self._outbox.send(connection, PresenceReply(request.id, name, page))
 
-    def _lacking(self, connection: Connection, request: requests.RoomRequest, right: Right, feature: str) -> NoReturn:
-        """Whoever may not ask is told that first: it is none of theirs what a room has."""
-        connection.identity.require(right, any_room(connection, request.room))
+    def _refuse_missing(self, connection: Connection, name: RoomName, right: Right, feature: str) -> NoReturn:
+        """Refuse by the right first: a client without it must not learn what the room has."""
+        connection.identity.require(right, name)
         raise Refusal(ErrorCode.FORBIDDEN, f"this room has no {feature}")

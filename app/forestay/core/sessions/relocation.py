@@ -1,52 +1,56 @@
-"""Asks clients to connect elsewhere, and ends those that have not gone by then.
+"""Asks clients to connect elsewhere, and closes their connections when their time is over.
 
-A client that can opens its next connection first and closes this one itself; for the others it is a close with 1001.
+A client that can opens its next connection first and then closes this one. For the others it is a close with 1001.
 """
 
 from enum import StrEnum
-from functools import partial
 
+from forestay.core.cluster.registration import Registration
 from forestay.core.fanout.connection import Connection
+from forestay.core.fanout.outbox import Outbox
 from forestay.core.ports.runtime import Runtime
-from forestay.core.sessions.sessions import Sessions
 from forestay.protocol.codes import CloseCode, Ending
+from forestay.protocol.replies import Reconnect
 
 
 class Reason(StrEnum):
-    """Why clients are asked to go."""
+    """Why a client is asked to connect elsewhere."""
 
     DRAINING = "draining"
-    """The pod ends."""
+    """The pod stops."""
     REBALANCING = "rebalancing"
-    """Others have fewer connections."""
+    """Other pods have fewer connections."""
     AGE = "age"
-    """It was here for long; whoever comes back may come to a pod that was not there then."""
+    """The connection is old. Its next one may lead to a pod that was not there before."""
 
 
 ENDINGS = {reason: Ending(CloseCode.GOING_AWAY, f"{reason}: connect again") for reason in Reason}
 
 
 class Relocation:
-    def __init__(self, runtime: Runtime, sessions: Sessions) -> None:
+    """Moves connections to other pods."""
+
+    def __init__(self, runtime: Runtime, registration: Registration, outbox: Outbox, lead: float) -> None:
+        """`lead`: seconds that a client has to move, where `ask` does not say otherwise."""
         self._runtime = runtime
-        self._sessions = sessions
-        sessions.aged = partial(self.ask, reason=Reason.AGE)
+        self._registration = registration
+        self._outbox = outbox
+        self._lead = lead
 
     def ask(self, connection: Connection, *, reason: Reason, after: float = 0.0, within: float | None = None) -> None:
-        """Ask `connection` to go from `after` seconds on; `within` seconds it is ended. Asking twice does nothing.
+        """Ask the client to move `after` seconds from now, and close `within` seconds from now. Asks only once.
 
-        Without `within` it has the usual lead.
+        Without `within` the close is a lead after the client's turn.
         """
         if connection.relocating is not None or connection.ended is not None:
             return
-        closing = after + self._sessions.terms.lead if within is None else within
+        closing = after + self._lead if within is None else within
         connection.relocating = reason
-        self._sessions.uncount(connection)
-        payload = {"reason": reason, "after_ms": round(after * 1000), "within_ms": round(closing * 1000)}
-        self._sessions.say(connection, "reconnect", payload)
-        self._runtime.loop.call_later(closing, self._sessions.end, connection, ENDINGS[reason])
+        self._registration.uncount(connection)
+        self._outbox.send(connection, Reconnect(reason, after, closing))
+        self._runtime.loop.call_later(closing, connection.end, ENDINGS[reason])
 
-    def insist(self, connection: Connection, reason: Reason) -> None:
-        """End `connection` now, whatever it was told."""
+    def force(self, connection: Connection, reason: Reason) -> None:
+        """Close `connection` now, whatever its client was told."""
         connection.relocating = connection.relocating or reason
-        self._sessions.end(connection, ENDINGS[reason])
+        connection.end(ENDINGS[reason])

@@ -1,27 +1,31 @@
-"""The gateway's sentences as finished WebSocket frames, built once however many sockets they go to.
+"""Encodes replies and room messages as finished WebSocket frames.
 
-A frame from a server carries no mask, so the same bytes serve a whole room. Another wire format is another encoder
-with the same methods.
+A frame from a server has no mask (RFC 6455 §5.1), so the same bytes serve all members of a room.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from struct import pack
+from typing import Final, assert_never
 
 from msgspec import Raw, Struct
 from msgspec.json import encode as to_json
 
-from forestay.protocol.codes import Ending, Refusal
+from forestay.protocol import replies
+from forestay.protocol.codes import Ending
 from forestay.protocol.message import Kind, Message, Position, timestamp
-from forestay.protocol.names import RoomName, shown
+from forestay.protocol.names import PROTOCOL, RoomName, shown
+from forestay.protocol.presence import PresencePage, user_fields
 
 Payload = Mapping[str, object]
 
-PING = b"\x89\x00"
+_TEXT: Final = 0x81
+_BINARY: Final = 0x82
+_CLOSE: Final = 0x88
+_PING: Final = 0x89
+_PONG: Final = 0x8A
 
-_TEXT = 0x81
-_BINARY = 0x82
-_CLOSE = 0x88
-_PONG = 0x8A
+# A control frame holds at most 125 bytes, and two of them are the close code (RFC 6455 §5.5).
+_MAX_REASON: Final = 123
 
 
 class _Broadcast(Struct, tag_field="type", tag="broadcast", omit_defaults=True, rename={"sender": "from"}):
@@ -41,7 +45,7 @@ class _News(Struct):
     timestamp: str
 
 
-class _Sentence(Struct, omit_defaults=True):
+class _Envelope(Struct, omit_defaults=True):
     type: str
     id: str | None = None
     room: str | None = None
@@ -59,46 +63,36 @@ def frame(opcode: int, payload: bytes) -> bytes:
     return pack("!BBQ", opcode, 127, size) + payload
 
 
-def close_frame(ending: Ending) -> bytes:
-    """The close frame; the reason is cut to what a control frame can hold."""
-    reason = ending.reason.encode()[:123].decode(errors="ignore").encode()
-    return frame(_CLOSE, pack("!H", ending.code) + reason)
-
-
-def pong_frame(data: bytes) -> bytes:
-    return frame(_PONG, data)
-
-
-def placed(position: Position | None) -> dict[str, object]:
-    """`epoch` and `offset` as fields of a payload; none in rooms without history."""
+def position_fields(position: Position | None) -> dict[str, object]:
+    """`epoch` and `offset` as fields of a payload. Empty in rooms without history."""
     return {} if position is None else {"epoch": position.epoch, "offset": position.offset}
 
 
-def listed(messages: Sequence[Message]) -> list[dict[str, object]]:
-    """Messages of the past, as `history` and its HTTP twin list them."""
-    return [_past(message) for message in messages]
+def history_entries(messages: Sequence[Message]) -> list[dict[str, object]]:
+    """Messages as the `history` reply and the HTTP API list them."""
+    return [_history_entry(message) for message in messages]
 
 
-def _past(message: Message) -> dict[str, object]:
-    entry: dict[str, object] = {"offset": message.position.offset if message.position else 0}
-    if message.sender is not None:
-        entry["from"] = message.sender
-    return entry | {"payload": Raw(message.payload), "timestamp": message.timestamp}
+def presence_fields(page: PresencePage) -> dict[str, object]:
+    """A page of presence as the `presence` reply and the HTTP API show it."""
+    members = [user_fields(one.user, one.info) | {"connections": one.connections} for one in page.members]
+    fields: dict[str, object] = {"count": page.connections, "users": page.users, "members": members}
+    if page.more:
+        fields["next"] = page.members[-1].user
+    return fields
 
 
 class Encoder:
-    """Protocol version 1 over WebSocket: text frames for sentences, binary frames as they came."""
+    """Protocol version 1 over WebSocket: JSON in text frames, binary messages as they came."""
+
+    name: Final = "v1"
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        """`clock`: Unix seconds, for the `timestamp` of everything said."""
+        """`clock`: Unix seconds, for the `timestamp` of replies."""
         self._clock = clock
 
-    def stamp(self) -> str:
-        """Now, as a `timestamp`."""
-        return timestamp(int(self._clock() * 1000))
-
     def message(self, message: Message, *, traced: bool) -> bytes:
-        """What the members of a room hear. `traced`: the room shows its receivers the message's `traceparent`."""
+        """A text frame, or a binary frame for a binary message."""
         if message.binary:
             return frame(_BINARY, message.payload)
         if message.kind is not Kind.BROADCAST:
@@ -109,21 +103,116 @@ class Encoder:
         if message.position is not None:
             epoch, offset = message.position.epoch, message.position.offset
         payload = Raw(message.payload)
-        sentence = _Broadcast(
+        broadcast = _Broadcast(
             shown(message.room), payload, message.timestamp, message.sender, epoch, offset, traceparent=trace
         )
-        return frame(_TEXT, to_json(sentence))
+        return frame(_TEXT, to_json(broadcast))
 
-    def answer(
-        self, kind: str, *, id: str | None = None, room: RoomName | None = None, payload: Payload | None = None
+    def reply(self, reply: replies.Reply) -> bytes:
+        """A text frame."""
+        if isinstance(reply, replies.Error):
+            return self._error(reply)
+        if isinstance(reply, replies.Notice):
+            return self._notice(reply)
+        return self._answer(reply)
+
+    def ping(self) -> bytes:
+        """A ping frame without data."""
+        return b"\x89\x00"
+
+    def pong(self, data: bytes) -> bytes:
+        """A pong frame with the data of the client's ping."""
+        return frame(_PONG, data)
+
+    def close(self, ending: Ending) -> bytes:
+        """A close frame; a longer reason is cut to what a control frame can hold."""
+        reason = ending.reason.encode()[:_MAX_REASON].decode(errors="ignore").encode()
+        return frame(_CLOSE, pack("!H", ending.code) + reason)
+
+    def _answer(self, reply: replies.Answer) -> bytes:
+        room: RoomName | None = None
+        payload: Payload | None = None
+        match reply:
+            case replies.Ack(_, room, position):
+                kind, payload = "ack", position_fields(position)
+            case replies.Pong():
+                kind = "pong"
+            case replies.Joined(_, room):
+                kind, payload = "joined", _joined(reply)
+            case replies.Left(_, room, reason):
+                kind, payload = "left", None if reason is None else {"reason": reason}
+            case replies.PresenceReply(_, room, page):
+                kind, payload = "presence", presence_fields(page)
+            case replies.HistoryReply(_, room):
+                entries = history_entries(reply.messages)
+                kind, payload = "history", {"epoch": reply.epoch, "messages": entries, "more": reply.more}
+            case _:
+                assert_never(reply)
+        return self._frame(kind, reply.id, room, payload)
+
+    def _notice(self, reply: replies.Notice) -> bytes:
+        match reply:
+            case replies.Welcome():
+                return self._frame("welcome", payload=_welcome(reply))
+            case replies.Resync(room, reason, position):
+                return self._frame("resync", None, room, {"reason": reason} | position_fields(position))
+            case replies.Reconnect(reason, after, within):
+                payload = {"reason": reason, "after_ms": _ms(after), "within_ms": _ms(within)}
+                return self._frame("reconnect", payload=payload)
+            case _:
+                assert_never(reply)
+
+    def _frame(
+        self, kind: str, id: str | None = None, room: RoomName | None = None, payload: Payload | None = None
     ) -> bytes:
-        """Anything else the gateway says: `welcome`, `joined`, `ack`, `user-left`, `resync` and so on."""
-        named = None if room is None else shown(room)
-        return frame(_TEXT, to_json(_Sentence(kind, id, named, payload, self.stamp())))
+        return self._text(_Envelope(kind, id, None if room is None else shown(room), payload, self._timestamp()))
 
-    def refusal(self, refusal: Refusal, *, id: str | None, room: str | None) -> bytes:
-        """An `error`, with `id` and `room` as the client wrote them."""
+    def _error(self, reply: replies.Error) -> bytes:
+        refusal = reply.refusal
         payload: dict[str, object] = {"code": refusal.code, "message": refusal.message}
         if refusal.retry_after is not None:
-            payload["retry_after_ms"] = max(1, round(refusal.retry_after * 1000))
-        return frame(_TEXT, to_json(_Sentence("error", id, room, payload, self.stamp())))
+            payload["retry_after_ms"] = max(1, _ms(refusal.retry_after))
+        return self._text(_Envelope("error", reply.id, reply.room, payload, self._timestamp()))
+
+    def _text(self, envelope: _Envelope) -> bytes:
+        return frame(_TEXT, to_json(envelope))
+
+    def _timestamp(self) -> str:
+        return timestamp(int(self._clock() * 1000))
+
+
+def _history_entry(message: Message) -> dict[str, object]:
+    entry: dict[str, object] = {"offset": message.position.offset if message.position else 0}
+    if message.sender is not None:
+        entry["from"] = message.sender
+    return entry | {"payload": Raw(message.payload), "timestamp": message.timestamp}
+
+
+def _joined(reply: replies.Joined) -> Payload:
+    payload = position_fields(reply.position)
+    if reply.recovered is not None:
+        payload["recovered"] = reply.recovered
+    if reply.members is not None:
+        payload["members"] = presence_fields(reply.members)
+    return payload
+
+
+def _welcome(reply: replies.Welcome) -> Payload:
+    return {
+        "connection": reply.connection,
+        "user": reply.user,
+        "protocol": PROTOCOL,
+        "ping_interval_ms": _ms(reply.ping_interval),
+        "pong_timeout_ms": _ms(reply.pong_timeout),
+        "reconnect_spread_ms": _ms(reply.reconnect_spread),
+        "limits": {"message_bytes": reply.message_bytes, "rate": _number(reply.rate), "rooms": reply.rooms},
+    }
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _number(value: float) -> float:
+    """`value` without a needless fraction: some JSON readers take 200.0 for another type than 200."""
+    return int(value) if value == int(value) else value

@@ -1,56 +1,39 @@
-"""Text to requests; nothing malformed gets past here.
+"""Reads text messages of clients as requests.
 
-Whatever the text, the outcome is a request or an Unreadable that names the refusal and echoes `id` and `room` where
-they could be read. Payloads are checked to be JSON and otherwise left as they came, byte for byte.
+Each text becomes a request or an `Unreadable`, which holds the refusal and repeats `id` and `room` where they could be
+read. A payload must be JSON; it stays as it came, byte for byte.
 """
 
-import re
-from itertools import accumulate
 from typing import Final
 
 import msgspec
 from msgspec import Raw
 
 from forestay.protocol.codes import ErrorCode, Refusal
-from forestay.protocol.requests import Request
+from forestay.protocol.depth import deeper_than
+from forestay.protocol.requests import JsonRequest, Unreadable
 
-_decode = msgspec.json.Decoder(Request).decode
+_decode = msgspec.json.Decoder(JsonRequest).decode
 _decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_string = msgspec.json.Decoder(str).decode
 
 REQUEST_TYPES: Final = frozenset({"join", "leave", "broadcast", "ping", "pong", "bind", "presence", "history", "auth"})
-"""Every `type` that a client may say."""
-
-# A string to its end, or to that of the text: possessive and never without a match, so that nothing is scanned twice.
-_STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-_NO_BRACKETS = re.compile(r"[^\[\]{}]+")
-_STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
-
-
-class Unreadable(Exception):
-    """A message that is no request: the refusal, and what could be read of the envelope."""
-
-    def __init__(self, refusal: Refusal, id: str | None = None, room: str | None = None) -> None:
-        super().__init__(refusal.message)
-        self.refusal = refusal
-        self.id = id
-        self.room = room
+"""The `type` of each request that comes as JSON."""
 
 
 class Reader:
-    """Reads text messages of at most `max_depth` nested arrays and objects."""
+    """Reads texts with at most `max_depth` nested arrays and objects."""
 
     def __init__(self, max_depth: int) -> None:
         self._max_depth = max_depth
 
-    def read(self, text: str) -> Request:
+    def read(self, text: str) -> JsonRequest:
         """The request in `text`. Raises Unreadable."""
         try:
-            # Depth is at most the number of brackets: for nearly every message these two counts settle it.
-            if text.count("[") + text.count("{") > self._max_depth and deeper_than(text, self._max_depth):
+            if deeper_than(text, self._max_depth):
                 raise RecursionError
             return _request(text)
-        # What is of the wrong form in front may be no JSON at all further on: only the second look has seen all of it.
+        # A wrong field is reported before the rest is parsed, so only the second parse knows whether it is JSON at all.
         except msgspec.DecodeError as error:
             raise Unreadable(Refusal(ErrorCode.BAD_JSON, f"not valid JSON: {error}")) from None
         except RecursionError:
@@ -58,17 +41,17 @@ class Reader:
             raise Unreadable(Refusal(ErrorCode.TOO_DEEP, message)) from None
 
 
-def _request(text: str) -> Request:
-    """Raises Unreadable, DecodeError for what is no JSON, or RecursionError."""
+def _request(text: str) -> JsonRequest:
+    """Raises Unreadable, DecodeError where `text` is not JSON, or RecursionError."""
     try:
-        said: Request = _decode(text)
+        request: JsonRequest = _decode(text)
     except msgspec.ValidationError as error:
         return _explain(text, error)
-    return said
+    return request
 
 
-def _explain(text: str, error: msgspec.ValidationError) -> Request:
-    """What is wrong with JSON that is no request. A bad trace context alone is no wrong: it is dropped."""
+def _explain(text: str, error: msgspec.ValidationError) -> JsonRequest:
+    """Raises Unreadable with what is wrong with `text`. A bad trace context alone is dropped, and the rest is read."""
     try:
         fields = _decode_fields(text)
     except msgspec.ValidationError:
@@ -77,33 +60,24 @@ def _explain(text: str, error: msgspec.ValidationError) -> Request:
     if id is not None and len(id) > 64:
         id = None
     if kind is not None and kind not in REQUEST_TYPES:
-        refusal = Refusal(ErrorCode.UNKNOWN_TYPE, f"no such type; there are {', '.join(sorted(REQUEST_TYPES))}")
+        refusal = Refusal(ErrorCode.UNKNOWN_TYPE, f"unknown type; the types are {', '.join(sorted(REQUEST_TYPES))}")
         raise Unreadable(refusal, id, room) from None
     dropped = [name for name in ("traceparent", "tracestate") if name in fields and _string(fields[name]) is None]
     if dropped:
         for name in dropped:
             del fields[name]
         try:
-            said: Request = _decode(msgspec.json.encode(fields))
+            request: JsonRequest = _decode(msgspec.json.encode(fields))
         except msgspec.ValidationError as other:
             error = other
         else:
-            return said
+            return request
     raise Unreadable(Refusal(ErrorCode.BAD_MESSAGE, str(error)), id, room) from None
 
 
 def wire_size(text: str) -> int:
-    """Bytes of a message. Python knows without looking whether a text is ASCII, and most are."""
+    """Bytes of a message in UTF-8. Python stores whether a text is ASCII, so most texts need no encoding."""
     return len(text) if text.isascii() else len(text.encode())
-
-
-def deeper_than(text: str, limit: int) -> bool:
-    """Whether `text` nests deeper than `limit`, as its brackets say; whether they match is the parser's business.
-
-    Linear in the length of the text, whatever is in it.
-    """
-    brackets = _NO_BRACKETS.sub("", _STRINGS.sub("", text))
-    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > limit
 
 
 def _string(raw: Raw | None) -> str | None:

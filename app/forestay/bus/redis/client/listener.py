@@ -1,6 +1,6 @@
 """Subscribes to rooms on one node, and says where messages may be missing.
 
-Subscriptions go out in batches. A room counts once Redis has confirmed it; then `confirmed` is called. After a new
+Subscriptions go out in batches. A room counts once Redis has confirmed it; then its subscriber is told. After a new
 connection the rooms are confirmed again. Those that were confirmed before are doubted then: what was published in
 between did not arrive.
 """
@@ -151,7 +151,7 @@ class Listener:
                     self._tell_doubted()
                 subscription = self._confirmed.get(channel)
                 if subscription is not None:
-                    self._receiver.received(subscription.room, data)
+                    self._receiver.received(subscription, data)
                 elif channel == self._probe.channel.name:
                     self._probe.received(data)
                 return
@@ -202,9 +202,9 @@ class Listener:
 
     def _tell_doubted(self) -> None:
         doubted, self._doubted = self._doubted, []
-        rooms = [one.room for one in doubted if self._confirmed.get(one.channel) is one]
-        if rooms:
-            self._receiver.doubted(rooms)
+        current = [one for one in doubted if self._confirmed.get(one.channel) is one]
+        if current:
+            self._receiver.doubted(current)
 
     def _failed(self, error: ErrorReply) -> None:
         if self._requests and error.kind in ("MOVED", "CLUSTERDOWN", "TRYAGAIN"):

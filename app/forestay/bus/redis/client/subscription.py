@@ -1,8 +1,9 @@
 """A subscription to one room, and the commands by which nodes are told of subscriptions."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple, Protocol
 
+from forestay.core.ports.bus import Subscriber
 from forestay.protocol.names import RoomName
 
 
@@ -25,39 +26,39 @@ SHARDED: Final = PubSub(b"SPUBLISH", b"ssubscribe", b"sunsubscribe", b"smessage"
 class Subscription:
     """One room whose messages the pod wants."""
 
-    __slots__ = ("_confirmed", "_interrupted", "channel", "partition", "room")
+    __slots__ = ("_confirmed", "_interrupted", "channel", "partition", "room", "subscriber")
 
-    def __init__(self, room: RoomName, channel: bytes, partition: int, confirmed: Callable[[], None]) -> None:
-        """`confirmed` is called with the first confirmation."""
+    def __init__(self, room: RoomName, channel: bytes, partition: int, subscriber: Subscriber) -> None:
         self.room = room
         self.channel = channel
         self.partition = partition
-        self._confirmed: Callable[[], None] | None = confirmed
-        """None after the first confirmation."""
+        self.subscriber = subscriber
+        self._confirmed = False
+        """Whether Redis has confirmed it at least once."""
         self._interrupted = False
+        """Whether messages may be missing since the last confirmation."""
 
     def confirm(self) -> bool:
         """Redis has confirmed the subscription. Returns whether it was interrupted since the confirmation before."""
-        confirmed, self._confirmed = self._confirmed, None
-        if confirmed is not None:
-            confirmed()
+        if not self._confirmed:
+            self._confirmed = True
+            self.subscriber.confirmed()
         interrupted, self._interrupted = self._interrupted, False
         return interrupted
 
     def interrupt(self) -> None:
         """Messages may be missing until the next confirmation. Without effect before the first one."""
-        if self._confirmed is None:
-            self._interrupted = True
+        self._interrupted = self._confirmed
 
 
 class Receiver(Protocol):
     """Takes what the node sends to subscribers."""
 
-    def received(self, room: RoomName, data: bytes) -> None:
+    def received(self, subscription: Subscription, data: bytes) -> None:
         """A message came on the room's channel."""
 
-    def doubted(self, rooms: Collection[RoomName]) -> None:
-        """Messages of `rooms` may be missing between the last one and the next one."""
+    def doubted(self, subscriptions: Collection[Subscription]) -> None:
+        """Messages of these rooms may be missing between the last one and the next one."""
 
 
 def by_slot(channels: Iterable[bytes]) -> list[list[bytes]]:

@@ -1,0 +1,32 @@
+"""What this pod knows about the others: which are alive, and how many connections each has."""
+
+from collections.abc import Mapping, Sequence
+
+from forestay.core.ports.registry import HeartbeatReply
+
+
+class Pods:
+    """The pods that shared the registry at the last heartbeat. Written by Heartbeat."""
+
+    def __init__(self, me: str) -> None:
+        """`me`: the name of this pod, unique among all pods."""
+        self.me = me
+        self.alive: Sequence[str] = (me,)
+        """Their names, this pod's included."""
+        self.load: Mapping[str, int] = {}
+        """Connections by pod, as each of them reported with its own last heartbeat."""
+
+    def update(self, reply: HeartbeatReply) -> None:
+        """Take over what the registry answered to a heartbeat."""
+        self.alive = reply.pods
+        self.load = reply.load
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other pod was alive."""
+        return set(self.alive) <= {self.me}
+
+    def rank(self, gone: str) -> int:
+        """When this pod reaps the pod `gone`: the next one in the ring of names does it first, and two more wait."""
+        ring = sorted(self.alive, key=lambda other: (other < gone, other))
+        return min(ring.index(self.me), 2) if self.me in ring else 2

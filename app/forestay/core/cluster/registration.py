@@ -1,0 +1,39 @@
+"""Registers each connection on this pod and among all pods, or says why it must end at once."""
+
+from forestay.core.cluster.revocations import Revocations
+from forestay.core.cluster.user_limit import UserLimit
+from forestay.core.fanout.connection import Connection
+from forestay.core.fanout.hub import Hub
+from forestay.protocol.codes import ENDINGS, CloseCode, Ending
+
+
+class Registration:
+    """What a connection needs to be counted: a place for its user, and a token that is not revoked."""
+
+    def __init__(self, hub: Hub, user_limit: UserLimit, revocations: Revocations) -> None:
+        self._hub = hub
+        self._user_limit = user_limit
+        self._revocations = revocations
+
+    async def register(self, connection: Connection) -> Ending | None:
+        """Count `connection` from now on. Returns why it must end instead, and counts nothing then."""
+        code = None
+        if not await self._user_limit.claim(connection):
+            code = CloseCode.CONNECTION_LIMIT
+        elif self._revocations.covers(connection.identity):
+            code = CloseCode.REVOKED
+        if code is not None:
+            self._user_limit.release(connection)
+            return ENDINGS[code]
+        self._hub.add(connection)
+        return None
+
+    def uncount(self, connection: Connection) -> None:
+        """The client moves to another connection: this one no longer counts for its user."""
+        self._user_limit.release(connection)
+        self._hub.note_moving(connection)
+
+    def remove(self, connection: Connection) -> None:
+        """`connection` has ended."""
+        self._hub.remove(connection)
+        self._user_limit.release(connection)

@@ -1,0 +1,73 @@
+"""The members of a room that have the same wire, and the frames that the next pass writes to them.
+
+All members share the pending frames. Exceptions are kept in a small map: a member that joined after the last pass gets
+only the later frames, and a member that a message leaves out gets the others.
+"""
+
+from collections.abc import Iterable
+
+from forestay.core.fanout.connection import Connection
+from forestay.protocol.wire import Wire
+
+
+class _Share:
+    """The part of the pending frames that one member gets, where it is not all of them."""
+
+    __slots__ = ("start", "without")
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self.without: set[int] = set()
+
+    def of(self, pending: list[bytes]) -> bytes:
+        if self.without:
+            return b"".join([pending[at] for at in range(self.start, len(pending)) if at not in self.without])
+        return b"".join(pending[self.start :])
+
+
+class Audience:
+    """The members of one room on one wire."""
+
+    __slots__ = ("_shares", "members", "pending", "wire")
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
+        self.members: dict[Connection, None] = {}
+        """In the order in which they joined."""
+        self.pending: list[bytes] = []
+        """Frames that the next pass writes to all members."""
+        self._shares: dict[Connection, _Share] = {}
+
+    def add(self, member: Connection) -> None:
+        """Let `member` in. It gets the frames that are queued from now on."""
+        self.members[member] = None
+        if self.pending:
+            self._shares[member] = _Share(len(self.pending))
+
+    def remove(self, member: Connection) -> None:
+        """Take `member` out. It gets none of the pending frames."""
+        del self.members[member]
+        self._shares.pop(member, None)
+
+    def queue(self, frame: bytes) -> None:
+        """Queue `frame` for all members."""
+        self.pending.append(frame)
+
+    def queue_except(self, frame: bytes, left_out: Iterable[Connection]) -> None:
+        """Queue `frame` for all members but those in `left_out`."""
+        for member in left_out:
+            self._shares.setdefault(member, _Share(0)).without.add(len(self.pending))
+        self.pending.append(frame)
+
+    def owed(self, member: Connection) -> bytes:
+        """The pending frames for `member`, joined."""
+        share = self._shares.get(member)
+        return share.of(self.pending) if share else b"".join(self.pending)
+
+    def take(self) -> tuple[bytes, dict[Connection, bytes]]:
+        """The pending frames as one buffer, and the own buffers of exceptions. Nothing is pending after this."""
+        pending = self.pending
+        own = {member: share.of(pending) for member, share in self._shares.items()} if self._shares else {}
+        self.pending = []
+        self._shares = {}
+        return (pending[0] if len(pending) == 1 else b"".join(pending)), own

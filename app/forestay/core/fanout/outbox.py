@@ -1,0 +1,77 @@
+"""What is written to one client: replies, refusals, missed messages, and the rest of what it is owed at the end."""
+
+from collections.abc import Iterable
+
+from forestay.core.fanout.connection import Connection
+from forestay.core.fanout.passes import Passes
+from forestay.core.fanout.rooms import Room, Rooms
+from forestay.core.fanout.slow import SlowReaders
+from forestay.core.ports.observer import Observer, RefusedMessage
+from forestay.protocol.codes import Refusal
+from forestay.protocol.message import Message
+from forestay.protocol.replies import Error, Reply, Resync
+
+
+class Outbox:
+    """Encodes for one client in its own wire. The next pass writes it."""
+
+    def __init__(self, rooms: Rooms, passes: Passes, slow: SlowReaders, observer: Observer | None) -> None:
+        self._rooms = rooms
+        self._passes = passes
+        self._slow = slow
+        self._observer = observer
+
+    def send(self, connection: Connection, reply: Reply) -> None:
+        """Send `reply`, before the room messages of the next pass."""
+        self._passes.answer(connection, connection.wire.reply(reply))
+
+    def send_bytes(self, connection: Connection, data: bytes) -> None:
+        """Send finished bytes in the order of replies."""
+        self._passes.answer(connection, data)
+
+    def refuse(
+        self,
+        connection: Connection,
+        refusal: Refusal,
+        id: str | None,
+        room: str | None,
+        message: RefusedMessage | None = None,
+    ) -> None:
+        """Refuse the request with this `id` and `room`. `message`: where the request was to publish one."""
+        if self._observer is not None:
+            self._observer.refused(refusal.code, connection.source, message)
+        self.send(connection, Error(id, room, refusal))
+
+    def replay(self, connection: Connection, room: Room, messages: Iterable[Message]) -> None:
+        """Send messages that the client missed, before live messages."""
+        wire, traced = connection.wire, room.policy.trace
+        for message in messages:
+            self._passes.answer(connection, wire.message(message, traced=traced))
+
+    def settle(self, connection: Connection, room: Room) -> None:
+        """`connection` leaves `room`: send what it is still owed of it, before the reply that says so."""
+        missed = self._slow.forget_room(connection, room.name)
+        owed = room.owed(connection)
+        if not self._slow.slow(connection):
+            if owed:
+                self._passes.answer(connection, owed)
+        elif owed or missed:
+            self.send(connection, Resync(room.name, "slow"))
+            if self._observer is not None:
+                self._observer.resynced("slow", 1)
+
+    def first_words(self, connection: Connection) -> bytes:
+        """The replies that wait for a connection that was just welcomed. No pass writes them after this."""
+        return b"".join(self._passes.take_answers(connection))
+
+    def flush(self, connection: Connection) -> None:
+        """Write now what `connection` is owed, because a close follows."""
+        chunks = self._passes.take_answers(connection)
+        if not self._slow.slow(connection):
+            chunks += [owed for room in self._rooms.of(connection) if (owed := room.owed(connection))]
+        if not connection.transport.closed():
+            connection.transport.write(b"".join(chunks))
+
+    def forget(self, connection: Connection) -> None:
+        """The connection is gone. Nothing more is written to it."""
+        self._passes.forget(connection)

@@ -1,0 +1,174 @@
+"""Writes what is due in passes: one buffer for each audience of a room, one write for each connection, then a rest.
+
+Frames wait in their room or with their connection. A pass writes all of them at once. Its rooms then rest for as long
+as the pass took, up to a cap: a write costs the kernel about the same for one message as for fifty, so under load a few
+large passes carry several times as much as many small ones. Only rooms that were written rest. A rest saves writes to
+the same sockets, and would only delay messages for others. A pod with little to do writes at the end of the loop's
+tick. Nothing here awaits.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from forestay.core.fanout.batch import Batch, gather, take
+from forestay.core.fanout.connection import Connection
+from forestay.core.fanout.rooms import Room
+from forestay.core.fanout.slow import SlowReaders
+from forestay.core.ports.runtime import Runtime
+from forestay.protocol.replies import Resync
+
+SLOW_CHECK_INTERVAL: Final = 0.1
+"""Seconds between two checks of slow clients while nothing is written."""
+
+# Seconds. The loop's timers have a resolution of a millisecond, so a shorter rest would take longer than the pass did.
+_SHORTEST_REST: Final = 0.0005
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long the rooms of a pass rest after it."""
+
+    rest: float
+    """Seconds of rest for each second of the pass; 0 means no rest."""
+    cap: float
+    """The longest rest in seconds. It is what a rest may add to the latency of a message."""
+
+
+class Passes:
+    """Schedules and runs the passes of this pod."""
+
+    def __init__(self, runtime: Runtime, slow: SlowReaders, pace: Pace) -> None:
+        self._loop = runtime.loop
+        self._clock = runtime.clock
+        self._observer = runtime.observer
+        self._tracer = runtime.tracer
+        self._slow = slow
+        self._pace = pace
+        self._due: dict[Room, None] = {}
+        self._answering: dict[Connection, None] = {}
+        self._scheduled = False
+        self._checking = False
+
+    def schedule(self, room: Room) -> None:
+        """The next pass writes the pending frames of `room`; where it rests, a later one does."""
+        if not room.resting:
+            self._due[room] = None
+            self._wake()
+
+    def answer(self, connection: Connection, frame: bytes) -> None:
+        """The next pass writes `frame` to `connection`, before room messages."""
+        if connection.ended is None:
+            connection.answers.append(frame)
+            self._answering[connection] = None
+            self._wake()
+
+    def take_answers(self, connection: Connection) -> list[bytes]:
+        """The frames that wait for `connection` alone. No pass writes them after this."""
+        chunks, connection.answers = connection.answers, []
+        return chunks
+
+    def forget(self, connection: Connection) -> None:
+        """The connection is gone."""
+        self._answering.pop(connection, None)
+        self._slow.forget(connection)
+
+    def _wake(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._run)
+
+    def _run(self) -> None:
+        started = self._loop.time()
+        self._release_slow()
+        self._scheduled = False
+        rooms, self._due = self._due, {}
+        answering, self._answering = self._answering, {}
+        batches = [take(room) for room in rooms]
+        writes, size = self._write_rooms(batches)
+        for connection in answering:
+            written = self._write_answers(connection)
+            writes += written > 0
+            size += written
+        took = self._loop.time() - started
+        self._rest(rooms, min(took * self._pace.rest, self._pace.cap))
+        if self._observer is not None:
+            self._observer.flushed(writes, size, took)
+        if self._observer is not None or self._tracer is not None:
+            self._report(batches, started)
+
+    def _write_rooms(self, batches: list[Batch]) -> tuple[int, int]:
+        """Write to each member what the batches have for it. The number of writes, and their bytes."""
+        writes = size = 0
+        # This is SlowReaders.slow, without the price of a call for each write of the pod.
+        limit = self._slow.limit
+        for connection, chunks in gather(batches).items():
+            transport = connection.transport
+            if connection.ended is not None or transport.closed():
+                continue
+            if connection.missed is not None or transport.buffered() > limit:
+                self._hold_back(connection, batches)
+            elif connection.answers:
+                # Answers go first. Both are written together with the answers of other connections.
+                connection.answers += chunks
+            else:
+                data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                transport.write(data)
+                writes += 1
+                size += len(data)
+        return writes, size
+
+    def _write_answers(self, connection: Connection) -> int:
+        chunks = self.take_answers(connection)
+        transport = connection.transport
+        if not chunks or transport.closed():
+            return 0
+        if transport.buffered() > self._slow.limit:
+            # The client does not take its answers. More requests would only make more of them.
+            transport.hold_reading()
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        transport.write(data)
+        return len(data)
+
+    def _report(self, batches: Iterable[Batch], started: float) -> None:
+        """Report the messages that were written."""
+        unix = self._clock()
+        for batch in batches:
+            if self._observer is not None and batch.arrivals:
+                self._observer.written(batch.arrivals, started, unix)
+            if self._tracer is not None:
+                for arrival in batch.arrivals:
+                    if arrival[0].trace is not None:
+                        self._tracer.reached(arrival, batch.room.policy.pattern, batch.dropped)
+
+    def _rest(self, rooms: dict[Room, None], rest: float) -> None:
+        if rest < _SHORTEST_REST:
+            self._end_rest(rooms)
+        elif rooms:
+            self._loop.call_later(rest, self._end_rest, rooms)
+
+    def _end_rest(self, rooms: Iterable[Room]) -> None:
+        for room in rooms:
+            room.resting = False
+            if room.pending:
+                self.schedule(room)
+
+    def _hold_back(self, connection: Connection, batches: list[Batch]) -> None:
+        self._slow.hold_back(connection, batches)
+        if not self._checking:
+            self._checking = True
+            self._loop.call_later(SLOW_CHECK_INTERVAL, self._check_slow)
+
+    def _check_slow(self) -> None:
+        self._checking = len(self._slow) > 0
+        if self._checking:
+            self._loop.call_later(SLOW_CHECK_INTERVAL, self._check_slow)
+            self._release_slow()
+
+    def _release_slow(self) -> None:
+        """Tell clients that are no longer slow where they missed messages. They get the messages after that."""
+        for connection, missed in self._slow.caught_up():
+            for name in missed:
+                self.answer(connection, connection.wire.reply(Resync(name, "slow")))
+                if self._observer is not None:
+                    self._observer.resynced("slow", 1)

@@ -1,0 +1,34 @@
+"""The limits of every connection. The `welcome` reply tells the client most of them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class KeepaliveTimes:
+    """How often clients are pinged, and how long they may take to answer."""
+
+    ping_interval: float
+    """Seconds."""
+    pong_timeout: float
+    """Seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """What a client is told, and held to."""
+
+    message_bytes: int
+    """The largest message that a client may send."""
+    rate: float
+    """Messages per second and connection; 0 means no limit."""
+    burst: float
+    """Messages that may come at once."""
+    rooms: int
+    """Rooms that one connection may be in."""
+    keepalive: KeepaliveTimes
+    reconnect_spread: float
+    """Seconds over which clients spread their reconnects after a loss that hit many of them."""
+    max_age: float
+    """Seconds, give or take a tenth, after which a connection is closed and should have moved; 0 means never."""
+    lead: float
+    """Seconds that a client has to move, counted from its turn."""

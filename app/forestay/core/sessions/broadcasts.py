@@ -1,0 +1,113 @@
+"""Carries out the requests that publish: broadcasts, binary messages, and the binding of binary types to rooms."""
+
+from struct import unpack_from
+from typing import Final
+
+from forestay.core.fanout.connection import Connection
+from forestay.core.fanout.outbox import Outbox
+from forestay.core.ports.bus import Settlement
+from forestay.core.ports.observer import RefusedMessage
+from forestay.core.rooms.publishing import Publisher, refusal_of
+from forestay.core.rules.access import Right
+from forestay.core.rules.policies import Policies
+from forestay.core.sessions.addresses import public_room
+from forestay.protocol import requests
+from forestay.protocol.codes import ErrorCode, Refusal
+from forestay.protocol.message import Message
+from forestay.protocol.names import RoomName, parse_room
+from forestay.protocol.replies import Ack
+from forestay.protocol.trace import parse_trace
+
+MAX_BINDINGS: Final = 256
+"""Binary types that one connection can bind. It bounds what a client can make the gateway keep."""
+
+
+class Broadcasts:
+    """Publishes for clients. All methods raise Refusal; the outcome of a publish comes later, as a reply."""
+
+    def __init__(self, policies: Policies, publisher: Publisher, outbox: Outbox) -> None:
+        self._policies = policies
+        self._publisher = publisher
+        self._outbox = outbox
+
+    def broadcast(self, connection: Connection, request: requests.Broadcast) -> None:
+        """Publish a JSON message."""
+        name = public_room(request.room)
+        connection.identity.require(Right.BROADCAST, name)
+        trace = None
+        if request.traceparent is not None:
+            trace = parse_trace(request.traceparent, request.tracestate)
+        message = Message(
+            name,
+            bytes(request.payload),
+            self._publisher.stamp(),
+            sender=connection.identity.user,
+            exclude=self._excluded(connection, name, echo=request.echo),
+            trace=trace,
+        )
+        self._publish(connection, message, request.id, request.key)
+
+    def binary(self, connection: Connection, request: requests.Binary) -> None:
+        """Publish a binary message to the room of its type."""
+        data = request.data
+        if len(data) < 4:
+            raise Refusal(ErrorCode.BAD_BINARY, "a binary message starts with its type, four bytes big-endian")
+        (kind,) = unpack_from("!I", data)
+        name = self._bound_room(connection, kind)
+        connection.identity.require(Right.BROADCAST, name)
+        message = Message(
+            name,
+            data,
+            self._publisher.stamp(),
+            sender=connection.identity.user,
+            binary=True,
+            exclude=self._excluded(connection, name, echo=None),
+        )
+        self._publish(connection, message, None, None)
+
+    def bind(self, connection: Connection, request: requests.Bind) -> None:
+        """Send binary messages of one type to a room from now on."""
+        name = public_room(request.room)
+        connection.identity.require(Right.BROADCAST, name)
+        bindings = connection.bindings
+        if bindings is None:
+            bindings = connection.bindings = {}
+        if len(bindings) >= MAX_BINDINGS and request.payload.type not in bindings:
+            raise Refusal(ErrorCode.TOO_MANY_ROOMS, f"a connection may bind {MAX_BINDINGS} types")
+        bindings[request.payload.type] = name
+        self._outbox.send(connection, Ack(request.id, name))
+
+    def refused(self, request: requests.Broadcast | requests.Binary) -> RefusedMessage:
+        """What observers are told of a message that is not published."""
+        if isinstance(request, requests.Binary):
+            return RefusedMessage(trace=None, pattern=None)
+        name = parse_room(request.room)
+        pattern = None if name is None else self._policies.of(name).pattern
+        return RefusedMessage(parse_trace(request.traceparent, request.tracestate), pattern)
+
+    def _bound_room(self, connection: Connection, kind: int) -> RoomName:
+        """The room of binary type `kind`: the bound one, else the only room that the connection is in."""
+        name = connection.bindings.get(kind) if connection.bindings else None
+        if name is not None:
+            return name
+        rooms = connection.public_rooms()
+        if len(rooms) != 1:
+            raise Refusal(ErrorCode.UNBOUND_TYPE, f"type {kind} is bound to no room; bind it, or be in one room only")
+        return rooms[0]
+
+    def _excluded(self, connection: Connection, name: RoomName, *, echo: bool | None) -> str | None:
+        """The connection that does not get the message: its sender, where it or the room's policy says so."""
+        echoed = self._policies.of(name).echo if echo is None else echo
+        return None if echoed else connection.id
+
+    def _publish(self, connection: Connection, message: Message, id: str | None, key: str | None) -> None:
+        def settled(settlement: Settlement) -> None:
+            refusal = refusal_of(settlement.outcome)
+            if refusal is not None:
+                pattern = self._policies.of(message.room).pattern
+                refused = RefusedMessage(message.trace, pattern, offered=True)
+                self._outbox.refuse(connection, refusal, id, message.room, refused)
+            elif id is not None:
+                self._outbox.send(connection, Ack(id, position=settlement.position))
+
+        self._publisher.publish(message, connection.source, settled, key)

@@ -1,0 +1,52 @@
+"""Carries out the requests to join and leave rooms."""
+
+from forestay.core.fanout.connection import Connection
+from forestay.core.fanout.outbox import Outbox
+from forestay.core.rooms.joins import Joined, JoinRequest, Joins, LeaveRequest
+from forestay.core.rules.access import Right
+from forestay.core.rules.policies import Policies
+from forestay.core.rules.session_limits import SessionLimits
+from forestay.core.sessions.addresses import any_room
+from forestay.protocol import replies, requests
+from forestay.protocol.codes import ErrorCode, Refusal
+
+
+class RoomRequests:
+    """Checks what a client asks for, and replies when it is done. All methods raise Refusal."""
+
+    def __init__(self, policies: Policies, limits: SessionLimits, joins: Joins, outbox: Outbox) -> None:
+        self._policies = policies
+        self._limits = limits
+        self._joins = joins
+        self._outbox = outbox
+
+    def join(self, connection: Connection, request: requests.Join) -> None:
+        """Let the connection into a room."""
+        identity = connection.identity
+        name = any_room(identity, request.room)
+        identity.require(Right.JOIN, name)
+        pending = self._joins.pending(connection)
+        is_new = name not in connection.rooms and name not in pending
+        if is_new and len(connection.rooms) + len(pending) >= self._limits.rooms:
+            raise Refusal(ErrorCode.TOO_MANY_ROOMS, f"a connection may be in {self._limits.rooms} rooms; leave one")
+
+        def joined(how: Joined) -> None:
+            self._outbox.send(connection, replies.Joined(request.id, name, how.position, how.recovered, how.members))
+
+        def refused(refusal: Refusal) -> None:
+            self._outbox.refuse(connection, refusal, request.id, request.room)
+
+        with_members = self._policies.of(name).presence and Right.PRESENCE in identity.rights.of(name)
+        self._joins.join(JoinRequest(connection, name, request.since, joined, refused, with_members))
+
+    def leave(self, connection: Connection, request: requests.Leave) -> None:
+        """Take the connection out of a room."""
+        name = any_room(connection.identity, request.room)
+
+        def left() -> None:
+            self._outbox.send(connection, replies.Left(request.id, name))
+
+        def refused(refusal: Refusal) -> None:
+            self._outbox.refuse(connection, refusal, request.id, request.room)
+
+        self._joins.leave(LeaveRequest(connection, name, left, refused))

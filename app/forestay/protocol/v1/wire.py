@@ -1,0 +1,15 @@
+"""The v1 wire: protocol version 1 over WebSocket, with its encoder and its reader."""
+
+from collections.abc import Callable
+
+from forestay.protocol.v1.encoder import Encoder
+from forestay.protocol.v1.reader import Reader
+
+
+class V1Wire(Encoder):
+    """How WebSocket connections of version 1 are written to and read."""
+
+    def __init__(self, clock: Callable[[], float], reader: Reader) -> None:
+        """`clock`: Unix seconds, for the `timestamp` of replies."""
+        super().__init__(clock)
+        self.reader = reader
