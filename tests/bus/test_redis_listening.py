@@ -296,7 +296,8 @@ async def test_a_message_between_two_confirmations_comes_after_the_doubt() -> No
     node = Node(access, IdleOwner(), receiver, Report(lambda _: None), ProbeChannel(0, b"p"), 5)
     for name in ("a", "b"):
         subscription = Subscription(RoomName(name), name.encode(), 0, FunctionSubscriber())
-        subscription.confirmed = subscription.doubtful = True
+        subscription.confirm()
+        subscription.interrupt()
         node.listener.add(subscription)
     node.listener.start()
     await until(lambda: len(receiver.calls) == 3)

@@ -1,7 +1,7 @@
 """The bus on Redis: one server, one behind sentinels, or a Cluster.
 
 A message to a room without history is published as it is. A message to a room with history goes through a script,
-which gives it a position, keeps it and publishes it in one step. Connections are the business of `client`.
+which gives it a position, keeps it and publishes it in one step. The folder `client` keeps the connections.
 """
 
 import asyncio

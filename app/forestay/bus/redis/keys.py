@@ -52,12 +52,12 @@ class KeySpace:
 
     def presence(self, room: RoomName) -> tuple[bytes, bytes]:
         """The members of `room`, and the same users in order."""
-        partition, name = _placed(room)
+        partition, name = _partition_and_name(room)
         return self._key(partition, "n", name), self._key(partition, "u", name)
 
     def connections(self, user: str) -> tuple[int, bytes]:
         """The partition of a user, and the key of its connections."""
-        partition, name = _placed(personal_room(user))
+        partition, name = _partition_and_name(personal_room(user))
         return partition, self._key(partition, "x", name)
 
     def owned_rooms(self, partition: int, pod: str) -> bytes:
@@ -80,14 +80,14 @@ class KeySpace:
         return self._key(0, "v", "order"), self._key(0, "v", "end")
 
     def _make(self, room: RoomName) -> RoomKeys:
-        partition, name = _placed(room)
+        partition, name = _partition_and_name(room)
         return RoomKeys(partition, *(self._key(partition, kind, name) for kind in "cmsk"))
 
     def _key(self, partition: int, kind: str, name: str) -> bytes:
         return f"{self._prefix}:{{{partition}}}:{kind}:{name}".encode()
 
 
-def _placed(room: RoomName) -> tuple[int, str]:
+def _partition_and_name(room: RoomName) -> tuple[int, str]:
     """The partition of a room, and its name within a key."""
     text = room.encode("utf-8", "surrogatepass")
     name = "@" + urlsafe_b64encode(text[1:]).rstrip(b"=").decode() if room[0] == "@" else str(room)

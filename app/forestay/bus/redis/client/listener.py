@@ -183,11 +183,7 @@ class Listener:
         if subscription is None or channel in self._confirmed:
             return
         self._confirmed[channel] = subscription
-        if not subscription.confirmed:
-            subscription.confirmed = True
-            subscription.subscriber.confirmed()
-        elif subscription.doubtful:
-            subscription.doubtful = False
+        if subscription.confirm():
             self._doubted.append(subscription)
 
     def _request_done(self) -> None:
@@ -226,7 +222,7 @@ class Listener:
             self._rejected.add(channel)
             subscription = self._confirmed.pop(channel, None)
             if subscription is not None:
-                subscription.doubtful = True
+                subscription.interrupt()
         self._report.topology_stale.set()
 
     def connected(self, incarnation: bytes) -> None:
@@ -237,7 +233,7 @@ class Listener:
 
     def disconnected(self, reason: str) -> None:
         for subscription in self._confirmed.values():
-            subscription.doubtful = True
+            subscription.interrupt()
         self._confirmed.clear()
         self._doubted.clear()
         self._subscribed.clear()

@@ -146,8 +146,7 @@ class Nodes:
             for subscription in self._subscriptions[partition].values():
                 if old is not None:
                     old.listener.remove(subscription.channel)
-                if subscription.confirmed:
-                    subscription.doubtful = True
+                subscription.interrupt()
                 node.listener.add(subscription)
 
     def _update_state(self, reason: str) -> None:

@@ -26,17 +26,29 @@ SHARDED: Final = PubSub(b"SPUBLISH", b"ssubscribe", b"sunsubscribe", b"smessage"
 class Subscription:
     """One room whose messages the pod wants."""
 
-    __slots__ = ("channel", "confirmed", "doubtful", "partition", "room", "subscriber")
+    __slots__ = ("_confirmed", "_interrupted", "channel", "partition", "room", "subscriber")
 
     def __init__(self, room: RoomName, channel: bytes, partition: int, subscriber: Subscriber) -> None:
         self.room = room
         self.channel = channel
         self.partition = partition
         self.subscriber = subscriber
-        self.confirmed = False
+        self._confirmed = False
         """Whether Redis has confirmed it at least once."""
-        self.doubtful = False
-        """Whether it was confirmed before, and messages may be missing since."""
+        self._interrupted = False
+        """Whether messages may be missing since the last confirmation."""
+
+    def confirm(self) -> bool:
+        """Redis has confirmed the subscription. Returns whether it was interrupted since the confirmation before."""
+        if not self._confirmed:
+            self._confirmed = True
+            self.subscriber.confirmed()
+        interrupted, self._interrupted = self._interrupted, False
+        return interrupted
+
+    def interrupt(self) -> None:
+        """Messages may be missing until the next confirmation. Without effect before the first one."""
+        self._interrupted = self._confirmed
 
 
 class Receiver(Protocol):
