@@ -116,7 +116,7 @@ audit: $(BIN)/python ## ask whether a locked version has a known hole
 
 clean: ## remove what the tools left behind; .venv stays
 	rm -rf .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist htmlcov
-	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -type d -not -path './.venv*/*' -prune -exec rm -rf {} +
 
 check-format: setup
 	$(BIN)/ruff format --check
