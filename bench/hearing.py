@@ -12,14 +12,16 @@ import time
 import redis.asyncio
 
 from forestay.bus.redis.bus import RedisBus
-from forestay.bus.redis.keys import Grammar
+from forestay.bus.redis.keys import KeySpace
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
 from forestay.terminal.crowd import MARK, percentile
+from tests.support.subscriber import FunctionSubscriber
+from tests.support.tasks import PlainTasks
 
 ROOM = RoomName("bench.hearing")
 PREFIX = "forestay"
-CHANNEL = Grammar(PREFIX).of(ROOM).channel
+CHANNEL = KeySpace(PREFIX).room(ROOM).channel
 _DIGITS = 20
 
 
@@ -47,10 +49,9 @@ async def by_our_bus(url: str, number: int) -> list[int]:
         if len(late) == number:
             done.set()
 
-    bus = RedisBus(url, timeout=5, probe_interval=5, observer=None, new_id=lambda: "bench")
-    bus.listen(heard, lambda _: None)
+    bus = RedisBus(url, timeout=5, probe_interval=5, observer=None, new_id=lambda: "bench", tasks=PlainTasks())
     await bus.start()
-    bus.subscribe(ROOM, lambda: print("ready", flush=True))
+    bus.subscribe(ROOM, FunctionSubscriber(lambda: print("ready", flush=True), heard))
     await done.wait()
     await bus.close()
     return late

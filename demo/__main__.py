@@ -1,4 +1,4 @@
-"""`python -m demo`: one address to open, until Ctrl+C."""
+"""`python -m demo`: prints one address to open, and runs until Ctrl+C."""
 
 import argparse
 import asyncio
@@ -8,7 +8,7 @@ from demo.web import shown
 
 
 async def main() -> None:
-    """Run until told to stop."""
+    """Runs until it is interrupted."""
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--port", type=int, default=8000, help="of the page; the balancer takes the next one (8000)")
     given = parser.parse_args()

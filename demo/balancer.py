@@ -1,4 +1,4 @@
-"""A load balancer for one machine: new connections to the pods that take them in turn, and a record of each."""
+"""A load balancer for one machine: sends new connections to the pods in turn, and records each of them."""
 
 import asyncio
 import base64
@@ -14,21 +14,21 @@ _BEARER: Final = re.compile(rb"(?:Bearer |(base64url\.bearer\.forestay\.))([\w.-
 
 @dataclass(slots=True, eq=False)
 class Passage:
-    """One connection on its way through; times are of the monotonic clock."""
+    """One forwarded connection. Times are of the monotonic clock."""
 
     pod: int
-    """The port it was sent to."""
+    """The port of its pod."""
     came: float
     request: bytes = b""
-    """The first bytes that the client sent: the head of its request."""
+    """The first bytes from the client: the head of its request."""
     answered: float | None = None
-    """When the pod's first bytes went back."""
+    """The time of the pod's first bytes."""
     ended: float | None = None
     ends: list[asyncio.Transport] = field(default_factory=list)
 
     @property
     def token(self) -> str | None:
-        """The one that its client came with."""
+        """The token that its client sent."""
         found = _BEARER.search(self.request)
         if found is None:
             return None
@@ -40,7 +40,7 @@ class Balancer:
     """Listens on a port of the loopback address."""
 
     def __init__(self, pods: Iterable[int]) -> None:
-        """`pods`: the ports that take new connections."""
+        """`pods`: the ports that get new connections."""
         self.taking = list(pods)
         self.passages: list[Passage] = []
         self.port = 0
@@ -58,19 +58,19 @@ class Balancer:
         self.port = self._server.sockets[0].getsockname()[1]
 
     def rest(self, pod: int) -> None:
-        """Send nothing new to that pod; what is there stays."""
+        """Stops sending new connections to that pod. Open ones stay."""
         self.taking = [one for one in self.taking if one != pod]
 
     def add(self, pod: int) -> None:
-        """Send new connections to that pod too."""
+        """Starts sending new connections to that pod."""
         self.taking = [*self.taking, pod]
 
     def through(self, pod: int) -> int:
-        """How many connections lead to that pod."""
+        """The number of open connections to that pod."""
         return sum(one.pod == pod and one.ended is None for one in self.passages)
 
     def cut(self) -> None:
-        """End every connection, as a balancer does that crashes."""
+        """Aborts every connection, as a crash of the balancer would."""
         for passage in self.passages:
             for end in passage.ends:
                 end.abort()
@@ -85,7 +85,7 @@ class Balancer:
         return _End(self._lead)
 
     def _lead(self, arrived: "_End") -> None:
-        """Find a pod for one who came, and forward from then on."""
+        """Connects a client to a pod and forwards from then on."""
         task = asyncio.ensure_future(self._connect(arrived))
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
@@ -110,7 +110,7 @@ class Balancer:
 
 
 class _End(asyncio.Protocol):
-    """One of the two ends of a passage: what it reads, the other writes, and no faster than that."""
+    """One end of a passage. What it reads, the other end writes, and no faster."""
 
     transport: asyncio.Transport
 
@@ -144,7 +144,7 @@ class _End(asyncio.Protocol):
         self._other.transport.write(data)
 
     def eof_received(self) -> bool:
-        """What one side has no more of, the other is told; when neither has, it is over."""
+        """Passes on the end of the data. The passage is over when both sides have ended."""
         self.read_all = True
         if self._other is None or self._other.read_all:
             return False

@@ -1,4 +1,4 @@
-"""Visits the page with a browser, deploys the pod that it is connected to, and keeps a picture."""
+"""Opens the page in a browser, deploys the page's pod, and saves a screenshot."""
 
 import asyncio
 from pathlib import Path
@@ -11,12 +11,12 @@ from demo.web import shown
 from tests.support.browser import chromium, launched
 
 PICTURE: Final = ROOT / "docs" / "pictures" / "deploy.png"
-# Milliseconds. A pod takes its window to end and some seconds to start, on a machine that may be busy.
+# In milliseconds. A pod takes its window to end and some seconds to start, on a machine that may be busy.
 _PATIENCE: Final = 60_000
 
 
 async def deploy_under(page: Page, address: str) -> tuple[str, str]:
-    """Open the page and deploy its pod; when that pod is back, from where to where the page has moved."""
+    """Opens the page and deploys its pod. Returns the page's pod before and after, once the old pod is back."""
     await page.goto(address)
     body = page.locator("body")
     await expect(page.locator(".numbers li").nth(20)).to_be_attached(timeout=_PATIENCE)

@@ -1,4 +1,4 @@
-"""Gateways as processes of this machine: started, asked to end as a deploy does, and started again."""
+"""Gateways as processes of this machine: started, drained as in a deploy, and started again."""
 
 import asyncio
 import json
@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parent.parent
-# Seconds. Starting means importing everything, on a machine that may be busy.
+# In seconds. A start imports everything, on a machine that may be busy.
 _PATIENCE: Final = 30.0
 
 
 class Pod:
-    """One gateway: always the same place, and each time another process and other ports."""
+    """One gateway. Its name stays the same; each start has a new process and new ports."""
 
     def __init__(self, name: str, environ: Mapping[str, str]) -> None:
         self.name = name
@@ -32,7 +32,7 @@ class Pod:
         return self._process.pid
 
     async def start(self) -> None:
-        """Start it on free ports, and wait until it serves."""
+        """Starts it on free ports, and waits until it is ready."""
         self.state = "starting"
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("FORESTAY_")}
         self._process = await asyncio.create_subprocess_exec(
@@ -44,18 +44,18 @@ class Pod:
         assert self._process.stderr is not None
         async with asyncio.timeout(_PATIENCE):
             await self._ready(self._process.stderr)
-        # Nobody reads its log from here on, but a full pipe would stop it.
+        # The log is not used from here on, but a full pipe would block the process.
         self._log = asyncio.create_task(self._process.stderr.read())
         self.state = "ready"
 
     def drain(self) -> None:
-        """Tell it to end, as a deploy does."""
+        """Sends SIGTERM, as a deploy does."""
         if self._process is not None and self._process.returncode is None:
             self.state = "draining"
             self._process.send_signal(signal.SIGTERM)
 
     async def ended(self) -> int:
-        """Wait for its end; the exit status."""
+        """Waits for its end. Returns the exit status."""
         assert self._process is not None
         status = await self._process.wait()
         if self._log is not None:
@@ -64,7 +64,7 @@ class Pod:
         return status
 
     async def kill(self) -> None:
-        """End it at once, if it still runs."""
+        """Kills it if it still runs."""
         if self._process is None:
             return
         if self._process.returncode is None:
@@ -72,11 +72,11 @@ class Pod:
         await self.ended()
 
     async def _ready(self, log: asyncio.StreamReader) -> None:
-        said = ""
+        output = ""
         while line := (await log.readline()).decode():
-            said += line
+            output += line
             if '"ready"' in line:
                 ready = json.loads(line)
                 self.port, self.internal_port = ready["port"], ready["internal_port"]
                 return
-        raise RuntimeError(f"{self.name} did not start:\n{said}")
+        raise RuntimeError(f"{self.name} did not start:\n{output}")

@@ -1,4 +1,4 @@
-"""Everything that a deploy needs, on one machine: Redis, two gateways, the balancer and somebody who speaks."""
+"""All parts of a deploy on one machine: Redis, two gateways, the balancer and a publisher."""
 
 import asyncio
 import secrets
@@ -18,7 +18,7 @@ from tests.support.local_redis import QUICK, RedisServer
 
 ROOM: Final = "log.numbers"
 RATE: Final = 10.0
-# Short, so that nobody has to watch for half a minute, and long enough to see two connections.
+# Shorter than the default of half a minute, and long enough to see two connections.
 _WINDOW: Final = {"FORESTAY_DRAIN_WINDOW": "6", "FORESTAY_DRAIN_LEAD": "2"}
 _ROOMS: Final = """
 [[rooms]]
@@ -34,7 +34,7 @@ join_leave = true
 
 
 class Stage:
-    """Two pods, `A` and `B`, and who is connected to which."""
+    """Two pods, `A` and `B`, and the clients of each."""
 
     def __init__(self, pods: list[Pod], balancer: Balancer, secret: str, api_key: str) -> None:
         self.balancer = balancer
@@ -45,13 +45,13 @@ class Stage:
         self._deploys: set[asyncio.Task[None]] = set()
 
     def token(self, viewer: str) -> str:
-        """A token by which the balancer knows the viewer again."""
+        """A token by which the balancer recognizes the viewer."""
         token = jwt.encode({"sub": viewer, "exp": time.time() + 3600, "rooms": {"**": "rwph"}}, self._secret)
         self._viewers[token] = viewer
         return token
 
     def deploy(self, name: str) -> bool:
-        """End a pod as a deploy does, and start it again; False where the other one could not stand in."""
+        """Drains a pod and starts it again. Returns False if the other pod cannot take its place."""
         pod = self._pods.get(name)
         if pod is None or any(one.state != "ready" for one in self._pods.values()):
             return False
@@ -63,8 +63,8 @@ class Stage:
         return True
 
     def report(self) -> dict[str, Any]:
-        """What the page shows of the pods."""
-        return {"said": self.publisher.said, "pods": [self._seen(pod) for pod in self._pods.values()]}
+        """The state of the pods for the page."""
+        return {"said": self.publisher.last, "pods": [self._seen(pod) for pod in self._pods.values()]}
 
     def _seen(self, pod: Pod) -> dict[str, Any]:
         here = [one for one in self.balancer.passages if one.pod == pod.port and one.ended is None and one.token]
@@ -83,7 +83,7 @@ class Stage:
 
 @asynccontextmanager
 async def staged(page: str, port: int = 0) -> AsyncIterator[Stage]:
-    """A running stage; `page` is the origin of the page that looks at it, `port` the balancer's."""
+    """A running stage. `page`: the origin of the page. `port`: the balancer's."""
     secret, api_key = secrets.token_hex(32), secrets.token_hex(32)
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

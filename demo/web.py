@@ -1,4 +1,4 @@
-"""The page that shows a deploy: its files, what it asks for, and the button."""
+"""Serves the page of the demo: its files, its requests, and the deploy button."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -17,7 +17,7 @@ _FILES: Final = {
     "/main.js": _PAGE / "main.js",
     "/numbers.js": _PAGE / "numbers.js",
     "/style.css": _PAGE / "style.css",
-    # The SDK, the colours and the flag are those of the gateway's own page.
+    # The SDK, the colours and the flag come from the gateway's own page.
     "/forestay.js": _GATEWAY_PAGE / "forestay.js",
     "/theme.css": _GATEWAY_PAGE / "theme.css",
     "/logo.svg": _GATEWAY_PAGE / "logo.svg",
@@ -25,7 +25,7 @@ _FILES: Final = {
 
 
 class Web:
-    """Answers the page's questions about a stage."""
+    """Answers the page's requests about a stage."""
 
     def __init__(self) -> None:
         self.stage: Stage | None = None
@@ -61,7 +61,7 @@ def _serve(file: Path) -> Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @asynccontextmanager
 async def shown(port: int = 0) -> AsyncIterator[str]:
-    """The address of the page, with everything behind it running; the balancer is on the port above, or a free one."""
+    """The address of the page, with all parts running. The balancer gets the next port, or a free one."""
     page = Web()
     runner = web.AppRunner(page.app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()

@@ -51,13 +51,14 @@ STOREYS: Final[Sequence[Sequence[Part]]] = (
 """The layers from top to bottom; those of one storey do not import each other."""
 
 CORE: Final[Sequence[Sequence[Part]]] = (
-    (Part("sessions", "client requests"), Part("cluster", "heartbeats, limits")),
+    (Part("sessions", "welcome, requests and end of a client"),),
+    (Part("cluster", "heartbeats, control messages, limits of users"),),
     (Part("rooms", "members, publishing, history, presence"),),
     (Part("fanout", "one encoding, one write per member"),),
     (Part("ports", "interfaces to the outside"),),
     (Part("rules", "rights, policies, rates: decisions only"),),
 )
-"""The folders of `core`, in the same way. `sessions` and `cluster` may import each other."""
+"""The folders of `core`, in the same way."""
 
 CLIENTS: Final = Outside("Clients", "browsers, apps, devices", "aiohttp")
 BALANCER: Final = Outside("Load balancer", "any, no sticky sessions", "aiohttp")

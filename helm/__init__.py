@@ -1,1 +1,1 @@
-"""The chart, and what is written from it: the table of its values and the plain manifests of k8s/."""
+"""Generates files from the chart: its table of values, and the plain manifests of k8s/."""

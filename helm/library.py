@@ -1,4 +1,4 @@
-"""The process in which Helm's library renders: a line of JSON in, a line of JSON out."""
+"""Renders with Helm's library in a process of its own: one line of JSON per request and per answer."""
 
 import json
 import sys
@@ -13,7 +13,7 @@ def main(chart: str) -> None:
             if question.get("lint"):
                 print(json.dumps({"findings": lint(chart, question["values"], strict=True)["messages"]}), flush=True)
                 continue
-            # Loaded anew each time: it may have been edited, and it takes a millisecond.
+            # Loaded for each request, because it may have changed. That takes a millisecond.
             with Chart.load(chart) as loaded:
                 loaded.validate_schema(question["values"])
                 manifests = loaded.render(

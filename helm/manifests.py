@@ -1,4 +1,4 @@
-"""Writes k8s/ from the chart and k8s/values.yaml, one object a file: `python -m helm.manifests`."""
+"""Writes k8s/ from the chart and k8s/values.yaml, one object per file: `python -m helm.manifests`."""
 
 import re
 from pathlib import Path
@@ -10,13 +10,13 @@ from helm.rendering import ROOT, Object, close, read, render
 
 FOLDER: Final = ROOT / "k8s"
 NAME: Final = "forestay"
-"""Of the release and of the namespace."""
+"""The name of the release and of the namespace."""
 
 _HEAD: Final = "# Written by `make manifests` from the chart and values.yaml: change those.\n"
 
 
 def manifests() -> dict[str, str]:
-    """The text of each file, by name."""
+    """Returns the text of each file by its name."""
     files = {"namespace.yaml": _text(_NAMESPACE)}
     for each in render(read(FOLDER / "values.yaml"), release=NAME, namespace=NAME).objects:
         if "helm.sh/hook" in each["metadata"].get("annotations", {}):
@@ -31,7 +31,7 @@ def manifests() -> dict[str, str]:
 
 
 def write() -> None:
-    """The folder as it should be; what no longer belongs to the chart goes."""
+    """Writes the folder and removes files that no longer belong to the chart."""
     wanted = manifests()
     for path in written():
         if path.name not in wanted:
@@ -41,7 +41,7 @@ def write() -> None:
 
 
 def written() -> list[Path]:
-    """The files that were written from the chart."""
+    """The generated files in the folder."""
     return [path for path in sorted(FOLDER.glob("*.yaml")) if path.read_text(encoding="utf-8").startswith(_HEAD)]
 
 
@@ -50,14 +50,14 @@ _NAMESPACE: Final[Object] = {
     "kind": "Namespace",
     "metadata": {
         "name": NAME,
-        # What the pods keep to, so that the cluster holds them to it.
+        # The namespace enforces the profile that the pods fit.
         "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
     },
 }
 
 
 def _plain(each: Object) -> Object:
-    """An object without the labels that say Helm owns it: it would be told not to touch what it did not install."""
+    """Removes the labels of Helm, which would claim an object that it did not install."""
     labels = each["metadata"]["labels"]
     kept = {key: value for key, value in labels.items() if key not in ("helm.sh/chart", "app.kubernetes.io/managed-by")}
     return {**each, "metadata": {**each["metadata"], "labels": kept}}
@@ -75,7 +75,7 @@ def _text(each: Object) -> str:
 
 
 class _Dumper(yaml.SafeDumper):  # type: ignore[misc, unused-ignore]
-    """Texts of several lines stay readable, and lists are indented."""
+    """Keeps texts of several lines readable, and indents lists."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002
         return super().increase_indent(flow, indentless=False)

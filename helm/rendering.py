@@ -1,7 +1,7 @@
-"""The chart with values becomes objects: by the Helm on PATH, or by Helm's library where there is none.
+"""Renders the chart to objects: by the helm on PATH, or else by Helm's library.
 
-The library is Go inside of Python. It lives in a process of its own, so that neither its threads nor its signal
-handlers reach whoever renders.
+The library is Go code inside Python. It runs in a process of its own, so that its threads and signal handlers stay out
+of the caller's process.
 """
 
 import json
@@ -19,32 +19,32 @@ import yaml
 CHART: Final = Path(__file__).parent / "forestay"
 ROOT: Final = CHART.parent.parent
 INFO: Final = 1
-"""Severity of a finding that is only an advice."""
+"""The severity of a finding that is only advice."""
 
 Values = Mapping[str, Any]
 Object = dict[str, Any]
 
 
 class RenderError(Exception):
-    """What Helm says about values that cannot be."""
+    """Helm refused the values. The message is Helm's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """What the chart comes to."""
+    """The rendered objects and notes."""
 
     objects: tuple[Object, ...]
     notes: str
 
 
 class Helm(Protocol):
-    """Who renders: the texts of the manifests, and the notes."""
+    """Renders the chart to the texts of the manifests and of the notes."""
 
     def texts(self, values: str, release: str, namespace: str) -> tuple[list[str], str]: ...
 
 
 class Command:
-    """The Helm on PATH, which has to be of version 4: older ones want a cluster for a dry run."""
+    """The helm on PATH. It must be version 4: older ones need a cluster for a dry run."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -61,7 +61,7 @@ class Command:
 
 
 class Library:
-    """Helm's library, in a process that answers a line with a line."""
+    """Helm's library, in a process that answers one line per line."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -80,12 +80,12 @@ class Library:
         return list(answer["manifests"].values()), notes
 
     def lint(self, values: Values) -> list[str]:
-        """What `helm lint` finds fault with, warnings included."""
+        """The findings of `helm lint`, warnings included."""
         findings = self._answer({"values": values, "lint": True})["findings"]
         return [f"{found['path']}: {found['error']}" for found in findings if found["severity"] > INFO]
 
     def close(self) -> None:
-        """It ends when nobody can ask any more."""
+        """Closes the input of the process, which ends it."""
         self._process.communicate()
 
     def _answer(self, question: Values) -> dict[str, Any]:
@@ -95,14 +95,14 @@ class Library:
         print(json.dumps(question), file=ask, flush=True)
         line = hear.readline()
         if not line:
-            raise RuntimeError("Helm's library is gone; what it said stands above")
+            raise RuntimeError("Helm's library ended; its output is above")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
 
 @cache
 def helm() -> Helm:
-    """The one that there is."""
+    """The Helm that is available."""
     path = shutil.which("helm")
     if path is not None:
         version = subprocess.run([path, "version", "--short"], check=False, capture_output=True, text=True).stdout
@@ -112,7 +112,7 @@ def helm() -> Helm:
 
 
 def close() -> None:
-    """Ends the process that the library lives in, if there is one."""
+    """Ends the process of the library, if there is one."""
     if helm.cache_info().currsize:
         current = helm()
         if isinstance(current, Library):
@@ -123,19 +123,19 @@ def close() -> None:
 def render(
     values: Values, *, release: str = "forestay", namespace: str = "forestay", by: Helm | None = None
 ) -> Rendered:
-    """All objects, hooks included. Raises RenderError with what Helm says."""
+    """Renders all objects, hooks included. Raises RenderError."""
     texts, notes = (by or helm()).texts(json.dumps(values), release, namespace)
     objects = [each for text in texts for each in yaml.load_all(text, Loader=_Loader) if each]
     return Rendered(tuple(objects), notes)
 
 
 def read(path: Path) -> Any:  # noqa: ANN401 - YAML is anything
-    """A YAML file; a key that stands twice is an error."""
+    """Reads a YAML file. A duplicate key is an error."""
     return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
 
 
 class _Loader(yaml.CSafeLoader):  # type: ignore[misc, unused-ignore]
-    """Safe, and strict about what Kubernetes would be strict about."""
+    """Loads YAML safely, and refuses what Kubernetes would refuse."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:  # noqa: ANN401, FBT001, FBT002
         keys = [key.value for key, _ in node.value]

@@ -1,4 +1,4 @@
-"""Writes the table of values into the chart's README, from values.yaml: `python -m helm.values_table`."""
+"""Writes the table of values into the chart's README: `python -m helm.values_table`."""
 
 import json
 import re
@@ -17,7 +17,7 @@ _COMMENT = re.compile(r" *# ?(?P<text>.*)")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A value that is described."""
+    """A described value."""
 
     path: tuple[str, ...]
     default: Any
@@ -30,7 +30,7 @@ class Row:
 
 
 def described() -> list[Row]:
-    """What values.yaml describes, in its order. A comment that starts with `--` is about the key below it."""
+    """The described values of values.yaml in order. A comment with `--` describes the key below it."""
     values = read(CHART / "values.yaml")
     rows: list[Row] = []
     path: list[tuple[int, str]] = []
@@ -59,7 +59,7 @@ def table() -> str:
 
 
 def page() -> str:
-    """The README with the table as it should be."""
+    """The README with the current table."""
     before, _, rest = README.read_text(encoding="utf-8").partition(START)
     _, _, after = rest.partition(END)
     return f"{before}{START}\n{table()}\n{END}{after}"

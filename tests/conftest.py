@@ -1,4 +1,4 @@
-"""What holds for every test: time is not a verdict, and nothing is skipped in silence."""
+"""Rules for every test: no verdict depends on time, and every skipped test is named."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -9,14 +9,14 @@ from hypothesis import settings
 from tests.support import browser
 from tests.support.local_redis import QUICK, RedisServer
 
-# A shared machine may pause for longer than any example should take; pytest's timeout catches what hangs. Where CI is
-# set, Hypothesis starts from its own profile: the same examples on every run.
+# No deadline per example: a shared machine may pause, and pytest's timeout catches a test that hangs. Where CI is
+# set, Hypothesis starts from its own profile, with the same examples on every run.
 settings.register_profile("forestay", settings(), deadline=None)
 settings.load_profile("forestay")
 
 
 SLOW: list[str] = []
-"""Tests that were left out because they take long."""
+"""Slow tests that were left out."""
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +30,7 @@ def chromium() -> str:
 
 @pytest.fixture(scope="session")
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A running Redis that tests share, each under a prefix of its own."""
+    """A running Redis that tests share, each with its own prefix."""
     server = RedisServer(tmp_path_factory.mktemp("redis"), *QUICK)
     server.start()
     yield server
@@ -42,7 +42,7 @@ def pytest_deselected(items: Sequence[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Names every test that did not run here and why, and says so when there is none: silence would prove nothing."""
+    """Names every test that did not run and the reason, and says so if there is none."""
     stats = terminalreporter.stats
     skipped = [
         *stats.get("skipped", []),
@@ -62,6 +62,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def _reason(report: pytest.TestReport) -> str:
-    # A test that is expected to fail may say not to run it at all; a skip is (file, line, "Skipped: reason").
+    # An expected failure can also be marked as not run. A skip is (file, line, "Skipped: reason").
     text = report.wasxfail if hasattr(report, "wasxfail") else report.longrepr
     return str(text[2] if isinstance(text, tuple) else text).removeprefix("Skipped: ").replace("[NOTRUN] ", "")

@@ -1,4 +1,4 @@
-"""`python -m forestay` is the command line."""
+"""Runs the command line for `python -m forestay`."""
 
 from forestay.cli import main
 

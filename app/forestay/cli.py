@@ -1,8 +1,9 @@
-"""The command: serve, check the settings, mint a development token, ping a gateway, and the verbs of a terminal."""
+"""The command line: serve, check the settings, mint a token, ping a gateway, and use rooms from a terminal."""
 
 import argparse
 import asyncio
 import os
+import random
 import secrets
 import sys
 import time
@@ -14,20 +15,20 @@ from forestay.core.rules.policies import SHIPPED, Policy
 from forestay.edge.tokens.mint import mint
 from forestay.edge.tokens.verifier import parse_rooms
 from forestay.ops.logs import logs
-from forestay.settings import MEMORY, TOKEN, Settings, SettingsError, load, unknown_variables, variable_of, whereabouts
+from forestay.settings import MEMORY, TOKEN, Settings, SettingsError, load, pod_identity, unknown_variables, variable_of
 from forestay.terminal import verbs as terminal
 from forestay.terminal.verbs import duration
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 it failed, 2 the call or the settings were wrong."""
+    """Runs the command line and exits: 0 success, 1 failure, 2 wrong arguments or settings, 130 interrupted."""
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
     except SettingsError as error:
-        _fail(2, "These settings cannot be used:", *(f"  {problem}" for problem in error.problems))
+        _exit_with(2, "Invalid settings:", *(f"  {problem}" for problem in error.problems))
     except terminal.Failed as error:
-        _fail(error.status, f"forestay: {error}")
+        _exit_with(error.status, f"forestay: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -36,18 +37,22 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="forestay",
         description="Real-time rooms for Kubernetes: WebSocket connections that survive deploys.",
-        epilog="Settings are environment variables that start with FORESTAY_; docs/settings.md has them all.",
+        epilog="Settings are environment variables that start with FORESTAY_; docs/settings.md lists them.",
     )
     parser.add_argument("--version", action="version", version=f"forestay {__version__}")
-    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+    verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     serve = verbs.add_parser("serve", help="run the gateway until SIGTERM or SIGINT")
-    serve.add_argument("--host", help="address to bind (FORESTAY_HOST)")
+    serve.add_argument("--host", help="address to listen on (FORESTAY_HOST)")
     serve.add_argument("--port", type=int, help="public port; 0 picks a free one (FORESTAY_PORT)")
-    serve.add_argument("--internal-port", type=int, help="port of probes, metrics and API (FORESTAY_INTERNAL_PORT)")
-    serve.add_argument("--bus-url", help="how pods hear each other (FORESTAY_BUS_URL)")
     serve.add_argument(
-        "--dev", action="store_true", help="INSECURE: loopback only, a random secret, the demo page, a token printed"
+        "--internal-port", type=int, help="port of the probes, the metrics and the HTTP API (FORESTAY_INTERNAL_PORT)"
+    )
+    serve.add_argument("--bus-url", help="URL of the bus between pods (FORESTAY_BUS_URL)")
+    serve.add_argument(
+        "--dev",
+        action="store_true",
+        help="INSECURE: listen on loopback only, use a random secret, serve the demo page, print a token",
     )
     serve.set_defaults(run=_serve)
 
@@ -55,18 +60,25 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(run=_check)
 
     token = verbs.add_parser("token", help="mint a development token with FORESTAY_JWT_SECRET")
-    token.add_argument("--user", required=True, help="who it is for: the claim 'sub'")
+    token.add_argument("--user", required=True, help="the user of the token (claim 'sub')")
     token.add_argument(
-        "--rooms", nargs="+", metavar="PATTERN:RIGHTS", help="such as 'chat.*:rw'; without it the default rights apply"
+        "--rooms",
+        nargs="+",
+        metavar="PATTERN:RIGHTS",
+        help="rights by room pattern, for example 'chat.*:rw' (default: FORESTAY_DEFAULT_RIGHTS)",
     )
-    token.add_argument("--ttl", type=duration, default=3600.0, help="lifetime such as 90s, 15m, 1h, 7d (default 1h)")
+    token.add_argument(
+        "--ttl", type=duration, default=3600.0, help="lifetime, for example 90s, 15m, 1h or 7d (default 1h)"
+    )
     token.set_defaults(run=_token)
 
-    ping = verbs.add_parser("ping", help="send a message through a gateway and back; exit 0 if it came")
-    ping.add_argument("url", help="such as ws://localhost:8080/ws")
-    ping.add_argument("--token", help="default FORESTAY_TOKEN; without it one is minted with FORESTAY_JWT_SECRET")
-    ping.add_argument("--room", default=None, help="room to speak in; default one that nobody else is in")
-    ping.add_argument("--timeout", type=duration, default=10.0, help="such as 5s (default 10s)")
+    ping = verbs.add_parser("ping", help="send a message through a gateway and back; exit 0 if it came back")
+    ping.add_argument("url", help="URL of the gateway, for example ws://localhost:8080/ws")
+    ping.add_argument("--token", help="token (default FORESTAY_TOKEN; else one is minted with FORESTAY_JWT_SECRET)")
+    ping.add_argument("--room", default=None, help="room for the message (default: a new room with a random name)")
+    ping.add_argument(
+        "--timeout", type=duration, default=10.0, help="time limit for the whole exchange, for example 5s (default 10s)"
+    )
     ping.set_defaults(run=_ping)
     terminal.add(verbs.add_parser, lambda options: _bearer(options, options.user, None))
     return parser
@@ -75,42 +87,46 @@ def _parser() -> argparse.ArgumentParser:
 def _serve(options: argparse.Namespace) -> None:
     overrides = {name: getattr(options, name) for name in ("host", "port", "internal_port", "bus_url")}
     if options.dev:
-        overrides |= _insecure(options)
+        overrides |= _dev_overrides(options)
     settings = load(**overrides)
     logs.configure(settings.log_level, settings.log_format)
-    # Imported late: `token` and `--help` need not load the whole server.
-    from forestay.pod import inputs as preparation
-    from forestay.pod import server
+    # Imported here so that `token` and `--help` do not load the whole server.
+    from forestay.pod import inputs, server
+    from forestay.pod.tasks import Supervisor
 
-    parts = preparation.prepare(settings, Policy(presence=True, join_leave=True) if options.dev else SHIPPED)
+    tasks = Supervisor(random.uniform)
+    parts = inputs.prepare(settings, tasks, Policy(presence=True, join_leave=True) if options.dev else SHIPPED)
 
     def started(port: int, internal_port: int) -> None:
         if options.dev:
-            _announce(settings, port, internal_port)
+            _print_dev_banner(settings, port, internal_port)
 
     for name in unknown_variables():
-        print(f"forestay: {name} is not a setting; ignored", file=sys.stderr)
+        print(f"forestay: {name} is not a setting and is ignored", file=sys.stderr)
     try:
         asyncio.run(server.serve(settings, parts, started))
     except server.CannotListen as error:
-        _fail(1, str(error))
+        _exit_with(1, str(error))
 
 
 def _check(options: argparse.Namespace) -> None:
     settings = load()
     from forestay.ops.tracing.plan import prepare
-    from forestay.pod import inputs as preparation
+    from forestay.pod import inputs
+    from forestay.pod.tasks import Supervisor
     from forestay.pod.telemetry import planned
 
-    preparation.prepare(settings)
+    inputs.prepare(settings, Supervisor(random.uniform))
     for name in unknown_variables():
-        print(f"warning: {name} is not a setting; ignored")
+        print(f"warning: {name} is not a setting and is ignored")
     if settings.jwks_url and not (settings.jwt_audience and settings.jwt_issuer):
-        print("warning: with FORESTAY_JWKS_URL set FORESTAY_JWT_AUDIENCE and _ISSUER too: its issuer may serve others")
-    for problem in prepare(planned(whereabouts()))[1]:
+        print(
+            "warning: FORESTAY_JWKS_URL without FORESTAY_JWT_AUDIENCE and _ISSUER: tokens for other services may pass"
+        )
+    for problem in prepare(planned(pod_identity()))[1]:
         print(f"warning: {problem}")
     if settings.api_key is None:
-        print("warning: without FORESTAY_API_KEY the HTTP API answers 401")
+        print("warning: FORESTAY_API_KEY is not set: the HTTP API answers every request with 401")
     _explain_drain(settings)
     print("ok")
 
@@ -119,19 +135,19 @@ def _explain_drain(settings: Settings) -> None:
     window, closing, flush = settings.drain_window, settings.close_timeout, settings.flush_timeout
     budget, deadline = settings.drain_budget, settings.drain_deadline
     print(f"drain budget: {budget:g} s = window {window:g} + close {closing:g} + flush {flush:g}, from SIGTERM to exit")
-    print(f"give a pod its preStop and at least {budget if deadline is None else deadline:g} s before it is killed")
+    print(f"set the grace period to at least {budget if deadline is None else deadline:g} s plus the preStop hook")
     if deadline is not None and deadline < budget:
-        print(f"warning: FORESTAY_DRAIN_DEADLINE ({deadline:g} s) is less than that: the window is shortened to fit")
+        print(f"warning: FORESTAY_DRAIN_DEADLINE ({deadline:g} s) is less than that: the window is shortened")
 
 
 def _token(options: argparse.Namespace) -> None:
     settings = load()
     if settings.jwt_secret is None:
-        raise SettingsError([f"{variable_of('jwt_secret')} is not set; tokens are signed with it"])
+        raise SettingsError([f"{variable_of('jwt_secret')} is not set, but it signs the tokens"])
     try:
         print(_mint(settings, options.user, _rights(options.rooms), options.ttl))
     except ValueError as error:
-        _fail(2, f"cannot mint this token: {error}")
+        _exit_with(2, f"cannot mint this token: {error}")
 
 
 def _ping(options: argparse.Namespace) -> None:
@@ -142,46 +158,48 @@ def _ping(options: argparse.Namespace) -> None:
     try:
         seconds = asyncio.run(ping(options.url, token, room, options.timeout))
     except Unanswered as error:
-        _fail(1, f"no pong from {options.url}: {error}")
+        _exit_with(1, f"no pong from {options.url}: {error}")
     print(f"pong from {options.url} in {seconds * 1000:.1f} ms")
 
 
 def _bearer(options: argparse.Namespace, user: str, rooms: Mapping[str, str] | None) -> str:
-    """The token that was given, else one that is minted for `user`."""
-    given = options.token or os.environ.get(TOKEN)
-    if given:
-        return str(given)
+    """Returns the given token, else mints one for `user`. Raises SettingsError if there is neither."""
+    token = options.token or os.environ.get(TOKEN)
+    if token:
+        return str(token)
     settings = load()
     if settings.jwt_secret is None:
-        raise SettingsError([f"give --token or {TOKEN}, or set {variable_of('jwt_secret')} to have one minted"])
+        raise SettingsError(
+            [f"there is no token: give --token, or set {TOKEN}, or set {variable_of('jwt_secret')} to mint one"]
+        )
     return _mint(settings, user, rooms, 3600.0)
 
 
-def _insecure(options: argparse.Namespace) -> dict[str, object]:
-    """What --dev sets: open to nobody but this machine, whatever else the environment says."""
+def _dev_overrides(options: argparse.Namespace) -> dict[str, object]:
+    """Returns the settings that --dev overrides. The gateway is reachable from this machine only."""
     if options.host not in (None, "127.0.0.1", "localhost", "::1"):
-        raise SettingsError(["--dev binds the loopback address only; leave out --host, or --dev"])
+        raise SettingsError(["--dev listens on a loopback address only; leave out --host or --dev"])
     overrides: dict[str, object] = {"host": options.host or "127.0.0.1", "demo": True}
     if options.bus_url is None:
         overrides["bus_url"] = MEMORY
-    if not any(_given(name) for name in ("jwt_secret", "jwt_public_key", "jwks_url")):
+    if not any(_is_set(name) for name in ("jwt_secret", "jwt_public_key", "jwks_url")):
         overrides["jwt_secret"] = secrets.token_urlsafe(48)
-    if not _given("api_key"):
+    if not _is_set("api_key"):
         overrides["api_key"] = secrets.token_urlsafe(48)
     return overrides
 
 
-def _given(name: str) -> bool:
+def _is_set(name: str) -> bool:
     return any(os.environ.get(variable_of(name) + end) for end in ("", "_FILE"))
 
 
-def _announce(settings: Settings, port: int, internal_port: int) -> None:
+def _print_dev_banner(settings: Settings, port: int, internal_port: int) -> None:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    signs = settings.jwt_secret is not None
-    token, other = (_mint(settings, user, None, 86400.0) if signs else "<token>" for user in ("alice", "bob"))
+    can_mint = settings.jwt_secret is not None
+    token, other = (_mint(settings, user, None, 86400.0) if can_mint else "<token>" for user in ("alice", "bob"))
     print(
         f"""
-  forestay {__version__} runs INSECURELY, for development: loopback only, and whoever reads this may come in.
+  forestay {__version__} runs INSECURELY, for development: on loopback only, with the tokens below.
 
   page      http://{host}:{port}/#token={token}
   as bob    http://{host}:{port}/#token={other}
@@ -196,7 +214,7 @@ def _announce(settings: Settings, port: int, internal_port: int) -> None:
 
 def _mint(settings: Settings, user: str, rooms: Mapping[str, str] | None, ttl: float) -> str:
     if settings.jwt_secret is None:
-        raise ValueError("a token is signed with FORESTAY_JWT_SECRET")
+        raise ValueError("FORESTAY_JWT_SECRET is not set, but it signs the tokens")
     return mint(
         settings.jwt_secret.get_secret_value().encode(),
         user,
@@ -215,6 +233,6 @@ def _rights(arguments: Sequence[str] | None) -> dict[str, str] | None:
     return parse_rooms(" ".join(arguments))
 
 
-def _fail(status: int, *lines: str) -> NoReturn:
+def _exit_with(status: int, *lines: str) -> NoReturn:
     print("\n".join(lines), file=sys.stderr)
     sys.exit(status)

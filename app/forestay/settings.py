@@ -1,7 +1,7 @@
-"""Every knob with its default, unit and reason; read once, from the environment.
+"""The settings: names, types, defaults and descriptions, read once from the environment.
 
 Only the composition root and the command line import this. A setting NAME is the variable FORESTAY_NAME; secrets can
-also come from the file that FORESTAY_NAME_FILE names. Durations are seconds.
+also come from the file that FORESTAY_NAME_FILE names. Durations are in seconds.
 """
 
 import os
@@ -21,15 +21,15 @@ from forestay.ops.tracing.sampling import TraceParent
 
 PREFIX: Final = "FORESTAY_"
 TOKEN: Final = "FORESTAY_TOKEN"
-"""No setting, but a client's token: for the verbs of the terminal."""
+"""Not a setting, but the token of the commands that act as a client."""
 MEMORY: Final = "memory://"
-"""The bus of a single pod."""
+"""The bus URL of a single pod."""
 
-SHORTEST_SECRET: Final = 32
-"""Bytes: what an HMAC key for HS256 needs, and what cannot be guessed."""
+MIN_SECRET_BYTES: Final = 32
+"""Bytes: the length of an HMAC key for HS256. A random secret of this length cannot be guessed."""
 
 SECRETS: Final = ("bus_url", "jwt_secret", "jwt_public_key", "api_key")
-"""Settings that can come from a file."""
+"""Settings that can also come from a file."""
 
 
 def _split(value: object) -> object:
@@ -48,8 +48,8 @@ def _bus_url(value: SecretStr) -> SecretStr:
 
 
 def _long_enough(value: SecretStr | None) -> SecretStr | None:
-    if value is not None and len(value.get_secret_value().encode()) < SHORTEST_SECRET:
-        raise ValueError(f"shorter than {SHORTEST_SECRET} bytes; make one with: openssl rand -base64 48")
+    if value is not None and len(value.get_secret_value().encode()) < MIN_SECRET_BYTES:
+        raise ValueError(f"shorter than {MIN_SECRET_BYTES} bytes; make one with: openssl rand -base64 48")
     return value
 
 
@@ -57,104 +57,128 @@ def _empty_is_unset(value: object) -> object:
     return None if value == "" else value
 
 
-Words = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+WordList = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 Secret = Annotated[SecretStr | None, BeforeValidator(_empty_is_unset), AfterValidator(_long_enough)]
 Text = Annotated[str | None, BeforeValidator(_empty_is_unset)]
 
 
-class Whereabouts(NamedTuple):
-    """Where in a cluster this pod is, from the downward API; what is not known is empty."""
+class PodIdentity(NamedTuple):
+    """The identity of this pod in a cluster, from the downward API. An unknown value is empty."""
 
     pod: str
     namespace: str
     uid: str
     service: str
-    """The Service that clients come through."""
+    """The Service that clients connect to."""
 
 
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
 
-    host: str = Field("0.0.0.0", description="address that both listeners bind")
-    port: int = Field(8080, ge=0, le=65535, description="public port: WebSocket and the demo page")
-    internal_port: int = Field(9090, ge=0, le=65535, description="probes, metrics and the HTTP API; keep it private")
+    host: str = Field("0.0.0.0", description="address that both ports listen on")
+    port: int = Field(8080, ge=0, le=65535, description="public port: WebSocket and the demo page; 0: any free port")
+    internal_port: int = Field(
+        9090, ge=0, le=65535, description="port of the probes, the metrics and the HTTP API; keep it private"
+    )
     bus_url: Annotated[SecretStr, AfterValidator(_bus_url)] = Field(
-        SecretStr("memory://"), description="how pods hear each other; memory:// is one pod"
+        SecretStr("memory://"), description="URL of the bus between pods; memory:// is for a single pod"
     )
-    bus_timeout: float = Field(5, gt=0, description="for an answer of the bus, then a publish is of unknown outcome")
-    bus_probe_interval: float = Field(5, gt=0, description="between probes that travel through the bus and back")
+    bus_timeout: float = Field(5, gt=0, description="seconds to wait for the bus; after that the outcome is unknown")
+    bus_probe_interval: float = Field(5, gt=0, description="seconds between probes through the bus")
 
-    jwt_secret: Secret = Field(None, description="HMAC key of tokens, at least 32 bytes")
+    jwt_secret: Secret = Field(None, description="HMAC key that verifies tokens, at least 32 bytes")
     jwt_public_key: Annotated[SecretStr | None, BeforeValidator(_empty_is_unset)] = Field(
-        None, description="public key of tokens, PEM"
+        None, description="public key that verifies tokens, as PEM"
     )
-    jwks_url: Text = Field(None, description="where the public keys of tokens are published, https")
-    jwt_algorithms: Words = Field([], description="algorithms accepted; empty: those that fit the key")
-    jwt_audience: Text = Field(None, description="required `aud` of tokens; empty: not looked at")
-    jwt_issuer: Text = Field(None, description="required `iss` of tokens; empty: not looked at")
+    jwks_url: Text = Field(None, description="https URL of the key set that verifies tokens")
+    jwt_algorithms: WordList = Field([], description="accepted algorithms; empty: those that fit the key")
+    jwt_audience: Text = Field(None, description="required `aud` of tokens; empty: not checked")
+    jwt_issuer: Text = Field(None, description="required `iss` of tokens; empty: not checked")
     default_rights: str = Field("**:rwph", description="rights of tokens without a `rooms` claim: pattern:letters, …")
-    query_token: bool = Field(True, description="accept tokens in the URL; existing clients use it, proxies log it")
-    api_key: Secret = Field(None, description="key of backends for /v1, at least 32 bytes; unset: /v1 answers 401")
-    allowed_origins: Annotated[Words, AfterValidator(_origins)] = Field(
-        [], description="origins of pages that may connect; empty: pages of the same host; * any"
+    query_token: bool = Field(True, description="accept tokens in the URL; old clients need it, proxies may log it")
+    api_key: Secret = Field(None, description="key of backends for /v1, at least 32 bytes; unset: 401")
+    allowed_origins: Annotated[WordList, AfterValidator(_origins)] = Field(
+        [], description="origins of pages that may connect; empty: the same host; *: any"
     )
 
-    max_connections: int = Field(10_000, ge=1, description="connections of this pod; beyond it upgrades get 503")
-    max_connections_per_user: int = Field(0, ge=0, description="connections of one user; 0 is no limit")
+    max_connections: int = Field(10_000, ge=1, description="connections of this pod; above that upgrades get 503")
+    max_connections_per_user: int = Field(0, ge=0, description="connections of one user on all pods; 0: no limit")
     user_limit_policy: UserLimitPolicy = Field(
-        UserLimitPolicy.REJECT, description="who gets 4409 beyond it: the newest (reject) or the oldest (replace)"
+        UserLimitPolicy.REJECT,
+        description="what gets 4409 above that limit: the newest (reject) or the oldest (replace)",
     )
-    handshakes: int = Field(4096, ge=1, description="upgrades under way at once; beyond it 503")
-    max_message_bytes: int = Field(65536, ge=128, le=16 * 2**20, description="bytes of one message; beyond it 1009")
-    json_depth: int = Field(512, ge=8, le=900, description="nested arrays and objects; below what common parsers take")
-    message_rate: float = Field(200, ge=0, description="messages per second and connection; 0 is no limit")
-    message_burst: float = Field(400, ge=1, description="messages that may come at once")
-    rooms_per_connection: int = Field(100, ge=1, description="rooms that one connection may be in")
+    handshakes: int = Field(4096, ge=1, description="upgrades in progress at the same time; above that 503")
+    max_message_bytes: int = Field(65536, ge=128, le=16 * 2**20, description="bytes of one message; above that 1009")
+    json_depth: int = Field(
+        512, ge=8, le=900, description="nested arrays and objects of one message; common parsers allow more"
+    )
+    message_rate: float = Field(200, ge=0, description="messages per second and connection; 0: no limit")
+    message_burst: float = Field(400, ge=1, description="messages that may come at once, above the rate")
+    rooms_per_connection: int = Field(100, ge=1, description="rooms of one connection")
 
-    presence_lease: float = Field(30, ge=3, description="for which a pod that gives no sign of life is still counted")
-    presence_grace: float = Field(5, ge=0, description="for which a user whose connection ended is still in its rooms")
+    presence_lease: float = Field(30, ge=3, description="seconds that a pod without a heartbeat still counts")
+    presence_grace: float = Field(
+        5, ge=0, description="seconds that a user stays present after the last connection ended"
+    )
 
-    ping_interval: float = Field(25, gt=0, description="between pings; keep it below every proxy's idle timeout")
-    pong_timeout: float = Field(10, gt=0, description="for any sign of life after a ping; beyond it 4408")
-    flush_rest: float = Field(1, ge=0, le=10, description="rest per second of delivery pass; 0 writes without a rest")
-    flush_rest_cap: float = Field(0.01, ge=0, le=1, description="longest rest: what it may add to a message's latency")
-    send_buffer_bytes: int = Field(2**20, ge=4096, description="bytes that may wait for one client; beyond: slow")
-    drain_window: float = Field(30, ge=0, description="from SIGTERM, over which connections are closed; 0: at once")
+    ping_interval: float = Field(
+        25, gt=0, description="seconds between pings; keep it below the idle timeout of every proxy"
+    )
+    pong_timeout: float = Field(10, gt=0, description="seconds to wait for data after a ping; then 4408")
+    flush_rest: float = Field(1, ge=0, le=10, description="seconds of rest per second of delivery pass; 0: no rest")
+    flush_rest_cap: float = Field(
+        0.01, ge=0, le=1, description="longest rest in seconds; it adds to the latency of messages"
+    )
+    send_buffer_bytes: int = Field(
+        2**20, ge=4096, description="bytes that may wait for one client; above that it is slow"
+    )
+    drain_window: float = Field(
+        30, ge=0, description="seconds from SIGTERM in which connections are closed; 0: all at once"
+    )
     drain_lead: float = Field(
-        2, ge=0, description="between a client's slot to reconnect and its close; half the window"
+        2, ge=0, description="seconds from the reconnect request of a client to its close; at most half the window"
     )
-    close_timeout: float = Field(5, gt=0, description="for a client's answer to a close frame, then it is cut")
-    flush_timeout: float = Field(5, ge=0, description="to say goodbye to the bus and flush telemetry when ending")
+    close_timeout: float = Field(
+        5, gt=0, description="seconds to wait for a client's close frame before the connection is cut"
+    )
+    flush_timeout: float = Field(5, ge=0, description="seconds to leave the bus and to send telemetry at the exit")
     drain_deadline: Annotated[float | None, BeforeValidator(_empty_is_unset)] = Field(
-        None, gt=0, description="from SIGTERM to the exit; unset: window + close + flush; it shortens the window"
+        None,
+        gt=0,
+        description="seconds from SIGTERM to the exit; unset: window + close + flush; less shortens the window",
     )
-    reconnect_spread: float = Field(2, ge=0, description="over which clients spread their return after a loss")
-    kubernetes_events: bool = Field(False, description="write Events about this pod: drains, a lost bus")
+    reconnect_spread: float = Field(
+        2, ge=0, description="seconds over which clients spread their reconnects after a loss"
+    )
+    kubernetes_events: bool = Field(False, description="write Kubernetes Events about this pod: drains, a lost bus")
     readiness_bus: BusReadiness = Field(
         BusReadiness.AUTO,
-        description="what a lost bus does to readiness: auto: if others have it, strict, degraded: never",
+        description="whether a lost bus makes the pod unready: auto (if others have it), strict, degraded (never)",
     )
-    readiness_grace: float = Field(5, ge=0, description="for which a lost bus is not answered with unreadiness")
-    readiness_lag: float = Field(1, ge=0, description="of event loop lag beyond which the pod is not ready; 0 is never")
+    readiness_grace: float = Field(5, ge=0, description="seconds that a lost bus leaves the pod ready")
+    readiness_lag: float = Field(1, ge=0, description="seconds of event loop lag that make the pod unready; 0: never")
     rebalance_shed: bool = Field(False, description="ask connections above the pod's fair share to connect elsewhere")
-    rebalance_max_age: float = Field(0, ge=0, description="after which a connection is asked to connect anew; 0: never")
+    rebalance_max_age: float = Field(
+        0, ge=0, description="seconds after which a connection is asked to reconnect; 0: never"
+    )
 
     rooms_file: Annotated[Path | None, BeforeValidator(_empty_is_unset)] = Field(
         None, description="TOML file with the policies of rooms by pattern"
     )
 
     trace_parent: TraceParent = Field(
-        TraceParent.LINK, description="a client's own trace: link starts a new one and links to it, child goes on in it"
+        TraceParent.LINK,
+        description="a client's own trace: link (start a new trace with a link to it), child (continue it)",
     )
-    trace_names: bool = Field(False, description="name rooms and users on spans; they are your users' names")
+    trace_names: bool = Field(False, description="put the names of rooms and users on spans; they can be private data")
 
     demo: bool = Field(False, description="serve the demo page at / of the public port")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="lowest level that is logged")
     log_format: LogFormat = Field(LogFormat.AUTO, description="json, text, or auto: text on a terminal")
 
     @property
     def drain_budget(self) -> float:
-        """Seconds that a drain takes at most, if the deadline does not cut it."""
+        """The longest duration of a drain in seconds, unless the deadline shortens it."""
         return self.drain_window + self.close_timeout + self.flush_timeout
 
     @classmethod
@@ -165,7 +189,7 @@ class Settings(BaseSettings):
 
 
 class SettingsError(Exception):
-    """Settings that cannot be used; `problems` has a line for each, with what to do about it."""
+    """Invalid settings. `problems` has one line per problem, with what to do about it."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -173,7 +197,7 @@ class SettingsError(Exception):
 
 
 def load(environ: Mapping[str, str] | None = None, **overrides: object) -> Settings:
-    """The settings in `environ` (default: ours), `overrides` first. Raises SettingsError with all problems."""
+    """Reads the settings from `environ` (default: os.environ). Raises SettingsError with all problems."""
     source = os.environ if environ is None else environ
     values: dict[str, Any] = {}
     problems: list[str] = []
@@ -199,14 +223,14 @@ def load(environ: Mapping[str, str] | None = None, **overrides: object) -> Setti
     return settings
 
 
-def whereabouts(environ: Mapping[str, str] | None = None) -> Whereabouts:
-    """What the chart tells a pod of its place: variables without our prefix, as everybody calls them."""
+def pod_identity(environ: Mapping[str, str] | None = None) -> PodIdentity:
+    """Reads the identity of this pod from variables that the chart sets. Their usual names have no prefix."""
     source = os.environ if environ is None else environ
-    return Whereabouts(*(source.get(name, "") for name in ("POD_NAME", "POD_NAMESPACE", "POD_UID", "SERVICE_NAME")))
+    return PodIdentity(*(source.get(name, "") for name in ("POD_NAME", "POD_NAMESPACE", "POD_UID", "SERVICE_NAME")))
 
 
 def unknown_variables(environ: Mapping[str, str] | None = None) -> list[str]:
-    """Variables with our prefix that mean nothing: most often a slip of the keyboard."""
+    """The variables with our prefix that are not settings. Most often they are typing errors."""
     known = {variable_of(name) for name in Settings.model_fields} | {variable_of(name) + "_FILE" for name in SECRETS}
     return sorted(name for name in (environ or os.environ) if name.startswith(PREFIX) and name not in known | {TOKEN})
 
@@ -218,7 +242,7 @@ def variable_of(name: str) -> str:
 
 def _explain(name: int | str, values: Mapping[str, object], message: str) -> str:
     field = Settings.model_fields[str(name)]
-    given = "" if name in SECRETS else f" (it is {values.get(str(name))!r})"
+    given = "" if name in SECRETS else f" (given: {values.get(str(name))!r})"
     reason = message.removeprefix("Value error, ")
     default = "" if field.default in (None, []) else f"; default {field.default}"
-    return f"{variable_of(str(name))}: {reason}{given}. It means: {field.description}{default}"
+    return f"{variable_of(str(name))}: {reason}{given}. Meaning: {field.description}{default}"

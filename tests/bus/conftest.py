@@ -1,4 +1,4 @@
-"""A Redis of one's own for each test that asks for one, and a road to it that can be blocked."""
+"""Fixtures: Redis servers, a proxy that can block, and pods."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ IMAGE = "redis:7"
 
 @pytest.fixture
 def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A running Redis that keeps nothing."""
+    """A Redis for one test, without snapshots."""
     server = RedisServer(tmp_path, "--save", "")
     server.start()
     yield server
@@ -33,7 +33,7 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
 
 @pytest.fixture(scope="module")
 def tls(redis: RedisServer) -> RedisServer:
-    """The same; whoever asks for it puts TLS before it."""
+    """The shared Redis; the test puts a proxy with TLS in front of it."""
     return redis
 
 
@@ -54,29 +54,29 @@ def sentinel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sentinel]:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Three primaries."""
+    """A Cluster of three primaries."""
     yield from running(Cluster(tmp_path_factory.mktemp("cluster")))
 
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """A Redis in a container, by its address."""
+    """The address of a Redis in a container."""
 
     url: str
 
 
 @pytest.fixture(scope="module")
 def container() -> Iterator[Container]:
-    """Where Docker answers and has the image."""
+    """A Redis in a container; skips where Docker does not answer or has no image."""
     try:
-        # Asked by ourselves first: the library leaves the socket of a failed attempt open.
+        # Try the socket first: the library leaves that of a failed attempt open.
         with closing(socket.socket(socket.AF_UNIX)) as attempt:
             attempt.connect(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://"))
         with closing(docker.from_env(timeout=5)) as client:
             client.images.get(IMAGE)
     except (OSError, docker.errors.DockerException):
         pytest.skip(f"no Docker here that has the image {IMAGE}")
-    # Its reaper is another image, which need not be here; this fixture ends its container itself.
+    # The reaper is another image, which may be missing; this fixture ends its container itself.
     testcontainers_config.ryuk_disabled = True
     ready = LogMessageWaitStrategy("Ready to accept connections").with_startup_timeout(30)
     with DockerContainer(IMAGE).with_exposed_ports(6379).waiting_for(ready) as running:
@@ -94,7 +94,7 @@ def running(server: Server) -> Iterator[Server]:
 
 @pytest.fixture
 async def road(redis_server: RedisServer) -> AsyncIterator[Road]:
-    """A way to that Redis on which things can go wrong."""
+    """A proxy in front of that Redis, which can block and cut connections."""
     road = Road(redis_server.port)
     await road.open()
     yield road
@@ -103,7 +103,7 @@ async def road(redis_server: RedisServer) -> AsyncIterator[Road]:
 
 @pytest.fixture
 async def new_pod() -> AsyncIterator[NewPod]:
-    """Makes pods, and shows that each of them ends without a trace."""
+    """Makes pods. Afterwards closes them, and checks that no task failed and none is left."""
     before = asyncio.all_tasks()
     pods: list[Pod] = []
 
@@ -115,5 +115,6 @@ async def new_pod() -> AsyncIterator[NewPod]:
     for pod in pods:
         await pod.bus.close()
     await asyncio.sleep(0)
-    left = [task for task in asyncio.all_tasks() - before if "/forestay/bus/" in repr(task)]
+    left = [task for task in asyncio.all_tasks() - before if task.get_name().startswith("redis_")]
     assert left == []
+    assert [failure for pod in pods for failure in pod.tasks.failures] == []

@@ -1,8 +1,8 @@
-"""A pod's end of the bus with short patience, and what came out of it."""
+"""A pod with a Redis bus that has short timeouts, and everything that the bus has called back."""
 
 import asyncio
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from forestay.bus.redis.bus import RedisBus
 from forestay.core.ports.bus import Query, Settlement
@@ -10,6 +10,8 @@ from forestay.core.ports.observer import Observer
 from forestay.core.rules.policies import Retention
 from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName
+from tests.support.subscriber import FunctionSubscriber
+from tests.support.tasks import PlainTasks
 
 ROOM = RoomName("chat.lobby")
 KEPT = Retention(size=10, ttl=60.0)
@@ -21,25 +23,35 @@ class Pod:
         self.heard: list[str] = []
         self.doubted: list[RoomName] = []
         self.settled: list[Settlement] = []
+        self.tasks = PlainTasks()
         self.bus = RedisBus(
-            url, timeout=timeout, probe_interval=probe_interval, observer=Events(self.events), new_id=new_id
+            url,
+            timeout=timeout,
+            probe_interval=probe_interval,
+            observer=Events(self.events),
+            new_id=new_id,
+            tasks=self.tasks,
         )
-        self.bus.listen(lambda message: self.heard.append(message.payload.decode()), self._doubt)
+        self.on_message: Callable[[Message], object] = lambda message: self.heard.append(message.payload.decode())
+        """What the subscriptions made from now on do with a message."""
+        self.on_doubt: Callable[[RoomName], object] = self.doubted.append
 
-    def _doubt(self, rooms: Collection[RoomName]) -> None:
-        self.doubted.extend(rooms)
+    def subscriber(self, room: RoomName, confirmed: Callable[[], object] = lambda: None) -> FunctionSubscriber:
+        """Takes what the bus delivers of `room`."""
+        on_doubt = self.on_doubt
+        return FunctionSubscriber(confirmed, self.on_message, lambda: on_doubt(room))
 
     async def subscribe(self, room: RoomName = ROOM) -> None:
         confirmed = asyncio.Event()
-        self.bus.subscribe(room, confirmed.set)
+        self.bus.subscribe(room, self.subscriber(room, confirmed.set))
         await confirmed.wait()
 
-    def offer(self, word: str, kept: Retention | None = None, key: str | None = None) -> None:
-        self.bus.publish(Message(ROOM, word.encode(), "now", "ada"), self.settled.append, kept=kept, key=key)
+    def offer(self, text: str, kept: Retention | None = None, key: str | None = None) -> None:
+        self.bus.publish(Message(ROOM, text.encode(), "now", "ada"), self.settled.append, kept=kept, key=key)
 
-    async def publish(self, word: str, kept: Retention | None = None, key: str | None = None) -> Settlement:
+    async def publish(self, text: str, kept: Retention | None = None, key: str | None = None) -> Settlement:
         settlement: asyncio.Future[Settlement] = asyncio.get_running_loop().create_future()
-        self.bus.publish(Message(ROOM, word.encode(), "now", "ada"), settlement.set_result, kept=kept, key=key)
+        self.bus.publish(Message(ROOM, text.encode(), "now", "ada"), settlement.set_result, kept=kept, key=key)
         return await settlement
 
     async def top(self) -> Position:
@@ -51,7 +63,7 @@ class Pod:
 
 
 class Events(Observer):
-    """An observer of the bus alone."""
+    """An observer that records the events of the bus."""
 
     def __init__(self, events: list[str]) -> None:
         self._events = events
@@ -65,6 +77,7 @@ def new_id() -> str:
 
 
 async def until(true: Callable[[], bool], within: float = 10.0) -> None:
+    """Wait until `true` returns True. Raises TimeoutError after `within` seconds."""
     async with asyncio.timeout(within):
         while not true():
             await asyncio.sleep(0.01)

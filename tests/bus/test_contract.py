@@ -1,9 +1,10 @@
-"""What every bus promises, asked of each of them in the same words."""
+"""The contract of the Bus port, tested with every bus."""
 
 import asyncio
 import random
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 
 import pytest
 
@@ -15,6 +16,8 @@ from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName, personal_room
 from forestay.protocol.trace import parse_trace
 from tests.support.local_redis import Road, rights
+from tests.support.subscriber import FunctionSubscriber
+from tests.support.tasks import PlainTasks
 
 ROOM = RoomName("chat.lobby")
 OTHER = RoomName("chat.garden")
@@ -22,20 +25,17 @@ KEPT = Retention(size=10, ttl=60.0)
 
 
 class Pod:
-    """One end of the bus, and what came out of it."""
+    """The bus of one pod, and everything that it has called back."""
 
     def __init__(self, bus: Bus) -> None:
         self.bus = bus
         self.heard: list[Message] = []
         self.doubted: list[RoomName] = []
-        bus.listen(self.heard.append, self._doubt)
-
-    def _doubt(self, rooms: Collection[RoomName]) -> None:
-        self.doubted.extend(rooms)
 
     async def subscribe(self, room: RoomName = ROOM) -> None:
         confirmed = asyncio.Event()
-        self.bus.subscribe(room, confirmed.set)
+        subscriber = FunctionSubscriber(confirmed.set, self.heard.append, lambda: self.doubted.append(room))
+        self.bus.subscribe(room, subscriber)
         await confirmed.wait()
 
     async def publish(self, message: Message, kept: Retention | None = None, key: str | None = None) -> Settlement:
@@ -43,18 +43,18 @@ class Pod:
         self.bus.publish(message, settlement.set_result, kept=kept, key=key)
         return await settlement
 
-    async def say(self, *words: str, room: RoomName = ROOM, kept: Retention | None = KEPT) -> list[Position]:
-        positions = [(await self.publish(message(word, room), kept)).position for word in words]
+    async def send(self, *texts: str, room: RoomName = ROOM, kept: Retention | None = KEPT) -> list[Position]:
+        positions = [(await self.publish(message(text, room), kept)).position for text in texts]
         return [position for position in positions if position]
 
-    async def hears(self, *words: str) -> None:
-        """Wait until exactly these came, in this order."""
-        while len(self.heard) < len(words):
+    async def hears(self, *texts: str) -> None:
+        """Wait until exactly these texts came, in this order."""
+        while len(self.heard) < len(texts):
             await asyncio.sleep(0.005)
-        assert self.words == list(words)
+        assert self.texts == list(texts)
 
     @property
-    def words(self) -> list[str]:
+    def texts(self) -> list[str]:
         return [message.payload.decode() for message in self.heard]
 
 
@@ -63,7 +63,7 @@ NewPod = Callable[[], Awaitable[Pod]]
 
 @pytest.fixture(params=["memory", "redis", "tls", "sentinel", "cluster", "container"])
 async def new_pod(request: pytest.FixtureRequest) -> AsyncIterator[NewPod]:
-    """Makes pods that share a bus of each kind, in a corner of its own."""
+    """Makes pods that share a bus of each kind, with a prefix of their own."""
     exchange, prefix = Exchange(), f"t{secrets.token_hex(6)}"
     url, road = "", None
     if request.param != "memory":
@@ -72,7 +72,7 @@ async def new_pod(request: pytest.FixtureRequest) -> AsyncIterator[NewPod]:
     if request.param == "sentinel":
         url += "&master=main"
     if request.param == "tls":
-        # A stranger in the network hears nothing, and the pod's own user reaches nothing but the pod's.
+        # The user of Redis may use nothing but the keys and channels of the pods.
         authority = request.getfixturevalue("authority")
         server.do("ACL", "SETUSER", prefix, "on", ">pw", *rights(prefix))
         road = Road(server.port, authority.tls())
@@ -94,19 +94,21 @@ async def new_pod(request: pytest.FixtureRequest) -> AsyncIterator[NewPod]:
 
 
 def redis_bus(url: str) -> RedisBus:
-    return RedisBus(url, timeout=5, probe_interval=5, observer=None, new_id=lambda: secrets.token_urlsafe(9))
+    return RedisBus(
+        url, timeout=5, probe_interval=5, observer=None, new_id=lambda: secrets.token_urlsafe(9), tasks=PlainTasks()
+    )
 
 
-def message(word: str, room: RoomName = ROOM, sender: str | None = "ada") -> Message:
-    return Message(room, word.encode(), "2026-11-22T12:00:00.123Z", sender)
+def message(text: str, room: RoomName = ROOM, sender: str | None = "ada") -> Message:
+    return Message(room, text.encode(), "2026-11-22T12:00:00.123Z", sender)
 
 
-def words(page: Page) -> list[str]:
+def texts(page: Page) -> list[str]:
     return [message.payload.decode() for message in page.messages]
 
 
 async def test_every_pod_hears_the_same_in_the_same_order(new_pod: NewPod) -> None:
-    """Two pods talk at once; both hear both, and neither order nor number differ."""
+    """Two pods publish at once; both hear all messages, in the same order."""
     one, two = await new_pod(), await new_pod()
     await asyncio.gather(one.subscribe(), two.subscribe())
     for number in range(200):
@@ -116,13 +118,13 @@ async def test_every_pod_hears_the_same_in_the_same_order(new_pod: NewPod) -> No
             await asyncio.sleep(0)
     while len(one.heard) < 400 or len(two.heard) < 400:
         await asyncio.sleep(0.005)
-    assert one.words == two.words
-    assert [word for word in one.words if word[:3] == "one"] == [f"one {number}" for number in range(200)]
-    assert [word for word in one.words if word[:3] == "two"] == [f"two {number}" for number in range(200)]
+    assert one.texts == two.texts
+    assert [text for text in one.texts if text[:3] == "one"] == [f"one {number}" for number in range(200)]
+    assert [text for text in one.texts if text[:3] == "two"] == [f"two {number}" for number in range(200)]
 
 
-async def test_everything_of_a_message_arrives(new_pod: NewPod) -> None:
-    """What the sender's pod knew about a message, the hearing pod knows."""
+async def test_every_field_of_a_message_arrives(new_pod: NewPod) -> None:
+    """The receiving pod gets every field of a message."""
     pod = await new_pod()
     trace = parse_trace("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "a=b")
     sent = Message(ROOM, b"\0\0\0\1\xff", "2026-11-22T12:00:00.123Z", "ädä", binary=True, exclude="c1", trace=trace)
@@ -134,53 +136,54 @@ async def test_everything_of_a_message_arrives(new_pod: NewPod) -> None:
     assert pod.heard == [sent]
 
 
-async def test_what_is_accepted_after_the_confirmation_is_heard(new_pod: NewPod) -> None:
-    """A publish by another pod at the very moment of the confirmation is not missed."""
+async def test_messages_after_the_confirmation_are_heard(new_pod: NewPod) -> None:
+    """A publish by another pod at the moment of the confirmation is not missed."""
     sender, listener = await new_pod(), await new_pod()
     for number in range(20):
         room = RoomName(f"room{number}")
-        listener.bus.subscribe(room, lambda room=room: sender.bus.publish(message("hello", room)))  # type: ignore[misc]
+        greet = partial(sender.bus.publish, message("hello", room))
+        listener.bus.subscribe(room, FunctionSubscriber(greet, listener.heard.append))
     await listener.hears(*["hello"] * 20)
 
 
 async def test_a_room_that_was_not_subscribed_is_not_heard(new_pod: NewPod) -> None:
-    """Rooms do not mix."""
+    """A pod gets only messages of rooms to which it has subscribed."""
     pod = await new_pod()
     await pod.subscribe(ROOM)
-    await pod.say("elsewhere", room=OTHER)
-    await pod.say("here")
+    await pod.send("elsewhere", room=OTHER)
+    await pod.send("here")
     await pod.hears("here")
 
 
 async def test_after_unsubscribing_nothing_is_heard(new_pod: NewPod) -> None:
-    """A later subscription hears again, and not what was said in between."""
+    """After an unsubscription nothing arrives, and a later subscription brings nothing from in between."""
     pod = await new_pod()
     await pod.subscribe()
-    await pod.say("one")
+    await pod.send("one")
     await pod.hears("one")
     pod.bus.unsubscribe(ROOM)
-    await pod.say("two")
+    await pod.send("two")
     await pod.subscribe()
-    await pod.say("three")
+    await pod.send("three")
     await pod.hears("one", "three")
 
 
-async def test_a_place_in_the_history_is_the_same_for_all(new_pod: NewPod) -> None:
-    """Offsets are dense from 1, and what the sender is told is what is heard and what is read later."""
+async def test_a_position_is_the_same_everywhere(new_pod: NewPod) -> None:
+    """Offsets start at 1 without a gap; sender, subscribers and history have the same positions."""
     pod = await new_pod()
     await pod.subscribe()
-    told = await pod.say("a", "b", "c")
+    sent = await pod.send("a", "b", "c")
     await pod.hears("a", "b", "c")
     page = await pod.bus.history(ROOM, Query(10), KEPT)
-    assert [position.offset for position in told] == [1, 2, 3]
-    assert len({position.epoch for position in told}) == 1
-    assert [heard.position for heard in pod.heard] == told
+    assert [position.offset for position in sent] == [1, 2, 3]
+    assert len({position.epoch for position in sent}) == 1
+    assert [heard.position for heard in pod.heard] == sent
     assert page.messages == pod.heard
-    assert page.top == told[-1]
+    assert page.top == sent[-1]
 
 
-async def test_live_messages_have_no_place(new_pod: NewPod) -> None:
-    """A message that is not kept neither gets a position nor takes one."""
+async def test_messages_outside_the_history_have_no_position(new_pod: NewPod) -> None:
+    """A message that is not kept neither gets a position nor uses one."""
     pod = await new_pod()
     first = await pod.publish(message("kept"), KEPT)
     live = await pod.publish(message("live"))
@@ -192,101 +195,101 @@ async def test_live_messages_have_no_place(new_pod: NewPod) -> None:
 
 
 async def test_the_newest_are_read_without_a_bound(new_pod: NewPod) -> None:
-    """Ascending, cut at the limit, and saying whether there are more."""
+    """The newest messages come in ascending order, up to the limit, with a flag for more."""
     pod = await new_pod()
-    await pod.say("a", "b", "c")
+    await pod.send("a", "b", "c")
     read = pod.bus.history
     cut, all_of_it = await read(ROOM, Query(2), KEPT), await read(ROOM, Query(3), KEPT)
-    assert (words(cut), cut.whole, cut.more) == (["b", "c"], True, True)
-    assert (words(all_of_it), all_of_it.whole, all_of_it.more) == (["a", "b", "c"], True, False)
+    assert (texts(cut), cut.whole, cut.more) == (["b", "c"], True, True)
+    assert (texts(all_of_it), all_of_it.whole, all_of_it.more) == (["a", "b", "c"], True, False)
 
 
-async def test_a_limit_of_nothing_reads_the_top(new_pod: NewPod) -> None:
-    """Where a room stands can be asked without reading it; a room nobody spoke in gets its epoch by that."""
+async def test_a_limit_of_zero_reads_the_top(new_pod: NewPod) -> None:
+    """A limit of 0 reads only the position of a room; a room without messages gets its epoch by that."""
     pod = await new_pod()
     empty = await pod.bus.history(ROOM, Query(0), KEPT)
-    [position] = await pod.say("a")
+    [position] = await pod.send("a")
     page = await pod.bus.history(ROOM, Query(0), KEPT)
     assert (empty.top, empty.more) == (Position(position.epoch, 0), False)
-    assert (page.top, words(page), page.more) == (position, [], True)
+    assert (page.top, texts(page), page.more) == (position, [], True)
 
 
-async def test_after_a_position_comes_what_was_missed(new_pod: NewPod) -> None:
-    """From the oldest on, and whole while nothing between is gone."""
+async def test_messages_after_a_position_are_read(new_pod: NewPod) -> None:
+    """They come from the oldest on, and the page is whole if none of them is gone."""
     pod = await new_pod()
-    told = await pod.say(*"abcdef")
+    sent = await pod.send(*"abcdef")
     read = pod.bus.history
-    page = await read(ROOM, Query(2, since=told[1]), KEPT)
-    rest = await read(ROOM, Query(10, since=told[3]), KEPT)
-    nothing = await read(ROOM, Query(10, since=told[5]), KEPT)
-    assert (words(page), page.whole, page.more) == (["c", "d"], True, True)
-    assert (words(rest), rest.whole, rest.more) == (["e", "f"], True, False)
-    assert (words(nothing), nothing.whole, nothing.more) == ([], True, False)
+    page = await read(ROOM, Query(2, since=sent[1]), KEPT)
+    rest = await read(ROOM, Query(10, since=sent[3]), KEPT)
+    nothing = await read(ROOM, Query(10, since=sent[5]), KEPT)
+    assert (texts(page), page.whole, page.more) == (["c", "d"], True, True)
+    assert (texts(rest), rest.whole, rest.more) == (["e", "f"], True, False)
+    assert (texts(nothing), nothing.whole, nothing.more) == ([], True, False)
 
 
-async def test_before_a_position_comes_what_was_earlier(new_pod: NewPod) -> None:
-    """The newest of them, ascending."""
+async def test_messages_before_a_position_are_read(new_pod: NewPod) -> None:
+    """The newest of them come, in ascending order."""
     pod = await new_pod()
-    told = await pod.say(*"abcdef")
+    sent = await pod.send(*"abcdef")
     read = pod.bus.history
-    page = await read(ROOM, Query(2, before=told[4]), KEPT)
-    rest = await read(ROOM, Query(10, before=told[2]), KEPT)
-    nothing = await read(ROOM, Query(10, before=told[0]), KEPT)
-    assert (words(page), page.more) == (["c", "d"], True)
-    assert (words(rest), rest.more) == (["a", "b"], False)
-    assert (words(nothing), nothing.more) == ([], False)
+    page = await read(ROOM, Query(2, before=sent[4]), KEPT)
+    rest = await read(ROOM, Query(10, before=sent[2]), KEPT)
+    nothing = await read(ROOM, Query(10, before=sent[0]), KEPT)
+    assert (texts(page), page.more) == (["c", "d"], True)
+    assert (texts(rest), rest.more) == (["a", "b"], False)
+    assert (texts(nothing), nothing.more) == ([], False)
 
 
-async def test_a_foreign_epoch_is_no_place_in_this_history(new_pod: NewPod) -> None:
-    """After it starts at the oldest kept and is not whole; before it is the newest."""
+async def test_a_position_of_another_epoch_is_not_in_the_history(new_pod: NewPod) -> None:
+    """A page after it starts at the oldest message and is not whole; a page before it has the newest."""
     pod = await new_pod()
-    await pod.say(*"abc")
+    await pod.send(*"abc")
     foreign = Position("another", 2)
     after = await pod.bus.history(ROOM, Query(2, since=foreign), KEPT)
     before = await pod.bus.history(ROOM, Query(2, before=foreign), KEPT)
-    assert (words(after), after.whole, after.more) == (["a", "b"], False, True)
-    assert (words(before), before.more) == (["b", "c"], True)
+    assert (texts(after), after.whole, after.more) == (["a", "b"], False, True)
+    assert (texts(before), before.more) == (["b", "c"], True)
 
 
-async def test_a_position_from_the_future_is_not_whole(new_pod: NewPod) -> None:
-    """Nobody can have seen more than there was."""
+async def test_a_page_after_a_future_position_is_not_whole(new_pod: NewPod) -> None:
+    """A page after an offset that does not exist yet is empty and not whole."""
     pod = await new_pod()
-    [told] = await pod.say("a")
+    [sent] = await pod.send("a")
     for offset in (2, 1000, 2**60, 2**70):
-        page = await pod.bus.history(ROOM, Query(5, since=Position(told.epoch, offset)), KEPT)
-        assert (words(page), page.whole, page.more) == ([], False, False)
+        page = await pod.bus.history(ROOM, Query(5, since=Position(sent.epoch, offset)), KEPT)
+        assert (texts(page), page.whole, page.more) == ([], False, False)
 
 
-async def test_trimmed_entries_are_admitted(new_pod: NewPod) -> None:
-    """Ten of eleven is not whole."""
+async def test_a_page_without_trimmed_messages_is_not_whole(new_pod: NewPod) -> None:
+    """A page is not whole if the limit of the history has removed a message after the position."""
     pod = await new_pod()
-    told = await pod.say(*"abcdefghijkl")
-    page = await pod.bus.history(ROOM, Query(20, since=told[0]), KEPT)
-    edge = await pod.bus.history(ROOM, Query(20, since=told[1]), KEPT)
-    assert (words(page), page.whole) == (list("cdefghijkl"), False)
-    assert (words(edge), edge.whole) == (list("cdefghijkl"), True)
+    sent = await pod.send(*"abcdefghijkl")
+    page = await pod.bus.history(ROOM, Query(20, since=sent[0]), KEPT)
+    edge = await pod.bus.history(ROOM, Query(20, since=sent[1]), KEPT)
+    assert (texts(page), page.whole) == (list("cdefghijkl"), False)
+    assert (texts(edge), edge.whole) == (list("cdefghijkl"), True)
 
 
 async def test_entries_expire_and_the_position_stays(new_pod: NewPod) -> None:
-    """Whoever comes back learns that there was something: the offset goes on, in the same epoch."""
+    """When entries expire, epoch and offset go on, and a page that misses entries is not whole."""
     pod = await new_pod()
     short = Retention(size=10, ttl=0.05)
-    told = await pod.say("a", "b", kept=short)
+    sent = await pod.send("a", "b", kept=short)
     await asyncio.sleep(0.1)
-    page = await pod.bus.history(ROOM, Query(10, since=told[0]), short)
-    quiet = await pod.bus.history(ROOM, Query(10, since=told[1]), short)
-    [after] = await pod.say("c", kept=short)
-    assert (words(page), page.whole, page.top) == ([], False, told[1])
+    page = await pod.bus.history(ROOM, Query(10, since=sent[0]), short)
+    quiet = await pod.bus.history(ROOM, Query(10, since=sent[1]), short)
+    [after] = await pod.send("c", kept=short)
+    assert (texts(page), page.whole, page.top) == ([], False, sent[1])
     assert quiet.whole
-    assert after == Position(told[0].epoch, 3)
+    assert after == Position(sent[0].epoch, 3)
 
 
-async def test_random_questions_are_answered_as_by_the_reference(new_pod: NewPod) -> None:
-    """Offsets, wholeness and more, for bounds of all kinds."""
+async def test_random_queries_match_the_memory_bus(new_pod: NewPod) -> None:
+    """Pages, their positions and their flags are those of the memory bus, for bounds of all kinds."""
     pod, reference = await new_pod(), Pod(MemoryBus(Exchange()))
     rng = random.Random(7)
-    await pod.say(*map(str, range(17)))
-    await reference.say(*map(str, range(17)))
+    await pod.send(*map(str, range(17)))
+    await reference.send(*map(str, range(17)))
     ours = (await pod.bus.history(ROOM, Query(0), KEPT)).top.epoch
     theirs = (await reference.bus.history(ROOM, Query(0), KEPT)).top.epoch
     for _ in range(300):
@@ -300,23 +303,23 @@ async def test_random_questions_are_answered_as_by_the_reference(new_pod: NewPod
             await pod.bus.history(ROOM, query(ours), KEPT),
             await reference.bus.history(ROOM, query(theirs), KEPT),
         )
-        asked = (limit, side, offset, foreign)
-        assert (words(found), found.whole, found.more, found.top.offset) == (
-            words(expected),
+        case = (limit, side, offset, foreign)
+        assert (texts(found), found.whole, found.more, found.top.offset) == (
+            texts(expected),
             expected.whole,
             expected.more,
             expected.top.offset,
-        ), asked
+        ), case
 
 
 async def test_the_same_key_publishes_once(new_pod: NewPod) -> None:
-    """The second time is settled as the first, also by another pod, and nobody hears it."""
+    """A second publish with a key settles as the first one, also on another pod, and is not delivered."""
     one, two = await new_pod(), await new_pod()
     await one.subscribe()
     first = await one.publish(message("a"), KEPT, key="k")
-    await one.say("between")
+    await one.send("between")
     again = await two.publish(message("a"), KEPT, key="k")
-    await one.say("end")
+    await one.send("end")
     await one.hears("a", "between", "end")
     assert again == first
     assert first.outcome is Outcome.ACCEPTED
@@ -324,10 +327,10 @@ async def test_the_same_key_publishes_once(new_pod: NewPod) -> None:
     assert first.position.offset == 1
 
 
-async def test_a_key_is_its_senders_and_its_rooms(new_pod: NewPod) -> None:
-    """Somebody else's, or elsewhere, it is another key; all backends are one sender, whom no user can be."""
+async def test_a_key_belongs_to_a_sender_and_a_room(new_pod: NewPod) -> None:
+    """The same key of another sender or in another room is another one; all backends are one sender."""
     pod = await new_pod()
-    said = [
+    settlements = [
         await pod.publish(message("x", room, sender), KEPT, key=key)
         for room, sender, key in (
             (ROOM, "ada", "k"),
@@ -339,18 +342,18 @@ async def test_a_key_is_its_senders_and_its_rooms(new_pod: NewPod) -> None:
             (ROOM, None, "k"),
         )
     ]
-    offsets = [settlement.position.offset for settlement in said if settlement.position]
+    offsets = [settlement.position.offset for settlement in settlements if settlement.position]
     assert offsets == [1, 2, 3, 4, 5, 1, 3]
 
 
-async def test_positions_of_many_rooms_are_asked_at_once(new_pod: NewPod) -> None:
-    """Rooms that nobody ever spoke in are left out."""
+async def test_positions_of_many_rooms_are_read_at_once(new_pod: NewPod) -> None:
+    """Rooms without a message so far are left out."""
     pod = await new_pod()
     rooms = [RoomName(f"room.{number}") for number in range(1300)]
     for number, room in enumerate(rooms):
         for _ in range(number % 3):
             pod.bus.publish(message("x", room), kept=KEPT)
-    [last] = await pod.say("y", room=rooms[-1])
+    [last] = await pod.send("y", room=rooms[-1])
     found = await pod.bus.positions(rooms)
     assert {room: position.offset for room, position in found.items()} == {
         room: number % 3 + (room == rooms[-1]) for number, room in enumerate(rooms) if number % 3 or room == rooms[-1]
@@ -359,8 +362,8 @@ async def test_positions_of_many_rooms_are_asked_at_once(new_pod: NewPod) -> Non
     assert await pod.bus.positions([]) == {}
 
 
-async def test_a_user_may_be_called_anything(new_pod: NewPod) -> None:
-    """Personal rooms do not meet, whatever is in a name."""
+async def test_a_user_may_have_any_name(new_pod: NewPod) -> None:
+    """Each user has a personal room of its own, whatever its name is."""
     pod = await new_pod()
     users = ["a", "a:b", "a b", "{a}", "a\r\nPUBLISH", "ä", "A", "*", "a" * 1000, "\0"]
     rooms = [personal_room(user) for user in users]
@@ -370,12 +373,12 @@ async def test_a_user_may_be_called_anything(new_pod: NewPod) -> None:
         pod.bus.publish(message(user, room))
     while len(pod.heard) < len(users):
         await asyncio.sleep(0.005)
-    # Between rooms there is no order.
+    # There is no order between rooms.
     assert sorted((heard.payload.decode(), heard.room) for heard in pod.heard) == sorted(zip(users, rooms, strict=True))
 
 
-async def test_a_closed_bus_refuses(new_pod: NewPod) -> None:
-    """What comes after the end is not accepted."""
+async def test_a_closed_bus_refuses_publishes(new_pod: NewPod) -> None:
+    """A publish after `close` is refused."""
     pod = await new_pod()
     await pod.bus.close()
     assert (await pod.publish(message("late"))).outcome is Outcome.REFUSED

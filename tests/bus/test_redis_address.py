@@ -1,10 +1,10 @@
-"""BUS_URL: what it can say, and what is said about what it cannot."""
+"""The forms of the bus URL, and the errors about wrong ones."""
 
 import re
 
 import pytest
 
-from forestay.bus.redis.client.address import Address, Place, parse_address
+from forestay.bus.redis.client.address import Address, HostPort, parse_address
 
 SECRET = "hunter2"
 
@@ -12,30 +12,30 @@ SECRET = "hunter2"
 @pytest.mark.parametrize(
     ("url", "address"),
     [
-        ("redis://cache", Address((Place("cache", 6379),))),
-        ("redis://cache:7000/3", Address((Place("cache", 7000),), database=3)),
-        ("redis://[::1]:7000", Address((Place("::1", 7000),))),
-        ("redis://:p%40ss@cache", Address((Place("cache", 6379),), password="p@ss")),
-        ("redis://ada:a:b@cache", Address((Place("cache", 6379),), user="ada", password="a:b")),
-        ("redis://ada:a@b@cache", Address((Place("cache", 6379),), user="ada", password="a@b")),
-        ("rediss://cache", Address((Place("cache", 6379),), tls=True)),
-        ("redis://cache?tls=1&ca=/etc/ca.pem", Address((Place("cache", 6379),), tls=True, ca="/etc/ca.pem")),
-        ("redis://cache?tls=0&prefix=blue", Address((Place("cache", 6379),), prefix="blue")),
-        ("redis+cluster://a:1,b", Address((Place("a", 1), Place("b", 6379)), cluster=True)),
-        ("redis+cluster://a/0?tls=true", Address((Place("a", 6379),), cluster=True, tls=True)),
+        ("redis://cache", Address((HostPort("cache", 6379),))),
+        ("redis://cache:7000/3", Address((HostPort("cache", 7000),), database=3)),
+        ("redis://[::1]:7000", Address((HostPort("::1", 7000),))),
+        ("redis://:p%40ss@cache", Address((HostPort("cache", 6379),), password="p@ss")),
+        ("redis://ada:a:b@cache", Address((HostPort("cache", 6379),), user="ada", password="a:b")),
+        ("redis://ada:a@b@cache", Address((HostPort("cache", 6379),), user="ada", password="a@b")),
+        ("rediss://cache", Address((HostPort("cache", 6379),), tls=True)),
+        ("redis://cache?tls=1&ca=/etc/ca.pem", Address((HostPort("cache", 6379),), tls=True, ca="/etc/ca.pem")),
+        ("redis://cache?tls=0&prefix=blue", Address((HostPort("cache", 6379),), prefix="blue")),
+        ("redis+cluster://a:1,b", Address((HostPort("a", 1), HostPort("b", 6379)), cluster=True)),
+        ("redis+cluster://a/0?tls=true", Address((HostPort("a", 6379),), cluster=True, tls=True)),
         (
             "redis+sentinel://:pw@a,b:1/2?master=m",
-            Address((Place("a", 26379), Place("b", 1)), master="m", database=2, password="pw"),
+            Address((HostPort("a", 26379), HostPort("b", 1)), master="m", database=2, password="pw"),
         ),
     ],
 )
-def test_every_form_is_understood(url: str, address: Address) -> None:
-    """One server, a Cluster, sentinels; over TLS or not; with and without a user."""
+def test_every_form_is_read(url: str, address: Address) -> None:
+    """A URL can name one server, a Cluster or sentinels, with and without TLS and a user."""
     assert parse_address(url) == address
 
 
 @pytest.mark.parametrize(
-    ("url", "complaint"),
+    ("url", "error"),
     [
         ("", "scheme"),
         ("cache:6379", "scheme"),
@@ -61,13 +61,13 @@ def test_every_form_is_understood(url: str, address: Address) -> None:
         (f"redis+sentinel://u:{SECRET}@a", "master"),
     ],
 )
-def test_a_bad_url_says_what_is_wrong(url: str, complaint: str) -> None:
-    """The word that helps stands in it, and the password does not."""
-    with pytest.raises(ValueError, match=re.escape(complaint)) as raised:
+def test_a_wrong_url_is_explained(url: str, error: str) -> None:
+    """The error names the remedy, and does not repeat the password."""
+    with pytest.raises(ValueError, match=re.escape(error)) as raised:
         parse_address(url)
     assert SECRET not in str(raised.value)
 
 
 def test_a_password_is_not_shown() -> None:
-    """An address may end up in a traceback."""
+    """The representation of an address has no password: it may end up in a traceback."""
     assert SECRET not in repr(parse_address(f"redis://u:{SECRET}@cache"))

@@ -1,8 +1,8 @@
-"""A Redis that may have lost writes says so by a new epoch; what it still has stays readable."""
+"""A room gets a new epoch when Redis may have lost writes, and what is left stays readable."""
 
 from pathlib import Path
 
-from forestay.bus.redis.scripts import PUBLISH, STANDINGS
+from forestay.bus.redis.scripts import POSITIONS, PUBLISH
 from forestay.core.ports.bus import Query
 from forestay.core.rules.policies import Retention
 from forestay.protocol.message import Position
@@ -10,12 +10,12 @@ from tests.bus.redis_pod import KEPT, ROOM, NewPod, until
 from tests.support.local_redis import RedisServer
 
 
-async def test_a_restart_from_an_old_snapshot_is_a_new_epoch(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """Offsets that were given before are given again, so nobody who saw the first ones may take them for the same."""
+async def test_a_restart_from_an_old_snapshot_makes_a_new_epoch(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """Offsets are used again after the restart, so the epoch is new and a page since the old one is not whole."""
     pod = new_pod(redis_server.url)
     await pod.bus.start()
-    for word in "abc":
-        await pod.publish(word, KEPT)
+    for text in "abc":
+        await pod.publish(text, KEPT)
     redis_server.do("SAVE")
     await pod.publish("lost", KEPT)
     before = await pod.top()
@@ -39,8 +39,8 @@ async def test_a_restart_from_an_old_snapshot_is_a_new_epoch(redis_server: Redis
     assert {message.position.epoch for message in page.messages if message.position} == {page.top.epoch}
 
 
-async def test_a_restart_without_data_is_a_new_beginning(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """Offsets start over, in another epoch."""
+async def test_a_restart_without_data_starts_at_zero(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """Offsets start again at 0, in a new epoch."""
     pod = new_pod(redis_server.url)
     await pod.bus.start()
     await pod.publish("a", KEPT)
@@ -56,14 +56,14 @@ async def test_a_restart_without_data_is_a_new_beginning(redis_server: RedisServ
 
 
 async def test_a_clean_restart_keeps_entries(tmp_path: Path, new_pod: NewPod) -> None:
-    """With an append-only file nothing is lost; the epoch is new all the same, since nobody can know that."""
+    """With an append-only file the entries are there, and the epoch is new: Redis cannot prove that none is missing."""
     server = RedisServer(tmp_path, "--save", "", "--appendonly", "yes")
     server.start()
     try:
         pod = new_pod(server.url)
         await pod.bus.start()
-        for word in "ab":
-            await pod.publish(word, KEPT)
+        for text in "ab":
+            await pod.publish(text, KEPT)
         before = await pod.top()
         server.do("CONFIG", "SET", "appendfsync", "always")
         server.kill()
@@ -78,14 +78,14 @@ async def test_a_clean_restart_keeps_entries(tmp_path: Path, new_pod: NewPod) ->
         server.close()
 
 
-async def test_a_forgotten_room_does_not_keep_its_entries(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """Entries whose epoch was evicted belong to nothing, and would stand in the way of the new offsets."""
+async def test_entries_without_an_epoch_are_deleted(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """Entries whose epoch was evicted are deleted: their offsets would be in the way of the new ones."""
     pod = new_pod(redis_server.url)
     await pod.bus.start()
-    for word in "abc":
-        await pod.publish(word, KEPT)
+    for text in "abc":
+        await pod.publish(text, KEPT)
     before = await pod.top()
-    names = pod.bus.grammar.of(ROOM)
+    names = pod.bus.keys.room(ROOM)
     redis_server.do("DEL", names.meta)
     settlement = await pod.publish("d", KEPT)
     assert settlement.position
@@ -94,14 +94,14 @@ async def test_a_forgotten_room_does_not_keep_its_entries(redis_server: RedisSer
     assert await pod.kept() == ["d"]
 
 
-async def test_lost_entries_are_admitted(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """The epoch stays where only entries were evicted; what is gone is not taken for nothing."""
+async def test_a_page_with_evicted_entries_is_not_whole(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """The epoch stays if only entries were evicted, and pages that miss some are not whole."""
     pod = new_pod(redis_server.url)
     await pod.bus.start()
-    for word in "abc":
-        await pod.publish(word, KEPT)
+    for text in "abc":
+        await pod.publish(text, KEPT)
     top = await pod.top()
-    redis_server.do("DEL", pod.bus.grammar.of(ROOM).stream)
+    redis_server.do("DEL", pod.bus.keys.room(ROOM).stream)
     page = await pod.bus.history(ROOM, Query(10, since=Position(top.epoch, 1)), KEPT)
     assert (page.top, page.whole) == (top, False)
     await pod.publish("d", KEPT)
@@ -109,30 +109,30 @@ async def test_lost_entries_are_admitted(redis_server: RedisServer, new_pod: New
     assert not hole.whole
 
 
-async def test_a_hole_among_the_entries_is_admitted(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """As is an entry that no pod of this version can read: it is counted, and what is left is not whole."""
+async def test_a_page_with_a_gap_is_not_whole(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """A page with a missing entry, or with one that cannot be decoded, is not whole; the latter is counted."""
     pod = new_pod(redis_server.url)
     await pod.bus.start()
-    for word in "abcd":
-        await pod.publish(word, KEPT)
+    for text in "abcd":
+        await pod.publish(text, KEPT)
     top = await pod.top()
-    redis_server.do("XDEL", pod.bus.grammar.of(ROOM).stream, "3-0")
+    redis_server.do("XDEL", pod.bus.keys.room(ROOM).stream, "3-0")
     page = await pod.bus.history(ROOM, Query(10, since=Position(top.epoch, 1)), KEPT)
     assert ([message.payload for message in page.messages], page.whole) == ([b"b", b"d"], False)
-    redis_server.do("DEL", pod.bus.grammar.of(ROOM).stream)
-    redis_server.do("XADD", pod.bus.grammar.of(ROOM).stream, "4-0", "m", b"\x99from the future")
+    redis_server.do("DEL", pod.bus.keys.room(ROOM).stream)
+    redis_server.do("XADD", pod.bus.keys.room(ROOM).stream, "4-0", "m", b"\x99from the future")
     page = await pod.bus.history(ROOM, Query(10, since=Position(top.epoch, 3)), KEPT)
     assert (page.messages, page.whole) == ([], False)
     assert pod.events.count("garbage") == 1
 
 
-async def test_a_room_with_members_is_kept_alive(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """Epoch and offset live 24 hours longer than the entries, and from each look at them on."""
+async def test_asking_for_positions_renews_the_expiry(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """Epoch and offset live 24 hours longer than the entries, and 24 hours from each question for the position."""
     pod = new_pod(redis_server.url)
     await pod.bus.start()
     short = Retention(size=10, ttl=0.05)
     await pod.publish("a", short)
-    names = pod.bus.grammar.of(ROOM)
+    names = pod.bus.keys.room(ROOM)
     left = redis_server.do("PTTL", names.meta)
     assert isinstance(left, int)
     assert 86_399_000 < left <= 86_400_050
@@ -143,8 +143,8 @@ async def test_a_room_with_members_is_kept_alive(redis_server: RedisServer, new_
     assert 86_399_000 < left <= 86_400_000
 
 
-async def test_without_info_in_scripts_the_connection_says_which_redis_it_is(redis_server: RedisServer) -> None:
-    """Then the replid that was read when connecting stands in, and does the same."""
+async def test_without_info_in_scripts_the_replid_of_the_connection_is_used(redis_server: RedisServer) -> None:
+    """Where scripts may not ask for INFO, a new replid in the arguments makes a new epoch."""
 
     def run(script: bytes, keys: list[str], *arguments: str) -> object:
         return redis_server.do("EVAL", script.replace(b"'INFO'", b"'NOINFO'"), len(keys), *keys, *arguments)
@@ -152,6 +152,6 @@ async def test_without_info_in_scripts_the_connection_says_which_redis_it_is(red
     keys, rest = ["{1}m", "{1}s"], ("60000", "10", "envelope", "channel", "PUBLISH")
     assert run(PUBLISH.text, keys, "replid1", "epoch1", *rest) == [b"epoch1", 1]
     assert run(PUBLISH.text, keys, "replid1", "epoch2", *rest) == [b"epoch1", 2]
-    assert run(STANDINGS.text, keys[:1], "replid1", "epoch3") == [b"epoch1", 2]
-    assert run(STANDINGS.text, keys[:1], "replid2", "epoch4") == [b"epoch4", 2]
+    assert run(POSITIONS.text, keys[:1], "replid1", "epoch3") == [b"epoch1", 2]
+    assert run(POSITIONS.text, keys[:1], "replid2", "epoch4") == [b"epoch4", 2]
     assert run(PUBLISH.text, keys, "replid2", "epoch5", *rest) == [b"epoch4", 3]

@@ -1,4 +1,4 @@
-"""Whatever happens to Redis, a publish is accepted, refused or honestly unknown, and nothing is done twice."""
+"""When Redis fails, each publish settles as accepted, refused or unknown, and none is executed twice."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ from tests.support.local_redis import RedisServer, Road
 
 
 async def test_a_dead_redis_refuses_at_once(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """What was on its way is unknown or refused; once the connection failed again, nobody waits for a no."""
+    """A publish after the first failed attempt to connect is refused without a wait."""
     pod = new_pod(redis_server.url)
     await pod.bus.start()
     assert (await pod.publish("before")).outcome is Outcome.ACCEPTED
@@ -32,8 +32,8 @@ async def test_a_dead_redis_refuses_at_once(redis_server: RedisServer, new_pod: 
     assert pod.events[:2] == ["connected", "lost"]
 
 
-async def test_a_frozen_redis_leaves_one_copy_and_an_unknown(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """What was written is unknown in time, what was not is refused, and after the thaw nothing has been said twice."""
+async def test_a_frozen_redis_executes_nothing_twice(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """A written publish is unknown in time, a waiting one refused, and after the thaw none was executed twice."""
     pod = new_pod(redis_server.url)
     await pod.bus.start()
     await pod.subscribe()
@@ -54,13 +54,13 @@ async def test_a_frozen_redis_leaves_one_copy_and_an_unknown(redis_server: Redis
     assert await pod.kept() == ["written", "after"]
 
 
-async def test_a_lost_answer_is_unknown_and_the_key_makes_a_retry_safe(road: Road, new_pod: NewPod) -> None:
-    """Redis had the message; the same key settles as it would have the first time."""
+async def test_a_retry_with_a_key_after_a_lost_reply_is_safe(road: Road, new_pod: NewPod) -> None:
+    """A publish whose reply is lost is unknown; with the same key the retry settles as the first one did in Redis."""
     pod = new_pod(road.url)
     await pod.bus.start()
     road.muting = b"EVALSHA"
     assert (await pod.publish("once", KEPT, key="k")).outcome is Outcome.UNKNOWN
-    road.muting = b"never said"
+    road.muting = b"no command"
     await until(lambda: pod.bus.up)
     settlement = await pod.publish("once", KEPT, key="k")
     assert settlement.position
@@ -68,8 +68,8 @@ async def test_a_lost_answer_is_unknown_and_the_key_makes_a_retry_safe(road: Roa
     assert await pod.kept() == ["once"]
 
 
-async def test_a_cut_connection_leaves_no_one_waiting(road: Road, new_pod: NewPod) -> None:
-    """Each publish is settled once, whatever moment the connection ends at."""
+async def test_a_cut_connection_settles_every_publish(road: Road, new_pod: NewPod) -> None:
+    """Each publish settles once, at whatever moment the connection ends."""
     pod = new_pod(road.url)
     await pod.bus.start()
     for number in range(30):
@@ -87,8 +87,8 @@ async def test_a_cut_connection_leaves_no_one_waiting(road: Road, new_pod: NewPo
     assert accepted <= top <= accepted + unknown
 
 
-async def test_what_redis_turns_down_is_refused(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """Out of memory, or a replica that is missing: said at once, and nothing of it is kept."""
+async def test_an_error_reply_is_a_refusal(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """Without memory, or without a replica that is required, a publish is refused at once and not kept."""
     pod = new_pod(redis_server.url)
     await pod.bus.start()
     await pod.publish("before", KEPT)
@@ -104,8 +104,8 @@ async def test_what_redis_turns_down_is_refused(redis_server: RedisServer, new_p
     assert await pod.kept() == ["before", "after"]
 
 
-async def test_a_replica_is_left(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """A master that became a replica refuses, and is not spoken to until it is one again."""
+async def test_a_master_that_becomes_a_replica_is_not_used(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """A master that became a replica refuses publishes, and is used again once it is a master."""
     pod = new_pod(redis_server.url)
     await pod.bus.start()
     redis_server.do("REPLICAOF", "127.0.0.1", "1")
@@ -118,7 +118,7 @@ async def test_a_replica_is_left(redis_server: RedisServer, new_pod: NewPod) -> 
 
 
 async def test_forgotten_scripts_are_loaded_again_in_order(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """Nobody notices, whether many publishes or one read were on their way."""
+    """Publishes and reads succeed in their order after Redis has lost the scripts."""
     pod = new_pod(redis_server.url)
     await pod.bus.start()
     redis_server.do("SCRIPT", "FLUSH")
@@ -131,8 +131,8 @@ async def test_forgotten_scripts_are_loaded_again_in_order(redis_server: RedisSe
     assert await pod.bus.positions([ROOM])
 
 
-async def test_a_full_queue_refuses(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """A Redis that does not keep up is not given a pod's memory."""
+async def test_a_full_pipeline_refuses(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """Publishes to a Redis that does not keep up are refused beyond a limit of bytes."""
     pod = new_pod(redis_server.url)
     await pod.bus.start()
     redis_server.freeze()
@@ -147,8 +147,8 @@ async def test_a_full_queue_refuses(redis_server: RedisServer, new_pod: NewPod) 
     assert sum(settlement.outcome is Outcome.ACCEPTED for settlement in pod.settled) == 50 - refused
 
 
-async def test_who_stops_waiting_gets_nobody_elses_answer(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """Reads that are cancelled at any moment leave the answers of the others alone."""
+async def test_a_cancelled_read_does_not_shift_the_replies(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """Reads that are cancelled at any moment leave the replies to the others right."""
     pod = new_pod(redis_server.url)
     await pod.bus.start()
     rooms = [RoomName(f"room.{number}") for number in range(20)]
@@ -168,8 +168,8 @@ async def test_who_stops_waiting_gets_nobody_elses_answer(redis_server: RedisSer
         assert all(answer is True for answer in answers if not isinstance(answer, asyncio.CancelledError))
 
 
-async def test_closing_settles_what_is_under_way(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """What Redis can still answer is accepted; the rest is not left open."""
+async def test_close_settles_every_publish(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """Close waits a moment for replies; then written publishes are unknown and waiting ones refused."""
     pod = new_pod(redis_server.url)
     await pod.bus.start()
     pod.offer("quick", KEPT)

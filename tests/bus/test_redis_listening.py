@@ -1,39 +1,47 @@
-"""What a pod hears, and what it says about what it may not have heard."""
+"""Which messages a pod receives, and which rooms it doubts because messages may be missing."""
 
 import asyncio
 import random
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 import pytest
 
-from forestay.bus.redis.client.connection import Away, Wire
-from forestay.bus.redis.client.link import Linked
-from forestay.bus.redis.client.listener import Listener
-from forestay.bus.redis.client.subscription import Subscription
-from forestay.bus.redis.messages import live
+from forestay.bus.redis.client.address import parse_address
+from forestay.bus.redis.client.command import Command, ErrorReply
+from forestay.bus.redis.client.connection import open_client
+from forestay.bus.redis.client.dial import Dialed
+from forestay.bus.redis.client.link import NodeAccess
+from forestay.bus.redis.client.node import Node
+from forestay.bus.redis.client.pipeline import Pipeline
+from forestay.bus.redis.client.probe import ProbeChannel
+from forestay.bus.redis.client.report import Report
+from forestay.bus.redis.client.subscription import PLAIN, Subscription
+from forestay.bus.redis.messages import encode_live
 from forestay.core.ports.bus import Outcome
 from forestay.protocol.envelope import encode
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
 from tests.bus.redis_pod import KEPT, ROOM, NewPod, Pod, until
 from tests.support.local_redis import RedisServer, Road
+from tests.support.subscriber import FunctionSubscriber
+from tests.support.tasks import PlainTasks
 
 
 def subscribers(server: RedisServer, pod: Pod, rooms: list[RoomName]) -> list[int]:
-    """How many Redis counts for each room."""
-    answer = server.do("PUBSUB", "NUMSUB", *(pod.bus.grammar.of(room).channel for room in rooms))
+    """The number of subscribers of each room, as Redis counts them."""
+    answer = server.do("PUBSUB", "NUMSUB", *(pod.bus.keys.room(room).channel for room in rooms))
     assert isinstance(answer, list)
     return answer[1::2]
 
 
-async def test_a_killed_connection_is_a_doubt(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """Every room that was heard is heard again and doubted then; what follows the doubt is heard."""
+async def test_rooms_are_doubted_after_a_killed_connection(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """Every subscribed room is subscribed again and doubted once; later messages arrive."""
     pod = new_pod(redis_server.url)
     await pod.bus.start()
     rooms = [RoomName(f"room.{number}") for number in range(1200)]
     for room in rooms:
-        pod.bus.subscribe(room, lambda: None)
+        pod.bus.subscribe(room, pod.subscriber(room))
     await pod.subscribe()
     began = time.monotonic()
     redis_server.do("CLIENT", "KILL", "TYPE", "pubsub")
@@ -45,8 +53,8 @@ async def test_a_killed_connection_is_a_doubt(redis_server: RedisServer, new_pod
     assert "resubscribed" in pod.events
 
 
-async def test_a_room_left_meanwhile_is_not_doubted(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """Nor is one that was subscribed to only after the loss: it is confirmed."""
+async def test_only_rooms_from_before_the_loss_are_doubted(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """A room that was left during the loss is not doubted; one that was new during it is confirmed."""
     pod = new_pod(redis_server.url)
     await pod.bus.start()
     old, new = RoomName("old"), RoomName("new")
@@ -56,47 +64,48 @@ async def test_a_room_left_meanwhile_is_not_doubted(redis_server: RedisServer, n
     await until(lambda: not pod.bus.up)
     pod.bus.unsubscribe(old)
     confirmed = asyncio.Event()
-    pod.bus.subscribe(new, confirmed.set)
+    pod.bus.subscribe(new, pod.subscriber(new, confirmed.set))
     redis_server.start()
     await until(confirmed.is_set)
     await until(lambda: pod.doubted == [ROOM])
     assert subscribers(redis_server, pod, [old, new, ROOM]) == [0, 1, 1]
 
 
-async def test_the_doubt_comes_before_what_was_said_after_it(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """Also while others never stop talking."""
-    pod, talker = new_pod(redis_server.url), new_pod(redis_server.url)
-    await asyncio.gather(pod.bus.start(), talker.bus.start())
+async def test_the_doubt_comes_before_later_messages(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """Between a gap and the next message there is always a doubt, also while messages never stop."""
+    pod, sender = new_pod(redis_server.url), new_pod(redis_server.url)
+    await asyncio.gather(pod.bus.start(), sender.bus.start())
     order: list[str] = []
-    pod.bus.listen(lambda message: order.append(message.payload.decode()), lambda _: order.append("doubt"))
+    pod.on_message = lambda message: order.append(message.payload.decode())
+    pod.on_doubt = lambda _: order.append("doubt")
     await pod.subscribe()
-    talking = True
+    sending = True
 
-    async def talk() -> None:
+    async def send() -> None:
         number = 0
-        while talking:
-            await talker.publish(str(number))
+        while sending:
+            await sender.publish(str(number))
             number += 1
 
-    task = asyncio.create_task(talk())
+    task = asyncio.create_task(send())
     for _ in range(5):
         await asyncio.sleep(0.1)
         doubts = order.count("doubt")
         redis_server.do("CLIENT", "KILL", "TYPE", "pubsub")
         await until(lambda doubts=doubts: order.count("doubt") > doubts)  # type: ignore[misc]
-    talking = False
+    sending = False
     await task
     heard = [-1]
-    for word in order:
-        if word == "doubt":
+    for text in order:
+        if text == "doubt":
             heard = []
         else:
-            assert not heard or int(word) == heard[-1] + 1
-            heard.append(int(word))
+            assert not heard or int(text) == heard[-1] + 1
+            heard.append(int(text))
 
 
-async def test_quick_changes_of_mind_end_where_they_should(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """After any churn Redis sends what is wanted and nothing else, and every wanted room was confirmed."""
+async def test_quick_changes_end_in_the_right_subscriptions(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """After many quick changes Redis sends only wanted rooms, and each of them was confirmed."""
     pod = new_pod(redis_server.url)
     await pod.bus.start()
     rng = random.Random(3)
@@ -114,7 +123,7 @@ async def test_quick_changes_of_mind_end_where_they_should(redis_server: RedisSe
             pod.bus.unsubscribe(room)
         else:
             wanted[room] = number
-            pod.bus.subscribe(room, confirm(room, number))
+            pod.bus.subscribe(room, pod.subscriber(room, confirm(room, number)))
         if rng.random() < 0.05:
             await asyncio.sleep(rng.choice((0, 0, 0.001)))
         if number % 1000 == 500:
@@ -127,7 +136,7 @@ async def test_quick_changes_of_mind_end_where_they_should(redis_server: RedisSe
 
 
 @pytest.mark.parametrize(
-    "said",
+    "data",
     [
         b"",
         b"L",
@@ -139,24 +148,24 @@ async def test_quick_changes_of_mind_end_where_they_should(redis_server: RedisSe
         b"Hepoch:-1:" + encode(Message(ROOM, b"x", "now")),
         b"Hepoch:99999999999999999999:" + encode(Message(ROOM, b"x", "now")),
         b"H\xff:1:" + encode(Message(ROOM, b"x", "now")),
-        live(encode(Message(RoomName("another"), b"x", "now"))),
-        live(encode(Message(ROOM, b"x", "now")))[:-1],
+        encode_live(encode(Message(RoomName("another"), b"x", "now"))),
+        encode_live(encode(Message(ROOM, b"x", "now")))[:-1],
         b"\x80\x04\x95\x00.",
     ],
 )
-async def test_garbage_is_counted_and_dropped(said: bytes, redis_server: RedisServer, new_pod: NewPod) -> None:
-    """Whatever stands on a room's channel, the next message is heard on the same connection."""
+async def test_garbage_is_counted_and_dropped(data: bytes, redis_server: RedisServer, new_pod: NewPod) -> None:
+    """Data that is not a message is counted, and the next message arrives on the same connection."""
     pod = new_pod(redis_server.url)
     await pod.bus.start()
     await pod.subscribe()
-    redis_server.do("PUBLISH", pod.bus.grammar.of(ROOM).channel, said)
+    redis_server.do("PUBLISH", pod.bus.keys.room(ROOM).channel, data)
     await pod.publish("fine")
     await until(lambda: pod.heard == ["fine"])
     assert pod.events == ["connected", "garbage"]
 
 
-async def test_a_half_open_ear_is_found(road: Road, new_pod: NewPod) -> None:
-    """Publishing works and nothing comes back: noticed within two probe intervals, and mended."""
+async def test_a_half_open_subscription_is_found(road: Road, new_pod: NewPod) -> None:
+    """If publishes work and nothing comes back, the pod subscribes again within two probe intervals."""
     pod = new_pod(road.url, probe_interval=0.4)
     await pod.bus.start()
     await pod.subscribe()
@@ -172,8 +181,8 @@ async def test_a_half_open_ear_is_found(road: Road, new_pod: NewPod) -> None:
     await until(lambda: pod.heard == ["heard"])
 
 
-async def test_a_subscription_that_is_not_confirmed_is_asked_for_anew(road: Road, new_pod: NewPod) -> None:
-    """A connection that swallows it is given up."""
+async def test_a_subscription_without_confirmation_is_sent_again(road: Road, new_pod: NewPod) -> None:
+    """A connection on which no confirmation comes is replaced."""
     pod = new_pod(road.url, timeout=0.5)
     await pod.bus.start()
     assert road.mute(b"subscribe") == 1
@@ -183,7 +192,7 @@ async def test_a_subscription_that_is_not_confirmed_is_asked_for_anew(road: Road
 
 
 async def test_the_round_trip_is_measured(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """By the words that the pod says to itself."""
+    """The round trip is that of a probe, and None before the first one."""
     pod = new_pod(redis_server.url)
     before = pod.bus.round_trip
     await pod.bus.start()
@@ -191,8 +200,8 @@ async def test_the_round_trip_is_measured(redis_server: RedisServer, new_pod: Ne
     assert 0 < (pod.bus.round_trip or 0) < 1
 
 
-async def test_a_bug_in_the_pod_is_not_a_lost_connection(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """It is told to whoever handles exceptions of the loop, and the next message is heard."""
+async def test_a_bug_in_a_callback_does_not_end_the_connection(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """The exception goes to the handler of the loop, and the next message arrives."""
     pod = new_pod(redis_server.url)
     bugs: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: bugs.append(context["exception"]))
@@ -202,18 +211,18 @@ async def test_a_bug_in_the_pod_is_not_a_lost_connection(redis_server: RedisServ
             raise KeyError
         pod.heard.append(message.payload.decode())
 
-    pod.bus.listen(heard, lambda _: None)
+    pod.on_message = heard
     await pod.bus.start()
     await pod.subscribe()
-    for word in ("bad", "good"):
-        pod.offer(word)
+    for text in ("bad", "good"):
+        pod.offer(text)
     await until(lambda: pod.heard == ["good"])
     assert [type(bug) for bug in bugs] == [KeyError]
     assert pod.events == ["connected"]
 
 
-async def test_asking_twice_is_confirmed_twice(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """And heard once."""
+async def test_a_second_subscription_is_confirmed_too(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """A room that is subscribed twice is confirmed twice, and its messages arrive once."""
     pod = new_pod(redis_server.url)
     await pod.bus.start()
     await pod.subscribe()
@@ -223,16 +232,12 @@ async def test_asking_twice_is_confirmed_twice(redis_server: RedisServer, new_po
     await until(lambda: pod.heard == ["once", "end"])
 
 
-async def test_messages_of_a_room_are_heard_in_the_order_of_their_places(
-    redis_server: RedisServer, new_pod: NewPod
-) -> None:
-    """Several pods publish at once: what is heard has dense offsets."""
+async def test_messages_arrive_in_the_order_of_their_positions(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """The offsets of a room have no gap for a subscriber, while several pods publish at once."""
     pods = [new_pod(redis_server.url) for _ in range(3)]
     await asyncio.gather(*(pod.bus.start() for pod in pods))
     offsets: list[int] = []
-    pods[0].bus.listen(
-        lambda message: offsets.append(message.position.offset if message.position else -1), lambda _: None
-    )
+    pods[0].on_message = lambda message: offsets.append(message.position.offset if message.position else -1)
     await pods[0].subscribe()
     for _ in range(100):
         for pod in pods:
@@ -242,35 +247,61 @@ async def test_messages_of_a_room_are_heard_in_the_order_of_their_places(
     assert offsets == list(range(1, 301))
 
 
-async def test_what_arrives_between_two_confirmations_waits_for_the_doubt() -> None:
-    """One read may bring a confirmation, a message, and the next confirmation."""
-    told: list[object] = []
+class Calls:
+    """A receiver that records what it is called with."""
 
-    class Everything:
-        """Owner, ear and link at once."""
+    def __init__(self) -> None:
+        self.calls: list[object] = []
 
-        state = Linked.UP
+    def received(self, subscription: Subscription, data: bytes) -> None:
+        self.calls.append(data)
 
-        def heard(self, room: RoomName, data: bytes) -> None:
-            told.append(data)
+    def doubted(self, subscriptions: Collection[Subscription]) -> None:
+        self.calls.append(sorted(one.room for one in subscriptions))
 
-        def doubted(self, rooms: Collection[RoomName]) -> None:
-            told.append(sorted(rooms))
 
-        def __getattr__(self, name: str) -> Callable[..., None]:
-            return lambda *_: None
+class IdleOwner:
+    """The owner of a node of which only the listener runs."""
 
-    async def never() -> Wire:
-        raise Away
+    def node_up(self) -> None: ...
 
-    everything = Everything()
-    listener = Listener(never, everything, everything, b"p", 5, sharded=False)
-    listener.link = everything  # type: ignore[assignment]
+    def node_down(self, node: Node, reason: str) -> None: ...
+
+    def redirected(self, node: Node, pipeline: Pipeline, commands: Sequence[tuple[Command, ErrorReply]]) -> None: ...
+
+
+async def test_a_message_between_two_confirmations_comes_after_the_doubt() -> None:
+    """A room is doubted before its next message, also if both arrive in one read."""
+    replies = (
+        b"*3\r\n$9\r\nsubscribe\r\n$1\r\np\r\n:1\r\n"
+        b"*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:2\r\n"
+        b"*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n"
+        b"*3\r\n$9\r\nsubscribe\r\n$1\r\nb\r\n:3\r\n"
+    )
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(replies)
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1")
+    address = parse_address(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+
+    async def dial() -> Dialed:
+        return Dialed(await open_client(address, address.hosts[0], 5), b"")
+
+    access = NodeAccess(address.hosts[0], dial, PlainTasks(), 5, PLAIN)
+    receiver = Calls()
+    node = Node(access, IdleOwner(), receiver, Report(lambda _: None), ProbeChannel(0, b"p"), 5)
     for name in ("a", "b"):
-        subscription = Subscription(RoomName(name), name.encode(), 0, lambda: None)
-        subscription.confirmed, subscription.doubtful = None, True
-        listener.add(subscription)
-    listener.connected(everything)  # type: ignore[arg-type]
-    for reply in ([b"subscribe", b"p", 1], [b"subscribe", b"a", 2], [b"message", b"a", b"x"], [b"subscribe", b"b", 3]):
-        listener.received(reply)
-    assert told == [["a"], b"x", ["b"]]
+        subscription = Subscription(RoomName(name), name.encode(), 0, FunctionSubscriber())
+        subscription.confirm()
+        subscription.interrupt()
+        node.listener.add(subscription)
+    node.listener.start()
+    await until(lambda: len(receiver.calls) == 3)
+    assert receiver.calls == [["a"], b"x", ["b"]]
+    await node.close()
+    server.close()
+    await server.wait_closed()

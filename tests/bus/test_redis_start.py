@@ -1,4 +1,4 @@
-"""A bus that can never work says so at once and says what to do; one that may work later is waited for."""
+"""A start ends with an error and a remedy if the bus can never work, and goes on if it may work later."""
 
 import asyncio
 import time
@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from forestay.bus.redis.client.address import Place
+from forestay.bus.redis.client.address import HostPort
 from forestay.core.ports.bus import BusLost, Outcome
 from tests.bus.redis_pod import KEPT, ROOM, NewPod, until
 from tests.support.local_redis import QUICK, Authority, RedisServer, Road, Sentinel, rights
 
 
 async def test_a_redis_that_is_away_is_waited_for(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """Start returns soon, publishes are refused, and a subscription is confirmed once it is there."""
+    """While Redis is away the start returns soon and publishes are refused; later subscriptions are confirmed."""
     redis_server.kill()
     pod = new_pod(redis_server.url)
     began = time.monotonic()
@@ -22,7 +22,7 @@ async def test_a_redis_that_is_away_is_waited_for(redis_server: RedisServer, new
     assert time.monotonic() - began < 0.5
     assert not pod.bus.up
     confirmed = asyncio.Event()
-    pod.bus.subscribe(ROOM, confirmed.set)
+    pod.bus.subscribe(ROOM, pod.subscriber(ROOM, confirmed.set))
     assert (await pod.publish("x")).outcome is Outcome.REFUSED
     with pytest.raises(BusLost):
         await pod.bus.positions([ROOM])
@@ -33,8 +33,8 @@ async def test_a_redis_that_is_away_is_waited_for(redis_server: RedisServer, new
     assert pod.events == ["connected"]
 
 
-async def test_a_frozen_redis_does_not_hold_up_the_start(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """It takes connections and says nothing."""
+async def test_a_frozen_redis_does_not_delay_the_start(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """The start returns within the timeout if Redis accepts connections and does not reply."""
     redis_server.freeze()
     pod = new_pod(redis_server.url, timeout=0.5)
     began = time.monotonic()
@@ -49,15 +49,15 @@ async def test_a_frozen_redis_does_not_hold_up_the_start(redis_server: RedisServ
     [
         ("", "give user:password@"),
         (":wrong@", "check the user and the password"),
-        ("nobody:right@", "check the user and the password"),
+        ("stranger:right@", "check the user and the password"),
         ("quiet:q@", "allow the Redis user our channels"),
         ("mute:m@", "give the Redis user that right"),
     ],
 )
-async def test_what_will_never_work_is_said(
+async def test_a_lasting_error_ends_the_start(
     credentials: str, remedy: str, redis_server: RedisServer, new_pod: NewPod
 ) -> None:
-    """No or a wrong password, an unknown user, or one without the rights that are needed."""
+    """The error names the remedy for a missing or wrong password, an unknown user, and missing rights."""
     redis_server.do("ACL", "SETUSER", "quiet", "on", ">q", "~*", "+@all", "resetchannels")
     redis_server.do("ACL", "SETUSER", "mute", "on", ">m", "~*", "&*", "+@all", "-script")
     redis_server.do("CONFIG", "SET", "requirepass", "right")
@@ -67,8 +67,8 @@ async def test_what_will_never_work_is_said(
     assert "wrong" not in str(raised.value).replace("WRONGPASS", "")
 
 
-async def test_the_rights_that_are_needed(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """A user with these and no others can do everything."""
+async def test_the_documented_rights_are_enough(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """A user with these rights and no others can do everything."""
     redis_server.do("ACL", "SETUSER", "pod", "on", ">pw", *rights())
     pod = new_pod(redis_server.url.replace("//", "//pod:pw@") + "/2")
     await pod.bus.start()
@@ -82,8 +82,8 @@ async def test_the_rights_that_are_needed(redis_server: RedisServer, new_pod: Ne
     await pod.subscribe()
 
 
-async def test_a_database_that_is_not_there(redis_server: RedisServer, new_pod: NewPod) -> None:
-    """Redis has 16 unless it is told otherwise."""
+async def test_a_database_that_does_not_exist_ends_the_start(redis_server: RedisServer, new_pod: NewPod) -> None:
+    """The error says to choose another number; Redis has 16 databases by default."""
     with pytest.raises(BusLost, match="number"):
         await new_pod(redis_server.url + "/99").bus.start()
 
@@ -95,7 +95,7 @@ def authority(tmp_path: Path) -> Authority:
 
 @pytest.fixture
 async def secure(redis_server: RedisServer, authority: Authority) -> AsyncIterator[str]:
-    """The address of a Redis behind TLS with a password."""
+    """The URL of a Redis behind TLS with a password."""
     redis_server.do("CONFIG", "SET", "requirepass", "pw")
     road = Road(redis_server.port, authority.tls())
     await road.open()
@@ -104,7 +104,7 @@ async def secure(redis_server: RedisServer, authority: Authority) -> AsyncIterat
 
 
 async def test_over_tls_everything_works(secure: str, authority: Authority, new_pod: NewPod) -> None:
-    """With the authority's file; large messages too."""
+    """With the file of the authority everything works over TLS, large messages too."""
     pod = new_pod(f"{secure}?ca={authority.ca}")
     await pod.bus.start()
     await pod.subscribe()
@@ -114,8 +114,8 @@ async def test_over_tls_everything_works(secure: str, authority: Authority, new_
     assert await pod.kept() == [big]
 
 
-async def test_a_server_that_nobody_vouches_for_is_not_spoken_to(secure: str, new_pod: NewPod) -> None:
-    """Without the authority's file; and the file must be there."""
+async def test_a_server_with_an_unknown_authority_is_refused(secure: str, new_pod: NewPod) -> None:
+    """Without the file of the authority the start fails; a missing file is an error at once."""
     with pytest.raises(BusLost, match=r"\?ca="):
         await new_pod(secure).bus.start()
     with pytest.raises(ValueError, match="no file"):
@@ -124,7 +124,7 @@ async def test_a_server_that_nobody_vouches_for_is_not_spoken_to(secure: str, ne
 
 @pytest.fixture
 def watched(tmp_path: Path) -> Iterator[tuple[RedisServer, RedisServer, list[Sentinel]]]:
-    """A master, its replica, and two sentinels, the first of which knows nothing about them."""
+    """A master, its replica, and a sentinel."""
     master = RedisServer(tmp_path / "master", *QUICK)
     master.start()
     replica = RedisServer(tmp_path / "replica", *QUICK, "--replicaof", f"127.0.0.1 {master.port}")
@@ -141,14 +141,14 @@ def watched(tmp_path: Path) -> Iterator[tuple[RedisServer, RedisServer, list[Sen
 async def test_sentinels_lead_to_the_master(
     watched: tuple[RedisServer, RedisServer, list[Sentinel]], new_pod: NewPod
 ) -> None:
-    """Also after it died; the replica that stands in is another epoch, and rooms are doubted."""
+    """After the master died the pod uses its replica; rooms get a new epoch and are doubted."""
     master, replica, [sentinel] = watched
     pod = new_pod(f"redis+sentinel://127.0.0.1:1,127.0.0.1:{sentinel.port}/0?master=main")
     await pod.bus.start()
     await pod.subscribe()
     await pod.publish("before", KEPT)
     before = await pod.top()
-    await until(lambda: replica.do("EXISTS", pod.bus.grammar.of(ROOM).stream) == 1)
+    await until(lambda: replica.do("EXISTS", pod.bus.keys.room(ROOM).stream) == 1)
     await until(lambda: "slaves=1" in sentinel.text("INFO", "sentinel"))
     master.kill()
     await until(lambda: not pod.bus.up)
@@ -162,18 +162,18 @@ async def test_sentinels_lead_to_the_master(
     assert "role:master" in replica.text("INFO", "replication")
 
 
-async def test_a_master_that_is_replaced_while_it_lives_is_left(
+async def test_a_planned_failover_is_followed(
     watched: tuple[RedisServer, RedisServer, list[Sentinel]], new_pod: NewPod
 ) -> None:
-    """A planned failover: publishes go to the new master, and what is heard comes from there."""
+    """After a planned failover all connections lead to the new master."""
     _, replica, [sentinel] = watched
     pod = new_pod(f"redis+sentinel://127.0.0.1:{sentinel.port}/0?master=main")
     await pod.bus.start()
     await pod.subscribe()
     await until(lambda: "slaves=1" in sentinel.text("INFO", "sentinel"))
     await until(lambda: sentinel.do("SENTINEL", "FAILOVER", "main") == b"OK")
-    [node] = pod.bus._fleet.nodes.values()
-    await until(lambda: {link.place for link in node._links} == {Place("127.0.0.1", replica.port)}, 20)
+    [node] = pod.bus._nodes.nodes.values()
+    await until(lambda: {link.host for link in node._links} == {HostPort("127.0.0.1", replica.port)}, 20)
     await until(lambda: pod.bus.up)
     await pod.publish("after")
     await until(lambda: pod.heard[-1:] == ["after"])
@@ -182,7 +182,7 @@ async def test_a_master_that_is_replaced_while_it_lives_is_left(
 async def test_a_master_that_no_sentinel_knows(
     watched: tuple[RedisServer, RedisServer, list[Sentinel]], new_pod: NewPod
 ) -> None:
-    """Most often a wrong name."""
+    """The error names the master that the sentinels do not know."""
     _, _, [sentinel] = watched
     with pytest.raises(BusLost, match="'other'"):
         await new_pod(f"redis+sentinel://127.0.0.1:{sentinel.port}/0?master=other").bus.start()

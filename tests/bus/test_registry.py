@@ -1,4 +1,4 @@
-"""What every registry promises, asked of each of them in the same words."""
+"""The contract of the Registry port, tested with every registry."""
 
 import asyncio
 import secrets
@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from forestay.bus.memory.bus import Exchange, MemoryBus
-from forestay.bus.memory.registry import Census, MemoryRegistry
+from forestay.bus.memory.registry import MemoryRegistry, RegistryState
 from forestay.bus.redis.bus import RedisBus
 from forestay.bus.redis.registry import RedisRegistry
 from forestay.core.ports.bus import Bus, Outcome
@@ -17,23 +17,27 @@ from forestay.protocol.message import Kind, Message
 from forestay.protocol.names import RoomName, personal_room
 from forestay.protocol.presence import Member, PresencePage
 from tests.support.local_redis import Road, rights
+from tests.support.subscriber import FunctionSubscriber
+from tests.support.tasks import PlainTasks
 
 ROOM, OTHER = RoomName("chat.lobby"), RoomName("chat.garden")
 
 
 class Pod:
-    """One pod's end of the registry, and what its members heard."""
+    """The registry of one pod, and the news that the pod has received."""
 
     def __init__(self, name: str, bus: Bus, registry: Registry) -> None:
         self.name = name
         self.bus = bus
         self.registry = registry
         self.news: list[tuple[str, str | None]] = []
-        bus.listen(lambda message: self.news.append((message.kind, message.sender)), lambda _: None)
+
+    def _heard(self, message: Message) -> None:
+        self.news.append((message.kind, message.sender))
 
     async def listen(self, room: RoomName = ROOM) -> None:
         confirmed = asyncio.Event()
-        self.bus.subscribe(room, confirmed.set)
+        self.bus.subscribe(room, FunctionSubscriber(confirmed.set, self._heard))
         await confirmed.wait()
 
     async def put(self, user: str, connections: int, room: RoomName = ROOM, info: bytes | None = None) -> Outcome:
@@ -60,8 +64,8 @@ NewPod = Callable[[str], Awaitable[Pod]]
 
 @pytest.fixture(params=["memory", "redis", "tls", "cluster"])
 async def new_pod(request: pytest.FixtureRequest) -> AsyncIterator[NewPod]:
-    """Makes pods that share a registry of each kind, in a corner of its own."""
-    exchange, census, prefix = Exchange(), Census(), f"t{secrets.token_hex(6)}"
+    """Makes pods that share a registry of each kind, with a prefix of their own."""
+    exchange, state, prefix = Exchange(), RegistryState(), f"t{secrets.token_hex(6)}"
     url, road = "", None
     if request.param != "memory":
         server = request.getfixturevalue(request.param)
@@ -76,11 +80,18 @@ async def new_pod(request: pytest.FixtureRequest) -> AsyncIterator[NewPod]:
 
     async def make(name: str) -> Pod:
         if url:
-            redis = RedisBus(url, timeout=5, probe_interval=5, observer=None, new_id=lambda: secrets.token_urlsafe(9))
+            redis = RedisBus(
+                url,
+                timeout=5,
+                probe_interval=5,
+                observer=None,
+                new_id=lambda: secrets.token_urlsafe(9),
+                tasks=PlainTasks(),
+            )
             pods.append(Pod(name, redis, RedisRegistry(name, redis)))
         else:
             memory = MemoryBus(exchange)
-            pods.append(Pod(name, memory, MemoryRegistry(name, memory, census)))
+            pods.append(Pod(name, memory, MemoryRegistry(name, memory, state)))
         await pods[-1].bus.start()
         return pods[-1]
 
@@ -91,39 +102,39 @@ async def new_pod(request: pytest.FixtureRequest) -> AsyncIterator[NewPod]:
         await road.close()
 
 
-def shown(roll: PresencePage) -> list[tuple[str, int]]:
-    return [(member.user, member.connections) for member in roll.members]
+def counts(page: PresencePage) -> list[tuple[str, int]]:
+    return [(member.user, member.connections) for member in page.members]
 
 
-async def test_who_is_there_is_the_sum_of_what_pods_say(new_pod: NewPod) -> None:
-    """Connections add up, users are counted once, and saying it again changes nothing."""
+async def test_presence_is_the_sum_of_all_pods(new_pod: NewPod) -> None:
+    """Connections add up, users are counted once, and a repeated `put` changes nothing."""
     one, two = await new_pod("one"), await new_pod("two")
     for _ in range(2):
         await one.put("ada", 2, info=b'{"name":"Ada"}')
         await two.put("ada", 1)
         await two.put("bob", 1)
     await one.put("zoe", 1, OTHER)
-    roll = await two.registry.presence_page(ROOM, None, 10)
-    assert (roll.connections, roll.users, roll.more) == (4, 2, False)
-    assert shown(roll) == [("ada", 3), ("bob", 1)]
-    assert roll.members[0].info == b'{"name":"Ada"}'
-    assert roll.members[1].info is None
+    page = await two.registry.presence_page(ROOM, None, 10)
+    assert (page.connections, page.users, page.more) == (4, 2, False)
+    assert counts(page) == [("ada", 3), ("bob", 1)]
+    assert page.members[0].info == b'{"name":"Ada"}'
+    assert page.members[1].info is None
 
 
-async def test_a_room_that_everybody_left_is_empty(new_pod: NewPod) -> None:
-    """Whichever pod was the last."""
+async def test_a_room_after_its_last_member_is_empty(new_pod: NewPod) -> None:
+    """A room is empty once the last connection has left, on whatever pod that was."""
     one, two = await new_pod("one"), await new_pod("two")
     await one.put("ada", 1)
     await two.put("ada", 3)
     await one.put("ada", 0)
     await one.put("ada", 0)
-    assert shown(await one.registry.presence_page(ROOM, None, 10)) == [("ada", 3)]
+    assert counts(await one.registry.presence_page(ROOM, None, 10)) == [("ada", 3)]
     await two.put("ada", 0)
     assert await one.registry.presence_page(ROOM, None, 10) == PresencePage(0, 0, [], more=False)
 
 
-async def test_a_large_room_is_told_in_pages(new_pod: NewPod) -> None:
-    """In the order of the names' bytes; whatever a user may be called."""
+async def test_a_large_room_is_read_in_pages(new_pod: NewPod) -> None:
+    """Pages are in the order of the bytes of the names, whatever the names are."""
     pod = await new_pod("one")
     users = sorted(["a", "B", "ä", "a b", "{x}", "(", "[", "-", "+", *(f"user {n}" for n in range(20))], key=str.encode)
     for user in users:
@@ -131,17 +142,17 @@ async def test_a_large_room_is_told_in_pages(new_pod: NewPod) -> None:
     found: list[str] = []
     after: str | None = None
     while True:
-        roll = await pod.registry.presence_page(ROOM, after, 7)
-        found += [member.user for member in roll.members]
-        assert roll.users == len(users)
-        if not roll.more:
+        page = await pod.registry.presence_page(ROOM, after, 7)
+        found += [member.user for member in page.members]
+        assert page.users == len(users)
+        if not page.more:
             break
         after = found[-1]
     assert found == users
 
 
-async def test_news_is_told_once_for_a_user(new_pod: NewPod) -> None:
-    """With the first connection on any pod and with the last one on all of them."""
+async def test_news_is_published_once_for_a_user(new_pod: NewPod) -> None:
+    """News comes with the first connection of a user on any pod, and with the last one on all pods."""
     one, two = await new_pod("one"), await new_pod("two")
     await one.listen()
     for pod, connections in ((one, 1), (one, 2), (two, 1), (one, 0), (two, 2), (two, 0), (two, 0)):
@@ -151,7 +162,7 @@ async def test_news_is_told_once_for_a_user(new_pod: NewPod) -> None:
 
 
 async def test_a_limit_holds_on_all_pods_together(new_pod: NewPod) -> None:
-    """A connection counts until it is released; the same one counts once."""
+    """A connection counts until it is released, and the same one counts once."""
     one, two = await new_pod("one"), await new_pod("two")
     assert (await one.registry.claim("ada", "c1", 2, replace=False)).granted
     assert (await two.registry.claim("ada", "c2", 2, replace=False)).granted
@@ -162,8 +173,8 @@ async def test_a_limit_holds_on_all_pods_together(new_pod: NewPod) -> None:
     assert (await one.registry.claim("ada", "c3", 2, replace=False)).granted
 
 
-async def test_the_oldest_yields_where_it_is_replaced(new_pod: NewPod) -> None:
-    """On whatever pod it is; it counts no more at once."""
+async def test_a_claim_can_replace_the_oldest_connection(new_pod: NewPod) -> None:
+    """The oldest connections are named, on whatever pod they are, and do not count any more."""
     one, two = await new_pod("one"), await new_pod("two")
     for number, pod in enumerate((one, two, one)):
         await pod.registry.claim("ada", f"c{number}", 0, replace=True)
@@ -174,14 +185,14 @@ async def test_the_oldest_yields_where_it_is_replaced(new_pod: NewPod) -> None:
 
 
 async def test_claims_at_once_do_not_pass_the_limit(new_pod: NewPod) -> None:
-    """However many pods ask in the same moment."""
+    """Claims of several pods at the same moment stay within the limit together."""
     pods = [await new_pod(name) for name in ("one", "two", "three")]
     claims = [pods[n % 3].registry.claim("ada", f"c{n}", 5, replace=False) for n in range(30)]
     assert sum(claim.granted for claim in await asyncio.gather(*claims)) == 5
 
 
 async def test_pods_know_how_many_connections_each_has(new_pod: NewPod) -> None:
-    """As of its last sign of life; who has retired or was buried has none."""
+    """A heartbeat returns the number of each pod at its last heartbeat, without pods that retired."""
     one, two, three = [await new_pod(name) for name in ("one", "two", "three")]
     await one.registry.heartbeat(30, 100)
     await three.registry.heartbeat(30, 7)
@@ -192,8 +203,8 @@ async def test_pods_know_how_many_connections_each_has(new_pod: NewPod) -> None:
     assert (await two.registry.heartbeat(30, 41)).load == {"two": 41}
 
 
-async def test_who_gives_no_sign_of_life_is_buried(new_pod: NewPod) -> None:
-    """Its users leave, once, and its connections free their places; others keep theirs."""
+async def test_a_pod_without_heartbeats_is_reaped(new_pod: NewPod) -> None:
+    """The users of a pod whose lease has ended leave once, and its connections do not count any more."""
     dead, alive = await new_pod("dead"), await new_pod("alive")
     assert not (await dead.registry.heartbeat(0.05)).known
     await alive.registry.heartbeat(30)
@@ -205,33 +216,33 @@ async def test_who_gives_no_sign_of_life_is_buried(new_pod: NewPod) -> None:
     await dead.put("me", 1, personal_room("x}:y"))
     await dead.registry.claim("ada", "c1", 1, replace=False)
     await asyncio.sleep(0.06)
-    beat = await alive.registry.heartbeat(30)
-    assert (beat.known, list(beat.pods), list(beat.lapsed)) == (True, ["alive"], ["dead"])
+    reply = await alive.registry.heartbeat(30)
+    assert (reply.known, list(reply.pods), list(reply.expired)) == (True, ["alive"], ["dead"])
     gone = await alive.registry.reap("dead")
     assert sorted(gone) == sorted([(ROOM, "ada"), (OTHER, "eve"), (personal_room("x}:y"), "me")])
     assert await alive.registry.reap("dead") == []
-    roll = await alive.registry.presence_page(ROOM, None, 10)
-    assert (roll.connections, shown(roll)) == (1, [("bob", 1)])
+    page = await alive.registry.presence_page(ROOM, None, 10)
+    assert (page.connections, counts(page)) == (1, [("bob", 1)])
     assert (await alive.registry.claim("ada", "c2", 1, replace=False)).granted
-    assert list((await alive.registry.heartbeat(30)).lapsed) == []
+    assert list((await alive.registry.heartbeat(30)).expired) == []
     assert not (await dead.registry.heartbeat(30)).known
 
 
-async def test_who_goes_is_counted_for_a_grace(new_pod: NewPod) -> None:
-    """Or not at all, with nothing left behind."""
+async def test_a_pod_that_retires_is_counted_for_a_grace(new_pod: NewPod) -> None:
+    """With a grace its lease ends then; without one nothing of it is left."""
     one, two = await new_pod("one"), await new_pod("two")
     for pod in (one, two):
         await pod.registry.heartbeat(30)
         await pod.put(pod.name, 1)
     await one.registry.retire(0)
-    assert shown(await two.registry.presence_page(ROOM, None, 10)) == [("two", 1)]
+    assert counts(await two.registry.presence_page(ROOM, None, 10)) == [("two", 1)]
     await two.registry.retire(0.05)
     await asyncio.sleep(0.06)
-    assert list((await one.registry.heartbeat(30)).lapsed) == ["two"]
+    assert list((await one.registry.heartbeat(30)).expired) == ["two"]
 
 
 async def test_a_revocation_is_learned_once_by_every_pod(new_pod: NewPod) -> None:
-    """By those that come later too, until it is over."""
+    """Each pod gets a revocation with its next heartbeat, once, and new pods get all that have not ended."""
     one, two = await new_pod("one"), await new_pod("two")
     await one.registry.heartbeat(30)
     first = Revocation(jti="t1", until=time.time() + 60)
@@ -245,8 +256,8 @@ async def test_a_revocation_is_learned_once_by_every_pod(new_pod: NewPod) -> Non
     assert list((await (await new_pod("three")).registry.heartbeat(30)).revocations) == [first, second]
 
 
-async def test_what_is_believed_of_a_pod_can_be_asked_for(new_pod: NewPod) -> None:
-    """Its users and connections, and nobody else's."""
+async def test_recall_returns_the_entries_of_the_pod(new_pod: NewPod) -> None:
+    """Recall returns the users and connections of this pod, and none of other pods."""
     one, two = await new_pod("one"), await new_pod("two")
     await one.put("ada", 2)
     await one.put("bob", 1, OTHER)
@@ -254,7 +265,7 @@ async def test_what_is_believed_of_a_pod_can_be_asked_for(new_pod: NewPod) -> No
     await two.put("eve", 1)
     for pod, connection in ((one, "c1"), (one, "c2"), (two, "c3")):
         await pod.registry.claim("ada", connection, 0, replace=False)
-    believed = await one.registry.recall()
-    assert sorted(believed.stays) == sorted([(ROOM, "ada"), (OTHER, "bob")])
-    assert sorted(believed.claims) == [("ada", "c1"), ("ada", "c2")]
-    assert (await (await new_pod("three")).registry.recall()).stays == []
+    recalled = await one.registry.recall()
+    assert sorted(recalled.presence) == sorted([(ROOM, "ada"), (OTHER, "bob")])
+    assert sorted(recalled.claims) == [("ada", "c1"), ("ada", "c2")]
+    assert (await (await new_pod("three")).registry.recall()).presence == []

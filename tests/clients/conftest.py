@@ -1,4 +1,4 @@
-"""The clients, ready to be driven: the JavaScript one is installed, built and packed once for all tests of it."""
+"""Prepares the clients: the JavaScript one is installed, built and packed once for all its tests."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tests.support.node import PACKAGE, node, npm, run
 
 @pytest.fixture(scope="session", params=NAMES)
 def sdk(request: pytest.FixtureRequest) -> str:
-    """The name of an SDK that can be run."""
+    """The name of an SDK that can run here."""
     name = str(request.param)
     if name == "js":
         request.getfixturevalue("built")
@@ -19,13 +19,13 @@ def sdk(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def adapter(sdk: str) -> list[str]:
-    """What starts the adapter of that SDK."""
+    """The command that starts the adapter of that SDK."""
     return command(sdk)
 
 
 @pytest.fixture(scope="session")
 def js() -> Path:
-    """The folder of the package, with what its tools need."""
+    """The folder of the package with its tools installed."""
     try:
         npm("ci", "--no-audit", "--no-fund")
     except AssertionError as error:
@@ -37,7 +37,7 @@ def js() -> Path:
 
 @pytest.fixture(scope="session")
 def built(js: Path) -> bytes:
-    """The demo page's copy as it was before everything was built anew."""
+    """The demo page's copy as it was before the build."""
     page = PACKAGE.parents[1] / "app" / "forestay" / "web" / "demo" / "forestay.js"
     before = page.read_bytes()
     run(node(), js / "build.mjs")
@@ -46,7 +46,7 @@ def built(js: Path) -> bytes:
 
 @pytest.fixture(scope="session")
 def tarball(js: Path, built: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `npm publish` would send."""
+    """The archive that `npm publish` would send."""
     folder = tmp_path_factory.mktemp("packed")
     npm("pack", "--ignore-scripts", "--pack-destination", folder)
     [packed] = folder.glob("*.tgz")
@@ -55,7 +55,7 @@ def tarball(js: Path, built: bytes, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="session")
 def project(tarball: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project that has nothing but the package, installed from what is packed."""
+    """A project with only the packed package installed."""
     folder = tmp_path_factory.mktemp("project")
     (folder / "package.json").write_text('{"private": true}', encoding="utf-8")
     npm("install", "--offline", "--no-audit", "--no-fund", "--ignore-scripts", tarball, cwd=folder)

@@ -1,4 +1,4 @@
-"""An adapter of a client as a first afternoon makes it: it joins, publishes and listens, and never comes back."""
+"""An adapter of a simple client: it joins, publishes and listens, and never reconnects."""
 
 import asyncio
 import json
@@ -46,31 +46,31 @@ class Naive:
                 self.hear(json.loads(text))
         emit(on="state", state="disconnected", code=self.socket.close_code)
 
-    def hear(self, said: dict[str, Any]) -> None:
-        payload = said.get("payload") or {}
-        match said["type"]:
+    def hear(self, message: dict[str, Any]) -> None:
+        payload = message.get("payload") or {}
+        match message["type"]:
             case "welcome":
                 emit(on="state", state="connected")
             case "joined":
-                emit(on="joined", room=said["room"], **payload)
-                emit(on="room", room=said["room"], state="joined")
-                emit(on="result", **{"as": said["id"]}, value=None)
+                emit(on="joined", room=message["room"], **payload)
+                emit(on="room", room=message["room"], state="joined")
+                emit(on="result", **{"as": message["id"]}, value=None)
             case "ack":
-                emit(on="result", **{"as": said["id"]}, value=payload)
+                emit(on="result", **{"as": message["id"]}, value=payload)
             case "error":
-                emit(on="failure", **{"as": said["id"]}, error="refused", code=payload["code"])
+                emit(on="failure", **{"as": message["id"]}, error="refused", code=payload["code"])
             case "resync":
-                emit(on="resync", room=said["room"], reason=payload["reason"])
+                emit(on="resync", room=message["room"], reason=payload["reason"])
             case "broadcast":
-                emit(on="message", **{key: said[key] for key in said if key not in ("type", "timestamp")})
+                emit(on="message", **{key: message[key] for key in message if key not in ("type", "timestamp")})
             case "user-joined" | "user-left" as type:
-                emit(on="presence-change", room=said["room"], type=type, user=payload["user"])
+                emit(on="presence-change", room=message["room"], type=type, user=payload["user"])
             case _:
                 pass
 
 
 async def main() -> None:
-    """Commands until there are no more."""
+    """Runs commands until the input ends."""
     client = Naive()
     emit(on="hello", sdk="naive", status=True)
     commands = asyncio.StreamReader()

@@ -1,4 +1,4 @@
-"""Every SDK does what every scenario shows."""
+"""Every SDK passes every scenario."""
 
 import asyncio
 import os
@@ -10,13 +10,13 @@ from clients.conformance.runner import Outcome, Verdict, run
 from clients.conformance.scenario import Scenario, scenarios
 
 ALL = scenarios()
-# Most of a scenario is waiting.
+# A scenario mostly waits, so many can run at once.
 _AT_A_TIME = 3 * (os.cpu_count() or 1)
 
 
 @pytest.fixture(scope="session")
 def outcomes(request: pytest.FixtureRequest, sdk: str, adapter: Sequence[str]) -> dict[str, Outcome]:
-    """What came of the scenarios that were asked for: the first test of an SDK waits while all of its are played."""
+    """The results of the selected scenarios. The first test of an SDK waits until all are played."""
     asked = {item.name.partition("[")[2] for item in request.session.items}
     return asyncio.run(_play(adapter, [one for one in ALL if f"{sdk}-{one.name}]" in asked]))
 
@@ -34,7 +34,7 @@ async def _play(adapter: Sequence[str], asked: Sequence[Scenario]) -> dict[str, 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("scenario", ALL, ids=lambda scenario: scenario.name)
 def test_the_sdk_does_what_the_scenario_shows(sdk: str, scenario: Scenario, outcomes: dict[str, Outcome]) -> None:
-    """What an SDK has no feature for is named as not run."""
+    """An SDK does what the scenario shows; missing features are named as not run."""
     outcome = outcomes[scenario.name]
     if outcome.verdict is Verdict.UNSUPPORTED:
         pytest.skip(f"{sdk} has no {outcome.words}: {scenario.name}")

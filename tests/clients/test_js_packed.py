@@ -1,4 +1,4 @@
-"""The packed JavaScript client works in projects of every kind, against a real gateway."""
+"""The packed JavaScript client works in every kind of project, with a real gateway."""
 
 import json
 from collections.abc import AsyncIterator
@@ -73,7 +73,7 @@ COMPILER = {
     "strict": True,
     "noUncheckedIndexedAccess": True,
     "exactOptionalPropertyTypes": True,
-    # Our declarations are checked too.
+    # This checks our declaration files too.
     "skipLibCheck": False,
     "types": [],
 }
@@ -93,14 +93,14 @@ def _talks(program: Path, gateway: DevGateway) -> bool:
 
 
 async def test_it_is_imported(project: Path, gateway: DevGateway) -> None:
-    """An ECMAScript module of Node joins, publishes and hears."""
+    """An ECMAScript module in Node joins, publishes and receives."""
     program = project / "program.mjs"
     program.write_text(f'import {{ Client }} from "forestay";{TALK}{RUN}', encoding="utf-8")
     assert _talks(program, gateway)
 
 
 async def test_it_is_required(project: Path, gateway: DevGateway) -> None:
-    """A CommonJS module of Node does the same."""
+    """A CommonJS module in Node joins, publishes and receives."""
     program = project / "program.cjs"
     program.write_text(f'const {{ Client }} = require("forestay");{TALK}{RUN}', encoding="utf-8")
     assert _talks(program, gateway)
@@ -108,9 +108,9 @@ async def test_it_is_required(project: Path, gateway: DevGateway) -> None:
 
 @pytest.mark.parametrize("kind", ["mts", "cts"])
 async def test_its_types_are_those_of_its_code(project: Path, gateway: DevGateway, kind: str) -> None:
-    """TypeScript takes what works and refuses what does not, and what it compiles works."""
+    """TypeScript accepts correct calls and refuses wrong ones, and the compiled program works."""
     program = project / f"program.{kind}"
-    # Node's own globals, as far as the program has them; the package does not need more than the DOM's.
+    # The globals of Node that the program uses. The package itself needs only those of the DOM.
     program.write_text(f"declare const process: {{ argv: string[] }};{TYPED}", encoding="utf-8")
     options = {"compilerOptions": COMPILER, "files": [program.name]}
     config = project / f"tsconfig.{kind}.json"
@@ -121,15 +121,15 @@ async def test_its_types_are_those_of_its_code(project: Path, gateway: DevGatewa
 
 @pytest.mark.skipif(chromium() is None, reason="no Chromium: name one in CHROMIUM, or install it")
 async def test_a_page_loads_it_with_a_script_tag(project: Path, gateway: DevGateway) -> None:
-    """One file, one global, in a real browser."""
+    """A script tag gives one global that works in a real browser."""
     path = chromium()
     assert path is not None
     async with launched(path) as browser:
-        # The gateway's own page, because a page from elsewhere may not connect; it forbids foreign scripts.
+        # The gateway's own page, because pages of other origins may not connect. Its policy forbids foreign scripts.
         page = await browser.new_page(bypass_csp=True)
         await page.goto(gateway.page)
         await page.add_script_tag(path=project / "node_modules/forestay/dist/forestay.iife.js")
         url = f"ws://127.0.0.1:{gateway.port}/ws"
         run_it = f"([url, token]) => {{ {TALK} return talk(Forestay.Client, url, token); }}"
-        said = await page.evaluate(run_it, [url, token("alice")])
-    assert said == "alice: hello"
+        shown = await page.evaluate(run_it, [url, token("alice")])
+    assert shown == "alice: hello"

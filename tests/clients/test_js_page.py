@@ -1,4 +1,4 @@
-"""The page about the JavaScript client says what happens."""
+"""The examples of the JavaScript client's page work."""
 
 import asyncio
 import re
@@ -23,7 +23,7 @@ RIGHTS = {"log.*": "rwh", "chat.*": "rw"}
 
 @pytest.mark.timeout(120)
 async def test_the_examples_are_a_program_that_prints_what_the_page_says(project: Path, tmp_path: Path) -> None:
-    """All blocks of code in their order, with the gateway's address for the example's."""
+    """All code blocks in order, with the test gateway's address, print what the page shows."""
     text = PAGE.read_text(encoding="utf-8")
     rooms = tmp_path / "rooms.toml"
     rooms.write_text(ROOMS, encoding="utf-8")
@@ -39,6 +39,6 @@ async def test_the_examples_are_a_program_that_prints_what_the_page_says(project
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        said, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+        stdout, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
     [printed] = re.findall(r"^```text\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert [line.rstrip() for line in said.decode().splitlines()] == printed.splitlines()
+    assert [line.rstrip() for line in stdout.decode().splitlines()] == printed.splitlines()

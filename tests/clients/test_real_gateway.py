@@ -1,4 +1,4 @@
-"""Every SDK on the main roads, against gateways as they are shipped."""
+"""Every SDK works in common cases against gateways with default settings."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ ttl = 60
 
 
 class Sdk:
-    """One client, by its adapter."""
+    """One client, controlled by its adapter."""
 
     def __init__(self, adapter: Adapter) -> None:
         self._adapter = adapter
@@ -41,7 +41,7 @@ class Sdk:
         await self._adapter.tell({"do": do} | {"as" if name == "as_" else name: fields[name] for name in fields})
 
     async def expect(self, on: str, **shown: object) -> dict[str, Any]:
-        """The next event of its kind and room has to be as shown."""
+        """Asserts that the next event of this kind and room is as given."""
         wanted = {"on": on} | {"as" if name == "as_" else name: shown[name] for name in shown}
         event = await self._adapter.take(lane_of(wanted))
         assert differences(wanted, event, {}) == [], event
@@ -60,7 +60,7 @@ class Sdk:
         await self.expect("joined", room=room)
 
     async def publish(self, room: str, payload: object) -> dict[str, Any]:
-        """What the publish was answered with."""
+        """Publishes and returns the outcome."""
         await self.tell("publish", room=room, payload=payload, as_="publish")
         answer: dict[str, Any] = (await self.expect("result", as_="publish"))["value"]
         return answer
@@ -94,7 +94,7 @@ async def pod(rooms: str) -> AsyncIterator[Gateway]:
 
 
 async def test_a_client_speaks_is_heard_and_looks_back(client: Sdk, pod: Gateway) -> None:
-    """What it publishes comes back with its position, stands in the history, and its user in the room's presence."""
+    """A published message comes back with its position and is in the history; its user is present."""
     await client.connect(pod.url)
     await client.join("log.a")
     place = await client.publish("log.a", {"text": "ready about"})
@@ -116,7 +116,7 @@ async def test_a_client_speaks_is_heard_and_looks_back(client: Sdk, pod: Gateway
 
 
 async def test_what_a_token_does_not_allow_is_refused_by_name(client: Sdk, pod: Gateway) -> None:
-    """A join, a publish and a question without the right say `forbidden`, and the connection lives."""
+    """A join, a publish and a query without the right fail with `forbidden`, and the connection stays."""
     await client.connect(pod.url, token("alice", rooms={"log.*": "r"}))
     await client.tell("join", room="chat.a", as_="join")
     await client.expect("failure", as_="join", error="refused", code="forbidden")
@@ -129,7 +129,7 @@ async def test_what_a_token_does_not_allow_is_refused_by_name(client: Sdk, pod: 
 
 
 async def test_bytes_go_both_ways(client: Sdk, pod: Gateway) -> None:
-    """A type that is bound to a room carries bytes to it, and back to who bound it."""
+    """Bytes of a bound type reach the room, and come back to the client that bound it."""
     await client.connect(pod.url)
     await client.join("log.a")
     await client.tell("bind", room="log.a", type=7, as_="bind")
@@ -139,7 +139,7 @@ async def test_bytes_go_both_ways(client: Sdk, pod: Gateway) -> None:
 
 
 async def test_a_cut_is_made_good(client: Sdk, pod: Gateway) -> None:
-    """What a room's history has of the time without a connection comes in order, and nothing twice."""
+    """After a cut the missed messages come from the history, in order and once."""
     balancer = Balancer([pod.port])
     await balancer.open()
     try:
@@ -159,7 +159,7 @@ async def test_a_cut_is_made_good(client: Sdk, pod: Gateway) -> None:
 
 
 async def test_a_token_is_renewed_while_the_connection_lives(client: Sdk, pod: Gateway) -> None:
-    """A connection outlives the token it came with, for the client brings the next one in time."""
+    """The client renews its token in time, so the connection outlives the first token."""
     first = time.time() + 4
     await client.connect(pod.url, token("alice", exp=first), refresh_margin_ms=2500)
     await client.join("log.a")
@@ -173,13 +173,13 @@ async def test_a_token_is_renewed_while_the_connection_lives(client: Sdk, pod: G
 
 
 async def test_a_deploy_goes_unnoticed(client: Sdk, redis: RedisServer, rooms: str) -> None:
-    """While the pod of its connection drains, a client moves to the other one: no message is missing, late or twice."""
+    """While its pod drains, a client moves to the other pod; no message is missing, late or repeated."""
     environ = {
         "FORESTAY_JWT_SECRET": SECRET,
         "FORESTAY_API_KEY": API_KEY,
         "FORESTAY_ROOMS_FILE": rooms,
         "FORESTAY_BUS_URL": f"{redis.url}?prefix=t{secrets.token_hex(6)}",
-        # A client that publishes as fast as it is answered.
+        # A client that publishes as fast as it gets acknowledgements.
         "FORESTAY_MESSAGE_RATE": "0",
         "FORESTAY_DRAIN_WINDOW": "2",
         "FORESTAY_DRAIN_LEAD": "1",
@@ -214,7 +214,7 @@ async def test_a_deploy_goes_unnoticed(client: Sdk, redis: RedisServer, rooms: s
 
 
 async def _say(pod: Gateway, payload: object) -> None:
-    """As a backend."""
+    """Publishes as a backend."""
     body = json.dumps({"payload": payload}).encode()
     status, _ = await call(pod, "POST", "/v1/rooms/log.a/messages", body)
     assert status == 200

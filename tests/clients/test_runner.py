@@ -1,4 +1,4 @@
-"""The runner of the scenarios, proved on a client that does the easy half: what holds, holds, and the rest is told."""
+"""The scenario runner, tested with a simple client: correct steps pass, and others fail with a reason."""
 
 import re
 import sys
@@ -23,12 +23,12 @@ async def play(name: str) -> Outcome:
 
 @pytest.mark.parametrize("name", ["join", "publish", "publish-refused-forbidden"])
 async def test_what_a_client_does_right_holds(name: str) -> None:
-    """A scenario in which the client does as shown holds."""
+    """A scenario passes if the client does what it shows."""
     assert await play(name) == Outcome(runner.Verdict.HOLDS)
 
 
 async def test_a_difference_is_shown_where_it_is() -> None:
-    """A message that should have been dropped fails the scenario, by the field that differs and with what was said."""
+    """A message that differs fails the scenario, with the field and the received value."""
     outcome = await play("resync-slow")
     assert outcome.verdict is runner.Verdict.FAILS
     assert "payload: should be 10, is 9" in outcome.words
@@ -36,7 +36,7 @@ async def test_a_difference_is_shown_where_it_is() -> None:
 
 
 async def test_what_does_not_come_is_waited_for_and_named() -> None:
-    """A client that gives up where it should come back fails by the step that it did not do."""
+    """A missing event fails the scenario after a timeout, with the step that it belongs to."""
     outcome = await play("close-comes-back-1001")
     assert outcome.verdict is runner.Verdict.FAILS
     assert re.search(r"step \d+: expect = .*'connecting'", outcome.words)
@@ -44,7 +44,7 @@ async def test_what_does_not_come_is_waited_for_and_named() -> None:
 
 
 async def test_what_must_not_come_fails(tmp_path: Path) -> None:
-    """`never` forbids an event from there on."""
+    """After `never` the event fails the scenario."""
     outcome = await _written(
         tmp_path,
         'given = "chatting"',
@@ -56,39 +56,39 @@ async def test_what_must_not_come_fails(tmp_path: Path) -> None:
     assert "came, and must not" in outcome.words
 
 
-async def test_what_nobody_expected_fails(tmp_path: Path) -> None:
-    """A message that the scenario says nothing about is one too many, from the client as from the SDK."""
+async def test_an_unexpected_message_fails(tmp_path: Path) -> None:
+    """A message that the scenario does not mention fails it, from the client and from the SDK."""
     heard = await _written(
         tmp_path,
         'given = "chatting"',
         '{say = {type = "broadcast", room = "chat.a", payload = 1}}, {pass_ms = 200}',
     )
-    said = await _written(
+    scenario = await _written(
         tmp_path, "", '{tell = {do = "publish", room = "chat.a", payload = 1, as = "p"}}, {pass_ms = 200}'
     )
     assert "knows nothing of it" in heard.words
-    assert "'broadcast'" in said.words
+    assert "'broadcast'" in scenario.words
 
 
 async def test_a_feature_that_an_sdk_lacks_is_told_by_name() -> None:
-    """An event `unsupported` is no failure and no success."""
+    """An event `unsupported` is reported by its feature, as neither a failure nor a success."""
     assert await play("network-online") == Outcome(runner.Verdict.UNSUPPORTED, "network")
 
 
 async def test_a_scenario_for_other_sdks_is_not_played() -> None:
-    """One about handshakes whose status nobody sees means nothing to a client that sees it."""
+    """A scenario for clients that cannot see the handshake's status is not played to one that can."""
     assert (await play("handshake-unseen")).verdict is runner.Verdict.NOT_MEANT
 
 
 async def test_an_adapter_that_ends_fails() -> None:
-    """A program that is none of ours is told from one that is slow."""
+    """An adapter that exits is reported as such, and not as a slow one."""
     outcome = await runner.run(ALL["join"], (sys.executable, "-c", "pass"))
     assert outcome.words.startswith("the adapter ended")
 
 
 @pytest.mark.parametrize("step", ["{shout = 1}", '{expect = {on = "x"}, loudly = true}'])
-def test_a_step_that_means_nothing_is_refused(tmp_path: Path, step: str) -> None:
-    """A word that no runner knows is an error in the scenario, and not a step that always holds."""
+def test_an_unknown_step_is_refused(tmp_path: Path, step: str) -> None:
+    """An unknown verb is an error in the scenario, and not a step that always passes."""
     path = tmp_path / "odd.toml"
     path.write_text(f'title = "odd"\nsteps = [{step}]')
     with pytest.raises(Malformed, match=r"odd\.toml"):
@@ -96,7 +96,7 @@ def test_a_step_that_means_nothing_is_refused(tmp_path: Path, step: str) -> None
 
 
 def test_variables_take_the_first_value_and_hold_to_it() -> None:
-    """`<id>` is what came first; where it comes again, it has to be the same; a match that fails leaves none behind."""
+    """`<id>` takes the first value and must match later ones; a failed match sets no variable."""
     known: matching.Known = {}
     assert matching.differences({"id": "<id>", "n": 1}, {"id": "7", "n": 2}, known) == ["n: should be 1, is 2"]
     assert known == {}
@@ -106,7 +106,7 @@ def test_variables_take_the_first_value_and_hold_to_it() -> None:
 
 
 def test_the_page_has_every_verb(tmp_path: Path) -> None:
-    """The README explains each word that a step can begin with, and no other; its example is a scenario."""
+    """The README explains exactly the verbs of the runner, and its example is a valid scenario."""
     explained = [word.split(" =")[0] for row in rows(README, "verb") for word in codes(row[0])]
     assert sorted(explained) == sorted(VERBS)
     [example] = re.findall(r"^```toml\n(.*?)^```", (ROOT / README).read_text("utf-8"), re.DOTALL | re.MULTILINE)
@@ -116,7 +116,7 @@ def test_the_page_has_every_verb(tmp_path: Path) -> None:
 
 
 def test_every_close_code_is_played() -> None:
-    """Each code of the page stands in the scenario of its verdict."""
+    """Each close code of the page is in the scenario of its verdict."""
     listed = {int(code) for row in rows("docs/protocol.md", r"close codes?") for code in codes(row[0])}
     assert listed >= set(CloseCode)
     played = {

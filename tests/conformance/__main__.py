@@ -1,4 +1,4 @@
-"""The command: does what stands between us and other people's clients hold? `python -m tests.conformance --help`."""
+"""Checks the conformance of the gateway with other software: `python -m tests.conformance --help`."""
 
 import argparse
 import asyncio
@@ -17,7 +17,7 @@ _EVERY_PART = ("autobahn", "rules", "interop", "fuzz")
 
 
 def main() -> None:
-    """Run one part, or all of them, and exit: 0 it holds, 1 it does not."""
+    """Runs one part or all of them, and exits: 0 no fault, 1 a fault."""
     parser = argparse.ArgumentParser(prog="python -m tests.conformance")
     verbs = parser.add_subparsers(metavar="PART", title="parts", description="all of them where none is named")
     suite = verbs.add_parser("autobahn", help="the 517 cases of the Autobahn suite; needs a CPython 2.7 for the fuzzer")

@@ -1,4 +1,4 @@
-"""The Autobahn suite against our edge: 517 cases in shards, judged by both of its verdicts on each."""
+"""Runs the Autobahn suite against our edge: 517 cases in shards, with both verdicts of each."""
 
 import asyncio
 import json
@@ -15,12 +15,12 @@ from tests.conformance.verdicts import SHARDS, Reported, Result, Shard, examine,
 say = partial(print, flush=True)
 
 _AGENT = "gateway"
-# A shard takes up to twenty seconds on two cores; a machine may have other work. What hangs longer hangs.
+# A shard takes up to twenty seconds on two cores. The limit is higher, because a machine may have other work.
 _PATIENCE = 600.0
 
 
 class _Errors(logging.Handler):
-    """Counts what our own side logs at error level: a bug behind a right answer is a bug."""
+    """Counts our own log lines at error level, because a correct answer can hide a bug."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -31,7 +31,7 @@ class _Errors(logging.Handler):
 
 
 async def autobahn() -> bool:
-    """Run every shard; True if there is no fault."""
+    """Runs every shard. Returns whether there is no fault."""
     try:
         command = fuzzer()
     except Missing as missing:
@@ -74,7 +74,7 @@ async def _run(command: Path, port: int, shard: Shard) -> Result:
 
 
 def _reported(reports: Path) -> Reported:
-    """What the fuzzer left behind; nothing where it did not get to the end."""
+    """The fuzzer's report, or nothing where it did not finish."""
     try:
         reported: Reported = json.loads((reports / "index.json").read_text())[_AGENT]
     except (OSError, ValueError, LookupError):

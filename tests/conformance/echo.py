@@ -1,7 +1,7 @@
-"""An echo server made of the gateway's own edge: only the meaning of what is said is replaced.
+"""An echo server made of the gateway's own edge, where only the dispatcher is replaced.
 
-Listener, handshake, reading, delivery and the close handshake are the real ones, so that their conformance is what a
-fuzzer judges. Nothing here knows who asks.
+Listener, handshake, reading, delivery and the close handshake are the real ones, so the fuzzer judges their
+conformance. This module does not depend on the kind of client.
 """
 
 import random
@@ -35,18 +35,18 @@ from forestay.protocol.v1.wire import V1Wire
 from forestay.settings import load
 
 PATH: Final = "/?access_token=anything"
-"""What to ask for: the handshake is the real one and wants a token; any will do."""
+"""The path of the handshake. The handshake is the real one and needs a token; any token is accepted."""
 
 LARGEST: Final = 64 * 2**20
-"""Bytes of one message: the fuzzer's largest is 16 MiB."""
+"""Bytes of one message. The fuzzer's largest message has 16 MiB."""
 
 _TEXT = 0x81
 _BINARY = 0x82
 _SETTINGS = {"FORESTAY_MESSAGE_RATE": "0"}
 
 
-class _Anybody:
-    """A Verifier to whom every token is good."""
+class _AnyToken:
+    """A Verifier that accepts every token."""
 
     async def verify(self, token: str) -> Identity:
         return Identity("anybody", Rights({}), expires_at=float("inf"))
@@ -93,9 +93,9 @@ class _Echo:
 
 @asynccontextmanager
 async def echo_server(port: int = 0) -> AsyncIterator[int]:
-    """Serves on loopback while it is entered; gives the port, a free one where `port` is 0."""
+    """Serves on loopback within the block. Yields the port; a free one where `port` is 0."""
     settings = load(_SETTINGS)
-    anybody = _Anybody()
+    anybody = _AnyToken()
     bus = MemoryBus()
     links = Links("echo", bus, MemoryRegistry("echo", bus), Supervisor(random.uniform))
     pod = assemble(settings, Policies((), SHIPPED), links, anybody, Observed())

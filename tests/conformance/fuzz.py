@@ -1,8 +1,8 @@
-"""A storm of hostile input against a real gateway, while ordinary clients go on as if nothing were the matter.
+"""A storm of hostile input against a real gateway, while ordinary clients keep working.
 
-What must hold: the process lives and logs no error; well-formed messages never end a connection, broken streams end it
-as the standard says; witnesses are answered and hear their own room, in order; memory, files and connections come back
-to where they were.
+What must hold: the process lives and logs no error. Well-formed messages never end a connection, and broken streams end
+it as the standard says. Witnesses get answers, and their own room in order. Memory, files and connections return to
+where they were.
 """
 
 import asyncio
@@ -17,27 +17,27 @@ from typing import assert_never
 from tests.conformance.gateway import PATIENCE, GatewayProcess
 from tests.conformance.inputs import Asked, Cut, Said, Streamed, make
 from tests.conformance.line import Line
-from tests.conformance.sayings import Words
+from tests.conformance.messages import Environment
 from tests.conformance.wire import CLOSE, FIN, Wire, close_payload, connect, frame
 from tests.conformance.witness import ROOM, Witnesses
 
 say = partial(print, flush=True)
 
 _CONNECTIONS = 16
-# Between two signs of life: few enough that a message which ends a connection can be told from its neighbours.
+# Inputs between two pings: few enough to find the one that ended a connection.
 _BATCH = 16
-# A connection serves this many batches, then another one is opened: comings and goings are part of the storm.
+# Batches per connection. Then another one is opened, because connects and closes are part of the storm.
 _BATCHES = 20
 _MOST_FAILURES = 20
-# A request that is not whole is not answered; nothing is concluded from the silence.
+# An incomplete request gets no answer, so silence proves nothing.
 _A_MOMENT = 0.25
 _SETTLED_AFTER = 0.2
-"""The share of inputs after which caches are full and memory has to stay where it is."""
+"""The share of inputs after which caches are full and memory must not grow."""
 _GROWTH = 24.0
-"""MiB that memory may grow after that, which is the allocator's whim; one KiB per input would be four times as much."""
+"""MiB that memory may grow after that, for the allocator. A leak of one KiB per input would be four times as much."""
 _SETTINGS = {
     "MESSAGE_RATE": "0",
-    # The storm and its witnesses share one process, which may be late in reading; the cap itself is tested elsewhere.
+    # The storm and its witnesses share one process, which may read late. The cap itself is tested elsewhere.
     "SEND_BUFFER_BYTES": str(32 * 2**20),
     "LOG_LEVEL": "INFO",
 }
@@ -55,12 +55,12 @@ class Storm:
         self._gateway = gateway
         self._numbers: Iterator[int] = iter(plan.numbers)
         token = gateway.token("fuzz", {"fuzz.**": "rwph"})
-        self._words = Words(token, gateway.token("other", {"**": "rwph"}), gateway.api_key, ROOM)
+        self._environment = Environment(token, gateway.token("other", {"**": "rwph"}), gateway.api_key, ROOM)
         self.failures: list[str] = []
         self.kinds: Counter[str] = Counter()
         self.ends: Counter[str] = Counter()
         self.memory: list[tuple[int, float]] = []
-        """How many inputs there had been, and MiB."""
+        """The number of inputs so far, and MiB."""
         self._recent: deque[int] = deque(maxlen=4 * _CONNECTIONS)
 
     def report(self, what: str, numbers: Iterable[int] = ()) -> None:
@@ -82,7 +82,7 @@ class Storm:
             watch.cancel()
 
     def _finished(self) -> bool:
-        """Whether going on would tell nothing new."""
+        """Whether more inputs would give no new information."""
         return len(self.failures) >= _MOST_FAILURES or not self._gateway.alive
 
     async def _work(self, name: int) -> None:
@@ -102,19 +102,19 @@ class Storm:
             await line.hang_up(reset=share[0] % 3 == 0)
 
     async def _line(self, numbers: Sequence[int]) -> Line:
-        wire = await connect(self._gateway.port, self._words.token)
+        wire = await connect(self._gateway.port, self._environment.token)
         return Line(wire, lambda what: self.report(what, numbers if len(numbers) == 1 else ()))
 
     async def _batch(self, line: Line, numbers: Sequence[int]) -> bool:
-        """Send the inputs; whether the connection that carries the messages lives, as it must."""
-        said = []
+        """Sends the inputs. Returns whether the connection for well-formed messages lives, as it must."""
+        numbers = []
         for number in numbers:
             self._recent.append(number)
-            kind, given = make(self._plan.seed, number, self._words)
+            kind, given = make(self._plan.seed, number, self._environment)
             self.kinds[kind] += 1
             match given:
                 case Said(data):
-                    said.append(number)
+                    numbers.append(number)
                     await line.send(data)
                 case Streamed():
                     await self._streamed(number, given)
@@ -126,7 +126,7 @@ class Storm:
                     assert_never(given)
         if await line.lives(str(numbers[0]).encode()):
             return True
-        self.report(f"well-formed messages ended a connection with {await line.ended()}", said)
+        self.report(f"well-formed messages ended a connection with {await line.ended()}", numbers)
         return False
 
     async def _streamed(self, number: int, given: Streamed) -> None:
@@ -171,11 +171,11 @@ class Storm:
         self.ends[f"HTTP {status or 'nothing'}"] += 1
         if head and not head.startswith(b"HTTP/"):
             self.report(f"not an HTTP answer: {head[:100]!r}", [number])
-        # 500 and above are ours, and nothing here gives us a reason for them.
+        # A status of 500 or above is our bug: no input here justifies one.
         if status >= "500":
             self.report(f"an HTTP request was answered with {head[:200]!r}", [number])
-        words = self._words
-        keys = (words.api_key,) if given.internal else (words.token, words.foreign_token)
+        environment = self._environment
+        keys = (environment.api_key,) if given.internal else (environment.token, environment.foreign_token)
         welcome = status == "101" or (given.internal and status == "200" and b" /v1/" in given.data[:40])
         if welcome and not any(key.encode() in given.data for key in keys):
             self.report("let in without its key", [number])
@@ -190,7 +190,7 @@ class Storm:
 
 
 async def fuzz(plan: Plan) -> bool:
-    """Let the storm loose; True if everything held."""
+    """Runs the storm. Returns whether everything held."""
     async with GatewayProcess(_SETTINGS) as gateway:
         storm = Storm(plan, gateway)
         async with Witnesses(gateway, storm.report) as witnesses:
@@ -212,11 +212,11 @@ async def fuzz(plan: Plan) -> bool:
 
 
 async def _settle(storm: Storm, gateway: GatewayProcess, files: int, connections: float) -> None:
-    """What the storm took must be given back."""
+    """Checks that everything the storm used is released."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         left = await gateway.metric("forestay_connections") - connections
-        # The request that asks has a file of its own, now as before.
+        # The request itself has an open file, now as before.
         open_files = gateway.files - files
         if left <= 0 and open_files <= 1:
             break
@@ -238,7 +238,7 @@ def _summary(storm: Storm, witnesses: Witnesses, gateway: GatewayProcess) -> Non
     say(f"\n{storm.done} inputs: {_list(storm.kinds)}")
     say(f"streams and requests: {_list(storm.ends)}")
     say(f"memory: {sizes[0]:.0f} MiB at the start, {max(sizes):.0f} at most, {sizes[-1]:.0f} at the end")
-    say(f"witnesses: {witnesses.heard} of {witnesses.said} messages in order, {witnesses.overheard} overheard,")
+    say(f"witnesses: {witnesses.heard} of {witnesses.sent} messages in order, {witnesses.overheard} overheard,")
     say(f"  {witnesses.pings} pings answered, the slowest after {witnesses.slowest_pong * 1000:.0f} ms")
     say(f"log: {_list(gateway.events)}")
     for failure in storm.failures:

@@ -1,4 +1,4 @@
-"""A real gateway in a process of its own, and what can be seen of it from outside: its log, its memory, its files."""
+"""A real gateway in its own process, and what is visible from outside: its log, its memory, its files."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from forestay.edge.tokens.mint import mint
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PATIENCE: Final = 60.0
-"""Seconds for whatever should happen at once: a shared machine may have other work, and time is no verdict."""
+"""Seconds for whatever should happen at once. A shared machine may have other work, so the limit is generous."""
 
 
 class GatewayProcess:
@@ -31,7 +31,7 @@ class GatewayProcess:
         self.events: Counter[str] = Counter()
         """Log lines by their event."""
         self.trouble: dict[str, tuple[int, str]] = {}
-        """What was logged at error level or is no JSON (a forged line, or a traceback that escaped), by where it came
+        """Log lines at error level, and lines that are no JSON (forged lines, or tracebacks), by where they came
         from: how often, and the first one."""
         self._ready: asyncio.Future[tuple[int, int]] = asyncio.get_running_loop().create_future()
         self.port = self.internal_port = 0
@@ -63,7 +63,7 @@ class GatewayProcess:
         return self._process.returncode is None
 
     async def stop(self) -> int:
-        """SIGTERM; the exit code."""
+        """Sends SIGTERM. Returns the exit status."""
         self._process.terminate()
         async with asyncio.timeout(PATIENCE):
             return await self._process.wait()
@@ -72,12 +72,12 @@ class GatewayProcess:
         self._process.send_signal(number)
 
     def token(self, user: str, rooms: Mapping[str, str] | None = None, ttl: int = 86400) -> str:
-        # Whole seconds: then tokens of the same claims have the same length in every run.
+        # Whole seconds, so that tokens with the same claims have the same length in every run.
         return mint(self._secret.encode(), user, rooms=rooms, ttl=ttl, now=int(time.time()))
 
     @property
     def memory(self) -> float:
-        """Resident memory in MiB; 0 where the system does not tell."""
+        """Resident memory in MiB; 0 where the system does not say."""
         try:
             status = Path(f"/proc/{self._process.pid}/status").read_text()
         except OSError:
@@ -87,14 +87,14 @@ class GatewayProcess:
 
     @property
     def files(self) -> int:
-        """Open file descriptors; 0 where the system does not tell."""
+        """The number of open file descriptors; 0 where the system does not say."""
         try:
             return len(list(Path(f"/proc/{self._process.pid}/fd").iterdir()))
         except OSError:
             return 0
 
     async def metric(self, name: str) -> float:
-        """A metric without labels."""
+        """The value of a metric without labels."""
         _, text = await self.ask("GET", "/metrics")
         found = re.search(rf"^{name} (\S+)$", text, re.MULTILINE)
         if found is None:
@@ -102,7 +102,7 @@ class GatewayProcess:
         return float(found[1])
 
     async def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, str]:
-        """A request to the internal port with the API key: status and body. A refusal raises HTTPError."""
+        """Sends a request with the API key to the internal port. Returns status and body; raises HTTPError."""
         request = Request(f"http://127.0.0.1:{self.internal_port}{path}", body, method=method)
         request.add_header("Authorization", f"Bearer {self.api_key}")
 

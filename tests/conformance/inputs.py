@@ -1,31 +1,31 @@
-"""What a hostile or broken client may send, made from a seed and a number alone, so that one input can be had again.
+"""What a hostile or broken client may send, made from a seed and a number, so that each input can be repeated.
 
-Five kinds: noise, sentences that were once valid, streams of frames, streams cut off in the middle, HTTP requests.
+Five kinds: noise, mutated messages, streams of frames, streams cut off in the middle, HTTP requests.
 """
 
 import random
 from dataclasses import dataclass
 from typing import Final
 
+from tests.conformance.messages import Environment, noise, text_message
 from tests.conformance.reference import LARGEST, Verdict, judge
-from tests.conformance.sayings import Words, sentence, words_noise
 from tests.conformance.streams import pieces, requests, stream
 from tests.conformance.wire import BINARY, FIN, TEXT, frame
 
-_KINDS: Final = {"noise": 20, "sentence": 40, "stream": 20, "cut": 10, "request": 10}
-"""How often each kind comes, in percent."""
+_KINDS: Final = {"noise": 20, "message": 40, "stream": 20, "cut": 10, "request": 10}
+"""The share of each kind in percent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A well-formed message on a connection that goes on: whatever it says, the connection must survive it."""
+    """A well-formed message on a reused connection. For any content, the connection must survive it."""
 
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Streamed:
-    """Bytes on a connection of their own, in `parts`; the reference says how it must end."""
+    """Bytes on a new connection, in `parts`. The reference says how it must end."""
 
     parts: list[bytes]
     verdict: Verdict
@@ -33,17 +33,17 @@ class Streamed:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Bytes on a connection of their own, then silence: the client is gone, or never knew what it wanted."""
+    """Bytes on a new connection, then silence: the client vanished or stopped."""
 
     data: bytes
     upgraded: bool
-    """Whether they come after the handshake; a handshake may be cut off itself."""
+    """Whether they come after the handshake. A handshake can be cut off too."""
     reset: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """An HTTP request, or what is left of one."""
+    """An HTTP request, or a part of one."""
 
     data: bytes
     internal: bool
@@ -52,22 +52,22 @@ class Asked:
 Input = Said | Streamed | Cut | Asked
 
 
-def make(seed: int, number: int, words: Words) -> tuple[str, Input]:
-    """Input `number` of `seed` and its kind. The same `words` give the same bytes."""
+def make(seed: int, number: int, environment: Environment) -> tuple[str, Input]:
+    """Returns input `number` of `seed`, and its kind. The same `environment` gives the same bytes."""
     rng = random.Random(f"{seed}:{number}")
     [kind] = rng.choices(list(_KINDS), list(_KINDS.values()))
-    if kind in ("noise", "sentence"):
-        return kind, _message(rng, kind, words)
+    if kind in ("noise", "message"):
+        return kind, _message(rng, kind, environment)
     if kind == "stream":
-        return kind, _streamed(rng, stream(rng, words))
+        return kind, _streamed(rng, stream(rng, environment))
     if kind == "cut":
-        return kind, _cut(rng, words)
+        return kind, _cut(rng, environment)
     internal = rng.random() < 0.4
-    return kind, Asked(requests(rng, words, internal=internal), internal)
+    return kind, Asked(requests(rng, environment, internal=internal), internal)
 
 
-def _message(rng: random.Random, kind: str, words: Words) -> Input:
-    opcode, payload = words_noise(rng) if kind == "noise" else (TEXT, sentence(rng, words))
+def _message(rng: random.Random, kind: str, environment: Environment) -> Input:
+    opcode, payload = noise(rng) if kind == "noise" else (TEXT, text_message(rng, environment))
     data = frame(FIN | opcode, payload, rng.randbytes(4))
     if len(payload) > LARGEST or (opcode != BINARY and not _is_text(payload)):
         return _streamed(rng, data)
@@ -78,12 +78,14 @@ def _streamed(rng: random.Random, data: bytes) -> Streamed:
     return Streamed(pieces(rng, data), judge(data))
 
 
-def _cut(rng: random.Random, words: Words) -> Cut:
+def _cut(rng: random.Random, environment: Environment) -> Cut:
     upgraded = rng.random() < 0.75
     if upgraded:
-        data = b"".join(frame(FIN | TEXT, sentence(rng, words), rng.randbytes(4)) for _ in range(rng.randint(1, 3)))
+        data = b"".join(
+            frame(FIN | TEXT, text_message(rng, environment), rng.randbytes(4)) for _ in range(rng.randint(1, 3))
+        )
     else:
-        data = requests(rng, words, internal=False)
+        data = requests(rng, environment, internal=False)
     return Cut(data[: rng.randrange(len(data) + 1)], upgraded, reset=rng.random() < 0.5)
 
 

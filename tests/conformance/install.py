@@ -1,6 +1,6 @@
-"""The Autobahn fuzzer in a folder of its own, made once: a Python 2.7 environment that nothing else uses.
+"""Installs the Autobahn fuzzer once, in a Python 2.7 environment that nothing else uses.
 
-The fuzzer was never ported to Python 3. A 2.7 interpreter is looked for, never installed.
+The fuzzer was never ported to Python 3. A 2.7 interpreter is searched for, and never installed.
 """
 
 import os
@@ -15,23 +15,23 @@ from typing import Final
 from tests.conformance.gateway import ROOT
 
 CACHE: Final = "CONFORMANCE_CACHE"
-"""The variable that names another folder for what is installed and reported."""
+"""The variable that names another folder for the environment and the reports."""
 INTERPRETER: Final = "PY27"
-"""The variable that names a Python 2.7."""
+"""The variable that names a Python 2.7 interpreter."""
 
 say = partial(print, flush=True)
 
 _PINS = Path(__file__).with_name("fuzzer.txt")
-# The last one that can make environments of Python 2.7.
+# The last version that can create environments for Python 2.7.
 _VIRTUALENV = "virtualenv==20.21.1"
 
 
 class Missing(Exception):
-    """What the fuzzer needs and this machine does not have; the message says what to do."""
+    """The machine lacks what the fuzzer needs. The message says what to do."""
 
 
 def cache() -> Path:
-    """Where everything of ours lies. The folder keeps itself out of version control."""
+    """The folder of all our files. It keeps itself out of version control."""
     folder = Path(os.environ.get(CACHE) or ROOT / ".conformance_cache")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ".gitignore").write_text("*\n")
@@ -39,7 +39,7 @@ def cache() -> Path:
 
 
 def fuzzer() -> Path:
-    """The fuzzer's command, installed if need be. Raises Missing."""
+    """Returns the fuzzer's command, and installs it if necessary. Raises Missing."""
     command = cache() / "fuzzer" / "bin" / "wstest"
     stamp = cache() / "fuzzer" / ".installed"
     if not (stamp.exists() and stamp.read_text() == _PINS.read_text()):
@@ -49,7 +49,7 @@ def fuzzer() -> Path:
 
 
 def _install(python27: str) -> None:
-    """Make the environment anew. Raises Missing."""
+    """Creates the environment. Raises Missing."""
     say(f"installing the fuzzer into {cache()}, for {python27}")
     boot, environment = cache() / "boot", cache() / "fuzzer"
     shutil.rmtree(environment, ignore_errors=True)
@@ -64,14 +64,14 @@ def _run(*command: str) -> None:
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode:
         raise Missing(
-            f"the fuzzer cannot be installed: {' '.join(command)} failed, and said:\n{done.stdout[-3000:]}\n"
+            f"the fuzzer cannot be installed: {' '.join(command)} failed with:\n{done.stdout[-3000:]}\n"
             "It needs a package index, and a C compiler with headers for what has no wheel."
         )
 
 
 def _python27() -> str:
     for candidate in _candidates():
-        # Asked, not just looked for: a version manager leaves names on PATH that refuse to run.
+        # It is run, and not only searched for: version managers leave names on PATH that fail to run.
         asked = subprocess.run(
             [candidate, "-c", "import platform as p; print(p.python_implementation() + p.python_version())"],
             capture_output=True,

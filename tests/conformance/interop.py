@@ -1,6 +1,6 @@
-"""An everyday client library against a real gateway: both ways to bring a token, talk in a room, and three endings.
+"""A common client library against a real gateway: two ways to send a token, messages in a room, and three endings.
 
-The library is `websockets`, which shares no code with the gateway and is strict about what it is told.
+The library is `websockets`. It shares no code with the gateway and checks strictly what it receives.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ _USER = "zoë/ü"
 
 
 class Wrong(Exception):
-    """Something was not as a user of the library expects."""
+    """The gateway did something that a user of the library does not expect."""
 
 
 def _expect(what: str, got: object, wanted: object) -> None:
@@ -37,7 +37,7 @@ def _expect(what: str, got: object, wanted: object) -> None:
 
 
 async def interop() -> bool:
-    """Go through it all; True if everything was as expected."""
+    """Runs all scenarios. Returns whether everything was as expected."""
     async with GatewayProcess() as gateway:
         try:
             await _scenario(gateway)
@@ -91,8 +91,8 @@ async def _talk(one: ClientConnection, other: ClientConnection) -> None:
     for name, client, ack in (("sender", one, True), ("other", other, False)):
         heard = [await _next(client) for _ in range(2 if ack else 1)]
         _expect(f"{name} hears", sorted(each["type"] for each in heard), ["ack", "broadcast"][not ack :])
-        [said] = [each for each in heard if each["type"] == "broadcast"]
-        _expect(f"{name} hears from", (said["from"], said["payload"]), (_USER, payload))
+        [message] = [each for each in heard if each["type"] == "broadcast"]
+        _expect(f"{name} hears from", (message["from"], message["payload"]), (_USER, payload))
     await other.send(b"\x00\x00\x00\x07raw\xff")
     _expect("binary message", await asyncio.wait_for(one.recv(), PATIENCE), b"\x00\x00\x00\x07raw\xff")
     _expect("its echo", await asyncio.wait_for(other.recv(), PATIENCE), b"\x00\x00\x00\x07raw\xff")
@@ -109,7 +109,7 @@ async def _next(client: ClientConnection) -> dict[str, Any]:
 
 
 async def _close_of(client: ClientConnection) -> tuple[int, str]:
-    """The code and the reason that the gateway closes with."""
+    """The code and the reason of the gateway's close."""
     try:
         while True:
             await asyncio.wait_for(client.recv(), PATIENCE)

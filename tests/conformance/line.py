@@ -1,4 +1,4 @@
-"""A WebSocket connection that is read all the time, whatever is being sent on it; everything heard is checked."""
+"""A WebSocket connection that reads all the time while it sends, and checks everything that it receives."""
 
 import asyncio
 import json
@@ -19,38 +19,38 @@ Report = Callable[[str], None]
 
 
 def _number(digits: str) -> int | str:
-    """A number of any size; Python converts no more than some thousands of digits."""
+    """A number of any size. Python's int() refuses more than some thousands of digits."""
     return int(digits) if len(digits) < 100 else digits
 
 
 def parse(text: str) -> dict[str, Any]:
-    """What a client hears, as strictly as JSON is written. Raises ValueError."""
+    """Parses a message from the gateway as strict JSON. Raises ValueError."""
     heard = json.loads(text, parse_constant=_no_constant, parse_int=_number)
     if not isinstance(heard, dict) or heard.get("type") not in _SAID_BY_GATEWAYS:
-        raise ValueError("not a sentence of the protocol")
+        raise ValueError("not a message of the protocol")
     if not isinstance(heard.get("timestamp"), str):
         raise ValueError("no timestamp")
     return heard
 
 
 class Line:
-    """`report` hears of whatever the gateway should not have said."""
+    """`report` is called for each message that the gateway should not have sent."""
 
     def __init__(self, wire: Wire, report: Report) -> None:
         self._wire = wire
         self._report = report
         self._pongs: dict[bytes, asyncio.Future[None]] = {}
         self.code: int | None = None
-        """How the gateway closed; None while it has not."""
+        """The gateway's close; None while the connection is open."""
         self.over = asyncio.Event()
-        """Nothing more comes."""
+        """Set when no more data can come."""
         self._reading = asyncio.create_task(self._read())
 
     async def send(self, data: bytes) -> None:
         await self._wire.send(data)
 
     async def lives(self, sign: bytes) -> bool:
-        """Whether a ping with the payload `sign` is answered, and not by the end of the connection."""
+        """Whether a ping with the payload `sign` gets its pong before the connection ends."""
         pong = self._pongs[sign] = asyncio.get_running_loop().create_future()
         await self.send(frame(FIN | PING, sign, _MASK))
         over = asyncio.ensure_future(self.over.wait())
@@ -62,7 +62,7 @@ class Line:
         return pong.done()
 
     async def ended(self) -> int | None:
-        """Wait for the end: the code of the close frame, or None where nothing happens."""
+        """Waits for the end. Returns the code of the close frame, or None where nothing happens."""
         try:
             async with asyncio.timeout(PATIENCE):
                 await self.over.wait()
@@ -71,7 +71,7 @@ class Line:
         return NO_CLOSE_FRAME if self.code is None else self.code
 
     async def hang_up(self, *, reset: bool = False) -> None:
-        """End the connection from our side and wait until nothing more is read."""
+        """Closes the connection from our side, and waits until the reader has stopped."""
         self._wire.hang_up(reset=reset)
         try:
             async with asyncio.timeout(PATIENCE):
@@ -86,7 +86,7 @@ class Line:
                     self._report(f"something behind a close frame: {heard}")
                 self._hear(heard)
                 if heard.opcode == CLOSE:
-                    # Nothing may follow, so the rest is not for waiting: whoever ends the line sees what comes.
+                    # Nothing may follow the close frame. The caller that ends the line sees whatever comes.
                     self.over.set()
         except Malformed as malformed:
             self._report(str(malformed))

@@ -1,4 +1,4 @@
-"""A pod that stands still for a moment, as one without CPU does, must not take its clients' silence for theirs."""
+"""A pod that stands still for a moment, as without CPU, must not end clients for their silence."""
 
 import asyncio
 import signal
@@ -11,21 +11,21 @@ from tests.conformance.gateway import PATIENCE, GatewayProcess
 
 SETTINGS: Final = {"PING_INTERVAL": "6", "PONG_TIMEOUT": "5"}
 _CLIENTS = 20
-# Clients come one after the other, so that the pause meets each of them at another point of its round of pings.
+# Clients connect one after the other, so that the pause meets each at another point of its ping cycle.
 _ROUND = 6.0
-# Less than a client has to answer, and more than the pod may be late without noticing.
+# Shorter than the pong timeout, and longer than the lag that the pod tolerates unnoticed.
 _PAUSE = 4.0
 
 
 async def survivors(gateway: GatewayProcess) -> Counter[int | None]:
-    """How many of `_CLIENTS` that answer every ping are closed with which code (None: not at all) after a pause."""
+    """Pauses a pod with `_CLIENTS` clients that answer every ping. Returns the number per close code (None: open)."""
     clients = [await _client(gateway, number) for number in range(_CLIENTS)]
     reading = [asyncio.create_task(client.wait_closed()) for client in clients]
     await asyncio.sleep(_ROUND)
     gateway.send_signal(signal.SIGSTOP)
     await asyncio.sleep(_PAUSE)
     gateway.send_signal(signal.SIGCONT)
-    # Every deadline that the pause has touched is over after this.
+    # After this every deadline that the pause could affect has passed.
     await asyncio.sleep(_ROUND)
     codes = Counter(client.close_code for client in clients)
     for client in clients:

@@ -1,7 +1,7 @@
-"""What RFC 6455 says should become of a client's bytes: a second opinion in a hundred lines, slow and literal.
+"""What RFC 6455 says must happen after a client's bytes: a second opinion in a hundred lines, slow and literal.
 
-It reads a stream that is complete, and shares nothing with the reader that is judged but the caps and the verdict on
-close codes that are this project's own.
+It reads a complete stream. It shares nothing with the reader under test but the caps, and the verdict on close codes
+that are this project's own.
 """
 
 from dataclasses import dataclass, field, replace
@@ -11,7 +11,7 @@ from forestay.protocol.codes import answer_to_close
 from tests.conformance.wire import BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT, masked
 
 LARGEST: Final = 65536
-"""Bytes of one message, as the gateway is shipped."""
+"""Bytes of one message, as in the default settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,14 +19,14 @@ class Verdict:
     """How a stream must end."""
 
     codes: frozenset[int] = frozenset()
-    """The close codes that are right; none where the connection must live on."""
+    """The correct close codes; none where the connection must stay open."""
     waits: bool = False
-    """The stream stops inside a frame, so that nothing can be said about it yet."""
+    """The stream stops inside a frame, so there is no verdict yet."""
     open: bool = False
-    """A known deviation of the reader was met: either outcome is accepted, and named on the page."""
+    """The stream meets a known deviation of the reader: both outcomes are accepted, and the page names it."""
 
     def or_unmasked(self) -> "Verdict":
-        """The same where a later frame has no mask: 1002 by the standard (§5.1), but the gateway looks at the first."""
+        """The same where a later frame has no mask: 1002 by the standard (§5.1); the gateway checks only the first."""
         if self.codes:
             return replace(self, codes=self.codes | {1002})
         return replace(self, open=not self.waits)
@@ -50,7 +50,7 @@ class _Stream:
     data: bytes
     at: int = 0
     unmasked: bool = False
-    """A frame came without a mask."""
+    """Whether a frame came without a mask."""
 
     def take(self, size: int) -> bytes:
         if self.at + size > len(self.data):
@@ -61,14 +61,14 @@ class _Stream:
 
 @dataclass(slots=True)
 class _Assembly:
-    """The fragmented message under way, if any."""
+    """The fragmented message in progress, if any."""
 
     kind: int | None = None
     parts: bytearray = field(default_factory=bytearray)
 
 
 def judge(data: bytes, largest: int = LARGEST) -> Verdict:
-    """What must become of a connection on which the client sends `data` after the handshake, and nothing more."""
+    """What must happen to a connection on which the client sends only `data` after the handshake."""
     stream = _Stream(data)
     verdict = _judge(stream, _Assembly(), largest)
     return verdict.or_unmasked() if stream.unmasked else verdict
@@ -79,7 +79,7 @@ def _judge(stream: _Stream, assembly: _Assembly, largest: int) -> Verdict:
         while stream.at < len(stream.data):
             code = _frame(stream, assembly, largest)
             if code is not None:
-                # Bytes behind a close frame go unread, and unread bytes make the system reset the connection: then the
+                # Bytes after a close frame stay unread. Unread bytes make the system reset the connection, so the
                 # client, whose fault it is (§5.5.1), may not see our answer.
                 return Verdict(frozenset({code} if stream.at == len(stream.data) else {code, 1006}))
     except _Broken as broken:
@@ -92,7 +92,7 @@ def _judge(stream: _Stream, assembly: _Assembly, largest: int) -> Verdict:
 
 
 def _frame(stream: _Stream, assembly: _Assembly, largest: int) -> int | None:
-    """Read one frame; the code of the answer where it was a close frame."""
+    """Reads one frame. Returns the answer's code if it was a close frame."""
     beginning = stream.at == 0
     first, second = stream.take(2)
     if beginning and not second & 0x80:
@@ -106,10 +106,10 @@ def _frame(stream: _Stream, assembly: _Assembly, largest: int) -> int | None:
     if size >= 126:
         size = int.from_bytes(stream.take(2 if size == 126 else 8))
     if size >= 2**63:
-        # §5.2: the most significant bit MUST be 0. Too big is as true.
+        # §5.2: the most significant bit MUST be 0. The message is also too big, so both codes are right.
         raise _Broken(1002, 1009)
     if not control and size + len(assembly.parts) > largest:
-        # Where the fragment is out of place as well, either is an answer.
+        # If the fragment is out of place as well, either code is right.
         raise _Broken(1009, 1002) if (opcode == CONTINUATION) is (assembly.kind is None) else _Broken(1009)
     if second & 0x80:
         mask = stream.take(4)
@@ -126,7 +126,7 @@ def _frame(stream: _Stream, assembly: _Assembly, largest: int) -> int | None:
 def _data(first: int, opcode: int, payload: bytes, assembly: _Assembly) -> None:
     if (opcode == CONTINUATION) is (assembly.kind is None):
         if assembly.kind is not None and not assembly.parts:
-            # Deviation: aiohttp's reader forgets that a message has begun while it is still empty.
+            # Deviation: aiohttp's reader forgets a fragmented message whose first fragments are empty.
             raise _Deviates
         raise _Broken(1002)
     if assembly.kind is None:
@@ -149,7 +149,7 @@ def _close(payload: bytes) -> int:
     try:
         payload[2:].decode()
     except UnicodeDecodeError:
-        # Wrong in two ways where the code is wrong as well.
+        # Two faults if the code is wrong as well.
         raise _Broken(1007, *([1002] if answer == 1002 else [])) from None
     return answer
 

@@ -1,4 +1,4 @@
-"""Rules by hand, against a real gateway: what the Autobahn suite leaves out, which is masks, handshakes and limits."""
+"""Rules written by hand, against a real gateway: masks, handshakes and limits, which Autobahn leaves out."""
 
 import asyncio
 import base64
@@ -44,7 +44,7 @@ def _close(code: int, reason: bytes = b"") -> bytes:
 
 
 STREAMS: Final[dict[str, tuple[bytes, set[int | str]]]] = {
-    # What RFC 6455 wants comes first; a second answer is a deviation that docs/conformance.md names.
+    # RFC 6455's answer comes first. A second answer is a deviation that docs/conformance.md names.
     "an unmasked frame": (frame(FIN | TEXT, b"{}", None), {1002}),
     "a second message begun while the first is empty": (
         frame(TEXT, b"", _MASK) + _text(b"{}"),
@@ -91,7 +91,7 @@ _SECOND = b"GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 def _changed(before: str, after: str) -> bytes:
-    """A handshake with a line of it replaced."""
+    """A handshake with one line replaced."""
     whole = upgrade("/ws", "Authorization: Bearer {token}").decode()
     if before not in whole:
         raise LookupError(before)
@@ -129,11 +129,11 @@ HANDSHAKES: Final[dict[str, tuple[bytes, set[int]]]] = {
     "20,000 headers": (_changed("Host:", "X: y\r\n" * 20_000 + "Host:"), {400, 431}),
     "a target of 10 kB": (_changed("/ws", "/" + "a" * 10_000), {400, 414}),
 }
-"""A request to upgrade, and the statuses it may be answered with."""
+"""An upgrade request, and the allowed statuses of its answer."""
 
 
 async def rules() -> bool:
-    """Try them all; True if each is kept."""
+    """Checks all rules. Returns whether each is kept."""
     broken: list[str] = []
     async with GatewayProcess(_SETTINGS) as gateway:
         for name, (data, allowed) in STREAMS.items():
@@ -144,8 +144,8 @@ async def rules() -> bool:
             _note(broken, name, await trial(gateway), {True})
         await gateway.stop()
         broken += [f"logged {count} times: {origin}: {first}" for origin, (count, first) in gateway.trouble.items()]
-    patience = {"PING_INTERVAL": "1", "PONG_TIMEOUT": "1"}
-    async with GatewayProcess(_SETTINGS | patience) as gateway:
+    short_timeouts = {"PING_INTERVAL": "1", "PONG_TIMEOUT": "1"}
+    async with GatewayProcess(_SETTINGS | short_timeouts) as gateway:
         line = Line(await connect(gateway.port, gateway.token("rules")), broken.append)
         _note(broken, "silence after a ping", await line.ended(), {4408})
         await line.hang_up()
@@ -177,7 +177,7 @@ async def _ending(gateway: GatewayProcess, data: bytes) -> int | str | None:
 
 
 async def _status(gateway: GatewayProcess, request: bytes) -> int | str:
-    """The status of the one answer that comes; a second one would be an answer to what was no request."""
+    """The status of the only answer. A second answer would be to something that was no request."""
     wire = await Wire.open(gateway.port)
     await wire.send(request.replace(b"{token}", gateway.token("rules").encode()))
     async with asyncio.timeout(PATIENCE):
@@ -202,7 +202,7 @@ async def _fragments_without_end(gateway: GatewayProcess) -> bool:
 
 
 async def _answers_unread(gateway: GatewayProcess) -> bool:
-    """A client that asks and asks and never reads is read no further; memory stays."""
+    """The gateway stops reading a client that sends requests and never reads; memory stays the same."""
     wire, before = await connect(gateway.port, gateway.token("rules")), gateway.memory
     pings = frame(FIN | PING, b"x" * 125, _MASK) * 1000
     try:
@@ -219,16 +219,16 @@ async def _answers_unread(gateway: GatewayProcess) -> bool:
 
 
 async def _rooms_unread(gateway: GatewayProcess) -> bool:
-    """A member that never reads is ended once its buffer is full, and costs no more than that buffer."""
+    """A member that never reads is ended when its buffer is full, and costs only that buffer."""
     token = gateway.token("rules")
     deaf, speaker = await connect(gateway.port, token), await _line(gateway)
     await deaf.send(_text(b'{"type":"join","room":"deaf"}'))
     before, connections = gateway.memory, await gateway.metric("forestay_connections")
-    said = _text(b'{"type":"broadcast","room":"deaf","payload":"' + b"x" * 60000 + b'"}')
+    broadcast = _text(b'{"type":"broadcast","room":"deaf","payload":"' + b"x" * 60000 + b'"}')
     deadline = time.monotonic() + PATIENCE
     while await gateway.metric("forestay_connections") == connections and time.monotonic() < deadline:
         for _ in range(20):
-            await speaker.send(said)
+            await speaker.send(broadcast)
         if not await speaker.lives(b"sign"):
             return False
     ended, grown = await gateway.metric("forestay_connections") < connections, gateway.memory - before
@@ -239,7 +239,7 @@ async def _rooms_unread(gateway: GatewayProcess) -> bool:
 
 
 async def _nothing_said(gateway: GatewayProcess, drops: bytes = b"") -> bool:
-    """A caller that never ends its request is hung up on."""
+    """The gateway closes a connection whose request never ends."""
     wire, started = await Wire.open(gateway.port), time.monotonic()
     await wire.send(drops[:16])
     while not wire.reader.at_eof() and time.monotonic() - started < PATIENCE:
@@ -262,4 +262,4 @@ TRIALS: Final[dict[str, Callable[[GatewayProcess], Awaitable[bool]]]] = {
     "a caller that says nothing": _nothing_said,
     "a caller that says one header every two seconds": partial(_nothing_said, drops=b"GET / HTTP/1.1\r\nX: y\r\n"),
 }
-"""What takes a while, and is either kept or not."""
+"""Rules that take some seconds, with a check for each."""

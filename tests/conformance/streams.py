@@ -1,10 +1,10 @@
-"""Bytes below the level of messages: trains of frames with something wrong in them, and HTTP requests likewise."""
+"""Byte streams below the level of messages: sequences of frames with faults in them, and HTTP requests alike."""
 
 import random
 from collections.abc import Callable
 
+from tests.conformance.messages import SHARED_ROOM, Environment, text_message
 from tests.conformance.reference import LARGEST
-from tests.conformance.sayings import SHARED_ROOM, Words, sentence
 from tests.conformance.wire import (
     BINARY,
     CLOSE,
@@ -24,36 +24,36 @@ _CODES = (0, 1, 999, *range(1000, 1017), 1100, 2000, 2999, 3000, 3999, 4000, 440
 _REASONS = (b"", b"bye", b"x" * 123, "é😀".encode(), b"\xff\xfe", b"\xed\xa0\x80", b"\xc3", b"\x00\r\n\x1b[31m")
 
 
-def stream(rng: random.Random, words: Words) -> bytes:
-    """What a client sends after the handshake, right or wrong."""
+def stream(rng: random.Random, environment: Environment) -> bytes:
+    """What a client sends after the handshake, correct or wrong."""
     recipe = rng.choice((_fragments, _fragments, _frames, _frames, _closing, _control, _lengths, _noise))
-    data = recipe(rng, words)
-    # Something in order before it and after it: a reader must not be thrown off, and not go on after an error.
+    data = recipe(rng, environment)
+    # Correct frames before and after it: a reader must not be confused, and must not continue after an error.
     if rng.random() < 0.5:
-        data = _message(rng, words) + data
+        data = _message(rng, environment) + data
     if rng.random() < 0.5:
-        data += _message(rng, words)
+        data += _message(rng, environment)
     return data
 
 
 def pieces(rng: random.Random, data: bytes) -> list[bytes]:
-    """`data` cut at random points: how it is spread over reads must not matter."""
+    """`data` cut at random points, because the split into reads must not matter."""
     cuts = sorted(rng.randrange(len(data) + 1) for _ in range(rng.choice((0, 0, 1, 2, 5))))
     return [data[start:end] for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True)]
 
 
-def _message(rng: random.Random, words: Words) -> bytes:
-    return frame(FIN | TEXT, sentence(rng, words), rng.randbytes(4))
+def _message(rng: random.Random, environment: Environment) -> bytes:
+    return frame(FIN | TEXT, text_message(rng, environment), rng.randbytes(4))
 
 
 def _mask(rng: random.Random) -> bytes | None:
     return None if rng.random() < 0.05 else rng.randbytes(4)
 
 
-def _fragments(rng: random.Random, words: Words) -> bytes:
-    """One message in fragments, pings between them; sometimes with a fragment lost, doubled or out of place."""
+def _fragments(rng: random.Random, environment: Environment) -> bytes:
+    """One message in fragments with pings between them; sometimes a fragment is lost, doubled or misplaced."""
     text = rng.random() < 0.7
-    payload = sentence(rng, words) if text else rng.randbytes(rng.randrange(200))
+    payload = text_message(rng, environment) if text else rng.randbytes(rng.randrange(200))
     parts = pieces(rng, payload)
     frames = []
     for place, part in enumerate(parts):
@@ -70,14 +70,14 @@ def _fragments(rng: random.Random, words: Words) -> bytes:
             case 1:
                 frames.insert(at, frames[at])
             case 2:
-                frames.insert(at, _message(rng, words))
+                frames.insert(at, _message(rng, environment))
             case _:
                 rng.shuffle(frames)
     return b"".join(frames)
 
 
-def _frames(rng: random.Random, words: Words) -> bytes:
-    """Frames whose every bit is left to chance, their lengths being true."""
+def _frames(rng: random.Random, environment: Environment) -> bytes:
+    """Frames with random header bits and true lengths."""
     frames = []
     for _ in range(rng.randint(1, 4)):
         first = rng.choice((rng.randrange(256), FIN | rng.randrange(16), FIN | TEXT, CONTINUATION, FIN | CONTINUATION))
@@ -87,14 +87,14 @@ def _frames(rng: random.Random, words: Words) -> bytes:
     return b"".join(frames)
 
 
-def _closing(rng: random.Random, words: Words) -> bytes:
+def _closing(rng: random.Random, environment: Environment) -> bytes:
     reason = rng.choice(_REASONS)
     payload = rng.choice((b"", b"\x03", close_payload(rng.choice(_CODES), reason), rng.randbytes(rng.randrange(126))))
     return frame(FIN | CLOSE, payload, _mask(rng))
 
 
-def _control(rng: random.Random, words: Words) -> bytes:
-    """A control frame that is too long or in fragments, or many of them in order."""
+def _control(rng: random.Random, environment: Environment) -> bytes:
+    """A control frame that is too long or fragmented, or many correct ones."""
     opcode = rng.choice((PING, PONG, CLOSE))
     match rng.randrange(3):
         case 0:
@@ -105,8 +105,8 @@ def _control(rng: random.Random, words: Words) -> bytes:
             return frame(FIN | rng.choice((PING, PONG)), rng.randbytes(rng.randrange(126)), _mask(rng)) * 50
 
 
-def _lengths(rng: random.Random, words: Words) -> bytes:
-    """A length at a boundary, in a longer form than needed, or a lie."""
+def _lengths(rng: random.Random, environment: Environment) -> bytes:
+    """A length at a boundary, in a longer form than needed, or false."""
     mask = rng.randbytes(4)
     opcode = FIN | rng.choice((TEXT, BINARY))
     match rng.randrange(3):
@@ -121,26 +121,26 @@ def _lengths(rng: random.Random, words: Words) -> bytes:
             return start + header(CONTINUATION if start else opcode, size, mask, width=8) + rng.randbytes(100)
 
 
-def _noise(rng: random.Random, words: Words) -> bytes:
+def _noise(rng: random.Random, environment: Environment) -> bytes:
     return rng.randbytes(rng.randint(1, 300))
 
 
-def requests(rng: random.Random, words: Words, *, internal: bool) -> bytes:
-    """An HTTP request for the public port, or for the internal one, changed at random."""
-    recipe: Callable[[random.Random, Words], bytes] = rng.choice(
+def requests(rng: random.Random, environment: Environment, *, internal: bool) -> bytes:
+    """An HTTP request for the public or the internal port, with random changes."""
+    recipe: Callable[[random.Random, Environment], bytes] = rng.choice(
         (_api, _api, _handshake, _odd) if internal else (_handshake, _handshake, _odd, _noise)
     )
-    data = recipe(rng, words)
+    data = recipe(rng, environment)
     if internal:
         # aiohttp's applications answer 500 to an Expect header that is neither known nor UTF-8.
         data = data.replace(b"Expect:", b"X-Expect:")
     return _torn(rng, data) if rng.random() < 0.3 else data
 
 
-def _handshake(rng: random.Random, words: Words) -> bytes:
-    token = words.token
+def _handshake(rng: random.Random, environment: Environment) -> bytes:
+    token = environment.token
     if rng.random() < 0.4:
-        token = rng.choice((token[:-3], "", "é", "x" * 5000, "a.b.c", words.foreign_token))
+        token = rng.choice((token[:-3], "", "é", "x" * 5000, "a.b.c", environment.foreign_token))
     odd = (f"/ws?token={token}", "/ws?token=%ff%00", "/", "/%2e%2e/ws", "//ws", "*", "http://x/ws", "/ws#a", "/ws?a=")
     target = "/ws" if rng.random() < 0.6 else rng.choice(odd)
     lines = [
@@ -158,7 +158,7 @@ def _handshake(rng: random.Random, words: Words) -> bytes:
     return upgrade(target, *chosen)
 
 
-def _api(rng: random.Random, words: Words) -> bytes:
+def _api(rng: random.Random, environment: Environment) -> bytes:
     method = rng.choice(("POST", "POST", "POST", "GET", "DELETE", "PUT", "PATCH", "OPTIONS", "HEAD", "TRACE"))
     odd = ("fuzz.a", "%2e%2e", "%00", "@me", "a" * 129, "%ff", "fuzz%2Fa", "", "é")
     room = SHARED_ROOM if rng.random() < 0.4 else rng.choice(odd)
@@ -170,14 +170,16 @@ def _api(rng: random.Random, words: Words) -> bytes:
         )
     )
     kind = rng.choice(("application/json", "application/json", "application/octet-stream", "text/plain; a=b", "a/;="))
-    key = words.api_key if rng.random() < 0.8 else rng.choice(("", "x", words.api_key[:-1], "\xff"))
-    body = rng.choice((sentence(rng, words), sentence(rng, words), rng.randbytes(rng.randrange(300)), b""))
+    key = environment.api_key if rng.random() < 0.8 else rng.choice(("", "x", environment.api_key[:-1], "\xff"))
+    body = rng.choice(
+        (text_message(rng, environment), text_message(rng, environment), rng.randbytes(rng.randrange(300)), b"")
+    )
     size = rng.choice((len(body), len(body), len(body), 0, len(body) + 5, 10**12))
     head = f"{method} {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\nContent-Type: {kind}\r\n"
     return head.encode("utf-8", "replace") + f"Content-Length: {size}\r\n\r\n".encode() + body
 
 
-def _odd(rng: random.Random, words: Words) -> bytes:
+def _odd(rng: random.Random, environment: Environment) -> bytes:
     return rng.choice(
         (
             *(b"\r\n\r\n", b"GET\r\n\r\n", b"GET /ws\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"),

@@ -1,4 +1,4 @@
-"""The checker of the conformance run sees what is wrong; a fuzzer that exits with 0 would hide it."""
+"""The checker of the Autobahn run finds faults, which the fuzzer's exit status would hide."""
 
 from typing import Final
 
@@ -10,13 +10,13 @@ SHARD: Final = Shard("a section", ("7.*",), 2)
 OK: Final = {"behavior": "OK", "behaviorClose": "OK"}
 
 
-def test_what_is_right_has_no_fault() -> None:
-    """Cases that are OK in both verdicts, and as many as there should be, pass."""
+def test_a_complete_correct_run_has_no_fault() -> None:
+    """A complete run whose cases are OK in both verdicts has no fault."""
     assert examine(SHARD, {"7.1.1": OK, "7.1.2": OK}).faults == []
 
 
 def test_a_case_that_was_not_run_is_a_fault() -> None:
-    """A server that crashed half-way does not pass by what it never had to answer."""
+    """A case that was not run is a fault, so a crashed server does not pass."""
     assert examine(SHARD, {"7.1.1": OK}).faults == ["1 cases were run instead of 2"]
 
 
@@ -33,7 +33,7 @@ def test_a_case_that_was_not_run_is_a_fault() -> None:
     ],
 )
 def test_what_is_not_allowed_by_name_is_a_fault(case: str, behavior: str, closing: str) -> None:
-    """Either verdict can be the fault, and an exception is good for its own cases only."""
+    """A wrong verdict of either kind is a fault, unless an exception names that case."""
     reported: Reported = {case: {"behavior": behavior, "behaviorClose": closing}, "7.1.2": OK}
     assert len(examine(SHARD, reported).faults) >= 1
 
@@ -42,18 +42,18 @@ def test_what_is_not_allowed_by_name_is_a_fault(case: str, behavior: str, closin
     ("case", "verdict"),
     [("6.4.3", "NON-STRICT"), ("4.2.5", "NON-STRICT"), ("7.13.2", "INFORMATIONAL"), ("12.1.18", "UNIMPLEMENTED")],
 )
-def test_a_named_exception_is_none(case: str, verdict: str) -> None:
-    """The cases that may differ from OK may do so, and only in the way that is named."""
+def test_a_named_exception_is_no_fault(case: str, verdict: str) -> None:
+    """A named case may differ from OK, but only in the named way."""
     reported: Reported = {case: {"behavior": verdict, "behaviorClose": "OK"}, "7.1.2": OK}
     assert examine(SHARD, reported).faults == []
 
 
 def test_all_cases_of_the_suite_are_run() -> None:
-    """The shards together are the 517 cases of the suite, none of them twice."""
+    """The shards together have each of the 517 cases once."""
     patterns = [pattern for shard in SHARDS for pattern in shard.patterns]
     assert (sum(shard.expected for shard in SHARDS), len(patterns)) == (517, len(set(patterns)))
 
 
 def test_the_table_names_every_fault() -> None:
-    """What went wrong is printed, case by case."""
+    """The table prints each fault with its case."""
     assert "FAULT case 7.9.5: behavior FAILED" in table([examine(SHARD, {"7.9.5": {**OK, "behavior": "FAILED"}})])

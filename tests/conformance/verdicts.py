@@ -1,6 +1,6 @@
-"""What counts as conforming: every case of the Autobahn suite accounted for, every exception by name.
+"""Decides what counts as conforming: every case of the Autobahn suite is checked, every exception is named.
 
-The fuzzer exits with 0 whatever it found, and reports nothing of what it did not get to. So both of its verdicts on a
+The fuzzer exits with 0 for any result, and does not report cases that it did not reach. So both of its verdicts on each
 case are read, and the cases are counted.
 """
 
@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 Reported = Mapping[str, Mapping[str, object]]
-"""The fuzzer's index: what it says about each case."""
+"""The fuzzer's index: its verdicts on each case."""
 
 
 class Shard(NamedTuple):
-    """Cases that are run together; a run that is lost takes no others along."""
+    """Cases of one run. A failed run loses only its own cases."""
 
     title: str
     patterns: tuple[str, ...]
     expected: int
-    """How many cases these are in version 25.10.1 of the suite."""
+    """The number of these cases in version 25.10.1 of the suite."""
 
 
 SHARDS: Final = (
@@ -50,7 +50,7 @@ ALLOWED: Final = (
 
 @dataclass(slots=True)
 class Result:
-    """What became of one shard."""
+    """The result of one shard."""
 
     shard: Shard
     verdicts: Counter[str] = field(default_factory=Counter)
@@ -58,23 +58,23 @@ class Result:
 
 
 def examine(shard: Shard, reported: Reported) -> Result:
-    """Judge what the fuzzer `reported` about `shard`."""
+    """Judges the fuzzer's report `reported` about `shard`."""
     result = Result(shard)
     for case, verdict in reported.items():
         behavior, closing = str(verdict.get("behavior")), str(verdict.get("behaviorClose"))
         result.verdicts[behavior] += 1
-        for what, said in (("behavior", behavior), ("close", closing)):
-            if said != "OK" and not any(
-                said == allowed.verdict and re.fullmatch(allowed.cases, case) for allowed in ALLOWED
+        for what, found in (("behavior", behavior), ("close", closing)):
+            if found != "OK" and not any(
+                found == allowed.verdict and re.fullmatch(allowed.cases, case) for allowed in ALLOWED
             ):
-                result.faults.append(f"case {case}: {what} {said}")
+                result.faults.append(f"case {case}: {what} {found}")
     if len(reported) != shard.expected:
         result.faults.append(f"{len(reported)} cases were run instead of {shard.expected}")
     return result
 
 
 def table(results: list[Result]) -> str:
-    """What to print: a row for each shard, and what was not right."""
+    """A row for each shard, and the faults."""
     columns = sorted({verdict for result in results for verdict in result.verdicts} - {"OK"})
     head = ["cases", "OK", *columns, "faults"]
     rows = [

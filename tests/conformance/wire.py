@@ -1,4 +1,4 @@
-"""WebSocket frames by hand: what a client sends, right or wrong, and a strict reader of what a server answers."""
+"""WebSocket frames by hand: what a client sends, correct or wrong, and a strict reader of the server's answers."""
 
 import asyncio
 import base64
@@ -21,7 +21,7 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 class Malformed(Exception):
-    """The server sent what no server may send."""
+    """The server sent something that no server may send."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Frame:
 
     @property
     def close_code(self) -> int:
-        """What a close frame says; 1005 where it says nothing."""
+        """The code of a close frame; 1005 where it has none."""
         return int(struct.unpack_from("!H", self.payload)[0]) if self.payload else 1005
 
 
@@ -42,7 +42,7 @@ def masked(mask: bytes, payload: bytes) -> bytes:
 
 
 def header(first: int, size: int, mask: bytes | None, *, width: int = 0) -> bytes:
-    """A frame's header. `width`: bytes of the extended length, 2 or 8; 0 takes the shortest."""
+    """Encodes a frame's header. `width`: bytes of the extended length, 2 or 8; 0 takes the shortest."""
     bit = 0 if mask is None else 0x80
     if not width:
         width = 0 if size < 126 else 2 if size < 65536 else 8
@@ -55,7 +55,7 @@ def header(first: int, size: int, mask: bytes | None, *, width: int = 0) -> byte
 
 
 def frame(first: int, payload: bytes = b"", mask: bytes | None = b"\x37\xfa\x21\x3d") -> bytes:
-    """A whole frame of a client. `first`: FIN, reserved bits and opcode; without a `mask` it is against the rules."""
+    """A whole frame of a client. `first`: FIN, reserved bits and opcode; without a `mask` it breaks the rules."""
     return header(first, len(payload), mask) + (payload if mask is None else masked(mask, payload))
 
 
@@ -64,7 +64,7 @@ def close_payload(code: int, reason: bytes = b"") -> bytes:
 
 
 def upgrade(target: str, *lines: str, key: str = "dGhlIHNhbXBsZSBub25jZQ==") -> bytes:
-    """A handshake in order, with more header `lines`."""
+    """A correct handshake, with more header `lines`."""
     head = [
         f"GET {target} HTTP/1.1",
         "Host: 127.0.0.1",
@@ -78,7 +78,7 @@ def upgrade(target: str, *lines: str, key: str = "dGhlIHNhbXBsZSBub25jZQ==") -> 
 
 
 class Wire:
-    """A TCP connection to a server, byte by byte."""
+    """A TCP connection to a server, for raw bytes."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -89,7 +89,7 @@ class Wire:
         return cls(*await asyncio.open_connection("127.0.0.1", port))
 
     async def send(self, data: bytes) -> None:
-        """Write; that the server has hung up already is for the reader to notice."""
+        """Writes. If the server has closed already, the reader notices."""
         try:
             self.writer.write(data)
             await self.writer.drain()
@@ -97,14 +97,14 @@ class Wire:
             pass
 
     async def answer(self) -> bytes:
-        """The head of an HTTP answer; empty where the server said nothing before it hung up."""
+        """The head of an HTTP answer; empty where the server closed without one."""
         try:
             return await self.reader.readuntil(b"\r\n\r\n")
         except (asyncio.IncompleteReadError, ConnectionError):
             return b""
 
     async def frame(self) -> Frame | None:
-        """The next frame; None where the connection is over. Raises Malformed."""
+        """The next frame; None after the end of the connection. Raises Malformed."""
         try:
             first, second = await self.reader.readexactly(2)
             size = second & 0x7F
@@ -117,7 +117,7 @@ class Wire:
             return None
 
     def hang_up(self, *, reset: bool = False) -> None:
-        """End the connection; with `reset`, as a crash or a firewall would."""
+        """Closes the connection; with `reset`, as a crash or a firewall would."""
         if reset:
             raw: socket.socket | None = self.writer.get_extra_info("socket")
             if raw is not None and raw.fileno() >= 0:
@@ -126,7 +126,7 @@ class Wire:
 
 
 async def connect(port: int, token: str, path: str = "/ws") -> Wire:
-    """A WebSocket whose handshake is done and was right. Raises Malformed."""
+    """Opens a WebSocket and checks the handshake. Raises Malformed."""
     key = base64.b64encode(os.urandom(16)).decode()
     wire = await Wire.open(port)
     await wire.send(upgrade(path, f"Authorization: Bearer {token}", key=key))
@@ -139,7 +139,7 @@ async def connect(port: int, token: str, path: str = "/ws") -> Wire:
 
 
 def _check(first: int, second: int, size: int, width: int) -> None:
-    """Raises Malformed unless a server may start a frame like this; ours never fragments either."""
+    """Raises Malformed unless a server may start a frame like this. Our server never sends fragments."""
     opcode = first & 0xF
     wrong = (
         (first & 0x70 and "a reserved bit is set")

@@ -1,6 +1,6 @@
-"""Ordinary clients beside the storm: a room whose messages must arrive in order, and an ear where the storm speaks.
+"""Ordinary clients beside the storm: a room whose messages must arrive in order, and a listener in the storm's room.
 
-They use the `websockets` library, which shares no code with the gateway nor with the frames of the storm.
+They use the `websockets` library, which shares no code with the gateway or with the frames of the storm.
 """
 
 import asyncio
@@ -13,25 +13,25 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.conformance.gateway import PATIENCE, GatewayProcess
 from tests.conformance.line import Report, parse
-from tests.conformance.sayings import SHARED_ROOM
+from tests.conformance.messages import SHARED_ROOM
 
 ROOM: Final = "witness.order"
-"""Where the witnesses are among themselves; no token of the storm names it."""
+"""The room of the witnesses alone; no token of the storm names it."""
 
 _SPEAKER = "witness-speaker"
 _EVERY = 0.05
 _SLOWEST = 5.0
-"""Seconds for a pong: far more than a busy machine needs, and less than a search that does not end in time."""
+"""Seconds to wait for a pong: far more than a busy machine needs, and less than a backtracking search would take."""
 
 
 class Witnesses:
-    """Speak, listen and ping until told to stop; what should not have happened goes to `report`."""
+    """Publish, listen and ping until they are stopped. Faults go to `report`."""
 
     def __init__(self, gateway: GatewayProcess, report: Report) -> None:
         self._gateway = gateway
         self._report = report
         self._stopping = False
-        self.said = self.heard = self.overheard = 0
+        self.sent = self.heard = self.overheard = 0
         self.pings = 0
         self.slowest_pong = 0.0
         self.close_codes: list[int] = []
@@ -59,17 +59,17 @@ class Witnesses:
             await connection.close()
 
     async def finish(self) -> None:
-        """Stop speaking, and wait until everything that was said has been heard."""
+        """Stops publishing, and waits until every message has arrived."""
         self._stopping = True
         await asyncio.wait((self._speaking, self._pinging), timeout=PATIENCE)
         deadline = time.monotonic() + PATIENCE
-        while self.heard < self.said and time.monotonic() < deadline:
+        while self.heard < self.sent and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
-        if self.heard != self.said:
-            self._report(f"{self.said} messages were said in the room of the witnesses, {self.heard} were heard")
+        if self.heard != self.sent:
+            self._report(f"{self.sent} messages were sent in the room of the witnesses, {self.heard} arrived")
 
     async def over(self) -> None:
-        """Wait until the gateway has closed all of them."""
+        """Waits until the gateway has closed all connections."""
         await asyncio.wait(self._readers, timeout=PATIENCE)
 
     async def _connect(self, user: str, room: str | None) -> ClientConnection:
@@ -94,11 +94,11 @@ class Witnesses:
 
     async def _speak(self) -> None:
         while not self._stopping:
-            self.said += 1
+            self.sent += 1
             try:
-                await self._speaker.send(json.dumps({"type": "broadcast", "room": ROOM, "payload": self.said}))
+                await self._speaker.send(json.dumps({"type": "broadcast", "room": ROOM, "payload": self.sent}))
             except ConnectionClosed:
-                self.said -= 1
+                self.sent -= 1
                 return
             await asyncio.sleep(_EVERY)
 
@@ -145,4 +145,4 @@ class Witnesses:
     def _anything(self, heard: dict[str, Any]) -> None:
         self.overheard += 1
         if (heard["type"], heard.get("room")) != ("broadcast", SHARED_ROOM) or "payload" not in heard:
-            self._report(f"the ear hears what was not said in its room: {str(heard)[:300]}")
+            self._report(f"the listener received a message of another room: {str(heard)[:300]}")

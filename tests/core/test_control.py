@@ -13,6 +13,8 @@ from forestay.protocol.codes import CloseCode
 from forestay.protocol.message import Kind, Message
 from forestay.protocol.names import personal_room, pods_room
 from tests.support.cluster import BORN, ClusterPod, World
+from tests.support.core import Core
+from tests.support.subscriber import FunctionSubscriber
 from tests.support.virtual_time import virtual
 
 
@@ -23,9 +25,10 @@ class Peer:
         self.name = name
         self._bus = MemoryBus(world.exchange)
         self._payloads: list[bytes] = []
-        self._bus.listen(lambda message: self._payloads.append(message.payload), lambda _: None)
         for room in (pods_room(), pods_room(name)):
-            self._bus.subscribe(room, lambda: None)
+            self._bus.subscribe(
+                room, FunctionSubscriber(on_message=lambda message: self._payloads.append(message.payload))
+            )
 
     @property
     def received(self) -> list[dict[str, Any]]:
@@ -198,7 +201,7 @@ async def test_unknown_fields_are_ignored() -> None:
 async def test_a_question_of_a_pod_without_a_proper_name_is_not_answered(asker: str) -> None:
     """The answer goes to a room that is made of the asker's name, so a name that is no room name gets no answer."""
     pod, [peer] = alone("p2")
-    pod.bus.subscribe(pods_room(asker), lambda: None)
+    pod.bus.subscribe(pods_room(asker), FunctionSubscriber())
     peer.tell(ask="connections", number=1, asker=asker, user="alice")
     assert [json.loads(message.payload)["ask"] for message in pod.received] == ["connections"]
 
@@ -280,3 +283,21 @@ async def test_a_pod_hears_the_channel_until_it_closes() -> None:
     assert set(pod.world.exchange.subscribers) == {pods_room(), pods_room("p1")}
     pod.control.close()
     assert pod.world.exchange.subscribers == {}
+
+
+async def test_a_message_that_nests_too_deep_is_ignored() -> None:
+    """The limit counts the message itself, so 63 more levels are read and 64 are not."""
+    core = Core()
+    connection, transport = core.connect()
+    for levels in (64, 5000):
+        core.pod.control.received(_ending(connection.id, levels))
+    assert not transport.closed()
+    core.pod.control.received(_ending(connection.id, 63))
+    assert transport.closed()
+
+
+def _ending(connection: str, levels: int) -> Message:
+    """The request to end `connection`, with an unknown field that nests."""
+    nested = "[" * levels + "]" * levels
+    payload = f'{{"ask":"end","connections":["{connection}"],"code":4403,"x":{nested}}}'
+    return Message(pods_room(), payload.encode(), "now", kind=Kind.PODS)

@@ -14,6 +14,7 @@ from forestay.protocol.message import Kind
 from forestay.protocol.presence import Member
 from tests.support.cluster import BORN, GRACE, LEASE, LOUD, QUIET, ClusterPod, World
 from tests.support.registry import EVERYTHING, ReluctantRegistry
+from tests.support.subscriber import FunctionSubscriber
 from tests.support.virtual_time import virtual
 
 
@@ -38,12 +39,12 @@ async def beat(world: World, name: str) -> None:
 
 def registry(world: World, name: str) -> ReluctantRegistry:
     """The registry as another pod has it."""
-    return ReluctantRegistry(name, census=world.census)
+    return ReluctantRegistry(name, state=world.state)
 
 
 def lapse(world: World, name: str) -> None:
     """The lease of this pod is over."""
-    world.census.leases[name] = 0.0
+    world.state.leases[name] = 0.0
 
 
 @pytest.mark.parametrize(("lease", "pause"), [(9.0, 3.0), (15.0, 5.0), (600.0, 5.0)])
@@ -66,7 +67,7 @@ async def test_heartbeats_go_on_after_a_lost_bus(lease: float, pause: float) -> 
 async def test_a_bug_ends_the_heartbeats() -> None:
     """Only a lost bus is passed over; the supervisor of the task learns of anything else."""
     pod = ClusterPod()
-    pod.world.census.leases = None  # type: ignore[assignment]  # the bug
+    pod.world.state.leases = None  # type: ignore[assignment]  # the bug
     with pytest.raises(AttributeError):
         await pod.heartbeat.run()
 
@@ -176,7 +177,7 @@ async def test_the_next_pod_of_the_ring_reaps_first(me: str, others: list[str], 
 async def test_a_pod_that_is_not_in_its_own_list_reaps_last() -> None:
     """A pod that the registry does not count leaves the others to those that it counts."""
     pods = Pods("p1")
-    pods.update(HeartbeatReply(known=False, pods=["p2"], lapsed=["p0"], revocations=[], load={}))
+    pods.update(HeartbeatReply(known=False, pods=["p2"], expired=["p0"], revocations=[], load={}))
     assert pods.rank("p0") == 2
 
 
@@ -199,7 +200,7 @@ async def test_a_pod_that_comes_back_is_not_reaped() -> None:
 async def test_each_user_of_a_reaped_pod_is_announced_once() -> None:
     """The rooms hear of users who are then on no pod, and not of those whom another pod still has."""
     pod = await cluster("p1", "p0")
-    pod.bus.subscribe(LOUD, lambda: None)
+    pod.bus.subscribe(LOUD, FunctionSubscriber())
     for user in ("alice", "bob"):
         registry(pod.world, "p0").put(Member(user, 1), LOUD, None, lambda _: None)
     pod.presence.enter(LOUD, identity("bob"))
@@ -240,4 +241,4 @@ async def test_a_pod_retires(others: list[str], users: list[str], grace: float, 
     await pod.heartbeat.retire(GRACE)
     *told, retired = pod.registry.calls("put", "retire")
     assert ([call[3] for call in told], retired) == (left, ("retire", str(grace)))
-    assert ("p1" in pod.world.census.leases) is bool(grace)
+    assert ("p1" in pod.world.state.leases) is bool(grace)

@@ -7,10 +7,12 @@ import pytest
 
 from forestay.bus.memory.bus import MemoryBus
 from forestay.core.fanout.connection import Connection
+from forestay.core.ports.bus import Subscriber
 from forestay.core.rules.access import Identity, Rights
 from forestay.protocol.codes import ENDINGS, CloseCode
 from forestay.protocol.names import RoomName
 from tests.support.core import Core, RecordingTransport, passes
+from tests.support.subscriber import FunctionSubscriber
 
 
 class ReluctantBus(MemoryBus):
@@ -20,8 +22,11 @@ class ReluctantBus(MemoryBus):
         super().__init__()
         self.unconfirmed: list[Callable[[], None]] = []
 
-    def subscribe(self, room: RoomName, confirmed: Callable[[], None]) -> None:
-        super().subscribe(room, lambda: self.unconfirmed.append(confirmed))
+    def subscribe(self, room: RoomName, subscriber: Subscriber) -> None:
+        later = FunctionSubscriber(
+            lambda: self.unconfirmed.append(subscriber.confirmed), subscriber.received, subscriber.doubted
+        )
+        super().subscribe(room, later)
 
     def confirm(self) -> None:
         unconfirmed, self.unconfirmed = self.unconfirmed, []

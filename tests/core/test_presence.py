@@ -14,6 +14,7 @@ from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.message import Message
 from tests.support.cluster import GRACE, LOUD, POLICIES, QUIET, virtual_runtime
 from tests.support.registry import EVERYTHING, ReluctantRegistry
+from tests.support.subscriber import FunctionSubscriber
 from tests.support.virtual_time import virtual
 
 
@@ -33,9 +34,8 @@ class Pod:
         self.presence = Presence(virtual_runtime(), bus, self.registry, Policies(POLICIES), grace)
         self.news: list[tuple[str, object]] = []
         """What the members of both rooms heard: its kind and its fields."""
-        bus.listen(self._hear, lambda _: None)
         for room in (QUIET, LOUD):
-            bus.subscribe(room, lambda: None)
+            bus.subscribe(room, FunctionSubscriber(on_message=self._hear))
 
     def _hear(self, message: Message) -> None:
         self.news.append((message.kind, json.loads(message.payload)))

@@ -8,7 +8,7 @@ from forestay.core.fanout.connection import Connection
 from forestay.core.rules.access import Identity, Right, Rights
 from forestay.core.rules.lifecycle import Lifecycle, State
 from forestay.core.rules.policies import Policies, Policy, Slow, parse_policy
-from forestay.core.rules.rate_limit import PATIENCE, TokenBucket
+from forestay.core.rules.rate_limit import MAX_REFUSED, TokenBucket
 from forestay.protocol.codes import Refusal
 from forestay.protocol.names import RoomName, personal_room
 from tests.support.core import RecordingTransport
@@ -76,10 +76,10 @@ def run(rate_sent: float, seconds: float) -> tuple[int, bool, TokenBucket]:
 
 def test_a_flood_gets_nothing_through_and_runs_out() -> None:
     """After its burst, and after the time of patience."""
-    passed, exhausted, bucket = run(10_000, PATIENCE + 0.5)
+    passed, exhausted, bucket = run(10_000, MAX_REFUSED + 0.5)
     assert passed < 400 + 200 * 0.2
     assert exhausted
-    assert bucket.wait(200, 400, PATIENCE + 2.0) == 0, "whoever stops is heard again"
+    assert bucket.wait(200, 400, MAX_REFUSED + 2.0) == 0, "whoever stops is heard again"
 
 
 def test_a_moderate_excess_is_refused_in_part_and_never_ended() -> None:

@@ -10,12 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from forestay.bus.memory.bus import Exchange, MemoryBus
-from forestay.core.ports.bus import BusLost, Doubted, Heard, Page, Query
+from forestay.core.ports.bus import BusLost, Page, Query, Subscriber
 from forestay.core.ports.runtime import Runtime
 from forestay.core.rooms.recovery import Recovery
 from forestay.core.rules.policies import Policies, Policy, Retention
 from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName
+from tests.support.subscriber import FunctionSubscriber
 from tests.support.tasks import PlainTasks
 
 ROOM = RoomName("chat.lobby")
@@ -29,15 +30,14 @@ class UnreliableBus(MemoryBus):
         super().__init__(exchange)
         self.losing = False
         self.away = False
+        self.broken = False
         self.late: list[Message] = []
         self.delaying = False
-        self._doubted: Doubted = lambda _: None
-        self._really: Heard = lambda _: None
+        self._subscribers: dict[RoomName, Subscriber] = {}
 
-    def listen(self, heard: Heard, doubted: Doubted) -> None:
-        self._really = heard
-        self._doubted = doubted
-        super().listen(self._lossy, doubted)
+    def subscribe(self, room: RoomName, subscriber: Subscriber) -> None:
+        self._subscribers[room] = subscriber
+        super().subscribe(room, FunctionSubscriber(subscriber.confirmed, self._lossy, subscriber.doubted))
 
     def _lossy(self, message: Message) -> None:
         if self.losing:
@@ -45,18 +45,20 @@ class UnreliableBus(MemoryBus):
         if self.delaying:
             self.late.append(message)
         else:
-            self._really(message)
+            self._subscribers[message.room].received(message)
 
     def catch_up(self) -> None:
         late, self.late = self.late, []
         for message in late:
-            self._really(message)
+            self._subscribers[message.room].received(message)
 
     def doubt(self) -> None:
-        self._doubted([ROOM])
+        self._subscribers[ROOM].doubted()
 
     async def history(self, room: RoomName, query: Query, kept: Retention) -> Page:
         await asyncio.sleep(0)
+        if self.broken:
+            raise ZeroDivisionError
         if self.away:
             raise BusLost
         return await super().history(room, query, kept)
@@ -84,14 +86,17 @@ class Pod:
         self.sender = MemoryBus(self.exchange)
         self.members = Members()
         self.kept = history
-        runtime = Runtime(asyncio.get_running_loop(), time.time, lambda: "id", random.uniform, PlainTasks())
+        self.tasks = PlainTasks()
+        runtime = Runtime(asyncio.get_running_loop(), time.time, lambda: "id", random.uniform, self.tasks)
         policies = Policies([Policy(pattern="**", history=history)])
         self.recovery = Recovery(runtime, self.bus, policies, self.members)
-        self.bus.listen(self.recovery.receive, self.recovery.doubt)
         self.sent = 0
 
     async def open(self) -> None:
-        self.bus.subscribe(ROOM, lambda: self.recovery.open(ROOM, lambda: None))
+        subscriber = FunctionSubscriber(
+            lambda: self.recovery.open(ROOM, lambda: None), self.recovery.receive, lambda: self.recovery.doubt(ROOM)
+        )
+        self.bus.subscribe(ROOM, subscriber)
         await settle()
 
     def send(self, number: int = 1) -> None:
@@ -133,6 +138,26 @@ async def test_a_hole_is_filled_from_the_history() -> None:
     pod.send()
     await settle()
     assert pod.members.seen == [1, 2, 3, 4, 5]
+
+
+async def test_a_bug_in_a_repair_is_a_declared_loss_and_the_room_goes_on() -> None:
+    """The members are told of a loss, the failure is reported, and the next messages reach them."""
+    pod = Pod()
+    await pod.open()
+    pod.send()
+    pod.bus.losing = True
+    pod.send()
+    pod.bus.losing = False
+    pod.bus.broken = True
+    pod.send()
+    await settle()
+    pod.bus.broken = False
+    pod.send(2)
+    await settle()
+    assert pod.members.seen == [1, "lost", 4, 5]
+    assert [(failure.name, type(failure.error)) for failure in pod.tasks.failures] == [
+        ("recovery_repair", ZeroDivisionError)
+    ]
 
 
 async def test_a_doubted_room_is_read_on_without_a_new_message() -> None:
@@ -187,7 +212,7 @@ async def test_a_new_epoch_is_declared() -> None:
     pod = Pod()
     await pod.open()
     pod.send(2)
-    pod.exchange._pasts.clear()
+    pod.exchange._histories.clear()
     pod.send()
     await settle()
     assert pod.members.seen == [1, 2, "lost"]
@@ -232,7 +257,7 @@ async def test_a_joiner_that_is_ahead_of_the_pod_waits_for_it() -> None:
     pod.send()
     pod.bus.delaying = True
     pod.send()
-    top = pod.exchange.past(ROOM).top
+    top = pod.exchange.history(ROOM).top
     assert await pod.recovery.missed(ROOM, top) == []
     assert pod.members.seen == [1, 2]
     pod.bus.delaying = False

@@ -159,7 +159,7 @@ async def test_correct_makes_the_registry_count_what_is_here() -> None:
     pod.registration.remove(ended)
     pod.registry.outcome = Outcome.ACCEPTED
     await pod.registry.claim("bob", "older", 0, replace=False)
-    pod.world.census.claims["alice"].pop(here.id)
+    pod.world.state.claims["alice"].pop(here.id)
     pod.registry.asked.clear()
     await pod.user_limit.correct((await pod.registry.recall()).claims)
     assert pod.registry.asked == [

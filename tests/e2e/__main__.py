@@ -1,7 +1,7 @@
-"""The whole of it on a real cluster: install, deploy, scale, kill, and count every message of a thousand clients.
+"""Tests on a real cluster: install, deploy, scale, kill, and count every message of a thousand clients.
 
-`python -m tests.e2e [STEP ...]`, or `make e2e`. KUBECONFIG says where; E2E_LOAD_IMAGE is a command that brings an image
-into the cluster (kind's by default), E2E_PID one that prints the process of a pod's container on the node.
+`python -m tests.e2e [STEP ...]`, or `make e2e`. KUBECONFIG names the cluster. E2E_LOAD_IMAGE is a command that loads an
+image into the cluster (kind's by default), and E2E_PID one that prints the process id of a pod's container.
 """
 
 import argparse
@@ -38,7 +38,7 @@ IMAGE = "forestay:e2e"
 
 @dataclass(slots=True)
 class Stage:
-    """What the steps share."""
+    """What all steps share."""
 
     crowd: Crowd
     lines: list[Line] = field(default_factory=list)
@@ -48,12 +48,12 @@ Step = Callable[[Stage], Awaitable[None]]
 
 
 REFUSED = frozenset({"503", "unavailable", "outcome_unknown"})
-"""Refusals that say when to come again; one without Retry-After has another name."""
+"""Refusals with Retry-After; those without have another name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What a step must keep; None: whatever happens."""
+    """What a step must keep. None: no limit."""
 
     codes: frozenset[int] | None = frozenset({MOVED, 1001})
     most_disconnects: int | None = 1
@@ -61,7 +61,7 @@ class Expectation:
     declared: bool = False
     refusals: frozenset[str] = REFUSED
     interrupted: bool = False
-    """Clients of the SDK may be without a connection for a while."""
+    """SDK clients may have no connection for a while."""
 
 
 async def rollout(stage: Stage) -> None:
@@ -78,13 +78,13 @@ async def scaling(stage: Stage) -> None:
 
 
 async def deletion(stage: Stage) -> None:
-    """`kubectl delete pod` of the one with the most connections."""
+    """`kubectl delete pod` for the pod with the most connections."""
     await cluster.kubectl("delete", "pod", await cluster.fullest(), "--wait=true")
     await cluster.settled(3)
 
 
 async def killing(stage: Stage) -> None:
-    """`kill -9` of the process of the pod with the most connections."""
+    """`kill -9` for the process of the pod with the most connections."""
     pod = await cluster.fullest()
     process = await cluster.process_of(pod)
     if process is None:
@@ -96,7 +96,7 @@ async def killing(stage: Stage) -> None:
 
 
 async def redis_gone(stage: Stage) -> None:
-    """The Redis pod is deleted, and with it every history."""
+    """Deletes the Redis pod, and with it every history."""
     await cluster.kubectl("delete", "pod", "--selector", "app.kubernetes.io/component=redis", "--wait=true")
     await cluster.kubectl("wait", "pod", "--selector", "app.kubernetes.io/component=redis", "--for", "condition=Ready")
     await asyncio.sleep(10)
@@ -109,9 +109,9 @@ async def scale(number: int) -> None:
 
 
 async def with_hpa(stage: Stage) -> None:
-    """An upgrade to autoscaling by HPA, and another one while it is active, which rolls all pods."""
+    """Upgrades to autoscaling by HPA, and upgrades again while it is active, which rolls all pods."""
     hpa = ["autoscaling.mode=hpa", "autoscaling.min=3", "autoscaling.max=5", "autoscaling.cpu=5000"]
-    # The number of pods is taken out of Helm's hands first: see the chart's page.
+    # First the number of pods is taken from Helm: see the chart's page.
     await scale(4)
     await cluster.upgrade(*hpa)
     await cluster.upgrade(*hpa, "podAnnotations.deployed=again")
@@ -119,12 +119,12 @@ async def with_hpa(stage: Stage) -> None:
 
 
 async def with_keda(stage: Stage) -> None:
-    """Autoscaling on connections by KEDA, where the cluster has it: too many for the pods, then few again."""
+    """Autoscales on connections with KEDA, where the cluster has it: too many for the pods, then few again."""
     if "scaledobjects.keda.sh" not in await cluster.run("kubectl", "get", "crds", "--output", "name", quiet=True):
         print("    skipped: the cluster has no KEDA")
         return
     pods = len(await cluster.pods())
-    # KEDA does not take over from an HPA that is still there.
+    # KEDA does not replace an existing HPA.
     await cluster.upgrade(f"replicaCount={pods}")
     keda = ["autoscaling.mode=keda", "autoscaling.min=2", "autoscaling.max=5", "autoscaling.cpu=0"]
     quick = "autoscaling.behavior.scaleDown.stabilizationWindowSeconds=5"
@@ -137,7 +137,7 @@ async def with_keda(stage: Stage) -> None:
 
 async def rollback(stage: Stage) -> None:
     """`helm rollback` to the first revision."""
-    # The number of pods is the autoscaler's by now, and goes back to Helm.
+    # The autoscaler owns the number of pods; now Helm gets it back.
     back = ["helm", "rollback", cluster.RELEASE, "1", "--namespace", cluster.NAMESPACE, "--force-conflicts", "--wait"]
     await cluster.run(*back)
     await scale(3)
@@ -147,7 +147,7 @@ STEPS: dict[str, tuple[Step, Expectation]] = {
     "rollout": (rollout, Expectation()),
     "scaling": (scaling, Expectation(most_disconnects=3)),
     "deletion": (deletion, Expectation()),
-    # Nobody can say goodbye, and for a moment the Service sends clients to where nobody listens.
+    # A killed process closes no connection, and for a moment the Service still sends clients to its pod.
     "killing": (
         killing,
         Expectation(codes=frozenset({1006}), refusals=REFUSED | {"ConnectionRefusedError"}, interrupted=True),
@@ -160,12 +160,12 @@ STEPS: dict[str, tuple[Step, Expectation]] = {
 
 
 def judge(account: Account, expected: Expectation, *, silent: int) -> list[str]:
-    """What was promised and not kept."""
+    """The promises that were not kept."""
     wrong = []
     if silent:
         wrong.append(f"{silent} clients never heard the last word of their room")
     if account.lost:
-        wrong.append(f"{account.lost} messages lost and nobody told")
+        wrong.append(f"{account.lost} messages lost without a resync")
     if account.repeated and not expected.repeated:
         wrong.append(f"{account.repeated} messages twice")
     if account.declared and not expected.declared:
@@ -185,7 +185,7 @@ def judge(account: Account, expected: Expectation, *, silent: int) -> list[str]:
 
 
 async def take(stage: Stage, name: str) -> None:
-    """Do one step, wait until all have heard everything, and judge."""
+    """Runs one step, waits until every client has every message, and judges."""
     step, expected = STEPS[name]
     print(f"\n==> {name}: {step.__doc__}", flush=True)
     stage.crowd.take_account()
@@ -206,7 +206,7 @@ async def take(stage: Stage, name: str) -> None:
 
 
 async def install() -> float:
-    """From nothing to a gateway that answers; the seconds from the command to the first message."""
+    """Installs the chart. Returns the seconds from the command to the first message."""
     start = time.monotonic()
     await cluster.upgrade()
     url = await cluster.public_url()
@@ -243,7 +243,7 @@ async def main(options: argparse.Namespace) -> None:
 
 
 async def played(options: argparse.Namespace) -> bool:
-    """Install and take all steps; whether something was not as promised."""
+    """Installs and runs all steps. Returns whether a promise was broken."""
     await cluster.make_secret("gw-auth", jwt_secret=SECRET, api_key=secrets.token_urlsafe(48))
     REPORT.mkdir(parents=True, exist_ok=True)
     cluster.VALUES.write_text(json.dumps(VALUES))

@@ -1,4 +1,4 @@
-"""What is done to the cluster: kubectl, helm and docker as a person would type them."""
+"""Runs kubectl, helm and docker as a person would."""
 
 import asyncio
 import base64
@@ -18,11 +18,11 @@ VALUES = ROOT / "dist" / "e2e" / "values.json"
 
 
 class Failed(Exception):
-    """A command ended with something else than 0."""
+    """A command ended with a status other than 0."""
 
 
 async def run(*command: str, stdin: str | None = None, quiet: bool = False) -> str:
-    """The command's standard output. Raises Failed with what it said."""
+    """Returns the command's standard output. Raises Failed with its output."""
     if not quiet:
         print(f"    $ {shlex.join(command)}", flush=True)
     pipe = asyncio.subprocess.PIPE
@@ -38,14 +38,14 @@ async def kubectl(*arguments: str, stdin: str | None = None, quiet: bool = False
 
 
 async def found(kind: str, selector: str = "") -> list[dict[str, Any]]:
-    """The objects of a kind."""
+    """The objects of one kind."""
     answer = await kubectl("get", kind, "--output", "json", *(["--selector", selector] if selector else []), quiet=True)
     items: list[dict[str, Any]] = json.loads(answer)["items"]
     return items
 
 
 async def upgrade(*values: str, wait: bool = True) -> None:
-    """`helm upgrade --install` with the values of VALUES, and these by `--set`."""
+    """`helm upgrade --install` with the values of VALUES, and these as `--set`."""
     sets = [part for value in values for part in ("--set", value)]
     waiting = ["--wait", "--timeout", "5m"] if wait else []
     chart = [RELEASE, str(CHART), "--namespace", NAMESPACE, "--values", str(VALUES)]
@@ -57,7 +57,7 @@ GATEWAYS = f"{OURS},app.kubernetes.io/component=gateway"
 
 
 async def pods() -> list[str]:
-    """The gateway's pods that are not on their way out."""
+    """The gateway's pods that are not terminating."""
     return sorted(
         pod["metadata"]["name"]
         for pod in await found("pods", GATEWAYS)
@@ -65,9 +65,9 @@ async def pods() -> list[str]:
     )
 
 
-async def settled(number: int, patience: float = 300) -> None:
-    """Wait until there are exactly so many pods, all ready and none on its way out."""
-    until = time.monotonic() + patience
+async def settled(number: int, limit: float = 300) -> None:
+    """Waits until there are exactly that many pods, all ready and none terminating."""
+    until = time.monotonic() + limit
     while True:
         items = await found("pods", GATEWAYS)
         ready = [
@@ -84,14 +84,14 @@ async def settled(number: int, patience: float = 300) -> None:
 
 
 async def gauge(pod: str, name: str) -> float:
-    """A metric without a label of one pod."""
+    """One pod's value of a metric without labels."""
     path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}:9090/proxy/metrics"
     text = await kubectl("get", "--raw", path, quiet=True)
     return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
 
 
 async def shares() -> dict[str, int]:
-    """Connections by pod."""
+    """The number of connections of each pod."""
     names = await pods()
     numbers = await asyncio.gather(*(gauge(name, "forestay_connections") for name in names), return_exceptions=True)
     return {name: int(number) for name, number in zip(names, numbers, strict=True) if isinstance(number, float)}
@@ -104,7 +104,7 @@ async def fullest() -> str:
 
 
 async def public_url() -> str:
-    """Where the public Service answers on a node."""
+    """The address of the public Service on a node."""
     [service] = [one for one in await found("services") if one["spec"].get("type") == "NodePort"]
     port = service["spec"]["ports"][0]["nodePort"]
     nodes = json.loads(await kubectl("get", "nodes", "--output", "json", quiet=True))["items"]
@@ -113,21 +113,21 @@ async def public_url() -> str:
 
 
 async def make_secret(name: str, **entries: str) -> None:
-    """A Secret with these entries, `_` in a name being `-`."""
+    """Makes a Secret with these entries; `_` in a name becomes `-`."""
     data = {key.replace("_", "-"): base64.b64encode(value.encode()).decode() for key, value in entries.items()}
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data}
     await kubectl("apply", "--filename", "-", stdin=json.dumps(secret), quiet=True)
 
 
 async def load_image(image: str) -> None:
-    """Build the image and bring it into the cluster, by the command that E2E_LOAD_IMAGE is, kind's by default."""
+    """Builds the image and loads it into the cluster with the command E2E_LOAD_IMAGE, by default kind's."""
     arguments = shlex.split(os.environ.get("E2E_DOCKER_ARGS", ""))
     await run("docker", "build", *arguments, "--tag", image, ".")
     await run(*shlex.split(os.environ.get("E2E_LOAD_IMAGE", "kind load docker-image")), image)
 
 
 async def process_of(pod: str) -> int | None:
-    """The gateway's process on the node, by the command that E2E_PID is; None where there is none."""
+    """The id of the gateway's process on the node, from the command E2E_PID; None where there is none."""
     command = os.environ.get("E2E_PID")
     if not command:
         return None
@@ -135,6 +135,6 @@ async def process_of(pod: str) -> int | None:
 
 
 def reachable() -> None:
-    """Exit where there is no cluster to be had."""
+    """Exits if there is no cluster."""
     if not os.environ.get("KUBECONFIG"):
         sys.exit("make e2e needs a cluster: set KUBECONFIG. Nothing was run.")

@@ -1,7 +1,7 @@
-"""Clients as a user of the gateway would write them, on a library that shares no code with it, who keep account.
+"""Clients as a user of the gateway would write them, on an independent library, which count what they receive.
 
-Each is in one room with history and comes back with its position. Half of them heed `reconnect`: they open the next
-connection in their slot and close the old one when the new one has caught up; the other half wait for the close.
+Each is in one room with history and rejoins with its position. Half of them follow `reconnect`: they open the next
+connection in their slot, and close the old one when the new one has caught up. The other half waits for the close.
 """
 
 import asyncio
@@ -26,24 +26,24 @@ class Account:
     """What happened to all clients since the last step."""
 
     closes: Counter[int] = field(default_factory=Counter)
-    """Codes of closes that the gateway or the network made; those of clients who moved are under 1000."""
+    """Close codes from the gateway or the network. Clients that moved count under 1000."""
     refusals: Counter[str] = field(default_factory=Counter)
     lost: int = 0
     repeated: int = 0
     recovered: int = 0
-    """Messages that were missed and given by the history."""
+    """Missed messages that the history delivered."""
     declared: int = 0
-    """Messages that were missed, and the gateway said so."""
+    """Missed messages that a `resync` announced."""
     reconnects: list[float] = field(default_factory=list)
-    """When, in monotonic seconds."""
+    """The times in monotonic seconds."""
     disconnected: Counter[str] = field(default_factory=Counter)
-    """How often each client lost a connection."""
+    """The number of lost connections of each client."""
     interrupted: Counter[str] = field(default_factory=Counter)
-    """How often each client of the SDK was without a living connection."""
+    """How often each SDK client had no open connection."""
 
 
 class Ended(Exception):
-    """The connection was closed from the other side."""
+    """The other side closed the connection."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
@@ -51,7 +51,7 @@ class Ended(Exception):
 
 
 class Gate:
-    """Where clients go, and the keys they go with."""
+    """The address for clients, and the keys."""
 
     def __init__(self, url: str, secret: str) -> None:
         self.url = url
@@ -74,42 +74,42 @@ class Gate:
 
 
 class Listener:
-    """One client of one room, who counts what is said there."""
+    """A client of one room that checks the messages there."""
 
     def __init__(self, gate: Gate, crowd: "Crowd", name: str, room: str) -> None:
         self.name = name
         self.room = room
         self.last = 0
-        """The number that was heard last."""
+        """The last received number."""
         self.connected = False
-        self.told = False
-        """Whether the gateway said that something is missing before what comes next."""
+        self.resynced = False
+        """Whether a `resync` announced that messages before the next one are missing."""
         self._gate = gate
         self._crowd = crowd
 
     async def live(self) -> None:
-        """Stay connected until cancelled."""
+        """Stays connected until it is cancelled."""
         raise NotImplementedError
 
     def count(self, number: int) -> None:
-        """Note that `number` was heard."""
+        """Records that `number` arrived."""
         account = self._crowd.account
         if number <= self.last:
             account.repeated += 1
             return
         missing = number - self.last - 1
         if missing and self.last:
-            if self.told:
+            if self.resynced:
                 account.declared += missing
             else:
                 account.lost += missing
-        self.told = False
+        self.resynced = False
         self.last = number
         self._crowd.heard += 1
 
 
 class Member(Listener):
-    """A client that speaks the protocol itself; `moves`: it heeds `reconnect`."""
+    """A client that speaks the protocol itself. `moves`: it follows `reconnect`."""
 
     def __init__(self, gate: Gate, crowd: "Crowd", name: str, room: str, *, moves: bool) -> None:
         super().__init__(gate, crowd, name, room)
@@ -150,7 +150,7 @@ class Member(Listener):
             self._crowd.account.disconnected[self.name] += 1
 
     async def _enter(self) -> ClientConnection:
-        """Connect and join, with the position we have."""
+        """Connects and joins with our position."""
         again = self._place is not None
         socket = await self._gate.open(self.name)
         if again:
@@ -159,32 +159,32 @@ class Member(Listener):
         while True:
             await socket.send(json.dumps({"type": "join", "room": self.room, "id": "join", **since}))
             while True:
-                said = json.loads(await socket.recv())
-                if said.get("id") == "join":
+                message = json.loads(await socket.recv())
+                if message.get("id") == "join":
                     break
-            if said["type"] == "joined":
+            if message["type"] == "joined":
                 break
-            # The bus is away: ask again.
-            self._crowd.account.refusals[said["payload"]["code"]] += 1
+            # The bus is down: try again.
+            self._crowd.account.refusals[message["payload"]["code"]] += 1
             await asyncio.sleep(0.3)
-        place = said["payload"]
+        place = message["payload"]
         if not place.get("recovered", False):
             if again:
-                self.told = True
+                self.resynced = True
             self._place = {"epoch": place["epoch"], "offset": place["offset"]}
         return socket
 
     async def _stay(self, socket: ClientConnection) -> ClientConnection:
-        """Hear what is said until we are asked to move; the connection to stay on then."""
+        """Reads until the gateway asks to move. Returns the next connection."""
         async for text in socket:
-            said = json.loads(text)
-            self._hear(said)
-            if said["type"] == "reconnect" and self._moves and said["payload"]["within_ms"]:
-                return await self._move(socket, said["payload"])
+            message = json.loads(text)
+            self._hear(message)
+            if message["type"] == "reconnect" and self._moves and message["payload"]["within_ms"]:
+                return await self._move(socket, message["payload"])
         raise Ended(socket.close_code or 1006)
 
-    async def _move(self, old: ClientConnection, told: dict[str, int]) -> ClientConnection:
-        slot = asyncio.get_running_loop().time() + told["after_ms"] / 1000
+    async def _move(self, old: ClientConnection, slots: dict[str, int]) -> ClientConnection:
+        slot = asyncio.get_running_loop().time() + slots["after_ms"] / 1000
         while (rest := slot - asyncio.get_running_loop().time()) > 0:
             try:
                 async with asyncio.timeout(rest):
@@ -199,20 +199,20 @@ class Member(Listener):
         except (OSError, TimeoutError, WebSocketException, EOFError) as error:
             self._crowd.account.refusals[type(error).__name__] += 1
             return old
-        # What the old one has not given yet, the new one has after our position.
+        # The new connection delivers what the old one has not delivered yet.
         await old.close()
         self._crowd.account.closes[MOVED] += 1
         return new
 
-    def _hear(self, said: dict[str, Any]) -> None:
-        if said["type"] == "resync":
-            self.told = True
-            if "epoch" in said["payload"]:
-                self._place = {"epoch": said["payload"]["epoch"], "offset": said["payload"]["offset"]}
-        if said["type"] != "broadcast":
+    def _hear(self, message: dict[str, Any]) -> None:
+        if message["type"] == "resync":
+            self.resynced = True
+            if "epoch" in message["payload"]:
+                self._place = {"epoch": message["payload"]["epoch"], "offset": message["payload"]["offset"]}
+        if message["type"] != "broadcast":
             return
-        self._place = {"epoch": said["epoch"], "offset": said["offset"]}
-        self.count(said["payload"])
+        self._place = {"epoch": message["epoch"], "offset": message["offset"]}
+        self.count(message["payload"])
 
 
 def _named(refused: InvalidStatus) -> str:
@@ -221,66 +221,66 @@ def _named(refused: InvalidStatus) -> str:
 
 
 class Speaker:
-    """Numbers what it says in its rooms. Until it knows that one was accepted, it says no other there but that one."""
+    """Publishes numbers in its rooms. It repeats a number until it was accepted."""
 
     def __init__(self, gate: Gate, crowd: "Crowd", name: str, rooms: list[str]) -> None:
         self.accepted = dict.fromkeys(rooms, 0)
-        self.speaking = asyncio.Event()
+        self.publishing = asyncio.Event()
         self._gate = gate
         self._crowd = crowd
         self._name = name
         self._waiting: dict[str, int] = {}
-        """Rooms whose number has no answer yet."""
+        """Rooms whose last number has no reply yet."""
         self._run = f"{random.getrandbits(48):x}"
 
     async def live(self, rate: float) -> None:
-        """Say so many messages a second, until cancelled."""
+        """Publishes that many messages per second until it is cancelled."""
         while True:
             try:
                 async with self._gate.open(self._name) as socket:
                     for room in list(self._waiting):
                         await self._say(socket, room)
-                    hearing = asyncio.create_task(self._hear(socket))
+                    reader = asyncio.create_task(self._hear(socket))
                     try:
-                        await self._speak(socket, rate, hearing)
+                        await self._speak(socket, rate, reader)
                     finally:
-                        hearing.cancel()
-                        await asyncio.gather(hearing, return_exceptions=True)
+                        reader.cancel()
+                        await asyncio.gather(reader, return_exceptions=True)
             except InvalidStatus as refused:
                 self._crowd.account.refusals[_named(refused)] += 1
             except (OSError, TimeoutError, WebSocketException, EOFError):
                 pass
             await asyncio.sleep(random.uniform(0.05, 0.5))
 
-    async def _speak(self, socket: ClientConnection, rate: float, hearing: asyncio.Task[None]) -> None:
+    async def _speak(self, socket: ClientConnection, rate: float, reader: asyncio.Task[None]) -> None:
         loop = asyncio.get_running_loop()
         due = loop.time()
         for room in itertools.cycle(self.accepted):
-            if hearing.done():
+            if reader.done():
                 return
             due = max(due + 1 / rate, loop.time() - 0.1)
             await asyncio.sleep(max(0.0, due - loop.time()))
-            if self.speaking.is_set() and room not in self._waiting:
+            if self.publishing.is_set() and room not in self._waiting:
                 self._waiting[room] = self.accepted[room] + 1
                 await self._say(socket, room)
 
     async def _say(self, socket: ClientConnection, room: str) -> None:
         number = self._waiting[room]
-        # With the same key a second try is no second message.
+        # With the same key a retry is no second message.
         sentence = {"type": "broadcast", "room": room, "payload": number, "id": room, "key": f"{self._run}-{number}"}
         await socket.send(json.dumps(sentence))
 
     async def _hear(self, socket: ClientConnection) -> None:
         async for text in socket:
-            said = json.loads(text)
-            room = said.get("id", "")
+            message = json.loads(text)
+            room = message.get("id", "")
             if room not in self._waiting:
                 continue
-            if said["type"] == "ack":
+            if message["type"] == "ack":
                 self.accepted[room] = self._waiting.pop(room)
-            elif said["type"] == "error":
-                self._crowd.account.refusals[said["payload"]["code"]] += 1
-                await asyncio.sleep(said["payload"].get("retry_after_ms", 300) / 1000)
+            elif message["type"] == "error":
+                self._crowd.account.refusals[message["payload"]["code"]] += 1
+                await asyncio.sleep(message["payload"].get("retry_after_ms", 300) / 1000)
                 await self._say(socket, room)
 
     @property
@@ -289,7 +289,7 @@ class Speaker:
 
 
 class Crowd:
-    """Everybody, and the account of what happened."""
+    """All clients, and their account."""
 
     def __init__(self, gate: Gate, clients: int, rooms: int, rate: float) -> None:
         names = [f"e2e.{number}" for number in range(rooms)]
@@ -305,7 +305,7 @@ class Crowd:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def come(self) -> None:
-        """Everybody connects, and the speakers begin."""
+        """Connects all clients, and starts the speakers."""
         for first in range(0, len(self.members), 50):
             self._tasks += [asyncio.create_task(one.live()) for one in self.members[first : first + 50]]
             await asyncio.sleep(0.1)
@@ -320,24 +320,24 @@ class Crowd:
 
     def speak(self) -> None:
         for speaker in self.speakers:
-            speaker.speaking.set()
+            speaker.publishing.set()
 
-    async def settle(self, patience: float = 90) -> None:
-        """Let nobody speak, and wait until everybody has heard the last word of their room. Raises TimeoutError."""
+    async def settle(self, limit: float = 90) -> None:
+        """Stops the speakers, and waits until each client has the last message of its room. Raises TimeoutError."""
         for speaker in self.speakers:
-            speaker.speaking.clear()
-        async with asyncio.timeout(patience):
+            speaker.publishing.clear()
+        async with asyncio.timeout(limit):
             while not all(speaker.settled for speaker in self.speakers):
                 await asyncio.sleep(0.1)
             last = {room: number for speaker in self.speakers for room, number in speaker.accepted.items()}
-            while not all(one.connected and (one.told or one.last >= last[one.room]) for one in self.members):
+            while not all(one.connected and (one.resynced or one.last >= last[one.room]) for one in self.members):
                 await asyncio.sleep(0.1)
 
     def behind(self) -> int:
-        """Members who have not heard the last word of their room, and were not told either that they missed it."""
+        """The members without the last message of their room, which got no `resync` either."""
         last = {room: number for speaker in self.speakers for room, number in speaker.accepted.items()}
-        self.account.declared += sum(last[one.room] - one.last for one in self.members if one.told)
-        return sum(one.last < last[one.room] and not one.told for one in self.members)
+        self.account.declared += sum(last[one.room] - one.last for one in self.members if one.resynced)
+        return sum(one.last < last[one.room] and not one.resynced for one in self.members)
 
     def take_account(self) -> Account:
         account, self.account = self.account, Account()

@@ -1,4 +1,4 @@
-"""What is said of a run: a line for each step, and a drawing of how fast clients came back."""
+"""Reports a run: one line per step, and a chart of the reconnects."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ WIDTH, HEIGHT, MARGIN = 720, 160, 30
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One step and what it did to the clients."""
+    """One step and its effect on the clients."""
 
     name: str
     seconds: float
     account: Account
     wrong: list[str]
-    """What was promised and not kept."""
+    """Broken promises."""
     shares: dict[str, int]
-    """Connections by pod at its end."""
+    """Connections of each pod at the end of the step."""
     started: float
 
     def text(self) -> str:
@@ -39,12 +39,12 @@ class Line:
         return "\n".join(lines)
 
     def per_second(self) -> Counter[int]:
-        """Reconnects by second since the step began."""
+        """Reconnects per second since the step began."""
         return Counter(int(at - self.started) for at in self.account.reconnects)
 
 
 def write_report(folder: Path, lines: list[Line]) -> None:
-    """The lines as text, and a drawing for each step in which somebody came back."""
+    """Writes the lines as text, and a chart for each step with reconnects."""
     (folder / "report.txt").write_text("\n\n".join(line.text() for line in lines) + "\n")
     for line in lines:
         if line.account.reconnects:

@@ -1,4 +1,4 @@
-"""Clients of the SDK, who must not notice a deploy: connected at every moment, and nothing lost or repeated."""
+"""SDK clients that must not notice a deploy: always connected, no message lost or repeated."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ from tests.e2e.crowd import MOVED, Crowd, Gate, Listener
 
 
 class SdkMember(Listener):
-    """One client of the Python SDK in one room."""
+    """A client of the Python SDK in one room."""
 
     def __init__(self, gate: Gate, crowd: Crowd, name: str, room: str) -> None:
         super().__init__(gate, crowd, name, room)
@@ -44,15 +44,15 @@ class SdkMember(Listener):
 
     def _joined(self, joined: Joined) -> None:
         if joined.recovered is False:
-            self.told = True
+            self.resynced = True
 
     def _resynced(self, resync: Resync) -> None:
-        self.told = True
+        self.resynced = True
 
     def _hear(self, message: Message) -> None:
         self.count(message.payload)
 
 
 def sdk_members(crowd: Crowd, gate: Gate, number: int, rooms: int) -> list[Listener]:
-    """So many clients of the SDK, spread over the first `rooms` rooms of the crowd."""
+    """That many SDK clients, spread over the first `rooms` rooms of the crowd."""
     return [SdkMember(gate, crowd, f"sdk-{one}", f"e2e.{one % rooms}") for one in range(number)]

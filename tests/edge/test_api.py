@@ -1,4 +1,4 @@
-"""What a backend can do over HTTP, and what it hears when it cannot."""
+"""Backends use the HTTP API, and are refused with a code."""
 
 import asyncio
 import string
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.support.gateway import API_KEY, KEY, call, gateway
 
 
-async def test_a_backend_speaks_to_a_room_in_json_and_in_binary() -> None:
-    """Delivered without `from`, payload untouched; binary with its type in front."""
+async def test_a_backend_publishes_to_a_room_in_json_and_in_binary() -> None:
+    """Members get the payload unchanged and without `from`; a binary message starts with its type."""
     async with gateway() as running:
         alice = await running.join("alice", "chat.a")
         assert await call(running, "POST", "/v1/rooms/chat.a/messages", b'{"payload": [1.0,  2]}') == (200, {})
@@ -26,8 +26,8 @@ async def test_a_backend_speaks_to_a_room_in_json_and_in_binary() -> None:
 
 
 @pytest.mark.parametrize("user", ["alice", "a/b", "100%", "ä ö", "x@example.com", "chat.a", "?&#"])
-async def test_a_backend_speaks_to_a_user_whatever_the_name(user: str) -> None:
-    """Percent-encoded in the path; heard as `@me` and by nobody else."""
+async def test_a_backend_publishes_to_a_user_with_any_name(user: str) -> None:
+    """The name is percent-encoded in the path. Only that user gets the message, in the room `@me`."""
     async with gateway() as running:
         mine, other = await running.join(user, "@me"), await running.join("other", "@me")
         status, _ = await call(running, "POST", f"/v1/users/{quote(user, safe='')}/messages", b'{"payload": "you"}')
@@ -37,7 +37,7 @@ async def test_a_backend_speaks_to_a_user_whatever_the_name(user: str) -> None:
 
 
 async def test_a_users_connections_are_listed_and_ended() -> None:
-    """With their rooms; 4403, and the others stay."""
+    """The list shows their rooms. They end with 4403, and connections of other users stay."""
     async with gateway() as running:
         mine, other = await running.join("a/b", "chat.a"), await running.join("other", "chat.a")
         status, listed = await call(running, "GET", "/v1/users/a%2Fb/connections")
@@ -61,13 +61,14 @@ async def test_a_users_connections_are_listed_and_ended() -> None:
         ("/v1/rooms/a/messages", b"{}", 400, "bad_message"),
         ("/v1/rooms/a/messages", b'{"payload": 1, "key": "k"}', 400, "key_needs_history"),
         ("/v1/rooms/a/messages", b'{"payload": ' + b"[" * 600 + b"]" * 600 + b"}", 400, "too_deep"),
+        ("/v1/revocations", b'{"jti": "a", "x": ' + b"[" * 600 + b"]" * 600 + b"}", 400, "too_deep"),
         ("/v1/rooms/a/messages", b'{"payload": "' + b"x" * 70_000 + b'"}', 413, "too_large"),
         ("/v1/rooms/a", b"", 404, "not_found"),
         ("/v1/nothing", b"", 404, "not_found"),
     ],
 )
 async def test_a_bad_request_names_its_code(path: str, body: bytes, status: int, code: str) -> None:
-    """As a problem document, with the socket's codes."""
+    """The response is a problem document with an error code of the WebSocket protocol."""
     async with gateway() as running:
         answer = await call(running, "POST", path, body)
         assert (answer[0], answer[1]["code"]) == (status, code)
@@ -78,7 +79,7 @@ async def test_a_bad_request_names_its_code(path: str, body: bytes, status: int,
     "query", ["", "?type=", "?type=-1", "?type=4294967296", "?type=x", "?type=١", "?type=" + "9" * 5000]
 )
 async def test_a_binary_message_needs_its_type(query: str) -> None:
-    """A number of 32 bits."""
+    """The type is a number of 32 bits."""
     async with gateway() as running:
         headers = KEY | {"Content-Type": "application/octet-stream"}
         answer = await call(running, "POST", f"/v1/rooms/a/messages{query}", b"x", headers)
@@ -86,8 +87,8 @@ async def test_a_binary_message_needs_its_type(query: str) -> None:
 
 
 @pytest.mark.parametrize("key", [None, "", "Bearer", "Bearer wrong", f"Basic {API_KEY}", f"Bearer {API_KEY}x"])
-async def test_without_the_key_nothing_is_answered(key: str | None) -> None:
-    """Not even whether a path exists."""
+async def test_a_request_without_the_api_key_is_refused(key: str | None) -> None:
+    """The response does not show whether the path exists."""
     headers = {} if key is None else {"Authorization": key}
     async with gateway() as running:
         for path in ("/v1/rooms/a/messages", "/v1/nothing"):
@@ -95,15 +96,15 @@ async def test_without_the_key_nothing_is_answered(key: str | None) -> None:
             assert (answer[0], answer[1]["code"]) == (401, "bad_token")
 
 
-async def test_without_a_configured_key_everybody_is_refused() -> None:
-    """An empty key is no key."""
+async def test_without_a_configured_key_every_request_is_refused() -> None:
+    """An empty key matches no key of a request."""
     async with gateway(api_key="") as running:
         for headers in (KEY, {"Authorization": "Bearer "}, {}):
             assert (await call(running, "POST", "/v1/rooms/a/messages", b"{}", headers))[0] == 401
 
 
 async def test_probes_answer_with_reasons() -> None:
-    """Ready with room for more, unready without, alive in both cases."""
+    """A full pod is not ready but alive, and the probe says why."""
     async with gateway(max_connections=1) as running:
         for path in ("/livez", "/readyz", "/startupz"):
             status, body = await running.probe(path)
@@ -133,8 +134,8 @@ async def test_probes_answer_with_reasons() -> None:
         max_size=10,
     )
 )
-def test_no_request_is_a_bug(requests: list[tuple[str, str, bytes, str]]) -> None:
-    """Whatever the method, path, type and body: an answer below 500."""
+def test_no_request_causes_an_internal_error(requests: list[tuple[str, str, bytes, str]]) -> None:
+    """For any method, path, type and body the status is below 500."""
 
     async def run() -> None:
         async with gateway() as running, aiohttp.ClientSession() as session:

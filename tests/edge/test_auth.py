@@ -1,4 +1,4 @@
-"""A token becomes an identity, or does not."""
+"""The verifier turns a token into an identity, or refuses it."""
 
 import json
 import math
@@ -17,6 +17,7 @@ from forestay.edge.tokens.verifier import LEEWAY, MAX_BYTES, TokenVerifier, pars
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.names import RoomName
 from tests.support.jwks import LONG_SECRET, SECRET, ec_signer, ed_signer, forged, rsa_signer
+from tests.support.tasks import PlainTasks
 
 NOW = 1_800_000_000.0
 HEADER = {"alg": "HS256", "typ": "JWT"}
@@ -32,7 +33,7 @@ def verifier(
     rights: str = "**:rwph",
     now: float = NOW,
 ) -> TokenVerifier:
-    keys = keys or Keys(secret=SECRET)
+    keys = keys or Keys(PlainTasks(), secret=SECRET)
     return TokenVerifier(keys, default_rights=rights, audience=audience, issuer=issuer, clock=lambda: now)
 
 
@@ -65,7 +66,7 @@ def token(header: object = HEADER, **claims: object) -> str:
 
 
 def test_a_good_token_becomes_an_identity() -> None:
-    """What the core needs of a token arrives in the identity, and no waiting is involved where the key is our own."""
+    """The identity has what the core needs. With a configured key the verifier does not wait."""
     identity = accepted(token(jti="t1", iat=NOW - 5, rooms={"chat.*": "rw"}))
     assert (identity.user, identity.expires_at) == ("ada", NOW + 60)
     assert (identity.token_id, identity.issued_at) == ("t1", NOW - 5)
@@ -73,35 +74,35 @@ def test_a_good_token_becomes_an_identity() -> None:
     assert not identity.rights.of(RoomName("news"))
 
 
-def test_what_a_token_does_not_say_is_none() -> None:
-    """Without `jti` and `iat` the identity has none, and unknown claims change nothing."""
+def test_missing_claims_are_none_in_the_identity() -> None:
+    """Without `jti` and `iat` the identity has none. Unknown claims change nothing."""
     identity = accepted(token(admin=True, nested={"a": [1, None, {"b": 1.5}]}))
     assert (identity.token_id, identity.issued_at) == (None, None)
 
 
 def test_identities_share_no_memory() -> None:
-    """Two tokens with the same rights decide apart, so that one user's questions do not fill the other's memory."""
+    """Two tokens with the same rights have separate objects, so one user cannot fill another's memory."""
     assert accepted(token()).rights is not accepted(token()).rights
 
 
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
-def test_a_secret_serves_all_hmacs_that_are_configured(algorithm: str) -> None:
-    """Each HMAC is accepted where it is configured."""
+def test_a_secret_verifies_each_configured_hmac(algorithm: str) -> None:
+    """HS256, HS384 and HS512 are accepted where they are configured."""
     digest = f"sha{algorithm[2:]}"
-    by = verifier(keys=Keys(secret=LONG_SECRET, algorithms=[algorithm]))
+    by = verifier(keys=Keys(PlainTasks(), secret=LONG_SECRET, algorithms=[algorithm]))
     assert accepted(forged({"alg": algorithm}, CLAIMS, LONG_SECRET, digest=digest), by).user == "ada"
 
 
 @pytest.mark.parametrize("signer", [rsa_signer(), ec_signer(), ed_signer()], ids=lambda each: each.algorithm)
-def test_a_public_key_checks_what_its_owner_signed(signer: Any) -> None:
-    """RSA, P-256 and Ed25519 keys each accept their own signature, without waiting, and nobody else's."""
-    by = verifier(keys=Keys(public_key=signer.pem))
+def test_a_public_key_verifies_the_signatures_of_its_owner(signer: Any) -> None:
+    """RSA, P-256 and Ed25519 keys accept their own signatures at once, and refuse those of another key."""
+    by = verifier(keys=Keys(PlainTasks(), public_key=signer.pem))
     assert accepted(signer.token(CLAIMS), by).user == "ada"
     other = {"RS256": rsa_signer, "ES256": ec_signer, "EdDSA": ed_signer}[signer.algorithm]("other")
     assert refused(other.token(CLAIMS), by) == "signature does not match"
 
 
-# What a token may not be, however well it is signed, and the beginning of what its bearer is told.
+# Headers that are refused although the signature is right, and how the error message begins.
 HEADERS: dict[str, tuple[object, str]] = {
     "alg none": ({"alg": "none"}, "algorithm not allowed"),
     "alg None": ({"alg": "None"}, "algorithm not allowed"),
@@ -132,29 +133,30 @@ HEADERS: dict[str, tuple[object, str]] = {
     "no UTF-8": (b'{"alg":"HS256","kid":"\xff"}', "not a signed JWT"),
     "not a number": (b'{"alg":"HS256","x":NaN}', "not a signed JWT"),
     "too deep": (b'{"alg":"HS256","x":' + b"[" * 2000 + b"]" * 2000 + b"}", "token too long"),
-    "deep": (b'{"alg":"HS256","x":' + b"[" * 1300 + b"]" * 1300 + b"}", "not a signed JWT"),
+    "deep": (b'{"alg":"HS256","x":' + b"[" * 1300 + b"]" * 1300 + b"}", "not a signed JWT: its header nests deeper"),
+    "one level too deep": (b'{"alg":"HS256","x":' + b"[" * 64 + b"]" * 64 + b"}", "not a signed JWT: its header nests"),
     "empty": (b"", "not a signed JWT"),
 }
 
 
 @pytest.mark.parametrize(("header", "message"), HEADERS.values(), ids=HEADERS)
-def test_a_header_that_asks_for_something_else_is_refused(header: object, message: str) -> None:
-    """The token's header chooses no algorithm and switches nothing off, however well the token is signed."""
+def test_a_header_cannot_change_how_the_token_is_verified(header: object, message: str) -> None:
+    """The token's header chooses no algorithm and switches no check off, also where the signature is right."""
     assert refused(token(header)).startswith(message)
 
 
 @pytest.mark.parametrize("kid", ["../../../../dev/null", "' OR 1=1 --", "\0", "schlüssel-🗝", "k" * 256, ""])
-def test_a_key_id_means_nothing_to_a_key_of_our_own(kid: str) -> None:
-    """A `kid` names a published key; where the key is configured it is not looked at, and never opened or run."""
+def test_a_configured_key_ignores_the_key_id(kid: str) -> None:
+    """A `kid` names a published key. With a configured key it is not used, and never opened or run."""
     assert accepted(token(HEADER | {"kid": kid})).user == "ada"
 
 
 @pytest.mark.parametrize("name", ["jku", "x5u", "x5c", "jwk"])
-def test_a_key_that_a_token_brings_along_is_ignored(name: str) -> None:
-    """What is signed with a key of the token's own is refused, wherever its header puts that key."""
+def test_a_key_inside_a_token_is_ignored(name: str) -> None:
+    """A token signed with a key from its own header is refused, in each field that can hold a key."""
     own = rsa_signer("theirs")
     brought = {"jku": "https://127.0.0.1:9/keys", "x5u": "https://127.0.0.1:9/x5", "x5c": [own.pem], "jwk": own.jwk()}
-    by = verifier(keys=Keys(public_key=rsa_signer().pem))
+    by = verifier(keys=Keys(PlainTasks(), public_key=rsa_signer().pem))
     assert refused(own.token(CLAIMS, **{name: brought[name]}), by) == "signature does not match"
     assert accepted(rsa_signer().token(CLAIMS, **{name: brought[name]}), by).user == "ada"
 
@@ -184,18 +186,18 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("text", SHAPES.values(), ids=SHAPES)
-def test_what_is_not_exactly_a_signed_token_is_refused(text: str) -> None:
-    """No other form of token, and no other spelling of a good one, is accepted."""
+def test_only_the_exact_form_of_a_signed_token_is_accepted(text: str) -> None:
+    """Other forms of a token and other spellings of a good one are refused."""
     refused(text)
 
 
 def test_a_token_inside_a_token_is_refused() -> None:
-    """Claims are an object; a nested JWT is text."""
+    """The claims must be an object, and a nested JWT is text."""
     assert refused(forged(HEADER | {"cty": "JWT"}, token().encode())) == "the token's claims are not a JSON object"
 
 
-def test_a_token_may_have_so_many_bytes_and_not_one_more() -> None:
-    """4,096 bytes are read, 4,097 are not, and no work is done on them."""
+def test_a_token_has_at_most_4096_bytes() -> None:
+    """4,096 bytes are read. A longer token is refused before any work is done."""
     padding = next(n for n in range(MAX_BYTES) if len(token(x="x" * n)) >= MAX_BYTES - 3)
     longest = max((token(x="x" * n) for n in range(padding, padding + 8)), key=lambda t: (len(t) <= MAX_BYTES, len(t)))
     assert MAX_BYTES - 2 <= len(longest) <= MAX_BYTES
@@ -204,10 +206,14 @@ def test_a_token_may_have_so_many_bytes_and_not_one_more() -> None:
     assert refused("." * (MAX_BYTES + 1)).startswith("token too long")
 
 
-DEEP = b'{"sub":"ada","exp":1800000060,"x":' + b"[" * 1300 + b"]" * 1300 + b"}"
+def deep(levels: int) -> bytes:
+    """Claims of which one nests, so that all of it has `levels` levels."""
+    return b'{"sub":"ada","exp":1800000060,"x":' + b"[" * (levels - 1) + b"]" * (levels - 1) + b"}"
+
+
 HUGE = int("9" * 2500)
 
-# Claims by what is wrong with them, and the beginning of what their bearer is told.
+# Claims by what is wrong with them, and how the error message begins.
 BAD_CLAIMS: dict[str, tuple[dict[str, object], str]] = {
     "no sub": ({"sub": ...}, "missing claim: sub"),
     "no exp": ({"exp": ...}, "missing claim: exp"),
@@ -275,7 +281,7 @@ BAD_CLAIMS: dict[str, tuple[dict[str, object], str]] = {
 
 @pytest.mark.parametrize(("claims", "message"), BAD_CLAIMS.values(), ids=BAD_CLAIMS)
 def test_claims_that_are_missing_malformed_or_out_of_time_are_refused(claims: dict[str, object], message: str) -> None:
-    """Nothing is converted and nothing is guessed: a claim is right, or the token is bad."""
+    """No claim is converted or guessed: a wrong one makes the token bad."""
     assert refused(token(**claims)).startswith(message)
 
 
@@ -294,16 +300,24 @@ RAW = {
     "exp 1e400": b'{"sub":"ada","exp":1e400}',
     "nbf -1e400": b'{"sub":"ada","exp":1800000060,"nbf":-1e400}',
     "elsewhere NaN": b'{"sub":"ada","exp":1800000060,"x":NaN}',
-    "deep": DEEP,
-    "deep where a string belongs": DEEP.replace(b'"x"', b'"jti"'),
+    "deep": deep(1300),
+    "deep where a string belongs": deep(1300).replace(b'"x"', b'"jti"'),
+    "one level too deep": deep(65),
+    "one level too deep in info": deep(65).replace(b'"x":[', b'"info":{"x":').replace(b"]}", b"}}"),
     "another UTF": '{"sub":"ada","exp":1800000060}'.encode("utf-16"),
 }
 
 
 @pytest.mark.parametrize("raw", RAW.values(), ids=RAW)
-def test_claims_that_are_hardly_json_are_refused(raw: bytes) -> None:
-    """Whatever an issuer managed to sign, it is a bad token and not an error of ours."""
+def test_claims_that_are_not_valid_json_are_refused(raw: bytes) -> None:
+    """Signed claims of any bytes give a bad token and not an internal error."""
     refused(forged(HEADER, raw))
+
+
+def test_a_token_may_nest_to_the_limit() -> None:
+    """A header and claims of 64 levels are read."""
+    header = b'{"alg":"HS256","x":' + b"[" * 63 + b"]" * 63 + b"}"
+    assert accepted(forged(header, deep(64))).user == "ada"
 
 
 CANARY = "canary-in-the-mine"
@@ -331,12 +345,12 @@ OURS = {"aud": "us", "iss": "us"}
         forged(HEADER, CANARY.encode()),
     ],
 )
-def test_nothing_of_a_token_is_told_or_logged(text: str) -> None:
-    """Whoever logs the refusal, with everything that led to it, logs no word of the token."""
+def test_a_refusal_contains_no_part_of_the_token(text: str) -> None:
+    """A log line with the refusal and its traceback shows nothing of the token."""
     with pytest.raises(Refusal) as caught:
         accepted(text, verifier(audience="us", issuer="us"))
-    said = "".join(traceback.format_exception(caught.value)) + repr(vars(caught.value))
-    assert CANARY not in said.replace("CANARY", "")
+    shown = "".join(traceback.format_exception(caught.value)) + repr(vars(caught.value))
+    assert CANARY not in shown.replace("CANARY", "")
 
 
 @pytest.mark.parametrize(
@@ -358,13 +372,13 @@ def test_nothing_of_a_token_is_told_or_logged(text: str) -> None:
     ],
     ids=str,
 )
-def test_claims_at_the_edge_are_accepted(claims: dict[str, object]) -> None:
-    """What the rules allow is allowed to the last bit."""
+def test_claims_at_the_limits_are_accepted(claims: dict[str, object]) -> None:
+    """The largest and smallest allowed values are accepted."""
     assert accepted(token(**claims)).expires_at > NOW
 
 
 def test_a_token_without_rooms_has_the_default_rights() -> None:
-    """The claim replaces the default rights, also where it gives none."""
+    """The claim `rooms` replaces the default rights, also where it is empty."""
     by = verifier(rights="chat.*:r, chat.secret:")
     assert accepted(token(), by).rights.of(LOBBY) == Right.JOIN
     assert not accepted(token(), by).rights.of(RoomName("chat.secret"))
@@ -390,38 +404,38 @@ PURPOSES: dict[str, tuple[dict[str, object], str]] = {
 
 
 @pytest.mark.parametrize(("claims", "message"), PURPOSES.values(), ids=PURPOSES)
-def test_a_token_for_somebody_else_is_refused(claims: dict[str, object], message: str) -> None:
-    """A configured audience and issuer must be in the token, whole."""
+def test_a_token_for_another_audience_or_issuer_is_refused(claims: dict[str, object], message: str) -> None:
+    """A configured audience and issuer must be in the token, complete."""
     assert refused(token(**claims), verifier(audience="forestay", issuer="abc")).startswith(message)
 
 
 @pytest.mark.parametrize("aud", ["forestay", ["forestay"], ["other", "forestay"]], ids=str)
-def test_a_token_for_us_is_accepted(aud: object) -> None:
-    """Ours may be one audience of several."""
+def test_a_token_for_our_audience_is_accepted(aud: object) -> None:
+    """Our audience may be one of several."""
     assert accepted(token(aud=aud, iss="abc"), verifier(audience="forestay", issuer="abc")).user == "ada"
 
 
 @pytest.mark.parametrize(("audience", "issuer"), [("", None), (None, "")])
-def test_an_empty_purpose_is_a_mistake(audience: str | None, issuer: str | None) -> None:
-    """An audience or issuer configured as nothing would look like a check and be none."""
+def test_an_empty_audience_or_issuer_is_an_error(audience: str | None, issuer: str | None) -> None:
+    """It would look like a check and check nothing."""
     with pytest.raises(ValueError, match="leave it out"):
         verifier(audience=audience, issuer=issuer)
 
 
 @pytest.mark.parametrize("text", ["chat.*:rw,news.*:r", " chat.*:rw\n  news.*:r ", "chat.*:rw , news.*:r"])
 def test_rights_are_written_by_pattern(text: str) -> None:
-    """Rules stand apart by spaces or commas."""
+    """Rules are separated by spaces or commas."""
     assert parse_rooms(text) == {"chat.*": "rw", "news.*": "r"}
 
 
 def test_the_last_colon_ends_the_pattern() -> None:
-    """A room's name may contain colons; a rule without letters denies."""
+    """A room's name may contain colons. A rule without letters gives no rights."""
     assert parse_rooms("a:b:r secret.**:") == {"a:b": "r", "secret.**": ""}
 
 
 @pytest.mark.parametrize("text", ["chat.*", "chat.*:x", ":rw", "cha*:r", "@bob:r", "a:r a:w", "**=rw"])
-def test_rights_that_cannot_be_read_are_a_mistake_of_the_settings(text: str) -> None:
-    """Default rights are checked when the verifier is made, not when the first token arrives."""
+def test_malformed_default_rights_are_an_error_of_the_settings(text: str) -> None:
+    """They are checked when the verifier is made, before the first token arrives."""
     with pytest.raises(ValueError, match=r"."):
         verifier(rights=text)
 
@@ -447,13 +461,13 @@ def outcome(text: str) -> Identity | None:
 
 @given(st.text() | st.text(alphabet="eyJ.-_=09AZ", max_size=100))
 def test_any_text_is_a_bad_token(text: str) -> None:
-    """No text that nobody signed is accepted, or breaks anything."""
+    """Text without a signature is refused and raises nothing else."""
     assert outcome(text) is None
 
 
 @given(JSON, st.dictionaries(st.sampled_from(["alg", "kid", "crit", "b64", "jwk", "x"]), JSON))
 def test_any_header_is_accepted_or_refused(value: Any, header: dict[str, Any]) -> None:
-    """Whatever stands in a signed token's header, the answer is an identity or a bad token."""
+    """For any header of a signed token the result is an identity or a bad token."""
     outcome(forged(value, CLAIMS))
     outcome(forged(HEADER | header, CLAIMS))
 
@@ -462,7 +476,7 @@ def test_any_header_is_accepted_or_refused(value: Any, header: dict[str, Any]) -
 @example(value=math.nan, claims={"exp": math.inf})
 @example(value={}, claims={"rooms": {"**": "r", "@me": "\ud800"}})
 def test_any_claims_are_accepted_or_refused(value: Any, claims: dict[str, Any]) -> None:
-    """Whatever an issuer signs, the answer is an identity that keeps the rules or a bad token."""
+    """For any signed claims the result is a valid identity or a bad token."""
     outcome(forged(HEADER, value))
     identity = outcome(forged(HEADER, CLAIMS | claims))
     if identity is not None:
@@ -474,7 +488,7 @@ def test_any_claims_are_accepted_or_refused(value: Any, claims: dict[str, Any]) 
 
 @given(st.binary(max_size=200), st.integers(0, 2))
 def test_any_bytes_are_accepted_or_refused(raw: bytes, place: int) -> None:
-    """Whatever bytes stand in a part of a token, the answer is an identity or a bad token."""
+    """For any bytes in a part of a token the result is an identity or a bad token."""
     parts = token().split(".")
     parts[place] = urlsafe_b64encode(raw).rstrip(b"=").decode()
     assert outcome(".".join(parts)) is None
@@ -483,7 +497,7 @@ def test_any_bytes_are_accepted_or_refused(raw: bytes, place: int) -> None:
 
 @given(st.integers(0, len(token()) - 1), st.characters(codec="ascii"))
 def test_no_changed_token_is_accepted(at: int, character: str) -> None:
-    """Whichever character of a good token is replaced, it is a bad one."""
+    """A good token with one character replaced is a bad token."""
     good = token()
     if good[at] != character:
         assert outcome(good[:at] + character + good[at + 1 :]) is None

@@ -1,9 +1,9 @@
-"""A document at an address, fetched, kept and renewed."""
+"""Published keys are fetched, kept and renewed."""
 
 import asyncio
 import gzip
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from forestay.edge.tokens.jwks import MAX_BYTES, PACE, JwksCache, Pace
 from forestay.protocol.codes import ErrorCode, Refusal
 from tests.support.jwks import Endpoint, endpoint
+from tests.support.tasks import PlainTasks
 
 
 @dataclass
@@ -26,19 +27,19 @@ class Clock:
 
 
 class Hanging:
-    """An answer that does not come until it is let go."""
+    """A response that does not come until it is released."""
 
-    def __init__(self, told: Endpoint) -> None:
-        self._then = told.answer
+    def __init__(self, issuer: Endpoint) -> None:
+        self._then = issuer.answer
         self.reached = asyncio.Event()
-        self.let_go = asyncio.Event()
+        self.released = asyncio.Event()
         self.given_up = 0
-        told.answer = self
+        issuer.answer = self
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         self.reached.set()
         try:
-            await self.let_go.wait()
+            await self.released.wait()
         except asyncio.CancelledError:
             self.given_up += 1
             raise
@@ -53,9 +54,9 @@ def read(body: bytes) -> str:
 
 @pytest.fixture
 async def issuer() -> AsyncIterator[Endpoint]:
-    async with endpoint() as told:
-        told.say("one")
-        yield told
+    async with endpoint() as issuer:
+        issuer.say("one")
+        yield issuer
 
 
 @pytest.fixture
@@ -64,15 +65,16 @@ def clock() -> Clock:
 
 
 Make = Callable[..., JwksCache[str]]
+Work = Callable[[], Coroutine[object, object, None]]
 
 
 @pytest.fixture
 async def make(issuer: Endpoint, clock: Clock) -> AsyncIterator[Make]:
-    """Makes caches on the test's clock, and closes them in the end. Timers, and they alone, run in real time."""
+    """Makes caches with the test's clock, and closes them at the end. Only timers run in real time."""
     made = []
 
     def make(url: str = issuer.url, pace: Pace = PACE) -> JwksCache[str]:
-        made.append(JwksCache(url, read, pace, clock))
+        made.append(JwksCache(url, read, PlainTasks(), pace, clock))
         return made[-1]
 
     yield make
@@ -90,13 +92,13 @@ async def unavailable(asking: Awaitable[str]) -> Refusal:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what happens in the background; the test's own timeout is the limit."""
+    """Wait until something has happened in the background, at most the timeout of the test."""
     while not condition():
         await asyncio.sleep(0.005)
 
 
-async def test_it_asks_once_for_json_and_remembers(issuer: Endpoint, make: Make) -> None:
-    """The first who asks waits for an answer, the others have it."""
+async def test_the_keys_are_fetched_once_and_kept(issuer: Endpoint, make: Make) -> None:
+    """The first caller waits for the request. Later callers get the kept keys."""
     cache = make()
     assert issuer.asked == []
     assert [await cache.get() for _ in range(5)] == ["one"] * 5
@@ -105,51 +107,51 @@ async def test_it_asks_once_for_json_and_remembers(issuer: Endpoint, make: Make)
     assert "Cookie" not in headers
 
 
-async def test_many_who_ask_at_once_make_one_request(issuer: Endpoint, make: Make) -> None:
-    """A crowd that arrives before the first answer waits for the same one."""
+async def test_callers_at_the_same_time_share_one_request(issuer: Endpoint, make: Make) -> None:
+    """Callers before the first response wait for the same request."""
     cache, hanging = make(), Hanging(issuer)
     crowd = [asyncio.ensure_future(cache.get()) for _ in range(100)]
     await hanging.reached.wait()
     crowd += [asyncio.ensure_future(cache.renewed()) for _ in range(100)]
     await asyncio.sleep(0)
-    hanging.let_go.set()
+    hanging.released.set()
     assert set(await asyncio.gather(*crowd)) == {"one"}
     assert len(issuer.asked) == 1
 
 
-async def test_who_gives_up_leaves_the_request_to_the_others(issuer: Endpoint, make: Make) -> None:
-    """A cancelled handshake, even that which caused the request, neither cancels it nor fails the other ones."""
+async def test_a_cancelled_caller_does_not_cancel_the_request(issuer: Endpoint, make: Make) -> None:
+    """The other callers get its result, also where the first caller is cancelled."""
     cache, hanging = make(), Hanging(issuer)
     first, second = asyncio.ensure_future(cache.get()), asyncio.ensure_future(cache.get())
     await hanging.reached.wait()
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
-    hanging.let_go.set()
+    hanging.released.set()
     assert await second == "one"
     assert (len(issuer.asked), hanging.given_up) == (1, 0)
 
 
-async def test_a_request_that_all_gave_up_is_still_good(issuer: Endpoint, make: Make) -> None:
-    """Its answer is there for whoever comes next."""
+async def test_a_request_without_callers_is_completed(issuer: Endpoint, make: Make) -> None:
+    """Its result serves the next caller."""
     cache, hanging = make(), Hanging(issuer)
     only = asyncio.ensure_future(cache.get())
     await hanging.reached.wait()
     only.cancel()
-    hanging.let_go.set()
+    hanging.released.set()
     assert await cache.get() == "one"
     assert len(issuer.asked) == 1
 
 
-async def test_an_endpoint_that_hangs_is_given_up(issuer: Endpoint, make: Make) -> None:
-    """Waiting for the first answer has an end, and the connection is not left behind."""
+async def test_a_request_to_a_hanging_endpoint_times_out(issuer: Endpoint, make: Make) -> None:
+    """The caller is refused, and the connection is closed."""
     cache, hanging = make(pace=Pace(timeout=0.05)), Hanging(issuer)
     await unavailable(cache.get())
     await until(lambda: hanging.given_up == 1)
 
 
-async def test_an_endpoint_that_trickles_is_given_up(issuer: Endpoint, make: Make) -> None:
-    """The time is for the whole answer: one byte now and then does not prolong it."""
+async def test_a_request_to_a_slow_endpoint_times_out(issuer: Endpoint, make: Make) -> None:
+    """The timeout is for the whole response: single bytes do not extend it."""
 
     async def trickle(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -162,8 +164,8 @@ async def test_an_endpoint_that_trickles_is_given_up(issuer: Endpoint, make: Mak
     await unavailable(make(pace=Pace(timeout=0.1)).get())
 
 
-async def test_where_nobody_listens_the_answer_comes_at_once(make: Make) -> None:
-    """A refused connection is an unavailable issuer, not an error of ours."""
+async def test_a_refused_connection_is_an_unavailable_issuer(make: Make) -> None:
+    """It is not an internal error."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     await unavailable(make(f"http://127.0.0.1:{port}/keys").get())
@@ -185,18 +187,18 @@ FAULTS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-async def test_a_bad_answer_is_no_answer(issuer: Endpoint, make: Make, fault: dict[str, Any]) -> None:
-    """Without an answer before it nothing can be checked; nothing else is asked, where an answer points or not."""
+async def test_a_bad_response_counts_as_a_failed_request(issuer: Endpoint, make: Make, fault: dict[str, Any]) -> None:
+    """Without earlier keys the caller is refused. Redirects are not followed."""
     issuer.say(**fault)
     await unavailable(make().get())
     assert len(issuer.asked) == 1
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-async def test_a_bad_answer_does_not_undo_a_good_one(
+async def test_a_bad_response_does_not_replace_good_keys(
     issuer: Endpoint, make: Make, clock: Clock, fault: dict[str, Any]
 ) -> None:
-    """What is known goes on working; only who misses something in it is told to come back."""
+    """Known keys stay in use. A caller that misses a key is told to retry."""
     cache = make()
     await cache.get()
     clock.now += PACE.cooldown
@@ -206,15 +208,15 @@ async def test_a_bad_answer_does_not_undo_a_good_one(
     assert len(issuer.asked) == 2
 
 
-async def test_the_biggest_answer_is_read(issuer: Endpoint, make: Make) -> None:
-    """The limit itself is allowed, packed or not."""
+async def test_the_largest_response_is_read(issuer: Endpoint, make: Make) -> None:
+    """A response of exactly the limit is read, compressed or not."""
     body = b"x" * MAX_BYTES
     issuer.say(gzip.compress(body), headers={"Content-Encoding": "gzip"})
     assert len(await make().get()) == MAX_BYTES
 
 
-async def test_what_is_missed_is_asked_for_once_per_cooldown(issuer: Endpoint, make: Make, clock: Clock) -> None:
-    """However many miss something, and however long it goes on, there is one request in each cooldown."""
+async def test_missing_keys_cause_one_request_per_cooldown(issuer: Endpoint, make: Make, clock: Clock) -> None:
+    """Any number of callers with unknown keys causes one request in each cooldown."""
     cache = make()
     await cache.get()
     for second in range(1, 91):
@@ -223,8 +225,8 @@ async def test_what_is_missed_is_asked_for_once_per_cooldown(issuer: Endpoint, m
     assert len(issuer.asked) == 1 + 3
 
 
-async def test_what_is_missed_is_there_afterwards(issuer: Endpoint, make: Make, clock: Clock) -> None:
-    """Who asks again has the new answer, and so has everybody else."""
+async def test_a_new_key_is_known_after_the_next_request(issuer: Endpoint, make: Make, clock: Clock) -> None:
+    """The caller that asked and all later ones get the new keys."""
     cache = make()
     await cache.get()
     issuer.say("two")
@@ -235,8 +237,8 @@ async def test_what_is_missed_is_there_afterwards(issuer: Endpoint, make: Make, 
     assert await cache.get() == "two"
 
 
-async def test_nobody_waits_while_it_is_renewed(issuer: Endpoint, make: Make, clock: Clock) -> None:
-    """The known answer serves everybody while somebody who misses something waits for the next."""
+async def test_known_keys_serve_while_a_request_is_under_way(issuer: Endpoint, make: Make, clock: Clock) -> None:
+    """Only the caller that misses a key waits."""
     cache = make()
     await cache.get()
     clock.now = PACE.cooldown
@@ -245,12 +247,12 @@ async def test_nobody_waits_while_it_is_renewed(issuer: Endpoint, make: Make, cl
     missing = asyncio.ensure_future(cache.renewed())
     await hanging.reached.wait()
     assert await cache.get() == "one"
-    hanging.let_go.set()
+    hanging.released.set()
     assert await missing == "two"
 
 
-async def test_it_is_renewed_before_its_time_is_up(issuer: Endpoint, make: Make) -> None:
-    """In the background, again and again, without anybody asking."""
+async def test_keys_are_renewed_before_they_expire(issuer: Endpoint, make: Make) -> None:
+    """The renewal runs in the background without a caller."""
     cache = make(pace=Pace(lifetime=0.02))
     await cache.get()
     issuer.say("two")
@@ -258,8 +260,8 @@ async def test_it_is_renewed_before_its_time_is_up(issuer: Endpoint, make: Make)
     assert await cache.get() == "two"
 
 
-async def test_an_endpoint_that_was_down_is_found_again(issuer: Endpoint, make: Make) -> None:
-    """After a failure it is tried again in the background, and works as if nothing had been."""
+async def test_the_renewal_recovers_after_failures(issuer: Endpoint, make: Make) -> None:
+    """Failed requests are repeated in the background until one succeeds."""
     issuer.say("down", status=503)
     cache = make(pace=Pace(retry=0.01, cooldown=0.02))
     await unavailable(cache.get())
@@ -270,8 +272,8 @@ async def test_an_endpoint_that_was_down_is_found_again(issuer: Endpoint, make: 
     assert await cache.renewed() == "two"
 
 
-async def test_a_crowd_at_a_dead_endpoint_is_no_crowd(issuer: Endpoint, make: Make) -> None:
-    """Between two tries everybody is refused without a request, and told when to come back."""
+async def test_callers_add_no_requests_to_an_endpoint_that_is_down(issuer: Endpoint, make: Make) -> None:
+    """Between two attempts each caller is refused with a time to retry."""
     issuer.say("down", status=503)
     cache = make(pace=replace(PACE, retry=20.0))
     for _ in range(50):
@@ -280,8 +282,8 @@ async def test_a_crowd_at_a_dead_endpoint_is_no_crowd(issuer: Endpoint, make: Ma
     assert len(issuer.asked) == 1
 
 
-async def test_retries_slow_down(issuer: Endpoint, make: Make, clock: Clock) -> None:
-    """The wait doubles with every failure, up to the cooldown."""
+async def test_the_time_between_retries_doubles(issuer: Endpoint, make: Make, clock: Clock) -> None:
+    """It grows with each failure, up to the cooldown."""
     issuer.say("down", status=503)
     cache = make(pace=Pace(retry=4.0))
     waits = []
@@ -291,8 +293,8 @@ async def test_retries_slow_down(issuer: Endpoint, make: Make, clock: Clock) -> 
     assert waits == [4, 8, 16, 30, 30, 30]
 
 
-async def test_an_answer_stands_in_for_a_day_and_not_longer(issuer: Endpoint, make: Make, clock: Clock) -> None:
-    """An issuer that stays away is trusted for a while; afterwards nobody is let in by keys that may be withdrawn."""
+async def test_keys_are_used_for_a_day_while_the_endpoint_fails(issuer: Endpoint, make: Make, clock: Clock) -> None:
+    """After that, tokens are refused: the keys may be withdrawn."""
     cache = make()
     await cache.get()
     issuer.say("down", status=503)
@@ -329,35 +331,35 @@ async def test_an_answer_stands_in_for_a_day_and_not_longer(issuer: Endpoint, ma
         ("x-max-age=600", 300),
     ],
 )
-async def test_the_answer_says_how_long_it_is_good(
+async def test_the_response_sets_the_lifetime_of_the_keys(
     issuer: Endpoint, make: Make, cache_control: str | None, seconds: float
 ) -> None:
-    """`max-age` counts within bounds; what cannot be read is not there."""
+    """`max-age` counts within bounds. A malformed one counts as missing."""
     issuer.say("one", headers=None if cache_control is None else {"Cache-Control": cache_control})
     cache = make()
     await cache.get()
     assert cache._next_at == pytest.approx(0.8 * seconds)
 
 
-async def test_the_request_belongs_to_nobody(issuer: Endpoint, make: Make) -> None:
-    """The first who asks does not lend it a trace or a log context, which would live as long as the process."""
+async def test_the_renewal_runs_in_an_empty_context(issuer: Endpoint, make: Make) -> None:
+    """It does not keep the trace and the log context of the first caller for the life of the process."""
     mine: ContextVar[str] = ContextVar("mine")
     mine.set("a handshake")
     seen = []
 
     def look(body: bytes) -> str:
-        seen.append(mine.get("nobody"))
+        seen.append(mine.get("empty"))
         return body.decode()
 
-    cache = JwksCache(issuer.url, look, Pace(lifetime=0.01))
+    cache = JwksCache(issuer.url, look, PlainTasks(), Pace(lifetime=0.01))
     await cache.get()
     await until(lambda: len(seen) >= 2)
     await cache.close()
-    assert set(seen) == {"nobody"}
+    assert set(seen) == {"empty"}
 
 
 async def test_a_failure_is_logged_without_the_address(issuer: Endpoint, make: Make) -> None:
-    """The operator learns which host failed and why, and nothing that may be a secret in the address."""
+    """The line has the host and the error. The rest of the address may be a secret."""
     issuer.say("down", status=503)
     with capture_logs() as logged:
         await unavailable(make(f"{issuer.url}?key=canary").get())
@@ -367,8 +369,8 @@ async def test_a_failure_is_logged_without_the_address(issuer: Endpoint, make: M
     assert "canary" not in repr(line)
 
 
-async def test_closing_ends_the_request_and_answers_who_waits(issuer: Endpoint, make: Make) -> None:
-    """Whoever still waits is refused, not cancelled and not left hanging."""
+async def test_closing_cancels_the_request_and_refuses_its_callers(issuer: Endpoint, make: Make) -> None:
+    """Callers that wait are refused. They are not cancelled and do not hang."""
     cache, hanging = make(pace=Pace(cooldown=0.01)), Hanging(issuer)
     waiting = [asyncio.ensure_future(each) for each in (cache.get(), cache.renewed())]
     await hanging.reached.wait()
@@ -381,8 +383,8 @@ async def test_closing_ends_the_request_and_answers_who_waits(issuer: Endpoint, 
     assert len(issuer.asked) == 1
 
 
-async def test_closing_at_once_is_fine(issuer: Endpoint, make: Make) -> None:
-    """Before anybody asked, twice, and just after the request was decided on but not yet begun."""
+async def test_closing_works_before_the_first_request(issuer: Endpoint, make: Make) -> None:
+    """Also twice, and after a caller asked but before the request began."""
     await make().close()
     cache = make()
     asking = asyncio.ensure_future(cache.get())
@@ -393,8 +395,8 @@ async def test_closing_at_once_is_fine(issuer: Endpoint, make: Make) -> None:
     assert issuer.asked == []
 
 
-async def test_what_is_known_outlives_closing(issuer: Endpoint, make: Make) -> None:
-    """Handshakes that are still under way are served, but nothing is asked any more."""
+async def test_known_keys_serve_after_closing(issuer: Endpoint, make: Make) -> None:
+    """Handshakes under way are served, and no request is made."""
     cache = make(pace=Pace(lifetime=0.01, cooldown=0.0))
     await cache.get()
     await cache.close()
@@ -402,3 +404,75 @@ async def test_what_is_known_outlives_closing(issuer: Endpoint, make: Make) -> N
     assert await cache.renewed() == "one"
     await asyncio.sleep(0.05)
     assert len(issuer.asked) == asked
+
+
+class Renewals(PlainTasks):
+    """Remembers the names of tasks that are kept, and starts each of them again after a failure."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def keep(self, name: str, work: Work, *, restart: bool = True) -> asyncio.Task[None]:
+        self.names.append(name)
+
+        async def again() -> None:
+            while True:
+                try:
+                    await work()
+                except RuntimeError:
+                    await asyncio.sleep(0)
+
+        return self.once(name, again())
+
+
+class Resting(PlainTasks):
+    """Does not start a failed task again for now."""
+
+    def keep(self, name: str, work: Work, *, restart: bool = True) -> asyncio.Task[None]:
+        async def rest() -> None:
+            try:
+                await work()
+            except RuntimeError:
+                await asyncio.Event().wait()
+
+        return self.once(name, rest())
+
+
+async def test_one_task_makes_all_requests(issuer: Endpoint, clock: Clock) -> None:
+    """The first caller starts it by the name that its failures are counted under."""
+    tasks = Renewals()
+    cache = JwksCache(issuer.url, read, tasks, Pace(cooldown=0.0), clock)
+    assert tasks.names == []
+    for _ in range(3):
+        await cache.renewed()
+    await cache.close()
+    assert (len(issuer.asked), tasks.names) == (3, ["jwks_renewal"])
+
+
+async def test_a_bug_leaves_no_caller_waiting(issuer: Endpoint, clock: Clock) -> None:
+    """A request that ends with an internal error releases its callers, and the next one works."""
+    bugs = [RuntimeError("a bug")]
+
+    def broken(body: bytes) -> str:
+        if bugs:
+            raise bugs.pop()
+        return body.decode()
+
+    cache = JwksCache(issuer.url, broken, Renewals(), Pace(), clock)
+    await unavailable(cache.get())
+    clock.now += PACE.cooldown
+    assert await cache.renewed() == "one"
+    await cache.close()
+
+
+async def test_a_caller_does_not_wait_for_a_renewal_that_rests(issuer: Endpoint, clock: Clock) -> None:
+    """While the task waits for its restart, callers are refused after the timeout of a request."""
+
+    def broken(body: bytes) -> str:
+        raise RuntimeError("a bug")
+
+    cache = JwksCache(issuer.url, broken, Resting(), Pace(timeout=0.5, cooldown=0.0), clock)
+    await unavailable(cache.get())
+    await unavailable(cache.renewed())
+    assert len(issuer.asked) == 1
+    await cache.close()

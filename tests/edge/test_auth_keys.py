@@ -1,4 +1,4 @@
-"""Where the keys come from: a shared secret, a public key, or a set of keys that an issuer publishes."""
+"""Keys are read from a secret, a public key, or a key set that an issuer publishes."""
 
 import asyncio
 import json
@@ -28,6 +28,7 @@ from tests.support.jwks import (
     forged,
     rsa_signer,
 )
+from tests.support.tasks import PlainTasks
 
 NOW = 1_800_000_000.0
 CLAIMS = {"sub": "ada", "exp": NOW + 60}
@@ -47,8 +48,8 @@ async def refused(by: TokenVerifier, token: str) -> str:
 
 @pytest.fixture
 async def issuer() -> AsyncIterator[Endpoint]:
-    async with endpoint() as told:
-        yield told
+    async with endpoint() as issuer:
+        yield issuer
 
 
 @pytest.mark.parametrize(
@@ -66,9 +67,9 @@ async def issuer() -> AsyncIterator[Endpoint]:
     ],
     ids=str,
 )
-def test_the_key_decides_what_is_accepted_unless_told(sources: dict[str, Any], algorithms: set[str]) -> None:
-    """Without a list of algorithms a key stands for the usual one of its kind; with a list, that is it."""
-    assert set(Keys(**sources).algorithms) == algorithms
+def test_the_kind_of_key_sets_the_default_algorithms(sources: dict[str, Any], algorithms: set[str]) -> None:
+    """Without a list, each key accepts the usual algorithm of its kind. A list replaces it."""
+    assert set(Keys(PlainTasks(), **sources).algorithms) == algorithms
 
 
 PRIVATE = ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -144,24 +145,24 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize(("sources", "remedy"), MISTAKES.values(), ids=MISTAKES)
 def test_a_mistake_in_the_settings_is_named_with_its_remedy(sources: dict[str, Any], remedy: str) -> None:
-    """Weak keys, keys of another kind and algorithms without a key are errors when we start, not warnings."""
+    """Weak keys, wrong kinds of keys and algorithms without a key are errors at the start, not warnings."""
     with pytest.raises(ValueError, match=remedy):
-        Keys(**sources)
+        Keys(PlainTasks(), **sources)
 
 
 @pytest.mark.parametrize("url", ["http://localhost/k", "http://127.0.0.1:8/k", "http://127.9.9.9/k", "http://[::1]/k"])
-def test_this_machine_may_publish_in_the_clear(url: str) -> None:
-    """Plain http is for loopback, where nobody is on the way."""
-    assert Keys(jwks_url=url).algorithms
+def test_plain_http_is_allowed_on_loopback(url: str) -> None:
+    """No one can change the keys on the way there."""
+    assert Keys(PlainTasks(), jwks_url=url).algorithms
 
 
 def test_no_key_shows_its_secret() -> None:
-    """A key that lands in a log or a traceback says what it is for, and no more."""
+    """A key in a log line or a traceback shows only its algorithm and id."""
     assert repr(read_secret(SECRET, "HS256")) == "Key(algorithm='HS256', kid=None)"
 
 
 def test_a_public_key_may_have_blank_lines_around() -> None:
-    """Files and environment variables gain some on their way."""
+    """Files and environment variables often add some."""
     assert read_public_key(f"\n  {rsa_signer().pem}\n\n").algorithm == "RS256"
 
 
@@ -179,15 +180,15 @@ CONFUSIONS = {
 
 @pytest.mark.parametrize("algorithm", ["HS256", "RS256"])
 @pytest.mark.parametrize("secret", CONFUSIONS.values(), ids=CONFUSIONS)
-async def test_nobody_signs_with_what_everybody_knows(issuer: Endpoint, secret: bytes, algorithm: str) -> None:
-    """The public key is no secret: an HMAC made with it is refused, whatever form it had and name it is given."""
+async def test_a_public_key_is_not_accepted_as_a_secret(issuer: Endpoint, secret: bytes, algorithm: str) -> None:
+    """An HMAC made with the public key is refused, in each encoding of it and under each algorithm name."""
     issuer.publish(rsa_signer().jwk(kid="k"))
     token = forged({"alg": algorithm, "kid": "k"}, CLAIMS, secret)
     sources = [
-        Keys(public_key=rsa_signer().pem),
-        Keys(public_key=rsa_signer().pem, secret=SECRET),
-        Keys(jwks_url=issuer.url),
-        Keys(jwks_url=issuer.url, secret=SECRET),
+        Keys(PlainTasks(), public_key=rsa_signer().pem),
+        Keys(PlainTasks(), public_key=rsa_signer().pem, secret=SECRET),
+        Keys(PlainTasks(), jwks_url=issuer.url),
+        Keys(PlainTasks(), jwks_url=issuer.url, secret=SECRET),
     ]
     for keys in sources:
         await refused(verifier(keys), token)
@@ -195,9 +196,9 @@ async def test_nobody_signs_with_what_everybody_knows(issuer: Endpoint, secret: 
 
 
 async def test_each_algorithm_has_one_source(issuer: Endpoint) -> None:
-    """Secret and key set stand side by side: each is asked for its own algorithms and cannot vouch for the other's."""
+    """With a secret and a key set, each verifies only the algorithms of its kind."""
     issuer.publish(ec_signer().jwk(kid="k"))
-    by = verifier(Keys(secret=SECRET, jwks_url=issuer.url))
+    by = verifier(Keys(PlainTasks(), secret=SECRET, jwks_url=issuer.url))
     assert (await by.verify(forged({"alg": "HS256", "kid": "k"}, CLAIMS))).user == "ada"
     assert issuer.asked == []
     assert (await by.verify(ec_signer().token(CLAIMS, kid="k"))).user == "ada"
@@ -207,49 +208,52 @@ async def test_each_algorithm_has_one_source(issuer: Endpoint) -> None:
 
 
 @pytest.mark.parametrize("signer", [rsa_signer(), ec_signer(), ed_signer()], ids=lambda each: each.algorithm)
-async def test_published_keys_check_what_their_owner_signed(issuer: Endpoint, signer: Signer) -> None:
-    """A token is checked with the published key that it names."""
+async def test_published_keys_verify_the_signatures_of_their_owner(issuer: Endpoint, signer: Signer) -> None:
+    """A token is verified with the published key that it names."""
     issuer.publish(*(each.jwk(kid=each.algorithm) for each in (rsa_signer(), ec_signer(), ed_signer())))
-    by = verifier(Keys(jwks_url=issuer.url))
+    by = verifier(Keys(PlainTasks(), jwks_url=issuer.url))
     assert (await by.verify(signer.token(CLAIMS, kid=signer.algorithm))).user == "ada"
     await by.close()
 
 
-async def test_an_algorithm_that_is_not_configured_is_not_asked_for(issuer: Endpoint) -> None:
-    """A key in the set does not widen what the configuration allows, and nobody is asked about it."""
+async def test_a_published_key_does_not_add_an_algorithm(issuer: Endpoint) -> None:
+    """A token with an algorithm that is not configured is refused without a request to the issuer."""
     issuer.publish(rsa_signer().jwk(kid="k"), ec_signer().jwk(kid="e"))
-    by = verifier(Keys(jwks_url=issuer.url, algorithms=["ES256"]))
+    by = verifier(Keys(PlainTasks(), jwks_url=issuer.url, algorithms=["ES256"]))
     assert (await refused(by, rsa_signer().token(CLAIMS, kid="k"))).startswith("algorithm not allowed")
-    assert await Keys(jwks_url=issuer.url, algorithms=["ES256"]).find("RS256", "k") == ()
+    assert await Keys(PlainTasks(), jwks_url=issuer.url, algorithms=["ES256"]).find("RS256", "k") == ()
     assert issuer.asked == []
 
 
-async def test_a_token_without_a_key_id_is_tried_with_the_keys_that_fit(issuer: Endpoint) -> None:
-    """Some issuers name no key; then the ones of the right kind are tried, but not arbitrarily many."""
+async def test_a_token_without_a_key_id_is_tried_with_keys_of_its_algorithm(issuer: Endpoint) -> None:
+    """Some issuers name no key. At most ten keys are tried."""
     others = [rsa_signer(str(n % 3)).jwk(kid=f"k{n}") for n in range(9)]
     issuer.publish(ec_signer().jwk(kid="e"), *others, rsa_signer().jwk(kid="last"), rsa_signer("eleventh").jwk())
-    by = verifier(Keys(jwks_url=issuer.url))
+    by = verifier(Keys(PlainTasks(), jwks_url=issuer.url))
     assert (await by.verify(rsa_signer().token(CLAIMS))).user == "ada"
     assert await refused(by, rsa_signer("eleventh").token(CLAIMS)) == "signature does not match"
     assert await refused(by, rsa_signer("unpublished").token(CLAIMS)) == "signature does not match"
     await by.close()
 
 
-async def test_keys_that_share_an_id_are_told_apart_by_their_kind(issuer: Endpoint) -> None:
-    """An id may stand for several keys; those that fit are tried."""
+async def test_keys_with_the_same_id_are_chosen_by_algorithm(issuer: Endpoint) -> None:
+    """Each key with that id and the algorithm of the token is tried."""
     issuer.publish(*(each.jwk(kid="k") for each in (rsa_signer("old"), rsa_signer(), ec_signer())))
-    by = verifier(Keys(jwks_url=issuer.url))
+    by = verifier(Keys(PlainTasks(), jwks_url=issuer.url))
     for signer in (rsa_signer("old"), rsa_signer(), ec_signer()):
         assert (await by.verify(signer.token(CLAIMS, kid="k"))).user == "ada"
     await by.close()
 
 
 async def test_two_issuers_with_the_same_key_id_are_not_mixed_up(issuer: Endpoint) -> None:
-    """Keys are known by the address they came from, not by the id that their owner chose."""
+    """Keys belong to the address that published them, not to their id."""
     async with endpoint() as another:
         issuer.publish(ec_signer().jwk(kid="k"))
         another.publish(ec_signer("another").jwk(kid="k"))
-        first, second = verifier(Keys(jwks_url=issuer.url)), verifier(Keys(jwks_url=another.url))
+        first, second = (
+            verifier(Keys(PlainTasks(), jwks_url=issuer.url)),
+            verifier(Keys(PlainTasks(), jwks_url=another.url)),
+        )
         assert (await first.verify(ec_signer().token(CLAIMS, kid="k"))).user == "ada"
         assert (await second.verify(ec_signer("another").token(CLAIMS, kid="k"))).user == "ada"
         assert await refused(first, ec_signer("another").token(CLAIMS, kid="k")) == "signature does not match"
@@ -258,12 +262,12 @@ async def test_two_issuers_with_the_same_key_id_are_not_mixed_up(issuer: Endpoin
         await second.close()
 
 
-async def test_no_token_makes_us_ask_somewhere(issuer: Endpoint) -> None:
-    """Addresses in headers and claims are not followed: only the configured one is ever asked."""
+async def test_a_token_cannot_cause_a_request_to_another_address(issuer: Endpoint) -> None:
+    """Only the configured address is asked. Addresses in headers and claims are ignored."""
     async with endpoint() as elsewhere:
         issuer.publish(ec_signer().jwk(kid="k"))
         elsewhere.publish(ec_signer("thief").jwk(kid="k"))
-        by = verifier(Keys(jwks_url=issuer.url))
+        by = verifier(Keys(PlainTasks(), jwks_url=issuer.url))
         claims = CLAIMS | {"iss": elsewhere.url, "aud": elsewhere.url}
         headers = {"jku": elsewhere.url, "x5u": elsewhere.url, "kid": "k"}
         assert await refused(by, ec_signer("thief").token(claims, **headers)) == "signature does not match"
@@ -274,9 +278,9 @@ async def test_no_token_makes_us_ask_somewhere(issuer: Endpoint) -> None:
 
 
 async def test_a_rotated_key_is_found(issuer: Endpoint) -> None:
-    """A key that we do not know yet is asked for, once the cooldown allows, and the old one is forgotten with that."""
+    """An unknown key is fetched when the cooldown allows it, and the withdrawn key is forgotten."""
     issuer.publish(ec_signer("old").jwk(kid="old"))
-    by = verifier(Keys(jwks_url=issuer.url, pace=Pace(cooldown=0.0)))
+    by = verifier(Keys(PlainTasks(), jwks_url=issuer.url, pace=Pace(cooldown=0.0)))
     assert (await by.verify(ec_signer("old").token(CLAIMS, kid="old"))).user == "ada"
     issuer.publish(ec_signer("new").jwk(kid="new"))
     assert (await by.verify(ec_signer("new").token(CLAIMS, kid="new"))).user == "ada"
@@ -284,10 +288,10 @@ async def test_a_rotated_key_is_found(issuer: Endpoint) -> None:
     await by.close()
 
 
-async def test_a_flood_of_unknown_keys_makes_one_request(issuer: Endpoint) -> None:
-    """Whoever invents key ids cannot make us hammer the issuer, and those with good tokens notice nothing."""
+async def test_a_flood_of_unknown_keys_causes_one_request(issuer: Endpoint) -> None:
+    """Invented key ids do not flood the issuer, and good tokens are accepted meanwhile."""
     issuer.publish(ec_signer().jwk(kid="k"))
-    by = verifier(Keys(jwks_url=issuer.url))
+    by = verifier(Keys(PlainTasks(), jwks_url=issuer.url))
     flood = [refused(by, ec_signer("thief").token(CLAIMS, kid=f"k{n}")) for n in range(200)]
     good = [by.verify(ec_signer().token(CLAIMS, kid="k")) for _ in range(20)]
     answers = await asyncio.gather(*flood, *good)
@@ -296,10 +300,10 @@ async def test_a_flood_of_unknown_keys_makes_one_request(issuer: Endpoint) -> No
     await by.close()
 
 
-async def test_without_any_keys_the_answer_is_not_the_tokens_fault(issuer: Endpoint) -> None:
-    """An endpoint that never answered well means `unavailable` with a time to come back, not a bad token."""
+async def test_without_keys_the_refusal_is_unavailable(issuer: Endpoint) -> None:
+    """While the endpoint fails, the refusal names a time to retry and does not call the token bad."""
     issuer.say("down", status=500)
-    by = verifier(Keys(jwks_url=issuer.url, pace=Pace(retry=30.0)))
+    by = verifier(Keys(PlainTasks(), jwks_url=issuer.url, pace=Pace(retry=30.0)))
     for _ in range(5):
         with pytest.raises(Refusal) as caught:
             await by.verify(ec_signer().token(CLAIMS, kid="k"))
@@ -328,7 +332,7 @@ USABLE: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize(("entry", "algorithm"), USABLE.values(), ids=USABLE)
 def test_a_published_key_is_for_one_algorithm(entry: dict[str, Any], algorithm: str) -> None:
-    """The kind of the key says which, and what the issuer says about it must agree."""
+    """The kind of the key decides which. The algorithm that the issuer names must agree."""
     assert [key.algorithm for key in usable(entry)] == [algorithm]
 
 
@@ -373,9 +377,15 @@ USELESS: dict[str, object] = {
 
 
 @pytest.mark.parametrize("entry", USELESS.values(), ids=USELESS)
-def test_a_key_that_is_not_for_us_is_skipped(entry: object) -> None:
-    """One key that is broken, weak, private or for something else does not spoil the others."""
+def test_an_unusable_key_is_skipped(entry: object) -> None:
+    """A broken, weak or private key, or one for another use, does not affect the other keys."""
     assert usable(entry) == []
+
+
+def nested_set(levels: int) -> bytes:
+    """A set with one good key, and a field beside it so that all of it has `levels` levels."""
+    text = json.dumps({"keys": [ed_signer().jwk()]})
+    return f'{text[:-1]},"x":{"[" * (levels - 1)}{"]" * (levels - 1)}}}'.encode()
 
 
 SETS = {
@@ -390,20 +400,28 @@ SETS = {
     "keys useless": b'{"keys":[{"kty":"oct","k":"AAAA"}]}',
     "too many": json.dumps({"keys": [ed_signer().jwk(kid=str(n)) for n in range(101)]}).encode(),
     "deep": b"[" * 200_000,
+    "a good key, nested too deep": nested_set(65),
+    "another UTF": json.dumps({"keys": [ed_signer().jwk()]}).encode("utf-16"),
     "no UTF-8": b'{"keys":"\xff"}',
     "a huge number": b'{"keys":' + b"9" * 10_000 + b"}",
 }
 
 
 @pytest.mark.parametrize("body", SETS.values(), ids=SETS)
-def test_what_is_no_key_set_is_an_error(body: bytes) -> None:
-    """A set without one usable key, or with more than a hundred, is taken for a fault of the endpoint."""
+def test_a_bad_key_set_is_an_error(body: bytes) -> None:
+    """A set without a usable key, or with more than a hundred keys, is a fault of the endpoint."""
     with pytest.raises(ValueError, match=r"."):
         read_key_set(body)
 
 
+def test_a_set_may_nest_to_the_limit() -> None:
+    """A set of 64 levels is read, with a byte order mark or without."""
+    assert len(read_key_set(nested_set(64))) == 1
+    assert len(read_key_set(b"\xef\xbb\xbf" + nested_set(64))) == 1
+
+
 def test_a_hundred_keys_are_read() -> None:
-    """The most that a set may have."""
+    """A hundred keys are the largest set."""
     body = json.dumps({"keys": [ed_signer().jwk(kid=str(n)) for n in range(100)]}).encode()
     assert len(read_key_set(body)) == 100
 
@@ -416,6 +434,6 @@ VALUE = (
 
 @given(st.sampled_from([rsa_signer(), ec_signer(), ed_signer()]), st.dictionaries(MEMBER, VALUE, max_size=3))
 def test_any_published_key_is_read_or_skipped(signer: Signer, members: dict[str, Any]) -> None:
-    """Whatever an issuer publishes beside a good key, the good one is read and nothing breaks."""
+    """Any key beside a good one is read or skipped, and the good one is read."""
     assert len(usable(signer.jwk() | members)) <= 1
     usable(members)

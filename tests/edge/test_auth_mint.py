@@ -1,4 +1,4 @@
-"""Development tokens, signed with the gateway's own secret."""
+"""Development tokens are signed with the gateway's own secret."""
 
 import math
 from typing import Any
@@ -12,46 +12,49 @@ from forestay.edge.tokens.verifier import TokenVerifier
 from forestay.protocol.codes import Refusal
 from forestay.protocol.names import RoomName
 from tests.support.jwks import LONG_SECRET, SECRET
+from tests.support.tasks import PlainTasks
 
 NOW = 1_800_000_000.25
 
 
 def verifier(now: float = NOW, **purpose: str) -> TokenVerifier:
-    return TokenVerifier(Keys(secret=SECRET), default_rights="**:rwph", clock=lambda: now, **purpose)
+    return TokenVerifier(Keys(PlainTasks(), secret=SECRET), default_rights="**:rwph", clock=lambda: now, **purpose)
 
 
 async def test_a_minted_token_is_accepted() -> None:
-    """It makes its bearer the user, with the rights it names and for as long as it says."""
+    """The identity has the user, the rights and the end of the minted token."""
     identity = await verifier().verify(mint(SECRET, "ada", rooms={"chat.*": "r"}, ttl=0.5, now=NOW))
     assert (identity.user, identity.issued_at, identity.expires_at) == ("ada", NOW, NOW + 0.5)
     assert identity.rights.of(RoomName("chat.lobby")) == Right.JOIN
     assert not identity.rights.of(RoomName("news"))
 
 
-async def test_a_minted_token_ends() -> None:
-    """At its last moment it is over."""
+async def test_a_minted_token_expires() -> None:
+    """It is refused at the last moment of its lifetime."""
     with pytest.raises(Refusal, match="expired"):
         await verifier(NOW + 0.5).verify(mint(SECRET, "ada", rooms=None, ttl=0.5, now=NOW))
 
 
-async def test_without_rooms_the_gateways_default_applies() -> None:
-    """None leaves the claim out; an empty mapping gives no rights at all."""
+async def test_without_rooms_the_default_rights_apply() -> None:
+    """None leaves the claim out. An empty mapping gives no rights."""
     default = await verifier().verify(mint(SECRET, "ada", rooms=None, ttl=1, now=NOW))
     none = await verifier().verify(mint(SECRET, "ada", rooms={}, ttl=1, now=NOW))
     assert default.rights.of(RoomName("news"))
     assert not none.rights.of(RoomName("news"))
 
 
-async def test_what_the_gateway_demands_is_in_the_token() -> None:
-    """Audience and issuer go in where the gateway asks for them."""
+async def test_the_required_audience_and_issuer_are_in_the_token() -> None:
+    """A gateway that requires both accepts the token."""
     token = mint(SECRET, "ada", rooms=None, ttl=1, now=NOW, audience="forestay", issuer="us")
     assert (await verifier(audience="forestay", issuer="us").verify(token)).user == "ada"
 
 
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
 async def test_every_hmac_can_sign(algorithm: str) -> None:
-    """A gateway that takes only a longer HMAC can be given tokens, too."""
-    by = TokenVerifier(Keys(secret=LONG_SECRET, algorithms=[algorithm]), default_rights="", clock=lambda: NOW)
+    """Tokens can be minted for a gateway that accepts only a longer HMAC."""
+    by = TokenVerifier(
+        Keys(PlainTasks(), secret=LONG_SECRET, algorithms=[algorithm]), default_rights="", clock=lambda: NOW
+    )
     token = mint(LONG_SECRET, "ada", rooms=None, ttl=1, now=NOW, algorithm=algorithm)
     assert (await by.verify(token)).user == "ada"
 
@@ -61,7 +64,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "a secret too short for its hash": ({"algorithm": "HS512"}, "openssl rand"),
     "another family": ({"algorithm": "RS256"}, "choose HS256"),
     "no algorithm": ({"algorithm": "none"}, "choose HS256"),
-    "nobody": ({"user": ""}, "1 to 256 characters"),
+    "no user": ({"user": ""}, "1 to 256 characters"),
     "a long name": ({"user": "a" * 257}, "1 to 256 characters"),
     "a control character": ({"user": "a\n"}, "control character"),
     "half a surrogate pair": ({"user": "\ud800"}, "control character"),
@@ -72,13 +75,13 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "a bad pattern": ({"rooms": {"a*": "r"}}, "pattern"),
     "a bad letter": ({"rooms": {"a": "x"}}, "a right is one of"),
     "too many patterns": ({"rooms": {f"r{n}": "r" for n in range(101)}}, "at most 100"),
-    "too long": ({"rooms": {f"{'r' * 100}{n}": "r" for n in range(40)}}, "fewer patterns"),
+    "too long": ({"rooms": {f"{'r' * 100}{n}": "r" for n in range(40)}}, "fewer room patterns"),
 }
 
 
 @pytest.mark.parametrize(("change", "remedy"), MISTAKES.values(), ids=MISTAKES)
 def test_what_the_gateway_would_refuse_is_not_minted(change: dict[str, Any], remedy: str) -> None:
-    """The error comes when the token is made, and says what to do."""
+    """The error comes when the token is minted, and says what to do."""
     given: dict[str, Any] = {"secret": SECRET, "user": "ada", "rooms": None, "ttl": 60.0, "now": NOW}
     with pytest.raises(ValueError, match=remedy):
         mint(**(given | change))

@@ -1,4 +1,4 @@
-"""Who hears what, in which order, and what a slow or vanished client does to the others."""
+"""Messages reach the members of a room in order, whatever other clients do."""
 
 import asyncio
 import json
@@ -17,8 +17,8 @@ def members(running: Server) -> tuple[int, int]:
     return len(running._pod.hub), len(running._pod.rooms)
 
 
-async def test_everybody_hears_the_same_order() -> None:
-    """Text and binary of three senders come to all members in one order, each sender's own kept."""
+async def test_all_members_receive_one_order() -> None:
+    """Messages of three senders arrive in the same order at each member, and each sender's order is kept."""
     async with gateway(message_rate=0) as running:
         clients = [await running.join(f"user-{n}", "chat.a") for n in range(3)]
 
@@ -37,8 +37,8 @@ async def test_everybody_hears_the_same_order() -> None:
             heard = []
             for _ in range(90):
                 data = await client.raw()
-                said = json.loads(data)["payload"] if data[:1] == b"{" else struct.unpack("!III", data)[1:]
-                heard.append((said[0], said[1]))
+                body = json.loads(data)["payload"] if data[:1] == b"{" else struct.unpack("!III", data)[1:]
+                heard.append((body[0], body[1]))
             return heard
 
         first, *others = await asyncio.gather(*map(listen, clients))
@@ -47,8 +47,8 @@ async def test_everybody_hears_the_same_order() -> None:
             assert [number for sender, number in first if sender == who] == list(range(30))
 
 
-async def test_a_joiner_hears_what_comes_and_a_leaver_what_came() -> None:
-    """In the middle of a burst: nothing from before `joined`, nothing after `left`, and nothing missing between."""
+async def test_members_receive_messages_between_joined_and_left() -> None:
+    """During a burst nothing arrives before `joined` or after `left`, and nothing is missing between."""
     async with gateway(message_rate=0) as running:
         alice, bob = await running.join("alice", "chat.a"), await running.connect("bob")
         for number in range(200):
@@ -67,8 +67,8 @@ async def test_a_joiner_hears_what_comes_and_a_leaver_what_came() -> None:
         assert await bob.silent()
 
 
-async def test_without_echo_everybody_but_the_sender_hears() -> None:
-    """Also the sender's other connection does."""
+async def test_without_echo_all_but_the_sender_receive_it() -> None:
+    """The sender's other connection receives it too."""
     async with gateway() as running:
         sender, twin, other = [await running.join(user, "chat.a") for user in ("alice", "alice", "bob")]
         await sender.say({"type": "broadcast", "room": "chat.a", "payload": 1, "echo": False, "id": "1"})
@@ -77,8 +77,8 @@ async def test_without_echo_everybody_but_the_sender_hears() -> None:
         assert await sender.silent()
 
 
-async def test_who_comes_and_goes_is_announced_once_per_user_and_not_to_oneself(tmp_path: Path) -> None:
-    """A second tab is no second person."""
+async def test_joins_and_leaves_are_announced_once_per_user_and_not_to_the_user(tmp_path: Path) -> None:
+    """A second connection of the same user is not announced."""
     rooms = tmp_path / "rooms.toml"
     rooms.write_text('[[rooms]]\npattern = "**"\njoin_leave = true\n')
     async with gateway(rooms_file=str(rooms)) as running:
@@ -93,8 +93,8 @@ async def test_who_comes_and_goes_is_announced_once_per_user_and_not_to_oneself(
 
 
 @pytest.mark.parametrize("policy", ["disconnect", "drop_oldest"])
-async def test_a_slow_client_hurts_only_itself(tmp_path: Path, policy: str) -> None:
-    """It is ended with 4413, or hears `resync` and goes on live; the others hear everything."""
+async def test_a_slow_client_does_not_affect_the_others(tmp_path: Path, policy: str) -> None:
+    """It is ended with 4413, or receives `resync` and continues. The others receive all messages."""
     rooms = tmp_path / "rooms.toml"
     rooms.write_text(f'[[rooms]]\npattern = "**"\nslow = "{policy}"\n')
     async with gateway(rooms_file=str(rooms), send_buffer_bytes=65536, message_rate=0) as running:
@@ -120,8 +120,8 @@ async def test_a_slow_client_hurts_only_itself(tmp_path: Path, policy: str) -> N
         assert (await slow.hear("broadcast"))["payload"][0] == "again"
 
 
-async def test_a_client_that_takes_no_answers_is_not_read_further() -> None:
-    """What it is owed stays bounded, and it is ended when it shows no sign of life."""
+async def test_a_client_that_does_not_receive_is_not_read() -> None:
+    """What waits for it is bounded, and the keepalive ends it."""
     async with gateway(send_buffer_bytes=65536, message_rate=0, ping_interval=0.5, pong_timeout=0.5) as running:
         greedy = await running.connect("greedy")
         greedy.reader._transport.pause_reading()  # type: ignore[attr-defined]
@@ -137,8 +137,8 @@ async def test_a_client_that_takes_no_answers_is_not_read_further() -> None:
         assert members(running.running) == (0, 0)
 
 
-async def test_what_is_pending_comes_before_the_close() -> None:
-    """An ending by the gateway loses nothing that was accepted before it."""
+async def test_pending_messages_are_sent_before_the_close_frame() -> None:
+    """A connection that the gateway ends loses nothing that was accepted before."""
     async with gateway() as running:
         alice, bob = await running.join("alice", "chat.a"), await running.join("bob", "chat.a")
         await alice.say(*[{"type": "broadcast", "room": "chat.a", "payload": n} for n in range(50)])
@@ -160,7 +160,7 @@ async def test_what_is_pending_comes_before_the_close() -> None:
 
 
 async def test_hundreds_of_vanished_clients_leave_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
-    """Reset in the middle of everything: no error, no connection, no room, no task."""
+    """Hundreds of reset connections leave no error, connection, room or task."""
     async with gateway(message_rate=0) as running:
         before = len(asyncio.all_tasks())
         witness = await running.join("witness", "chat.w")

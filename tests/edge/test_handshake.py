@@ -1,4 +1,4 @@
-"""Who gets in, and in which order the others hear why not."""
+"""The handshake admits callers, or refuses them in one order of checks."""
 
 import asyncio
 import base64
@@ -38,8 +38,8 @@ def in_base64url(text: str) -> str:
         upgrade(GOOD, path=f"/ws?token={token('bob')}"),
     ],
 )
-async def test_what_is_no_handshake_of_ours_is_400(request_: bytes) -> None:
-    """A request that lacks anything a WebSocket handshake needs is refused with a code and a sentence."""
+async def test_a_malformed_handshake_is_refused_with_400(request_: bytes) -> None:
+    """The response has a code and a message."""
     async with gateway() as running:
         client = await Client.request(running.port, request_)
         assert client.status == 400
@@ -60,8 +60,8 @@ async def test_what_is_no_handshake_of_ours_is_400(request_: bytes) -> None:
         (GOOD, f"/ws?token={GOOD}", f"{in_base64url(GOOD)}, forestay.v1"),
     ],
 )
-async def test_a_token_opens_the_door_by_every_way(bearer: str | None, path: str, offered: str | None) -> None:
-    """Header, subprotocol and query are equal, and the token is never echoed."""
+async def test_a_token_may_come_in_three_ways(bearer: str | None, path: str, offered: str | None) -> None:
+    """Header, subprotocol and query are equal, and the response does not repeat the token."""
     async with gateway() as running:
         client = await Client.request(running.port, upgrade(bearer, path, Sec_WebSocket_Protocol=offered))
         assert client.status == 101
@@ -73,8 +73,8 @@ async def test_a_token_opens_the_door_by_every_way(bearer: str | None, path: str
 @pytest.mark.parametrize(
     "bearer", [None, "", "rubbish", token(exp=time.time() - 1), token(exp="soon"), GOOD[:-2] + "xx", "a" * 5000]
 )
-async def test_no_good_token_is_401(bearer: str | None) -> None:
-    """Missing, malformed, expired, forged or overlong: the caller does not get in and hears why."""
+async def test_a_request_without_a_good_token_is_refused_with_401(bearer: str | None) -> None:
+    """A missing, malformed, expired, forged or overlong token is refused with a reason."""
     async with gateway() as running:
         client = await Client.request(running.port, upgrade(bearer))
         assert client.status == 401
@@ -83,7 +83,7 @@ async def test_no_good_token_is_401(bearer: str | None) -> None:
 
 
 async def test_a_token_in_the_url_can_be_switched_off() -> None:
-    """Then the URL says nothing about who is calling."""
+    """The query is ignored then."""
     async with gateway(query_token=False) as running:
         assert (await Client.request(running.port, upgrade(None, f"/ws?token={GOOD}"))).status == 401
         assert (await Client.request(running.port, upgrade(GOOD, "/ws?token=other"))).status == 101
@@ -112,23 +112,23 @@ async def test_a_token_in_the_url_can_be_switched_off() -> None:
     ],
 )
 async def test_only_pages_of_allowed_origins_connect(allowed: str, origin: str | None, status: int) -> None:
-    """Origins are compared whole; no Origin is no page."""
+    """Origins are compared whole. A request without an Origin is not from a page."""
     async with gateway(allowed_origins=allowed) as running:
         client = await Client.request(running.port, upgrade(GOOD, Origin=origin))
         assert client.status == status
         await client.close()
 
 
-async def test_two_origins_are_nobodys() -> None:
-    """A request with two Origin headers is refused, whichever comes first."""
+async def test_a_request_with_two_origins_is_refused() -> None:
+    """It is refused also where the first one is allowed."""
     async with gateway(allowed_origins="https://a.example") as running:
         line = b"Origin: https://a.example\r\n"
         request = upgrade(GOOD).replace(b"\r\n\r\n", b"\r\n" + line + b"Origin: https://b.example\r\n\r\n")
         assert (await Client.request(running.port, request)).status == 403
 
 
-async def test_a_full_pod_says_when_to_come_back_and_has_room_again() -> None:
-    """503 with a Retry-After that differs from caller to caller; who leaves makes room."""
+async def test_a_full_pod_refuses_with_a_retry_time() -> None:
+    """503 has a Retry-After that differs between callers. A connection that ends makes room for another."""
     async with gateway(max_connections=1) as running:
         first = await running.connect()
         waits = set()
@@ -144,8 +144,8 @@ async def test_a_full_pod_says_when_to_come_back_and_has_room_again() -> None:
         await again.close()
 
 
-async def test_the_questions_come_in_their_order() -> None:
-    """Form before room, room before origin, origin before token."""
+async def test_admission_checks_come_in_one_order() -> None:
+    """The order is form, capacity, origin, token."""
     bad_form = upgrade("bad", Upgrade="no", Origin="https://evil.example")
     bad_origin = upgrade("bad", Origin="https://evil.example")
     async with gateway(max_connections=1) as running:
@@ -157,8 +157,8 @@ async def test_the_questions_come_in_their_order() -> None:
         await first.close()
 
 
-async def test_the_public_port_knows_one_path() -> None:
-    """Neither probes nor metrics nor the API are there."""
+async def test_the_public_port_serves_one_path() -> None:
+    """Probes, metrics and the API are not on the public port."""
     async with gateway() as running:
         for path in ("/", "/livez", "/readyz", "/metrics", "/v1/rooms/a/messages", "/ops", "/demo/main.js"):
             client = await Client.request(running.port, upgrade(GOOD, path, Connection="close"))
@@ -166,7 +166,7 @@ async def test_the_public_port_knows_one_path() -> None:
 
 
 async def test_subprotocols_in_several_lines_are_one_list() -> None:
-    """RFC 6455 allows it; the answer names ours, once, and no version of anything."""
+    """RFC 6455 allows it. The response names our subprotocol once, and no software version."""
     first, second = f"Sec-WebSocket-Protocol: {in_base64url(GOOD)}\r\n", "Sec-WebSocket-Protocol: forestay.v1\r\n"
     request = upgrade(None).replace(b"Upgrade:", (first + second + "Upgrade:").encode(), 1)
     async with gateway() as running:
@@ -177,7 +177,7 @@ async def test_subprotocols_in_several_lines_are_one_list() -> None:
 
 
 async def test_credentials_of_another_scheme_are_no_token() -> None:
-    """A proxy's password beside a token does not count; alone it is a missing token."""
+    """A proxy's password beside a token is ignored. Alone it is a missing token."""
     async with gateway() as running:
         basic = {"Authorization": "Basic dXNlcjpwYXNz"}
         beside = await Client.request(running.port, upgrade(None, path=f"/ws?token={GOOD}", **basic))
@@ -187,7 +187,7 @@ async def test_credentials_of_another_scheme_are_no_token() -> None:
 
 
 async def test_a_client_that_does_not_mask_is_ended_with_1002() -> None:
-    """RFC 6455 §5.1; whether its first two bytes come together or not."""
+    """RFC 6455 §5.1 requires masks. The first two bytes may arrive together or separately."""
     unmasked = frame(1, b'{"type":"ping"}', masked=False)
     async with gateway() as running:
         for pieces in ([unmasked], [unmasked[:1], unmasked[1:]]):
@@ -203,7 +203,7 @@ async def test_a_client_that_does_not_mask_is_ended_with_1002() -> None:
 
 
 async def test_an_ended_connection_is_not_kept() -> None:
-    """Neither by the time that its client has to answer the close frame, nor by the rule that it broke."""
+    """Neither the close timeout nor the protocol error holds the transport in memory."""
     async with gateway() as running:
         client = await running.connect()
         [connection] = running.running._pod.hub.everybody()

@@ -1,6 +1,6 @@
-"""Judges what publishers and members wrote down, when everything is over: what was promised, and was it kept.
+"""Judges the records of publishers and members after a run: it finds broken promises.
 
-The rules are those of docs/guarantees.md. They look at logs only, so that they cannot share a mistake with the gateway.
+The rules are those of docs/guarantees.md. They use records only, so that they share no mistake with the gateway.
 """
 
 from collections import Counter
@@ -12,20 +12,20 @@ Place = tuple[str, int]
 
 
 Event = tuple[str, Place | None, object]
-"""`joined`, `broadcast`, `resync` or `lost`; where; and the payload, the reason, or whether it was recovered."""
+"""The kind (`joined`, `broadcast`, `resync` or `lost`), the position, and the payload, reason or `recovered`."""
 
 
 @dataclass
 class Heard:
-    """What one member was told about one room, in order, over all its connections."""
+    """What one member received in one room, in order, over all its connections."""
 
     who: str
     events: list[Event] = field(default_factory=list)
 
 
 @dataclass
-class Said:
-    """What one publisher said in one room, by its number: the place of its `ack`, or the code of its `error`."""
+class Published:
+    """What one publisher sent in one room, by its number: the position of its `ack`, or the code of its `error`."""
 
     acknowledged: dict[int, Place | None] = field(default_factory=dict)
     refused: dict[int, str] = field(default_factory=dict)
@@ -33,7 +33,7 @@ class Said:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found: broken promises as sentences, and what may happen, counted."""
+    """The result: broken promises as sentences, and counts of what is allowed."""
 
     broken: list[str]
     heard: int
@@ -46,8 +46,8 @@ class Verdict:
         return "; ".join([counts, *self.broken])
 
 
-def judge(said: Said, connections: Iterable[Heard], final: Place | None = None) -> Verdict:
-    """A room with history. `final`: where it stands at the end, and everybody who is still there with it."""
+def judge(published: Published, connections: Iterable[Heard], final: Place | None = None) -> Verdict:
+    """Judges a room with history. `final`: its last position, and the members that are still there."""
     broken: list[str] = []
     at: dict[Place, object] = {}
     resyncs = unrecovered = heard = 0
@@ -57,7 +57,7 @@ def judge(said: Said, connections: Iterable[Heard], final: Place | None = None) 
             match kind:
                 case "joined":
                     unrecovered += what is False
-                    # With `recovered` the missed ones follow, from where this client was.
+                    # With `recovered` the missed messages follow, from this client's position.
                     here = here if what is True else place
                 case "resync":
                     resyncs += 1
@@ -72,53 +72,53 @@ def judge(said: Said, connections: Iterable[Heard], final: Place | None = None) 
                 case "lost":
                     pass
                 case _:
-                    broken.append(f"{one.who} was told {kind}")
+                    broken.append(f"{one.who} received {kind}")
         if final is not None and one.events and one.events[-1][0] != "lost" and here != final:
             broken.append(f"{one.who} stopped at {here}, and the room is at {final}")
-    for number, there in said.acknowledged.items():
+    for number, there in published.acknowledged.items():
         if there in at and at[there] != number:
             broken.append(f"{number} was acknowledged at {there}, where {at[there]} stands")
     copies = Counter(what for what in at.values())
     broken += [f"{what} stands {times} times" for what, times in copies.items() if times > 1]
     broken += [
         f"{number} was refused and heard"
-        for number, code in said.refused.items()
+        for number, code in published.refused.items()
         if _surely_not(code) and number in copies
     ]
-    unknown = sum(code == "outcome_unknown" for code in said.refused.values())
+    unknown = sum(code == "outcome_unknown" for code in published.refused.values())
     return Verdict(sorted(set(broken)), heard, resyncs, unrecovered, unknown)
 
 
-def judge_live(said: Said, connections: Iterable[Heard]) -> Verdict:
-    """A room without history: at most once, in order, and nothing acknowledged is missing without a word."""
+def judge_live(published: Published, connections: Iterable[Heard]) -> Verdict:
+    """Judges a room without history: at most once, in order, and no acknowledged message missing without `resync`."""
     broken: list[str] = []
     resyncs = heard = 0
     for one in connections:
         last: int | None = None
-        told = True
+        announced = True
         for kind, _, what in one.events:
             if kind in ("resync", "joined"):
                 resyncs += kind == "resync"
-                told = True
+                announced = True
             elif kind == "broadcast" and isinstance(what, int):
                 heard += 1
                 if last is not None and what <= last:
                     broken.append(f"{one.who} heard {what} after {last}")
-                elif last is not None and not told:
-                    missing = [number for number in range(last + 1, what) if number in said.acknowledged]
+                elif last is not None and not announced:
+                    missing = [number for number in range(last + 1, what) if number in published.acknowledged]
                     if missing:
                         broken.append(f"{one.who} missed {missing[:3]}… without a word")
-                last, told = what, False
-    unknown = sum(code == "outcome_unknown" for code in said.refused.values())
+                last, announced = what, False
+    unknown = sum(code == "outcome_unknown" for code in published.refused.values())
     return Verdict(sorted(set(broken)), heard, resyncs, 0, unknown)
 
 
-def complete(said: Said, connections: Mapping[str, Heard]) -> list[str]:
-    """Who has not heard what was acknowledged, where nothing may be lost."""
+def complete(published: Published, connections: Mapping[str, Heard]) -> list[str]:
+    """Checks that every member received every acknowledged message."""
     found: list[str] = []
     for who, one in connections.items():
         had = {what for kind, _, what in one.events if kind == "broadcast"}
-        missing = sorted(said.acknowledged.keys() - had)
+        missing = sorted(published.acknowledged.keys() - had)
         if missing:
             found.append(f"{who} never heard {missing[:5]} ({len(missing)} in all)")
     return found

@@ -1,4 +1,4 @@
-"""A master dies before its replica has everything: what was acknowledged and is gone is told to everybody."""
+"""A master dies before its replica has all data: every client learns of acknowledged messages that are lost."""
 
 import asyncio
 import time
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.cast import cast
+from tests.faults.actors import actors
 from tests.support.local_redis import QUICK, RedisServer, Road, Sentinel
 
 
@@ -20,7 +20,7 @@ def master(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 async def test_promoted_with_stalled_replication(master: RedisServer, tmp_path: Path) -> None:
-    """A new epoch; a position of the old one is never recovered, and what follows is whole."""
+    """A promoted replica starts a new epoch, recovers no position of the old one, and loses no later message."""
     link = Road(master.port)
     await link.open()
     replica = RedisServer(tmp_path / "replica", *QUICK, "--replicaof", f"127.0.0.1 {link.port}")
@@ -28,9 +28,9 @@ async def test_promoted_with_stalled_replication(master: RedisServer, tmp_path: 
     try:
         await replica.start_beside()
         sentinel.start()
-        async with cast(master, tmp_path, url=f"{sentinel.url}?master=main") as everybody:
-            members = await everybody.member(9)
-            speaker = await everybody.speaker()
+        async with actors(master, tmp_path, url=f"{sentinel.url}?master=main") as group:
+            members = await group.member(9)
+            speaker = await group.speaker()
             await speaker.accepted(20)
             await asyncio.to_thread(sentinel.await_replica)
             link.hold()
@@ -39,11 +39,11 @@ async def test_promoted_with_stalled_replication(master: RedisServer, tmp_path: 
             died = time.monotonic()
             await speaker.accepted(20)
             assert time.monotonic() - died < 20
-            verdict = await everybody.end()
+            verdict = await group.end()
             assert verdict.broken == []
             assert verdict.resyncs >= len(members)
-            assert everybody.came_once
-            late = await everybody.pods[0].connect("late")
+            assert group.came_once
+            late = await group.pods[0].connect("late")
             epochs = {place[0] for _, place, _ in members[0].heard.events if place}
             assert len(epochs) == 2
             old, offset = next(place for kind, place, _ in members[0].heard.events if kind == "joined" and place)

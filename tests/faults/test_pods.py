@@ -1,4 +1,4 @@
-"""What happens to pods and rooms, and what clients see of it."""
+"""Faults of pods and rooms, and what clients see of them."""
 
 import asyncio
 import random
@@ -12,7 +12,7 @@ import pytest
 from forestay.protocol import envelope
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
-from tests.faults.cast import KEPT, LIVE, PATIENCE, cast
+from tests.faults.actors import KEPT, LIVE, PATIENCE, actors
 from tests.faults.checker import complete, judge
 from tests.faults.test_redis import channel
 from tests.support.gateway import Client, call, token
@@ -30,7 +30,7 @@ ttl = 600
 
 
 class Port:
-    """A pod in another process, as a member connects to it."""
+    """A pod in another process, as its members see it."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -42,7 +42,7 @@ class Port:
 
 
 async def test_a_killed_pod(redis: RedisServer, tmp_path: Path) -> None:
-    """Its members come back elsewhere with everything; it is known of those who do not that they are gone."""
+    """Members of a killed pod recover everything on another pod; those that stay away leave by their lease."""
     rooms = tmp_path / "present.toml"
     rooms.write_text(ROOMS)
     environ = {
@@ -51,27 +51,27 @@ async def test_a_killed_pod(redis: RedisServer, tmp_path: Path) -> None:
         "FORESTAY_PRESENCE_LEASE": "3",
         "FORESTAY_PRESENCE_GRACE": "1",
     }
-    async with cast(redis, tmp_path, pods=0) as everybody, serving(**environ) as one, serving(**environ) as two:
-        everybody.pods += [Port(one.port), Port(two.port)]  # type: ignore[list-item]
-        await everybody.member(20)
+    async with actors(redis, tmp_path, pods=0) as group, serving(**environ) as one, serving(**environ) as two:
+        group.pods += [Port(one.port), Port(two.port)]  # type: ignore[list-item]
+        await group.member(20)
         ghosts = [await Port(two.port).connect(f"ghost-{n}") for n in range(20)]
         for ghost in ghosts:
             await ghost.ask({"type": "join", "room": KEPT})
-        speaker = await everybody.speaker(0)
+        speaker = await group.speaker(0)
         await speaker.accepted(30)
         two.process.kill()
         killed = time.monotonic()
-        everybody.pods.pop()
+        group.pods.pop()
         await speaker.accepted(100)
-        verdict = await everybody.end()
+        verdict = await group.end()
         assert verdict.broken == []
         assert (verdict.resyncs, verdict.unrecovered) == (0, 0)
-        assert complete(speaker.said, {member.who: member.heard for member in everybody.members}) == []
-        witness = await everybody.pods[0].connect("m0")
+        assert complete(speaker.published, {member.who: member.heard for member in group.members}) == []
+        witness = await group.pods[0].connect("m0")
         async with asyncio.timeout(PATIENCE):
             while True:
                 users = (await witness.ask({"type": "presence", "room": KEPT}))["payload"]["users"]
-                if users == len(everybody.members):
+                if users == len(group.members):
                     break
                 await asyncio.sleep(0.1)
         assert time.monotonic() - killed < 3 + 5 + 1
@@ -80,11 +80,11 @@ async def test_a_killed_pod(redis: RedisServer, tmp_path: Path) -> None:
 
 
 async def test_coming_and_going_leaves_nothing_behind(redis: RedisServer, tmp_path: Path) -> None:
-    """Fifty clients in and out of twenty rooms as others speak; in the end Redis sends nothing."""
-    async with cast(redis, tmp_path, pods=2) as everybody:
+    """After fifty clients joined and left twenty rooms, no subscription is left in Redis."""
+    async with actors(redis, tmp_path, pods=2) as group:
         rooms = [f"{kind}.{n}" for kind in ("log", "chat") for n in range(10)]
-        clients = [await everybody.pods[n % 2].connect(f"u{n}") for n in range(50)]
-        speakers = [await everybody.speaker(n % 2, room, rate=20) for n, room in enumerate(rooms[::4])]
+        clients = [await group.pods[n % 2].connect(f"u{n}") for n in range(50)]
+        speakers = [await group.speaker(n % 2, room, rate=20) for n, room in enumerate(rooms[::4])]
         rng = random.Random(7)
         readers = [asyncio.create_task(swallow(client)) for client in clients]
         for _ in range(1500):
@@ -98,10 +98,10 @@ async def test_coming_and_going_leaves_nothing_behind(redis: RedisServer, tmp_pa
             reader.cancel()
             await client.close()
         async with asyncio.timeout(PATIENCE):
-            while heard := [room for room in rooms if subscribers(redis, everybody.prefix, room)]:
+            while heard := [room for room in rooms if subscribers(redis, group.prefix, room)]:
                 await asyncio.sleep(0.05)
         assert heard == []
-        for pod in everybody.pods:
+        for pod in group.pods:
             running = pod.running._pod
             assert (len(running.rooms), running.subscriptions.rooms(), running.recovery._views) == (0, [], {})
 
@@ -117,16 +117,16 @@ async def swallow(client: Client) -> None:
 
 
 async def test_a_history_that_is_too_short_is_admitted(redis: RedisServer, tmp_path: Path) -> None:
-    """Who missed more than there is gets nothing that pretends to be all of it."""
-    async with cast(redis, tmp_path, pods=2) as everybody:
-        for pod in everybody.pods:
+    """A client that missed more than the history has is not `recovered`."""
+    async with actors(redis, tmp_path, pods=2) as group:
+        for pod in group.pods:
             assert pod.running._pod.recovery._policies.of(RoomName(KEPT)).history is not None
-        speaker = await everybody.speaker(rate=2000)
+        speaker = await group.speaker(rate=2000)
         await speaker.accepted(1)
-        [(epoch, offset)] = [at for at in list(speaker.said.acknowledged.values())[:1] if at]
+        [(epoch, offset)] = [at for at in list(speaker.published.acknowledged.values())[:1] if at]
         await speaker.accepted(1001)
         await speaker.stop()
-        late = await everybody.pods[1].connect("late")
+        late = await group.pods[1].connect("late")
         for since, recovered in ((offset, False), (offset + 500, True)):
             joined = await late.ask({"type": "join", "room": KEPT, "since": {"epoch": epoch, "offset": since}})
             assert joined["payload"]["recovered"] is recovered
@@ -136,9 +136,9 @@ async def test_a_history_that_is_too_short_is_admitted(redis: RedisServer, tmp_p
 
 
 async def test_clients_that_go_in_the_middle_of_a_question(redis: RedisServer, tmp_path: Path) -> None:
-    """Nobody gets another one's answer, and nothing of them stays."""
-    async with cast(redis, tmp_path, pods=1) as everybody:
-        [pod] = everybody.pods
+    """When clients vanish during requests, no client gets another one's reply and no state stays."""
+    async with actors(redis, tmp_path, pods=1) as group:
+        [pod] = group.pods
         for room in ("log.x", "log.y"):
             for number in range(20):
                 await call(pod, "POST", f"/v1/rooms/{room}/messages", f'{{"payload": "{room} {number}"}}'.encode())
@@ -157,27 +157,27 @@ async def test_clients_that_go_in_the_middle_of_a_question(redis: RedisServer, t
 
 
 async def test_a_newer_pod_on_the_same_bus(redis: RedisServer, tmp_path: Path) -> None:
-    """What it adds to a message is ignored; what it says in a form of its own is dropped; the others go on."""
-    async with cast(redis, tmp_path, pods=1) as everybody:
-        [member] = await everybody.member(1, LIVE)
+    """Unknown fields of a newer pod are ignored, unknown forms are dropped, and other messages arrive."""
+    async with actors(redis, tmp_path, pods=1) as group:
+        [member] = await group.member(1, LIVE)
         known = envelope.encode(Message(RoomName(LIVE), b'"from the future"', "2030-01-01T00:00:00.000Z"))
         assert known[1] & 0xF0 == 0x90
         longer = known[:1] + bytes([0xDC, 0, (known[1] & 0x0F) + 1]) + known[2:] + b"\xa3new"
-        for said in (b"L\x07" + known[1:], b"", b"L" + longer):
-            redis.do("PUBLISH", channel(everybody.prefix, LIVE), said)
+        for raw in (b"L\x07" + known[1:], b"", b"L" + longer):
+            redis.do("PUBLISH", channel(group.prefix, LIVE), raw)
         await member.has_heard("from the future")
         assert [what for kind, _, what in member.heard.events if kind == "broadcast"] == ["from the future"]
 
 
 @pytest.mark.slow
 async def test_all_of_it_at_once(tmp_path: Path) -> None:
-    """A minute of everything, with three pods and ninety members."""
+    """All faults for a minute, with three pods and ninety members, break no promise."""
     server = RedisServer(tmp_path / "redis", "--save", "", "--appendonly", "yes")
     server.start()
     try:
-        async with cast(server, tmp_path) as everybody:
-            await everybody.member(90)
-            speaker = await everybody.speaker(rate=200)
+        async with actors(server, tmp_path) as group:
+            await group.member(90)
+            speaker = await group.speaker(rate=200)
             rng = random.Random(3)
             until = time.monotonic() + 45
             while time.monotonic() < until:
@@ -193,16 +193,16 @@ async def test_all_of_it_at_once(tmp_path: Path) -> None:
                     case 2:
                         server.do("CLIENT", "KILL", "TYPE", "pubsub")
                     case 3:
-                        rng.choice(everybody.roads).cut()
+                        rng.choice(group.roads).cut()
                     case 4:
-                        road = rng.choice(everybody.roads[1:])
+                        road = rng.choice(group.roads[1:])
                         road.hold()
                         await asyncio.sleep(rng.uniform(0.1, 3))
                         road.let_go()
                     case _:
-                        rng.choice(everybody.roads).mute(b"subscribe")
-            assert judge(speaker.said, [member.heard for member in everybody.members]).broken == []
-            assert (await everybody.end()).broken == []
-            assert everybody.came_once
+                        rng.choice(group.roads).mute(b"subscribe")
+            assert judge(speaker.published, [member.heard for member in group.members]).broken == []
+            assert (await group.end()).broken == []
+            assert group.came_once
     finally:
         server.close()

@@ -1,4 +1,4 @@
-"""One Helm for all tests of the chart."""
+"""Runs one Helm for all tests of the chart."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Each alert fires when it should, and does not when it should not, as Prometheus' own tool sees it."""
+"""Each alert fires when it should and only then, by Prometheus' own rule tests."""
 
 import shutil
 from pathlib import Path
@@ -18,26 +18,26 @@ needs_promtool = pytest.mark.skipif(TOOL is None, reason=MISSING)
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The rules of a release, and the cases beside them."""
+    """A folder with the rules of a release and the test cases."""
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rules()))
     shutil.copy(CASES, tmp_path)
     return tmp_path
 
 
 @needs_promtool
-def test_the_rules_are_rules(folder: Path) -> None:
-    """Every one can be read."""
+def test_the_rules_are_valid(folder: Path) -> None:
+    """Prometheus accepts every rule."""
     assert f"SUCCESS: {len(alerts())} rules found" in promtool("check", "rules", "rules.yaml", folder=folder)
 
 
 @needs_promtool
 def test_alerts_fire_when_they_should(folder: Path) -> None:
-    """In every case of the file, with the words that somebody is woken by."""
+    """In each case of the file the alert fires with the expected text."""
     assert "SUCCESS" in promtool("test", "rules", CASES.name, folder=folder)
 
 
-def test_every_alert_is_seen_to_fire_and_not_to() -> None:
-    """The file has a moment of either kind for each."""
+def test_every_alert_has_a_case_for_firing_and_for_silence() -> None:
+    """The file has a moment for each alert where it fires, and one where it does not."""
     moments = [
         (moment["alertname"], "exp_alerts" in moment)
         for case in yaml.safe_load(CASES.read_text(encoding="utf-8"))["tests"]
@@ -47,7 +47,7 @@ def test_every_alert_is_seen_to_fire_and_not_to() -> None:
 
 
 def test_a_drain_is_overdue_when_its_time_is_up() -> None:
-    """The time is what the chart gives the gateway from SIGTERM on."""
+    """The alert for an overdue drain waits as long as the chart gives the gateway from SIGTERM on."""
     deadline = chart(FULL).environment["FORESTAY_DRAIN_DEADLINE"]
     [overdue] = [rule for rule in rules()["groups"][0]["rules"] if rule["alert"] == "ForestayDrainOverdue"]
     assert overdue["for"] == f"{deadline}s"

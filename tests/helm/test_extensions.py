@@ -1,4 +1,4 @@
-"""What the chart does not think of can be added without changing it."""
+"""What the chart has no value for can be added without a change of the chart."""
 
 from typing import Any
 
@@ -23,8 +23,8 @@ from tests.support.chart import KEYS, MATRIX, READY, chart
     ],
     ids=lambda value: next(iter(value)),
 )
-def test_the_pod_takes_it_as_it_is(value: dict[str, Any]) -> None:
-    """The value is the field of the pod's specification of the same name."""
+def test_pod_fields_are_passed_through(value: dict[str, Any]) -> None:
+    """These values become the fields of the pod spec with the same name."""
     [(name, given)] = value.items()
     assert chart(READY, **value).pod[name] == given
 
@@ -38,14 +38,14 @@ def test_the_pod_takes_it_as_it_is(value: dict[str, Any]) -> None:
     ],
     ids=lambda value: next(iter(value)),
 )
-def test_the_gateways_container_takes_it_as_it_is(value: dict[str, Any]) -> None:
-    """The value is the field of the container of the same name."""
+def test_container_fields_are_passed_through(value: dict[str, Any]) -> None:
+    """These values become the fields of the container with the same name."""
     [(name, given)] = value.items()
     assert chart(READY, **value).gateway[name] == given
 
 
 def test_variables_and_volumes_are_added() -> None:
-    """Behind our own, from wherever they come."""
+    """Extra variables and volumes of any source come after those of the chart."""
     secret = {"name": "OTEL_EXPORTER_OTLP_HEADERS", "valueFrom": {"secretKeyRef": {"name": "otlp", "key": "headers"}}}
     rendered = chart(
         READY,
@@ -61,7 +61,7 @@ def test_variables_and_volumes_are_added() -> None:
 
 
 def test_a_key_can_come_from_where_secrets_are_injected() -> None:
-    """A variable of one's own names the file or the Secret, and no other key is asked for."""
+    """An extra variable can name the file or the Secret of a key, and no other key is required."""
     key = {"name": "FORESTAY_JWT_SECRET_FILE", "value": "/vault/jwt"}
     assert "FORESTAY_JWT_SECRET" not in chart({"redis": {"enabled": True}}, extraEnv=[key]).environment
     url = {"name": "FORESTAY_BUS_URL", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}
@@ -69,7 +69,7 @@ def test_a_key_can_come_from_where_secrets_are_injected() -> None:
 
 
 def test_settings_become_variables() -> None:
-    """By their full names; numbers and switches are written as the gateway reads them."""
+    """Settings become variables with their full names; numbers and switches are in the gateway's form."""
     settings = {
         "FORESTAY_LOG_LEVEL": "DEBUG",
         "FORESTAY_MESSAGE_RATE": 0.5,
@@ -86,7 +86,7 @@ def test_settings_become_variables() -> None:
 
 
 def test_containers_are_added_and_may_speak_of_the_chart() -> None:
-    """Beside the gateway and before it; templates in them are evaluated."""
+    """Extra containers and init containers are added, and templates in them are evaluated."""
     extra = {"name": "side", "image": '{{ include "forestay.image" (dict "root" $ "image" .Values.image) }}'}
     rendered = chart(READY, extraContainers=[extra], initContainers=[{**extra, "name": "first"}])
     assert [container["name"] for container in rendered.pod["containers"]] == ["gateway", "side"]
@@ -95,7 +95,7 @@ def test_containers_are_added_and_may_speak_of_the_chart() -> None:
 
 
 def test_objects_are_added() -> None:
-    """Maps as they are, texts with their templates evaluated."""
+    """Extra objects are added: maps as they are, texts with their templates evaluated."""
     head = {"apiVersion": "v1", "kind": "ConfigMap"}
     text = 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: "{{ .Release.Name }}-b"}\n'
     objects = [{**head, "metadata": {"name": "a"}, "data": {"x": "{{ y }}"}}, text]
@@ -106,7 +106,7 @@ def test_objects_are_added() -> None:
 
 @pytest.mark.parametrize("values", MATRIX.values(), ids=MATRIX)
 def test_labels_and_annotations_reach_every_object(values: dict[str, Any]) -> None:
-    """Those for all are on all, and cannot take the place of ours."""
+    """Common labels and annotations are on every object, and do not replace those of the chart."""
     ours = "app.kubernetes.io/name"
     rendered = chart(values, commonLabels={"team": "rooms", ours: "other"}, commonAnnotations={"owner": "rooms"})
     for each in rendered.objects:
@@ -118,7 +118,7 @@ def test_labels_and_annotations_reach_every_object(values: dict[str, Any]) -> No
 
 
 def test_pods_have_labels_and_annotations_of_their_own() -> None:
-    """And so have the Deployment and the service account."""
+    """Pods, the Deployment and the service account can have labels and annotations of their own."""
     rendered = chart(
         READY,
         podLabels={"a": "1"},
@@ -138,7 +138,7 @@ def test_pods_have_labels_and_annotations_of_their_own() -> None:
 
 
 def test_names_and_namespaces_can_be_others() -> None:
-    """Everything moves along, references included."""
+    """Names and the namespace can be changed, and all references follow."""
     rendered = chart(READY, fullnameOverride="rooms", namespaceOverride="elsewhere", autoscaling={"mode": "keda"})
     for each in rendered.objects:
         assert each["metadata"]["name"].startswith("rooms")
@@ -160,12 +160,12 @@ def test_names_and_namespaces_can_be_others() -> None:
     ids=str,
 )
 def test_the_image_can_be_pinned_and_mirrored(values: dict[str, Any], image: str) -> None:
-    """A digest wins over a tag, and the registry of all over that of one."""
+    """A digest wins over a tag, and the global registry wins over the image's own."""
     assert chart(READY, **values).gateway["image"] == image
 
 
 def test_every_image_comes_from_the_registry_of_all() -> None:
-    """Also that of the small Redis and of the test; pull secrets as well, whichever way they are written."""
+    """The global registry and pull secrets apply to every image, also those of Redis and of the test."""
     values = {**KEYS, "redis": {"enabled": True}, "image": {"pullSecrets": ["b", {"name": "a"}]}}
     rendered = chart(values, **{"global": {"imageRegistry": "mirror.example", "imagePullSecrets": ["a"]}})
     specs = [each["spec"]["template"]["spec"] for each in rendered.all("Deployment")]
@@ -175,7 +175,7 @@ def test_every_image_comes_from_the_registry_of_all() -> None:
 
 
 def test_pods_are_spread_each_revision_by_itself() -> None:
-    """Over zones and nodes, as well as it goes; `null` leaves it to the scheduler."""
+    """Pods of one revision are spread over zones and nodes; `null` leaves that to the scheduler."""
     constraints = chart(READY).pod["topologySpreadConstraints"]
     assert [each["topologyKey"] for each in constraints] == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
     assert all(each["whenUnsatisfiable"] == "ScheduleAnyway" for each in constraints)
@@ -184,9 +184,9 @@ def test_pods_are_spread_each_revision_by_itself() -> None:
 
 
 def test_the_user_can_be_the_clusters_choice() -> None:
-    """Where a cluster gives each namespace its own numbers, ours are taken out with `null`."""
-    nobody = {"runAsUser": None, "runAsGroup": None}
-    rendered = chart(READY, podSecurityContext=nobody, containerSecurityContext=nobody)
+    """With `null` the chart sets no user ids, for clusters that assign their own."""
+    no_user = {"runAsUser": None, "runAsGroup": None}
+    rendered = chart(READY, podSecurityContext=no_user, containerSecurityContext=no_user)
     for context in (rendered.pod["securityContext"], rendered.gateway["securityContext"]):
         assert not {"runAsUser", "runAsGroup"} & set(context)
         assert context["runAsNonRoot"] is True

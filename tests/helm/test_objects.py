@@ -1,4 +1,4 @@
-"""What the chart comes to is what Kubernetes takes, and as restricted as it can be."""
+"""Kubernetes accepts every object of the chart, and the pods are as restricted as possible."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from tests.support.chart import FULL, MATRIX, READY, Chart, chart
 
 OLDEST = read(CHART / "Chart.yaml")["kubeVersion"].removeprefix(">=").removesuffix(".0-0")
 NEWEST = ".".join(kubernetes_validate.latest_version().split("-")[0].split(".")[:2])
-# What the cluster knows only with an operator or controller; each is looked at by a test of its own.
+# Kinds that need an operator or controller. Each has a test of its own.
 FOREIGN = {"ScaledObject", "PodMonitor", "PrometheusRule", "HTTPRoute", "BackendConfig"}
 
 matrix = pytest.mark.parametrize("values", MATRIX.values(), ids=MATRIX)
@@ -23,7 +23,7 @@ matrix = pytest.mark.parametrize("values", MATRIX.values(), ids=MATRIX)
 @matrix
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
 def test_kubernetes_takes_every_object(values: dict[str, Any], version: str) -> None:
-    """Strictly, an unknown field is an error, by the schemas of the oldest version and of the newest."""
+    """Every object fits the strict schemas of the oldest and the newest supported version."""
     for each in chart(values).objects:
         if each["kind"] not in FOREIGN:
             _judge(json.dumps(each), version)
@@ -31,7 +31,7 @@ def test_kubernetes_takes_every_object(values: dict[str, Any], version: str) -> 
 
 @matrix
 def test_objects_have_a_name_a_namespace_and_labels(values: dict[str, Any]) -> None:
-    """No two of a kind are called the same, and everything says what it belongs to."""
+    """Every object has a unique name within its kind, a namespace and the labels of the release."""
     objects = [each for each in chart(values).objects if each["kind"] not in FOREIGN - {"ScaledObject"}]
     names = [(each["kind"], each["metadata"]["name"]) for each in objects]
     assert len(set(names)) == len(names)
@@ -42,7 +42,7 @@ def test_objects_have_a_name_a_namespace_and_labels(values: dict[str, Any]) -> N
 
 @matrix
 def test_pods_are_restricted(values: dict[str, Any]) -> None:
-    """Every pod fits the profile `restricted`, says so by itself, and cannot write to its image."""
+    """Every pod fits the profile `restricted`, and cannot write to its image."""
     for spec in _pods(chart(values)):
         outside = spec["securityContext"]
         assert outside["runAsNonRoot"] is True
@@ -61,7 +61,7 @@ def test_pods_are_restricted(values: dict[str, Any]) -> None:
 
 @matrix
 def test_selectors_never_change(values: dict[str, Any]) -> None:
-    """Selectors carry no version, pod labels outlive an upgrade of the chart, and each selector finds its pods."""
+    """Selectors have no version, stay the same over upgrades, and each one finds its pods."""
     rendered = chart(values)
     deployments = rendered.all("Deployment")
     for deployment in deployments:
@@ -74,8 +74,8 @@ def test_selectors_never_change(values: dict[str, Any]) -> None:
     assert all(service["spec"]["selector"] in selectors for service in rendered.all("Service"))
 
 
-def test_the_secret_of_nobody_is_readable() -> None:
-    """A password in redis.url is in a Secret and nowhere else; the keys are only referred to."""
+def test_secrets_are_only_in_secrets() -> None:
+    """A password in redis.url is only in a Secret, and keys are only referred to."""
     rendered = chart(FULL)
     seen = {each["kind"] for each in rendered.objects if "pass:word" in json.dumps(each)}
     assert seen == set()
@@ -87,7 +87,7 @@ def test_the_secret_of_nobody_is_readable() -> None:
 
 
 def test_a_change_of_what_the_chart_makes_rolls_the_pods() -> None:
-    """Rooms and the URL of Redis are in the pods' annotations as checksums."""
+    """The pods have checksums of the rooms and the Redis URL as annotations, so that a change rolls them."""
     first = _annotations(chart(FULL))
     rooms = _annotations(chart(FULL, rooms=[{"pattern": "news"}]))
     bus = _annotations(chart(FULL, redis={"url": "redis://elsewhere"}))
@@ -96,7 +96,7 @@ def test_a_change_of_what_the_chart_makes_rolls_the_pods() -> None:
 
 
 def test_names_fit_whatever_the_release_is_called() -> None:
-    """A long release, or one with dots, makes names that a Service may have."""
+    """A long release name, or one with dots, gives names that are valid for a Service."""
     for release in ("r", "a.b.c", "x" * 53, f"{'y' * 49}.z"):
         for each in render(READY, release=release).objects:
             assert re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", each["metadata"]["name"])
@@ -104,7 +104,7 @@ def test_names_fit_whatever_the_release_is_called() -> None:
 
 @pytest.mark.parametrize("word", ["on", "null", "y", "123", "1e3", "0x1f"])
 def test_words_that_yaml_takes_for_something_else_stay_words(word: str) -> None:
-    """A Secret may be called 123 and a class `on`: wherever a text is wanted there is a text."""
+    """Texts such as 123 and `on` stay texts wherever a text is required."""
     name = word if word[0].isalpha() else f"f{word}"
     given = {
         "fullnameOverride": name,
@@ -134,7 +134,7 @@ def test_words_that_yaml_takes_for_something_else_stay_words(word: str) -> None:
 
 
 def test_both_helms_agree(library: Library) -> None:
-    """The library that renders where there is no helm on PATH comes to the same as a helm that is there."""
+    """Helm's library and the helm on PATH render the same objects."""
     for values in (READY, FULL):
         rendered = render(values, by=library)
         assert _sorted(rendered.objects) == _sorted(chart(values).objects)
@@ -148,7 +148,7 @@ def _judge(each: str, version: str) -> None:
 
 @matrix
 def test_helm_finds_no_fault(library: Library, values: dict[str, Any]) -> None:
-    """`helm lint --strict` is quiet, whatever is chosen."""
+    """`helm lint --strict` finds no fault for each choice of values."""
     assert library.lint(values) == []
 
 

@@ -1,4 +1,4 @@
-"""How a pod starts, is looked at and ends."""
+"""How the chart's pods start, are probed and end."""
 
 import base64
 import tomllib
@@ -14,23 +14,23 @@ matrix = pytest.mark.parametrize("values", MATRIX.values(), ids=MATRIX)
 
 @matrix
 def test_the_grace_period_covers_the_drain(values: dict[str, Any]) -> None:
-    """It is preStop, window, close, flush and margin together, and what the gateway is told is what it has of it."""
+    """The grace period is preStop, window, close, flush and margin together, and the gateway gets its part."""
     rendered = chart(values)
-    told = {name: float(rendered.environment[f"FORESTAY_{name}"]) for name in _TOLD}
+    settings = {name: float(rendered.environment[f"FORESTAY_{name}"]) for name in _DRAIN_SETTINGS}
     sleep = rendered.gateway.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
     margin = values.get("drain", {}).get("margin", 10)
     grace = rendered.pod["terminationGracePeriodSeconds"]
-    assert grace == sleep + told["DRAIN_WINDOW"] + told["CLOSE_TIMEOUT"] + told["FLUSH_TIMEOUT"] + margin
-    assert told["DRAIN_DEADLINE"] == grace - sleep - margin
+    assert grace == sleep + settings["DRAIN_WINDOW"] + settings["CLOSE_TIMEOUT"] + settings["FLUSH_TIMEOUT"] + margin
+    assert settings["DRAIN_DEADLINE"] == grace - sleep - margin
 
 
-def test_it_ships_with_a_minute() -> None:
-    """10 and 30 and 5 and 5 and 10."""
+def test_the_default_grace_period_is_a_minute() -> None:
+    """The default grace period is 60 s: 10, 30, 5, 5 and 10."""
     assert chart(READY).pod["terminationGracePeriodSeconds"] == 60
 
 
 def test_a_longer_grace_period_is_the_gateways() -> None:
-    """What is given beyond the sum goes to the drain's deadline, and the notes say the numbers."""
+    """A longer grace period raises the drain's deadline, and the notes show the numbers."""
     rendered = chart(READY, terminationGracePeriodSeconds=120)
     assert rendered.pod["terminationGracePeriodSeconds"] == 120
     assert rendered.environment["FORESTAY_DRAIN_DEADLINE"] == "100"
@@ -39,12 +39,12 @@ def test_a_longer_grace_period_is_the_gateways() -> None:
 
 
 def test_the_sleep_is_the_clusters_own() -> None:
-    """No shell and no sleep has to be in the image."""
+    """The preStop hook uses the cluster's sleep action, so that the image needs no shell."""
     assert chart(READY).gateway["lifecycle"] == {"preStop": {"sleep": {"seconds": 10}}}
 
 
 def test_the_lifecycle_can_be_another_or_none() -> None:
-    """A map takes the sleep's place, `null` removes it, and so does a sleep of nothing."""
+    """A map replaces the preStop sleep; `null` or a sleep of 0 removes it."""
     own = {"preStop": {"httpGet": {"path": "/x", "port": 1}}}
     assert chart(READY, lifecycle=own).gateway["lifecycle"] == own
     assert "lifecycle" not in chart(READY, lifecycle=None).gateway
@@ -52,7 +52,7 @@ def test_the_lifecycle_can_be_another_or_none() -> None:
 
 
 def test_a_rollout_moves_each_client_once() -> None:
-    """All new pods come before the old ones go; each number can be another."""
+    """A rollout starts all new pods before it ends old ones; both numbers can be changed."""
     spec = chart(READY).one("Deployment")["spec"]
     assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "100%"}}
     assert spec["minReadySeconds"] == 10
@@ -68,7 +68,7 @@ def test_a_rollout_moves_each_client_once() -> None:
 
 @matrix
 def test_three_probes_ask_three_questions(values: dict[str, Any]) -> None:
-    """Each has a path of its own, all of them on the internal port."""
+    """Each probe has its own path on the internal port."""
     gateway = chart(values).gateway
     asked = {probe: gateway[probe]["httpGet"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")}
     assert {probe: get["path"] for probe, get in asked.items()} == {
@@ -81,13 +81,13 @@ def test_three_probes_ask_three_questions(values: dict[str, Any]) -> None:
 
 
 def test_probes_can_be_others() -> None:
-    """One number of a probe changes, or the probe is none."""
+    """Single numbers of a probe can be changed, and a probe can be removed."""
     assert chart(READY, readinessProbe={"periodSeconds": 5}).gateway["readinessProbe"]["periodSeconds"] == 5
     assert "startupProbe" not in chart(READY, startupProbe=None).gateway
 
 
 def test_the_gateway_learns_who_it_is() -> None:
-    """Its pod, its namespace, and the Service behind which its neighbours are."""
+    """The gateway gets its pod name, its namespace and its Service."""
     environment = chart(READY).environment
     for name, path in {
         "POD_NAME": "metadata.name",
@@ -100,14 +100,14 @@ def test_the_gateway_learns_who_it_is() -> None:
 
 @matrix
 def test_the_gateway_takes_what_the_chart_gives_it(values: dict[str, Any]) -> None:
-    """The variables are settings in a form that the gateway reads."""
+    """Every variable of the chart is a setting with a value that the gateway can read."""
     given = {name: value for name, value in chart(values).environment.items() if isinstance(value, str)}
     settings = load({**given, "FORESTAY_ROOMS_FILE": ""})
     assert settings.max_connections == values.get("maxConnections", 10_000)
 
 
 def test_large_numbers_stay_whole() -> None:
-    """Numbers of values come as floats, and a million must not be 1e+06."""
+    """A million is written with all digits, although values come as floats."""
     environment = chart(READY, maxConnections=1000000, settings={"FORESTAY_SEND_BUFFER_BYTES": 16777216}).environment
     assert environment["FORESTAY_MAX_CONNECTIONS"] == "1000000"
     assert environment["FORESTAY_SEND_BUFFER_BYTES"] == "16777216"
@@ -115,7 +115,7 @@ def test_large_numbers_stay_whole() -> None:
 
 
 def test_rooms_are_a_file() -> None:
-    """A list becomes the TOML that the gateway reads, a text is taken as it is, and nothing is no file."""
+    """A list becomes TOML that the gateway can read, a text is kept, and no rooms give no file."""
     room = {"pattern": 'a"b.*', "echo": False, "slow": "drop_oldest", "history": {"size": 1000, "ttl": 2592000}}
     assert tomllib.loads(_rooms(chart(READY, rooms=[room, {"pattern": "**"}]))) == {"rooms": [room, {"pattern": "**"}]}
     text = '[[rooms]]\npattern = "{{ not a template }}"\n'
@@ -125,7 +125,7 @@ def test_rooms_are_a_file() -> None:
 
 
 def test_tracing_is_the_standard_variables() -> None:
-    """With an endpoint, the sampler keeps the share that was asked for; without one, there are none."""
+    """With an endpoint the sampler keeps the given share; without one no variables are set."""
     environment = chart(FULL).environment
     assert environment["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://collector:4318"
     assert (environment["OTEL_TRACES_SAMPLER"], environment["OTEL_TRACES_SAMPLER_ARG"]) == (
@@ -145,7 +145,7 @@ def test_tracing_is_the_standard_variables() -> None:
     ],
 )
 def test_the_url_is_completed_with_the_authority(url: str, completed: str) -> None:
-    """A certificate authority is mounted where the URL says it is."""
+    """The certificate authority is mounted where the Redis URL names it."""
     rendered = chart(KEYS, redis={"url": url, "tls": {"caSecret": "ca"}})
     assert _decoded(rendered) == completed
     mounts = {mount["name"]: mount["mountPath"] for mount in rendered.gateway["volumeMounts"]}
@@ -153,7 +153,7 @@ def test_the_url_is_completed_with_the_authority(url: str, completed: str) -> No
 
 
 def test_the_small_redis_forgets_and_the_notes_say_so() -> None:
-    """It has no disk, a bound on its memory, refuses when full, and one warning."""
+    """The bundled Redis has no disk, a memory limit and no eviction, and the notes warn once."""
     rendered = chart(KEYS, redis={"enabled": True})
     command = rendered.one("Deployment", "-redis")["spec"]["template"]["spec"]["containers"][0]["command"]
     options = dict(zip(command[1::2], command[2::2], strict=True))
@@ -164,13 +164,13 @@ def test_the_small_redis_forgets_and_the_notes_say_so() -> None:
 
 
 def test_a_single_pod_is_warned_about() -> None:
-    """And about having no bus."""
+    """The notes warn of a single pod and of a missing bus."""
     notes = chart(KEYS, replicaCount=1).notes
     assert "WARNING: with a single pod" in notes
     assert "WARNING: without Redis" in notes
 
 
-_TOLD = ("DRAIN_WINDOW", "DRAIN_DEADLINE", "CLOSE_TIMEOUT", "FLUSH_TIMEOUT")
+_DRAIN_SETTINGS = ("DRAIN_WINDOW", "DRAIN_DEADLINE", "CLOSE_TIMEOUT", "FLUSH_TIMEOUT")
 
 
 def _rooms(rendered: Chart) -> str:

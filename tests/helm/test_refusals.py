@@ -1,4 +1,4 @@
-"""Values that cannot be are refused before anything reaches a cluster, with what to set instead."""
+"""Impossible values are refused before anything reaches a cluster, with what to set instead."""
 
 import json
 import re
@@ -45,10 +45,10 @@ SCALED = {**READY, "autoscaling": {"mode": "hpa"}}
     ],
 )
 def test_the_refusal_names_the_values(values: dict[str, Any], words: list[str]) -> None:
-    """Whoever reads it knows what to set, without looking anything up."""
-    said = refusal(values)
-    assert [word for word in words if word not in said] == []
-    assert "canary" not in said
+    """Each refusal names the values to set."""
+    message = refusal(values)
+    assert [word for word in words if word not in message] == []
+    assert "canary" not in message
 
 
 @pytest.mark.parametrize(
@@ -67,15 +67,15 @@ def test_the_refusal_names_the_values(values: dict[str, Any], words: list[str]) 
     ],
 )
 def test_settings_take_no_secret_and_nothing_that_a_value_decides(name: str, value: str) -> None:
-    """The refusal names the value that it is for, and does not repeat what was given."""
-    said = refusal(READY, settings={name: "canary"})
-    assert f"settings.{name}" in said
-    assert value in said
-    assert "canary" not in said
+    """`settings` refuses secrets and variables that a value sets, and names that value without the content."""
+    message = refusal(READY, settings={name: "canary"})
+    assert f"settings.{name}" in message
+    assert value in message
+    assert "canary" not in message
 
 
 def test_whatever_the_chart_sets_cannot_be_a_setting() -> None:
-    """Each variable with our prefix that the gateway gets with everything on is refused under `settings`."""
+    """Each FORESTAY_ variable that the chart can set is refused under `settings`."""
     for name in chart({**FULL, "settings": {}, "auth": {"existingSecret": "a", "jwksUrl": "https://b"}}).environment:
         if name.startswith("FORESTAY_"):
             assert f"settings.{name}: this is what" in refusal(READY, settings={name: "1"})
@@ -129,24 +129,24 @@ def test_whatever_the_chart_sets_cannot_be_a_setting() -> None:
     ids=str,
 )
 def test_the_schema_refuses(values: dict[str, Any]) -> None:
-    """Unknown keys, wrong types, and texts that would be something else inside of a manifest."""
+    """The schema refuses unknown keys, wrong types, and texts that could break a manifest."""
     with pytest.raises(RenderError, match=r"(?m)^- at '"):
         render({**READY, **values})
 
 
 def test_every_value_is_described_and_in_the_schema() -> None:
-    """values.yaml, its comments and values.schema.json know the same keys; what is free in one is free in all."""
+    """values.yaml, its comments and values.schema.json have the same keys."""
     schema = read(CHART / "values.schema.json")
     paths = {row.path for row in described()}
     leaves = set(_leaves(read(CHART / "values.yaml"), paths))
     assert leaves == paths
     known = {path for path in _properties(schema) if not any(path[: len(each)] == each for each in paths - {path})}
-    # Only for a chart that has this one as a part.
+    # Only for a chart with this one as a subchart.
     assert known - {("enabled",)} == paths
 
 
 def test_the_schema_is_strict_about_our_own_keys() -> None:
-    """Each object with named keys takes no others, except `global`, which belongs to all charts."""
+    """Objects with named keys accept no others, except `global`, which all charts share."""
     schema = read(CHART / "values.schema.json")
     open_ones = [path for path in _objects(schema) if path != ("global",)]
     assert open_ones == []
@@ -154,7 +154,7 @@ def test_the_schema_is_strict_about_our_own_keys() -> None:
 
 @pytest.mark.parametrize("path", _EVERYWHERE, ids=".".join)
 def test_nothing_in_place_of_a_value_is_none_or_refused(path: tuple[str, ...]) -> None:
-    """`null` takes a default away: what can do without it does, and else the schema says what is missing."""
+    """`null` removes a default where the chart works without it, and is refused elsewhere."""
     values = json.loads(json.dumps({**FULL, "autoscaling": {"mode": "hpa"}}))
     inner = values
     for name in path[:-1]:
@@ -167,7 +167,7 @@ def test_nothing_in_place_of_a_value_is_none_or_refused(path: tuple[str, ...]) -
 
 
 def test_another_chart_may_have_this_one_as_a_part() -> None:
-    """Its condition and its own globals are no unknown keys."""
+    """As a subchart, the chart accepts the parent's condition and globals."""
     assert chart(READY, enabled=True, **{"global": {"domain": "example.com"}}).objects == chart(READY).objects
 
 
@@ -191,7 +191,7 @@ def _properties(schema: dict[str, Any], *above: str) -> list[tuple[str, ...]]:
 
 
 def _objects(schema: dict[str, Any], *above: str) -> list[tuple[str, ...]]:
-    """The objects that name keys and take others too."""
+    """The objects that name keys and accept other keys too."""
     if "properties" not in schema:
         return []
     open_here = [above] if schema.get("additionalProperties") is not False else []

@@ -1,4 +1,4 @@
-"""What a pod may do, reach and be reached by is what its features need, and nothing else."""
+"""A pod has the rights and the network access that its features need, and no more."""
 
 from itertools import product
 from typing import Any
@@ -15,7 +15,7 @@ EVENTS = {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["cr
     ("bus", "shed", "events"), list(product(["auto", "strict", "degraded"], [False, True], [False, True]))
 )
 def test_each_feature_adds_its_verbs(bus: str, shed: bool, events: bool) -> None:  # noqa: FBT001
-    """With none of them there is no Role and no token in the pods."""
+    """Each feature adds its verbs; without features there is no Role and no token in the pods."""
     rendered = chart(READY, readiness={"bus": bus}, rebalance={"shed": shed}, events={"enabled": events})
     rules = [*([WATCH] if bus == "auto" or shed else []), *([EVENTS] if events else [])]
     assert [role["rules"] for role in rendered.all("Role")] == ([rules] if rules else [])
@@ -26,7 +26,7 @@ def test_each_feature_adds_its_verbs(bus: str, shed: bool, events: bool) -> None
 
 
 def test_the_role_is_the_pods_own() -> None:
-    """The binding names the account that the pods run as, whatever it is called."""
+    """The binding names the account of the pods, for any account name."""
     for account, name in (({}, "forestay"), ({"name": "mine"}, "mine"), ({"create": False}, "default")):
         rendered = chart(READY, serviceAccount=account)
         assert rendered.pod["serviceAccountName"] == name
@@ -38,8 +38,8 @@ def test_the_role_is_the_pods_own() -> None:
         assert all(each["automountServiceAccountToken"] is False for each in rendered.all("ServiceAccount"))
 
 
-def test_rights_can_be_somebody_elses_business() -> None:
-    """Without rbac.create there is no Role; the token can be mounted or not by a word."""
+def test_rights_can_be_managed_elsewhere() -> None:
+    """Without rbac.create there is no Role, and a value decides whether the token is mounted."""
     rendered = chart(READY, rbac={"create": False})
     assert rendered.all("Role") == rendered.all("RoleBinding") == []
     assert "Note: rbac.create is off" in rendered.notes
@@ -47,7 +47,7 @@ def test_rights_can_be_somebody_elses_business() -> None:
 
 
 def test_the_network_policy_lets_through_what_is_needed() -> None:
-    """Names, Redis, OTLP and the API server; the public port for all, the internal one for whom it is given."""
+    """The policy allows DNS, Redis, OTLP, the API server, the public port, and the internal port for given peers."""
     spec = chart(FULL).one("NetworkPolicy")["spec"]
     assert spec["policyTypes"] == ["Ingress", "Egress"]
     assert spec["podSelector"] == chart(FULL).one("Deployment")["spec"]["selector"]
@@ -75,13 +75,13 @@ def test_the_network_policy_lets_through_what_is_needed() -> None:
     ids=str,
 )
 def test_the_network_policy_knows_the_ports_of_redis_and_others(values: dict[str, Any], ports: list[list[int]]) -> None:
-    """They are read from the URLs; what is not used is not let through."""
+    """Ports come from the URLs, and unused services are not allowed."""
     quiet = {"readiness": {"bus": "strict"}, "events": {"enabled": False}, "networkPolicy": {"enabled": True}}
     assert [_ports(rule) for rule in _egress(chart({**KEYS, **quiet, **values}))] == [[53, 53], *ports]
 
 
 def test_the_network_policy_can_be_narrower_and_wider() -> None:
-    """Each direction can be told where; more rules can be added; helm test is let in."""
+    """Each direction can be restricted or extended, and helm test is allowed."""
     peer = {"ipBlock": {"cidr": "10.0.0.0/8"}}
     more = {"ports": [{"port": 8125, "protocol": "UDP"}]}
     policy = {
@@ -104,7 +104,7 @@ def test_the_network_policy_can_be_narrower_and_wider() -> None:
 
 
 def test_the_small_redis_is_for_the_gateways_only() -> None:
-    """It hears them and says nothing by itself; they reach it and no other."""
+    """Only the gateways reach the bundled Redis, and it opens no connections."""
     rendered = chart(KEYS, redis={"enabled": True}, networkPolicy={"enabled": True})
     redis = rendered.one("Deployment", "-redis")["spec"]["selector"]
     spec = rendered.one("NetworkPolicy", "-redis")["spec"]

@@ -1,4 +1,4 @@
-"""What leads from outside to the pods leads to the public port."""
+"""Every route from outside leads to the public port."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from helm.rendering import CHART, read
 from tests.support.chart import FULL, MATRIX, READY, chart
 
 EXAMPLES = sorted((CHART / "examples").glob("*.yaml"))
-# What each controller has to be told, or it cuts connections.
-TOLD = {
+# Without these annotations each controller would cut long connections.
+ANNOTATIONS = {
     "nginx": {"nginx.ingress.kubernetes.io/proxy-read-timeout": "3600"},
     "haproxy": {"haproxy.org/timeout-tunnel": "3600s"},
     "traefik": {"traefik.ingress.kubernetes.io/router.entrypoints": "websecure"},
@@ -20,7 +20,7 @@ TOLD = {
 
 @pytest.mark.parametrize("values", MATRIX.values(), ids=MATRIX)
 def test_no_route_leads_to_the_internal_port(values: dict[str, Any]) -> None:
-    """The public Service has one port, 8080 in the pod, and routes name no other Service."""
+    """The public Service has one port, 8080 of the pod, and routes name no other Service."""
     rendered = chart(values)
     [port] = rendered.one("Service")["spec"]["ports"]
     assert port["targetPort"] == "public"
@@ -33,7 +33,7 @@ def test_no_route_leads_to_the_internal_port(values: dict[str, Any]) -> None:
 
 
 def test_a_route_has_no_timeouts_unless_they_are_set() -> None:
-    """Some Gateways refuse a route that has any."""
+    """A route has timeouts only if they are set, because some Gateways refuse them."""
     [rule] = chart(FULL).one("HTTPRoute")["spec"]["rules"]
     assert "timeouts" not in rule
     route = {"enabled": True, "parentRefs": [{"name": "gateway"}], "timeouts": {"request": "0s"}}
@@ -41,7 +41,7 @@ def test_a_route_has_no_timeouts_unless_they_are_set() -> None:
     assert rule["timeouts"] == {"request": "0s"}
 
 
-def test_a_route_can_be_what_one_needs() -> None:
+def test_route_fields_are_passed_through() -> None:
     """Parents, hosts, matches and filters are passed on."""
     route = {
         "enabled": True,
@@ -59,25 +59,25 @@ def test_a_route_can_be_what_one_needs() -> None:
     assert made["metadata"]["annotations"] == {"a": "b"}
 
 
-@pytest.mark.parametrize(("name", "told"), TOLD.items(), ids=TOLD)
-def test_the_examples_tell_each_controller_what_it_needs(name: str, told: dict[str, str]) -> None:
-    """Its class and its timeouts."""
+@pytest.mark.parametrize(("name", "annotations"), ANNOTATIONS.items(), ids=ANNOTATIONS)
+def test_the_examples_tell_each_controller_what_it_needs(name: str, annotations: dict[str, str]) -> None:
+    """Each example sets its controller's class and timeouts."""
     ingress = chart({**READY, **read(CHART / "examples" / f"{name}.yaml")}).one("Ingress")
-    assert told.items() <= ingress["metadata"].get("annotations", {}).items()
+    assert annotations.items() <= ingress["metadata"].get("annotations", {}).items()
     assert ingress["spec"]["ingressClassName"] == {"gke": "gce"}.get(name, name)
     assert [rule["host"] for rule in ingress["spec"]["rules"]] == ["chat.example.com"]
 
 
 def test_every_example_is_on_the_page() -> None:
-    """And says no more than what is in front of it."""
+    """Each example is on the page, with the same content."""
     page = (CHART / "README.md").read_text(encoding="utf-8")
     for path in EXAMPLES:
         assert f"(examples/{path.name})" in page
-    assert {path.stem for path in EXAMPLES} == {*TOLD, "gateway-api"}
+    assert {path.stem for path in EXAMPLES} == {*ANNOTATIONS, "gateway-api"}
 
 
 def test_the_load_balancer_of_gke_lets_connections_live() -> None:
-    """Its backend is told so by an object of its own, which the Service names."""
+    """The Service names a GKE backend object that raises the connection timeout."""
     rendered = chart({**READY, **read(CHART / "examples" / "gke.yaml")})
     [backend] = rendered.all("BackendConfig")
     assert backend["spec"]["timeoutSec"] == 86400
@@ -85,8 +85,8 @@ def test_the_load_balancer_of_gke_lets_connections_live() -> None:
     assert backend["metadata"]["name"] in annotations["cloud.google.com/backend-config"]
 
 
-def test_the_service_can_be_what_one_needs() -> None:
-    """Type, port, what it says it speaks, and anything else that a Service has."""
+def test_service_fields_are_passed_through() -> None:
+    """Type, port, app protocol and other fields of the Service can be set."""
     service = {
         "type": "LoadBalancer",
         "port": 443,
@@ -113,20 +113,20 @@ def test_the_service_can_be_what_one_needs() -> None:
 
 
 def test_a_node_port_is_for_services_that_have_one() -> None:
-    """Kubernetes refuses it elsewhere, so changing the type is enough."""
+    """A node port is set only for Service types that have one, because Kubernetes refuses others."""
     [port] = chart(READY, service={"nodePort": 30443}).one("Service")["spec"]["ports"]
     assert "nodePort" not in port
 
 
 def test_backends_have_a_service_of_their_own() -> None:
-    """Ready pods only, on the internal port."""
+    """Backends have a Service with the internal port and only ready pods."""
     spec = chart(READY).one("Service", "-internal")["spec"]
     assert [(port["port"], port["targetPort"]) for port in spec["ports"]] == [(9090, "internal")]
     assert "publishNotReadyAddresses" not in spec
 
 
 def test_helm_test_speaks_through_the_service() -> None:
-    """It mints a token with the key of tokens, or takes one that is there; without either there is no test."""
+    """`helm test` mints a token with the key or takes a given one; without both there is no test."""
     pod = chart(READY, service={"port": 80}, settings={"FORESTAY_JWT_AUDIENCE": "chat"}).one("Pod", "-ping")
     [container] = pod["spec"]["containers"]
     assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"

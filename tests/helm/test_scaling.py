@@ -1,4 +1,4 @@
-"""How many pods there are: said by the chart, or by what scales them, and never by both."""
+"""The number of pods is set by the chart or by one autoscaler, and never by both."""
 
 from itertools import product
 from typing import Any
@@ -12,7 +12,7 @@ matrix = pytest.mark.parametrize("values", MATRIX.values(), ids=MATRIX)
 
 @matrix
 def test_one_says_how_many_pods_there_are(values: dict[str, Any]) -> None:
-    """Either the Deployment has a number, or exactly one object scales it."""
+    """Either the Deployment has a number of replicas, or exactly one object scales it."""
     rendered = chart(values)
     scaler = [*rendered.all("HorizontalPodAutoscaler"), *rendered.all("ScaledObject")]
     assert len(scaler) == (values.get("autoscaling", {}).get("mode", "none") != "none")
@@ -20,7 +20,7 @@ def test_one_says_how_many_pods_there_are(values: dict[str, Any]) -> None:
 
 
 def test_the_hpa_looks_at_cpu() -> None:
-    """And at nothing else as long as nobody says what connections are called: a missing metric stops scaling in."""
+    """The HPA uses only CPU until a connection metric is named, because a missing metric stops scaling in."""
     spec = chart(READY, autoscaling={"mode": "hpa"}).one("HorizontalPodAutoscaler")["spec"]
     assert spec["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "forestay"}
     assert (spec["minReplicas"], spec["maxReplicas"]) == (3, 10)
@@ -30,7 +30,7 @@ def test_the_hpa_looks_at_cpu() -> None:
 
 
 def test_the_hpa_looks_at_connections_by_the_name_it_is_given() -> None:
-    """As an average of what all pods have, which does not depend on who is ready."""
+    """The HPA uses the named connection metric as an average over all pods, ready or not."""
     scaling = {"mode": "hpa", "cpu": 0, "connections": 4000, "hpa": {"connectionsMetric": "ws_connections"}}
     [metric] = chart(READY, autoscaling=scaling).one("HorizontalPodAutoscaler")["spec"]["metrics"]
     assert metric == {
@@ -40,7 +40,7 @@ def test_the_hpa_looks_at_connections_by_the_name_it_is_given() -> None:
 
 
 def test_keda_sums_over_the_pods_without_an_adapter() -> None:
-    """Ready or not: the Service that it asks has them all. An average would be divided a second time."""
+    """KEDA sums the metric over all pods of a Service, because an average would be divided twice."""
     rendered = chart(READY, autoscaling={"mode": "keda", "min": 2, "max": 20, "cpu": 70})
     spec = rendered.one("ScaledObject")["spec"]
     assert spec["scaleTargetRef"] == {"name": "forestay"}
@@ -64,14 +64,14 @@ def test_keda_sums_over_the_pods_without_an_adapter() -> None:
 
 
 def test_keda_is_told_in_texts() -> None:
-    """Its metadata are texts, or it refuses them."""
+    """The metadata for KEDA are texts, because it refuses numbers."""
     for trigger in chart(FULL, autoscaling={"mode": "keda"}).one("ScaledObject")["spec"]["triggers"]:
         assert all(isinstance(value, str) for value in trigger["metadata"].values())
 
 
 @pytest.mark.parametrize(("most", "least", "target"), [(10000, 3, 5333), (10000, 1, 4000), (1000, 10, 720), (1, 2, 1)])
 def test_the_aim_leaves_room_for_a_lost_pod(most: int, least: int, target: int) -> None:
-    """80 % of what the least pods less one can take, spread over all of them."""
+    """At the minimum number of pods the target is 80 % of what all pods but one can take."""
     scaling = {"mode": "keda", "min": least, "max": 10}
     trigger = chart(READY, maxConnections=most, autoscaling=scaling).one("ScaledObject")["spec"]["triggers"][0]
     assert trigger["metadata"]["targetValue"] == str(target)
@@ -79,7 +79,7 @@ def test_the_aim_leaves_room_for_a_lost_pod(most: int, least: int, target: int) 
 
 @pytest.mark.parametrize("window", [30, 600, 3600])
 def test_pods_go_one_by_one_and_come_at_once(window: int) -> None:
-    """The next one goes when the one before it has drained, within what Kubernetes allows; both scalers do the same."""
+    """Both scalers add pods at once, and remove the next one only after the drain of the previous one."""
     scaled = {**READY, "drain": {"window": window}}
     hpa = chart(scaled, autoscaling={"mode": "hpa"}).one("HorizontalPodAutoscaler")["spec"]["behavior"]
     keda = chart(scaled, autoscaling={"mode": "keda"}).one("ScaledObject")["spec"]["advanced"]
@@ -93,7 +93,7 @@ def test_pods_go_one_by_one_and_come_at_once(window: int) -> None:
 
 
 def test_the_pace_can_be_another() -> None:
-    """What is given takes the place of ours, whole."""
+    """A given behavior replaces the chart's as a whole."""
     own = {"scaleDown": {"selectPolicy": "Disabled"}}
     scaler = chart(READY, autoscaling={"mode": "hpa", "behavior": own}).one("HorizontalPodAutoscaler")
     assert scaler["spec"]["behavior"] == own
@@ -106,19 +106,19 @@ def test_the_pace_can_be_another() -> None:
     ids=str,
 )
 def test_the_disruption_budget_is_right_for_every_number(mode: str, pods: int, budget: dict[str, Any]) -> None:
-    """Exactly one of its two numbers; none at all where there is only one pod, for it would block a node for ever."""
+    """The budget has exactly one of its two numbers, and is absent for one pod, where it would block nodes."""
     scaling = {"mode": mode, "min": min(pods, 2), "max": pods}
     found = chart(READY, replicaCount=pods, autoscaling=scaling, podDisruptionBudget=budget).all("PodDisruptionBudget")
     if pods == 1:
         assert found == []
         return
     [spec] = [each["spec"] for each in found]
-    said = {key: spec[key] for key in ("minAvailable", "maxUnavailable") if key in spec}
-    assert said == (budget or {"maxUnavailable": 1})
+    limits = {key: spec[key] for key in ("minAvailable", "maxUnavailable") if key in spec}
+    assert limits == (budget or {"maxUnavailable": 1})
     assert spec["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
     assert spec["selector"] == chart(READY).one("Deployment")["spec"]["selector"]
 
 
 def test_the_disruption_budget_can_be_none() -> None:
-    """Where somebody else has one."""
+    """The disruption budget can be switched off."""
     assert chart(READY, podDisruptionBudget={"enabled": False}).all("PodDisruptionBudget") == []

@@ -1,4 +1,4 @@
-"""Dashboard, alerts and scraping speak of what the gateway counts."""
+"""The dashboard, the alerts and the scrape configuration match the gateway's metrics."""
 
 import json
 import re
@@ -17,20 +17,20 @@ NO_METRIC = {"forestay_client"}
 
 
 async def test_only_metrics_that_exist_are_named() -> None:
-    """Panels, alerts, autoscalers and pages name what a running gateway answers with, to the last letter."""
+    """Panels, alerts, autoscalers and pages name only metrics that a running gateway has."""
     async with gateway() as running:
         there = (await scrape(running.running.internal_port)).names
     asked = json.dumps([chart(values).objects for values in MATRIX.values()])
     written = "".join(page.read_text(encoding="utf-8") for page in files() if page.suffix == ".md")
     assert {"forestay_connections", "forestay_delivery_latency_seconds_bucket"} <= set(METRIC.findall(asked)) <= there
     assert {"process_open_fds", "python_gc_collections_total"} <= set(PROCESS.findall(_queries(chart(FULL)))) <= there
-    # A page may speak of a histogram as a whole.
+    # A page may name a histogram without its suffix.
     whole = {re.sub(r"_(bucket|sum|count)$", "", name) for name in there}
     assert set(METRIC.findall(written)) - NO_METRIC <= there | whole
 
 
 def test_every_alert_says_what_to_do() -> None:
-    """A summary, a severity, and a page with its name as a heading."""
+    """Every alert has a summary, a severity, and a runbook heading with its name."""
     headings = re.findall(r"^## (\w+)$", (ROOT / "docs/runbooks.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert [alert["alert"] for alert in _alerts(chart(FULL))] == headings
     for alert in _alerts(chart(FULL)):
@@ -40,7 +40,7 @@ def test_every_alert_says_what_to_do() -> None:
 
 
 def test_alerts_are_about_one_release() -> None:
-    """Every metric in them is asked of its namespace and its gateways, not of its Redis."""
+    """Every metric in an alert is selected by the release's namespace and gateway pods."""
     for alert in _alerts(chart(FULL)):
         selectors = re.findall(r"(?:forestay|process)_\w+\{(.*?)\}", alert["expr"])
         assert len(selectors) == len(METRIC.findall(alert["expr"]) + PROCESS.findall(alert["expr"]))
@@ -53,7 +53,7 @@ def test_alerts_are_about_one_release() -> None:
 
 
 def test_alerts_can_be_left_out_and_added() -> None:
-    """By name; the page can be anywhere."""
+    """Alerts can be left out by name and added, and the runbook's address can be changed."""
     mine = {"alert": "Mine", "expr": "vector(1)"}
     rules = {
         "enabled": True,
@@ -68,7 +68,7 @@ def test_alerts_can_be_left_out_and_added() -> None:
 
 
 def test_pods_are_scraped_and_not_a_service() -> None:
-    """A pod that drains falls out of a Service, and is scraped to its end as a pod."""
+    """Pods are scraped directly, because a draining pod leaves the Service before it ends."""
     spec = chart(FULL).one("PodMonitor")["spec"]
     assert spec["selector"] == chart(FULL).one("Deployment")["spec"]["selector"]
     assert spec["namespaceSelector"] == {"matchNames": ["forestay"]}
@@ -77,7 +77,7 @@ def test_pods_are_scraped_and_not_a_service() -> None:
 
 
 def test_what_watches_can_live_elsewhere() -> None:
-    """In the namespace of the monitoring, with the labels that it looks for."""
+    """Monitoring objects can have another namespace and the labels that the operator selects."""
     place = {"enabled": True, "namespace": "monitoring", "labels": {"release": "prometheus"}}
     rendered = chart(READY, podMonitor=place, prometheusRule=place, dashboard=place)
     made = [rendered.one("PodMonitor"), rendered.one("PrometheusRule"), rendered.one("ConfigMap", "-dashboard")]
@@ -88,7 +88,7 @@ def test_what_watches_can_live_elsewhere() -> None:
 
 
 def test_the_dashboard_is_one() -> None:
-    """It is JSON in rows, no two panels share a number, a name or a place, and each asks what was chosen above."""
+    """The dashboard is JSON in rows with unique ids, titles and places, and each query uses the variables."""
     text = chart(FULL).one("ConfigMap", "-dashboard")["data"]["forestay.json"]
     dashboard = json.loads(text)
     assert dashboard == read(CHART / "files" / "dashboard.json")
@@ -110,7 +110,7 @@ def test_the_dashboard_is_one() -> None:
 
 
 def test_the_latency_panels_lead_to_traces() -> None:
-    """They ask for exemplars, and one shows every bucket."""
+    """The latency panels request exemplars, and one of them is a heatmap of all buckets."""
     panels = json.loads(chart(FULL).one("ConfigMap", "-dashboard")["data"]["forestay.json"])["panels"]
     traced = [panel for panel in panels if any(target.get("exemplar") for target in panel.get("targets", ()))]
     assert [panel["type"] for panel in traced] == ["heatmap", "timeseries", "timeseries"]
@@ -120,7 +120,7 @@ def test_the_latency_panels_lead_to_traces() -> None:
 
 
 def _queries(rendered: Any) -> str:
-    """What the dashboard and the alerts ask."""
+    """The queries of the dashboard and of the alerts."""
     return json.dumps([rendered.one("PrometheusRule"), rendered.one("ConfigMap", "-dashboard")])
 
 

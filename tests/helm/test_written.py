@@ -1,4 +1,4 @@
-"""What is written from the chart, and what refers to it, agrees with it."""
+"""Files generated from the chart, and files that refer to it, agree with it."""
 
 import re
 import tomllib
@@ -17,17 +17,17 @@ from tests.support.repository import ROOT
 
 
 def test_the_table_of_values_is_in_sync() -> None:
-    """`make chart-docs` is due otherwise."""
+    """The table of values is as `make chart-docs` writes it."""
     assert README.read_text(encoding="utf-8") == page()
 
 
 def test_the_plain_manifests_are_what_the_chart_comes_to() -> None:
-    """k8s/ has each file as `make manifests` writes it, and no other."""
+    """k8s/ has exactly the files that `make manifests` writes."""
     assert {path.name: path.read_text(encoding="utf-8") for path in written()} == manifests()
 
 
-def test_the_plain_manifests_belong_to_nobody() -> None:
-    """Kustomize applies all of them, no object says that Helm has it, and the Secret is the user's to make."""
+def test_the_plain_manifests_have_no_owner() -> None:
+    """Kustomize applies all manifests, none has Helm's labels, and the user makes the Secret."""
     resources = read(FOLDER / "kustomization.yaml")["resources"]
     assert {*resources, "kustomization.yaml"} == {path.name for path in written()}
     for name in resources:
@@ -43,7 +43,7 @@ def test_the_plain_manifests_belong_to_nobody() -> None:
 
 
 def test_skaffold_refers_to_what_there_is() -> None:
-    """Dockerfile, chart, values, synced sources, and the objects that the chart comes to with those values."""
+    """Skaffold names existing files, values and objects."""
     config = read(ROOT / "skaffold.yaml")
     assert re.fullmatch(r"skaffold/v\d+(alpha|beta)?\d*", config["apiVersion"])
     assert config["kind"] == "Config"
@@ -72,7 +72,7 @@ def test_skaffold_refers_to_what_there_is() -> None:
 
 
 def test_the_image_is_what_the_chart_expects() -> None:
-    """Its user is the chart's, by number; the ports are the container's; it has what asks the cluster."""
+    """The image has the chart's user and ports, and the package that queries the cluster."""
     dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     gateway = chart(READY).gateway
     context = gateway["securityContext"]
@@ -83,7 +83,7 @@ def test_the_image_is_what_the_chart_expects() -> None:
 
 
 def test_the_builder_sees_what_the_image_is_made_of() -> None:
-    """Everything that the Dockerfile copies is let through by .dockerignore, and is there."""
+    """Everything that the Dockerfile copies exists and passes .dockerignore."""
     allowed = {
         line[1:] for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line.startswith("!")
     }
@@ -95,7 +95,7 @@ def test_the_builder_sees_what_the_image_is_made_of() -> None:
 
 
 def test_one_version() -> None:
-    """The chart installs the gateway of this tree, and says the same licence."""
+    """The chart has the version and the licence of this tree."""
     about = read(CHART / "Chart.yaml")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert about["appVersion"] == forestay.__version__
@@ -106,7 +106,7 @@ def test_one_version() -> None:
 
 
 def test_the_chart_knows_the_gateways_settings() -> None:
-    """Every variable with our prefix that it sets, or refuses under `settings`, is one that the gateway reads."""
+    """Every FORESTAY_ variable that the chart sets or refuses is a setting of the gateway."""
     known = {variable_of(name) for name in Settings.model_fields}
     text = "".join(path.read_text(encoding="utf-8") for path in (CHART / "templates").glob("*.tpl"))
     assert set(re.findall(r"FORESTAY_[A-Z_]+[A-Z]", text)) - {f"{name}_FILE" for name in known} - known == set()

@@ -1,4 +1,4 @@
-"""The page of `make demo` in a real browser: a pod is deployed under it."""
+"""The page of `make demo` in a real browser, while its pod is deployed."""
 
 import pytest
 from playwright.async_api import ConsoleMessage
@@ -10,7 +10,7 @@ from tests.support.browser import launched
 
 @pytest.mark.timeout(180)
 async def test_a_deploy_goes_unnoticed(chromium: str) -> None:
-    """The page moves to the other pod before its own one is gone: no number is missing or repeated, nothing breaks."""
+    """The page moves to the other pod before its own stops, and no number is missing or repeated."""
     async with shown() as address, launched(chromium) as browser:
         page = await browser.new_page()
         complaints: list[str] = []
@@ -22,7 +22,7 @@ async def test_a_deploy_goes_unnoticed(chromium: str) -> None:
             name: await page.locator(f"#{name}").inner_text() for name in ("missing", "repeated", "moves", "breaks")
         }
         assert found == {"missing": "0", "repeated": "0", "moves": "1", "breaks": "0"}
-        # The numbers on the screen are what the account says: each one more than the one before it.
+        # The numbers on the screen agree with the count: each is one more than the previous one.
         numbers = [int(text) for text in await page.locator(".numbers li").all_inner_texts()]
         assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
         assert await page.locator(f'.numbers li[data-pod="{old}"]').count() > 0

@@ -1,4 +1,4 @@
-"""The demo page in a real browser, against a real gateway."""
+"""The demo page in a real browser, with a real gateway."""
 
 import json
 import re
@@ -25,7 +25,7 @@ SIZES: dict[str, ViewportSize] = {
     "small": {"width": 320, "height": 640},
 }
 WORDS = {Verdict.RECONNECT: "return", Verdict.RENEW_TOKEN: "once", Verdict.STOP: "stop"}
-# Milliseconds. A page waits up to two seconds before it returns, and the machine may be busy.
+# In milliseconds. A page waits up to two seconds before it reconnects, and the machine may be busy.
 expect.set_options(timeout=15_000)
 
 
@@ -43,7 +43,7 @@ async def gateway(chromium: str) -> AsyncIterator[DevGateway]:
 
 @dataclass
 class Visitors:
-    """Opens the page for people who share nothing but the gateway, and notes what goes wrong in their browsers."""
+    """Opens the page for users with separate browser contexts, and records errors of their browsers."""
 
     browser: Browser
     complaints: list[str] = field(default_factory=list)
@@ -88,7 +88,7 @@ async def join(page: Page, room: str) -> None:
 async def test_a_message_appears_on_the_other_page_and_is_marked_on_ones_own(
     visitors: Visitors, gateway: DevGateway
 ) -> None:
-    """What one types, the other reads under the sender's name; the sender's own copy is marked as such and as heard."""
+    """A message appears on the other page with its sender; the sender's own copy is marked as delivered."""
     alice = await visitors.enter(gateway.link("alice"))
     bob = await visitors.enter(gateway.link("bob"))
     await say(alice, "Ready about!")
@@ -104,8 +104,8 @@ async def test_a_message_appears_on_the_other_page_and_is_marked_on_ones_own(
     assert visitors.complaints == []
 
 
-async def test_who_comes_and_goes_is_seen(visitors: Visitors, gateway: DevGateway) -> None:
-    """A page tells when somebody enters or leaves a room, and keeps a list of the people seen in it."""
+async def test_joins_and_leaves_are_shown(visitors: Visitors, gateway: DevGateway) -> None:
+    """A page shows when a user joins or leaves the room, and lists the people seen in it."""
     alice = await visitors.enter(gateway.link("alice"))
     bob = await visitors.enter(gateway.link("bob"))
     people = alice.locator(".person", has_text="bob")
@@ -123,7 +123,7 @@ async def test_who_comes_and_goes_is_seen(visitors: Visitors, gateway: DevGatewa
 
 
 async def test_binary_messages_arrive_as_bytes(visitors: Visitors, gateway: DevGateway) -> None:
-    """Text and files go out under a type bound to the room, and are shown by type, size and first bytes."""
+    """Text and files are sent under a type bound to the room, and shown by type, size and first bytes."""
     alice = await visitors.enter(gateway.link("alice"))
     bob = await visitors.enter(gateway.link("bob"))
     await alice.get_by_label("Binary").check()
@@ -139,7 +139,7 @@ async def test_binary_messages_arrive_as_bytes(visitors: Visitors, gateway: DevG
     own = alice.locator(".entry[data-kind=binary]")
     await expect(own).to_have_count(1)
     await expect(own).to_have_attribute("data-state", "heard")
-    # The second time without asking for the binding: the page does so itself.
+    # The second message needs no click on bind: the page binds the type itself.
     await alice.get_by_label("Type", exact=True).fill("7")
     await alice.locator("#file").set_input_files({"name": "chart", "mimeType": "", "buffer": bytes(range(200))})
     await alice.get_by_role("button", name="Send").click()
@@ -150,7 +150,7 @@ async def test_binary_messages_arrive_as_bytes(visitors: Visitors, gateway: DevG
 
 
 async def test_a_message_too_large_is_not_sent(visitors: Visitors, gateway: DevGateway) -> None:
-    """The gateway would end the connection, so the page refuses by itself and says why."""
+    """The page refuses a message that would make the gateway end the connection, and says why."""
     alice = await visitors.enter(gateway.link("alice"))
     await say(alice, "x" * 70_000)
     await expect(alice.locator("#say-error")).to_contain_text("at most 64 KiB")
@@ -162,7 +162,7 @@ async def test_a_message_too_large_is_not_sent(visitors: Visitors, gateway: DevG
 
 
 async def test_a_cut_connection_returns_and_is_back_in_its_rooms(visitors: Visitors, gateway: DevGateway) -> None:
-    """After a cut the page counts down, connects, joins what it was in, and messages flow in both directions."""
+    """After a cut the page counts down, reconnects and joins its rooms, and messages flow both ways."""
     alice = await visitors.enter(gateway.link("alice"))
     bob = await visitors.enter(gateway.link("bob"))
     await join(alice, "chat.deck")
@@ -187,7 +187,7 @@ async def test_a_cut_connection_returns_and_is_back_in_its_rooms(visitors: Visit
 
 @pytest.mark.timeout(150)
 async def test_the_page_outlives_a_gateway_that_dies(visitors: Visitors) -> None:
-    """A gateway killed without a word is noticed, waited for, and spoken to again when it is back."""
+    """The page notices that the gateway was killed, waits, and reconnects after its restart."""
     async with dev_gateway() as gateway:
         alice = await visitors.enter(gateway.link("alice"))
         await gateway.stop(signal.SIGKILL)
@@ -200,7 +200,7 @@ async def test_the_page_outlives_a_gateway_that_dies(visitors: Visitors) -> None
 
 
 async def test_hostile_text_stays_text(visitors: Visitors, gateway: DevGateway) -> None:
-    """Markup in a message, in a name or in bytes is shown as it was written and does nothing."""
+    """Markup in a message, a name or bytes is shown as text and has no effect."""
     hostile = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>"
     alice = await visitors.enter(gateway.link("alice"))
     mallory = await visitors.enter(gateway.link("<b>mallory</b>"))
@@ -220,7 +220,7 @@ async def test_hostile_text_stays_text(visitors: Visitors, gateway: DevGateway) 
 
 
 async def test_the_token_leaves_the_address_and_survives_a_reload(visitors: Visitors, gateway: DevGateway) -> None:
-    """The token is gone from the address bar at once, is in no URL asked for, and a reload needs no new one."""
+    """The token leaves the address bar at once, is in no requested URL, and survives a reload."""
     page = await visitors.open("about:blank")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
@@ -237,7 +237,7 @@ async def test_the_token_leaves_the_address_and_survives_a_reload(visitors: Visi
 
 
 async def test_without_a_token_the_page_asks_for_one(visitors: Visitors, gateway: DevGateway) -> None:
-    """The dialog takes a pasted token, says whose it is, and connects with it."""
+    """The dialog takes a pasted token, shows its user, and connects with it."""
     page = await visitors.open(gateway.page)
     dialog = page.get_by_role("dialog", name="Token")
     await expect(dialog).to_be_visible()
@@ -250,7 +250,7 @@ async def test_without_a_token_the_page_asks_for_one(visitors: Visitors, gateway
 
 
 async def test_a_refused_handshake_is_explained(visitors: Visitors, gateway: DevGateway) -> None:
-    """A browser is not told why a handshake failed; the page says what it can be and offers the way out."""
+    """After a refused handshake the page lists possible causes and offers to change the token."""
     page = await visitors.open(f"{gateway.page}#token=not-a-token")
     await expect(page.locator("#banner")).to_contain_text("refused the token")
     await page.get_by_role("button", name="New token").click()
@@ -258,7 +258,7 @@ async def test_a_refused_handshake_is_explained(visitors: Visitors, gateway: Dev
 
 
 async def test_a_refusal_is_shown_where_it_belongs(visitors: Visitors, gateway: DevGateway) -> None:
-    """A room one may not join is told beside the field, a message one may not send beside the message."""
+    """A refused join is shown beside its field, and a refused message beside the message."""
     page = await visitors.enter(gateway.link("dave", {"chat.*": "r"}))
     await say(page, "May I?")
     refused = page.locator(".entry", has_text="May I?")
@@ -272,7 +272,7 @@ async def test_a_refusal_is_shown_where_it_belongs(visitors: Visitors, gateway: 
 
 
 async def test_every_frame_is_in_the_log(visitors: Visitors, gateway: DevGateway) -> None:
-    """Frames are listed with direction and type, open on a click, hide pings, and can be paused and cleared."""
+    """Frames are listed with direction and type, open on a click, and can be filtered, paused and cleared."""
     page = await visitors.enter(gateway.link("alice"))
     frames = page.locator(".frame")
     await expect(frames.filter(has_text="welcome")).to_have_attribute("data-direction", "in")
@@ -281,7 +281,7 @@ async def test_every_frame_is_in_the_log(visitors: Visitors, gateway: DevGateway
     await welcome.click()
     await expect(welcome).to_have_attribute("aria-expanded", "true")
     await expect(page.locator(".frame-body pre")).to_contain_text('"user": "alice"')
-    # The client asks whether the gateway is there when the network may be gone.
+    # The client pings the gateway when the network may be down.
     await page.evaluate("dispatchEvent(new Event('offline'))")
     pong = page.locator(".frame[data-ping]").last
     await expect(pong).to_be_hidden()
@@ -303,7 +303,7 @@ async def test_every_frame_is_in_the_log(visitors: Visitors, gateway: DevGateway
 async def test_the_page_fits_its_window(
     visitors: Visitors, gateway: DevGateway, size: ViewportSize, *, dark: bool
 ) -> None:
-    """No part of the page scrolls sideways or sticks out, whatever was written, and the browser has no complaint."""
+    """At each window size no part of the page overflows, for any text, and the browser logs no error."""
     page = await visitors.enter(gateway.link("a-user-with-quite-a-long-name@example.org"), size, dark=dark)
     await say(page, "word " * 60)
     await say(page, "unbroken" * 40)
@@ -330,7 +330,7 @@ STICKING_OUT = """() => {
 
 
 async def test_everything_that_can_be_used_has_a_name(visitors: Visitors, gateway: DevGateway) -> None:
-    """Each control has words for those who cannot see it, and can be reached with the keyboard."""
+    """Each control has an accessible name and can be reached with the keyboard."""
     page = await visitors.enter(gateway.link("alice"))
     await page.get_by_label("Binary").check()
     await page.locator("#file").set_input_files({"name": "chart", "mimeType": "", "buffer": b"x"})
@@ -349,22 +349,22 @@ NAMELESS = """() => [...document.querySelectorAll("button, input, textarea")]
 
 
 async def test_the_page_and_the_gateway_agree_on_every_close_code(visitors: Visitors, gateway: DevGateway) -> None:
-    """The page comes back, asks for a token or stops exactly where the gateway's own table says so."""
+    """The page reconnects, asks for a token or stops for exactly the codes that the gateway's table says."""
     page = await visitors.open(gateway.page)
     codes = [*CloseCode, ABNORMAL_CLOSURE, SERVICE_RESTART, 1003, 1010, 1015, 3000, 4001, 4499]
     script = (
         "async (codes) => { const m = await import('/demo/closes.js'); return codes.map((c) => m.judge(c).verdict) }"
     )
-    said = dict(zip(codes, await page.evaluate(script, [int(code) for code in codes]), strict=True))
-    assert said == {code: WORDS[verdict(code)] for code in codes}
+    verdicts = dict(zip(codes, await page.evaluate(script, [int(code) for code in codes]), strict=True))
+    assert verdicts == {code: WORDS[verdict(code)] for code in codes}
 
 
-# From here on the gateway is played, to say what a healthy one cannot be made to say.
+# The tests below use a scripted gateway, which can send what a healthy one cannot be made to send.
 
 
 @dataclass
 class Played:
-    """A gateway made of answers: it welcomes, lets everybody into every room, and does what the test says."""
+    """A scripted gateway: it welcomes each client, accepts each join, and else does what the test says."""
 
     sockets: list[WebSocketRoute] = field(default_factory=list)
     heard: list[list[dict[str, object]]] = field(default_factory=list)
@@ -410,7 +410,7 @@ async def _play(visitors: Visitors, gateway: DevGateway, **joined: object) -> tu
 
 @pytest.mark.parametrize("code", [1001, 1006, 4429])
 async def test_it_comes_back_after_some_closes(visitors: Visitors, gateway: DevGateway, code: int) -> None:
-    """After these the page waits, says what the code means, and connects again."""
+    """After these close codes the page waits, explains the code, and reconnects."""
     page, played = await _play(visitors, gateway)
     await played.sockets[0].close(code=code, reason="because")
     await expect(page.locator("#facts")).to_contain_text(f"{code}")
@@ -422,7 +422,7 @@ async def test_it_comes_back_after_some_closes(visitors: Visitors, gateway: DevG
 
 @pytest.mark.parametrize("code", [1009, 4401, 4409])
 async def test_it_stops_after_others(visitors: Visitors, gateway: DevGateway, code: int) -> None:
-    """After these the page stops and says why; only an expired token makes it ask for another."""
+    """After these close codes the page stops and says why; only an expired token makes it ask for another."""
     page, played = await _play(visitors, gateway)
     await played.sockets[0].close(code=code, reason="because")
     await expect(page.locator("body")).to_have_attribute("data-state", "stopped")
@@ -432,7 +432,7 @@ async def test_it_stops_after_others(visitors: Visitors, gateway: DevGateway, co
 
 
 async def test_an_announced_close_is_answered_by_moving(visitors: Visitors, gateway: DevGateway) -> None:
-    """The next connection opens in its slot, the old one goes afterwards, and what both bring is shown once."""
+    """After `reconnect` the next connection opens before the old one closes, and each message shows once."""
     page, played = await _play(visitors, gateway)
     await say(page, "hold fast")
     await expect(page.locator(".entry", has_text="hold fast")).to_have_attribute("data-state", "sending")
@@ -442,20 +442,20 @@ async def test_an_announced_close_is_answered_by_moving(visitors: Visitors, gate
     for number in (0, 1, 1):
         played.say(number, "broadcast", {"text": "once, and once more"}, room=LOBBY, **{"from": "bob"})
     await expect(page.locator(".entry", has_text="once, and once more")).to_have_count(2)
-    # The old connection owes an answer, so it is still there.
+    # The old connection still waits for a reply, so it is open.
     await expect(page.locator(".frame", has_text="close")).to_have_count(0)
-    [held] = [said for said in played.heard[0] if said["type"] == "broadcast"]
+    [held] = [frame for frame in played.heard[0] if frame["type"] == "broadcast"]
     played.say(0, "ack", {}, id=held["id"])
     await expect(page.locator(".entry", has_text="hold fast")).to_have_attribute("data-state", "accepted")
     await expect(page.locator("#banner")).to_contain_text("Moved")
     await expect(page.locator(".frame", has_text="close 1000")).to_have_count(1)
-    assert [said["room"] for said in played.heard[1] if said["type"] == "join"] == [LOBBY]
+    assert [frame["room"] for frame in played.heard[1] if frame["type"] == "join"] == [LOBBY]
     await expect(page.locator(".note[data-tone=warning]")).to_have_count(0)
     await expect(page.locator("body")).to_have_attribute("data-state", "connected")
 
 
 async def test_the_newest_message_is_in_view_unless_one_reads_back(visitors: Visitors, gateway: DevGateway) -> None:
-    """The talk follows what is said, through floods and banners, and stays where a reader has put it."""
+    """The newest message stays in view through floods and banners, unless the user has scrolled back."""
     page, played = await _play(visitors, gateway)
     for number in range(600):
         played.say(0, "broadcast", {"text": f"message {number}"}, room=LOBBY, **{"from": "bob"})
@@ -473,14 +473,14 @@ async def test_the_newest_message_is_in_view_unless_one_reads_back(visitors: Vis
 
 
 async def test_lost_continuity_is_told_in_the_room(visitors: Visitors, gateway: DevGateway) -> None:
-    """`resync` becomes a line where messages may be missing."""
+    """`resync` becomes a line in the room, at the place where messages may be missing."""
     page, played = await _play(visitors, gateway)
     played.say(0, "resync", {"reason": "bus_lost"}, room=LOBBY)
     await expect(page.locator(".note[data-tone=warning]")).to_contain_text("may have missed messages")
 
 
 async def test_members_are_shown_where_the_gateway_names_them(visitors: Visitors, gateway: DevGateway) -> None:
-    """`members` on joining fills the list of people."""
+    """`members` in `joined` fills the list of people."""
     members = [{"user": "alice", "connections": 1}, {"user": "erin", "connections": 2}]
     page, _ = await _play(visitors, gateway, members={"count": 3, "users": 2, "members": members})
     await expect(page.locator(".person", has_text="erin")).to_have_attribute("data-seen", "here")
@@ -488,7 +488,7 @@ async def test_members_are_shown_where_the_gateway_names_them(visitors: Visitors
 
 
 async def test_a_room_with_history_is_joined_where_it_was_left(visitors: Visitors, gateway: DevGateway) -> None:
-    """The page asks for what it missed, shows nothing twice, and repeats under its key what went unanswered."""
+    """The page rejoins with its position, shows nothing twice, and retries unanswered messages with their key."""
     page, played = await _play(visitors, gateway, epoch="e", offset=4)
     played.say(0, "broadcast", {"text": "the fifth"}, room=LOBBY, epoch="e", offset=5, **{"from": "bob"})
     await expect(page.locator(".entry", has_text="the fifth")).to_have_count(1)
@@ -498,19 +498,19 @@ async def test_a_room_with_history_is_joined_where_it_was_left(visitors: Visitor
     await page.get_by_role("button", name="Cut the connection").click()
     await expect(page.locator(".entry", has_text="is this heard?")).to_have_attribute("data-state", "unknown")
     await expect(page.locator("#send")).to_be_enabled()
-    [rejoin] = [said for said in played.heard[1] if said["type"] == "join"]
+    [rejoin] = [frame for frame in played.heard[1] if frame["type"] == "join"]
     assert rejoin["since"] == {"epoch": "e", "offset": 5}
     for offset, text in ((5, "the fifth"), (6, "the sixth")):
         played.say(1, "broadcast", {"text": text}, room=LOBBY, epoch="e", offset=offset, **{"from": "bob"})
     await expect(page.locator(".entry", has_text="the sixth")).to_have_count(1)
     await expect(page.locator(".entry", has_text="the fifth")).to_have_count(1)
-    [first], [again] = ([said for said in each if said["type"] == "broadcast"] for each in played.heard)
+    [first], [again] = ([frame for frame in each if frame["type"] == "broadcast"] for each in played.heard)
     assert first["key"] == again["key"]
     assert first["payload"] == again["payload"]
 
 
 async def test_silence_is_noticed(visitors: Visitors, gateway: DevGateway) -> None:
-    """A gateway that no longer answers pings is given up, and another connection is made."""
+    """When the gateway stops answering pings, the page opens another connection."""
     page = await visitors.open("about:blank")
     await page.clock.install()
     played = Played()

@@ -1,4 +1,4 @@
-"""Several pods on one Redis are one gateway to those who are connected to it."""
+"""Several pods on one Redis behave as one gateway to their clients."""
 
 import asyncio
 import secrets
@@ -36,7 +36,7 @@ NewPod = Callable[..., Awaitable[Gateway]]
 
 @pytest.fixture
 async def new_pod(redis: RedisServer, tmp_path: Path) -> AsyncIterator[NewPod]:
-    """Makes pods of one gateway, with rooms as above."""
+    """Yields a function that makes pods of one gateway, with the rooms above."""
     rooms = tmp_path / "rooms.toml"
     rooms.write_text(ROOMS)
     url = f"{redis.url}?prefix=t{secrets.token_hex(6)}"
@@ -45,7 +45,7 @@ async def new_pod(redis: RedisServer, tmp_path: Path) -> AsyncIterator[NewPod]:
         async def make(**given: object) -> Gateway:
             values = {"bus_url": url, "rooms_file": str(rooms), "presence_grace": 0} | given
             pod: Gateway = await stack.enter_async_context(gateway(**values))
-            # The others learn of it with their next sign of life.
+            # The other pods learn of the new one with their next heartbeat.
             for other in pods:
                 await other.running._pod.heartbeat.send()
             pods.append(pod)
@@ -56,7 +56,7 @@ async def new_pod(redis: RedisServer, tmp_path: Path) -> AsyncIterator[NewPod]:
 
 
 async def test_a_message_reaches_the_room_on_every_pod(new_pod: NewPod) -> None:
-    """Text and binary in one order; `echo: false` leaves out the sender and nobody else."""
+    """Text and binary arrive in one order on every pod; `echo: false` leaves out only the sender."""
     one, two = await new_pod(), await new_pod()
     alice, bob = await one.join("alice", "plain"), await two.join("bob", "plain")
     await alice.say({"type": "broadcast", "room": "plain", "payload": 1, "echo": False})
@@ -69,8 +69,8 @@ async def test_a_message_reaches_the_room_on_every_pod(new_pod: NewPod) -> None:
     assert (await alice.hear("broadcast"))["payload"] == 2
 
 
-async def test_what_was_missed_is_had_from_any_pod(new_pod: NewPod) -> None:
-    """Whoever comes back with `since` hears the rest in order and goes on live, or is told that it cannot."""
+async def test_missed_messages_come_from_any_pod(new_pod: NewPod) -> None:
+    """A join with `since` on any pod gets the missed messages in order, or is not `recovered`."""
     one, two = await new_pod(), await new_pod()
     alice = await one.join("alice", "log.a")
     acks = [await ack(alice, n) for n in range(5)]
@@ -92,29 +92,29 @@ async def test_what_was_missed_is_had_from_any_pod(new_pod: NewPod) -> None:
 
 
 async def ack(client: Client, payload: object, **fields: object) -> dict[str, Any]:
-    """Say something to the log that is heard back; where it stands."""
+    """Publishes to the log and returns the position of the message."""
     await client.say({"type": "broadcast", "room": "log.a", "payload": payload, "id": "1", **fields})
     answers = {heard["type"]: heard for heard in [await client.hear(), await client.hear()]}
     position: dict[str, Any] = answers["ack"]["payload"]
     return position
 
 
-async def test_the_same_key_is_one_message_on_whatever_pod(new_pod: NewPod) -> None:
-    """A backend that does not know whether it was heard asks another pod, and gets the first answer."""
+async def test_the_same_key_is_one_message_on_every_pod(new_pod: NewPod) -> None:
+    """A retry with the same key on another pod gets the first answer and adds no message."""
     one, two = await new_pod(), await new_pod()
     alice = await one.join("alice", "log.a")
-    said = [
+    answers = [
         await call(pod, "POST", "/v1/rooms/log.a/messages", b'{"payload": "once", "key": "k1"}')
         for pod in (one, two, one)
     ]
-    assert said[0] == said[1] == said[2]
-    assert said[0][0] == 200
+    assert answers[0] == answers[1] == answers[2]
+    assert answers[0][0] == 200
     assert (await alice.hear("broadcast"))["payload"] == "once"
     assert await alice.silent()
 
 
 async def test_a_personal_room_is_on_every_pod(new_pod: NewPod) -> None:
-    """Each of a user's connections hears what a backend says to the user, and one that was away gets it later."""
+    """Each connection of a user receives the backend's message, and an absent one gets it later."""
     one, two = await new_pod(), await new_pod()
     phone, laptop = await one.join("alice", "@me"), await two.join("alice", "@me")
     _, placed = await call(one, "POST", "/v1/users/alice/messages", b'{"payload": "first"}')
@@ -127,8 +127,8 @@ async def test_a_personal_room_is_on_every_pod(new_pod: NewPod) -> None:
     assert (await tablet.hear("broadcast"))["payload"] == "second"
 
 
-async def test_who_is_there_is_known_on_every_pod(new_pod: NewPod) -> None:
-    """In `joined`, in `presence` and over HTTP; with what the token lets others know."""
+async def test_presence_is_the_same_on_every_pod(new_pod: NewPod) -> None:
+    """`joined`, `presence` and HTTP show the members of all pods, with the info of their tokens."""
     one, two = await new_pod(), await new_pod()
     alice = await one.join("alice", "chat.a", info={"name": "Alice", "age": 7})
     bob = await two.connect("bob")
@@ -151,7 +151,7 @@ async def test_who_is_there_is_known_on_every_pod(new_pod: NewPod) -> None:
 
 
 async def test_presence_needs_the_right_and_the_feature(new_pod: NewPod) -> None:
-    """Without `p` a client may be there and may not see who else is."""
+    """Without the right `p` a client counts as present but cannot see the members."""
     pod = await new_pod()
     client = await pod.connect("alice", rooms={"chat.*": "r", "plain": "rwph"})
     assert (await client.ask({"type": "join", "room": "chat.a"}))["payload"] == {}
@@ -161,8 +161,8 @@ async def test_presence_needs_the_right_and_the_feature(new_pod: NewPod) -> None
     assert (await call(pod, "GET", "/v1/rooms/plain/presence"))[0] == 403
 
 
-async def test_a_reconnect_within_the_grace_is_no_news(new_pod: NewPod) -> None:
-    """Neither on the same pod nor on another; who stays away is told of once it is over."""
+async def test_a_reconnect_within_the_grace_is_not_announced(new_pod: NewPod) -> None:
+    """A reconnect within the grace is not announced, on the same or another pod; a later leave is."""
     one, two = await new_pod(presence_grace=1), await new_pod(presence_grace=1)
     alice = await one.join("alice", "chat.a")
     bob = await two.join("bob", "chat.a")
@@ -176,7 +176,7 @@ async def test_a_reconnect_within_the_grace_is_no_news(new_pod: NewPod) -> None:
 
 
 async def test_what_a_dead_pod_had_is_gone_after_its_lease(new_pod: NewPod) -> None:
-    """Its users leave, told once by a pod that lives; their places under the limit are free."""
+    """After its lease a dead pod's users leave, announced once, and their places are free."""
     limits: dict[str, object] = {"presence_lease": 3, "max_connections_per_user": 1}
     one, two = await new_pod(**limits), await new_pod(**limits)
     alice = await one.join("alice", "chat.a")
@@ -195,7 +195,7 @@ async def test_what_a_dead_pod_had_is_gone_after_its_lease(new_pod: NewPod) -> N
 
 @pytest.mark.parametrize("policy", ["reject", "replace"])
 async def test_a_users_connections_are_limited_on_all_pods_together(new_pod: NewPod, policy: str) -> None:
-    """The new one or the oldest is ended with 4409, on whatever pod it is."""
+    """Above the user limit the newest or the oldest connection ends with 4409, on any pod."""
     limits = {"max_connections_per_user": 2, "user_limit_policy": policy}
     one, two = await new_pod(**limits), await new_pod(**limits)
     first, second = await one.connect("alice"), await two.connect("alice")
@@ -214,7 +214,7 @@ async def test_a_users_connections_are_limited_on_all_pods_together(new_pod: New
 
 
 async def test_a_revoked_token_is_good_on_no_pod(new_pod: NewPod) -> None:
-    """Who has it is ended with 4403, who brings it gets 401, who renews with it hears bad_token; others stay."""
+    """A revoked token ends its connections with 4403, and is refused at the handshake and at a renewal."""
     one, two = await new_pod(), await new_pod()
     mine, other = await two.connect("alice", jti="t1"), await two.connect("alice", jti="t2")
     assert await call(one, "POST", "/v1/revocations", b'{"jti": "t1"}') == (200, {})
@@ -227,7 +227,7 @@ async def test_a_revoked_token_is_good_on_no_pod(new_pod: NewPod) -> None:
 
 
 async def test_a_users_tokens_up_to_now_are_revoked(new_pod: NewPod) -> None:
-    """One without `iat` counts as older; what is issued later is good."""
+    """Revoking a user's tokens covers those issued before and those without `iat`, and no later ones."""
     one, two = await new_pod(), await new_pod()
     now = time.time()
     old, older = await one.connect("alice", iat=now - 5), await two.connect("alice")
@@ -239,8 +239,8 @@ async def test_a_users_tokens_up_to_now_are_revoked(new_pod: NewPod) -> None:
     assert (await Client.open_or_refused(one.port, token("alice", iat=time.time() + 5))).status == 101
 
 
-async def test_a_lost_word_of_a_revocation_is_found_by_looking(new_pod: NewPod) -> None:
-    """With the next sign of life at the latest."""
+async def test_a_lost_revocation_message_is_made_good_by_the_heartbeat(new_pod: NewPod) -> None:
+    """A pod that missed a revocation message learns of it with its next heartbeat."""
     one, two = await new_pod(presence_lease=3), await new_pod(presence_lease=3)
     mine = await two.connect("alice", jti="t1")
     two.running._pod.control.close()
@@ -251,14 +251,14 @@ async def test_a_lost_word_of_a_revocation_is_found_by_looking(new_pod: NewPod) 
 @pytest.mark.parametrize(
     "body", [b"{}", b'{"jti": "a", "user": "b"}', b'{"jti": ""}', b'{"user": 1}', b'{"user": "a", "before": "now"}']
 )
-async def test_a_revocation_says_whom_it_is_about(new_pod: NewPod, body: bytes) -> None:
-    """A token or a user, not both."""
+async def test_a_revocation_names_a_token_or_a_user(new_pod: NewPod, body: bytes) -> None:
+    """A revocation request must name either a token or a user, and not both."""
     status, problem = await call(await new_pod(), "POST", "/v1/revocations", body)
     assert (status, problem["code"]) == (400, "bad_message")
 
 
 async def test_a_users_connections_are_seen_and_ended_everywhere(new_pod: NewPod) -> None:
-    """Whichever pod is asked; a pod that does not answer is admitted."""
+    """Any pod lists and ends a user's connections on all pods, and reports a pod that does not answer."""
     one, two = await new_pod(), await new_pod()
     first, second = await one.join("alice", "plain"), await two.join("alice", "chat.a")
     _, listed = await call(one, "GET", "/v1/users/alice/connections")
@@ -274,7 +274,7 @@ async def test_a_users_connections_are_seen_and_ended_everywhere(new_pod: NewPod
 
 
 async def test_open_rooms_are_listed_with_their_members(new_pod: NewPod) -> None:
-    """Of all pods, in pages, without anybody's personal room."""
+    """The list has the rooms of all pods in pages, without personal rooms."""
     one, two = await new_pod(), await new_pod()
     for pod, room in ((one, "a"), (one, "b"), (two, "b"), (two, "c"), (one, "@me")):
         await pod.join("alice", room)
@@ -287,7 +287,7 @@ async def test_open_rooms_are_listed_with_their_members(new_pod: NewPod) -> None
 
 
 async def test_a_pod_that_stops_leaves_nothing_behind(new_pod: NewPod, redis: RedisServer) -> None:
-    """The last one takes everything along; before, the others tell who is gone."""
+    """A stopping pod's users leave on the others, and the last pod leaves no data of its own."""
     settings: dict[str, object] = {"max_connections_per_user": 5, "close_timeout": 0.1}
     one, two = await new_pod(**settings), await new_pod(**settings)
     alice = await one.join("alice", "chat.a")

@@ -1,4 +1,4 @@
-"""What the cluster hears of a real process while its Redis comes and goes."""
+"""The probes of a real process while its Redis fails and returns."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from tests.support.process import KEYS, Process, serving, start
 
 @pytest.fixture
 def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis of this test's own, to be frozen and killed."""
+    """A Redis of this test alone, which may be frozen and killed."""
     server = RedisServer(tmp_path / "redis", "--save", "")
     server.start()
     try:
@@ -29,7 +29,7 @@ def settings(server: RedisServer, **more: str) -> dict[str, str]:
 
 
 async def until(served: Process, path: str, status: int) -> dict[str, object]:
-    """The body of the first answer with that status."""
+    """Returns the body of the first answer with that status."""
     while True:
         found, body = await probe(served.internal_port, path)
         if found == status:
@@ -45,7 +45,7 @@ async def enters(served: Process, user: str) -> Client:
 
 @pytest.mark.parametrize("how", ["kill", "freeze"])
 async def test_a_lost_redis_disconnects_nobody_and_restarts_nothing(own_redis: RedisServer, how: str) -> None:
-    """Alive throughout, degraded and ready, open to newcomers; probes answer at once; and it mends by itself."""
+    """With Redis lost the pod stays alive and ready, accepts clients, and recovers by itself."""
     async with serving(**settings(own_redis)) as served:
         client = await enters(served, "ada")
         getattr(own_redis, how)()
@@ -72,13 +72,13 @@ async def test_a_lost_redis_disconnects_nobody_and_restarts_nothing(own_redis: R
         for one in (client, newcomer):
             assert (await one.ask({"type": "join", "room": "chat.a"}))["type"] == "joined"
             await one.close()
-        # A probe that waited for Redis would take its timeout; the machine is shared, so there is room.
+        # A probe that waited for Redis would take its timeout. The bound is generous, because the machine is shared.
         assert slowest < 0.5
         assert await served.end() == 0
 
 
 async def test_strict_is_unready_without_its_redis(own_redis: RedisServer) -> None:
-    """And who is connected stays."""
+    """With `strict` a lost Redis makes the pod unready, and its clients stay connected."""
     async with serving(**settings(own_redis, FORESTAY_READINESS_BUS="strict")) as served:
         client = await enters(served, "ada")
         own_redis.kill()
@@ -91,8 +91,8 @@ async def test_strict_is_unready_without_its_redis(own_redis: RedisServer) -> No
         await client.close()
 
 
-async def test_a_pod_has_started_when_it_has_met_its_redis(own_redis: RedisServer) -> None:
-    """Until then the startup probe fails; afterwards it never looks again."""
+async def test_the_startup_probe_waits_for_redis(own_redis: RedisServer) -> None:
+    """The startup probe fails until the first connection to Redis, and never again after it."""
     own_redis.kill()
     environ = KEYS | settings(own_redis)
     process = Process(await start("serve", "--host", "127.0.0.1", "--port", "0", "--internal-port", "0", **environ))

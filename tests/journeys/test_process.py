@@ -1,4 +1,4 @@
-"""A whole process: its command line, its signals, and what it must never say."""
+"""The whole process: its command line, its signals, and the secrets that it must not print."""
 
 import asyncio
 import base64
@@ -18,8 +18,8 @@ ISSUER = {"FORESTAY_JWKS_URL": "http://127.0.0.1:9/keys", "FORESTAY_JWT_ALGORITH
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_says_goodbye_to_everybody_and_exits_with_0(how: signal.Signals) -> None:
-    """1001 with a reason, what was pending before it, and no error."""
+async def test_sigterm_closes_every_client_and_exits_with_0(how: signal.Signals) -> None:
+    """After SIGTERM clients get their pending messages and 1001 with a reason, and the exit status is 0."""
     async with serving(FORESTAY_DRAIN_WINDOW="1") as served:
         clients = [await Client.open(served.port, token(f"user-{number}")) for number in range(50)]
         for client in clients:
@@ -35,7 +35,7 @@ async def test_a_signal_says_goodbye_to_everybody_and_exits_with_0(how: signal.S
 
 
 async def test_a_second_signal_does_not_wait_for_clients_that_do_not_answer() -> None:
-    """And upgrades that come late are refused."""
+    """A second signal ends the drain at once, and late upgrades are refused."""
     async with serving(FORESTAY_DRAIN_WINDOW="0", FORESTAY_CLOSE_TIMEOUT="60") as served:
         client = await Client.open(served.port, token())
         await client.hear("welcome")
@@ -49,7 +49,7 @@ async def test_a_second_signal_does_not_wait_for_clients_that_do_not_answer() ->
 
 
 async def test_a_client_process_that_is_killed_takes_nothing_with_it() -> None:
-    """A hundred sockets vanish at once, and the gateway goes on."""
+    """A hundred sockets that vanish at once do not disturb the gateway."""
     script = (
         "import socket,sys\n"
         "held = []\n"
@@ -86,8 +86,8 @@ async def test_a_client_process_that_is_killed_takes_nothing_with_it() -> None:
         assert '"error"' not in served.log
 
 
-async def test_a_token_is_never_seen_again() -> None:
-    """Not in the log, a metric, an answer or a close reason, whatever becomes of the request that carried it."""
+async def test_a_token_is_never_shown() -> None:
+    """A token is in no log, metric, answer or close reason, whatever happened to its request."""
     canary = token("canary")
     needle = canary.split(".")[2][:20]
     encoded = base64.urlsafe_b64encode(canary.encode()).decode().rstrip("=")
@@ -132,7 +132,7 @@ async def test_a_token_is_never_seen_again() -> None:
 
 
 async def test_every_bad_setting_is_named_at_once(tmp_path: Path) -> None:
-    """The variable, what is wrong with it, and what to do; no secret is shown."""
+    """All wrong settings are listed at once with the problem and a remedy, and without secrets."""
     status, _, error = await forestay(
         "check", FORESTAY_PORT="99999", FORESTAY_JWT_SECRET="hunter2", FORESTAY_ALLOWED_ORIGINS="example.com"
     )
@@ -154,7 +154,7 @@ async def test_every_bad_setting_is_named_at_once(tmp_path: Path) -> None:
 
 
 async def test_serving_without_a_key_is_refused() -> None:
-    """And the three ways to give one are named."""
+    """Without a key the gateway does not start, and names the three ways to give one."""
     status, _, error = await forestay("serve", "--port", "0", "--internal-port", "0")
     assert status == 2
     for word in ("JWT_SECRET", "JWT_PUBLIC_KEY", "JWKS_URL"):
@@ -162,7 +162,7 @@ async def test_serving_without_a_key_is_refused() -> None:
 
 
 async def test_check_accepts_good_settings_and_points_at_slips(tmp_path: Path) -> None:
-    """A secret may come from a file; a variable that means nothing is named."""
+    """`check` accepts a secret from a file, and warns of a variable that is not a setting."""
     secret = tmp_path / "secret"
     secret.write_text(SECRET + "\n")
     status, out, _ = await forestay("check", FORESTAY_JWT_SECRET_FILE=str(secret), FORESTAY_MAX_CONECTIONS="5")
@@ -171,8 +171,8 @@ async def test_check_accepts_good_settings_and_points_at_slips(tmp_path: Path) -
     assert "drain budget" in out
 
 
-async def test_a_minted_token_opens_the_door() -> None:
-    """With the rights and the time that were asked for; a mistake in them is named."""
+async def test_a_minted_token_is_accepted() -> None:
+    """A minted token has the requested rights and lifetime; wrong rights are named."""
     arguments = ("token", "--user", "alice", "--rooms", "chat.*:rw", "--ttl", "5m")
     status, out, _ = await forestay(*arguments, **KEYS)
     assert status == 0
@@ -188,7 +188,7 @@ async def test_a_minted_token_opens_the_door() -> None:
 
 
 async def test_ping_goes_through_the_gateway_and_back() -> None:
-    """Exit status 0 and how long it took; else 1 and how far it came."""
+    """`ping` exits with 0 and the duration, or with 1 and the stage that failed."""
     async with serving() as served:
         url = f"ws://127.0.0.1:{served.port}/ws"
         status, out, _ = await forestay("ping", url, **KEYS)
@@ -208,7 +208,7 @@ async def test_ping_goes_through_the_gateway_and_back() -> None:
 
 
 async def test_a_taken_port_is_named() -> None:
-    """With what to do about it."""
+    """A taken port is named, with what to do about it."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         status, _, error = await forestay(
@@ -219,23 +219,23 @@ async def test_a_taken_port_is_named() -> None:
 
 
 async def test_development_mode_binds_the_loopback_and_says_that_it_is_insecure() -> None:
-    """It refuses any other address."""
+    """`--dev` warns that it is insecure, and refuses any address but loopback."""
     status, _, error = await forestay("serve", "--dev", "--host", "0.0.0.0", "--port", "0")
     assert status == 2
     assert "loopback" in error
 
 
 async def test_development_mode_takes_the_keys_that_are_there() -> None:
-    """An issuer's keys are not mixed with a secret of our own, and an IPv6 address is written as in a URL."""
+    """`--dev` uses configured keys instead of a random secret, and prints an IPv6 address as a URL."""
     process = await start("serve", "--dev", "--host", "::1", "--port", "0", "--internal-port", "0", **ISSUER)
     try:
         assert process.stdout is not None
         async with asyncio.timeout(20):
-            said = ""
-            while "api key" not in said:
-                said += (await process.stdout.readline()).decode()
-        assert "http://[::1]:" in said
-        assert "token     <token>" in said
+            printed = ""
+            while "api key" not in printed:
+                printed += (await process.stdout.readline()).decode()
+        assert "http://[::1]:" in printed
+        assert "token     <token>" in printed
     finally:
         process.kill()
         await process.wait()

@@ -1,7 +1,8 @@
-"""The README's clients work as they stand there."""
+"""The README's client examples work as printed."""
 
 import asyncio
 import json
+import random
 import re
 import sys
 import time
@@ -12,6 +13,7 @@ import jwt
 from forestay import settings
 from forestay.pod import inputs as preparation
 from forestay.pod import server
+from forestay.pod.tasks import Supervisor
 from tests.support.browser import launched
 from tests.support.repository import ROOT
 
@@ -20,7 +22,7 @@ API_KEY = "readme-api-key-of-more-than-32-bytes"
 
 
 def snippet(language: str) -> str:
-    """The README's one block in `language`."""
+    """The README's only code block in `language`."""
     [block] = re.findall(rf"^```{language}\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
     return str(block)
 
@@ -36,13 +38,13 @@ async def started() -> server.Server:
         port=0,
         internal_port=0,
     )
-    running = server.Server(given, preparation.prepare(given))
+    running = server.Server(given, preparation.prepare(given, Supervisor(random.uniform)))
     await running.start()
     return running
 
 
 async def test_the_python_client_hears_itself_and_a_backend() -> None:
-    """What it says comes back to it, and so does what a backend posts to its room."""
+    """The Python example receives its own message and a backend's."""
     running = await started()
     source = snippet("python").replace("127.0.0.1:8080", f"127.0.0.1:{running.port}")
     client = await asyncio.create_subprocess_exec(
@@ -63,7 +65,7 @@ async def test_the_python_client_hears_itself_and_a_backend() -> None:
 
 
 async def test_the_browser_client_hears_itself(chromium: str) -> None:
-    """What it says comes back to it, from the file that the package ships."""
+    """The browser example receives its own message, with the file that the package ships."""
     running = await started()
     source = snippet("js").replace("127.0.0.1:8080", f"127.0.0.1:{running.port}")
     source = source.replace('"…"', json.dumps(token())).replace("console.log(", "heard.push(")

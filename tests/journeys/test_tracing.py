@@ -1,4 +1,4 @@
-"""One message is one trace, from whoever sent it through the bus to the sockets of the other pod."""
+"""One message is one trace, from its sender through the bus to the sockets of the other pod."""
 
 import asyncio
 import secrets
@@ -25,8 +25,8 @@ trace = true
 [[rooms]]
 pattern = "chat.**"
 """
-STRANGER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-THEIRS, THEIR_SPAN = STRANGER[3:35], STRANGER[36:52]
+CLIENT_TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+THEIRS, THEIR_SPAN = CLIENT_TRACE[3:35], CLIENT_TRACE[36:52]
 
 
 class Pods(NamedTuple):
@@ -45,7 +45,7 @@ def environ(redis: RedisServer, tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 async def pods(environ: dict[str, str]) -> AsyncIterator[Pods]:
-    """Two processes on one Redis that keep every trace, and where their spans go."""
+    """Two processes on one Redis that keep every trace, and a collector."""
     async with AsyncExitStack() as stack:
         collector = await stack.enter_async_context(sink())
         first = await stack.enter_async_context(serving(**environ | collector.environ))
@@ -80,7 +80,7 @@ def one(spans: list[Span], name: str, kind: str, **attributes: object) -> Span:
 
 
 async def test_a_message_is_one_trace_on_two_pods(pods: Pods) -> None:
-    """In from the client, onto the bus, and out of it on each pod with a member: each below the one before."""
+    """Processing, publish and delivery on each pod are spans of one trace, each below the previous one."""
     alice, bob = await joined(pods.one, "alice", "chat.a"), await joined(pods.two, "bob", "chat.a")
     await alice.say({"type": "broadcast", "room": "chat.a", "payload": "hello", "id": "1"})
     await bob.hear("broadcast")
@@ -103,26 +103,32 @@ async def test_a_message_is_one_trace_on_two_pods(pods: Pods) -> None:
         assert not span.failed
 
 
-async def test_a_strangers_trace_is_linked_and_never_a_parent(pods: Pods) -> None:
-    """Neither a message's context nor a handshake's decides what is kept or where it goes; their state is dropped."""
+async def test_a_clients_trace_is_linked_and_never_a_parent(pods: Pods) -> None:
+    """A client's context is linked, decides nothing about sampling, and its tracestate is dropped."""
     alice = await joined(pods.one, "alice", "traced.a")
-    said = {"type": "broadcast", "room": "traced.a", "payload": 1, "traceparent": STRANGER, "tracestate": "them=1"}
-    heard = await alice.ask(said)
+    request = {
+        "type": "broadcast",
+        "room": "traced.a",
+        "payload": 1,
+        "traceparent": CLIENT_TRACE,
+        "tracestate": "them=1",
+    }
+    heard = await alice.ask(request)
     spans = await pods.sink.named("publish traced.*", "process traced.*", "process traced.*")
     came = one(spans, "process traced.*", "CONSUMER", messaging_system="websocket")
     sent = one(spans, "publish traced.*", "PRODUCER")
     assert came.trace_id != THEIRS
     assert (came.parent_id, came.links, came.state) == ("", [(THEIRS, THEIR_SPAN)], "")
-    # Who hears it can end the trace, and learns nothing of where it came from.
+    # A receiver can continue the trace, but learns nothing of its origin.
     assert heard["traceparent"] == f"00-{sent.trace_id}-{sent.span_id}-01"
     assert "tracestate" not in heard
     assert b"them" not in pods.sink.raw
 
 
-async def test_a_backends_trace_goes_on(pods: Pods) -> None:
-    """From the HTTP request to the sockets of the other pod, state included; but receivers do not see that."""
+async def test_a_backends_trace_is_continued(pods: Pods) -> None:
+    """A backend's trace continues to the other pod with its tracestate, which receivers do not see."""
     bob = await joined(pods.two, "bob", "traced.a")
-    assert await post(pods.one, "traced.a", traceparent=STRANGER, tracestate="ours=1") == 200
+    assert await post(pods.one, "traced.a", traceparent=CLIENT_TRACE, tracestate="ours=1") == 200
     heard = await bob.hear("broadcast")
     spans = await pods.sink.named("publish traced.*", "process traced.*", "process traced.*")
     assert {span.trace_id for span in spans} == {THEIRS}
@@ -135,29 +141,27 @@ async def test_a_backends_trace_goes_on(pods: Pods) -> None:
 
 
 async def test_a_backend_decides_that_its_trace_is_not_kept(pods: Pods) -> None:
-    """Receivers are shown the trace with its flag 00, and no span is made of it on either pod."""
+    """For an unsampled backend trace receivers see the flag 00, and no pod makes a span."""
     bob = await joined(pods.two, "bob", "traced.a")
-    assert await post(pods.one, "traced.a", traceparent=STRANGER[:-2] + "00") == 200
+    assert await post(pods.one, "traced.a", traceparent=CLIENT_TRACE[:-2] + "00") == 200
     heard = await bob.hear("broadcast")
-    assert heard["traceparent"][:36] == STRANGER[:36]
+    assert heard["traceparent"][:36] == CLIENT_TRACE[:36]
     assert heard["traceparent"][-3:] == "-00"
     assert heard["traceparent"][36:52] != THEIR_SPAN
-    # A kept one behind it: when its spans are there, those of the first would be too.
-    assert await post(pods.one, "traced.a", traceparent=STRANGER) == 200
+    # A sampled message follows: when its spans arrived, those of the first would have arrived too.
+    assert await post(pods.one, "traced.a", traceparent=CLIENT_TRACE) == 200
     spans = await pods.sink.named("publish traced.*", "process traced.*", "process traced.*")
     assert len(spans) == 3
 
 
 @pytest.mark.parametrize(("parent", "inherits"), [("link", False), ("child", True)])
-async def test_clients_traces_go_on_where_that_is_switched_on(
-    environ: dict[str, str], parent: str, *, inherits: bool
-) -> None:
-    """`FORESTAY_TRACE_PARENT=child`: for messages and handshakes alike."""
+async def test_clients_traces_are_continued_with_child(environ: dict[str, str], parent: str, *, inherits: bool) -> None:
+    """With `FORESTAY_TRACE_PARENT=child` a client's trace continues, for messages and handshakes."""
     async with sink() as collector, serving(**environ | collector.environ | {"FORESTAY_TRACE_PARENT": parent}) as pod:
         other = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
         alice = await Client.request(pod.port, upgrade(token("alice"), traceparent=other))
         await alice.hear("welcome")
-        await alice.say({"type": "broadcast", "room": "chat.a", "payload": 1, "id": "1", "traceparent": STRANGER})
+        await alice.say({"type": "broadcast", "room": "chat.a", "payload": 1, "id": "1", "traceparent": CLIENT_TRACE})
         await alice.hear("ack")
         spans = await collector.named("GET /ws", "process chat.**", "publish chat.**")
         assert (one(spans, "process chat.**", "CONSUMER").trace_id == THEIRS) is inherits
@@ -167,7 +171,7 @@ async def test_clients_traces_go_on_where_that_is_switched_on(
 
 
 async def test_a_handshake_ends_with_the_upgrade(pods: Pods) -> None:
-    """The span is there while the connection lives, and a refused one says its status."""
+    """The handshake span ends with the upgrade, and a refused one has its status."""
     alice = await joined(pods.one, "alice", "chat.a")
     await Client.open_or_refused(pods.one.port, "no token")
     spans = await pods.sink.named("GET /ws", "GET /ws")
@@ -179,7 +183,7 @@ async def test_a_handshake_ends_with_the_upgrade(pods: Pods) -> None:
 
 
 async def test_a_refused_message_is_a_span_that_failed(pods: Pods) -> None:
-    """With the code of the refusal, and the room's pattern where it has one."""
+    """A refused message makes a failed span with the code, and with the room's pattern if known."""
     alice = await Client.open(pods.one.port, token("alice", rooms={"chat.a": "r"}))
     await alice.hear("welcome")
     assert (await alice.ask({"type": "broadcast", "room": "chat.a", "payload": 1}))["type"] == "error"
@@ -195,14 +199,14 @@ CANARY = "canary7f3b"
 
 @pytest.mark.parametrize(("names", "shown"), [("off", False), ("on", True)])
 async def test_names_tokens_and_payloads_stay_out(environ: dict[str, str], names: str, *, shown: bool) -> None:
-    """No user, room, payload, key, id or token on any span, whatever happens; names only where they are asked for."""
+    """No span has a user, room, payload, key or token; names appear only with FORESTAY_TRACE_NAMES."""
     collecting = {"FORESTAY_TRACE_NAMES": names}
     async with sink() as collector, serving(**environ | collector.environ | collecting) as pod:
         room = f"chat.{CANARY}"
         alice = await joined(pod, CANARY, room)
-        said = {"type": "broadcast", "room": room, "payload": CANARY, "id": CANARY, "tracestate": f"a={CANARY}"}
-        await alice.ask(said | {"traceparent": STRANGER})
-        await alice.say(said | {"key": CANARY}, said | {"room": f"no {CANARY}"}, f"{CANARY} is no JSON")
+        request = {"type": "broadcast", "room": room, "payload": CANARY, "id": CANARY, "tracestate": f"a={CANARY}"}
+        await alice.ask(request | {"traceparent": CLIENT_TRACE})
+        await alice.say(request | {"key": CANARY}, request | {"room": f"no {CANARY}"}, f"{CANARY} is no JSON")
         await Client.open_or_refused(pod.port, f"{CANARY}.{CANARY}.{CANARY}")
         await Client.request(pod.port, upgrade(None, f"/ws?token={CANARY}", tracestate=f"a={CANARY}"))
         await post(pod, f"{room}.more", tracestate=f"a={CANARY}")
@@ -215,11 +219,11 @@ async def test_names_tokens_and_payloads_stay_out(environ: dict[str, str], names
 
 
 async def test_without_an_endpoint_there_are_no_traces_and_no_ids(environ: dict[str, str]) -> None:
-    """Receivers are shown the caller's context, unchanged."""
+    """Without an endpoint receivers see the caller's context unchanged."""
     async with serving(**environ) as pod:
         alice = await joined(pod, "alice", "traced.a")
-        heard = await alice.ask({"type": "broadcast", "room": "traced.a", "payload": 1, "traceparent": STRANGER})
-        assert heard["traceparent"] == STRANGER
+        heard = await alice.ask({"type": "broadcast", "room": "traced.a", "payload": 1, "traceparent": CLIENT_TRACE})
+        assert heard["traceparent"] == CLIENT_TRACE
         assert "traceparent" not in await alice.ask({"type": "broadcast", "room": "traced.a", "payload": 1})
 
 
@@ -227,7 +231,7 @@ async def test_without_an_endpoint_there_are_no_traces_and_no_ids(environ: dict[
     "off", [{"OTEL_SDK_DISABLED": "true"}, {"OTEL_TRACES_EXPORTER": "none"}, {"OTEL_TRACES_SAMPLER": "always_off"}]
 )
 async def test_the_standard_ways_to_switch_it_off(environ: dict[str, str], off: dict[str, str]) -> None:
-    """Nothing is sent, not even at the end."""
+    """With each standard way to switch traces off nothing is sent, also not at the exit."""
     async with sink() as collector, serving(**environ | collector.environ | off) as pod:
         alice = await joined(pod, "alice", "chat.a")
         await alice.ask({"type": "broadcast", "room": "chat.a", "payload": 1})
@@ -237,7 +241,7 @@ async def test_the_standard_ways_to_switch_it_off(environ: dict[str, str], off: 
 
 
 async def test_the_resource_says_which_process_it_was(environ: dict[str, str]) -> None:
-    """A name, a version, and the pod's uid; what OTEL_RESOURCE_ATTRIBUTES says goes first."""
+    """Spans have the service name, the version and the pod's uid; OTEL_RESOURCE_ATTRIBUTES wins."""
     more = {"POD_UID": "uid-1", "OTEL_RESOURCE_ATTRIBUTES": "service.version=7,k8s.pod.name=p"}
     async with sink() as collector, serving(**environ | collector.environ | more) as pod:
         await joined(pod, "alice", "chat.a")
@@ -247,8 +251,8 @@ async def test_the_resource_says_which_process_it_was(environ: dict[str, str]) -
     assert shaken.resource["k8s.pod.name"] == "p"
 
 
-async def test_an_exporter_that_is_not_here_is_said_and_nothing_else_happens(environ: dict[str, str]) -> None:
-    """A collector that speaks gRPC only costs the traces, not the gateway."""
+async def test_a_missing_exporter_only_turns_traces_off(environ: dict[str, str]) -> None:
+    """An exporter that is not installed is logged, and the gateway serves without traces."""
     wrong = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
     async with serving(**environ | wrong) as pod:
         alice = await joined(pod, "alice", "chat.a")
@@ -257,7 +261,7 @@ async def test_an_exporter_that_is_not_here_is_said_and_nothing_else_happens(env
 
 
 async def test_a_drain_is_a_span_with_events(environ: dict[str, str]) -> None:
-    """From the signal to the last connection."""
+    """A drain is one span, from the signal to the last connection."""
     window = {"FORESTAY_DRAIN_WINDOW": "0.2"}
     async with sink() as collector, serving(**environ | collector.environ | window) as pod:
         alice = await joined(pod, "alice", "chat.a")
@@ -271,7 +275,7 @@ async def test_a_drain_is_a_span_with_events(environ: dict[str, str]) -> None:
 
 
 async def test_a_lost_bus_is_a_span_until_it_is_back(environ: dict[str, str], redis: RedisServer) -> None:
-    """And the gap that it left in a room is told as well."""
+    """A lost bus is one span until its return, and the gap that it left in a room is another."""
     async with sink() as collector, serving(**environ | collector.environ) as pod:
         alice = await joined(pod, "alice", "chat.a")
         assert redis.do("CLIENT", "KILL", "TYPE", "pubsub") == 1
@@ -285,12 +289,12 @@ async def test_a_lost_bus_is_a_span_until_it_is_back(environ: dict[str, str], re
 
 @pytest.mark.parametrize("collector", ["closed", "hanging"])
 async def test_the_end_does_not_wait_for_a_dead_collector(environ: dict[str, str], collector: str) -> None:
-    """Port closed, or accepting and never answering: the process exits within its flush time, with status 0."""
+    """With a dead or silent collector the process exits within the flush timeout, with status 0."""
     async with sink() as taking:
         taking.hanging = True
-        with socket.socket() as nobody:
-            nobody.bind(("127.0.0.1", 0))
-            port = taking.port if collector == "hanging" else nobody.getsockname()[1]
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))
+            port = taking.port if collector == "hanging" else closed.getsockname()[1]
             sending = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}", "OTEL_BSP_SCHEDULE_DELAY": "50"}
             async with serving(**environ | sending | {"FORESTAY_DRAIN_WINDOW": "0"}) as pod:
                 alice = await joined(pod, "alice", "chat.a")
@@ -299,13 +303,13 @@ async def test_the_end_does_not_wait_for_a_dead_collector(environ: dict[str, str
                 await alice.close()
                 started = time.monotonic()
                 assert await pod.end() == 0
-                # The flush is 5 s as shipped; without a cap it would be 20.
+                # The default flush timeout is 5 s. Without that limit the exit would take 20 s.
                 assert time.monotonic() - started < 10
                 assert '"stopped"' in pod.log
 
 
 async def test_messages_flow_while_the_collector_comes_and_goes(environ: dict[str, str]) -> None:
-    """It is killed, away, and back: every message is delivered, and what comes after it is traced again."""
+    """While the collector is down every message is delivered, and after its return traces arrive again."""
     async with AsyncExitStack() as stack:
         first = AsyncExitStack()
         collector = await first.enter_async_context(sink())

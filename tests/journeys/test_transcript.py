@@ -1,4 +1,4 @@
-"""The transcript in docs/protocol.md happens word for word, between a gateway process and a client that is not ours."""
+"""The transcript in docs/protocol.md happens word for word, between a gateway process and a raw client."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from tests.support.transcript import PATIENCE, Differs, Player, alterations, lin
 
 SECRET = "transcript-secret-of-more-than-32-bytes"
 API_KEY = "transcript-api-key-of-more-than-32-bytes"
-# What the page says about the gateway that it shows.
+# The settings that the page states for its gateway.
 ROOMS = """
 [[rooms]]
 pattern = "chat.*"
@@ -38,7 +38,7 @@ def mint(user: str, rooms: dict[str, str] | None) -> str:
 
 @pytest.fixture
 async def player(tmp_path: Path) -> AsyncIterator[Player]:
-    """Plays to a process of its own."""
+    """Plays a transcript to a process of its own."""
     rooms = tmp_path / "rooms.toml"
     rooms.write_text(ROOMS)
     ours = {name: value for name, value in os.environ.items() if not name.startswith("FORESTAY_")}
@@ -57,7 +57,7 @@ async def player(tmp_path: Path) -> AsyncIterator[Player]:
 
 
 async def test_the_transcript_is_true(player: Player) -> None:
-    """Each line happens, in its order, and nobody hears anything else; a line altered anywhere would not be true."""
+    """Each line happens in order and no client receives more; a changed line would fail."""
     await player.play(lines())
     for line, came in player.came.items():
         altered = list(alterations(line))
@@ -65,8 +65,8 @@ async def test_the_transcript_is_true(player: Player) -> None:
         assert [text for text in altered if matches(text, came)] == []
 
 
-async def test_a_line_that_is_not_true_is_noticed(player: Player) -> None:
-    """By its number."""
+async def test_a_false_line_is_reported(player: Player) -> None:
+    """A false line is reported by its number."""
     script = lines()
     script[PONG] = script[PONG].replace("ping", "pong")
     with pytest.raises(Differs) as differs:
@@ -74,8 +74,8 @@ async def test_a_line_that_is_not_true_is_noticed(player: Player) -> None:
     assert differs.value.number == PONG
 
 
-async def test_a_line_that_is_left_out_is_noticed(player: Player) -> None:
-    """Where the same client next hears something."""
+async def test_a_missing_line_is_reported(player: Player) -> None:
+    """A missing line is reported where the same client receives its next message."""
     script = lines()
     del script[PONG]
     with pytest.raises(Differs) as differs:

@@ -1,4 +1,4 @@
-"""Who is asked to go elsewhere, and when nobody is."""
+"""Which connections are asked to move to other pods, and when none are."""
 
 import random
 from collections.abc import Sequence
@@ -18,15 +18,15 @@ OVER = View(mine=2000, all=5000, pods=5, places=10_000, settled=61, leaving=Fals
 
 
 def test_a_pod_over_its_share_sheds_a_hundredth_at_once() -> None:
-    """Or what is too much, where that is less."""
+    """It asks fewer where fewer are above the share."""
     assert excess(OVER, begun=False) == 20
     assert excess(replace(OVER, mine=9_999, all=40_000), begun=False) == 100
     assert excess(replace(OVER, mine=1160, all=5000), begun=False) == 12
     assert excess(replace(OVER, mine=111, all=240, pods=4), begun=False) == 2
 
 
-def test_who_has_begun_goes_on_to_its_share() -> None:
-    """And begins again only when it is well above it."""
+def test_a_pod_that_has_begun_goes_on_to_its_share() -> None:
+    """It begins again only when it is well above its share."""
     assert excess(replace(OVER, mine=1050), begun=False) == 0
     assert excess(replace(OVER, mine=1050), begun=True) == 11
     assert excess(replace(OVER, mine=1010), begun=True) == 0
@@ -45,22 +45,22 @@ def test_who_has_begun_goes_on_to_its_share() -> None:
     ],
 )
 def test_every_doubt_means_none(doubt: dict[str, Any]) -> None:
-    """A pod that goes, comes or is alone, a bus that is lost, a full fleet, a share that is hardly exceeded."""
+    """Pods that come or go, a single pod, a lost bus, full pods, and a share that is hardly exceeded are doubts."""
     assert excess(replace(OVER, **doubt), begun=False) == 0
 
 
 class Pod:
-    """A pod with connections, and what it knows of the others."""
+    """A pod with connections, and what it knows of the other pods."""
 
     def __init__(self, connections: int) -> None:
         self.core = Core(ping_interval=10_000)
         self.load = {"p1": connections, "p2": 0}
-        self.fleet: Sequence[Peer] | None = [Peer("p1", ready=True), Peer("p2", ready=True)]
-        self.pods = 2
+        self.pods: Sequence[Peer] | None = [Peer("p1", ready=True), Peer("p2", ready=True)]
+        self.alive = 2
         prospect = Prospect(
             load=lambda: self.load,
+            alive=lambda: self.alive,
             pods=lambda: self.pods,
-            fleet=lambda: self.fleet,
             changed_at=lambda: 0.0,
             leaving=lambda: False,
             well=lambda: True,
@@ -68,44 +68,48 @@ class Pod:
         )
         for number in range(connections):
             self.core.connect(f"user-{number}")
-        self.balance = Balance(self.core.pod.hub, self.core.pod.relocation, prospect, random.Random(1))
+        self.shed: list[int] = []
+        self.balance = Balance(
+            self.core.pod.hub, self.core.pod.relocation, prospect, random.Random(1), self.shed.append
+        )
 
     def asked(self) -> set[str]:
-        """The users of those who were asked to go."""
+        """The users whose connections were asked to move."""
         return {one.identity.user for one in self.core.pod.hub.everybody() if one.relocating == Reason.REBALANCING}
 
 
 @virtual
-async def test_only_who_is_here_for_long_is_asked() -> None:
-    """Whoever was moved is new where it landed, so nobody is moved twice within the time."""
+async def test_only_old_connections_are_asked() -> None:
+    """A moved connection is new on its next pod, so no client moves twice within the time."""
     pod = Pod(400)
     assert pod.balance.look(IMMUNE - 1) == 0
     assert pod.balance.look(IMMUNE) == 4
     assert len(pod.asked()) == 4
+    assert pod.shed == [4]
     assert pod.balance.share == 200
 
 
 @virtual
-async def test_where_a_pod_has_not_said_what_it_has_nobody_moves() -> None:
-    """Nor where nobody knows who is there: the share would be a guess."""
+async def test_no_connection_moves_while_a_pod_has_not_reported_its_number() -> None:
+    """Without all numbers, or without the list of pods, the share would be a guess."""
     pod = Pod(400)
-    pod.pods = 3
+    pod.alive = 3
     assert pod.balance.look(IMMUNE) == 0
     assert pod.balance.share is None
-    pod.pods, pod.fleet = 2, None
+    pod.alive, pod.pods = 2, None
     assert pod.balance.look(IMMUNE) == 0
 
 
 @virtual
-async def test_shedding_stops_when_everybody_comes_back() -> None:
-    """A load balancer with sticky sessions would make a loop of it; half an hour later it tries again."""
+async def test_shedding_stops_when_the_users_come_back() -> None:
+    """With sticky sessions shedding would be a loop. Half an hour later the pod tries again."""
     pod = Pod(400)
     now, asked = IMMUNE, 0
     while (more := pod.balance.look(now)) and now < IMMUNE + 600:
         asked += more
         loop = pod.core.pod.hub
         for user in pod.asked():
-            # It comes back at once, to where it was.
+            # The user comes back to this pod at once.
             connection, _ = pod.core.connect(user)
             connection.connected_at = now + 1
             for old in loop.of_user(user):

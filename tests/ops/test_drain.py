@@ -1,4 +1,4 @@
-"""The drain on a clock of its own, with clients that do as they are told, or do not."""
+"""The drain on a virtual clock, with clients that follow a reconnect and clients that do not."""
 
 import asyncio
 import random
@@ -15,8 +15,8 @@ from tests.support.virtual_time import virtual
 PACE = Pace(window=10, lead=2, close=5, deadline=15)
 
 
-class Fleet:
-    """A pod, its clients, and what became of each."""
+class Draining:
+    """A pod, its clients, and when each was closed."""
 
     def __init__(self, clients: int, **settings: Any) -> None:
         self.core = Core(ping_interval=1000, **settings)
@@ -27,7 +27,7 @@ class Fleet:
         self.closed: list[float] = []
         self.hurry = asyncio.Event()
         self.answers = True
-        self._talking = clients
+        self._open = clients
         self.quiet = asyncio.Event()
         if not clients:
             self.quiet.set()
@@ -44,32 +44,32 @@ class Fleet:
         return close
 
     def gone(self) -> None:
-        self._talking -= 1
-        if not self._talking:
+        self._open -= 1
+        if not self._open:
             self.quiet.set()
 
-    async def over(self, patience: float) -> None:
+    async def wait_closed(self, seconds: float) -> None:
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(seconds):
                 await self.quiet.wait()
         except TimeoutError:
             pass
 
     async def drain(self, pace: Pace = PACE) -> float:
-        """Drain; the seconds that it took."""
-        self.drained = Drain(self.pod.lifecycle, self.pod.hub, self.pod.relocation, self.over, random.Random(1))
+        """Drain, and return the seconds that it took."""
+        drain = Drain(self.pod.lifecycle, self.pod.hub, self.pod.relocation, self.wait_closed, random.Random(1))
         start = self.loop.time()
-        await self.drained.run(pace, self.hurry)
+        await drain.run(pace, self.hurry)
         return self.loop.time() - start
 
 
 @virtual
 async def test_closes_are_spread_evenly_over_the_window() -> None:
-    """No half second has more than one and a half times its share, and none is closed before its slot and lead."""
-    fleet = Fleet(3000)
-    took = await fleet.drain()
+    """No half second has more than 1.5 times its share, and no client is closed before its slot and lead."""
+    draining = Draining(3000)
+    took = await draining.drain()
     assert 9.9 < took < 10.2
-    buckets = [sum(1 for at in fleet.closed if bucket <= at * 2 < bucket + 1) for bucket in range(21)]
+    buckets = [sum(1 for at in draining.closed if bucket <= at * 2 < bucket + 1) for bucket in range(21)]
     assert sum(buckets) == 3000
     assert buckets[:4] == [0, 0, 0, 0]
     assert max(buckets) < 1.5 * 3000 / 20
@@ -77,108 +77,108 @@ async def test_closes_are_spread_evenly_over_the_window() -> None:
 
 
 @virtual
-async def test_each_client_is_told_a_slot_of_its_own_and_closed_when_it_was_told() -> None:
-    """`after_ms` is the slot, `within_ms` the close; the code is 1001 and the reason says what to do."""
-    fleet = Fleet(100)
-    await fleet.drain()
+async def test_each_client_gets_its_own_slot_and_is_closed_a_lead_after_it() -> None:
+    """`after_ms` is the slot and `within_ms` the close. The code is 1001, and the reason says what to do."""
+    draining = Draining(100)
+    await draining.drain()
     slots = []
-    for _, socket in fleet.clients:
-        [told] = [said["payload"] for said in socket.heard() if said["type"] == "reconnect"]
-        assert told["reason"] == "draining"
-        assert told["within_ms"] - told["after_ms"] == 2000
-        slots.append(told["after_ms"])
+    for _, socket in draining.clients:
+        [asked] = [reply["payload"] for reply in socket.heard() if reply["type"] == "reconnect"]
+        assert asked["reason"] == "draining"
+        assert asked["within_ms"] - asked["after_ms"] == 2000
+        slots.append(asked["after_ms"])
         assert socket.ending == Ending(1001, "draining: connect again")
-    # Client i of N has the i-th part of the span, each once.
+    # The span has one part for each client, and each part has one slot.
     assert sorted(int(slot / 80) for slot in slots) == list(range(100))
-    assert slots != sorted(slots), "who came first does not go first"
+    assert slots != sorted(slots), "the order of the slots is not the order of the connections"
 
 
 @virtual
 async def test_the_last_connection_ends_the_drain() -> None:
-    """However early: nobody waits for a window in which nobody is left."""
-    fleet = Fleet(10)
+    """It ends early when no connection is left in the window."""
+    draining = Draining(10)
 
     def leave() -> None:
-        for connection, _ in fleet.clients:
-            fleet.pod.sessions.lost(connection, Ending(1000, "moved"))
-            fleet.gone()
+        for connection, _ in draining.clients:
+            draining.pod.sessions.lost(connection, Ending(1000, "moved"))
+            draining.gone()
 
-    fleet.loop.call_later(1, leave)
-    assert 1 <= await fleet.drain() < 1.1
-    assert await Fleet(0).drain(PACE) < 0.1
+    draining.loop.call_later(1, leave)
+    assert 1 <= await draining.drain() < 1.1
+    assert await Draining(0).drain(PACE) < 0.1
 
 
 @virtual
 async def test_the_deadline_beats_the_pace() -> None:
-    """A window that does not fit is shortened, and everybody still hears 1001."""
-    fleet = Fleet(200)
-    assert await fleet.drain(Pace(window=600, lead=2, close=5, deadline=20)) < 20
-    assert {socket.ending and socket.ending.code for _, socket in fleet.clients} == {1001}
-    assert max(fleet.closed) > 14
+    """A window that does not fit is shortened, and every client still gets 1001."""
+    draining = Draining(200)
+    assert await draining.drain(Pace(window=600, lead=2, close=5, deadline=20)) < 20
+    assert {socket.ending and socket.ending.code for _, socket in draining.clients} == {1001}
+    assert max(draining.closed) > 14
 
 
 @virtual
-async def test_a_window_of_nothing_tells_everybody_at_once() -> None:
-    """With both times 0, so that a client knows that there is nothing to prepare."""
-    fleet = Fleet(300)
-    assert await fleet.drain(Pace(window=0, lead=2, close=5, deadline=5)) < 0.1
-    for _, socket in fleet.clients:
-        [told] = [said["payload"] for said in socket.heard() if said["type"] == "reconnect"]
-        assert told == {"reason": "draining", "after_ms": 0, "within_ms": 0}
+async def test_without_a_window_all_clients_are_asked_and_closed_at_once() -> None:
+    """Both times are 0, so that a client knows that it has no time to prepare."""
+    draining = Draining(300)
+    assert await draining.drain(Pace(window=0, lead=2, close=5, deadline=5)) < 0.1
+    for _, socket in draining.clients:
+        [asked] = [reply["payload"] for reply in socket.heard() if reply["type"] == "reconnect"]
+        assert asked == {"reason": "draining", "after_ms": 0, "within_ms": 0}
 
 
 @virtual
-async def test_who_never_answers_the_close_delays_by_the_close_timeout_at_most() -> None:
-    """And the deadline is kept all the same."""
-    fleet = Fleet(10)
-    fleet.answers = False
-    assert 14 < await fleet.drain() < 15.2
+async def test_a_client_that_never_answers_the_close_costs_the_close_timeout_at_most() -> None:
+    """The deadline is kept all the same."""
+    draining = Draining(10)
+    draining.answers = False
+    assert 14 < await draining.drain() < 15.2
 
 
 @virtual
-async def test_a_second_signal_ends_everybody_at_once() -> None:
-    """With 1001, whatever slot they had."""
-    fleet = Fleet(100)
-    fleet.loop.call_later(1, fleet.hurry.set)
-    assert await fleet.drain() < 1.3
-    assert len(fleet.closed) == 100
-    assert max(fleet.closed) < 1.1
+async def test_a_second_signal_ends_all_connections_at_once() -> None:
+    """Their slots do not matter any more."""
+    draining = Draining(100)
+    draining.loop.call_later(1, draining.hurry.set)
+    assert await draining.drain() < 1.3
+    assert len(draining.closed) == 100
+    assert max(draining.closed) < 1.1
 
 
 @virtual
-async def test_who_came_through_the_door_as_it_closed_is_told_too() -> None:
-    """It gets a slot in what is left of the window."""
-    fleet = Fleet(10)
+async def test_a_connection_that_came_during_the_drain_is_asked_too() -> None:
+    """It gets a slot in the rest of the window."""
+    draining = Draining(10)
     late: list[RecordingTransport] = []
-    fleet.loop.call_later(5, lambda: late.append(fleet.core.connect("late")[1]))
-    await fleet.drain()
-    [told] = [said["payload"] for said in late[0].heard() if said["type"] == "reconnect"]
-    assert told["after_ms"] <= 3100
+    draining.loop.call_later(5, lambda: late.append(draining.core.connect("late")[1]))
+    await draining.drain()
+    [asked] = [reply["payload"] for reply in late[0].heard() if reply["type"] == "reconnect"]
+    assert asked["after_ms"] <= 3100
     assert late[0].ending is not None
     assert late[0].ending.code == 1001
 
 
 @virtual
-async def test_who_was_told_to_go_no_longer_counts_for_its_user() -> None:
-    """Otherwise the connection that is made before this one breaks would be one too many."""
-    fleet = Fleet(0, max_connections_per_user=1)
-    first, _ = fleet.core.connect("ada")
-    [refused, _] = fleet.core.connect("ada")
+async def test_a_connection_that_was_asked_to_move_no_longer_counts_for_its_user() -> None:
+    """Otherwise the client's next connection, which it opens first, would be one too many."""
+    draining = Draining(0, max_connections_per_user=1)
+    first, _ = draining.core.connect("ada")
+    [refused, _] = draining.core.connect("ada")
     assert refused.ended is not None
-    fleet.pod.relocation.ask(first, reason=Reason.REBALANCING)
-    second, _ = fleet.core.connect("ada")
+    draining.pod.relocation.ask(first, reason=Reason.REBALANCING)
+    second, _ = draining.core.connect("ada")
     assert second.ended is None
     assert first.ended is None
 
 
 @virtual
-async def test_a_connection_that_is_old_is_asked_to_connect_anew() -> None:
-    """It is closed at 0.9 to 1.1 times the age, never before, and told a lead earlier."""
-    fleet = Fleet(2000, rebalance_max_age=10, drain_lead=1)
+async def test_an_old_connection_is_asked_to_connect_again() -> None:
+    """It is asked a lead before its close, and closed at 0.9 to 1.1 times the age, never before."""
+    draining = Draining(2000, rebalance_max_age=10, drain_lead=1)
     await asyncio.sleep(7.99)
-    assert not [1 for _, socket in fleet.clients[:50] for said in socket.heard() if said["type"] == "reconnect"]
+    assert not [1 for _, socket in draining.clients[:50] for reply in socket.heard() if reply["type"] == "reconnect"]
     await asyncio.sleep(20)
-    assert len(fleet.closed) == 2000
-    assert 9 <= min(fleet.closed) < 9.1
-    assert 10.9 < max(fleet.closed) <= 11.001
-    assert {socket.ending and socket.ending.reason for _, socket in fleet.clients} == {"age: connect again"}
+    assert len(draining.closed) == 2000
+    assert 9 <= min(draining.closed) < 9.1
+    assert 10.9 < max(draining.closed) <= 11.001
+    assert {socket.ending and socket.ending.reason for _, socket in draining.clients} == {"age: connect again"}

@@ -1,4 +1,4 @@
-"""The real client against an API server that can do everything wrong."""
+"""The real client library against an API server that can fail in every way."""
 
 import asyncio
 import random
@@ -20,6 +20,7 @@ from forestay.ops.kubernetes.api import Cluster, Pod
 from forestay.ops.kubernetes.endpoints import Endpoint, Endpoints
 from forestay.ops.kubernetes.events import Events, Occurrence, Reason
 from forestay.ops.kubernetes.unanswered import Cause, Unanswered
+from forestay.pod.tasks import Supervisor
 from tests.support.kubernetes_api import NAMESPACE, SERVICE, Fault, KubernetesApi, endpoint, kubernetes_api
 
 US = Pod(NAMESPACE, "forestay-0", "uid-0")
@@ -44,17 +45,17 @@ class Following:
         self.endpoints = Endpoints(cluster, rng, self.faults.append)
 
     def names(self) -> list[str]:
-        return [each.name for each in self.endpoints.fleet() or ()]
+        return [each.name for each in self.endpoints.pods() or ()]
 
 
 @asynccontextmanager
 async def following(cluster: Cluster, rng: Callable[[float, float], float] | None = None) -> AsyncIterator[Following]:
-    """Rests are short unless the rng say otherwise; watches are of their usual length."""
+    """Follow the pods. Rests are short unless `rng` says otherwise; watches have their usual length."""
     us = Following(cluster, rng or (lambda _, high: high if high >= 100 else 0.02))
     task = asyncio.create_task(us.endpoints.follow())
     try:
         yield us
-        assert not task.done(), "it is to follow until cancelled"
+        assert not task.done(), "it must follow until cancelled"
     finally:
         task.cancel()
         await asyncio.wait([task])
@@ -65,14 +66,14 @@ async def until(holds: Callable[[], object]) -> None:
         await asyncio.sleep(0.005)
 
 
-async def test_the_fleet_is_listed_and_then_watched(api: KubernetesApi, cluster: Cluster) -> None:
-    """Both families of a pod are one endpoint, and whatever changes is known as soon as it was said."""
+async def test_the_pods_are_listed_and_then_watched(api: KubernetesApi, cluster: Cluster) -> None:
+    """A pod with two address families is one endpoint, and a change is known as soon as the watch has it."""
     api.put("v4", endpoint("a"), endpoint("b", ready=False, terminating=True))
     api.put("v6", endpoint("a"), family="IPv6")
     api.put("empty")
     async with following(cluster) as us:
-        await until(lambda: us.endpoints.fleet() is not None)
-        assert us.endpoints.fleet() == (
+        await until(lambda: us.endpoints.pods() is not None)
+        assert us.endpoints.pods() == (
             Endpoint("a", ready=True, terminating=False),
             Endpoint("b", ready=False, terminating=True),
         )
@@ -90,7 +91,7 @@ async def test_the_fleet_is_listed_and_then_watched(api: KubernetesApi, cluster:
 
 @pytest.mark.parametrize("end", ["ended", "broken"])
 async def test_a_watch_is_resumed_where_it_ended(api: KubernetesApi, cluster: Cluster, end: str) -> None:
-    """What happened meanwhile is told by the next one; nothing is listed again."""
+    """The next watch brings what changed meanwhile, without another list."""
     api.put("v4", endpoint("a"))
     async with following(cluster) as us:
         await until(lambda: api.watching)
@@ -110,7 +111,7 @@ async def test_a_watch_is_resumed_where_it_ended(api: KubernetesApi, cluster: Cl
 
 @pytest.mark.parametrize("said", ["within the watch", "as a status"])
 async def test_a_version_that_is_gone_is_listed_anew(api: KubernetesApi, cluster: Cluster, said: str) -> None:
-    """The slices that are gone by then are gone."""
+    """Slices that were deleted by then are forgotten."""
     api.put("old", endpoint("a"))
     async with following(cluster) as us:
         await until(lambda: api.watching)
@@ -122,20 +123,20 @@ async def test_a_version_that_is_gone_is_listed_anew(api: KubernetesApi, cluster
             del api.slices["old"]
             api.compact()
             await api.start()
-        await until(lambda: us.endpoints.fleet() == ())
+        await until(lambda: us.endpoints.pods() == ())
         assert api.count("list") == 2
         assert said != "within the watch" or us.faults == ["gone"]
         assert us.faults.count("gone") == 1
 
 
 async def test_a_server_that_ends_watches_at_once_is_asked_a_few_times(api: KubernetesApi, cluster: Cluster) -> None:
-    """With rng as in production, in three seconds."""
+    """With random rests as in production, it is asked at most six times in three seconds."""
     api.brief = True
     fair = random.Random(1)
     async with following(cluster, fair.uniform) as us:
         await until(lambda: api.asked)
         await asyncio.sleep(3)
-        assert us.endpoints.fleet() == ()
+        assert us.endpoints.pods() == ()
     assert 1 <= api.count("watch") <= 6
     assert api.count("list") == 1 + max(0, api.count("watch") - 3)
 
@@ -151,10 +152,10 @@ async def test_a_server_that_ends_watches_at_once_is_asked_a_few_times(api: Kube
         ("watch", Fault(429), "throttled"),
     ],
 )
-async def test_an_answer_that_is_none_is_counted_and_survived(
+async def test_an_error_is_counted_and_waited_out(
     api: KubernetesApi, cluster: Cluster, kind: str, fault: Fault, cause: str
 ) -> None:
-    """Each rest has its bounds; when the answers come back, so does the fleet."""
+    """Each cause has its rests, and the pods are known again when the answers come back."""
     api.put("v4", endpoint("a"))
     api.faults[kind] = fault
     bounds: list[float] = []
@@ -172,8 +173,8 @@ async def test_an_answer_that_is_none_is_counted_and_survived(
         assert us.names() == ["a"]
 
 
-async def test_a_pause_that_is_asked_for_is_made(api: KubernetesApi, cluster: Cluster) -> None:
-    """429 with Retry-After, and 503 with one."""
+async def test_a_retry_after_is_respected(api: KubernetesApi, cluster: Cluster) -> None:
+    """It counts with 429 and with 503."""
     async with following(cluster) as us:
         for status in (429, 503):
             api.faults["list"] = Fault(status, {"Retry-After": "1"})
@@ -181,7 +182,7 @@ async def test_a_pause_that_is_asked_for_is_made(api: KubernetesApi, cluster: Cl
             await until(lambda before=before: api.count("list") == before + 1)  # type: ignore[misc]
             await until(lambda status=status: us.faults[-1:] == ["throttled" if status == 429 else "failed"])  # type: ignore[misc]
         api.faults.clear()
-        await until(lambda: us.endpoints.fleet() is not None)
+        await until(lambda: us.endpoints.pods() is not None)
     lists = [each.at for each in api.asked if each.kind == "list"]
     assert [later - earlier >= 1 for earlier, later in pairwise(lists)] == [True, True]
 
@@ -189,7 +190,7 @@ async def test_a_pause_that_is_asked_for_is_made(api: KubernetesApi, cluster: Cl
 async def test_a_server_that_is_away_is_found_again(
     api: KubernetesApi, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It knows the fleet for a while, then it says that it does not, and nobody is told of an exception."""
+    """The pods stay known for a while and are then unknown, without an exception."""
     monkeypatch.setattr(endpoints, "STALE", 0.3)
     api.put("v4", endpoint("a"))
     async with following(cluster) as us:
@@ -199,17 +200,17 @@ async def test_a_server_that_is_away_is_found_again(
         await api.stop()
         await until(lambda: "unreachable" in us.faults)
         assert us.names() == ["a"]
-        await until(lambda: us.endpoints.fleet() is None)
+        await until(lambda: us.endpoints.pods() is None)
         await api.start()
         await until(lambda: us.names() == ["a"])
 
 
-async def test_a_server_that_hangs_is_given_up(
+async def test_a_server_that_hangs_times_out(
     api: KubernetesApi, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether it never answers or goes silent within a watch."""
+    """A request without an answer times out, and so does a watch that goes silent."""
     await cluster.list()
-    monkeypatch.setattr(kubernetes, "_PATIENCE", 0.2)
+    monkeypatch.setattr(kubernetes, "_TIMEOUT", 0.2)
     monkeypatch.setattr(kubernetes, "_SILENCE", 0.3)
     async with following(cluster) as us:
         await until(lambda: us.faults == ["unreachable"])
@@ -220,7 +221,7 @@ async def test_a_server_that_hangs_is_given_up(
 
 
 async def test_a_new_token_is_used_from_the_next_request_on(api: KubernetesApi, cluster: Cluster) -> None:
-    """The old one is good no more: the watch that is open stays, the next one and every event bring the new token."""
+    """The open watch stays. The next watch and each event use the new token, as the old one is invalid."""
     async with following(cluster) as us:
         await until(lambda: api.watching)
         api.rotate("token-2")
@@ -238,7 +239,7 @@ async def test_a_new_token_is_used_from_the_next_request_on(api: KubernetesApi, 
 
 
 async def test_an_event_says_what_happened_to_which_pod(api: KubernetesApi, cluster: Cluster) -> None:
-    """Every field that the API server insists on, and notes no longer than it takes."""
+    """It has every field that the API server requires, and its note is cut to the longest allowed."""
     name = await cluster.create(Occurrence(Reason.BUS_DEGRADED, "ü" * 2000, warning=True, count=1))
     event = api.events[name]
     assert event["metadata"] == {"name": name, "namespace": NAMESPACE}
@@ -258,33 +259,33 @@ async def test_an_event_says_what_happened_to_which_pod(api: KubernetesApi, clus
     assert len(event["eventTime"].partition(".")[2]) == len("123456+00:00")
 
 
-async def test_words_that_are_no_text_are_written_all_the_same(api: KubernetesApi, cluster: Cluster) -> None:
-    """Half a surrogate in a note must not cost the event."""
+async def test_a_note_that_is_no_valid_text_is_written_all_the_same(api: KubernetesApi, cluster: Cluster) -> None:
+    """Half a surrogate pair in a note does not lose the event."""
     name = await cluster.create(Occurrence(Reason.BUS_DEGRADED, "a\ud800b", warning=True, count=1))
     assert api.events[name]["note"] == "a?b"
 
 
-async def test_who_asks_after_the_end_is_not_answered(api: KubernetesApi, cluster: Cluster) -> None:
-    """Nothing is opened again, and closing twice is fine."""
+async def test_a_request_after_the_close_fails(api: KubernetesApi, cluster: Cluster) -> None:
+    """Nothing is opened again, and closing twice works."""
     await cluster.list()
     await cluster.close()
-    with pytest.raises(Unanswered) as told:
+    with pytest.raises(Unanswered) as raised:
         await cluster.list()
-    assert told.value.cause is Cause.ABSENT
+    assert raised.value.cause is Cause.ABSENT
     assert len(api.asked) == 1
 
 
-async def test_a_flood_of_events_is_one_that_is_counted(api: KubernetesApi, cluster: Cluster) -> None:
-    """A thousand are two requests: the event, and its series when we go."""
+async def test_a_flood_of_events_is_one_event_with_a_count(api: KubernetesApi, cluster: Cluster) -> None:
+    """A thousand occurrences are two requests: the event, and its series at the close."""
     faults: list[str] = []
-    told = Events(cluster, faults.append)
-    told.start()
-    told.tell(Reason.REBALANCE_SHED, "first")
+    recorder = Events(cluster, Supervisor(random.uniform), faults.append)
+    recorder.start()
+    recorder.record(Reason.REBALANCE_SHED, "first")
     await until(lambda: api.events)
     for _ in range(999):
-        told.tell(Reason.REBALANCE_SHED, "more")
-    told.tell(Reason.DRAIN_STARTED, "n=8123")
-    await told.close(5)
+        recorder.record(Reason.REBALANCE_SHED, "more")
+    recorder.record(Reason.DRAIN_STARTED, "n=8123")
+    await recorder.close(5)
     assert (api.count("create"), api.count("patch")) == (2, 1)
     first, drain = api.events.values()
     assert (first["note"], first["series"]["count"]) == ("first", 1000)
@@ -294,7 +295,7 @@ async def test_a_flood_of_events_is_one_that_is_counted(api: KubernetesApi, clus
 
 
 async def test_an_event_that_the_cluster_forgot_is_not_there(api: KubernetesApi, cluster: Cluster) -> None:
-    """Whoever repeats it is told so."""
+    """Repeating it returns False."""
     name = await cluster.create(Occurrence(Reason.BUS_DEGRADED, "", warning=True, count=7))
     assert api.events[name]["series"]["count"] == 7
     assert await cluster.repeat(name, 8)
@@ -302,26 +303,28 @@ async def test_an_event_that_the_cluster_forgot_is_not_there(api: KubernetesApi,
     assert not await cluster.repeat(name, 9)
 
 
-async def test_events_that_are_not_allowed_are_no_more_than_counted(api: KubernetesApi, cluster: Cluster) -> None:
-    """403 for each write: nothing is raised, and closing takes no time."""
+async def test_events_that_are_denied_are_only_counted(api: KubernetesApi, cluster: Cluster) -> None:
+    """A 403 for each write raises nothing, and closing takes no time."""
     api.faults |= {"create": Fault(403), "patch": Fault(403)}
     faults: list[str] = []
-    told = Events(cluster, faults.append)
-    told.start()
-    told.tell(Reason.DRAIN_STARTED, "n=1")
-    told.tell(Reason.BUS_DEGRADED, "", warning=True)
-    await told.close(5)
+    recorder = Events(cluster, Supervisor(random.uniform), faults.append)
+    recorder.start()
+    recorder.record(Reason.DRAIN_STARTED, "n=1")
+    recorder.record(Reason.BUS_DEGRADED, "", warning=True)
+    await recorder.close(5)
     assert faults == ["denied", "denied"]
 
 
-async def test_outside_of_a_cluster_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No variables, then no token, then authorities that are none: each question says so, and closing works."""
+async def test_outside_of_a_cluster_each_request_fails_with_a_cause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is `absent` without variables, without a token and with a bad authority, and closing works."""
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     cluster = Cluster(US, SERVICE, tmp_path)
     for step in range(4):
-        with pytest.raises(Unanswered) as told:
+        with pytest.raises(Unanswered) as raised:
             await cluster.list()
-        assert told.value.cause is Cause.ABSENT
+        assert raised.value.cause is Cause.ABSENT
         monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
         monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "1")
         if step == 1:
@@ -332,12 +335,12 @@ async def test_outside_of_a_cluster_nobody_answers(tmp_path: Path, monkeypatch: 
     await cluster.close()
 
 
-async def test_another_authority_is_not_believed(api: KubernetesApi, cluster: Cluster) -> None:
-    """Whoever answers at the API server's address without its certificate does not get the token."""
+async def test_a_server_with_another_certificate_is_not_trusted(api: KubernetesApi, cluster: Cluster) -> None:
+    """A server at the API server's address without its certificate does not get the token."""
     trustme.CA().cert_pem.write_to_path(str(api.account / "ca.crt"))
-    with pytest.raises(Unanswered, match="certificate") as told:
+    with pytest.raises(Unanswered, match="certificate") as raised:
         await cluster.list()
-    assert told.value.cause is Cause.UNREACHABLE
+    assert raised.value.cause is Cause.UNREACHABLE
     assert api.asked == []
 
 

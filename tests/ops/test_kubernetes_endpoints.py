@@ -1,4 +1,4 @@
-"""The fleet as it is told by lists and watches, and what is done when nobody tells it."""
+"""The pods behind the Service, from lists and watches, and what happens when those fail."""
 
 import asyncio
 from collections import deque
@@ -34,18 +34,18 @@ def piece(name: str, *entries: Entry, version: str = "1") -> Slice:
 
 
 class FakeSlices:
-    """Slices that are told, and faults that are raised, one per call."""
+    """Slices and changes that the test sets, and faults that are raised, one for each call."""
 
     def __init__(self, *slices: Slice) -> None:
         self.slices = list(slices)
         self.list_faults: deque[Exception] = deque()
         self.watch_faults: deque[Exception] = deque()
         self.down: Exception | None = None
-        """Raised whenever anything is asked."""
+        """Raised by every call."""
         self.brief = False
         """Watches end at once."""
-        self.told: asyncio.Queue[Change | Exception | None] = asyncio.Queue()
-        """What watches say; None ends one."""
+        self.changes: asyncio.Queue[Change | Exception | None] = asyncio.Queue()
+        """What watches yield; None ends one."""
         self.lists: list[float] = []
         self.watches: list[tuple[float, str, int]] = []
 
@@ -61,7 +61,7 @@ class FakeSlices:
         yield self._changes()
 
     async def _changes(self) -> AsyncIterator[Change]:
-        while not self.brief and (change := await self.told.get()) is not None:
+        while not self.brief and (change := await self.changes.get()) is not None:
             if isinstance(change, Exception):
                 raise change
             yield change
@@ -73,24 +73,24 @@ class FakeSlices:
             raise faults.popleft()
 
 
-class Dice:
-    """Always the highest, and every throw remembered."""
+class Highest:
+    """A random number generator that returns the highest number and remembers each call."""
 
     def __init__(self) -> None:
-        self.thrown: list[tuple[float, float]] = []
+        self.calls: list[tuple[float, float]] = []
 
     def __call__(self, low: float, high: float) -> float:
-        self.thrown.append((low, high))
+        self.calls.append((low, high))
         return high
 
     @property
     def rests(self) -> list[tuple[float, float]]:
-        return [throw for throw in self.thrown if throw[1] != endpoints.WATCH[1]]
+        return [call for call in self.calls if call[1] != endpoints.WATCH[1]]
 
 
 class Following:
     def __init__(self, slices: FakeSlices) -> None:
-        self.rng = Dice()
+        self.rng = Highest()
         self.faults: list[str] = []
         self.endpoints = Endpoints(slices, self.rng, self.faults.append)
 
@@ -101,19 +101,19 @@ def following(slices: FakeSlices) -> Iterator[Following]:
     task = asyncio.create_task(us.endpoints.follow())
     try:
         yield us
-        assert not task.done(), "it is to follow until cancelled"
+        assert not task.done(), "it must follow until cancelled"
     finally:
         task.cancel()
 
 
 async def moment() -> None:
-    """Everything that needs no time has happened."""
+    """Let everything happen that needs no time."""
     await asyncio.sleep(0.001)
 
 
 @virtual
 async def test_each_pod_counts_once_however_many_slices_name_it() -> None:
-    """Ready if one slice says so, terminating if one does; what is no pod is left out, and what is not said is true."""
+    """It is ready or terminating if one slice says so. Other endpoints are left out, and a missing value is true."""
     slices = FakeSlices(
         piece("v4", pod("b"), pod("a", ready=False), pod("c", ready=False, terminating=True), pod("e", ready=None)),
         piece("v6", pod("b", ready=False), pod("a", ready=False), pod("c", ready=False), pod("f")),
@@ -122,10 +122,10 @@ async def test_each_pod_counts_once_however_many_slices_name_it() -> None:
         Slice(Metadata("empty"), None),
     )
     with following(slices) as us:
-        assert us.endpoints.fleet() is None
+        assert us.endpoints.pods() is None
         assert us.endpoints.changed_at is None
         await moment()
-        assert us.endpoints.fleet() == (
+        assert us.endpoints.pods() == (
             Endpoint("a", ready=False, terminating=False),
             Endpoint("b", ready=True, terminating=False),
             Endpoint("c", ready=False, terminating=True),
@@ -136,8 +136,8 @@ async def test_each_pod_counts_once_however_many_slices_name_it() -> None:
 
 
 @virtual
-async def test_changes_are_heard_and_only_they_reset_the_settle_timer() -> None:
-    """Added, modified and deleted slices change the fleet; a bookmark and a repetition do not."""
+async def test_only_real_changes_change_the_time_of_the_last_change() -> None:
+    """Added, modified and deleted slices change the pods. A bookmark and a repetition do not."""
     slices = FakeSlices(piece("v4", pod("a")))
     with following(slices) as us:
         await moment()
@@ -148,29 +148,29 @@ async def test_changes_are_heard_and_only_they_reset_the_settle_timer() -> None:
             Change("MODIFIED", piece("v4", pod("a"), version="9")),
             Change("ADDED", piece("v6", pod("a"), version="10")),
         ):
-            slices.told.put_nowait(change)
+            slices.changes.put_nowait(change)
         await moment()
         assert us.endpoints.changed_at == seen
-        slices.told.put_nowait(Change("MODIFIED", piece("v4", pod("a"), pod("b", ready=False), version="11")))
+        slices.changes.put_nowait(Change("MODIFIED", piece("v4", pod("a"), pod("b", ready=False), version="11")))
         await moment()
         assert us.endpoints.changed_at == pytest.approx(5, abs=0.1)
-        assert [each.name for each in us.endpoints.fleet() or ()] == ["a", "b"]
-        slices.told.put_nowait(Change("DELETED", piece("v4", pod("a"), pod("b"), version="12")))
+        assert [each.name for each in us.endpoints.pods() or ()] == ["a", "b"]
+        slices.changes.put_nowait(Change("DELETED", piece("v4", pod("a"), pod("b"), version="12")))
         await moment()
-        assert [each.name for each in us.endpoints.fleet() or ()] == ["a"]
+        assert [each.name for each in us.endpoints.pods() or ()] == ["a"]
 
 
 @virtual
 async def test_a_watch_that_ends_goes_on_from_the_last_version() -> None:
-    """Also where that was a bookmark's, and where it broke: nothing is listed again."""
+    """It does so after a bookmark and after a broken watch too, without another list."""
     slices = FakeSlices(piece("v4", pod("a")))
     with following(slices) as us:
         await asyncio.sleep(270)
-        slices.told.put_nowait(Change("BOOKMARK", Slice(Metadata(resource_version="80"))))
-        slices.told.put_nowait(None)
+        slices.changes.put_nowait(Change("BOOKMARK", Slice(Metadata(resource_version="80"))))
+        slices.changes.put_nowait(None)
         await asyncio.sleep(270)
-        slices.told.put_nowait(Change("MODIFIED", piece("v4", pod("a"), version="90")))
-        slices.told.put_nowait(DOWN)
+        slices.changes.put_nowait(Change("MODIFIED", piece("v4", pod("a"), version="90")))
+        slices.changes.put_nowait(DOWN)
         await asyncio.sleep(270)
         assert [(version, seconds) for _, version, seconds in slices.watches] == [("7", 300), ("80", 300), ("90", 300)]
         assert us.rng.rests == [(0, 1), (0, 1)]
@@ -179,26 +179,26 @@ async def test_a_watch_that_ends_goes_on_from_the_last_version() -> None:
 
 
 @virtual
-async def test_what_was_not_heard_of_for_half_a_minute_is_not_known() -> None:
-    """A watch that is open and silent is as good as news; a list without a watch is good for thirty seconds."""
+async def test_pods_without_news_for_half_a_minute_are_unknown() -> None:
+    """An open, silent watch counts as news. A list without a watch is valid for thirty seconds."""
     slices = FakeSlices(piece("v4", pod("a")))
     with following(slices) as us:
         await asyncio.sleep(1000)
-        assert us.endpoints.fleet() is not None
+        assert us.endpoints.pods() is not None
         slices.down = DOWN
-        slices.told.put_nowait(DOWN)
+        slices.changes.put_nowait(DOWN)
         await asyncio.sleep(29)
-        assert us.endpoints.fleet() is not None
+        assert us.endpoints.pods() is not None
         await asyncio.sleep(2)
-        assert us.endpoints.fleet() is None
+        assert us.endpoints.pods() is None
         slices.down = None
         await asyncio.sleep(60)
-        assert us.endpoints.fleet() is not None
+        assert us.endpoints.pods() is not None
 
 
 @virtual
 async def test_a_server_that_ends_watches_at_once_is_asked_less_and_less() -> None:
-    """Rests double from a second to a minute, and are short again after a watch that lived."""
+    """Rests double from a second to a minute, and are short again after a stable watch."""
     slices = FakeSlices(piece("v4", pod("a")))
     slices.brief = True
     with following(slices) as us:
@@ -209,31 +209,31 @@ async def test_a_server_that_ends_watches_at_once_is_asked_less_and_less() -> No
         assert us.rng.rests[:8] == [(0, 1), (0, 2), (0, 4), (0, 8), (0, 16), (0, 32), (0, 60), (0, 60)]
         slices.brief = False
         await asyncio.sleep(100)
-        slices.told.put_nowait(None)
+        slices.changes.put_nowait(None)
         await moment()
         assert us.rng.rests[-1] == (0, 1)
 
 
 @virtual
-async def test_a_version_that_is_gone_is_a_reason_to_list() -> None:
-    """Whether the watch is refused or told so; again and again it is a reason to rest."""
+async def test_a_version_that_is_gone_leads_to_a_list() -> None:
+    """It does so whether the request or the watch says so. If it happens again and again, rests grow."""
     slices = FakeSlices(piece("v4", pod("a")))
     with following(slices) as us:
         await moment()
         slices.slices = [piece("v4", pod("b"))]
-        slices.told.put_nowait(SlicesGone())
+        slices.changes.put_nowait(SlicesGone())
         await asyncio.sleep(2)
-        assert [each.name for each in us.endpoints.fleet() or ()] == ["b"]
+        assert [each.name for each in us.endpoints.pods() or ()] == ["b"]
         slices.down = SlicesGone()
-        slices.told.put_nowait(None)
+        slices.changes.put_nowait(None)
         await asyncio.sleep(60)
         assert us.rng.rests == [(0, 1), (0, 2), (0, 4), (0, 8), (0, 16), (0, 32)]
         assert us.faults == ["gone", "brief", *["gone"] * 4]
 
 
 @virtual
-async def test_who_asks_for_a_pause_gets_it() -> None:
-    """Retry-After comes on top of our own rest, and is believed for five minutes at most."""
+async def test_a_retry_after_is_added_to_the_rest() -> None:
+    """Retry-After is respected for five minutes at most."""
     slices = FakeSlices()
     slices.list_faults += [
         Unanswered(Cause.THROTTLED, "slow down", retry_after=20),
@@ -247,8 +247,10 @@ async def test_who_asks_for_a_pause_gets_it() -> None:
 
 
 @pytest.mark.parametrize("cause", [Cause.DENIED, Cause.ABSENT])
-def test_who_may_not_ask_asks_once_a_minute_and_complains_once(cause: Cause, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the right, or without a cluster, waiting for a second is in vain."""
+def test_a_pod_without_the_right_asks_once_a_minute_and_logs_once(
+    cause: Cause, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the right, or without a cluster, a short rest is useless."""
     lines: list[dict[str, object]] = []
     monkeypatch.setattr(endpoints.log, "warning", lambda _, **facts: lines.append(facts))
 
@@ -266,12 +268,12 @@ def test_who_may_not_ask_asks_once_a_minute_and_complains_once(cause: Cause, mon
 
 
 @virtual
-async def test_a_version_that_nobody_answers_to_is_given_up() -> None:
-    """A server that was restored from a backup waits for a version that it will not see: the third time we list."""
+async def test_a_version_that_the_server_waits_for_is_given_up() -> None:
+    """A server that was restored from a backup may not have our version yet. After three failures we list."""
     slices = FakeSlices(piece("v4", pod("a")))
     with following(slices) as us:
         slices.watch_faults += [Unanswered(Cause.FAILED, "504 too large a version")] * 3
         await asyncio.sleep(60)
         assert len(slices.watches) == 4
         assert len(slices.lists) == 2
-        assert us.endpoints.fleet() is not None
+        assert us.endpoints.pods() is not None

@@ -1,4 +1,4 @@
-"""Lines that nobody can forge, and not too many of them."""
+"""Log lines: no text can forge one, none contains a token, and traffic does not multiply them."""
 
 import asyncio
 import io
@@ -14,15 +14,15 @@ import aiohttp
 import pytest
 import structlog
 
-from forestay.edge import log_throttle as tally
+from forestay.edge import log_throttle
 from forestay.ops.logs import logs
 from tests.support.gateway import Client, token, upgrade
 from tests.support.process import serving
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
-FACT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z \[\w+ *\] ")
-"""How a readable line begins."""
+LINE_START = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z \[\w+ *\] ")
+"""The start of a readable line."""
 
 HOSTILE = [
     "a\r\nb",
@@ -39,7 +39,7 @@ HOSTILE = [
 
 @contextmanager
 def written(form: logs.LogFormat) -> Iterator[io.StringIO]:
-    """What is logged meanwhile."""
+    """Yields the text that is logged within the block."""
     stream, before = io.StringIO(), sys.stderr
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
@@ -54,22 +54,22 @@ def written(form: logs.LogFormat) -> Iterator[io.StringIO]:
         structlog.reset_defaults()
 
 
-def say_everything() -> None:
-    """Whatever a client chose, as an event, a field, an argument of another library and the words of an error."""
+def log_hostile_texts() -> None:
+    """Logs each hostile text as an event, as a field and through another library's logger."""
     for text in HOSTILE:
         structlog.get_logger("test").info(text, user=text)
         logging.getLogger("aiohttp.client").warning("%s: %r", text, [text])
 
 
 def test_every_line_is_one_json_object_without_a_token() -> None:
-    """Whatever a client chose: line breaks, colours, halves of surrogates, and tokens in every dress."""
+    """Each event is one JSON line without control characters, and tokens are redacted in all their forms."""
     token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"
     with written(logs.LogFormat.JSON) as stream:
-        say_everything()
+        log_hostile_texts()
         placed = (token, f"an.address.with.{token}.in.it", f"/ws?token={token}", f"Bearer {token}")
-        for dressed in (*placed, "base64url.bearer.forestay.ZXlKaGJHY2lPaUo"):
-            structlog.get_logger("test").info("refused", reason=dressed)
-            logging.getLogger("aiohttp.client").warning("offered %s", dressed)
+        for text in (*placed, "base64url.bearer.forestay.ZXlKaGJHY2lPaUo"):
+            structlog.get_logger("test").info("refused", reason=text)
+            logging.getLogger("aiohttp.client").warning("offered %s", text)
     lines = stream.getvalue().split("\n")
     assert len(lines) == 2 * len(HOSTILE) + 10 + 1
     assert all(json.loads(line)["event"] for line in lines if line)
@@ -78,38 +78,38 @@ def test_every_line_is_one_json_object_without_a_token() -> None:
     assert "ZXlKaGJHY2lPaUo" not in stream.getvalue()
 
 
-def test_every_readable_line_is_one_fact() -> None:
-    """On a terminal too: nothing moves the cursor, colours, turns round or ends a line but we."""
+def test_every_readable_line_is_one_event() -> None:
+    """In text form, client text cannot move the cursor, change colours or direction, or end a line."""
     with written(logs.LogFormat.TEXT) as stream:
-        say_everything()
+        log_hostile_texts()
     lines = stream.getvalue().split("\n")
     assert len(lines) == 2 * len(HOSTILE) + 1
-    assert all(FACT.match(line) for line in lines if line)
+    assert all(LINE_START.match(line) for line in lines if line)
     assert all(line.isprintable() for line in lines)
 
 
-def test_the_words_of_an_error_are_no_line_of_their_own() -> None:
-    """A traceback is set in, so that what stands in a message cannot pass for a fact."""
+def test_the_message_of_an_error_does_not_look_like_a_line() -> None:
+    """A traceback is indented, so that an error message inside it cannot pass for a log line."""
     with written(logs.LogFormat.TEXT) as stream:
         try:
             raise ValueError("no\n2026-11-25T18:00:00.000000Z [info     ] forged\x1b[2J")
         except ValueError:
             structlog.get_logger("test").exception("a bug ended a connection", connection="c1")
     lines = stream.getvalue().splitlines()
-    assert [line for line in lines if FACT.match(line)] == lines[:1]
+    assert [line for line in lines if LINE_START.match(line)] == lines[:1]
     assert "connection=c1" in lines[0]
     assert any("forged" in line for line in lines)
     assert all(line.isprintable() for line in lines)
 
 
 async def test_a_refusal_can_be_found_by_connection_and_trace() -> None:
-    """At the level of debugging: which connection was told no, and which trace the message belonged to."""
+    """At debug level each refusal is logged with its connection and its trace."""
     async with serving(FORESTAY_LOG_LEVEL="DEBUG") as served:
         client = await Client.open(served.port, token("alice", rooms={"chat.*": "r"}))
         connection = (await client.hear("welcome"))["payload"]["connection"]
-        said = {"type": "broadcast", "room": "chat.a", "payload": 1}
-        assert (await client.ask(said | {"traceparent": TRACEPARENT}))["payload"]["code"] == "forbidden"
-        assert (await client.ask(said))["payload"]["code"] == "forbidden"
+        message = {"type": "broadcast", "room": "chat.a", "payload": 1}
+        assert (await client.ask(message | {"traceparent": TRACEPARENT}))["payload"]["code"] == "forbidden"
+        assert (await client.ask(message))["payload"]["code"] == "forbidden"
         assert (await client.ask("{"))["payload"]["code"] == "bad_json"
         await Client.request(served.port, upgrade(None, traceparent=TRACEPARENT))
         headers = {"traceparent": TRACEPARENT}
@@ -132,7 +132,7 @@ async def test_a_refusal_can_be_found_by_connection_and_trace() -> None:
 
 
 async def test_messages_make_no_lines() -> None:
-    """Not those that are delivered and not those that are refused: a log does not grow with the traffic."""
+    """Neither delivered nor refused messages make log lines, so the log does not grow with the traffic."""
     async with serving() as served:
         client = await Client.open(served.port, token())
         await client.hear("welcome")
@@ -146,8 +146,8 @@ async def test_messages_make_no_lines() -> None:
     assert events == ["ready", "draining", "drained", "stopped"]
 
 
-def test_a_long_line_that_is_nearly_a_token_takes_no_longer_than_its_length() -> None:
-    """Ten times the text is ten times the work, not a hundred times."""
+def test_redacting_takes_linear_time() -> None:
+    """Redacting a line ten times as long takes about ten times the work, not a hundred times."""
 
     def effort(length: int) -> float:
         event = {"event": "ey" * (length // 2)}
@@ -160,15 +160,15 @@ def test_a_long_line_that_is_nearly_a_token_takes_no_longer_than_its_length() ->
     assert effort(400_000) < 40 * max(effort(40_000), 0.001)
 
 
-async def test_a_flood_of_requests_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first one is told at once, the others by their number."""
+async def test_a_flood_of_refusals_is_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first refusal is logged at once, and those that follow as counts after a pause."""
     lines: list[dict[str, object]] = []
-    monkeypatch.setattr(tally, "INTERVAL", 0.05)
-    monkeypatch.setattr(tally.log, "info", lambda event, **counts: lines.append({"event": event, **counts}))
-    refused = tally.LogThrottle("refused")
+    monkeypatch.setattr(log_throttle, "INTERVAL", 0.05)
+    monkeypatch.setattr(log_throttle.log, "info", lambda event, **counts: lines.append({"event": event, **counts}))
+    throttle = log_throttle.LogThrottle("refused")
     for _ in range(100):
-        refused.count("401")
-    refused.count("503")
+        throttle.count("401")
+    throttle.count("503")
     while len(lines) < 2:
         await asyncio.sleep(0.01)
     assert lines == [{"event": "refused", "401": 1}, {"event": "refused", "401": 99, "503": 1}]

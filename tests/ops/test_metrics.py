@@ -1,4 +1,4 @@
-"""Numbers that can be trusted: closed labels, nothing that a stranger adds, and each fact told as it was."""
+"""Metrics: labels come from closed sets, clients cannot add series, and each fact is counted once."""
 
 import asyncio
 import os
@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from forestay.bus.memory.bus import Exchange, MemoryBus
-from forestay.core.ports.bus import Doubted, Heard, Outcome
+from forestay.core.ports.bus import Outcome, Subscriber
 from forestay.core.ports.observer import Source
 from forestay.core.rules.policies import Policy, Retention, Slow
 from forestay.core.sessions.relocation import Reason
@@ -25,6 +25,7 @@ from tests.support.core import Core, passes
 from tests.support.exposition import OPENMETRICS, TEXT, Scrape, scrape
 from tests.support.gateway import KEY, Client, Gateway, call, frame, gateway, token, upgrade
 from tests.support.readings import readings
+from tests.support.subscriber import FunctionSubscriber
 
 ROOM = RoomName("chat.lobby")
 SAMPLED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -35,14 +36,16 @@ MANY = 10_000
 
 @dataclass
 class Watched:
-    """A core whose facts are counted."""
+    """A core with metrics."""
 
     core: Core
     counts: Counts
     metrics: Metrics
 
-    def __init__(self, *policies: Policy, bus: MemoryBus | None = None, **given: float) -> None:
-        self.counts = Counts()
+    def __init__(
+        self, *policies: Policy, bus: MemoryBus | None = None, exemplars: bool = False, **given: float
+    ) -> None:
+        self.counts = Counts(exemplars=exemplars)
         self.metrics = Metrics(self.counts, readings())
         self.core = Core(*policies, bus=bus, registry=None, observer=self.counts, tracer=None, **given)
 
@@ -50,24 +53,32 @@ class Watched:
         return Scrape(*self.metrics.render(accept))
 
 
-class DoubtfulBus(MemoryBus):
-    """The memory bus, deaf while told to be, and honest about it afterwards."""
+class LossyBus(MemoryBus):
+    """A memory bus that loses messages while `deaf` is set, and reports the doubt afterwards."""
 
-    deaf = False
+    def __init__(self, exchange: Exchange) -> None:
+        super().__init__(exchange)
+        self.deaf = False
+        self.subscribers: dict[RoomName, Subscriber] = {}
 
-    def listen(self, heard: Heard, doubted: Doubted) -> None:
-        self.doubted = doubted
-        super().listen(lambda message: None if self.deaf else heard(message), doubted)
+    def subscribe(self, room: RoomName, subscriber: Subscriber) -> None:
+        self.subscribers[room] = subscriber
+
+        def received(message: Message) -> None:
+            if not self.deaf:
+                subscriber.received(message)
+
+        super().subscribe(room, FunctionSubscriber(subscriber.confirmed, received, subscriber.doubted))
 
 
 def accepted(seconds_ago: float, traceparent: str | None = None) -> Message:
-    """A message that another pod accepted so long ago."""
+    """A message that another pod accepted that many seconds ago."""
     trace = None if traceparent is None else TraceContext(traceparent)
     return Message(ROOM, b"1", timestamp(int((time.time() - seconds_ago) * 1000)), trace=trace)
 
 
 async def test_ten_thousand_rooms_and_users_add_no_series(tmp_path: Path) -> None:
-    """Not by joins, broadcasts, presence, the API or refusals, whatever types and close codes strangers choose."""
+    """Joins, broadcasts, presence, API calls and refusals with new names add no series."""
     rng = Random(1)
     rooms_file = tmp_path / "rooms.toml"
     rooms_file.write_text('[[rooms]]\npattern = "**"\npresence = true\n[rooms.history]\nsize = 10\nttl = 60\n')
@@ -76,7 +87,7 @@ async def test_ten_thousand_rooms_and_users_add_no_series(tmp_path: Path) -> Non
         named = [f"n{rng.getrandbits(64):x}" for _ in range(MANY)]
         await asyncio.gather(*(_crowd(running, named[at : at + 100]) for at in range(0, MANY, 100)))
         await _backends(running, [f"u{rng.getrandbits(64):x}" for _ in range(MANY)])
-        await _strangers(running, rng)
+        await _unknown_values(running, rng)
         after = await scrape(running.running.internal_port)
         assert after.series == before.series
         assert not any(name in after.text for name in named)
@@ -88,7 +99,7 @@ async def test_ten_thousand_rooms_and_users_add_no_series(tmp_path: Path) -> Non
 
 
 async def _crowd(running: Gateway, rooms: list[str]) -> None:
-    """One user in a hundred rooms: joins, speaks, looks around, and leaves with a code of its own."""
+    """One user in a hundred rooms: joins, publishes, queries, and closes with its own code."""
     client = await running.connect(rooms[0])
     await client.say(*({"type": "join", "room": room} for room in rooms))
     for _ in rooms:
@@ -105,7 +116,7 @@ async def _crowd(running: Gateway, rooms: list[str]) -> None:
 
 
 async def _backends(running: Gateway, users: list[str]) -> None:
-    """A message for each user, a dozen at a time."""
+    """Sends one message to each user, twelve at a time."""
     waiting = iter(users)
 
     async def work(session: aiohttp.ClientSession) -> None:
@@ -119,8 +130,8 @@ async def _backends(running: Gateway, users: list[str]) -> None:
         await asyncio.gather(*(work(session) for _ in range(12)))
 
 
-async def _strangers(running: Gateway, rng: Random) -> None:
-    """Types, binary types, headers, paths and close codes that nobody has agreed on."""
+async def _unknown_values(running: Gateway, rng: Random) -> None:
+    """Sends message types, binary types, headers, paths and close codes that the gateway does not know."""
     for number in range(200):
         client = await running.connect(f"stranger-{number}")
         await client.say({"type": f"t{rng.getrandbits(64):x}"}, {"type": "join", "room": f"!{number}"}, "\u2028{")
@@ -137,8 +148,8 @@ async def _strangers(running: Gateway, rng: Random) -> None:
 
 
 @pytest.mark.parametrize("accept", [TEXT, OPENMETRICS])
-async def test_both_formats_say_the_same(accept: str) -> None:
-    """A gauge without a label, which autoscalers sum, and counters that count."""
+async def test_both_formats_have_the_same_values(accept: str) -> None:
+    """Both text formats have the same counters, and a gauge without labels that autoscalers can sum."""
     async with gateway() as running:
         alice, _ = await running.join("alice", ROOM), await running.join("bob", ROOM)
         await alice.ask('{"type": "broadcast", "room": "chat.lobby", "payload": "é"}')
@@ -148,14 +159,14 @@ async def test_both_formats_say_the_same(accept: str) -> None:
     assert found["forestay_delivery_latency_seconds_count"] == 1
     assert found['forestay_publish_seconds_count{outcome="accepted"}'] == 1
     assert found['forestay_ready{reason="ready"}'] == 1
-    said = ['{"type": "join", "room": "chat.lobby"}'] * 2 + [
+    sent = ['{"type": "join", "room": "chat.lobby"}'] * 2 + [
         '{"type": "broadcast", "room": "chat.lobby", "payload": "é"}'
     ]
-    assert found["forestay_received_bytes_total"] == sum(len(one.encode()) for one in said)
+    assert found["forestay_received_bytes_total"] == sum(len(one.encode()) for one in sent)
 
 
 async def test_latency_is_counted_from_the_pod_that_accepted_the_message() -> None:
-    """Once for the room, however many hear it; nothing where nobody does; never less than nothing."""
+    """Latency runs from the accepting pod, is counted once per room, and is never negative."""
     exchange = Exchange()
     watched, elsewhere = Watched(bus=MemoryBus(exchange)), MemoryBus(exchange)
     elsewhere.publish(accepted(1.5))
@@ -172,8 +183,8 @@ async def test_latency_is_counted_from_the_pod_that_accepted_the_message() -> No
     assert found["forestay_messages_delivered_total"] == 6
 
 
-async def test_a_message_for_nobody_has_no_latency() -> None:
-    """The only member does not want to hear itself."""
+async def test_a_message_without_recipients_has_no_latency() -> None:
+    """A message whose only member asked for no echo adds no latency."""
     watched = Watched()
     alice, _ = watched.core.join(ROOM)
     watched.core.say(alice, type="broadcast", room=ROOM, payload=1, echo=False)
@@ -181,8 +192,8 @@ async def test_a_message_for_nobody_has_no_latency() -> None:
     assert watched.scrape()["forestay_delivery_latency_seconds_count"] == 0
 
 
-async def test_a_timestamp_that_is_none_is_not_counted() -> None:
-    """What stands on the bus was not always written by us."""
+async def test_an_invalid_timestamp_is_not_counted() -> None:
+    """A message with an invalid timestamp from the bus adds no latency."""
     watched = Watched()
     watched.core.join(ROOM)
     for text in ("", "now", "2026-13-01T00:00:00.000Z", "0001-01-01T00:00:00", "9" * 10_000):
@@ -194,7 +205,7 @@ async def test_a_timestamp_that_is_none_is_not_counted() -> None:
 
 
 async def test_what_is_written_together_is_one_batch() -> None:
-    """Messages of one tick go out in one write, each having waited."""
+    """Messages of one tick are one batch, and the wait of each is counted."""
     watched = Watched()
     alice, _ = watched.core.join(ROOM)
     await passes()
@@ -209,9 +220,8 @@ async def test_what_is_written_together_is_one_batch() -> None:
 
 
 async def test_exemplars_lead_to_traces_that_are_kept() -> None:
-    """Of a sampled message only, with the ids of its trace, and in OpenMetrics only."""
-    watched = Watched()
-    watched.counts.exemplars = True
+    """Only a sampled message leaves an exemplar, with the ids of its trace, in OpenMetrics only."""
+    watched = Watched(exemplars=True)
     watched.core.join(ROOM)
     for traceparent in (SAMPLED, UNSAMPLED, None):
         message = accepted(0.0, traceparent)
@@ -226,7 +236,7 @@ async def test_exemplars_lead_to_traces_that_are_kept() -> None:
 
 
 async def test_requests_of_backends_are_counted_by_their_answers() -> None:
-    """With the code of the refusal; a caller without the key is one of them."""
+    """Each API request is counted by its answer: `ok` or the code of the refusal."""
     async with gateway() as running:
         for path, headers in (("/v1/rooms", KEY), ("/v1/rooms", {}), ("/v1/rooms/a%20b/presence", KEY)):
             await call(running, "GET", path, headers=headers)
@@ -237,8 +247,8 @@ async def test_requests_of_backends_are_counted_by_their_answers() -> None:
     } == {"ok": 1, "bad_token": 1, "invalid_room": 1, "forbidden": 0, "failed": 0}
 
 
-async def test_strangers_write_no_exemplars() -> None:
-    """Without tracing, what a message carries is whatever its sender made up."""
+async def test_clients_write_no_exemplars_without_tracing() -> None:
+    """Without tracing, a client's trace context does not become an exemplar."""
     async with gateway() as running:
         alice = await running.join("alice", ROOM)
         await alice.ask({"type": "broadcast", "room": ROOM, "payload": 1, "traceparent": SAMPLED})
@@ -248,10 +258,10 @@ async def test_strangers_write_no_exemplars() -> None:
 
 
 async def test_a_gap_that_is_filled_and_one_that_is_not() -> None:
-    """What a room with history missed is read and counted as late as it is; without one its members are told."""
+    """A gap filled from history is counted with its true latency; without history members get `resync`."""
     history = Policy("log.*", history=Retention(10, 60.0))
     exchange = Exchange()
-    bus = DoubtfulBus(exchange)
+    bus = LossyBus(exchange)
     watched, elsewhere = Watched(history, bus=bus), MemoryBus(exchange)
     rooms = RoomName("log.a"), RoomName("live.a")
     for room in (*rooms, *rooms):
@@ -262,7 +272,8 @@ async def test_a_gap_that_is_filled_and_one_that_is_not() -> None:
         elsewhere.publish(Message(rooms[0], b"1", timestamp(int(time.time() * 1000) - 2500)), kept=history.history)
         elsewhere.publish(Message(rooms[1], b"%d" % number, ""))
     bus.deaf = False
-    bus.doubted(rooms)
+    for room in rooms:
+        bus.subscribers[room].doubted()
     await passes()
     found = watched.scrape()
     assert (found["forestay_gaps_filled_total"], found["forestay_gap_messages_total"]) == (1, 3)
@@ -272,10 +283,10 @@ async def test_a_gap_that_is_filled_and_one_that_is_not() -> None:
 
 
 async def test_a_gap_that_is_too_large_is_told_to_every_member() -> None:
-    """The history does not reach back."""
+    """A gap beyond the history counts one `resync` with the reason `lost` per member."""
     history = Policy("log.*", history=Retention(2, 60.0))
     exchange = Exchange()
-    bus = DoubtfulBus(exchange)
+    bus = LossyBus(exchange)
     watched, elsewhere = Watched(history, bus=bus), MemoryBus(exchange)
     room = RoomName("log.a")
     for _ in range(3):
@@ -285,15 +296,15 @@ async def test_a_gap_that_is_too_large_is_told_to_every_member() -> None:
     for _ in range(5):
         elsewhere.publish(Message(room, b"1", ""), kept=history.history)
     bus.deaf = False
-    bus.doubted([room])
+    bus.subscribers[room].doubted()
     await passes()
     found = watched.scrape()
     assert found['forestay_resyncs_total{reason="lost"}'] == 3
     assert found["forestay_gaps_filled_total"] == 0
 
 
-async def test_who_is_slow_and_told_so_is_counted() -> None:
-    """By the policy, and as one member who lost messages."""
+async def test_a_slow_client_is_counted() -> None:
+    """A slow client is counted by its room's policy, and as one member that lost messages."""
     watched = Watched(Policy("**", slow=Slow.DROP_OLDEST), send_buffer_bytes=4096)
     alice, _ = watched.core.join(ROOM)
     _, stuck = watched.core.join(ROOM)
@@ -310,7 +321,7 @@ async def test_who_is_slow_and_told_so_is_counted() -> None:
 
 
 async def test_a_publish_that_the_bus_refuses_is_counted_with_its_time() -> None:
-    """As refused, beside those that are accepted."""
+    """A publish that the bus refuses is counted as refused, with its duration."""
     watched = Watched()
     alice, _ = watched.core.join(ROOM)
     await watched.core.bus.close()
@@ -321,8 +332,8 @@ async def test_a_publish_that_the_bus_refuses_is_counted_with_its_time() -> None
     assert found['forestay_messages_refused_total{code="unavailable"}'] == 1
 
 
-async def test_a_client_cannot_say_that_we_have_a_bug() -> None:
-    """1011 from a client is its own; the alert looks at ours."""
+async def test_a_clients_close_code_is_not_counted_as_ours() -> None:
+    """Close code 1011 from a client is counted as the client's, because an alert watches ours."""
     async with gateway() as running:
         client = await running.connect()
         await client.send(frame(8, (1011).to_bytes(2, "big")))
@@ -334,7 +345,7 @@ async def test_a_client_cannot_say_that_we_have_a_bug() -> None:
 
 
 async def test_connections_change_their_state_and_leave_it() -> None:
-    """Open, asked to go, gone: by itself, or ended by us."""
+    """A connection is counted as open, then as relocating, and no more once it ended."""
     async with gateway() as running:
         port, pod = running.running.internal_port, running.running._pod
         stays, goes, ended = [await running.connect(user) for user in ("stays", "goes", "ended")]
@@ -360,7 +371,7 @@ async def states(port: int) -> dict[str, float]:
 
 
 async def test_presence_is_the_users_of_this_pod() -> None:
-    """Each once per room, however many connections; gone when they are."""
+    """A user counts once per room for any number of connections, and no more after the last one left."""
     watched = Watched(Policy("**", presence=True), presence_grace=0)
     presence = watched.core.pod.presence
     for user in ("alice", "alice", "bob"):
@@ -374,7 +385,7 @@ async def test_presence_is_the_users_of_this_pod() -> None:
 
 
 async def test_a_scrape_takes_nothing_away_from_the_next() -> None:
-    """The worst lag stays for half a minute at least, and for a minute at most, whoever asks."""
+    """The worst lag stays readable for 30 to 60 seconds, for any number of scrapes."""
     lag = LoopLag()
     lag.note(100.0, 0.5)
     for now, expected in ((110.0, 0.5), (129.0, 0.5), (131.0, 0.5), (159.0, 0.5), (162.0, 0.0)):
@@ -383,7 +394,7 @@ async def test_a_scrape_takes_nothing_away_from_the_next() -> None:
 
 
 def test_the_process_is_described_as_it_is() -> None:
-    """By the kernel's own figures."""
+    """The process metrics agree with the kernel's own figures."""
     found = Scrape(*Metrics(Counts(), readings()).render(TEXT))
     files = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - the folder is open while it is listed, as in the code
     assert abs(found["process_open_fds"] - files) <= 1
@@ -397,7 +408,7 @@ def test_the_process_is_described_as_it_is() -> None:
 
 
 def test_every_series_is_there_before_anything_happens() -> None:
-    """A rate has a beginning then, and a panel is not empty because nothing went wrong yet."""
+    """Every series exists from the start at 0, so that rates have a beginning and panels are not empty."""
     found = Scrape(*Metrics(Counts(), readings()).render(TEXT))
     for series in (
         'forestay_messages_refused_total{code="rate_limited"}',
@@ -412,7 +423,7 @@ def test_every_series_is_there_before_anything_happens() -> None:
         assert found[series] == 0
 
 
-def test_outcomes_have_names_of_their_own() -> None:
-    """Labels do not change with the words of a docstring."""
+def test_outcome_labels_are_the_enum_names() -> None:
+    """The labels of outcomes are the names of the enum's members."""
     found = Scrape(*Metrics(Counts(), readings()).render(TEXT))
     assert {f'forestay_messages_published_total{{outcome="{one.name.lower()}"}}' for one in Outcome} <= found.series

@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes two real pods on one Redis, and every panel and every alert has something to look at."""
+"""A real Prometheus scrapes two real pods on one Redis: every panel and every alert has data."""
 
 import asyncio
 import math
@@ -27,12 +27,12 @@ ROOMS = '[[rooms]]\npattern = "chat.*"\npresence = true\n[rooms.history]\nsize =
 VARIABLES = {"$namespace": "forestay", "$pod": ".*", "$__rate_interval": "1m"}
 
 SCRAPES = 5
-"""Of each pod: a rate needs two."""
+"""Per pod, because a rate needs two."""
 
 
 @asynccontextmanager
 async def watched(redis: RedisServer, folder: Path) -> AsyncIterator[tuple[Prometheus, Sink]]:
-    """Two pods between which somebody speaks, when a Prometheus has looked at them a few times; their spans."""
+    """Two pods with traffic between them, after a Prometheus scraped them a few times; and their spans."""
     rooms = folder / "rooms.toml"
     rooms.write_text(ROOMS)
     environ = {
@@ -59,7 +59,7 @@ async def watched(redis: RedisServer, folder: Path) -> AsyncIterator[tuple[Prome
 
 @asynccontextmanager
 async def meanwhile(work: Coroutine[object, object, None]) -> AsyncIterator[asyncio.Task[None]]:
-    """Do it until the block ends."""
+    """Runs `work` until the block ends."""
     task = asyncio.create_task(work)
     try:
         yield task
@@ -69,15 +69,15 @@ async def meanwhile(work: Coroutine[object, object, None]) -> AsyncIterator[asyn
 
 
 async def converse(near: int, far: int) -> None:
-    """Everything that clients do, again and again: one speaks on one pod, another listens on the other."""
+    """Repeats all that clients do: one client speaks on one pod, another one listens on the other pod."""
     speaker, listener = [await Client.open(port, token(user)) for port, user in ((near, "alice"), (far, "bob"))]
     for client in (speaker, listener):
         await client.hear("welcome")
     await listener.say({"type": "join", "room": "chat.a"})
     await listener.hear("joined")
-    said = {"type": "broadcast", "room": "chat.a", "payload": 1}
+    message = {"type": "broadcast", "room": "chat.a", "payload": 1}
     while True:
-        await speaker.say(said, {"type": "nonsense"})
+        await speaker.say(message, {"type": "nonsense"})
         await listener.hear("broadcast")
         for port in (near, far):
             guest = await Client.open(port, token("guest"))
@@ -88,8 +88,8 @@ async def converse(near: int, far: int) -> None:
         await asyncio.sleep(0.05)
 
 
-async def test_no_panel_and_no_alert_looks_at_nothing(redis: RedisServer, tmp_path: Path) -> None:
-    """Every query has an answer, panels are numbers and not only gaps, and exemplars lead to the message's trace."""
+async def test_every_panel_and_every_alert_has_data(redis: RedisServer, tmp_path: Path) -> None:
+    """Every query returns numbers, no alert fires, and exemplars lead to the message's trace."""
     async with watched(redis, tmp_path) as (prometheus, spans):
         for where, expression in panels():
             values = await prometheus.query(expression)
@@ -101,7 +101,7 @@ async def test_no_panel_and_no_alert_looks_at_nothing(redis: RedisServer, tmp_pa
             assert names == {"namespace": ["forestay"], "pod": sorted([NEAR, FAR])}[label]
         for name, expression in alerts():
             assert await prometheus.query(measured(expression)), f"{name}: nothing for {measured(expression)}"
-        await none_is_unwell(prometheus)
+        await no_alert_fires(prometheus)
         [far] = await prometheus.query(f'forestay_delivery_latency_seconds_count{{pod="{FAR}"}}')
         [near] = await prometheus.query(f'forestay_delivery_latency_seconds_count{{pod="{NEAR}"}}')
         assert far > near == 0
@@ -111,13 +111,13 @@ async def test_no_panel_and_no_alert_looks_at_nothing(redis: RedisServer, tmp_pa
 
 
 async def each_leads_to_a_span(shown: set[tuple[str, str]], spans: Sink) -> None:
-    """There are exemplars, and each is one of the spans that the collector got."""
+    """Asserts that there are exemplars, and that the collector has the span of each."""
     assert shown
     await spans.until(lambda heard: shown <= {(span.trace_id, span.span_id) for span in heard})
 
 
-async def none_is_unwell(prometheus: Prometheus) -> None:
-    """Prometheus evaluates each rule, and none of them fires for pods that are well."""
+async def no_alert_fires(prometheus: Prometheus) -> None:
+    """Asserts that Prometheus evaluates each rule, and that none fires for healthy pods."""
     [group] = (await prometheus.ask("rules"))["groups"]
     for rule in group["rules"]:
         assert rule["health"] == "ok", rule
@@ -125,13 +125,13 @@ async def none_is_unwell(prometheus: Prometheus) -> None:
 
 
 async def traces(prometheus: Prometheus, series: str, pod: str) -> set[tuple[str, str]]:
-    """The exemplars of a series of one pod, as trace and span."""
+    """The exemplars of one pod's series, as pairs of trace id and span id."""
     found = await prometheus.ask("query_exemplars", query=f'{series}{{pod="{pod}"}}', start="0", end=str(2**33))
     return {(one["labels"]["trace_id"], one["labels"]["span_id"]) for each in found for one in each["exemplars"]}
 
 
 def panels() -> Iterator[tuple[str, str]]:
-    """The title and the query of each thing that a panel draws."""
+    """The title and the query of each target of each panel."""
     for panel in read(CHART / "files/dashboard.json")["panels"]:
         for target in panel.get("targets", ()):
             yield panel["title"], substituted(target["expr"])
@@ -144,7 +144,7 @@ def alerts() -> Iterator[tuple[str, str]]:
 
 
 def substituted(expression: str) -> str:
-    """What Grafana makes of a query."""
+    """The query with Grafana's variables filled in."""
     for name, value in VARIABLES.items():
         expression = expression.replace(name, value)
     assert "$" not in expression
@@ -152,7 +152,7 @@ def substituted(expression: str) -> str:
 
 
 def measured(expression: str) -> str:
-    """What an alert compares, in place of whether it fires: a comparison becomes a number, an absence a presence."""
+    """The value that an alert compares: a comparison becomes a number, an absence a presence."""
     expression = re.sub(r"(==|>=|<=|!=|>|<) (?=[\d.])", r"\1 bool ", expression)
     expression = expression.replace("absent(", "count(")
     return re.sub(r"\bunless on", "and on", expression)

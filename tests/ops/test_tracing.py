@@ -1,4 +1,4 @@
-"""Spans of a core, kept in memory."""
+"""The spans of a core, kept in memory."""
 
 import pytest
 
@@ -6,11 +6,11 @@ from forestay.core.rules.policies import Policy, Slow
 from tests.support.core import passes
 from tests.support.traced import Watched
 
-STRANGER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+CLIENT_TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 async def test_members_that_are_slow_are_counted_as_dropped() -> None:
-    """They were meant to get the message, and did not."""
+    """A slow member counts both as a recipient of the message and as dropped."""
     watched = Watched(1.0, Policy("chat", slow=Slow.DROP_OLDEST))
     alice, _ = watched.core.join("chat")
     _, stuck = watched.core.join("chat")
@@ -22,25 +22,25 @@ async def test_members_that_are_slow_are_counted_as_dropped() -> None:
     assert (delivered.attributes or {})["forestay.fanout.dropped"] == 1
 
 
-async def test_what_is_not_kept_never_reaches_the_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No span is started and no id is made, whatever a client's context says; but a room may show its receivers one."""
+async def test_a_trace_that_is_not_kept_never_reaches_the_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message that is not sampled makes no span, but a room with `trace = true` shows its context."""
     watched = Watched(0.0, Policy("traced", trace=True))
-    reached: list[str] = []
-    monkeypatch.setattr(watched.tracing, "_spans", reached)
+    unused_spans: list[str] = []
+    monkeypatch.setattr(watched.tracing, "_spans", unused_spans)
     alice, _ = watched.core.join("chat")
     bob, heard = watched.core.join("traced")
     for connection, room in ((alice, "chat"), (bob, "traced")):
-        watched.core.say(connection, type="broadcast", room=room, payload=1, traceparent=STRANGER)
+        watched.core.say(connection, type="broadcast", room=room, payload=1, traceparent=CLIENT_TRACE)
         watched.core.say(connection, type="broadcast", room="no room", payload=1)
     await passes()
-    (said,) = [sentence for sentence in heard.heard() if sentence["type"] == "broadcast"]
-    assert said["traceparent"][-3:] == "-00"
-    assert said["traceparent"][3:35] != STRANGER[3:35]
+    (message,) = [reply for reply in heard.heard() if reply["type"] == "broadcast"]
+    assert message["traceparent"][-3:] == "-00"
+    assert message["traceparent"][3:35] != CLIENT_TRACE[3:35]
     assert watched.spans() == ()
 
 
-async def test_a_publish_that_is_not_accepted_says_so_on_its_spans() -> None:
-    """Both the way in and the way to the bus have failed; that the sender is told so is no failure of its own."""
+async def test_a_failed_publish_marks_its_spans() -> None:
+    """Both spans of a refused publish have the error type, and its error reply makes no third span."""
     watched = Watched(1.0)
     alice, _ = watched.core.join("chat")
     await passes()
@@ -55,7 +55,7 @@ async def test_a_publish_that_is_not_accepted_says_so_on_its_spans() -> None:
 
 
 async def test_spans_of_ten_thousand_rooms_have_few_names() -> None:
-    """A room is a stranger's word; the pattern is ours."""
+    """Span names contain the room pattern, and never the room's name."""
     watched = Watched(1.0, Policy("chat.*"))
     alice, _ = watched.core.connect("alice")
     for number in range(1_000):
@@ -64,8 +64,8 @@ async def test_spans_of_ten_thousand_rooms_have_few_names() -> None:
     assert {span.name for span in watched.spans()} <= {"process chat.*", "publish chat.*", "process **", "publish **"}
 
 
-async def test_a_bus_that_comes_and_goes_is_one_span_each_time() -> None:
-    """From the loss to the return; what was never lost is only connected."""
+async def test_each_outage_of_the_bus_is_one_span() -> None:
+    """A span runs from the loss of the bus to its return; a first connection is a span of its own."""
     watched = Watched(1.0)
     for event in ("connected", "lost", "deaf", "connected", "garbage"):
         watched.incidents.bus(event)

@@ -1,4 +1,4 @@
-"""What the encoder that remembers writes is what the SDK's own would have written."""
+"""The caching encoder writes the same bytes as the SDK's encoder would."""
 
 import asyncio
 
@@ -8,27 +8,27 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from forestay.core.rules.policies import Policy
-from forestay.ops.tracing.otlp import OtlpExporter, around, encode
+from forestay.ops.tracing.otlp import OtlpExporter, encode, envelope
 from forestay.protocol.names import RoomName
 from forestay.protocol.trace import TraceContext
 from tests.support.core import passes
 from tests.support.otlp_sink import sink
 from tests.support.traced import Watched
 
-STRANGER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+CLIENT_TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 async def everything(*, names: bool) -> list[ReadableSpan]:
-    """Spans of all kinds and shapes, those of messages several times."""
+    """Spans of all kinds and shapes; those of messages several times."""
     watched = Watched(1.0, Policy("chat.*"), names=names)
     (alice, _), (bob, _) = watched.core.join("chat.a"), watched.core.join("chat.b")
     for connection, room in ((alice, "chat.a"), (bob, "chat.b"), (alice, "chat.a"), (alice, "no room")):
         watched.core.say(connection, type="broadcast", room=room, payload=1)
-        watched.core.say(connection, type="broadcast", room=room, payload=1, traceparent=STRANGER, tracestate="a=b")
+        watched.core.say(connection, type="broadcast", room=room, payload=1, traceparent=CLIENT_TRACE, tracestate="a=b")
     backend = watched.core.pod.backend
-    await backend.publish(RoomName("chat.a"), b"1", trace=TraceContext(STRANGER, "a=b,c=d"))
+    await backend.publish(RoomName("chat.a"), b"1", trace=TraceContext(CLIENT_TRACE, "a=b,c=d"))
     watched.tracing.handshake("ok", 0.0, None)
-    watched.tracing.handshake("503", 0.0, TraceContext(STRANGER))
+    watched.tracing.handshake("503", 0.0, TraceContext(CLIENT_TRACE))
     watched.incidents.resynced("lost", 3)
     watched.incidents.draining(3, 10.0)
     watched.incidents.drained(1)
@@ -37,7 +37,7 @@ async def everything(*, names: bool) -> list[ReadableSpan]:
 
 
 def plain(body: bytes) -> ExportTraceServiceRequest:
-    """Attributes have no order."""
+    """The request with sorted attributes, because attributes have no order."""
     request: ExportTraceServiceRequest = ExportTraceServiceRequest.FromString(body)
     for span in request.resource_spans[0].scope_spans[0].spans:
         span.attributes.sort(key=lambda attribute: attribute.key)
@@ -45,18 +45,18 @@ def plain(body: bytes) -> ExportTraceServiceRequest:
 
 
 async def test_spans_of_every_shape_are_encoded_as_the_sdk_encodes_them() -> None:
-    """With parents, links, states, flags, events and failures; the second of a shape as well as the first."""
+    """Spans of every shape are encoded as by the SDK, both on the first and on the second time."""
     for names in (False, True):
         spans = await everything(names=names)
         kinds = {span.kind for span in spans}
         assert len(kinds) == 4
         for _ in range(2):
-            written = encode(around(spans[-1]), spans)
+            written = encode(envelope(spans[-1]), spans)
             assert plain(written) == plain(encode_spans(spans).SerializeToString())
 
 
 async def test_the_exporter_sends_what_it_has_encoded() -> None:
-    """And finds the part of the SDK that does so: another version may not have it, and would be as good and slower."""
+    """The exporter sends the spans, through the part of the SDK that it relies on, and fails after its shutdown."""
     spans = await everything(names=False)
     async with sink() as collector:
         exporter = OtlpExporter(endpoint=f"http://127.0.0.1:{collector.port}/v1/traces")

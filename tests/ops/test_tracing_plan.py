@@ -1,4 +1,4 @@
-"""The standard variables: what they ask for, and what happens where they ask for what cannot be."""
+"""The standard OTEL_* variables: what they configure, and what wrong values do."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from forestay.ops.tracing.export import Telemetry
 from forestay.ops.tracing.plan import Plan, plan, prepare
-from forestay.ops.tracing.sampling import Manner, Sampling
+from forestay.ops.tracing.sampling import Sampling, TracingOptions
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
 
@@ -37,27 +37,27 @@ def planned(**environ: str) -> Plan:
     ],
 )
 def test_spans_go_where_an_endpoint_or_an_exporter_is_named(environ: dict[str, str], exporters: list[str]) -> None:
-    """Without an endpoint OTLP goes nowhere, and not to this machine."""
+    """Spans are sent only where an endpoint or an exporter is named; OTLP has no default endpoint."""
     assert list(planned(**environ).exporters) == exporters
 
 
 @pytest.mark.parametrize(
-    ("propagators", "heeded"), [("", True), ("tracecontext,baggage", True), ("b3", False), ("none", False)]
+    ("propagators", "used"), [("", True), ("tracecontext,baggage", True), ("b3", False), ("none", False)]
 )
-def test_callers_contexts_are_looked_at_where_the_propagators_say_so(propagators: str, *, heeded: bool) -> None:
-    """W3C trace context is the one there is."""
-    assert planned(OTEL_PROPAGATORS=propagators).heeds_callers is heeded
+def test_callers_contexts_are_used_with_the_tracecontext_propagator(propagators: str, *, used: bool) -> None:
+    """A caller's context is used only if the propagators include W3C trace context."""
+    assert planned(OTEL_PROPAGATORS=propagators).uses_caller_context is used
 
 
-def test_what_the_environment_says_of_the_resource_stands() -> None:
-    """Only what it does not say is filled in."""
+def test_the_environment_overrides_resource_attributes() -> None:
+    """Resource attributes of the environment win; only missing ones are filled in."""
     assert planned().resource == {
         "service.name": "forestay",
         "service.version": "7.0",
         "service.instance.id": "uid",
     }
-    said = planned(OTEL_SERVICE_NAME="mine", OTEL_RESOURCE_ATTRIBUTES="service.instance.id=i , a=b")
-    assert said.resource == {"service.version": "7.0"}
+    overridden = planned(OTEL_SERVICE_NAME="mine", OTEL_RESOURCE_ATTRIBUTES="service.instance.id=i , a=b")
+    assert overridden.resource == {"service.version": "7.0"}
 
 
 @pytest.mark.parametrize(
@@ -70,29 +70,29 @@ def test_what_the_environment_says_of_the_resource_stands() -> None:
         {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"},
     ],
 )
-def test_what_cannot_be_is_said_and_costs_the_traces_only(
+def test_a_wrong_variable_turns_traces_off_with_a_message(
     wrong: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No exception, and words that name what is wrong."""
+    """A wrong variable turns traces off, with a message that names the problem and without an exception."""
     for name, value in (ENDPOINT | wrong).items():
         monkeypatch.setenv(name, value)
     telemetry, problems = prepare(planned(**ENDPOINT, **wrong))
     assert telemetry is None
     [problem] = problems
-    assert problem.startswith("there are no traces: ")
+    assert problem.startswith("traces are off: ")
 
 
 async def test_limits_of_attributes_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT` and `OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT` mean what they say."""
+    """`OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT` and `OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT` are respected."""
     monkeypatch.setenv("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "3")
     monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "2")
     exporter = InMemorySpanExporter()
     telemetry = Telemetry([exporter], {})
-    manner = Manner(
-        Sampling(1, heeds_parent=True), continue_clients=False, heeds_callers=True, names=False, system="memory"
+    options = TracingOptions(
+        Sampling(1, parent_based=True), continue_clients=False, uses_caller_context=True, names=False, system="memory"
     )
     loop = asyncio.get_running_loop()
-    telemetry.tracing(manner, loop).handshake("ok", loop.time(), None)
+    telemetry.tracing(options, loop).handshake("ok", loop.time(), None)
     telemetry.flush()
     [span] = exporter.get_finished_spans()
     assert dict(span.attributes or {}) == {"network.protocol.version": "1.1", "http.response.status_code": 101}

@@ -1,4 +1,4 @@
-"""What is put off is done, in order, once there is enough of it or after a moment."""
+"""Deferred work runs in order, with a full batch or after a moment."""
 
 import asyncio
 from functools import partial
@@ -6,8 +6,8 @@ from functools import partial
 from forestay.ops.tracing.postponed import Postponed
 
 
-async def test_it_waits_for_more_of_its_kind() -> None:
-    """Little is put off; what makes it enough has all of it done at once."""
+async def test_a_full_batch_runs_at_once() -> None:
+    """Work waits until a batch is full; then all of it runs at once and in order."""
     done: list[int] = []
     postponed = Postponed(asyncio.get_running_loop())
     added = 0
@@ -19,19 +19,19 @@ async def test_it_waits_for_more_of_its_kind() -> None:
     assert done == list(range(added))
 
 
-async def test_it_does_not_wait_for_ever() -> None:
-    """A quiet pod's spans are made too."""
-    over = asyncio.Event()
-    Postponed(asyncio.get_running_loop()).add(over.set)
+async def test_an_incomplete_batch_runs_after_a_moment() -> None:
+    """Work of an incomplete batch runs after a moment, so that a quiet pod's spans are made too."""
+    ran = asyncio.Event()
+    Postponed(asyncio.get_running_loop()).add(ran.set)
     async with asyncio.timeout(10):
-        await over.wait()
+        await ran.wait()
 
 
-async def test_the_end_waits_for_nothing() -> None:
-    """And what was done is not done again."""
+async def test_run_now_runs_all_work_once() -> None:
+    """`run_now` runs all queued work immediately, and only once."""
     done: list[str] = []
     postponed = Postponed(asyncio.get_running_loop())
     postponed.add(partial(done.append, "once"))
-    postponed.catch_up()
-    postponed.catch_up()
+    postponed.run_now()
+    postponed.run_now()
     assert done == ["once"]

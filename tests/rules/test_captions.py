@@ -17,6 +17,6 @@ def test_every_module_has_a_caption() -> None:
 
 
 def test_every_folder_is_a_package() -> None:
-    """Each folder with modules has an __init__.py; the tree would not show it otherwise."""
+    """Each folder with modules has an __init__.py, because the tree would not show it otherwise."""
     assert [name(path) for path in modules() if not (path.parent / "__init__.py").exists()] == []
     assert PACKAGE.is_dir()

@@ -1,4 +1,4 @@
-"""What docs/guarantees.md promises is held up by tests that exist."""
+"""Every promise in docs/guarantees.md names existing tests."""
 
 import ast
 import re
@@ -10,7 +10,7 @@ LINK = re.compile(r"\[(tests/[\w/]+\.py)::(\w+)\]\(\.\./([\w/]+\.py)\)")
 
 
 def test_every_promise_names_tests_that_exist() -> None:
-    """By file and function; the link leads to that file."""
+    """Each test is named by file and function, and its link leads to that file."""
     links = LINK.findall(PAGE)
     assert len(links) > 15
     for path, function, target in links:
@@ -19,7 +19,7 @@ def test_every_promise_names_tests_that_exist() -> None:
         assert function in {node.name for node in tree.body if isinstance(node, ast.AsyncFunctionDef | ast.FunctionDef)}
 
 
-def test_each_promise_has_one() -> None:
+def test_each_promise_names_a_test() -> None:
     """A paragraph that starts with a promise ends with its tests."""
     promises, _, _ = PAGE.partition("## Not promised")
     for paragraph in promises.split("\n\n"):
@@ -27,7 +27,7 @@ def test_each_promise_has_one() -> None:
             assert LINK.search(paragraph), paragraph
 
 
-def test_words_that_nobody_can_keep_are_not_used() -> None:
-    """See the page itself for what is said instead."""
+def test_absolute_words_are_not_used() -> None:
+    """The page avoids absolute words that no system can keep."""
     for words in ("exactly once", "guaranteed delivery", "zero message loss", "zero loss", "five nines"):
         assert words not in PAGE.lower()

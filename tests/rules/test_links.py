@@ -1,4 +1,4 @@
-"""Links between our pages lead somewhere."""
+"""Links between the pages lead to existing files and headings."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ FENCE = re.compile(r"^(?P<fence>```+|~~~+).*?^(?P=fence)\s*$", re.DOTALL | re.MU
 
 
 def test_links_resolve() -> None:
-    """Each relative link in a Markdown file names a file of the project, and a heading in it where it names one."""
+    """Each relative link in a Markdown file names an existing file, and an existing heading if it names one."""
     broken = [
         f"{name(page)} -> {target}"
         for page in files()
@@ -28,7 +28,7 @@ def _targets(page: Path) -> list[str]:
 
 def _resolves(page: Path, target: str) -> bool:
     path, _, heading = target.partition("#")
-    # A leading slash means the root of the project, as on the pages of a code host.
+    # A leading slash is the root of the project, as on a code host.
     there = (ROOT / path[1:] if path.startswith("/") else page.parent / path).resolve() if path else page
     if not there.is_relative_to(ROOT) or not there.exists():
         return False
@@ -36,7 +36,7 @@ def _resolves(page: Path, target: str) -> bool:
 
 
 def _anchors(page: Path) -> set[str]:
-    """The anchors that a code host gives to the headings of a page."""
+    """The anchors that a code host makes of the headings of a page."""
     anchors: set[str] = set()
     for heading in re.findall(r"^#{1,6}\s+(.*?)\s*#*\s*$", _prose(page), re.MULTILINE):
         text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
@@ -49,5 +49,5 @@ def _anchors(page: Path) -> set[str]:
 
 
 def _prose(page: Path) -> str:
-    """A page without its code."""
+    """The page without its code."""
     return FENCE.sub("", page.read_text(encoding="utf-8"))

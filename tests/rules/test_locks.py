@@ -1,4 +1,4 @@
-"""The locks install what pyproject.toml asks for, byte for byte, from wherever the packages come."""
+"""The locks pin what pyproject.toml requires, with hashes and without addresses."""
 
 import re
 import tomllib
@@ -13,9 +13,9 @@ from tests.support.repository import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 GROUPS = PROJECT["dependency-groups"]
-# The image asks its cluster.
+# The image installs this extra, because it queries its cluster.
 RUNTIME = [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["kubernetes"]]
-# The client is of this tree, and of the same version: no index has what is tested here.
+# The client comes from this tree in the same version; no index has this state of it.
 EXTRAS = chain(*(asked for extra, asked in PROJECT["project"]["optional-dependencies"].items() if extra != "client"))
 ASKED = {
     "runtime": RUNTIME,
@@ -26,7 +26,7 @@ ASKED = {
 
 @pytest.mark.parametrize("lock", ASKED)
 def test_each_dependency_is_pinned_to_a_version_that_fits(lock: str) -> None:
-    """What pyproject.toml asks for stands in the lock, in a version that it accepts; if not, `make lock` is due."""
+    """Each requirement of pyproject.toml is pinned to a version that fits; if not, run `make lock`."""
     pins = _pins(lock)
     misfits = [
         asked
@@ -38,14 +38,14 @@ def test_each_dependency_is_pinned_to_a_version_that_fits(lock: str) -> None:
 
 @pytest.mark.parametrize("lock", ASKED)
 def test_each_pin_has_hashes_and_no_address(lock: str) -> None:
-    """A package is known by its hash, so it does not matter where it comes from, and the lock does not say."""
+    """Each pin has hashes and no address, because a hash identifies a package from any source."""
     text = _text(lock)
     assert "://" not in text
     assert re.findall(r"^(\S+)==.*\n(?!    --hash)", text, re.MULTILINE) == []
 
 
 def test_what_is_tested_is_what_is_shipped() -> None:
-    """The environment of the tests has the very versions that the image installs."""
+    """The test environment has the versions that the image installs."""
     runtime, dev = _pins("runtime"), _pins("dev")
     assert {name: dev.get(name) for name in runtime} == runtime
     assert version("aiohttp") == runtime["aiohttp"]

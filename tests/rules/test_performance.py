@@ -1,8 +1,8 @@
-"""The page of figures says what the benches found, and nothing else."""
+"""The page of figures shows the results of the benches and nothing else."""
 
 from bench.page import PAGE, page
 
 
 def test_the_page_is_what_the_results_say() -> None:
-    """Run `python -m bench.page` after a bench."""
+    """The page is as `python -m bench.page` writes it from the results."""
     assert PAGE.read_text(encoding="utf-8") == page()

@@ -1,15 +1,16 @@
-"""The pages that users look things up in have a row for everything that is there, and for nothing else."""
+"""The reference pages have one row for each setting, code and metric, and no other rows."""
 
 import re
 
+from forestay.core.ports.tasks import NAMES
 from forestay.ops.metrics.counts import Counts
 from forestay.ops.metrics.metrics import Metrics
 from forestay.protocol.codes import CloseCode, ErrorCode
 from forestay.settings import PREFIX, Settings, load, variable_of
 from tests.support.readings import readings
-from tests.support.repository import codes, rows
+from tests.support.repository import ROOT, codes, rows
 
-# How a cell says that a setting has no default.
+# Cells for a setting without a default.
 EMPTY = ("", "—", "empty", "none", "unset")
 
 
@@ -19,29 +20,35 @@ def test_every_setting_has_a_row() -> None:
 
 
 def test_the_default_shown_is_the_default_used() -> None:
-    """A setting's row shows what the gateway assumes when nobody sets it, written as one would set it."""
+    """A setting's row shows its real default, written as a user would set it."""
     shown = {variable: "" if default in EMPTY else default for variable, default in _settings().items()}
     assert load(shown).model_dump() == load({}).model_dump()
 
 
 def test_every_error_code_has_a_row() -> None:
-    """docs/protocol.md lists each code of a refusal, and no other, in tables whose first column is about codes."""
+    """docs/protocol.md lists each error code and no other, in the tables about codes."""
     assert {code for code in _codes() if not code.isdigit()} == {code.value for code in ErrorCode}
 
 
 def test_every_close_code_has_a_row() -> None:
-    """docs/protocol.md lists each code that we end a connection with; it may list more that a client can meet."""
+    """docs/protocol.md lists each close code of ours, and may list others that a client can get."""
     assert {str(code.value) for code in CloseCode} <= _codes()
 
 
 def test_every_metric_has_a_row() -> None:
-    """docs/operating.md lists each metric that /metrics answers with, and no other."""
+    """docs/operating.md lists each metric of /metrics and no other."""
     listed = {code.split("{")[0] for row in rows("docs/operating.md") for code in codes(row[0])}
     assert {code for code in listed if code.startswith("forestay_")} == _metrics()
 
 
+def test_every_task_is_named() -> None:
+    """docs/operating.md names each background task: the name is a label, and the reason of a probe."""
+    page = (ROOT / "docs/operating.md").read_text(encoding="utf-8")
+    assert set(NAMES) <= set(re.findall(r"`(\w+)`", page))
+
+
 def _settings() -> dict[str, str]:
-    """The defaults that the page shows, by variable. A row is about the first variable in its first cell."""
+    """The defaults on the page by variable. A row is about the first variable in its first cell."""
     return {
         variables[0]: (codes(row[1]) or [row[1]])[0]
         for row in rows("docs/settings.md")
@@ -50,11 +57,11 @@ def _settings() -> dict[str, str]:
 
 
 def _codes() -> set[str]:
-    """What the protocol's tables of codes list."""
+    """The codes in the protocol's tables."""
     return {code for row in rows("docs/protocol.md", r"(error |close )?codes?") for code in codes(row[0])}
 
 
 def _metrics() -> set[str]:
-    """The names after `# TYPE` in what Prometheus reads."""
+    """The names after `# TYPE` in the metrics."""
     text, _ = Metrics(Counts(), readings(0, 0)).render("text/plain")
     return set(re.findall(r"^# TYPE (forestay_\w+)", text.decode(), re.MULTILINE))

@@ -1,4 +1,4 @@
-"""Modules stay small enough to hold in mind, and the pure layers stay pure in their types."""
+"""Modules and functions stay small, and the pure layers silence no type checker."""
 
 import ast
 import re
@@ -7,20 +7,20 @@ from tests.support.repository import lines, modules, name, syntax
 
 LINES = 300
 PARAMETERS = 6
-# A file with such a name is where ideas without a home collect.
+# Files with such names collect unrelated code.
 DRAWERS = {"base", "common", "helpers", "manager", "managers", "misc", "util", "utils"}
 SHIPPED = [*modules(), *modules("clients/python/src")]
 SUPPRESSIONS = re.compile(r"type:\s*ignore|#\s*noqa|\bAny\b|\bcast\(")
 
 
-def test_no_module_is_longer_than_a_sitting() -> None:
-    """No module that is shipped is above 300 lines."""
+def test_no_module_is_too_long() -> None:
+    """No shipped module has more than 300 lines."""
     lengths = {name(path): len(list(lines(path))) for path in SHIPPED}
     assert {path: length for path, length in lengths.items() if length > LINES} == {}
 
 
-def test_no_function_takes_more_than_six_things() -> None:
-    """No function that is shipped is above six parameters, itself not counted."""
+def test_no_function_has_too_many_parameters() -> None:
+    """No shipped function has more than six parameters, not counting `self`."""
     long = {
         f"{name(path)}:{function.lineno} {function.name}": count
         for path in SHIPPED
@@ -31,13 +31,13 @@ def test_no_function_takes_more_than_six_things() -> None:
     assert long == {}
 
 
-def test_no_module_is_a_drawer() -> None:
-    """Each file is named after its idea."""
+def test_no_module_has_a_catch_all_name() -> None:
+    """Each file is named after its purpose, and none has a catch-all name."""
     assert [name(path) for path in SHIPPED if path.stem in DRAWERS or path.parent.name in DRAWERS] == []
 
 
 def test_protocol_and_core_need_no_exceptions_from_their_types() -> None:
-    """Nothing in the pure layers silences a checker or gives up on a type."""
+    """Nothing in protocol/ and core/ silences a checker or gives up on a type."""
     silenced = [
         f"{name(path)}:{number} {line.strip()}"
         for folder in ("app/forestay/core", "app/forestay/protocol")

@@ -1,4 +1,4 @@
-"""One version, said the same wherever it is said."""
+"""All places name the same version."""
 
 import re
 from importlib.metadata import version
@@ -8,12 +8,12 @@ from tests.support.repository import ROOT
 
 
 def test_the_changelog_ends_with_this_version() -> None:
-    """The newest release in CHANGELOG.md is the one that the package says it is."""
+    """The newest release in CHANGELOG.md is the version of the package."""
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     released = re.findall(r"^## \[(\d[^\]]*)\] - \d{4}-\d{2}-\d{2}$", changelog, re.MULTILINE)
     assert released[0] == forestay.__version__
 
 
 def test_the_distribution_has_this_version() -> None:
-    """What is installed under the name forestay is this tree; if not, `make setup` is due."""
+    """The installed distribution `forestay` has the version of this tree; if not, run `make setup`."""
     assert version("forestay") == forestay.__version__

@@ -1,4 +1,4 @@
-"""A real Chromium, where this machine has one, and a gateway in development mode whose page it can open."""
+"""A real Chromium, where this machine has one, and a gateway in development mode for its page."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ from playwright.async_api import Browser, async_playwright
 from tests.support.repository import ROOT
 
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
-# A container has neither a display nor the rights that the sandbox needs; the rest is a browser talking to its vendor.
+# A container has no display and no rights for the sandbox. The other options stop requests to the vendor.
 _FLAGS: Final = (
     "--headless",
     "--no-sandbox",
@@ -31,19 +31,19 @@ _FLAGS: Final = (
 )
 _SECRET: Final = "a secret for tests only, long enough for HS256"
 _LINK: Final = re.compile(r"(?P<page>http://\S+/)#token=\S+")
-# Seconds. Starting means importing everything, on a machine that may be busy.
+# In seconds. A start imports everything, on a machine that may be busy.
 _PATIENCE: Final = 30.0
 
 
 def chromium() -> str | None:
-    """The path of a Chromium: what CHROMIUM names, else the first one on PATH. One is never downloaded."""
+    """The path of a Chromium: the one that CHROMIUM names, else the first on PATH. None is downloaded."""
     named = os.environ.get("CHROMIUM")
     return named or next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
 @asynccontextmanager
 async def launched(path: str) -> AsyncIterator[Browser]:
-    """The browser at `path`, running."""
+    """Runs the browser at `path`."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=path, args=_FLAGS)
         try:
@@ -54,7 +54,7 @@ async def launched(path: str) -> AsyncIterator[Browser]:
 
 @dataclass(frozen=True, slots=True)
 class DevGateway:
-    """A gateway process with `--dev`, for whose page we can make links."""
+    """A gateway process with `--dev`, with links to its page."""
 
     page: str
     """The address of the page, without a token."""
@@ -65,7 +65,7 @@ class DevGateway:
         return int(self.page.rstrip("/").rpartition(":")[2])
 
     def link(self, user: str, rooms: dict[str, str] | None = None) -> str:
-        """What the launcher prints, for a user of our choice."""
+        """The link that the launcher prints, for any user."""
         return f"{self.page}#token={token(user, rooms)}"
 
     async def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
@@ -80,7 +80,7 @@ class DevGateway:
 
 
 def token(user: str, rooms: dict[str, str] | None = None) -> str:
-    """A token that our gateways accept for an hour; `rooms` maps patterns to rights."""
+    """A token for one hour. `rooms` maps patterns to rights."""
     claims: dict[str, object] = {"sub": user, "exp": int(time.time()) + 3600}
     if rooms is not None:
         claims["rooms"] = rooms
@@ -89,26 +89,26 @@ def token(user: str, rooms: dict[str, str] | None = None) -> str:
 
 @asynccontextmanager
 async def dev_gateway(port: int = 0) -> AsyncIterator[DevGateway]:
-    """`serve --dev` on `port`, or on a free one, until the block ends."""
+    """Runs `serve --dev` on `port`, or on a free port, until the block ends."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FORESTAY_")}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "forestay", "serve", "--dev", "--port", str(port), "--internal-port", "0"),
         cwd=ROOT,
-        # Without a grace: a test's people should be gone when the next one begins.
+        # No grace, so that the users of a test have left when the next one starts.
         env={**environment, "FORESTAY_JWT_SECRET": _SECRET, "FORESTAY_PRESENCE_GRACE": "0"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
     assert process.stdout is not None
-    said: list[str] = []
+    output_lines: list[str] = []
     try:
         async with asyncio.timeout(_PATIENCE):
-            page = await _page(process.stdout, said)
+            page = await _page(process.stdout, output_lines)
     except (TimeoutError, EOFError):
         process.kill()
         await process.wait()
-        raise AssertionError(f"the gateway printed no link:\n{''.join(said)}") from None
-    # Nobody reads its log from here on, but a full pipe would stop it.
+        raise AssertionError(f"the gateway printed no link:\n{''.join(output_lines)}") from None
+    # The log is not used from here on, but a full pipe would block the process.
     rest = asyncio.create_task(process.stdout.read())
     gateway = DevGateway(page, process)
     try:
@@ -118,9 +118,9 @@ async def dev_gateway(port: int = 0) -> AsyncIterator[DevGateway]:
         await rest
 
 
-async def _page(output: asyncio.StreamReader, said: list[str]) -> str:
+async def _page(output: asyncio.StreamReader, output_lines: list[str]) -> str:
     async for line in output:
-        said.append(line.decode(errors="replace"))
-        if found := _LINK.search(said[-1]):
+        output_lines.append(line.decode(errors="replace"))
+        if found := _LINK.search(output_lines[-1]):
             return found["page"]
     raise EOFError

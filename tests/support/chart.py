@@ -1,4 +1,4 @@
-"""The chart in tests: rendered once per set of values, its objects found by kind and name."""
+"""Renders the chart once per set of values, and finds its objects by kind and name."""
 
 import ast
 import json
@@ -12,10 +12,10 @@ from helm.rendering import CHART, Object, RenderError, read, render
 from tests.support.repository import ROOT, syntax
 
 KEYS: dict[str, Any] = {"auth": {"existingSecret": "keys"}}
-"""The least that has to be said about keys."""
+"""The smallest valid values for the keys."""
 
 READY: dict[str, Any] = {**KEYS, "redis": {"existingSecret": "bus"}}
-"""The least that has to be said."""
+"""The smallest valid values."""
 
 FULL: dict[str, Any] = {
     **KEYS,
@@ -31,14 +31,14 @@ FULL: dict[str, Any] = {
     "httpRoute": {"enabled": True, "parentRefs": [{"name": "gateway"}]},
     "ingress": {"enabled": True, "hosts": [{"host": "chat.example.com"}]},
 }
-"""Everything that can be switched on together."""
+"""All features that work together."""
 
 END_TO_END: dict[str, Any] = next(
     ast.literal_eval(node.value)
     for node in syntax(ROOT / "tests/e2e/__main__.py").body
     if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "VALUES"
 )
-"""What `make e2e` installs; the module is read and not imported, for then it would run."""
+"""The values of `make e2e`. The module is parsed and not imported, because an import would run it."""
 
 MATRIX: dict[str, dict[str, Any]] = {
     "ready": READY,
@@ -57,11 +57,11 @@ MATRIX: dict[str, dict[str, Any]] = {
     "end to end": END_TO_END,
     **{path.stem: {**READY, **read(path)} for path in sorted((CHART / "examples").glob("*.yaml"))},
 }
-"""Values that a stranger might choose."""
+"""Unusual values that a user might choose."""
 
 
 class Chart:
-    """What the chart comes to with some values."""
+    """The rendered chart."""
 
     def __init__(self, objects: tuple[Object, ...], notes: str) -> None:
         self.objects = objects
@@ -71,7 +71,7 @@ class Chart:
         return [each for each in self.objects if each["kind"] == kind]
 
     def one(self, kind: str, suffix: str = "") -> Object:
-        """The object of that kind; by what its name ends with where there are several."""
+        """The object of that kind; if there are several, the one whose name has that ending."""
         [found] = [each for each in self.all(kind) if each["metadata"]["name"] == f"forestay{suffix}"]
         return found
 
@@ -92,12 +92,12 @@ class Chart:
 
 
 def chart(values: Mapping[str, Any], **more: Any) -> Chart:
-    """The chart with `values` and `more`."""
+    """The chart rendered with `values` and `more`."""
     return _chart(json.dumps({**values, **more}))
 
 
 def refusal(values: Mapping[str, Any], **more: Any) -> str:
-    """What the chart says instead of coming to anything."""
+    """The error message of the chart for these values."""
     with pytest.raises(RenderError) as refused:
         render({**values, **more})
     return str(refused.value)

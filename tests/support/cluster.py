@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from forestay.bus.memory.bus import Exchange, MemoryBus
-from forestay.bus.memory.registry import Census
+from forestay.bus.memory.registry import RegistryState
 from forestay.core.cluster.control import ControlChannel
 from forestay.core.cluster.heartbeat import Heartbeat
 from forestay.core.cluster.pods import Pods
@@ -16,16 +16,18 @@ from forestay.core.cluster.user_limit import UserLimit, UserLimitPolicy, UserLim
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.hub import Hub
 from forestay.core.fanout.rooms import Rooms
+from forestay.core.ports.bus import Subscriber
 from forestay.core.ports.runtime import Runtime
 from forestay.core.rooms.presence import Presence
 from forestay.core.rules.access import Identity, Rights
 from forestay.core.rules.policies import Policies, Policy
 from forestay.core.rules.rate_limit import TokenBucket
 from forestay.protocol.codes import Ending
-from forestay.protocol.message import Kind, Message
+from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
 from tests.support.core import RecordingTransport
 from tests.support.registry import ReluctantRegistry
+from tests.support.subscriber import FunctionSubscriber
 from tests.support.tasks import PlainTasks
 
 BORN: Final = 1_700_000_000.0
@@ -68,7 +70,22 @@ class World:
         loop = asyncio.get_running_loop()
         self.runtime = virtual_runtime()
         self.exchange = Exchange(loop.time)
-        self.census = Census(loop.time)
+        self.state = RegistryState(loop.time)
+
+
+class RecordingBus(MemoryBus):
+    """A memory bus that records what it delivers to its pod."""
+
+    def __init__(self, exchange: Exchange, delivered: list[Message]) -> None:
+        super().__init__(exchange)
+        self._delivered = delivered
+
+    def subscribe(self, room: RoomName, subscriber: Subscriber) -> None:
+        def received(message: Message) -> None:
+            self._delivered.append(message)
+            subscriber.received(message)
+
+        super().subscribe(room, FunctionSubscriber(subscriber.confirmed, received, subscriber.doubted))
 
 
 class ClusterPod:
@@ -86,8 +103,10 @@ class ClusterPod:
         world = world or World()
         self.world = world
         self.runtime = runtime = world.runtime
-        self.bus = MemoryBus(world.exchange)
-        self.registry = ReluctantRegistry(name, self.bus, world.census)
+        self.received: list[Message] = []
+        """What the bus delivered here, control messages included."""
+        self.bus = RecordingBus(world.exchange, self.received)
+        self.registry = ReluctantRegistry(name, self.bus, world.state)
         policies = Policies(POLICIES)
         self.hub, self.rooms, self.pods = Hub(), Rooms(policies), Pods(name)
         self.presence = Presence(runtime, self.bus, self.registry, policies, GRACE)
@@ -96,9 +115,6 @@ class ClusterPod:
         self.user_limit = UserLimit(self.registry, self.hub, self.control, UserLimitRules(per_user, policy))
         self.registration = Registration(self.hub, self.user_limit, self.revocations)
         self.heartbeat = Heartbeat(self.pods, self.registry, self.presence, self.user_limit, self.revocations, lease)
-        self.received: list[Message] = []
-        """What the bus delivered here, control messages included."""
-        self.bus.listen(self._receive, lambda _: None)
         self.control.start()
 
     def connection(self, user: str = "alice", *, token: str | None = None) -> Connection:
@@ -120,7 +136,7 @@ class ClusterPod:
 
     def counted(self, user: str = "alice") -> list[str]:
         """The connections of `user` that the registry counts, oldest first."""
-        return list(self.world.census.claims.get(user, ()))
+        return list(self.world.state.claims.get(user, ()))
 
     def _end(self, connection: Connection, ending: Ending) -> None:
         if connection.ended is None:
@@ -129,8 +145,3 @@ class ClusterPod:
                 room.remove(connection)
             connection.rooms.clear()
             self.registration.remove(connection)
-
-    def _receive(self, message: Message) -> None:
-        self.received.append(message)
-        if message.kind is Kind.PODS:
-            self.control.receive(message)

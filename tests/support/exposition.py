@@ -1,4 +1,4 @@
-"""What a scrape says, as numbers."""
+"""Parses the text of a scrape."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ _LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 
 class Scrape:
-    """The samples of one answer, by name and labels."""
+    """The samples of one scrape, by name and labels."""
 
     def __init__(self, body: bytes, content_type: str) -> None:
         self.text = body.decode()
@@ -33,16 +33,16 @@ class Scrape:
 
     @property
     def names(self) -> set[str]:
-        """Of series, without their labels."""
+        """The names of the series, without labels."""
         return {one.name for one in self._samples.values()}
 
     def exemplars(self, name: str) -> list[Mapping[str, str]]:
-        """The labels of the exemplars that the series called `name` carry."""
+        """The labels of the exemplars of the series `name`."""
         return [one.exemplar.labels for one in self._samples.values() if one.name == name and one.exemplar]
 
 
 async def scrape(port: int, accept: str = TEXT) -> Scrape:
-    """Ask the internal port `port`."""
+    """Scrapes the internal port `port`."""
     async with aiohttp.request("GET", f"http://127.0.0.1:{port}/metrics", headers={"Accept": accept}) as response:
         assert response.status == 200
         return Scrape(await response.read(), response.headers["Content-Type"])

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import os
+import random
 import struct
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -18,6 +19,7 @@ from forestay import settings
 from forestay.core.rules.lifecycle import State
 from forestay.pod import inputs as preparation
 from forestay.pod import server
+from forestay.pod.tasks import Supervisor
 
 SECRET: Final = "a secret for tests only, of more than 32 bytes"
 API_KEY: Final = "an api key for tests only, of more than 32 bytes"
@@ -77,7 +79,7 @@ async def gateway(**given: object) -> AsyncIterator[Gateway]:
     environ = {"FORESTAY_JWT_SECRET": SECRET, "FORESTAY_API_KEY": API_KEY}
     values = {"host": "127.0.0.1", "port": 0, "internal_port": 0} | given
     loaded = settings.load(environ, **values)
-    running = server.Server(loaded, preparation.prepare(loaded))
+    running = server.Server(loaded, preparation.prepare(loaded, Supervisor(random.uniform)))
     await running.start()
     try:
         yield Gateway(running.port, running.internal_port, running)

@@ -24,7 +24,7 @@ LONG_SECRET = SECRET * 2
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """A private key and what becomes of it."""
+    """A private key, and what is made with it."""
 
     private: PrivateKey
     algorithm: str
@@ -41,7 +41,7 @@ class Signer:
         return self._public(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
     def jwk(self, **more: object) -> dict[str, Any]:
-        """The public key as an issuer publishes it; None leaves a member out."""
+        """The public key as an issuer publishes it. A member that is None is left out."""
         public = self.private.public_key()
         entry: dict[str, Any]
         if isinstance(public, rsa.RSAPublicKey):
@@ -58,7 +58,7 @@ class Signer:
 
 @cache
 def rsa_signer(name: str = "", bits: int = 2048) -> Signer:
-    """Made once per name: an RSA key takes its time."""
+    """Made once per name, because an RSA key takes long to make."""
     return Signer(rsa.generate_private_key(public_exponent=65537, key_size=bits), "RS256")
 
 
@@ -73,7 +73,7 @@ def ed_signer(name: str = "") -> Signer:
 
 
 def forged(header: object, claims: object, secret: bytes = SECRET, *, digest: str = "sha256") -> str:
-    """A token of exactly these parts, bytes as they are, with an HMAC that is right."""
+    """A token of exactly these parts, with raw bytes and a valid HMAC."""
     signed = f"{_part(header)}.{_part(claims)}"
     return f"{signed}.{_part(hmac.new(secret, signed.encode(), getattr(hashlib, digest)).digest())}"
 
@@ -88,7 +88,7 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass
 class Endpoint:
-    """An address on loopback that answers as it is told, and counts."""
+    """A URL on loopback with configurable answers, which counts requests."""
 
     url: str = ""
     asked: list[Mapping[str, str]] = field(default_factory=list)
@@ -116,15 +116,15 @@ class Endpoint:
 
 @asynccontextmanager
 async def endpoint() -> AsyncIterator[Endpoint]:
-    told = Endpoint()
+    served = Endpoint()
     app = web.Application()
-    app.router.add_get("/{path:.*}", told.handle)
+    app.router.add_get("/{path:.*}", served.handle)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    told.url = f"http://127.0.0.1:{runner.addresses[0][1]}/keys"
+    served.url = f"http://127.0.0.1:{runner.addresses[0][1]}/keys"
     try:
-        yield told
+        yield served
     finally:
         await runner.cleanup()

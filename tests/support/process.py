@@ -73,8 +73,8 @@ class Process:
             assert line, self.log
             self.log += line
             if '"ready"' in line:
-                said = json.loads(line)
-                self.port, self.internal_port = said["port"], said["internal_port"]
+                event = json.loads(line)
+                self.port, self.internal_port = event["port"], event["internal_port"]
 
     async def end(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and read the log to its end; the exit status."""

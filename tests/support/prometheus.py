@@ -1,4 +1,4 @@
-"""A real Prometheus that scrapes pods, and the tool that tries its rules. Debian's package `prometheus` has both."""
+"""Runs a real Prometheus that scrapes pods, and promtool. Debian's package `prometheus` has both."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ MISSING = "no Prometheus on PATH; Debian's package of that name has it"
 
 
 def promtool(*arguments: str, folder: Path) -> str:
-    """Run the tool in `folder`; what it says. It has to be content."""
+    """Runs promtool in `folder` and returns its output. The tool must succeed."""
     assert TOOL is not None
     done = subprocess.run([TOOL, *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -27,7 +27,7 @@ def promtool(*arguments: str, folder: Path) -> str:
 
 
 class Prometheus:
-    """One server, which scrapes every second and keeps exemplars."""
+    """One server that scrapes every second and stores exemplars."""
 
     def __init__(self, folder: Path, pods: Mapping[str, int], rules: Mapping[str, Any]) -> None:
         """`pods`: their internal ports by name. `rules`: the spec of a PrometheusRule."""
@@ -69,14 +69,14 @@ class Prometheus:
         await self._process.wait()
 
     async def ask(self, path: str, **parameters: str) -> Any:
-        """The data of an answer of the HTTP API."""
+        """Returns the data of an answer of the HTTP API."""
         async with aiohttp.request("GET", f"{self._url}/api/v1/{path}", params=parameters) as response:
             answer = json.loads(await response.read())
         assert answer["status"] == "success", answer
         return answer["data"]
 
     async def query(self, expression: str) -> list[float]:
-        """The values of a query, now."""
+        """Returns the current values of a query."""
         data = await self.ask("query", query=expression)
         return [float(series["value"][1]) for series in data["result"]]
 

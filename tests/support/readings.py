@@ -1,13 +1,15 @@
-"""What a scrape finds where no pod is."""
+"""Metrics readings without a pod."""
 
+from forestay.core.ports.tasks import NAMES
 from forestay.ops.metrics.metrics import Readings
 
 
 def readings(connections: int = 0, rooms: int = 0) -> Readings:
-    """So many open connections and rooms of a pod that is well."""
+    """The readings of a healthy pod with these numbers of connections and rooms."""
     return Readings(
         version="0.0.0",
         states=lambda: {"open": connections, "relocating": 0, "closing": 0},
+        wires=lambda: {"v1": connections},
         most_connections=100,
         rooms=lambda: rooms,
         present=lambda: 0,
@@ -17,4 +19,5 @@ def readings(connections: int = 0, rooms: int = 0) -> Readings:
         lag=lambda: 0.0,
         fair_share=lambda: 0.0,
         draining=lambda: False,
+        task_failures=lambda: dict.fromkeys(NAMES, 0),
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Final, TypeVar
 
 from forestay.bus.memory.bus import MemoryBus
-from forestay.bus.memory.registry import Census, MemoryRegistry
+from forestay.bus.memory.registry import MemoryRegistry, RegistryState
 from forestay.core.ports.bus import BusLost, Outcome
 from forestay.core.ports.registry import Claim, HeartbeatReply, Holdings, Revocation
 from forestay.protocol.message import Message
@@ -22,8 +22,8 @@ EVERYTHING: Final = ("presence_page", "claim", "revoke", "heartbeat", "recall", 
 class ReluctantRegistry(MemoryRegistry):
     """Records each call. What it does depends on the fields that a test sets."""
 
-    def __init__(self, pod: str = "p1", bus: MemoryBus | None = None, census: Census | None = None) -> None:
-        super().__init__(pod, bus or MemoryBus(), census)
+    def __init__(self, pod: str = "p1", bus: MemoryBus | None = None, state: RegistryState | None = None) -> None:
+        super().__init__(pod, bus or MemoryBus(), state)
         self.asked: list[tuple[str, ...]] = []
         """Each call: the method's name and the arguments that matter, as text."""
         self.outcome = Outcome.ACCEPTED

@@ -1,4 +1,4 @@
-"""A core whose spans are kept."""
+"""A core whose spans are kept in memory."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,24 +9,26 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from forestay.core.ports.observer import together
 from forestay.core.rules.policies import Policy
 from forestay.ops.tracing.export import Telemetry
-from forestay.ops.tracing.sampling import Manner, Sampling
+from forestay.ops.tracing.sampling import Sampling, TracingOptions
 from tests.support.core import Core
 
 
 class Watched:
-    """A core whose spans are kept here."""
+    """A core with tracing and an exporter that keeps spans in memory."""
 
     def __init__(self, ratio: float, *policies: Policy, names: bool = False) -> None:
         self._exporter = InMemorySpanExporter()
-        sampling = Sampling(ratio, heeds_parent=True)
+        sampling = Sampling(ratio, parent_based=True)
         self._telemetry = Telemetry([self._exporter], {})
-        manner = Manner(sampling, continue_clients=False, heeds_callers=True, names=names, system="memory")
-        self.tracing = self._telemetry.tracing(manner, asyncio.get_running_loop())
-        self.incidents = self._telemetry.incidents(manner)
+        options = TracingOptions(
+            sampling, continue_clients=False, uses_caller_context=True, names=names, system="memory"
+        )
+        self.tracing = self._telemetry.tracing(options, asyncio.get_running_loop())
+        self.incidents = self._telemetry.incidents(options)
         self.core = Core(*policies, observer=together(self.tracing, self.incidents), tracer=self.tracing)
 
     def spans(self) -> Sequence[ReadableSpan]:
-        """Everything that ended so far, in that order."""
+        """All spans that ended so far, in this order."""
         self.tracing.close()
         self._telemetry.flush()
         return self._exporter.get_finished_spans()

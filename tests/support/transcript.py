@@ -1,4 +1,4 @@
-"""The notation of the transcript in docs/protocol.md: how it is read, and how it is played to a gateway.
+"""Reads the transcript in docs/protocol.md, and plays it to a gateway.
 
     alice connects [with chat.*:rw secret: | without a token]
     alice is refused 401 bad_token
@@ -9,8 +9,8 @@
     http > METHOD path [body]
     http < status JSON
 
-A line that is indented continues the one before it; one that starts with `#` says what follows. `<any>` stands for any
-value, `<token bob chat.*:r>` for a token, and `<epoch>` for an epoch: to be said, the last one that was heard.
+An indented line continues the one before it; one that starts with `#` is a comment. `<any>` stands for any
+value, `<token bob chat.*:r>` for a token, and `<epoch>` for an epoch; when sent, the last received one.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from tests.support.repository import ROOT
 ANY = "<any>"
 EPOCH = "<epoch>"
 PATIENCE = 10.0
-"""Seconds. What has not come by then does not come."""
+"""Seconds after which a message counts as missing."""
 
 _LINE = re.compile(r"(\w+) (connects|is refused|closes|closed|>|<) ?(.*)")
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -47,12 +47,12 @@ def lines(page: str = "docs/protocol.md") -> list[str]:
 
 
 def shown(line: str) -> str:
-    """What a line says behind its sign."""
+    """The part of a line after its sign."""
     return _parts(line)[2]
 
 
 def matches(text: str, came: object) -> bool:
-    """Whether `came` is the `text` that a line shows: a message, bytes, or a status or close code with its words."""
+    """Whether `came` is the `text` of a line: a message, bytes, or a status or close code with its words."""
     if isinstance(came, tuple):
         number, _, rest = text.partition(" ")
         return number == str(came[0]) and (rest == came[1] if isinstance(came[1], str) else _same(_read(rest), came[1]))
@@ -61,14 +61,14 @@ def matches(text: str, came: object) -> bool:
     sentence, expected = json.loads(str(came)), _read(text)
     if not (isinstance(expected, dict) and _TIMESTAMP.fullmatch(sentence.pop("timestamp", ""))):
         return False
-    # A payload that somebody sent has to come out byte for byte.
+    # A client's payload must come out byte for byte.
     if sentence["type"] == "broadcast" and _payload(text) != _payload(str(came)):
         return False
     return _same(expected, sentence)
 
 
 def alterations(line: str) -> Iterator[str]:
-    """What `line` shows, each time with another word, name or number changed; nothing where it expects nothing."""
+    """The variants of `line` with one other word, name or number; none where it expects nothing."""
     _, what, text = _parts(line)
     if what in _EXPECTING:
         for word in re.finditer(r'(?<!<)[\w.@-]+(?="|[^\w.@>-]|$)', text):
@@ -105,7 +105,7 @@ def _same(expected: Any, came: Any) -> bool:
 
 
 class Differs(AssertionError):
-    """A line did not happen; `number` says which, from 0."""
+    """A line did not happen. `number` is its index from 0."""
 
     def __init__(self, number: int, line: str, came: object) -> None:
         super().__init__(f"the transcript differs at line {number + 1}: {line}\nand what came is: {came!r}")
@@ -113,7 +113,7 @@ class Differs(AssertionError):
 
 
 class Player:
-    """Plays a transcript to the gateway on two ports, and keeps what came for each line that expects something."""
+    """Plays a transcript to the gateway on two ports, and keeps what came for each expecting line."""
 
     def __init__(self, port: int, internal_port: int, api_key: str, mint: Mint) -> None:
         self._port = port
@@ -127,7 +127,7 @@ class Player:
         self.came: dict[str, object] = {}
 
     async def play(self, script: list[str]) -> None:
-        """Do and expect line after line; at the end nobody is left who could still hear something. Raises Differs."""
+        """Plays line after line. At the end no client may have an unread message. Raises Differs."""
         try:
             for number, line in enumerate(script):
                 came = await self._play(line)
@@ -143,7 +143,7 @@ class Player:
             await asyncio.gather(*(client.close() for client in self._clients.values()))
 
     async def _play(self, line: str) -> object:
-        """What came, for a line that expects something."""
+        """Returns what came, for a line that expects something."""
         who, what, rest = _parts(line)
         if what == ">":
             rest = rest.replace(EPOCH, self._epoch)
@@ -155,8 +155,8 @@ class Player:
             case ">" if who == "http":
                 await self._request(rest)
             case ">":
-                said = re.sub(r"<token (\w+) ?([^>]*)>", lambda token: self._token(token[1], token[2]), rest)
-                await self._clients[who].send(bytes.fromhex(said) if _HEX.fullmatch(said) else said)
+                text = re.sub(r"<token (\w+) ?([^>]*)>", lambda token: self._token(token[1], token[2]), rest)
+                await self._clients[who].send(bytes.fromhex(text) if _HEX.fullmatch(text) else text)
             case "<" if who == "http":
                 answer, self._answer = self._answer, None
                 return answer or (0, "no request")
@@ -205,7 +205,7 @@ class Player:
             return (client.close_code, client.close_reason)
 
     async def _closed(self, who: str) -> object:
-        """How the connection ended; or what came instead, which a transcript has to show."""
+        """Returns how the connection ended, or the message that came instead, which a transcript must show."""
         came = await self._hear(who)
         if came == (0, "nothing came"):
             return came

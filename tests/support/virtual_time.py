@@ -1,6 +1,6 @@
-"""A loop on which time passes only while everybody waits for it: an hour takes a moment, and exactly an hour.
+"""A loop whose time passes only while all tasks wait: an hour takes a moment and is exactly an hour.
 
-For code that waits for nothing but time: a socket or a thread would be given no time to answer.
+For code that waits for time only. A socket or a thread would get no real time to answer.
 """
 
 import asyncio
@@ -12,8 +12,8 @@ from typing import Any, ParamSpec
 P = ParamSpec("P")
 
 
-class _Skipping(selectors.SelectSelector):
-    """Where the loop would wait for its next timer, it is that time."""
+class _TimeSkippingSelector(selectors.SelectSelector):
+    """Instead of waiting for the next timer, moves the time to it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -21,18 +21,18 @@ class _Skipping(selectors.SelectSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
-            raise AssertionError("everybody waits, and nobody for a time")
+            raise AssertionError("all tasks wait, and none of them for a time")
         self.skipped += timeout
         return super().select(0)
 
 
 class _Loop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
-        self._skipping = _Skipping()
+        self._skipping = _TimeSkippingSelector()
         super().__init__(self._skipping)
 
     def time(self) -> float:
-        # Without the machine's clock: otherwise a test would be as exact as the machine is idle.
+        # Independent of the machine's clock, so that a busy machine changes nothing.
         return self._skipping.skipped
 
     def stall(self, seconds: float) -> None:
@@ -40,7 +40,7 @@ class _Loop(asyncio.SelectorEventLoop):
 
 
 def virtual(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
-    """Run a test on such a loop."""
+    """Runs a test on such a loop."""
 
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:

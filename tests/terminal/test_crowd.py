@@ -1,4 +1,4 @@
-"""The load generator counts what was sent, neither more nor less, however it is cut into reads."""
+"""The load generator counts each message once, for any split of the bytes into reads."""
 
 import socket
 import threading
@@ -13,14 +13,14 @@ FRAMES = 5000
 
 
 def frame(number: int) -> bytes:
-    """A server's frame that carries the mark, and a number where the time would be."""
+    """A server's frame with the mark, and a number in place of the time."""
     body = b'{"payload":{"m":"' + MARK + b"%020d" % number + b'"}}'
     return bytes([0x81, len(body)]) + body
 
 
 @contextmanager
 def server(frames: list[bytes], piece: int, start: threading.Event) -> Iterator[int]:
-    """Lets one client in and, from `start` on, sends it `frames`, `piece` bytes at a time; its port."""
+    """Accepts one client and, after `start`, sends it `frames` in pieces of `piece` bytes. Yields the port."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -39,7 +39,7 @@ def server(frames: list[bytes], piece: int, start: threading.Event) -> Iterator[
                     one.sendall(data[at : at + piece])
                 one.recv(1)
             except ConnectionError:
-                pass  # The client has counted the last mark, and need not wait for what stands behind it.
+                pass  # The client has counted the last mark and closed without reading the rest.
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
@@ -51,7 +51,7 @@ def server(frames: list[bytes], piece: int, start: threading.Event) -> Iterator[
 
 
 def counted(frames: list[bytes], piece: int) -> int:
-    """How many messages the generator sees."""
+    """The number of messages that the generator counts."""
     start = threading.Event()
     with server(frames, piece, start) as port:
         crowd = Crowd(Gate("127.0.0.1", port, "token"))
@@ -64,27 +64,27 @@ def counted(frames: list[bytes], piece: int) -> int:
 
 
 @pytest.mark.parametrize("piece", [7, 61, 4096, 1 << 20])
-def test_every_message_is_counted_once_however_it_is_cut(piece: int) -> None:
-    """A mark that is split over two reads counts, and counts once."""
+def test_a_message_that_is_split_over_reads_counts_once(piece: int) -> None:
+    """A message whose mark is split over two reads counts once."""
     frames = [frame(number) for number in range(500 if piece < 100 else FRAMES)]
     assert counted(frames, piece) == len(frames)
 
 
-def test_a_server_that_drops_one_in_a_thousand_is_found_out() -> None:
-    """The loss that is reported is the loss there was."""
+def test_lost_messages_are_missing_in_the_count() -> None:
+    """The count falls short by exactly the number of lost messages."""
     frames = [frame(number) for number in range(FRAMES) if number % 1000 != 500]
     assert FRAMES - counted(frames, 1 << 16) == FRAMES // 1000
 
 
-def test_a_server_that_repeats_one_in_a_thousand_is_found_out() -> None:
-    """Duplicates are no deliveries that make up for losses elsewhere: the count goes beyond what was sent."""
+def test_duplicates_are_counted() -> None:
+    """Duplicates raise the count above the number of sent messages, so they do not hide losses."""
     frames = [frame(number) for number in range(FRAMES)]
     frames += frames[::1000]
     assert counted(frames, 1 << 16) - FRAMES == FRAMES // 1000
 
 
 def test_a_message_has_the_size_that_was_asked_for() -> None:
-    """The payload of 200 bytes that the tables speak of has 200 bytes."""
+    """A message of size 200 has a payload of 200 bytes."""
     data = message("bench.room", 200)
     start = data.index(b'"payload":') + len(b'"payload":')
     assert len(data[start:-1]) == 200

@@ -1,4 +1,4 @@
-"""The verbs of a client, typed at a real gateway."""
+"""The client commands, run against a real gateway."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ echo = false
 
 @pytest.fixture
 async def pod(tmp_path: Path) -> AsyncIterator[Gateway]:
-    """A gateway with rooms as above."""
+    """A gateway with the rooms above."""
     rooms = tmp_path / "rooms.toml"
     rooms.write_text(ROOMS)
     async with gateway(rooms_file=str(rooms), reconnect_spread=0.1) as running:
@@ -41,7 +41,7 @@ async def pod(tmp_path: Path) -> AsyncIterator[Gateway]:
 
 @pytest.fixture
 async def bob(pod: Gateway) -> AsyncIterator[Client]:
-    """Somebody else."""
+    """A second user's client."""
     async with Client(pod.url, get_token=lambda: token("bob")) as client:
         yield client
 
@@ -52,8 +52,8 @@ async def line(stream: asyncio.StreamReader | None) -> str:
 
 
 async def heard_until(stream: asyncio.StreamReader | None, word: str) -> None:
-    while word not in (said := await line(stream)):
-        assert said, f"ended before {word!r}"
+    while word not in (text := await line(stream)):
+        assert text, f"ended before {word!r}"
 
 
 async def interrupted(process: asyncio.subprocess.Process) -> int:
@@ -61,8 +61,8 @@ async def interrupted(process: asyncio.subprocess.Process) -> int:
     return await asyncio.wait_for(process.wait(), PATIENCE)
 
 
-async def test_what_is_sent_is_heard(pod: Gateway, bob: Client) -> None:
-    """`send` exits when it was accepted; `tail` shows it, and what the room had kept before."""
+async def test_tail_prints_what_send_publishes(pod: Gateway, bob: Client) -> None:
+    """`send` exits after the message was accepted; `tail` prints it, after the room's history."""
     room = bob.room("log.a")
     await room.join()
     await room.publish({"text": "before"})
@@ -77,14 +77,14 @@ async def test_what_is_sent_is_heard(pod: Gateway, bob: Client) -> None:
 
 
 async def test_a_tail_can_be_read_by_a_program(pod: Gateway, bob: Client) -> None:
-    """One object a line, with what the protocol calls it; a reader that has seen enough ends it without a word."""
+    """`tail --json` prints one JSON object per line, and ends without an error when its reader closes the pipe."""
     room = bob.room("log.a")
     position = await room.publish("first")
     assert position is not None
     tail = await start("tail", "log.a", "--json", "--last", "1", "--url", pod.url, FORESTAY_TOKEN=token())
-    said = json.loads(await line(tail.stdout))
-    place = {"epoch": position.epoch, "offset": 1, "timestamp": said["timestamp"]}
-    assert said == {"room": "log.a", "from": "bob", "payload": "first"} | place
+    printed = json.loads(await line(tail.stdout))
+    place = {"epoch": position.epoch, "offset": 1, "timestamp": printed["timestamp"]}
+    assert printed == {"room": "log.a", "from": "bob", "payload": "first"} | place
     stdout = tail._transport.get_pipe_transport(1)  # type: ignore[attr-defined]
     stdout.close()
     await room.publish("second")
@@ -93,8 +93,8 @@ async def test_a_tail_can_be_read_by_a_program(pod: Gateway, bob: Client) -> Non
     assert await tail.wait() == 0
 
 
-async def test_a_room_is_joined_like_a_conversation(pod: Gateway, bob: Client) -> None:
-    """Lines that are typed are said, what others say and who comes is shown, and the end of the input leaves."""
+async def test_join_prints_messages_and_publishes_lines(pod: Gateway, bob: Client) -> None:
+    """`join` publishes typed lines, prints messages and new members, and leaves at the end of input."""
     join = await start("join", "chat.a", "--url", pod.url, FORESTAY_TOKEN=token())
     await heard_until(join.stderr, "in chat.a as alice")
     room = bob.room("chat.a")
@@ -109,8 +109,8 @@ async def test_a_room_is_joined_like_a_conversation(pod: Gateway, bob: Client) -
     assert await asyncio.wait_for(join.wait(), PATIENCE) == 0
 
 
-async def test_a_conversation_ends_with_the_right_to_it(pod: Gateway) -> None:
-    """Whoever is put out while nothing is typed does not wait for the next line."""
+async def test_join_ends_when_the_connection_is_revoked(pod: Gateway) -> None:
+    """`join` exits at once when a backend ends the connection, without waiting for the next line."""
     join = await start("join", "chat.a", "--url", pod.url, FORESTAY_TOKEN=token())
     await heard_until(join.stderr, "in chat.a as alice")
     await call(pod, "DELETE", "/v1/users/alice/connections")
@@ -118,8 +118,8 @@ async def test_a_conversation_ends_with_the_right_to_it(pod: Gateway) -> None:
     assert await asyncio.wait_for(join.wait(), PATIENCE) == 1
 
 
-async def test_a_stranger_does_not_command_the_terminal(pod: Gateway, bob: Client) -> None:
-    """Control characters in what was said are shown, not obeyed."""
+async def test_control_characters_are_escaped(pod: Gateway, bob: Client) -> None:
+    """Control characters in messages are printed as escapes, so that the terminal does not obey them."""
     room = bob.room("log.a")
     await room.publish({"text": "\x1b[31mred\x07\nforged\u202e"})
     await room.publish("end")
@@ -128,8 +128,8 @@ async def test_a_stranger_does_not_command_the_terminal(pod: Gateway, bob: Clien
     await interrupted(tail)
 
 
-async def test_a_lost_connection_is_told_and_made_good(pod: Gateway, bob: Client) -> None:
-    """A tail goes on by itself, with what was said meanwhile."""
+async def test_tail_reconnects_and_prints_missed_messages(pod: Gateway, bob: Client) -> None:
+    """After a lost connection `tail` says so, reconnects, and prints the missed messages."""
     tail = await start("tail", "log.a", "--url", pod.url, FORESTAY_TOKEN=token())
     await heard_until(tail.stderr, "connected")
     async with asyncio.timeout(PATIENCE):
@@ -138,7 +138,7 @@ async def test_a_lost_connection_is_told_and_made_good(pod: Gateway, bob: Client
     [connection] = pod.running._pod.hub.of_user("alice")
     connection.transport.close(ENDINGS[CloseCode.INTERNAL_ERROR])
     await bob.room("log.a").publish("meanwhile")
-    await heard_until(tail.stderr, "the connection is lost (1011")
+    await heard_until(tail.stderr, "the connection was lost (1011")
     assert (await line(tail.stdout))[9:] == "log.a bob: meanwhile"
     await interrupted(tail)
 
@@ -158,8 +158,10 @@ async def test_a_lost_connection_is_told_and_made_good(pod: Gateway, bob: Client
         (["send", "chat.a", "\udcff"], 2, "cannot be sent"),
     ],
 )
-async def test_what_does_not_work_is_said(pod: Gateway, arguments: list[str], status: int, words: str) -> None:
-    """In one line that names the reason, with the status that the page promises, and without a traceback."""
+async def test_an_error_is_one_line_with_its_exit_status(
+    pod: Gateway, arguments: list[str], status: int, words: str
+) -> None:
+    """A failed command prints the reason without a traceback and exits with the documented status."""
     where = [] if "--url" in arguments else ["--url", pod.url]
     ended, out, error = await forestay(*arguments, *where, FORESTAY_TOKEN=token(rooms={"chat.*": "rw"}))
     assert (ended, out) == (status, "")
@@ -167,8 +169,8 @@ async def test_what_does_not_work_is_said(pod: Gateway, arguments: list[str], st
     assert "Traceback" not in error
 
 
-async def test_a_token_is_minted_where_the_secret_is_there(pod: Gateway, bob: Client) -> None:
-    """And without either it is said what to give."""
+async def test_a_token_is_minted_with_the_secret(pod: Gateway, bob: Client) -> None:
+    """Without a token one is minted with the secret; without both the error names the variables."""
     room = bob.room("chat.a")
     await room.join()
     status, _, _ = await forestay("send", "chat.a", "x", "--user", "dave", "--url", pod.url, FORESTAY_JWT_SECRET=SECRET)
@@ -181,7 +183,7 @@ async def test_a_token_is_minted_where_the_secret_is_there(pod: Gateway, bob: Cl
 
 @pytest.mark.parametrize("room", ["chat.load", "quiet.load"])
 async def test_a_load_is_counted(pod: Gateway, room: str) -> None:
-    """Everything that was said reaches everybody, the speakers included, whatever the room's policy."""
+    """`load` delivers every message to every member, the sender included, for any echo policy of the room."""
     arguments = ["load", "--room", room, "--connections", "20", "--rate", "40", "--seconds", "1s"]
     status, out, error = await forestay(*arguments, "--url", pod.url, FORESTAY_TOKEN=token())
     assert (status, error) == (0, "")
@@ -190,8 +192,8 @@ async def test_a_load_is_counted(pod: Gateway, room: str) -> None:
 
 
 @pytest.mark.slow
-async def test_a_load_outlives_the_pings() -> None:
-    """Connections that say little show that they are there, as any client does."""
+async def test_load_connections_survive_ping_timeouts() -> None:
+    """Connections of `load` stay open beyond the ping timeout, although they send little."""
     async with gateway(ping_interval=5, pong_timeout=3) as pod:
         arguments = ["load", "--connections", "5", "--rate", "1", "--seconds", "12s"]
         status, out, _ = await forestay(*arguments, "--url", pod.url, FORESTAY_TOKEN=token())
@@ -199,8 +201,8 @@ async def test_a_load_outlives_the_pings() -> None:
     assert "connections closed 0" in out
 
 
-async def test_a_load_that_loses_something_says_so(pod: Gateway) -> None:
-    """What the gateway refused was not delivered."""
+async def test_load_reports_missing_deliveries(pod: Gateway) -> None:
+    """`load` exits with 1 and counts messages that the gateway refused as missing."""
     arguments = ["load", "--room", "chat.a", "--connections", "2", "--rate", "40", "--seconds", "1s"]
     status, _, error = await forestay(*arguments, "--url", pod.url, FORESTAY_TOKEN=token(rooms={"**": "r"}))
     assert status == 1
@@ -208,8 +210,8 @@ async def test_a_load_that_loses_something_says_so(pod: Gateway) -> None:
 
 
 @pytest.mark.parametrize("verb", [["join", "r"], ["send", "r", "x"], ["tail"]])
-async def test_without_the_extra_it_is_said_what_to_install(tmp_path: Path, verb: list[str]) -> None:
-    """And `load` and the rest of the command work without it."""
+async def test_a_missing_client_names_the_extra(tmp_path: Path, verb: list[str]) -> None:
+    """Without the client package a command names the extra to install; `load` works without it."""
     (tmp_path / "forestay_client.py").write_text("raise ModuleNotFoundError('none', name='forestay_client')\n")
     status, out, error = await forestay(*verb, FORESTAY_TOKEN="x", PYTHONPATH=str(tmp_path))
     assert (status, out) == (2, "")

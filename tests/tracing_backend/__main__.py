@@ -1,7 +1,7 @@
-"""One message through two pods, found in a real Jaeger with its parents and links, or said what is missing.
+"""Finds one message through two pods in a real Jaeger, and reports missing spans, parents and links.
 
-`python -m tests.tracing_backend`, or `make e2e-trace`. JAEGER names the program; without it `jaeger-all-in-one` on PATH
-is taken, or one built from its Go module, which takes some minutes once.
+`python -m tests.tracing_backend`, or `make e2e-trace`. JAEGER names the program. Without it `jaeger-all-in-one` on PATH
+is used, or one that Go builds from its module once, which takes some minutes.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def main() -> None:
         journey = asyncio.run(travelled(program))
     except jaeger.NoJaeger as no:
         sys.exit(f"no Jaeger: {no}")
-    print(text("a client's message", journey.said), end="\n\n")
+    print(text("a client's message", journey.sent), end="\n\n")
     print(text("a backend's message", journey.posted), end="\n\n")
     for span in journey.handshakes:
         print(text("a handshake", [span]))
@@ -45,7 +45,7 @@ def main() -> None:
     print("\nboth traces are whole: parents, links, kinds and attributes are as they must be")
     if given.picture is not None:
         given.picture.parent.mkdir(parents=True, exist_ok=True)
-        given.picture.write_text(draw(journey.said), encoding="utf-8")
+        given.picture.write_text(draw(journey.sent), encoding="utf-8")
 
 
 main()

@@ -1,4 +1,4 @@
-"""A real Jaeger on loopback that keeps its traces in memory: found, or built from its Go module, started and asked."""
+"""A real Jaeger on loopback that keeps traces in memory: searched for or built, started and queried."""
 
 import asyncio
 import json
@@ -26,28 +26,28 @@ _TRIES = int(PATIENCE / _REST)
 
 
 class NoJaeger(Exception):
-    """There is none, and none can be built."""
+    """There is no Jaeger, and it cannot be built."""
 
 
 def found() -> str | None:
-    """The program that JAEGER names, the one on PATH, or the one built here before."""
+    """The program that JAEGER names, the one on PATH, or the one that was built here before."""
     named = os.environ.get("JAEGER") or shutil.which("jaeger-all-in-one")
     return named or (str(_kept()) if _kept().exists() else None)
 
 
 def build() -> str:
-    """Build the program from its module and keep it. The page is not in the module: this one only answers questions."""
+    """Builds the program from its module and keeps it. It has no web page, only the query API."""
     if shutil.which("go") is None:
         raise NoJaeger("JAEGER names none, there is no jaeger-all-in-one on PATH, and no Go to build one with")
     source = f"{MODULE}@{VERSION}"
-    told = subprocess.run(["go", "mod", "download", "-json", source], capture_output=True, check=False)
-    folder = json.loads(told.stdout or b"{}").get("Dir")
+    download = subprocess.run(["go", "mod", "download", "-json", source], capture_output=True, check=False)
+    folder = json.loads(download.stdout or b"{}").get("Dir")
     if folder is None:
-        raise NoJaeger(f"the module {source} cannot be had: {told.stderr.decode().strip()}")
+        raise NoJaeger(f"the module {source} cannot be downloaded: {download.stderr.decode().strip()}")
     _kept().parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=_kept().parent) as work:
         made = Path(work) / "jaeger"
-        # `go install` refuses a module that replaces others; what is built in its folder may do so.
+        # `go install` refuses a module with replacements; a build in the module's folder allows them.
         if subprocess.run(["go", "build", "-o", made, "./cmd/all-in-one"], cwd=folder, check=False).returncode:
             raise NoJaeger(f"{source} does not build")
         made.rename(_kept())
@@ -67,10 +67,10 @@ class Jaeger:
             "OTEL_TRACES_SAMPLER": "always_on",
             "OTEL_BSP_SCHEDULE_DELAY": "50",
         }
-        """What sends all of a gateway's spans here, at once."""
+        """Variables that send all spans of a gateway here without delay."""
 
     async def ready(self) -> None:
-        """Wait until questions are answered. Raises NoJaeger."""
+        """Waits until queries are answered. Raises NoJaeger."""
         for _ in range(_TRIES):
             try:
                 await self._answer("/" + "1" * 32, {})
@@ -81,11 +81,11 @@ class Jaeger:
         raise NoJaeger("it was started and does not answer")
 
     async def trace(self, trace_id: str, spans: int) -> list[Span]:
-        """The trace when it has so many spans, or what there is of it when that takes too long."""
+        """The trace once it has that many spans, or its spans after a timeout."""
         return await self._ask(f"/{trace_id}", {}, lambda found: len(found) >= spans)
 
     async def named(self, service: str, name: str, spans: int) -> list[Span]:
-        """All traces with a span called `name`, when they have so many spans of that name."""
+        """All traces with a span called `name`, once there are that many spans of that name."""
         query = {
             "query.service_name": service,
             "query.operation_name": name,
@@ -104,13 +104,13 @@ class Jaeger:
 
     async def _answer(self, path: str, query: dict[str, str]) -> list[Span]:
         async with aiohttp.request("GET", self._query + path, params=query) as response:
-            # Its JSON says that it is plain text.
+            # The JSON comes with the content type of plain text.
             return _spans(await response.json(content_type=None)) if response.status == 200 else []
 
 
 @asynccontextmanager
 async def jaeger(program: str) -> AsyncIterator[Jaeger]:
-    """The program until the block ends, on ports of its own."""
+    """Runs the program on ports of its own until the block ends."""
     collector, query = free_port(), free_port()
     addresses = {
         "admin.http": _ANY_PORT,
@@ -123,7 +123,7 @@ async def jaeger(program: str) -> AsyncIterator[Jaeger]:
     }
     arguments = ["--collector.otlp.enabled=true", *(f"--{name}.host-port={at}" for name, at in addresses.items())]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
-    # It makes spans of the questions that it is asked, unless it is told not to.
+    # Without this setting it makes spans of its own queries.
     environ = clean | {"SPAN_STORAGE_TYPE": "memory", "OTEL_TRACES_SAMPLER": "always_off"}
     quiet = asyncio.subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(program, *arguments, env=environ, stdout=quiet, stderr=quiet)
@@ -168,6 +168,6 @@ def _attributes(owner: Mapping[str, Any]) -> dict[str, Value]:
     found: dict[str, Value] = {}
     for pair in owner.get("attributes", []):
         [(kind, value)] = pair["value"].items()
-        # A whole number is a string in this JSON, for it may not fit a JavaScript number.
+        # An integer is a string in this JSON, because it may not fit a JavaScript number.
         found[pair["key"]] = int(value) if kind == "intValue" else value
     return found

@@ -1,4 +1,4 @@
-"""A client's message, a backend's, and the handshakes before them, on two real pods; and the traces they left."""
+"""Sends a client's and a backend's message through two real pods, and fetches the traces of both."""
 
 import asyncio
 import secrets
@@ -17,7 +17,7 @@ from tests.tracing_backend.jaeger import Jaeger
 
 PODS = ("pod-a", "pod-b")
 MEMBERS = (2, 3)
-"""Of the room, on each pod."""
+"""Members of the room on each pod."""
 ROOM, PATTERN = "chat.lobby", "chat.*"
 _ROOMS = f"""
 [[rooms]]
@@ -28,20 +28,20 @@ trace = true
 
 @dataclass(frozen=True, slots=True)
 class Journey:
-    """Who called, and the spans that the tracing backend has of it."""
+    """The callers, and the spans that the tracing backend has of each."""
 
     client: TraceContext
-    """The speaking client's own context, with its handshake and its message alike."""
+    """The sending client's own context, in its handshake and in its message."""
     backend: TraceContext
-    said: list[Span]
-    """The trace of the client's message, as its receivers were told it."""
+    sent: list[Span]
+    """The trace of the client's message, as its receivers saw it."""
     posted: list[Span]
     """The backend's own trace."""
     handshakes: list[Span]
 
 
 async def travel(jaeger: Jaeger, folder: Path) -> Journey:
-    """Start a Redis and two pods, say a message on the first one and post another one there."""
+    """Starts Redis and two pods, publishes as a client on the first pod, and posts as a backend there."""
     redis = RedisServer(folder / "redis", *QUICK)
     await asyncio.to_thread(redis.start)
     try:
@@ -57,7 +57,7 @@ async def _travelled(jaeger: Jaeger, pods: list[Process]) -> Journey:
     client, backend = _caller(), _caller()
     rooms = [[await _joined(pod, client) for _ in range(number)] for pod, number in zip(pods, MEMBERS, strict=True)]
     speaker, listener = rooms[0][0], rooms[1][0]
-    # The first of everything takes longer, and is not what a trace is to show.
+    # The first message takes longer and is not typical, so it is not shown.
     await _say(speaker, "warm up")
     await listener.hear("broadcast")
     await _say(speaker, "hello", traceparent=client.traceparent)
@@ -82,7 +82,7 @@ def _settings(folder: Path, redis: RedisServer) -> dict[str, str]:
 
 
 def _caller() -> TraceContext:
-    """The context of a trace that somebody else keeps."""
+    """The context of a trace of another service."""
     return TraceContext(f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01")
 
 

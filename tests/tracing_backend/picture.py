@@ -1,4 +1,4 @@
-"""A trace as a waterfall in SVG: a row for each span, a colour for each pod, an arrow for each link."""
+"""Draws a trace as a waterfall in SVG: a row per span, a colour per pod, an arrow per link."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from tests.support.otlp_sink import Span
 from tests.tracing_backend.tree import ordered, remark
 
 _WIDTH, _MARGIN, _LEFT, _RIGHT = 800, 28, 286, 706
-"""Of the picture, and where its bars may lie; behind them stand the durations."""
+"""The width of the picture, and the range of its bars. The durations are on the right of it."""
 _TOP, _ROW, _BAR, _INDENT = 112, 50, 22, 18
 _NARROWEST = 4.0
 _STYLE = """
@@ -39,7 +39,7 @@ class _Row:
 
 
 def draw(spans: Sequence[Span]) -> str:
-    """The picture of one trace, that of a client's message."""
+    """Draws the trace of a client's message."""
     first, last = min(span.start for span in spans), max(span.end for span in spans)
     scale = (_RIGHT - _LEFT) / (last - first)
     pods = sorted({_pod(span) for span in spans})
@@ -48,7 +48,7 @@ def draw(spans: Sequence[Span]) -> str:
             span,
             depth,
             pods.index(_pod(span)),
-            # Above the first one stands whoever it links to.
+            # The linked caller is above the first span.
             _TOP + (number + 1.5) * _ROW,
             _LEFT + (span.start - first) * scale,
             max(_NARROWEST, (span.end - span.start) * scale),
@@ -57,10 +57,10 @@ def draw(spans: Sequence[Span]) -> str:
     ]
     bottom = _TOP + (len(rows) + 1) * _ROW
     title = "One message, two pods, one trace"
-    said = f"{len(spans)} spans in {(last - first) / 1e6:.1f} ms, as Jaeger has them · trace {spans[0].trace_id}"
+    caption = f"{len(spans)} spans in {(last - first) / 1e6:.1f} ms, as Jaeger has them · trace {spans[0].trace_id}"
     parts = [
         f'<text class="title" x="{_MARGIN}" y="42">{escape(title)}</text>',
-        f'<text class="quiet" x="{_MARGIN}" y="63">{escape(said)}</text>',
+        f'<text class="quiet" x="{_MARGIN}" y="63">{escape(caption)}</text>',
         *_axis((last - first) / 1e6, bottom),
         *_caller(rows[0]),
         *_branches(rows),
@@ -93,7 +93,7 @@ def _axis(milliseconds: float, bottom: float) -> Iterator[str]:
 
 
 def _caller(row: _Row) -> Iterator[str]:
-    """Who called, in a trace of its own: linked to, and no parent."""
+    """The caller's span, in a trace of its own: linked to, and no parent."""
     if not row.span.links:
         return
     y = _TOP + _ROW / 2
@@ -104,7 +104,7 @@ def _caller(row: _Row) -> Iterator[str]:
 
 
 def _branches(rows: Sequence[_Row]) -> Iterator[str]:
-    """From each parent's name down to its children's."""
+    """Lines from each parent's name to those of its children."""
     above = {row.span.span_id: row for row in rows}
     for row in rows:
         parent = above.get(row.span.parent_id)
@@ -126,12 +126,12 @@ def _bar(row: _Row) -> Iterator[str]:
 
 
 def _links(rows: Sequence[_Row]) -> Iterator[str]:
-    """From each span to those of this trace that it links to."""
+    """Arrows from each span to the spans of this trace that it links to."""
     known = {row.span.span_id: row for row in rows}
     free = float(_RIGHT)
     for row in rows:
         for target in (known[span] for _, span in row.span.links if span in known):
-            # Each goes up to the left of what stands above it, so that none crosses another or a duration.
+            # Each arrow goes up on the left of the rows above it, so that no arrow crosses another one or a duration.
             free = min(free, row.left, target.right) - 18
             x = max(target.left + 8, free)
             corner = f"H{x + 6:.1f}Q{x:.1f} {row.middle} {x:.1f} {row.middle - 6}"

@@ -1,4 +1,4 @@
-"""A real tracing backend shows one message as one trace; and what is missing from a trace is named."""
+"""A real tracing backend shows one message as one trace, and missing parts are named."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +18,7 @@ EXPECTED = message("websocket", links=(CALLER,))
 
 
 async def test_jaeger_has_one_trace_for_one_message(tmp_path: Path) -> None:
-    """Of a client's message and of a backend's: taken in, published, delivered on both pods; and their handshakes."""
+    """Jaeger has one trace for a client's message and one for a backend's, from receipt to both deliveries."""
     program = jaeger.found()
     if program is None:
         pytest.skip("no Jaeger here; make e2e-trace builds one")
@@ -27,16 +27,16 @@ async def test_jaeger_has_one_trace_for_one_message(tmp_path: Path) -> None:
     assert missing(journey) == []
 
 
-def test_a_whole_trace_is_whole() -> None:
-    """Nothing is missing from it, and all of it is in the picture."""
+def test_a_complete_trace_passes() -> None:
+    """A complete trace has no missing part, and the picture shows all of it."""
     assert wrong(whole()) == []
     picture = draw(whole())
     assert picture.count("process chat.*") == 3
-    assert picture.count('marker-end="url(#head)"') == 4  # Three links, and one that explains them.
+    assert picture.count('marker-end="url(#head)"') == 4  # Three links, and one in the legend.
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "problem"),
     [
         (lambda spans: spans[:3], f"0 spans 'delivered on {PODS[1]}'"),
         (lambda spans: [*spans, spans[3]], f"2 spans 'delivered on {PODS[1]}'"),
@@ -51,9 +51,9 @@ def test_a_whole_trace_is_whole() -> None:
         (lambda spans: [*spans[:3], replace(spans[3], failed=True)], f"0 spans 'delivered on {PODS[1]}'"),
     ],
 )
-def test_what_is_missing_is_named(damage: Callable[[list[Span]], list[Span]], said: str) -> None:
-    """A span, a parent, a link, a kind, an attribute; and one span too many."""
-    assert any(said in line for line in wrong(damage(whole()))), wrong(damage(whole()))
+def test_a_fault_in_a_trace_is_named(damage: Callable[[list[Span]], list[Span]], problem: str) -> None:
+    """A missing span, parent, link, kind or attribute is named, and so is an extra span."""
+    assert any(problem in line for line in wrong(damage(whole()))), wrong(damage(whole()))
 
 
 def wrong(spans: list[Span]) -> list[str]:
@@ -61,7 +61,7 @@ def wrong(spans: list[Span]) -> list[str]:
 
 
 def whole() -> list[Span]:
-    """The trace that is expected, with a millisecond for each span."""
+    """The expected trace, with a millisecond per span."""
     taken, published = "1" * 16, "2" * 16
     places = [
         (taken, "", [THEIRS]),

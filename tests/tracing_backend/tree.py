@@ -1,4 +1,4 @@
-"""A trace in the order and depth in which it is read: each span below its parent, in the order of their starts."""
+"""Orders a trace for reading: each span below its parent, sorted by start."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,7 +7,7 @@ from tests.support.otlp_sink import Span
 
 
 def ordered(spans: Sequence[Span]) -> list[tuple[int, Span]]:
-    """The spans with their depths. One whose parent is not among them stands at the root."""
+    """The spans with their depths. A span whose parent is missing is at the root."""
     known = {span.span_id for span in spans}
 
     def below(parent: str | None, depth: int) -> Iterator[tuple[int, Span]]:
@@ -20,7 +20,7 @@ def ordered(spans: Sequence[Span]) -> list[tuple[int, Span]]:
 
 
 def remark(span: Span) -> str:
-    """What a reader wants to know beside the name."""
+    """The text beside the name."""
     attributes = span.attributes
     if words.RECIPIENTS in attributes:
         return f"out of {attributes[words.SYSTEM]}, to {attributes[words.RECIPIENTS]} sockets"
@@ -33,7 +33,7 @@ def remark(span: Span) -> str:
 
 
 def text(title: str, spans: Sequence[Span]) -> str:
-    """The trace as lines: when each span began, how long it took, where it was and what it links to."""
+    """The trace as lines: the start, duration, pod and links of each span."""
     if not spans:
         return f"{title}: no spans"
     names = {span.span_id: span.name for span in spans}

@@ -1,4 +1,4 @@
-"""What a message's trace must look like, span by span, and what is missing from one that was found."""
+"""Describes the expected trace of a message span by span, and names what is missing in a real one."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,12 +8,12 @@ from tests.support.otlp_sink import Span, Value
 from tests.tracing_backend.journey import MEMBERS, PATTERN, PODS, Journey
 
 Ids = tuple[str, str]
-"""Of a trace and a span."""
+"""The ids of a trace and a span."""
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """One span. `parent` and `links` are called by their `role`, or are what somebody else's are."""
+    """An expected span. `parent` and `links` are the `role` of another span, or a span of another trace."""
 
     role: str
     name: str
@@ -24,7 +24,7 @@ class Expected:
     attributes: Mapping[str, Value] = field(default_factory=dict)
 
     def fits(self, span: Span) -> bool:
-        """Whether `span` is the one, judged by what it says of itself and not by where it hangs."""
+        """Whether `span` is this one, judged by its name and attributes and not by its parent."""
         return (
             (span.name, span.kind, span.resource.get(words.SERVICE_INSTANCE)) == (self.name, self.kind, self.pod)
             and self.attributes.items() <= span.attributes.items()
@@ -38,7 +38,7 @@ CALLER = "the caller"
 
 
 def message(system: str, parent: str = "", links: tuple[str, ...] = ()) -> list[Expected]:
-    """Taken in and published on the first pod, delivered on each."""
+    """The expected spans: process and publish on the first pod, delivery on each pod."""
     process, publish = f"{words.PROCESS} {PATTERN}", f"{words.PUBLISH} {PATTERN}"
     templated: dict[str, Value] = {words.TEMPLATE: PATTERN}
     taking = templated | {words.SYSTEM: system, words.OPERATION_TYPE: "process"}
@@ -63,18 +63,18 @@ def message(system: str, parent: str = "", links: tuple[str, ...] = ()) -> list[
 
 
 def missing(journey: Journey) -> list[str]:
-    """What is not as it must be; nothing, when all is there."""
+    """The differences; empty if there are none."""
     client = (journey.client.trace_id, journey.client.traceparent[36:52])
     backend = (journey.backend.trace_id, journey.backend.traceparent[36:52])
     return [
-        *judge("client's message", journey.said, message("websocket", links=(CALLER,)), client),
+        *judge("client's message", journey.sent, message("websocket", links=(CALLER,)), client),
         *judge("backend's message", journey.posted, message("http", parent=CALLER), backend),
         *_judge_handshakes(journey.handshakes, client),
     ]
 
 
 def judge(title: str, spans: Sequence[Span], expected: Sequence[Expected], caller: Ids) -> Iterator[str]:
-    """Compare a trace with what it must be. `caller`: whose span it links to or hangs below."""
+    """Compares a trace with the expected one. `caller`: the span that it links to or that is its parent."""
     ids: dict[str, Ids] = {CALLER: caller}
     found: list[tuple[Expected, Span]] = []
     for one in expected:

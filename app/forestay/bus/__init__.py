@@ -1,1 +1,1 @@
-"""HOW PODS HEAR EACH OTHER: one promise, one file per way of keeping it."""
+"""HOW PODS REACH EACH OTHER: the bus and the registry, in memory and on Redis."""

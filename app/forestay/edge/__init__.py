@@ -1,1 +1,1 @@
-"""WHERE STRANGERS ARRIVE: tokens, upgrades, sockets and the HTTP API."""
+"""WHERE CLIENTS AND BACKENDS ARRIVE: tokens, handshakes, sockets and the HTTP API."""

@@ -1,4 +1,4 @@
-"""A backend speaks over HTTP, on the internal port: to a room, to a user, and about a user's connections."""
+"""Serves the HTTP API for backends: publish, history, presence, connections and revocations."""
 
 import hmac
 from collections.abc import Awaitable, Callable
@@ -16,10 +16,10 @@ from forestay.core.sessions.backend import Backend
 from forestay.edge.problems import problem
 from forestay.edge.request_trace import request_trace, trace_id
 from forestay.protocol.codes import ErrorCode, Refusal
+from forestay.protocol.depth import deeper_than
 from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
 from forestay.protocol.v1.encoder import history_entries, position_fields, presence_fields
-from forestay.protocol.v1.reader import deeper_than
 
 log = structlog.get_logger(__name__)
 
@@ -42,14 +42,17 @@ class _Revocation(Struct, frozen=True):
 
 _read_publication = msgspec.json.Decoder(_Publication).decode
 _read_revocation = msgspec.json.Decoder(_Revocation).decode
-Said = TypeVar("Said")
+Parsed = TypeVar("Parsed")
 
 
 class Api:
-    """The paths under `/v1`. Every one of them asks for the API key."""
+    """The paths under `/v1`, on the internal port. Each of them requires the API key."""
 
     def __init__(self, backend: Backend, api_key: str, max_bytes: int, max_depth: int, observer: Observer) -> None:
-        """`api_key`: empty where none is configured; nobody is let in then. `max_bytes`: of a message."""
+        """`api_key`: empty where none is configured, and then every request is refused.
+
+        `max_bytes`: the largest message. `max_depth`: of nested arrays and objects in a body.
+        """
         self._observer = observer
         self._backend = backend
         self._key = api_key.encode()
@@ -66,7 +69,7 @@ class Api:
             web.post("/v1/revocations", self._guarded(self._revoke)),
             web.get("/v1/users/{user}/connections", self._guarded(self._connections)),
             web.delete("/v1/users/{user}/connections", self._guarded(self._disconnect)),
-            web.route("*", "/v1/{rest:.*}", self._guarded(_nothing_here)),
+            web.route("*", "/v1/{rest:.*}", self._guarded(_not_found)),
         ]
 
     def _guarded(self, handler: Handler) -> Handler:
@@ -90,7 +93,9 @@ class Api:
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
         given = key.strip().encode(errors="surrogateescape") if scheme.lower() == "bearer" else b""
         if not hmac.compare_digest(given, self._key) or not self._key:
-            raise Refusal(ErrorCode.BAD_TOKEN, "the API key is missing or wrong: 'Authorization: Bearer <API_KEY>'")
+            raise Refusal(
+                ErrorCode.BAD_TOKEN, "the API key is missing or wrong; send 'Authorization: Bearer <API_KEY>'"
+            )
 
     async def _to_room(self, request: web.Request) -> web.StreamResponse:
         return await self._publish(request, self._backend.room(request.match_info["room"]))
@@ -104,8 +109,8 @@ class Api:
         if request.content_type == _BINARY and "Content-Type" in request.headers:
             position = await self._backend.publish(room, _kind(request) + body, binary=True, trace=trace)
         else:
-            said = self._read(body, _read_publication, '{"payload": …}')
-            position = await self._backend.publish(room, bytes(said.payload), key=said.key, trace=trace)
+            publication = self._read(body, _read_publication, '{"payload": …}')
+            position = await self._backend.publish(room, bytes(publication.payload), key=publication.key, trace=trace)
         return _json(position_fields(position))
 
     async def _history(self, request: web.Request) -> web.StreamResponse:
@@ -113,7 +118,9 @@ class Api:
         return _json({"epoch": page.top.epoch, "messages": history_entries(page.messages), "more": page.more})
 
     async def _body(self, request: web.Request) -> bytes:
-        too_large = Refusal(ErrorCode.TOO_LARGE, f"a message has at most {self._max_bytes} bytes")
+        too_large = Refusal(
+            ErrorCode.TOO_LARGE, f"the body has more than {self._max_bytes} bytes; send a smaller message"
+        )
         if (request.content_length or 0) > self._max_bytes:
             raise too_large
         body = bytearray()
@@ -123,24 +130,25 @@ class Api:
                 if len(body) > self._max_bytes:
                     raise too_large
         except (ConnectionError, web.RequestPayloadError):
-            raise Refusal(ErrorCode.BAD_MESSAGE, "the body broke off") from None
+            raise Refusal(
+                ErrorCode.BAD_MESSAGE, "the connection broke before the body was complete; send the request again"
+            ) from None
         return bytes(body)
 
-    def _read(self, body: bytes, reader: Callable[[str], Said], form: str) -> Said:
+    def _read(self, body: bytes, reader: Callable[[str], Parsed], form: str) -> Parsed:
         try:
-            # Decoded before it is parsed: the parser would pass invalid UTF-8 on to every member of the room.
+            # Decoded before it is parsed: the parser would pass invalid UTF-8 to every member of the room.
             text = body.decode()
             if deeper_than(text, self._max_depth):
-                raise RecursionError
+                message = f"nested deeper than {self._max_depth} arrays and objects; flatten the body"
+                raise Refusal(ErrorCode.TOO_DEEP, message)
             return reader(text)
         except UnicodeDecodeError:
-            raise Refusal(ErrorCode.BAD_JSON, "the body is not UTF-8") from None
+            raise Refusal(ErrorCode.BAD_JSON, "the body is not UTF-8; encode it as UTF-8") from None
         except msgspec.ValidationError as error:
-            raise Refusal(ErrorCode.BAD_MESSAGE, f"the body is {form}: {error}") from None
+            raise Refusal(ErrorCode.BAD_MESSAGE, f"the body must be {form}: {error}") from None
         except msgspec.DecodeError as error:
             raise Refusal(ErrorCode.BAD_JSON, f"not valid JSON: {error}") from None
-        except RecursionError:
-            raise Refusal(ErrorCode.TOO_DEEP, f"nested deeper than {self._max_depth} arrays and objects") from None
 
     async def _rooms(self, request: web.Request) -> web.StreamResponse:
         limit = _limit(request)
@@ -166,43 +174,45 @@ class Api:
         return _json({"ended": ended, "complete": complete})
 
     async def _revoke(self, request: web.Request) -> web.StreamResponse:
-        said = self._read(await self._body(request), _read_revocation, '{"jti": …} or {"user": …}')
-        if (said.jti is None) == (said.user is None):
-            raise Refusal(ErrorCode.BAD_MESSAGE, "name a token with 'jti', or a user with 'user'")
-        await self._backend.revoke(said.jti, said.user, said.before, said.until)
+        what = self._read(await self._body(request), _read_revocation, '{"jti": …} or {"user": …}')
+        if (what.jti is None) == (what.user is None):
+            raise Refusal(ErrorCode.BAD_MESSAGE, "give either 'jti', for one token, or 'user', for all of a user")
+        await self._backend.revoke(what.jti, what.user, what.before, what.until)
         return _json({})
 
 
-async def _nothing_here(request: web.Request) -> web.StreamResponse:
-    raise Refusal(ErrorCode.NOT_FOUND, "no such method and path; docs/protocol.md lists them")
+async def _not_found(request: web.Request) -> web.StreamResponse:
+    raise Refusal(ErrorCode.NOT_FOUND, "the API has no such method and path; docs/protocol.md lists them")
 
 
 def _kind(request: web.Request) -> bytes:
-    """The binary type as the frame begins with it. Raises Refusal."""
+    """The binary type, as the first four bytes of the frame. Raises Refusal."""
     text = request.query.get("type", "")
     if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= 0xFFFFFFFF):
-        raise Refusal(ErrorCode.BAD_BINARY, "a binary message needs '?type=', a number from 0 to 4294967295")
+        raise Refusal(
+            ErrorCode.BAD_BINARY, "the binary type is missing or wrong; add '?type=' with a number from 0 to 4294967295"
+        )
     return pack("!I", int(text))
 
 
 def _query(request: web.Request) -> Query:
-    """`?limit=`, and `?epoch=` with `?since=` or `?before=`. Raises Refusal."""
+    """The query in `?limit=`, and in `?epoch=` with `?since=` or `?before=`. Raises Refusal."""
     given = request.query
     limit = _limit(request)
     bounds = [name for name in ("since", "before") if name in given]
     if not all(_is_number(given[name]) for name in bounds):
-        raise Refusal(ErrorCode.BAD_MESSAGE, "'since' and 'before' are numbers")
+        raise Refusal(ErrorCode.BAD_MESSAGE, "'since' and 'before' must be numbers")
     if len(bounds) > 1 or (bounds and "epoch" not in given):
-        raise Refusal(ErrorCode.BAD_MESSAGE, "give 'since' or 'before', and 'epoch' with it")
+        raise Refusal(ErrorCode.BAD_MESSAGE, "give one of 'since' and 'before', and 'epoch' with it")
     positions = {name: Position(given["epoch"], int(given[name])) for name in bounds}
     return Query(limit, positions.get("since"), positions.get("before"))
 
 
 def _limit(request: web.Request) -> int:
-    """`?limit=`, 100 where it is left out. Raises Refusal."""
+    """The number in `?limit=`; 100 where it is missing. Raises Refusal."""
     limit = request.query.get("limit", "100")
     if not _is_number(limit) or not 1 <= int(limit) <= 1000:
-        raise Refusal(ErrorCode.BAD_MESSAGE, "'limit' is a number from 1 to 1000")
+        raise Refusal(ErrorCode.BAD_MESSAGE, "'limit' must be a number from 1 to 1000")
     return int(limit)
 
 

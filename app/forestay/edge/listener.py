@@ -1,7 +1,7 @@
-"""The listener that strangers reach: three addresses, and bad requests answered without an echo.
+"""Listens on the public port: routes requests by path and refuses malformed ones.
 
-aiohttp's own answer to a malformed request repeats part of it, and logs a traceback: a token in an overlong line would
-come back and be kept. Here it is one short answer, and a log line now and then.
+aiohttp's own response to a malformed request repeats part of it, and logs a traceback. A token in an overlong line
+would be echoed and logged. Here the response is short, and malformed requests are counted in the log.
 """
 
 import asyncio
@@ -19,16 +19,16 @@ from forestay.protocol.codes import ErrorCode, Refusal
 
 log = structlog.get_logger(__name__)
 
-Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 HEADER_TIMEOUT: Final = 10.0
-"""Seconds that a caller has for a whole request; also how long an idle HTTP connection is kept."""
-# On every answer of both ports aiohttp would say its version and Python's; it has no option for that.
+"""Seconds that a caller has for a whole request. An idle HTTP connection is kept for the same time."""
+# Otherwise aiohttp writes its version and Python's into every response of both ports. It has no option for that.
 vars(web_response)["SERVER_SOFTWARE"] = "forestay"
 
 
 class _NoAccessLog(AbstractAccessLogger):
-    """A line for each request would hold its URL, and with it tokens."""
+    """Writes no line for a request: it would contain the URL, and with it tokens."""
 
     @property
     def enabled(self) -> bool:
@@ -38,8 +38,11 @@ class _NoAccessLog(AbstractAccessLogger):
         """Never called."""
 
 
-class _FirstFrame:
-    """Refuses a client that does not mask (RFC 6455 §5.1), which aiohttp's reader does not: who masks once, masks."""
+class _MaskCheck:
+    """Refuses a client whose first frame is not masked (RFC 6455 §5.1), which aiohttp's reader does not do.
+
+    A client that masks one frame masks all of them, so the first frame is enough.
+    """
 
     def __init__(self, reader: WebSocketReader) -> None:
         self._reader = reader
@@ -51,16 +54,20 @@ class _FirstFrame:
             self._head += data
             if len(self._head) < 2:
                 return False, b""
-            # In place of the frame the reader gets one with reserved bits, to which it has the same answer.
+            # In place of an unmasked frame the reader gets one with reserved bits: it ends both with the same code.
             data, self._head = self._head if self._head[1] & 0x80 else b"\xf0\x80", None
         return self._reader.feed_data(data)
 
 
-class _Handler(web.RequestHandler):
-    bad_requests: LogThrottle
+class _Protocol(web.RequestHandler):
+    """aiohttp's HTTP protocol of one connection, with our responses to errors."""
+
+    def __init__(self, server: web.Server, loop: asyncio.AbstractEventLoop, malformed: LogThrottle) -> None:
+        super().__init__(server, loop=loop, keepalive_timeout=HEADER_TIMEOUT, access_log_class=_NoAccessLog)
+        self._malformed = malformed
 
     def set_parser(self, parser: WebSocketReader, data_received_cb: Callable[[], None] | None = None) -> None:
-        super().set_parser(cast(WebSocketReader, _FirstFrame(parser)), data_received_cb)
+        super().set_parser(cast(WebSocketReader, _MaskCheck(parser)), data_received_cb)
 
     def handle_error(
         self,
@@ -70,33 +77,32 @@ class _Handler(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         if request.writer.output_size > 0:
-            raise ConnectionError("an answer is on its way already")
+            raise ConnectionError("part of the response is sent already")
         if status >= 500:
             log.error("a bug ended a request", exc_info=exc)
             response = web.Response(status=status)
         else:
-            self.bad_requests.count("count")
-            response = problem(Refusal(ErrorCode.BAD_MESSAGE, "malformed HTTP request"), status)
+            self._malformed.count("count")
+            response = problem(
+                Refusal(ErrorCode.BAD_MESSAGE, "the HTTP request is malformed; send a valid HTTP/1.1 request"), status
+            )
         response.force_close()
         return response
 
 
 class PublicServer(web.Server):
-    """Serves `answers` by path; everything else is 404."""
+    """Serves each path with its handler. Other paths are answered with 404."""
 
-    def __init__(self, answers: Mapping[str, Answer]) -> None:
-        super().__init__(self._answer)
-        self._answers = answers
-        self._bad_requests = LogThrottle("malformed requests")
+    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+        super().__init__(self._handle)
+        self._handlers = handlers
+        self._malformed = LogThrottle("malformed requests")
 
     def __call__(self) -> web.RequestHandler:
-        loop = asyncio.get_running_loop()
-        handler = _Handler(self, loop=loop, keepalive_timeout=HEADER_TIMEOUT, access_log_class=_NoAccessLog)
-        handler.bad_requests = self._bad_requests
-        return handler
+        return _Protocol(self, asyncio.get_running_loop(), self._malformed)
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        answer = self._answers.get(request.rel_url.path)
-        if answer is None:
-            return problem(Refusal(ErrorCode.NOT_FOUND, "there is nothing at this path"))
-        return await answer(request)
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        handler = self._handlers.get(request.rel_url.path)
+        if handler is None:
+            return problem(Refusal(ErrorCode.NOT_FOUND, "there is nothing at this path; docs/protocol.md lists them"))
+        return await handler(request)

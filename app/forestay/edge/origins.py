@@ -1,7 +1,8 @@
-"""Which web pages may connect: exact origins, or the gateway's own host where none are listed.
+"""Decides which web pages may connect, by their origin.
 
-An origin is compared whole, as scheme, host and port, with case and default ports made equal; never by suffix or
-substring. `https://*.example.com` stands for any one or more labels in front of the rest.
+Where no origins are listed, only pages of the gateway's own host may connect. An origin is compared whole: scheme, host
+and port, after case and default ports are made equal. It is never compared by suffix or substring.
+`https://*.example.com` stands for any host with one or more labels before `example.com`.
 """
 
 from collections.abc import Sequence
@@ -11,8 +12,10 @@ _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 
 class Origins:
+    """The origins that may connect."""
+
     def __init__(self, allowed: Sequence[str]) -> None:
-        """`allowed`: `scheme://host[:port]`, or `*` for any page. Raises ValueError."""
+        """`allowed`: `scheme://host[:port]`, or `*` for any page. Raises ValueError for any other text."""
         self._any = "*" in allowed
         self._exact: set[tuple[str, str, int]] = set()
         self._below: set[tuple[str, str, int]] = set()
@@ -21,19 +24,22 @@ class Origins:
                 continue
             parsed = _parse(text)
             if parsed is None:
-                raise ValueError(f"an origin is scheme://host or scheme://host:port, not {text!r}")
+                raise ValueError(f"{text!r} is not an origin; write it as scheme://host or scheme://host:port")
             scheme, host, port = parsed
             if host.startswith("*."):
                 self._below.add((scheme, host[1:], port))
             elif "*" in host:
-                raise ValueError(f"'*' can only be the first label of a host: {text!r}")
+                raise ValueError(
+                    f"'*' in {text!r} is not the first label of the host; write it like https://*.example.com"
+                )
             else:
                 self._exact.add(parsed)
 
     def allow(self, origins: Sequence[str], host: str) -> bool:
-        """Whether a page may connect: `origins` are the request's Origin headers, `host` its Host header.
+        """Whether a request may connect. `origins`: its Origin headers. `host`: its Host header.
 
-        No Origin at all is not a page. More than one is nobody's honest request.
+        A request without an Origin does not come from a page, and may connect. A request with two may not: browsers
+        send one.
         """
         if not origins:
             return True

@@ -1,4 +1,4 @@
-"""Refusals over HTTP: problem details (RFC 9457) whose `code` is the socket's error code."""
+"""Writes refusals as HTTP responses: problem details (RFC 9457) with the error codes of the WebSocket protocol."""
 
 import math
 import random
@@ -28,12 +28,12 @@ STATUS: Final = {
 }
 """The HTTP status of each refusal that can be answered over HTTP."""
 
-# Callers that were turned away together must not come back together.
+# The longest wait is this many times the shortest: callers refused at the same time must not retry at the same time.
 _JITTER = 2.0
 
 
 def problem(refusal: Refusal, status: int | None = None) -> web.Response:
-    """The answer to a request that is refused. `status` overrides the usual one."""
+    """The response to a refused request. `status`: the HTTP status, where it is not the usual one of the code."""
     number = status or STATUS.get(refusal.code, 400)
     body = {
         "type": "about:blank",

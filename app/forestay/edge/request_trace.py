@@ -1,4 +1,4 @@
-"""The trace context that an HTTP request brings along, from a backend or with a handshake."""
+"""Reads the trace context from the headers of an HTTP request."""
 
 from aiohttp import web
 
@@ -6,14 +6,14 @@ from forestay.protocol.trace import TraceContext, parse_trace
 
 
 def request_trace(request: web.BaseRequest) -> TraceContext | None:
-    """The caller's context; None where there is none, or more than one."""
+    """The caller's trace context. None where the request has none, or more than one."""
     parents = request.headers.getall("traceparent", [])
     states = request.headers.getall("tracestate", [])
-    # A list may be split over several lines; a parent may not.
+    # `tracestate` is a list, which may span several header lines. `traceparent` is a single value.
     return parse_trace(parents[0], ",".join(states)) if len(parents) == 1 else None
 
 
 def trace_id(request: web.BaseRequest) -> str | None:
-    """For a log line: what the caller will look for."""
+    """The caller's trace id, for a log line: callers search for it."""
     trace = request_trace(request)
     return None if trace is None else trace.trace_id

@@ -1,19 +1,20 @@
-"""What a pod has of the cluster around it, if there is one: its neighbours, and a journal to write events in."""
+"""Builds what a pod has of the cluster around it, if there is one: its neighbours and its Events."""
 
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from forestay.core.ports.tasks import Tasks
 from forestay.ops.kubernetes.api import Cluster, Pod
 from forestay.ops.kubernetes.endpoints import Endpoints
 from forestay.ops.kubernetes.events import Events, Reason
 from forestay.ops.kubernetes.neighbourhood import Neighbourhood
-from forestay.settings import Settings, Whereabouts
+from forestay.settings import PodIdentity, Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """Everything in it may be missing: the pod serves all the same."""
+    """Each part may be missing; the pod serves without it."""
 
     neighbours: Neighbourhood | None
     events: Events | None
@@ -25,13 +26,13 @@ class Surroundings:
         if self.neighbours is not None and settings.rebalance_shed:
             self.neighbours.wake()
 
-    def tell(self, reason: Reason, note: str, *, warning: bool = False) -> None:
-        """It happened, for whoever reads the cluster's log."""
+    def record(self, reason: Reason, note: str, *, warning: bool = False) -> None:
+        """Write an Event about this pod, if the cluster takes them. Does not wait."""
         if self.events is not None:
-            self.events.tell(reason, note, warning=warning)
+            self.events.record(reason, note, warning=warning)
 
     async def close(self, seconds: float) -> None:
-        """Say what is to be said, for so many seconds at most, and let go."""
+        """Write the Events that are left, for at most `seconds`, and close the connections to the cluster."""
         if self.neighbours is not None:
             self.neighbours.close()
         if self.events is not None:
@@ -40,13 +41,16 @@ class Surroundings:
             await self.cluster.close()
 
 
-def surroundings(settings: Settings, where: Whereabouts, told: Callable[[str], None]) -> Surroundings:
-    """Nobody is asked yet: the cluster's client is loaded with the first question. `told` hears of each fault."""
+def surroundings(
+    settings: Settings, where: PodIdentity, tasks: Tasks, count_fault: Callable[[str], None]
+) -> Surroundings:
+    """Makes no request yet: the client library is loaded with the first one. `count_fault` is called for each fault."""
     if not (where.pod and where.namespace):
         return Surroundings(None, None, None)
     cluster = Cluster(Pod(where.namespace, where.pod, where.uid), where.service)
     neighbours = None
     if where.service:
-        endpoints = Endpoints(cluster, random.uniform, told)
-        neighbours = Neighbourhood(endpoints, always=settings.rebalance_shed)
-    return Surroundings(neighbours, Events(cluster, told) if settings.kubernetes_events else None, cluster)
+        endpoints = Endpoints(cluster, random.uniform, count_fault)
+        neighbours = Neighbourhood(endpoints, tasks, always=settings.rebalance_shed)
+    events = Events(cluster, tasks, count_fault) if settings.kubernetes_events else None
+    return Surroundings(neighbours, events, cluster)

@@ -1,29 +1,33 @@
-"""What is made from settings that can be wrong, before anything runs: keys of tokens, and policies of rooms."""
+"""Builds the parts that can fail because of wrong settings, before the server starts: token keys and room policies."""
 
 import tomllib
 from dataclasses import dataclass
 
+from forestay.core.ports.tasks import Tasks
 from forestay.core.ports.verifier import Verifier
 from forestay.core.rules.policies import SHIPPED, Policies, Policy, parse_policy
 from forestay.edge.tokens.keys import Keys
 from forestay.edge.tokens.verifier import TokenVerifier
+from forestay.pod.tasks import Supervisor
 from forestay.settings import PREFIX, Settings, SettingsError, variable_of
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a pod needs beside its settings."""
+    """The parts that a pod needs beside its settings. They need no loop."""
 
     verifier: Verifier
     policies: Policies
+    tasks: Supervisor
+    """Runs the background tasks of the whole pod, those of the verifier too."""
 
 
-def prepare(settings: Settings, otherwise: Policy = SHIPPED) -> Parts:
-    """Make what may fail. `otherwise`: the policy of rooms that no pattern names. Raises SettingsError."""
+def prepare(settings: Settings, tasks: Supervisor, otherwise: Policy = SHIPPED) -> Parts:
+    """Build the parts. `otherwise`: the policy of rooms that match no pattern. Raises SettingsError."""
     problems: list[str] = []
     verifier = policies = None
     try:
-        verifier = _verifier(settings)
+        verifier = _verifier(settings, tasks)
     except ValueError as error:
         problems.append(f"{PREFIX}JWT_…: {error}")
     try:
@@ -32,15 +36,16 @@ def prepare(settings: Settings, otherwise: Policy = SHIPPED) -> Parts:
         problems.append(f"{variable_of('rooms_file')}: {error}")
     if verifier is None or policies is None:
         raise SettingsError(problems)
-    return Parts(verifier, policies)
+    return Parts(verifier, policies, tasks)
 
 
-def _verifier(settings: Settings) -> Verifier:
+def _verifier(settings: Settings, tasks: Tasks) -> Verifier:
     secret, public_key = settings.jwt_secret, settings.jwt_public_key
     if not (secret or public_key or settings.jwks_url):
         either = ", ".join(variable_of(name) for name in ("jwt_secret", "jwt_public_key", "jwks_url"))
         raise ValueError(f"no token key: set one of {either}; or try it out with: forestay serve --dev")
     keys = Keys(
+        tasks,
         secret=secret.get_secret_value().encode() if secret else None,
         public_key=public_key.get_secret_value() if public_key else None,
         jwks_url=settings.jwks_url,

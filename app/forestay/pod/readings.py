@@ -1,6 +1,7 @@
-"""What can be asked of a running pod, by a scraper, by its readiness, and by whoever balances connections."""
+"""Reads the state of a running pod, for the metrics, for readiness and for balance."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from forestay import __version__
 from forestay.core.rules.lifecycle import State
@@ -10,27 +11,29 @@ from forestay.ops.health.readiness import Readiness, Vitals
 from forestay.ops.kubernetes.neighbourhood import Neighbourhood
 from forestay.ops.metrics.metrics import Readings
 from forestay.ops.moves.balance import Balance, Prospect
+from forestay.pod.tasks import Supervisor
 from forestay.pod.wiring import Pod
 from forestay.settings import Settings
 
 
-def vitals(settings: Settings, pod: Pod, lag: LoopLag) -> Vitals:
-    """For the pod's readiness."""
+def vitals(settings: Settings, pod: Pod, lag: LoopLag, tasks: Supervisor) -> Vitals:
+    """Return what readiness reads."""
     return Vitals(
         connections=lambda: len(pod.hub),
         most_connections=settings.max_connections,
         bus_up=lambda: pod.bus.up,
         lag=lambda: lag.smoothed,
         most_lag=settings.readiness_lag,
+        failing_tasks=lambda: tasks.failing,
     )
 
 
 def prospect(settings: Settings, pod: Pod, readiness: Readiness, neighbours: Neighbourhood) -> Prospect:
-    """For whoever moves connections to other pods."""
+    """Return what balance reads."""
     return Prospect(
         load=lambda: pod.pods.load,
-        pods=lambda: len(pod.pods.alive),
-        fleet=neighbours.fleet,
+        alive=lambda: len(pod.pods.alive),
+        pods=neighbours.pods,
         changed_at=lambda: neighbours.changed_at,
         leaving=neighbours.leaving,
         well=lambda: pod.bus.up and readiness.ready,
@@ -38,15 +41,20 @@ def prospect(settings: Settings, pod: Pod, readiness: Readiness, neighbours: Nei
     )
 
 
-def readings(
-    settings: Settings,
-    pod: Pod,
-    readiness: Readiness,
-    lag: LoopLag,
-    handshake: Handshake,
-    balance: Balance | None,
-) -> Readings:
-    """For a scraper."""
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The parts outside the core that the metrics read."""
+
+    readiness: Readiness
+    lag: LoopLag
+    handshake: Handshake
+    balance: Balance | None
+    tasks: Supervisor
+
+
+def readings(settings: Settings, pod: Pod, sources: Sources) -> Readings:
+    """Return what the metrics read at each scrape."""
+    readiness, lag, handshake, balance = sources.readiness, sources.lag, sources.handshake, sources.balance
 
     def states() -> Mapping[str, int]:
         here, asked = len(pod.hub), pod.hub.moving
@@ -56,6 +64,7 @@ def readings(
     return Readings(
         version=__version__,
         states=states,
+        wires=lambda: {pod.wire.name: 0, **pod.hub.by_wire},
         most_connections=settings.max_connections,
         rooms=lambda: len(pod.rooms),
         present=lambda: len(pod.presence),
@@ -65,4 +74,5 @@ def readings(
         lag=lambda: lag.worst,
         fair_share=lambda: 0.0 if balance is None else balance.share or 0.0,
         draining=lambda: pod.lifecycle.state is State.DRAINING,
+        task_failures=lambda: sources.tasks.failures,
     )

@@ -1,6 +1,6 @@
-"""Builds every part, runs until told to stop, drains, exits: the composition root.
+"""Builds all parts of a pod, starts them, and stops them after a drain: the composition root.
 
-This is the one place where the parts meet; none of them reads a setting or builds another.
+Only here the parts meet. None of them reads a setting or builds another part.
 """
 
 import asyncio
@@ -9,6 +9,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 from aiohttp import web
@@ -22,38 +23,38 @@ from forestay.edge.listener import PublicServer
 from forestay.edge.origins import Origins
 from forestay.ops.health.loop_lag import LoopLag
 from forestay.ops.health.probes import Health
-from forestay.ops.health.readiness import NoNeighbours, Readiness
-from forestay.ops.kubernetes.events import Reason
-from forestay.ops.metrics.counts import Counts
+from forestay.ops.health.readiness import BusRule, NoNeighbours, Readiness
 from forestay.ops.metrics.metrics import Metrics
 from forestay.ops.moves.balance import Balance
 from forestay.ops.moves.drain import Drain, Pace
+from forestay.pod.announcements import Announcements
+from forestay.pod.closings import Closings, attempt
 from forestay.pod.cluster import surroundings
 from forestay.pod.inputs import Parts
-from forestay.pod.readings import prospect, readings, vitals
-from forestay.pod.tasks import Supervisor
+from forestay.pod.readings import Sources, prospect, readings, vitals
 from forestay.pod.telemetry import observe
 from forestay.pod.wiring import Observed, assemble, link
-from forestay.settings import Settings, whereabouts
+from forestay.settings import Settings, pod_identity
 from forestay.web.pages import demo_answers
 
 log = structlog.get_logger(__name__)
 
-# The kernel caps it at net.core.somaxconn. With less, a storm of reconnecting clients waits for SYN retransmissions.
+# Connections that wait to be accepted; the kernel caps it at net.core.somaxconn. With less, many clients that reconnect
+# at once would wait for SYN retransmissions.
 _BACKLOG = 4096
 
-# A full garbage collection walks every connection, a pause that grows with their number, and connections are not
-# garbage. Young objects are collected rarely too: nearly all of ours die by reference count.
+# A full garbage collection walks every connection, which are no garbage, in a pause that grows with their number. Young
+# objects are collected rarely too: nearly all of ours are freed by their reference count.
 _GC_THRESHOLDS = (50_000, 20, 100)
 
-# Seconds that a bus which does not answer takes to let go of what is under way: they are part of the flush.
+# Seconds that the bus takes to close when Redis does not answer. They are part of the flush.
 _SETTLING = 2.0
-# Seconds for goodbyes, however little the flush may take.
-_LEAST_GOODBYE = 0.5
+# The least time in seconds to say goodbye, also when `flush_timeout` is shorter.
+_SHORTEST_GOODBYE = 0.5
 
 
 class CannotListen(Exception):
-    """A port is taken or not ours to take; the message says which and what to do."""
+    """A port is taken or may not be used; the message names it and says what to do."""
 
 
 class Server:
@@ -61,117 +62,140 @@ class Server:
 
     def __init__(self, settings: Settings, parts: Parts) -> None:
         self._settings = settings
+        self._tasks = parts.tasks
         self._verifier = parts.verifier
         self._lag = LoopLag()
-        counts = Counts()
-        self._watched = observe(settings, counts, asyncio.get_running_loop())
-        observer = self._watched.observer
-        self._tasks = Supervisor(random.uniform)
-        links = link(settings, observer, self._tasks)
-        observed = Observed(observer, self._watched.tracing)
+        self._observation = observe(settings, asyncio.get_running_loop())
+        counts = self._observation.counts
+        observer = self._observation.observer
+        links = link(settings, observer, parts.tasks)
+        observed = Observed(observer, self._observation.tracing)
         pod = self._pod = assemble(settings, parts.policies, links, parts.verifier, observed)
-        where = whereabouts()
-        self._around = surroundings(settings, where, counts.cluster)
+        where = pod_identity()
+        self._around = surroundings(settings, where, parts.tasks, counts.cluster)
+        self._announcements = Announcements(pod.hub, self._around, self._observation)
         self._readiness = Readiness(
             pod.lifecycle,
-            vitals(settings, pod, self._lag),
-            settings.readiness_bus,
-            settings.readiness_grace,
+            vitals(settings, pod, self._lag, parts.tasks),
+            BusRule(settings.readiness_bus, settings.readiness_grace, where.pod),
             self._around.neighbours or NoNeighbours(),
-            where.pod,
+            self._announcements.degraded,
         )
-        self._readiness.degraded = self._tell_degraded
         self._balance = self._balanced() if settings.rebalance_shed else None
-        capacity = AdmissionLimits(settings.max_connections, settings.handshakes)
-        origins = Origins(settings.allowed_origins)
-        admission = Admission(capacity, origins, pod.verifier, pod.lifecycle, pod.hub)
-        sockets = WebSocketLimits(
-            query_token=settings.query_token,
-            message_bytes=settings.max_message_bytes,
-            send_buffer=settings.send_buffer_bytes,
-            close_timeout=settings.close_timeout,
-        )
-        self._handshake = Handshake(admission, sockets, pod.dispatcher, pod.sessions, pod.wire, observer)
-        asked = readings(settings, pod, self._readiness, self._lag, self._handshake, self._balance)
-        self._metrics = Metrics(counts, asked)
+        self._handshake = self._make_handshake()
+        sources = Sources(self._readiness, self._lag, self._handshake, self._balance, parts.tasks)
+        self._metrics = Metrics(counts, readings(settings, pod, sources))
         over = self._handshake.wait_closed
         self._drain = Drain(pod.lifecycle, pod.hub, pod.relocation, over, random.Random())
         self._public = web.ServerRunner(self._public_server(), shutdown_timeout=1.0)
         self._internal = web.AppRunner(self._internal_app(), access_log=None, shutdown_timeout=1.0)
         self._chores: list[asyncio.Task[None]] = []
+        self._closings = Closings()
         self.port = settings.port
         self.internal_port = settings.internal_port
 
     async def start(self) -> None:
         """Listen on both ports, the internal one first. Raises CannotListen."""
-        settings, pod = self._settings, self._pod
+        settings, pod, closings = self._settings, self._pod, self._closings
+        # These exist from the constructor on, so they are closed even if the start is cut short at its first step.
+        closings.add("background tasks", self._tasks.close)
+        closings.add("internal listener", self._internal.cleanup)
+        closings.add("token verifier", self._verifier.close)
+        closings.add("bus", pod.bus.close)
+        closings.add("control channel", pod.control.close)
+        closings.add("goodbyes", self._say_goodbye)
         self.internal_port = await _listen(self._internal, settings.host, settings.internal_port)
-        await self._pod.bus.start()
+        await pod.bus.start()
         pod.control.start()
         try:
-            # What was revoked is known before anybody comes.
+            # The pod knows what was revoked before the first client comes.
             await pod.heartbeat.send()
         except BusLost:
             pass
-        chores = (
-            pod.recovery.check_forever(),
-            pod.heartbeat.run(),
-            self._lag.watch(),
-            self._readiness.watch(time.time),
-        )
-        self._chores = [asyncio.create_task(chore) for chore in chores]
+        closings.add("recovery", pod.recovery.stop)
+        closings.add("chores", self._end_chores)
+        self._start_chores()
         self._around.start(settings)
-        if self._balance is not None:
-            self._chores.append(asyncio.create_task(self._balance.keep()))
+        closings.add("subscriptions", pod.subscriptions.close)
+        closings.add("sessions", pod.sessions.close)
+        closings.add("public listener", self._public.cleanup)
         self.port = await _listen(self._public, settings.host, settings.port)
         pod.lifecycle.move(State.READY)
         self._readiness.look(asyncio.get_running_loop().time(), time.time())
         log.info("ready", host=settings.host, port=self.port, internal_port=self.internal_port)
 
     async def stop(self, hurry: asyncio.Event, *, paced: bool = False) -> None:
-        """Drain and let go of everything; `paced`: over the window. `hurry` set ends the waiting."""
-        settings, pod = self._settings, self._pod
-        if pod.lifecycle.open:
-            window = settings.drain_window if paced else 0.0
-            self._tell_draining(window)
-            budget = settings.drain_deadline or settings.drain_budget
-            closing = max(0.0, budget - settings.flush_timeout)
-            await self._drain.run(Pace(window, settings.drain_lead, settings.close_timeout, closing), hurry)
-            self._watched.drained(len(pod.hub))
-        await self._public.cleanup()
-        pod.sessions.close()
-        pod.subscriptions.close()
-        for chore in self._chores:
-            chore.cancel()
-        await pod.recovery.stop()
-        goodbye = max(_LEAST_GOODBYE, settings.flush_timeout - _SETTLING)
-        await asyncio.gather(self._retire(goodbye), self._around.close(goodbye), self._watched.close(goodbye))
-        pod.control.close()
-        await self._pod.bus.close()
-        await self._verifier.close()
-        await self._internal.cleanup()
-        pod.lifecycle.move(State.STOPPED)
+        """Drain and close all parts. `paced`: over the window. `hurry` ends the waiting when it is set.
+
+        A part that fails to stop is logged, and the rest is closed all the same.
+        """
+        lifecycle = self._pod.lifecycle
+        if lifecycle.open:
+            await attempt("drain", lambda: self._drained(hurry, paced=paced))
+        if lifecycle.open:
+            # The drain failed before its first step.
+            lifecycle.move(State.DRAINING)
+        await self._closings.close()
+        lifecycle.move(State.STOPPED)
         log.info("stopped")
 
-    def _tell_draining(self, window: float) -> None:
-        note = f"{len(self._pod.hub)} connections are asked to move, over {window:g} s"
-        self._around.tell(Reason.DRAIN_STARTED, note)
-        self._watched.draining(len(self._pod.hub), window)
+    async def _drained(self, hurry: asyncio.Event, *, paced: bool) -> None:
+        settings = self._settings
+        window = settings.drain_window if paced else 0.0
+        self._announcements.draining(window)
+        budget = settings.drain_deadline or settings.drain_budget
+        closing = max(0.0, budget - settings.flush_timeout)
+        await self._drain.run(Pace(window, settings.drain_lead, settings.close_timeout, closing), hurry)
+        self._announcements.drained()
 
-    def _tell_degraded(self) -> None:
-        note = f"the bus is lost; {len(self._pod.hub)} connections stay"
-        self._around.tell(Reason.BUS_DEGRADED, note, warning=True)
+    def _start_chores(self) -> None:
+        pod, tasks = self._pod, self._tasks
+        self._chores = [
+            tasks.keep("recovery_checks", pod.recovery.check_forever),
+            tasks.keep("heartbeat", pod.heartbeat.run),
+            tasks.keep("loop_lag", self._lag.watch),
+            tasks.keep("readiness", partial(self._readiness.watch, time.time)),
+        ]
+        if self._balance is not None:
+            self._chores.append(tasks.keep("balance", self._balance.keep))
 
-    def _tell_shed(self, number: int) -> None:
-        self._around.tell(Reason.REBALANCE_SHED, f"{number} connections are asked to move: other pods have fewer")
+    def _end_chores(self) -> None:
+        for chore in self._chores:
+            chore.cancel()
+
+    async def _say_goodbye(self) -> None:
+        """Tell the other pods, the cluster and the collector of spans, all at once: they share the time."""
+        seconds = max(_SHORTEST_GOODBYE, self._settings.flush_timeout - _SETTLING)
+        await asyncio.gather(
+            attempt("registry", lambda: self._retire(seconds)),
+            attempt("cluster", lambda: self._around.close(seconds)),
+            attempt("telemetry", lambda: self._observation.close(seconds)),
+        )
 
     async def _retire(self, seconds: float) -> None:
-        """Say goodbye to the other pods; if the bus is lost, the end of our lease does."""
+        """Tell the other pods that this one goes. If the bus is lost, the end of our lease tells them."""
         try:
             async with asyncio.timeout(seconds):
                 await self._pod.heartbeat.retire(self._settings.presence_grace)
         except (BusLost, TimeoutError):
             pass
+
+    def _make_handshake(self) -> Handshake:
+        settings, pod = self._settings, self._pod
+        admission = Admission(
+            AdmissionLimits(max_connections=settings.max_connections, max_handshakes=settings.handshakes),
+            Origins(settings.allowed_origins),
+            pod.verifier,
+            pod.lifecycle,
+            pod.hub,
+        )
+        limits = WebSocketLimits(
+            query_token=settings.query_token,
+            message_bytes=settings.max_message_bytes,
+            send_buffer=settings.send_buffer_bytes,
+            close_timeout=settings.close_timeout,
+        )
+        return Handshake(admission, limits, pod.dispatcher, pod.sessions, pod.wire, self._observation.observer)
 
     def _public_server(self) -> PublicServer:
         return PublicServer({"/ws": self._handshake.serve} | (demo_answers() if self._settings.demo else {}))
@@ -180,21 +204,19 @@ class Server:
         settings, pod = self._settings, self._pod
         api_key = settings.api_key.get_secret_value() if settings.api_key else ""
         app = web.Application()
-        observer = self._watched.observer
+        observer = self._observation.observer
         app.add_routes(Api(pod.backend, api_key, settings.max_message_bytes, settings.json_depth, observer).routes())
         app.add_routes(Health(pod.lifecycle, self._readiness, self._metrics.render).routes())
         return app
 
     def _balanced(self) -> Balance | None:
-        """Who moves connections to other pods; None where nobody knows of any."""
+        """Return the part that balances connections; None where the other pods cannot be known."""
         neighbours = self._around.neighbours
         if neighbours is None:
-            log.warning("connections are not rebalanced: POD_NAME, POD_NAMESPACE and SERVICE_NAME say where we are")
+            log.warning("connections are not rebalanced: set POD_NAME, POD_NAMESPACE and SERVICE_NAME")
             return None
-        asked = prospect(self._settings, self._pod, self._readiness, neighbours)
-        balance = Balance(self._pod.hub, self._pod.relocation, asked, random.Random())
-        balance.shed = self._tell_shed
-        return balance
+        view = prospect(self._settings, self._pod, self._readiness, neighbours)
+        return Balance(self._pod.hub, self._pod.relocation, view, random.Random(), self._announcements.shed)
 
 
 async def _listen(runner: web.BaseRunner, host: str, port: int) -> int:
@@ -204,14 +226,14 @@ async def _listen(runner: web.BaseRunner, host: str, port: int) -> int:
         await site.start()
     except OSError as error:
         raise CannotListen(
-            f"cannot listen on {host}:{port}: {error.strerror}; choose another port or stop who has it"
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another port, or stop the process that has it"
         ) from None
     address = runner.addresses[0]
     return int(address[1])
 
 
 async def serve(settings: Settings, parts: Parts, started: Callable[[int, int], None]) -> None:
-    """Run a pod until SIGTERM, which is a drain over the window, or SIGINT, one without; a second signal ends it.
+    """Run a pod until a signal. SIGTERM drains it over the window, SIGINT without one; a second signal ends the drain.
 
     `started` is called with both ports when the pod is ready. Raises CannotListen.
     """
@@ -229,7 +251,7 @@ async def serve(settings: Settings, parts: Parts, started: Callable[[int, int], 
     stopping = asyncio.ensure_future(asked.wait())
     starting = asyncio.ensure_future(server.start())
     try:
-        # A start that waits for a bus must not outlive the order to stop.
+        # A signal also ends a start that waits for the bus.
         await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             await starting

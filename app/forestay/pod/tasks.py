@@ -18,8 +18,9 @@ LONGEST_REST: Final = 60.0
 second. So pods that fail for a common reason do not restart together."""
 
 STABLE: Final = 30.0
-"""Seconds that a restarted task must run before it counts as healthy. The slowest of them acts every 10 s, so each has
-acted more than once by then. After `once` fails, the pod is not ready for the same time."""
+"""Seconds that a restarted task must run before it counts as healthy. A task that acts at intervals acts at least every
+10 s, so it has acted more than once by then; the others act at their start. After a failure of `once`, the pod is not
+ready for the same time."""
 
 Work = Callable[[], Coroutine[object, object, None]]
 
@@ -27,7 +28,7 @@ Work = Callable[[], Coroutine[object, object, None]]
 class Supervisor:
     """The Tasks of one pod. It needs no loop until the first task starts.
 
-    It restarts without a limit. A pod that gave up would have to end, and its clients, which it still serves, with it.
+    It restarts tasks without a limit. To give up would mean to end the pod, and the connections that it still serves.
     """
 
     def __init__(self, rng: Callable[[float, float], float]) -> None:

@@ -1,4 +1,4 @@
-"""Who watches a pod: the metrics always, and spans beside them where the OTEL_* variables send them somewhere."""
+"""Builds the observers of a pod: metrics always, and spans if the OTEL_* variables name a destination."""
 
 import os
 import secrets
@@ -13,8 +13,8 @@ from forestay.core.ports.observer import Observer, together
 from forestay.ops.logs.refusals import RefusalLog
 from forestay.ops.metrics.counts import Counts
 from forestay.ops.tracing.plan import Plan, plan, prepare
-from forestay.ops.tracing.sampling import Manner, TraceParent
-from forestay.settings import MEMORY, Settings, Whereabouts, whereabouts
+from forestay.ops.tracing.sampling import TraceParent, TracingOptions
+from forestay.settings import MEMORY, PodIdentity, Settings, pod_identity
 
 if TYPE_CHECKING:
     from forestay.ops.tracing.export import Telemetry
@@ -26,10 +26,11 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Observation:
+    counts: Counts
     observer: Observer
     tracing: "Tracing | None" = None
     telemetry: "Telemetry | None" = None
-    """The spans' way out; None where they go nowhere."""
+    """Exports the spans; None without a destination."""
     incidents: "Incidents | None" = None
 
     def draining(self, connections: int, window: float) -> None:
@@ -41,7 +42,7 @@ class Observation:
             self.incidents.drained(left)
 
     async def close(self, seconds: float) -> None:
-        """Send what is left to send, for so many seconds at most."""
+        """Export the spans that are left, for at most `seconds`."""
         if self.tracing is not None:
             self.tracing.close()
         if self.incidents is not None:
@@ -50,30 +51,31 @@ class Observation:
             await self.telemetry.close(seconds)
 
 
-def planned(where: Whereabouts) -> Plan:
-    """What the OTEL_* variables ask for."""
+def planned(where: PodIdentity) -> Plan:
+    """Return what the OTEL_* variables ask for."""
     return plan(os.environ, __version__, where.uid or secrets.token_hex(8))
 
 
-def observe(settings: Settings, metrics: Counts, loop: AbstractEventLoop) -> Observation:
-    """What cannot be had is said, and the pod serves without it: nobody's messages wait for a trace."""
-    watching: list[Observer] = [metrics]
+def observe(settings: Settings, loop: AbstractEventLoop) -> Observation:
+    """Build the observers. Logs what is missing and serves without it, because no message waits for a trace."""
+    wanted = planned(pod_identity())
+    telemetry, problems = prepare(wanted)
+    # Without tracing, the trace contexts of messages are whatever the clients sent.
+    counts = Counts(exemplars=telemetry is not None)
+    watching: list[Observer] = [counts]
     if settings.log_level == "DEBUG":
         watching.append(RefusalLog())
-    wanted = planned(whereabouts())
-    telemetry, problems = prepare(wanted)
     for problem in problems:
         log.warning(problem)
     if telemetry is None:
-        return Observation(together(*watching))
-    metrics.exemplars = True
+        return Observation(counts, together(*watching))
     memory = settings.bus_url.get_secret_value() == MEMORY
-    manner = Manner(
+    options = TracingOptions(
         sampling=wanted.sampling,
         continue_clients=settings.trace_parent is TraceParent.CHILD,
-        heeds_callers=wanted.heeds_callers,
+        uses_caller_context=wanted.uses_caller_context,
         names=settings.trace_names,
         system="memory" if memory else "redis",
     )
-    tracing, incidents = telemetry.tracing(manner, loop), telemetry.incidents(manner)
-    return Observation(together(*watching, tracing, incidents), tracing, telemetry, incidents)
+    tracing, incidents = telemetry.tracing(options, loop), telemetry.incidents(options)
+    return Observation(counts, together(*watching, tracing, incidents), tracing, telemetry, incidents)

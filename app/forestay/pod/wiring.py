@@ -13,7 +13,6 @@ from forestay.bus.redis.registry import RedisRegistry
 from forestay.core.cluster.control import ControlChannel
 from forestay.core.cluster.heartbeat import Heartbeat
 from forestay.core.cluster.pods import Pods
-from forestay.core.cluster.receiver import Receiver
 from forestay.core.cluster.registration import Registration
 from forestay.core.cluster.revocations import Revocations, RevocationVerifier
 from forestay.core.cluster.user_limit import UserLimit, UserLimitRules
@@ -55,7 +54,7 @@ from forestay.settings import MEMORY, Settings
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """What ties this pod to the others."""
+    """The connections of this pod to the others."""
 
     pod: str
     """The name of this pod, unique among all pods."""
@@ -74,7 +73,7 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """The assembled core: what the edges of one pod use."""
+    """The assembled core of one pod: the parts that the rest of the pod uses."""
 
     bus: Bus
     lifecycle: Lifecycle
@@ -97,7 +96,7 @@ class Pod:
 
 
 def link(settings: Settings, observer: Observer, tasks: Tasks) -> Links:
-    """Nobody is connected to yet. BUS_URL says which bus it is."""
+    """Build the bus and the registry that BUS_URL names. Connects to nothing yet."""
     pod, url = f"p{new_id()}", settings.bus_url.get_secret_value()
     if url == MEMORY:
         memory = MemoryBus()
@@ -108,6 +107,7 @@ def link(settings: Settings, observer: Observer, tasks: Tasks) -> Links:
         probe_interval=settings.bus_probe_interval,
         observer=observer,
         new_id=new_id,
+        tasks=tasks,
     )
     return Links(pod, redis, RedisRegistry(pod, redis), tasks)
 
@@ -149,8 +149,6 @@ def assemble(settings: Settings, policies: Policies, links: Links, verifier: Ver
         queries=Queries(policies, presence, publisher, outbox),
         renewal=Renewal(checked, sessions, outbox),
     )
-    receiver = Receiver(recovery, control)
-    bus.listen(receiver.receive, receiver.doubt)
     return Pod(
         bus=bus,
         lifecycle=Lifecycle(),
@@ -188,5 +186,5 @@ def session_limits(settings: Settings) -> SessionLimits:
 
 
 def new_id() -> str:
-    """A name that nothing else has had."""
+    """Return a name that nothing else has had."""
     return secrets.token_urlsafe(9)

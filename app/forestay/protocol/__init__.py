@@ -1,1 +1,1 @@
-"""WHAT IS SAID: the wire, pure; no loop, clock, socket or random numbers."""
+"""The protocol: requests, replies, messages, names and codes. Pure functions without loop, clock or socket."""

@@ -1,8 +1,8 @@
-"""Every code a client can see: refusals it survives, endings it does not.
+"""All codes that a client can see: error codes of refusals, and close codes of endings.
 
-Three kinds of no are never mixed. A *refusal* answers one message and the connection lives; an *ending* closes the
-connection with a code and a reason; a *bug* is ours, is logged, and tells the client nothing but 1011. This module
-knows the words and what they mean for a client; it does not know when to say them.
+Three things are never mixed. A *refusal* answers one request, and the connection stays open. An *ending* closes the
+connection with a code and a reason. A *bug* is logged, and the client gets only 1011. This module defines the codes and
+what they mean for a client. It does not decide when they are used.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from enum import Enum, IntEnum, StrEnum
 
 
 class ErrorCode(StrEnum):
-    """What a refusal is called, on the socket (`error`) and over HTTP (`code` of the problem details)."""
+    """The code of a refusal: in the `error` reply, and over HTTP as `code` of the problem details."""
 
     BAD_JSON = "bad_json"
     BAD_MESSAGE = "bad_message"
@@ -28,13 +28,13 @@ class ErrorCode(StrEnum):
     OUTCOME_UNKNOWN = "outcome_unknown"
     BAD_TOKEN = "bad_token"
     IDENTITY_CHANGED = "identity_changed"
-    # Over HTTP only: a socket has no address that could be missing and closes with 1009 instead.
+    # Only over HTTP. A socket has no path that could be missing, and closes with 1009 instead.
     NOT_FOUND = "not_found"
     TOO_LARGE = "too_large"
 
 
 class CloseCode(IntEnum):
-    """Why a connection ended. 1xxx are the standard's; 44xx mirror the HTTP status of the same meaning."""
+    """Why a connection ended. 1xxx are those of RFC 6455; 44xx have the meaning of the HTTP status 4xx."""
 
     NORMAL = 1000
     GOING_AWAY = 1001
@@ -53,16 +53,16 @@ class CloseCode(IntEnum):
 
 
 class Verdict(Enum):
-    """What a client does after a close: one verdict per code, no ranges."""
+    """What a client does after a close. Each code has one verdict."""
 
     RECONNECT = "come back, with jitter"
     RENEW_TOKEN = "come back once, with a new token"
     STOP = "stop"
 
 
-# 1006 is never on the wire: it is what a client's library reports when the connection broke without a close frame.
+# Never sent: a WebSocket library reports 1006 when the connection broke without a close frame.
 ABNORMAL_CLOSURE = 1006
-# Registered as "service restart"; we never send it, proxies in front of us do.
+# Registered as "service restart". The gateway never sends it; proxies in front of it do.
 SERVICE_RESTART = 1012
 
 _RECONNECT = frozenset(
@@ -78,41 +78,41 @@ _RECONNECT = frozenset(
     }
 )
 
-# What was queued for a client is not worth sending when the client is ended for not taking it.
+# A client that is ended because it does not take messages gets nothing more of what is queued.
 ENDS_AT_ONCE = frozenset({CloseCode.TOO_SLOW, CloseCode.TRY_AGAIN_LATER})
 
-# RFC 6455 §7.4: what a peer may put into a close frame, besides 3000-4999 for libraries and applications.
+# The codes that a peer may send (RFC 6455 §7.4), besides 3000-4999 for libraries and applications.
 _STANDARD_FROM_PEER = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
 
 
 def verdict(code: int) -> Verdict:
-    """What a client should do after it saw `code`."""
+    """What a client should do after the close code `code`."""
     if code in _RECONNECT:
         return Verdict.RECONNECT
     return Verdict.RENEW_TOKEN if code == CloseCode.TOKEN_EXPIRED else Verdict.STOP
 
 
 def answer_to_close(code: int) -> int:
-    """The code that answers a peer's close frame carrying `code` (0: it carried none)."""
+    """The code that answers a peer's close frame with `code`; 0 means that the frame had none."""
     if code == 0:
         return CloseCode.NORMAL
     return code if code in _STANDARD_FROM_PEER or 3000 <= code <= 4999 else CloseCode.PROTOCOL_ERROR
 
 
 class Refusal(Exception):
-    """No to one message; the connection lives. `message` is for a person and must say what to do about it."""
+    """Refuses one request; the connection stays open. `message` is for a person, and says what to do."""
 
     def __init__(self, code: ErrorCode, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.retry_after = retry_after
-        """Seconds after which the same message may succeed, where we can tell."""
+        """Seconds after which the same request may succeed, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Why a connection is over: the close code and a reason of at most 123 bytes."""
+    """Why a connection ends: the close code, and a reason of at most 123 bytes."""
 
     code: int
     reason: str
@@ -138,4 +138,4 @@ def _endings() -> dict[CloseCode, str]:
 
 
 ENDINGS = {code: Ending(code, reason) for code, reason in _endings().items()}
-"""The usual ending for each code; a caller with more to say makes its own."""
+"""The usual ending for each code."""

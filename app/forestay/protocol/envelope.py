@@ -1,7 +1,8 @@
-"""What one pod says to another: a message as bytes, and back, with nothing believed on the way in.
+"""Encodes messages for other pods as bytes, and decodes them without trust in the sender.
 
-The first byte is the version of the form; the rest is MessagePack with a schema. Newer pods may add fields at the end,
-which older ones ignore; a form that they could not read gets another version and is dropped by them, and counted.
+The first byte is the version. MessagePack with a schema follows. Newer pods may add fields at the end, which older ones
+ignore: up to six, each a single value. A form that older pods could not read gets another version; they drop and count
+it.
 """
 
 from typing import Final
@@ -15,12 +16,12 @@ from forestay.protocol.trace import parse_trace
 
 VERSION: Final = b"\x01"
 
-MOST: Final = 17 * 2**20
-"""Bytes: more than the largest message that can be configured. Whatever is larger did not come from a pod."""
+MAX_BYTES: Final = 17 * 2**20
+"""More than the largest message that can be configured. A larger envelope did not come from a pod."""
 
 
 class BadEnvelope(Exception):
-    """Bytes on the bus that no pod of this version understands."""
+    """Bytes from the bus that this release cannot read."""
 
 
 class _Form(Struct, array_like=True, omit_defaults=False):
@@ -35,12 +36,31 @@ class _Form(Struct, array_like=True, omit_defaults=False):
     kind: Kind = Kind.BROADCAST
 
 
+_Value = str | int | float | bool | None
+
+
+class _Extended(_Form):
+    """The form with what newer pods may add. No field has a type that nests, so the parser never recurses."""
+
+    added_1: _Value = None
+    added_2: _Value = None
+    added_3: _Value = None
+    added_4: _Value = None
+    added_5: _Value = None
+    added_6: _Value = None
+
+
+# `_Extended` has a field for each of these. A value without a field would be skipped, however deep it nests, and the
+# parser recurses to skip it.
+_MOST_FIELDS: Final = 15
+_SHORT_FORMS: Final = frozenset(bytes([0x90 + fields]) for fields in range(_MOST_FIELDS + 1))
+
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(_Form).decode
+_decode = msgspec.msgpack.Decoder(_Extended).decode
 
 
 def encode(message: Message) -> bytes:
-    """`message` without its position, which is the bus's to give."""
+    """`message` as bytes, without its position, which the bus gives."""
     trace = message.trace
     form = _Form(
         message.room,
@@ -57,17 +77,19 @@ def encode(message: Message) -> bytes:
 
 
 def decode(data: bytes, position: Position | None = None) -> Message:
-    """The message in `data`, standing at `position`. Raises BadEnvelope."""
+    """The message in `data`, at `position`. Raises BadEnvelope."""
     if data[:1] != VERSION:
         raise BadEnvelope(f"version {data[:1]!r}")
-    if len(data) > MOST:
+    if len(data) > MAX_BYTES:
         raise BadEnvelope("too large")
+    if not _is_short_array(data[1:4]):
+        raise BadEnvelope(f"not an array of at most {_MOST_FIELDS} values")
     try:
         form = _decode(memoryview(data)[1:])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadEnvelope(str(error)) from None
     if not (parse_room(form.room) or is_ours(form.room)):
-        raise BadEnvelope("no room of ours")
+        raise BadEnvelope("no room name")
     return Message(
         room=RoomName(form.room),
         payload=form.payload,
@@ -79,3 +101,9 @@ def decode(data: bytes, position: Position | None = None) -> Message:
         position=position,
         kind=form.kind,
     )
+
+
+def _is_short_array(head: bytes) -> bool:
+    """Whether MessagePack that begins with `head` is an array of at most 15 values. Its length takes 4 or 16 bits."""
+    # The short form has the length in half a byte, which cannot be more than 15.
+    return head[:1] in _SHORT_FORMS or (head[:2] == b"\xdc\x00" and head[-1] <= _MOST_FIELDS)

@@ -1,6 +1,6 @@
-"""One message on its way from a sender to a room: what pods tell one another.
+"""A message on its way from a sender to the members of a room.
 
-It is made once, by the pod that accepted it, and changed by nobody after that.
+The pod that accepts it makes it. It never changes after that.
 """
 
 from datetime import UTC, datetime
@@ -14,21 +14,21 @@ from forestay.protocol.trace import TraceContext
 
 
 class Position(Struct, frozen=True):
-    """A place in a room's history. Offsets are dense within an epoch, and say nothing across epochs."""
+    """A place in the history of a room. Offsets have no gaps within an epoch, and cannot be compared across epochs."""
 
     epoch: str
     offset: int
 
 
 class Kind(StrEnum):
-    """What a message is, to those who hear it."""
+    """The kind of a message."""
 
     BROADCAST = "broadcast"
     USER_JOINED = "user-joined"
-    """News of a room: `sender` is who it is about, and does not hear it."""
+    """News of a room. `sender` is the user that it is about, and does not get it."""
     USER_LEFT = "user-left"
     PODS = "pods"
-    """What pods say to one another; no client hears it."""
+    """A message of the control channel. No client gets it."""
 
 
 class Message(Struct, frozen=True):
@@ -36,17 +36,17 @@ class Message(Struct, frozen=True):
 
     room: RoomName
     payload: bytes
-    """JSON exactly as the sender wrote it, or for binary the whole frame: `uint32` type and bytes."""
+    """JSON exactly as the sender wrote it; for a binary message all of it, the `uint32` type included."""
     timestamp: str
-    """RFC 3339, UTC, milliseconds; set by the accepting pod."""
+    """RFC 3339, UTC, with milliseconds. The accepting pod sets it."""
     sender: str | None = None
-    """The sender's `sub`; None for backends."""
+    """The `sub` of the sender; None for a backend."""
     binary: bool = False
     exclude: str | None = None
-    """The connection that asked not to hear its own message, by id."""
+    """The id of the sender's connection, where it does not get its own message."""
     trace: TraceContext | None = None
     position: Position | None = None
-    """Where it stands in the room's history; given by the bus, and only in rooms with history."""
+    """The place in the room's history. The bus sets it, and only in rooms with history."""
     kind: Kind = Kind.BROADCAST
 
 
@@ -62,7 +62,7 @@ def timestamp(unix_ms: int) -> str:
 
 
 def unix_seconds(timestamp: str) -> float | None:
-    """The seconds since 1970 that `timestamp` stands for; None where it is none."""
+    """`timestamp` as seconds since 1970; None where it is no timestamp."""
     try:
         return datetime.fromisoformat(timestamp).timestamp()
     except (ValueError, OverflowError):

@@ -1,20 +1,20 @@
-"""What a room may be called, and which rooms a pattern names: one grammar for both.
+"""The grammar of room names and of patterns for them.
 
-Names are refused, never normalised: what looks alike but is not alike must not meet (case, accents, zero-width marks).
-This module does not know who may enter a room.
+A bad name is refused and never normalised, so that two names that only look alike (case, accents, zero-width marks)
+never lead to one room. Rights are not checked here.
 """
 
 import re
 from typing import Final, NewType
 
 RoomName = NewType("RoomName", str)
-"""A checked room name, or a personal room's name as the pods know it (`@` and the user's `sub`)."""
+"""A checked room name, or the name of a personal room between pods (`@` and the user's `sub`)."""
 
 PROTOCOL: Final = "forestay.v1"
-"""The WebSocket subprotocol, and what `welcome` calls the protocol spoken."""
+"""The WebSocket subprotocol, and the protocol that `welcome` names."""
 
 PERSONAL: Final = "@me"
-"""What a user calls the personal room, and the pattern that sets its policy."""
+"""A user's name for its personal room, and the pattern that sets its policy."""
 
 GRAMMAR: Final = r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}"
 _ROOM = re.compile(GRAMMAR, re.ASCII).fullmatch
@@ -23,22 +23,22 @@ _SEGMENT = re.compile(r"[A-Za-z0-9_:-]*", re.ASCII).fullmatch
 
 
 def parse_room(text: str) -> RoomName | None:
-    """`text` as a room's name, or None where it is none. `@me` is not a room's name but a user's word for one."""
+    """`text` as a room name, or None where it is none. `@me` is no room name: it means another room for each user."""
     return RoomName(text) if _ROOM(text) else None
 
 
 def personal_room(user: str) -> RoomName:
-    """The personal room of `user`; no room name starts with `@`, so it cannot be reached by any other road."""
+    """The personal room of `user`. No room name starts with `@`, so no client can name the room of another user."""
     return RoomName("@" + user)
 
 
 def pods_room(pod: str = "") -> RoomName:
-    """Where pods speak to one another, or to one of them; no client's word names it."""
+    """The room of the control channel, of all pods or of one. No client can name it."""
     return RoomName("!" + pod)
 
 
 def is_ours(text: str) -> bool:
-    """Whether `text` is the name of a room that the gateway made: a personal one, or one of the pods'."""
+    """Whether `text` names a room that only the gateway can name: a personal room, or one of the control channel."""
     return text[:1] == "!" or (text[:1] == "@" and len(text) > 1)
 
 
@@ -47,20 +47,20 @@ def is_personal(room: RoomName) -> bool:
 
 
 def shown(room: RoomName) -> str:
-    """What clients call `room`: its name, or `@me`, since only its owner ever hears of a personal room."""
+    """The name of `room` for clients. A personal room is `@me`, because only its owner ever gets its messages."""
     return PERSONAL if room[0] == "@" else room
 
 
 class Pattern:
-    """Rooms named at once: `*` stands for one segment, a last `**` for one or more; everything else for itself.
+    """Names several rooms: `*` stands for one segment, and `**` at the end for one or more.
 
-    `chat.*` names `chat.lobby` but neither `chat` nor `chat.lobby.admin`; `**` names every room but the personal ones.
+    `chat.*` matches `chat.lobby`, but neither `chat` nor `chat.lobby.admin`. `**` matches all rooms but personal ones.
     """
 
     __slots__ = ("_head", "_open", "text")
 
     def __init__(self, text: str) -> None:
-        """Raises ValueError with what is wrong."""
+        """Raises ValueError where `text` is no pattern."""
         segments = text.split(".")
         open_ended = segments[-1] == "**"
         head = segments[:-1] if open_ended else segments
@@ -76,7 +76,7 @@ class Pattern:
         self._head = head
 
     def matches(self, room: str) -> bool:
-        """Whether `room`, a room's name or `@me`, is among the rooms that this pattern names."""
+        """Whether the pattern matches `room`, which is a room name or `@me`."""
         segments = room.split(".")
         head = self._head
         if len(segments) <= len(head) if self._open else len(segments) != len(head):

@@ -1,7 +1,7 @@
-"""Trace context as it arrives from strangers: well formed, or dropped.
+"""Reads the trace context that a caller sends. A malformed one is dropped.
 
-The two strings are W3C Trace Context's. This module checks their form and nothing else: whose trace a message belongs
-to is decided where spans are made.
+The two strings are those of W3C Trace Context. Only their form is checked here. The tracer decides which trace a
+message belongs to.
 """
 
 import re
@@ -14,15 +14,15 @@ _TRACESTATE = re.compile(r"[\x20-\x7e]{1,512}", re.ASCII).fullmatch
 
 
 class TraceContext(NamedTuple):
-    """One message's place in a trace, carried as one field from the caller to the last socket."""
+    """The place of one message in a trace."""
 
     traceparent: str
     tracestate: str | None = None
-    """Never reaches another user."""
+    """It is never sent to another user."""
 
     @property
     def sampled(self) -> bool:
-        """Whether the trace is kept, as far as whoever handed it on knows."""
+        """Whether the caller keeps the trace."""
         return self.traceparent[-1] in _ODD
 
     @property
@@ -32,7 +32,7 @@ class TraceContext(NamedTuple):
 
 
 def parse_trace(traceparent: str | None, tracestate: str | None = None) -> TraceContext | None:
-    """The context, or None where `traceparent` is missing or malformed. A bad `tracestate` is dropped alone."""
+    """The context; None where `traceparent` is missing or malformed. A malformed `tracestate` alone is dropped."""
     if traceparent is None or not _TRACEPARENT(traceparent):
         return None
     return TraceContext(traceparent, tracestate if tracestate and _TRACESTATE(tracestate) else None)

@@ -1,1 +1,1 @@
-"""WHAT A PERSON TYPES: verbs that speak to a running gateway as its clients do."""
+"""The commands that a person types: ping a gateway, use rooms, generate load."""

@@ -1,8 +1,8 @@
-"""The load generator: many raw sockets, one epoll thread, and a count of every message by a mark in its bytes.
+"""The load generator: many raw sockets, one epoll loop, and a count of every message by a mark in its bytes.
 
-It counts messages and not reads: several may come in one read, and one may be split over two. It does not parse what it
-counts, so that it takes little CPU beside the server; latency is read from the time that each carries, on some of
-the connections.
+It counts messages and not reads: one read may have several messages, and one message may be split over two reads. It
+does not parse the messages, so that it takes little CPU from the server. Some connections measure latency, from the
+time in each message.
 """
 
 import base64
@@ -26,7 +26,7 @@ _PONG = b"\x8a\x80\0\0\0\0"
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Where to connect, and as whom."""
+    """Where to connect, and the token."""
 
     host: str
     port: int
@@ -35,14 +35,14 @@ class Gate:
 
 
 def raise_file_limit() -> int:
-    """As many sockets as this machine allows; the number."""
+    """Raises the limit of open files to the hard limit, and returns it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
 
 
 def text(body: bytes, mask: bytes = b"\0\0\0\0") -> bytes:
-    """A client's text frame. An all-zero mask is a mask, and costs the generator nothing."""
+    """Encodes a client's text frame. The mask is all zeros: that is valid, and masking then costs nothing."""
     size = len(body)
     if size < 126:
         return struct.pack("!BB", 0x81, 0x80 | size) + mask + body
@@ -52,7 +52,7 @@ def text(body: bytes, mask: bytes = b"\0\0\0\0") -> bytes:
 
 
 def handshake(gate: Gate) -> bytes:
-    """An upgrade request."""
+    """Encodes an upgrade request."""
     key = base64.b64encode(os.urandom(16)).decode()
     return (
         f"GET {gate.path} HTTP/1.1\r\nHost: {gate.host}:{gate.port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -69,9 +69,9 @@ def leave(room: str) -> bytes:
 
 
 def message(room: str, size: int = 200, *, echo: bool | None = None) -> bytes:
-    """A broadcast of `size` bytes of payload that carries the mark and the time it was made.
+    """Encodes a broadcast with `size` bytes of payload, which has the mark and the current time.
 
-    `echo`: whether its sender hears it; None is what the room's policy says.
+    `echo`: whether its sender receives it; None leaves that to the room's policy.
     """
     stamp = f"{time.monotonic_ns():0{_DIGITS}d}"
     head = f'{{"type":"broadcast","room":"{room}","payload":{{"m":"{MARK.decode()}{stamp}","p":"'
@@ -81,7 +81,7 @@ def message(room: str, size: int = 200, *, echo: bool | None = None) -> bytes:
 
 
 class Crowd:
-    """Many connections to one server, read together."""
+    """Many connections to one server, read in one loop."""
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
@@ -92,21 +92,21 @@ class Crowd:
         self._buffer = bytearray(_KEEP + _BUFFER)
         self._window = memoryview(self._buffer)[_KEEP:]
         self.count = 0
-        """Messages seen since it was last set to 0."""
+        """Messages since the last reset."""
         self.latencies: list[int] = []
-        """Nanoseconds from making a message to reading it: each message of the sampled connections."""
+        """Nanoseconds from making a message to reading it, for each message of the sampled connections."""
         self.closed = 0
         """Connections that the server closed."""
 
     def connect(self, room: str, number: int = 1, *, sample: int = 1) -> list[socket.socket]:
-        """`number` connections that joined `room`, one after the other; every `sample`-th one tells latency."""
+        """Opens `number` connections in sequence and joins `room`. Every `sample`-th one measures latency."""
         made = [self._joined(room) for _ in range(number)]
         for at, one in enumerate(made):
             self.watch(one, sampled=at % sample == 0)
         return made
 
     def watch(self, one: socket.socket, *, sampled: bool = False) -> None:
-        """Read `one` along with the others from now on."""
+        """Adds `one` to the sockets that are read."""
         one.settimeout(0)
         self._by_fd[one.fileno()] = one
         self._tails[one.fileno()] = b"\0" * _KEEP
@@ -115,7 +115,7 @@ class Crowd:
         self._epoll.register(one.fileno(), select.EPOLLIN)
 
     def ignore(self, one: socket.socket) -> None:
-        """Read `one` no more: its messages pile up."""
+        """Stops reading `one`, so that its messages pile up."""
         self._epoll.unregister(one.fileno())
 
     def reset(self) -> None:
@@ -123,7 +123,7 @@ class Crowd:
         self.latencies = []
 
     def read(self, wait: float) -> None:
-        """Read what is there, waiting at most `wait` seconds for something."""
+        """Reads the available data, and waits at most `wait` seconds for some."""
         now = 0
         for fd, _ in self._epoll.poll(max(0.0, wait)):
             try:
@@ -144,19 +144,19 @@ class Crowd:
                 now = now or time.monotonic_ns()
                 self._sample(end, now)
 
-    def read_until(self, count: int, patience: float) -> None:
-        """Read until `count` messages were seen, at most `patience` seconds."""
-        until = time.monotonic() + patience
+    def read_until(self, count: int, timeout: float) -> None:
+        """Reads until `count` messages came, for at most `timeout` seconds."""
+        until = time.monotonic() + timeout
         while self.count < count and time.monotonic() < until:
             self.read(0.05)
 
     def stay(self) -> None:
-        """Show a sign of life on each connection: pings are counted past, not answered."""
+        """Sends a pong on each connection, because pings are not parsed and so not answered."""
         for one in self._by_fd.values():
             try:
                 one.send(_PONG)
             except OSError:
-                pass  # It is closed, which is seen when it is read, or behind, and has much to read.
+                pass  # Either it is closed, which the next read shows, or its buffer is full.
 
     def close(self) -> None:
         for one in self._by_fd.values():
@@ -164,7 +164,7 @@ class Crowd:
         self._epoll.close()
 
     def _sample(self, end: int, now: int) -> None:
-        # Every message of the read: the last one alone would flatter a server that sends many at once.
+        # All messages of the read: the last one alone would hide the latency of a server that sends many at once.
         self.latencies += [now - int(made) for made in _STAMPS.findall(self._buffer, 0, end)]
 
     def _joined(self, room: str) -> socket.socket:
@@ -179,14 +179,14 @@ class Crowd:
 
 
 def connection(gate: Gate) -> socket.socket:
-    """A TCP connection that sends at once, as WebSocket clients do: Nagle would hold a message until the next pass."""
+    """Opens a TCP connection without Nagle's algorithm, as WebSocket clients do: it would delay small messages."""
     one = socket.create_connection((gate.host, gate.port))
     one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return one
 
 
 def expect(one: socket.socket, what: bytes, had: bytes = b"") -> bytes:
-    """Read `one` until `what` has come; all that came."""
+    """Reads `one` until `what` has come. Returns all data."""
     data = had
     while what not in data:
         more = one.recv(65536)
@@ -197,7 +197,7 @@ def expect(one: socket.socket, what: bytes, had: bytes = b"") -> bytes:
 
 
 def send(one: socket.socket, data: bytes) -> None:
-    """Send all of `data` on a socket that does not block, waiting for room where the server is slow."""
+    """Sends all of `data` on a non-blocking socket, and waits while the server is slow."""
     while data:
         try:
             data = data[one.send(data) :]
@@ -207,22 +207,22 @@ def send(one: socket.socket, data: bytes) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """Messages at a steady rate, from each of the speakers in turn into the room beside it."""
+    """Messages at a steady rate, sent by each of the speakers in turn into the room paired with it."""
 
     speakers: Sequence[tuple[socket.socket, str]]
     rate: float
-    """Messages a second, of all speakers together."""
+    """Messages per second, of all speakers together."""
     size: int = 200
     echo: bool | None = None
 
-    def give(self, crowd: Crowd, seconds: float, glance: Callable[[float], None] = lambda _: None) -> int:
-        """Speak while `crowd` reads; how many were sent. `glance` is called with the seconds so far.
+    def give(self, crowd: Crowd, seconds: float, progress: Callable[[float], None] = lambda _: None) -> int:
+        """Publishes for `seconds` while `crowd` reads. Returns the number of sent messages.
 
-        The loop is open: what the server does not keep up with piles up.
+        `progress` is called with the elapsed seconds. The loop is open: if the server falls behind, messages pile up.
         """
         sent, started = 0, time.monotonic()
         while (elapsed := time.monotonic() - started) < seconds:
-            glance(elapsed)
+            progress(elapsed)
             while sent < elapsed * self.rate:
                 speaker, room = self.speakers[sent % len(self.speakers)]
                 send(speaker, message(room, self.size, echo=self.echo))
@@ -232,6 +232,6 @@ class Speech:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value below which `share` of `values` lie; not a number where there are none."""
+    """The value below which a `share` of `values` lie; NaN if there are none."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else float("nan")

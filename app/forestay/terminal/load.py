@@ -1,4 +1,4 @@
-"""`forestay load`: a crowd in one room, spoken to at a steady rate, and how much of it arrived how soon."""
+"""`forestay load`: connects many clients to one room, publishes at a steady rate, counts deliveries and latency."""
 
 import socket
 import sys
@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 from forestay.terminal.crowd import Crowd, Gate, Speech, percentile, raise_file_limit
 
 _SILENCE = 3.0
-"""Seconds in which nothing comes: then nothing more will."""
-_STAY = 5.0
-"""Seconds between two signs of life of a connection; a gateway as shipped wants one within 35."""
+"""Seconds without a message after which no more messages are expected."""
+_PONG_INTERVAL = 5.0
+"""Seconds between two pongs of a connection. A gateway with default settings expects one within 35."""
 _SAMPLES = 20
-"""Connections whose latency is read."""
+"""The number of connections whose latency is measured."""
 _WIDTH = 40
 
 
@@ -27,39 +27,39 @@ class Load:
 
 
 class Bar:
-    """How far something has come, drawn on a terminal and nowhere else."""
+    """A progress bar, drawn on a terminal only."""
 
     def __init__(self, caption: str) -> None:
         self._caption = caption
         self._drawn = 0.0
 
-    def show(self, share: float, words: str = "") -> None:
+    def show(self, share: float, text: str = "") -> None:
         now = time.monotonic()
         if not sys.stderr.isatty() or (share < 1 and now - self._drawn < 0.1):
             return
         self._drawn = now
         full = min(_WIDTH, int(share * _WIDTH))
-        line = f"\r{self._caption} [{'#' * full}{'.' * (_WIDTH - full)}] {words}\x1b[K"
+        line = f"\r{self._caption} [{'#' * full}{'.' * (_WIDTH - full)}] {text}\x1b[K"
         print(line, end="\n" if share >= 1 else "", file=sys.stderr, flush=True)
 
 
-def load(url: str, token: str, given: Load) -> str:
-    """Load the gateway at `url` and print what came of it; what was lost, in words, or nothing.
+def load(url: str, token: str, plan: Load) -> str:
+    """Loads the gateway at `url` and prints the result. Returns what is missing as text, or an empty text.
 
-    Raises ValueError where that is no address to load, OSError or RuntimeError where it does not let the crowd in.
+    Raises ValueError if the URL is not a ws:// URL, and OSError or RuntimeError if the clients cannot connect.
     """
     raise_file_limit()
     crowd = Crowd(_gate(url, token))
     try:
-        speech = Speech(_assembled(crowd, given), given.rate, given.size, echo=True)
-        sent = _spoken(crowd, speech, given)
+        speech = Speech(_connect(crowd, plan), plan.rate, plan.size, echo=True)
+        sent = _publish(crowd, speech, plan)
     finally:
         crowd.close()
-    expected = sent * given.connections
-    late = [nanoseconds / 1e6 for nanoseconds in crowd.latencies]
-    print(f"{given.connections} connections in {given.room}, {given.rate} messages/s of {given.size} bytes")
+    expected = sent * plan.connections
+    milliseconds = [nanoseconds / 1e6 for nanoseconds in crowd.latencies]
+    print(f"{plan.connections} connections in {plan.room}, {plan.rate} messages/s of {plan.size} bytes")
     print(f"sent {sent}, delivered {crowd.count} of {expected}, connections closed {crowd.closed}")
-    print(f"latency p50 {percentile(late, 0.5):.1f} ms, p99 {percentile(late, 0.99):.1f} ms")
+    print(f"latency p50 {percentile(milliseconds, 0.5):.1f} ms, p99 {percentile(milliseconds, 0.99):.1f} ms")
     if crowd.count == expected and not crowd.closed:
         return ""
     return f"{expected - crowd.count} of {expected} deliveries are missing, {crowd.closed} connections were closed"
@@ -68,39 +68,39 @@ def load(url: str, token: str, given: Load) -> str:
 def _gate(url: str, token: str) -> Gate:
     parts = urlsplit(url)
     if parts.scheme != "ws" or not parts.hostname:
-        raise ValueError(f"load speaks ws:// only, for it measures the gateway and not TLS: {url!r}")
+        raise ValueError(f"load accepts ws:// only, because it measures the gateway and not TLS: {url!r}")
     return Gate(
         parts.hostname, parts.port or 80, token, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     )
 
 
-def _assembled(crowd: Crowd, given: Load) -> list[tuple[socket.socket, str]]:
-    """The members of the room, who also speak there."""
+def _connect(crowd: Crowd, plan: Load) -> list[tuple[socket.socket, str]]:
+    """Connects the members of the room. They are the speakers too."""
     bar, members = Bar("connecting"), list[socket.socket]()
-    # One of each chunk tells latency.
-    chunk = max(1, given.connections // _SAMPLES)
-    while len(members) < given.connections:
-        number = min(chunk, given.connections - len(members))
-        members += crowd.connect(given.room, number, sample=number)
-        bar.show(len(members) / given.connections, f"{len(members)} of {given.connections}")
-    return [(one, given.room) for one in members]
+    # One connection of each chunk measures latency.
+    chunk = max(1, plan.connections // _SAMPLES)
+    while len(members) < plan.connections:
+        number = min(chunk, plan.connections - len(members))
+        members += crowd.connect(plan.room, number, sample=number)
+        bar.show(len(members) / plan.connections, f"{len(members)} of {plan.connections}")
+    return [(member, plan.room) for member in members]
 
 
-def _spoken(crowd: Crowd, speech: Speech, given: Load) -> int:
-    """Speak and wait for what is under way; how many messages were sent."""
-    bar, stayed = Bar("loading   "), 0.0
+def _publish(crowd: Crowd, speech: Speech, plan: Load) -> int:
+    """Publishes at the given rate and waits for the last deliveries. Returns the number of sent messages."""
+    bar, last_pong = Bar("loading   "), 0.0
 
-    def glance(elapsed: float) -> None:
-        nonlocal stayed
-        bar.show(elapsed / given.seconds, f"{elapsed:.0f} of {given.seconds:g} s, {crowd.count} delivered")
-        if elapsed - stayed > _STAY:
+    def progress(elapsed: float) -> None:
+        nonlocal last_pong
+        bar.show(elapsed / plan.seconds, f"{elapsed:.0f} of {plan.seconds:g} s, {crowd.count} delivered")
+        if elapsed - last_pong > _PONG_INTERVAL:
             crowd.stay()
-            stayed = elapsed
+            last_pong = elapsed
 
-    sent = speech.give(crowd, given.seconds, glance)
-    seen = -1
-    while seen < crowd.count < sent * given.connections:
-        seen = crowd.count
-        crowd.read_until(sent * given.connections, _SILENCE)
+    sent = speech.give(crowd, plan.seconds, progress)
+    previous = -1
+    while previous < crowd.count < sent * plan.connections:
+        previous = crowd.count
+        crowd.read_until(sent * plan.connections, _SILENCE)
     bar.show(1.0, f"{crowd.count} delivered")
     return sent

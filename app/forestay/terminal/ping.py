@@ -1,4 +1,4 @@
-"""A client of one breath: connect, join a room, speak, hear oneself, go."""
+"""Measures the round trip of one message: connect, join a room, publish, receive, close."""
 
 import asyncio
 import secrets
@@ -8,52 +8,55 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from forestay.protocol.depth import MAX_DEPTH, deeper_than
 from forestay.protocol.names import PROTOCOL
 
 
 class Unanswered(Exception):
-    """It did not come back; the message says how far it came."""
+    """The message did not come back. The error message says at which stage it failed."""
 
 
-async def ping(url: str, token: str, room: str, patience: float) -> float:
-    """Seconds that a message took through the gateway at `url` and back. Raises Unanswered.
+async def ping(url: str, token: str, room: str, time_limit: float) -> float:
+    """Returns the seconds that a message took through the gateway at `url` and back. Raises Unanswered.
 
-    `room`: has to allow the token to join and to broadcast. `patience`: seconds for all of it.
+    The token must allow to join `room` and to publish there. `time_limit`: seconds for all of it.
     """
     stage = "connecting"
     try:
-        async with asyncio.timeout(patience), aiohttp.ClientSession() as session:
+        async with asyncio.timeout(time_limit), aiohttp.ClientSession() as session:
             headers = {"Authorization": f"Bearer {token}"}
             async with session.ws_connect(url, protocols=(PROTOCOL,), headers=headers) as socket:
                 stage = "joining"
-                await _say(socket, {"type": "join", "room": room, "id": "join"})
-                await _hear(socket, "joined", None)
+                await _send(socket, {"type": "join", "room": room, "id": "join"})
+                await _wait_for(socket, "joined", None)
                 stage = "waiting for its own message"
-                word = secrets.token_hex(8)
+                payload = secrets.token_hex(8)
                 start = time.perf_counter()
-                await _say(socket, {"type": "broadcast", "room": room, "payload": word, "echo": True, "id": "ping"})
-                await _hear(socket, "broadcast", word)
+                await _send(socket, {"type": "broadcast", "room": room, "payload": payload, "echo": True, "id": "ping"})
+                await _wait_for(socket, "broadcast", payload)
                 return time.perf_counter() - start
     except TimeoutError:
-        raise Unanswered(f"gave up after {patience:g} s while {stage}") from None
+        raise Unanswered(f"gave up after {time_limit:g} s while {stage}") from None
     except aiohttp.WSServerHandshakeError as error:
-        raise Unanswered(f"the handshake was answered with {error.status}") from None
+        raise Unanswered(f"the gateway answered the handshake with {error.status}") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise Unanswered(f"failed while {stage}: {error}") from None
 
 
-async def _say(socket: aiohttp.ClientWebSocketResponse, sentence: dict[str, object]) -> None:
-    await socket.send_str(msgspec.json.encode(sentence).decode())
+async def _send(socket: aiohttp.ClientWebSocketResponse, request: dict[str, object]) -> None:
+    await socket.send_str(msgspec.json.encode(request).decode())
 
 
-async def _hear(socket: aiohttp.ClientWebSocketResponse, kind: str, payload: object) -> None:
-    """Read until a sentence of this `kind`, with this `payload` if one is given. Raises Unanswered."""
+async def _wait_for(socket: aiohttp.ClientWebSocketResponse, kind: str, payload: object) -> None:
+    """Reads until a message of this `kind` comes, with this `payload` if one is given. Raises Unanswered."""
     async for message in socket:
         if message.type is not aiohttp.WSMsgType.TEXT:
             continue
-        said: dict[str, Any] = msgspec.json.decode(message.data)
-        if said["type"] == "error":
-            raise Unanswered(f"refused: {said['payload']['code']}: {said['payload']['message']}")
-        if said["type"] == kind and (payload is None or said["payload"] == payload):
+        if deeper_than(message.data, MAX_DEPTH):
+            continue  # Another member of the room sent it. What this client waits for is flat.
+        reply: dict[str, Any] = msgspec.json.decode(message.data)
+        if reply["type"] == "error":
+            raise Unanswered(f"refused: {reply['payload']['code']}: {reply['payload']['message']}")
+        if reply["type"] == kind and (payload is None or reply["payload"] == payload):
             return
     raise Unanswered(f"closed with {socket.close_code}")

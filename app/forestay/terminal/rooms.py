@@ -1,4 +1,4 @@
-"""`forestay join`, `send` and `tail`: rooms on a terminal, over the Python client."""
+"""`forestay join`, `send` and `tail`: use rooms from a terminal, with the Python client."""
 
 import argparse
 import asyncio
@@ -26,40 +26,42 @@ GetToken = Callable[[], str]
 
 
 async def join(options: argparse.Namespace, get_token: GetToken) -> None:
-    """Show what is said in a room, and say each line that is typed, until there are no more."""
+    """Prints the messages of a room, and publishes each typed line until the input ends."""
     async with _connected(options, get_token) as client:
         room = client.room(options.room)
-        room.on("user-joined", lambda change: _say(f"* {_plain(change.user)} joined"))
-        room.on("user-left", lambda change: _say(f"* {_plain(change.user)} left"))
+        room.on("user-joined", lambda change: _print(f"* {_printable(change.user)} joined"))
+        room.on("user-left", lambda change: _print(f"* {_printable(change.user)} left"))
         await room.join()
-        _note(f"in {room.name} as {client.user}; type to speak, Ctrl-D to leave")
-        hearing, speaking = (asyncio.ensure_future(work) for work in (_hear(room, _line), _speak(room)))
-        await asyncio.wait({hearing, speaking}, return_when=asyncio.FIRST_COMPLETED)
-        speaking.cancel()
+        _note(f"in {room.name} as {client.user}; type a line to publish it, Ctrl-D to leave")
+        printing, publishing = (
+            asyncio.ensure_future(work) for work in (_print_messages(room, _line), _publish_lines(room))
+        )
+        await asyncio.wait({printing, publishing}, return_when=asyncio.FIRST_COMPLETED)
+        publishing.cancel()
         await room.leave()
-        await hearing
+        await printing
 
 
 async def send(options: argparse.Namespace, get_token: GetToken) -> None:
-    """Say one thing and see that it was accepted."""
+    """Publishes one message and waits until it is accepted."""
     text = sys.stdin.read() if options.text == "-" else options.text
     try:
         payload = json.loads(text) if options.json else {"text": text}
     except ValueError as error:
-        raise Failed(f"this is not JSON: {error}", 2) from None
+        raise Failed(f"the text is not JSON: {error}", 2) from None
     async with _connected(options, get_token) as client:
         try:
             await client.room(options.room).publish(payload, key=options.key)
         except ValueError as error:
-            raise Failed(f"this cannot be sent: {error}", 2) from None
+            raise Failed(f"the message cannot be sent: {error}", 2) from None
 
 
 async def tail(options: argparse.Namespace, get_token: GetToken) -> None:
-    """Show what is said in some rooms."""
+    """Prints the messages of some rooms until it is interrupted."""
     show = _as_json if options.json else _line
     async with _connected(options, get_token) as client:
-        following = [_follow(client.room(name), options.last, show) for name in options.room]
-        await asyncio.gather(*following)
+        followers = [_follow(client.room(name), options.last, show) for name in options.room]
+        await asyncio.gather(*followers)
 
 
 VERBS: Mapping[str, Callable[[argparse.Namespace, GetToken], Coroutine[None, None, None]]] = {
@@ -71,12 +73,12 @@ VERBS: Mapping[str, Callable[[argparse.Namespace, GetToken], Coroutine[None, Non
 
 @asynccontextmanager
 async def _connected(options: argparse.Namespace, get_token: GetToken) -> AsyncIterator[Client]:
-    """A client that is connected; what goes wrong with it is said in words."""
+    """Yields a connected client. Errors of the client become Failed."""
     try:
         client = Client(options.url, get_token=get_token, timeout=options.timeout)
     except ValueError as error:
         raise Failed(str(error), 2) from None
-    client.on("state", _tell)
+    client.on("state", _note_state)
     client.on("error", lambda error: _note(str(error)))
     client.connect()
     try:
@@ -96,29 +98,29 @@ async def _follow(room: Room, last: int, show: Callable[[Message], str]) -> None
     room.on("joined", lambda joined: positions.append(joined.position))
     await room.join()
     if last:
-        await _look_back(room, positions[0], last, show)
-    await _hear(room, show)
+        await _print_history(room, positions[0], last, show)
+    await _print_messages(room, show)
 
 
-async def _hear(room: Room, show: Callable[[Message], str]) -> None:
+async def _print_messages(room: Room, show: Callable[[Message], str]) -> None:
     async for message in room:
         if message.gap:
             _note(f"{room.name}: messages are missing here ({message.gap})")
-        _say(show(message))
+        _print(show(message))
 
 
-async def _look_back(room: Room, start: Position | None, last: int, show: Callable[[Message], str]) -> None:
-    """Show the last messages before the room was joined."""
+async def _print_history(room: Room, start: Position | None, last: int, show: Callable[[Message], str]) -> None:
+    """Prints the last messages before the join."""
     if start is None:
         _note(f"{room.name} keeps no messages")
         return
     page = await room.history(before=Position(start.epoch, start.offset + 1), limit=last)
     for message in page.messages:
-        _say(show(message))
+        _print(show(message))
 
 
-async def _speak(room: Room) -> None:
-    async for line in _typed():
+async def _publish_lines(room: Room) -> None:
+    async for line in _typed_lines():
         if not line:
             continue
         try:
@@ -127,11 +129,11 @@ async def _speak(room: Room) -> None:
             _note(str(error))
 
 
-async def _typed() -> AsyncIterator[str]:
+async def _typed_lines() -> AsyncIterator[str]:
     """The lines of standard input.
 
-    A thread reads them, and is left behind at the end: what blocks there cannot be called off. It reads from the
-    descriptor itself, because the interpreter does not exit while somebody waits in a buffered reader.
+    A thread reads them and is left behind at the end, because a blocking read cannot be cancelled. It reads from the
+    descriptor itself: the interpreter does not exit while a thread waits in a buffered reader.
     """
     chunks = asyncio.Queue[bytes]()
     loop = asyncio.get_running_loop()
@@ -155,29 +157,29 @@ def _line(message: Message) -> str:
     payload = message.payload
     text = payload.get("text") if isinstance(payload, dict) and len(payload) == 1 else payload
     shown = text if isinstance(text, str) else json.dumps(payload, ensure_ascii=False)
-    return f"{message.timestamp[11:19]} {message.room} {_plain(message.sender or '-')}: {_plain(shown)}"
+    return f"{message.timestamp[11:19]} {message.room} {_printable(message.sender or '-')}: {_printable(shown)}"
 
 
 def _as_json(message: Message) -> str:
-    where = message.position
+    position = message.position
     fields = {"room": message.room, "from": message.sender, "payload": message.payload, "timestamp": message.timestamp}
-    place = {} if where is None else {"epoch": where.epoch, "offset": where.offset}
-    return json.dumps(fields | place)
+    coordinates = {} if position is None else {"epoch": position.epoch, "offset": position.offset}
+    return json.dumps(fields | coordinates)
 
 
-def _plain(text: str) -> str:
-    """What a stranger wrote, without what a terminal would obey."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+def _printable(text: str) -> str:
+    """Escapes control characters, because a terminal would obey them."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-def _tell(change: StateChange) -> None:
+def _note_state(change: StateChange) -> None:
     if change.state is ClientState.CONNECTING and change.code is not None:
-        _note(f"the connection is lost ({change.code} {change.reason})")
+        _note(f"the connection was lost ({change.code} {change.reason})")
     elif change.state is ClientState.CONNECTED:
         _note("connected")
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     print(line, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""The verbs of a client, `join`, `send`, `tail` and `load`: what they take, and what they do without the extra."""
+"""The commands `join`, `send`, `tail` and `load`: their arguments, and an error where the client is not installed."""
 
 import argparse
 import asyncio
@@ -13,15 +13,15 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 URL = "ws://localhost:8080/ws"
 
 Bearer = Callable[[argparse.Namespace], str]
-"""The token for what was typed, given or minted."""
+"""Returns the token for the parsed arguments: a given one, or a minted one."""
 
 
 NewVerb = Callable[..., argparse.ArgumentParser]
-"""Makes the parser of a verb, from its name and its help."""
+"""Makes the parser of a command from its name and its help."""
 
 
 class Failed(Exception):
-    """It did not work; the message says why, `status` is the one to exit with."""
+    """A command failed. The message says why, and `status` is the exit status."""
 
     def __init__(self, message: str, status: int = 1) -> None:
         super().__init__(message)
@@ -29,89 +29,91 @@ class Failed(Exception):
 
 
 def add(new: NewVerb, bearer: Bearer) -> None:
-    """Add the verbs to the command line."""
-    join = _client(new, bearer, "join", "be in a room: hear what is said there, and say what you type")
+    """Adds the commands to the command line."""
+    join = _client_verb(new, bearer, "join", "join a room: print its messages, and publish the lines that you type")
     join.add_argument("room")
 
-    send = _client(new, bearer, "send", "say one thing in a room; exit 0 if it was accepted")
+    send = _client_verb(new, bearer, "send", "publish one message in a room; exit 0 if it was accepted")
     send.add_argument("room")
-    send.add_argument("text", help='sent as {"text": TEXT}; `-` is what comes on standard input')
-    send.add_argument("--key", help="makes a retry safe, in rooms with history")
+    send.add_argument("text", help='sent as {"text": TEXT}; `-` reads standard input')
+    send.add_argument("--key", help="idempotency key: makes a retry safe in rooms with history")
 
-    tail = _client(new, bearer, "tail", "hear what is said in rooms, until Ctrl-C")
-    tail.add_argument("room", nargs="*", default=["@me"], metavar="ROOM", help="default @me, the personal room")
+    tail = _client_verb(new, bearer, "tail", "print the messages of rooms until Ctrl-C")
+    tail.add_argument("room", nargs="*", default=["@me"], metavar="ROOM", help="rooms (default @me, the personal room)")
     tail.add_argument(
-        "--last", type=_number, default=0, metavar="N", help="begin with the last N that the room has kept"
+        "--last", type=_number, default=0, metavar="N", help="start with the last N messages of the room's history"
     )
 
-    for verb, what in ((send, "TEXT is JSON, and sent as it is"), (tail, "one line of JSON for each message")):
-        verb.add_argument("--json", action="store_true", help=what)
+    for verb, text in ((send, "TEXT is JSON and is sent as the payload"), (tail, "print one line of JSON per message")):
+        verb.add_argument("--json", action="store_true", help=text)
 
-    load = new("load", help="load a gateway, and count what arrives; exit 0 if everything did")
-    load.add_argument("--room", help="default one that nobody else is in")
-    load.add_argument("--connections", type=_number, default=100, metavar="N", help="members of the room (100)")
+    load = new("load", help="load a gateway and count deliveries; exit 0 if all messages arrived")
+    load.add_argument("--room", help="room (default: a new room with a random name)")
+    load.add_argument("--connections", type=_number, default=100, metavar="N", help="members of the room (default 100)")
+    load.add_argument("--rate", type=_number, default=10, metavar="N", help="messages per second in total (default 10)")
     load.add_argument(
-        "--rate", type=_number, default=10, metavar="N", help="messages a second, of all of them together (10)"
+        "--seconds", type=duration, default=10.0, metavar="TIME", help="duration, for example 30s or 2m (default 10s)"
     )
-    load.add_argument("--seconds", type=duration, default=10.0, metavar="TIME", help="such as 30s or 2m (10s)")
-    load.add_argument("--size", type=_number, default=200, metavar="BYTES", help="of a payload (200)")
-    _where(load)
-    load.set_defaults(run=lambda options: _load(options, bearer))
+    load.add_argument("--size", type=_number, default=200, metavar="BYTES", help="size of a payload (default 200)")
+    _add_target(load)
+    load.set_defaults(run=lambda options: _run_load(options, bearer))
 
 
 def duration(text: str) -> float:
-    """Seconds from words such as 90s, 15m, 1h or 7d."""
+    """Parses a duration such as 90s, 15m, 1h or 7d. Returns seconds."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text)
     if match is None:
-        raise argparse.ArgumentTypeError(f"a duration such as 90s, 15m, 1h or 7d, not {text!r}")
+        raise argparse.ArgumentTypeError(f"not a duration such as 90s, 15m, 1h or 7d: {text!r}")
     return float(match[1]) * UNITS[match[2] or "s"]
 
 
 def _number(text: str) -> int:
     if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"a number above 0, not {text!r}")
+        raise argparse.ArgumentTypeError(f"not a whole number above 0: {text!r}")
     return int(text)
 
 
-def _client(new: NewVerb, bearer: Bearer, name: str, what: str) -> argparse.ArgumentParser:
+def _client_verb(new: NewVerb, bearer: Bearer, name: str, what: str) -> argparse.ArgumentParser:
     verb = new(name, help=what)
-    verb.add_argument("--timeout", type=duration, default=10.0, help="for the connection, and for an answer (10s)")
-    _where(verb)
-    verb.set_defaults(run=lambda options: _talk(name, options, bearer))
+    verb.add_argument(
+        "--timeout", type=duration, default=10.0, help="time limit for the connection and for each answer (default 10s)"
+    )
+    _add_target(verb)
+    verb.set_defaults(run=lambda options: _run_client(name, options, bearer))
     return verb
 
 
-def _where(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--url", default=URL, help=f"default {URL}")
-    verb.add_argument("--token", help="default FORESTAY_TOKEN; without it one is minted with FORESTAY_JWT_SECRET")
-    verb.add_argument("--user", default="terminal", help="whom a minted token is for (terminal)")
+def _add_target(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--url", default=URL, help=f"URL of the gateway (default {URL})")
+    verb.add_argument("--token", help="token (default FORESTAY_TOKEN; else one is minted with FORESTAY_JWT_SECRET)")
+    verb.add_argument("--user", default="terminal", help="user of a minted token (default terminal)")
 
 
-def _talk(name: str, options: argparse.Namespace, bearer: Bearer) -> None:
+def _run_client(name: str, options: argparse.Namespace, bearer: Bearer) -> None:
     try:
         from forestay.terminal import rooms
     except ModuleNotFoundError as error:
         if error.name not in ("forestay_client", "websockets"):
             raise
         raise Failed(f"forestay {name} needs the client: pip install 'forestay[client]'", 2) from None
-    # The client says there why it has no connection, and when it tries again.
+    # The client logs why it has no connection, and when it tries again.
     logging.basicConfig(level=logging.INFO, format="forestay: %(message)s", stream=sys.stderr)
     logging.getLogger("websockets").setLevel(logging.WARNING)
     bearer(options)
     try:
         asyncio.run(rooms.VERBS[name](options, lambda: bearer(options)))
     except BrokenPipeError:
-        # Whoever read us has seen enough, such as `head`; what the interpreter still flushes has to go somewhere.
+        # The reader of our output, such as `head`, has ended. The interpreter's last flush needs a valid descriptor.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _load(options: argparse.Namespace, bearer: Bearer) -> None:
+def _run_load(options: argparse.Namespace, bearer: Bearer) -> None:
     from forestay.terminal.load import Load, load
 
     room = options.room or f"load.{secrets.token_hex(4)}"
-    given = Load(room, options.connections, options.rate, options.seconds, options.size)
+    plan = Load(room, options.connections, options.rate, options.seconds, options.size)
     try:
-        missing = load(options.url, bearer(options), given)
+        missing = load(options.url, bearer(options), plan)
     except ValueError as error:
         raise Failed(str(error), 2) from None
     except (OSError, RuntimeError) as error:

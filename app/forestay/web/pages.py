@@ -1,4 +1,4 @@
-"""The demo page, served by the gateway itself when enabled: plain files, read once."""
+"""Serves the demo page: plain files, read once at the start."""
 
 import mimetypes
 from collections.abc import Awaitable, Callable
@@ -19,7 +19,7 @@ _HEADERS: Final = {
 
 
 def demo_answers() -> dict[str, Answer]:
-    """The page at `/` and its files at `/demo/…`."""
+    """Returns the handlers of the demo page by path: the page at `/` and its files at `/demo/…`."""
     answers: dict[str, Answer] = {}
     for file in files("forestay.web").joinpath("demo").iterdir():
         if file.is_file():

@@ -1,4 +1,4 @@
-"""The Python client and a real gateway."""
+"""The Python client with a real gateway."""
 
 import asyncio
 import time
@@ -36,7 +36,7 @@ join_leave = true
 
 @pytest.fixture
 async def pod(tmp_path: Path) -> AsyncIterator[Gateway]:
-    """A gateway with rooms as above."""
+    """A gateway with the rooms above."""
     rooms = tmp_path / "rooms.toml"
     rooms.write_text(ROOMS)
     async with gateway(rooms_file=str(rooms), reconnect_spread=0.1) as running:
@@ -44,7 +44,7 @@ async def pod(tmp_path: Path) -> AsyncIterator[Gateway]:
 
 
 class Collected:
-    """What a handler was called with, and a way to wait for it."""
+    """Collects the arguments of a handler's calls, and waits for one of them."""
 
     def __init__(self) -> None:
         self.values: list[Any] = []
@@ -55,7 +55,7 @@ class Collected:
         self._more.set()
 
     async def until(self, wanted: Callable[[Any], bool]) -> Any:
-        """The first value that is `wanted`."""
+        """The first value for which `wanted` is true."""
         async with asyncio.timeout(PATIENCE):
             while not (found := [value for value in self.values if wanted(value)]):
                 self._more.clear()
@@ -74,14 +74,14 @@ async def take(messages: AsyncIterator[Message], number: int) -> list[Message]:
 
 
 def cut(client: Client) -> None:
-    """Break the connection without a word."""
+    """Aborts the connection without a close frame."""
     current = client._lines.current
     assert current is not None
     current._socket.transport.abort()
 
 
 async def test_a_room_is_read_with_a_loop(pod: Gateway) -> None:
-    """Nothing that came after the join is missing, however late the loop begins; it ends when the room is left."""
+    """A loop gets all messages since the join, even if it starts late, and ends when the room is left."""
     async with client(pod) as alice, client(pod, "bob") as bob:
         room = alice.room("log.a")
         await room.join()
@@ -98,7 +98,7 @@ async def test_a_room_is_read_with_a_loop(pod: Gateway) -> None:
 
 
 async def test_a_break_is_not_noticed_in_the_loop(pod: Gateway) -> None:
-    """What was said meanwhile comes next, in order, and the room says that it has recovered."""
+    """After a lost connection the loop continues with the missed messages, and the room has recovered."""
     async with client(pod) as alice, client(pod, "bob") as bob:
         room, joined = alice.room("log.a"), Collected()
         room.on("joined", joined)
@@ -114,7 +114,7 @@ async def test_a_break_is_not_noticed_in_the_loop(pod: Gateway) -> None:
 
 
 async def test_a_gap_is_shown_in_the_loop(pod: Gateway) -> None:
-    """Where the history does not reach back, the first message behind the gap says so."""
+    """Where the history does not reach back, the first message after the gap says so."""
     async with client(pod, min_delay=0.5, max_delay=0.5) as alice, client(pod, "bob") as bob:
         room, joined = alice.room("log.a"), Collected()
         room.on("joined", joined)
@@ -132,7 +132,7 @@ async def test_a_gap_is_shown_in_the_loop(pod: Gateway) -> None:
 
 
 async def test_a_loop_raises_what_ended_it(pod: Gateway) -> None:
-    """An application that only iterates learns why there will be no more."""
+    """The loop raises the error that ended the room."""
     async with client(pod) as alice:
         room = alice.room("chat.a")
         await room.join()
@@ -145,11 +145,11 @@ async def test_a_loop_raises_what_ended_it(pod: Gateway) -> None:
         with pytest.raises(DisconnectedError, match="4403"):
             await alice.ready()
         with pytest.raises(RefusedError, match="4403"):
-            await asyncio.wait_for(room.publish("to nobody"), PATIENCE / 2)
+            await asyncio.wait_for(room.publish("to no_token"), PATIENCE / 2)
 
 
 async def test_a_slow_loop_is_told_of_what_it_missed(pod: Gateway) -> None:
-    """Whoever iterates more slowly than the room speaks loses the oldest, and hears `resync` with the reason."""
+    """A loop that is slower than the room loses the oldest messages, and gets `resync` with the reason."""
     async with client(pod, inbox=3) as alice, client(pod, "bob") as bob:
         room, resync, heard = alice.room("log.a"), Collected(), Collected()
         room.on("resync", resync)
@@ -166,7 +166,7 @@ async def test_a_slow_loop_is_told_of_what_it_missed(pod: Gateway) -> None:
 
 
 async def test_a_token_that_runs_out_is_renewed_on_the_way(pod: Gateway) -> None:
-    """The connection stays the same, and outlives its first token; there is one call per renewal."""
+    """The connection outlives its first token, with one token call per renewal."""
     calls: list[float] = []
 
     def get_token() -> str:
@@ -182,7 +182,7 @@ async def test_a_token_that_runs_out_is_renewed_on_the_way(pod: Gateway) -> None
 
 
 async def test_rights_that_a_renewed_token_lacks_are_lost_at_once(pod: Gateway) -> None:
-    """The room is left with the gateway's reason, and its loop says why."""
+    """When a renewed token lacks the right, the room is left with the gateway's reason, and the loop raises it."""
     rights = iter([{"chat.*": "rw"}, {"news.*": "r"}])
 
     def get_token() -> str:
@@ -196,8 +196,8 @@ async def test_rights_that_a_renewed_token_lacks_are_lost_at_once(pod: Gateway) 
         assert (refused.value.code, room.state) == ("forbidden", RoomState.LEFT)
 
 
-async def test_who_is_not_let_in_is_told_why(pod: Gateway) -> None:
-    """A bad token is replaced once; then, and where there is none, the client stops."""
+async def test_a_client_without_a_good_token_stops(pod: Gateway) -> None:
+    """A bad token is replaced once; then, or if there is no token, the client stops with the reason."""
     calls: list[str] = []
 
     def rubbish() -> str:
@@ -209,16 +209,16 @@ async def test_who_is_not_let_in_is_told_why(pod: Gateway) -> None:
             pass
     assert (ended.value.code, ended.value.reason, len(calls)) == (401, "bad_token", 2)
 
-    def nobody() -> str:
+    def no_token() -> str:
         raise UnauthorizedError
 
     with pytest.raises(UnauthorizedError):
-        async with Client(pod.url, get_token=nobody):
+        async with Client(pod.url, get_token=no_token):
             pass
 
 
 async def test_a_publish_that_is_not_answered_in_time_is_of_unknown_outcome(pod: Gateway) -> None:
-    """The key that was made for it makes the same again safe: it is published once."""
+    """A timed-out publish has an unknown outcome, and a retry with its key publishes it once."""
     async with client(pod) as alice, client(pod, "bob", timeout=0.3) as bob:
         room = bob.room("log.a")
         await room.join()
@@ -235,7 +235,7 @@ async def test_a_publish_that_is_not_answered_in_time_is_of_unknown_outcome(pod:
 
 
 async def test_what_waits_for_a_connection_goes_out_with_it(pod: Gateway) -> None:
-    """Requests made before there is a connection are sent in their order; without one they are refused in time."""
+    """Requests before the connection are sent in order with it, or fail after the timeout."""
     alice = client(pod, timeout=PATIENCE)
     asked = [asyncio.ensure_future(alice.room("log.a").publish(number)) for number in range(3)]
     await asyncio.sleep(0)
@@ -249,7 +249,7 @@ async def test_what_waits_for_a_connection_goes_out_with_it(pod: Gateway) -> Non
 
 
 async def test_bytes_go_to_the_room_that_bound_their_type(pod: Gateway) -> None:
-    """Also after a reconnect, which binds it again; bytes of other types are the client's."""
+    """Bytes go to the room that bound their type, also after a reconnect; others go to the client."""
     async with client(pod) as alice, client(pod, "bob") as bob:
         for name in ("chat.a", "chat.b"):
             await alice.room(name).join()
@@ -268,7 +268,7 @@ async def test_bytes_go_to_the_room_that_bound_their_type(pod: Gateway) -> None:
 
 
 async def test_a_refusal_that_answers_nothing_is_an_error_of_the_client(pod: Gateway) -> None:
-    """Binary messages have no answer, so nobody waits for this one."""
+    """A refused binary message becomes an `error` event of the client, because it has no reply."""
     async with client(pod) as alice:
         errors = Collected()
         alice.on("error", errors)
@@ -277,7 +277,7 @@ async def test_a_refusal_that_answers_nothing_is_an_error_of_the_client(pod: Gat
 
 
 async def test_presence_is_had_page_by_page(pod: Gateway) -> None:
-    """And changes are told, to others only."""
+    """Presence comes in pages, and changes are announced to other users only."""
     async with client(pod) as alice, client(pod, "bob", claims={"info": {"name": "Bob"}}) as bob:
         room, came, joined = alice.room("chat.a"), Collected(), Collected()
         room.on("user-joined", came)
@@ -297,7 +297,7 @@ async def test_presence_is_had_page_by_page(pod: Gateway) -> None:
 
 
 async def test_a_client_can_go_and_come_back(pod: Gateway) -> None:
-    """`disconnect` ends loops and keeps what is wanted; `connect` brings it back with what was missed."""
+    """`disconnect` ends loops and keeps the wanted rooms; `connect` rejoins them with missed messages."""
     async with client(pod) as alice, client(pod, "bob") as bob:
         room = alice.room("log.a")
         await room.join()
@@ -309,7 +309,7 @@ async def test_a_client_can_go_and_come_back(pod: Gateway) -> None:
 
 
 async def test_what_waits_is_answered_when_the_client_goes() -> None:
-    """At once: nobody waits for a connection that will not come."""
+    """Waiting requests fail at once when the client disconnects."""
     alice = Client("ws://127.0.0.1:9/ws", get_token=lambda: "", timeout=PATIENCE)
     alice.connect()
     asked = [asyncio.ensure_future(one) for one in (alice.ready(), alice.room("r").join(), alice.room("r").publish(1))]
@@ -323,7 +323,7 @@ async def test_what_waits_is_answered_when_the_client_goes() -> None:
 
 
 async def test_nothing_is_left_behind(pod: Gateway) -> None:
-    """A client that has disconnected has no task, and its pod no connection."""
+    """After `disconnect` the client has no task, and its pod no connection."""
     before = asyncio.all_tasks()
     for _ in range(3):
         async with client(pod, "mallory") as one:

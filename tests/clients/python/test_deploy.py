@@ -1,4 +1,4 @@
-"""A deploy, as an application on the Python client sees it: not at all."""
+"""An application on the Python client does not notice a deploy."""
 
 import asyncio
 import secrets
@@ -20,7 +20,7 @@ ttl = 60
 
 
 class Balancer:
-    """One address for all pods: new connections go to the pod that is ready."""
+    """One address for all pods. New connections go to the pod that is ready."""
 
     def __init__(self) -> None:
         self.pod = 0
@@ -52,7 +52,7 @@ async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 async def test_a_drain_loses_and_repeats_nothing(redis: RedisServer, tmp_path: Path) -> None:
-    """While pods come and go: each message once and in order, each publish accepted, and no change of state."""
+    """While pods are replaced each message comes once and in order, and the state stays `connected`."""
     rooms = tmp_path / "rooms.toml"
     rooms.write_text(ROOMS)
     shared = {
@@ -84,11 +84,11 @@ async def test_a_drain_loses_and_repeats_nothing(redis: RedisServer, tmp_path: P
                         await alice.room("plain").publish(len(positions) - 1)
                         await asyncio.sleep(0.01)
 
-                speaking = asyncio.ensure_future(speak())
+                publishing = asyncio.ensure_future(speak())
                 for old, new in ((first, second), (second, third)):
                     balancer.pod = new.port
                     await old.running.stop(asyncio.Event(), paced=True)
-                await asyncio.wait_for(speaking, PATIENCE)
+                await asyncio.wait_for(publishing, PATIENCE)
                 async with asyncio.timeout(PATIENCE):
                     while len(heard) < len(positions) or len(plain) < len(positions):
                         await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""A room is one stream, whatever its connections do."""
+"""A room is one stream over all its connections."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -15,17 +15,17 @@ ROOM = "log.a"
 
 
 class Line:
-    """A connection that remembers what was said on it."""
+    """A connection that records what was sent on it."""
 
     def __init__(self) -> None:
-        self.said: list[dict[str, Any]] = []
+        self.sent: list[dict[str, Any]] = []
 
-    def say(self, **sentence: object) -> str:
-        self.said.append(sentence)
-        return str(len(self.said))
+    def say(self, **request: object) -> str:
+        self.sent.append(request)
+        return str(len(self.sent))
 
-    def ask(self, **sentence: object) -> Awaitable[dict[str, Any]]:
-        self.said.append(sentence)
+    def ask(self, **request: object) -> Awaitable[dict[str, Any]]:
+        self.sent.append(request)
 
         async def answer() -> dict[str, Any]:
             return {}
@@ -36,7 +36,7 @@ class Line:
 
 
 class World:
-    """A wanted room, and what its application heard."""
+    """A wanted room, and the events of its application."""
 
     def __init__(self) -> None:
         self.heard: list[tuple[str, Any]] = []
@@ -57,7 +57,7 @@ class World:
         self.membership.hear(line, {"type": type, "room": ROOM, **fields})
 
     def joined(self, line: Line, **payload: object) -> None:
-        self.hear(line, "joined", id=str(len(line.said)), payload=payload)
+        self.hear(line, "joined", id=str(len(line.sent)), payload=payload)
 
     def message(self, line: Line, offset: int, epoch: str = "e") -> None:
         self.hear(line, "broadcast", payload=offset, epoch=epoch, offset=offset)
@@ -68,7 +68,7 @@ class World:
 
     @property
     def losses(self) -> list[Resync | Joined]:
-        """What said that messages are missing."""
+        """The events that announced lost messages."""
         return [
             value
             for _, value in self.heard
@@ -77,7 +77,7 @@ class World:
 
 
 def moving(at: int) -> tuple[World, Line, Line]:
-    """A room that is joined on an old connection, has heard `at` messages there, and enters a new one."""
+    """A room that received up to `at` on an old connection and enters a new one."""
     world, old, new = World(), Line(), Line()
     world.enter(old)
     world.joined(old, epoch="e", offset=0)
@@ -89,7 +89,7 @@ def moving(at: int) -> tuple[World, Line, Line]:
 
 @given(at=st.integers(0, 5), turns=st.lists(st.booleans(), max_size=30), join_after=st.integers(0, 8))
 def test_two_connections_make_one_stream(at: int, turns: list[bool], join_after: int) -> None:
-    """Whichever of them is ahead, and however they take turns, each message comes once and in order."""
+    """With two connections in any order, each message comes once and in order."""
     world, old, new = moving(at)
     behind = {old: at, new: at}
     for number, is_new in enumerate(turns):
@@ -108,18 +108,18 @@ def test_two_connections_make_one_stream(at: int, turns: list[bool], join_after:
     ends_at=st.integers(0, 12),
     turns=st.lists(st.booleans(), max_size=30),
 )
-def test_without_positions_the_same_words_are_told_once(
+def test_without_positions_a_message_on_both_connections_comes_once(
     number: int, joined_at: int, ends_at: int, turns: list[bool]
 ) -> None:
-    """The new connection begins where the room was when it joined, the old one ends; what both say is told once."""
-    said = list(range(number))
+    """Without positions, a message on the old and the new connection is delivered once."""
+    sent = list(range(number))
     world, old, new = World(), Line(), Line()
     world.enter(old)
     world.joined(old)
     world.enter(new)
-    joined_at = min(joined_at, len(said))
-    ends_at = max(joined_at, min(ends_at, len(said)))
-    ways = {old: said[:ends_at], new: said[joined_at:]}
+    joined_at = min(joined_at, len(sent))
+    ends_at = max(joined_at, min(ends_at, len(sent)))
+    ways = {old: sent[:ends_at], new: sent[joined_at:]}
     world.joined(new)
 
     def speak(line: Line) -> None:
@@ -134,11 +134,11 @@ def test_without_positions_the_same_words_are_told_once(
     world.membership.lost(old, 1000, "")
     while ways[new]:
         speak(new)
-    assert sorted(world.offsets) == said
+    assert sorted(world.offsets) == sent
 
 
-def test_what_was_said_twice_is_told_twice() -> None:
-    """The same words in the same moment are two messages where each connection says them twice."""
+def test_equal_messages_are_delivered_twice() -> None:
+    """Two equal messages at the same time are both delivered, if each connection has both."""
     world, old, new = World(), Line(), Line()
     for line in (old, new):
         world.enter(line)
@@ -152,7 +152,7 @@ def test_what_was_said_twice_is_told_twice() -> None:
 def test_a_new_connection_that_starts_further_on_waits_for_the_old_one(
     before: int, gap: int, after: int, data: st.DataObject
 ) -> None:
-    """Where the history did not reach back, the old connection still brings what is in between: nothing is lost."""
+    """If the new connection starts later, the old one still delivers the messages in between."""
     world, old, new = moving(before)
     start = before + gap
     world.joined(new, epoch="e", offset=start, recovered=False)
@@ -167,8 +167,8 @@ def test_a_new_connection_that_starts_further_on_waits_for_the_old_one(
     assert world.losses == []
 
 
-def test_what_the_old_connection_did_not_live_to_bring_is_declared_lost() -> None:
-    """The stream goes on where the new connection starts, and says so."""
+def test_messages_that_the_old_connection_never_delivered_are_lost() -> None:
+    """If the old connection ends first, the stream continues on the new one and announces the loss."""
     world, old, new = moving(2)
     world.joined(new, epoch="e", offset=5, recovered=False)
     world.message(new, 6)
@@ -180,7 +180,7 @@ def test_what_the_old_connection_did_not_live_to_bring_is_declared_lost() -> Non
 
 
 def test_a_resync_of_the_new_connection_stands_for_what_it_would_have_waited_for() -> None:
-    """It lost messages itself, so there is nothing to wait for: the stream goes on behind its position."""
+    """After a resync on the new connection the stream continues behind its position without waiting."""
     world, _, new = moving(2)
     world.joined(new, epoch="e", offset=5, recovered=False)
     world.hear(new, "resync", payload={"reason": "slow", "epoch": "e", "offset": 9})
@@ -190,7 +190,7 @@ def test_a_resync_of_the_new_connection_stands_for_what_it_would_have_waited_for
 
 
 def test_not_more_is_held_than_there_is_room_for() -> None:
-    """A connection before that does not catch up is given up."""
+    """An old connection that does not catch up is given up when the buffer is full."""
     world, _, new = moving(0)
     world.joined(new, epoch="e", offset=5, recovered=False)
     for offset in range(6, 6 + HELD + 1):
@@ -200,7 +200,7 @@ def test_not_more_is_held_than_there_is_room_for() -> None:
 
 
 def test_a_new_epoch_ends_the_old_stream() -> None:
-    """Positions of two epochs cannot be compared: the old connection is heard no more, and the loss is declared."""
+    """A new epoch ends the old connection's stream and announces a loss, because positions cannot be compared."""
     world, old, new = moving(3)
     world.joined(new, epoch="f", offset=0, recovered=False)
     world.message(old, 4)
@@ -210,7 +210,7 @@ def test_a_new_epoch_ends_the_old_stream() -> None:
 
 
 def test_a_move_has_not_caught_up_before_what_was_missed_came() -> None:
-    """`joined` says where live starts; until then the old connection is needed."""
+    """The old connection stays until the new one has delivered all up to the position in `joined`."""
     world, old, new = moving(1)
     world.joined(new, epoch="e", offset=3, recovered=True)
     world.message(new, 2)
@@ -220,7 +220,7 @@ def test_a_move_has_not_caught_up_before_what_was_missed_came() -> None:
 
 
 def test_what_was_heard_before_the_break_is_not_heard_again() -> None:
-    """A connection that was behind when it took over goes on behind the last message heard, and has missed nothing."""
+    """A new connection that is behind continues after the last delivered message, without a loss."""
     world, old, new = moving(0)
     for offset in (1, 2, 3):
         world.message(old, offset)
@@ -234,7 +234,7 @@ def test_what_was_heard_before_the_break_is_not_heard_again() -> None:
 
 
 def test_a_room_without_history_says_that_it_was_away() -> None:
-    """The gateway cannot tell what was missed there, so the client says it: not recovered."""
+    """After a reconnect a room without history is `not recovered`, which only the client can know."""
     world, one, two = World(), Line(), Line()
     world.enter(one)
     world.joined(one)
@@ -246,7 +246,7 @@ def test_a_room_without_history_says_that_it_was_away() -> None:
 
 @pytest.mark.parametrize("code", ["unavailable", "rate_limited"])
 def test_a_join_that_may_succeed_later_is_tried_again(code: str) -> None:
-    """After the time that the gateway names, else after a wait of our own."""
+    """A join is retried after the time that the gateway names, or else after the client's own delay."""
     world, line = World(), Line()
     world.enter(line)
     world.hear(line, "error", id="1", payload={"code": code, "message": "", "retry_after_ms": 500})
@@ -254,24 +254,24 @@ def test_a_join_that_may_succeed_later_is_tried_again(code: str) -> None:
     [(delay, again)] = world.later
     assert delay == 0.5
     again()
-    assert [said["type"] for said in line.said] == ["join", "join"]
+    assert [one["type"] for one in line.sent] == ["join", "join"]
     assert world.membership.state is RoomState.JOINING
 
 
 def test_a_right_that_was_lost_ends_the_membership_everywhere() -> None:
-    """The room is left with the reason, also on a connection that does not know it yet."""
+    """A lost right ends the membership with its reason on every connection."""
     world, old, new = moving(1)
     world.joined(new, epoch="e", offset=1, recovered=True)
     world.hear(old, "left", payload={"reason": "forbidden"})
     changes = [value for _, value in world.heard if isinstance(value, RoomStateChange)]
     assert (changes[-1].state, changes[-1].code) == (RoomState.LEFT, "forbidden")
-    assert new.said[-1] == {"type": "leave", "room": ROOM}
+    assert new.sent[-1] == {"type": "leave", "room": ROOM}
     world.message(new, 2)
     assert world.offsets == [1]
 
 
 def test_presence_is_told_once_while_two_connections_tell_it() -> None:
-    """Of two connections the older one is believed."""
+    """With two connections, presence changes come from the older one only."""
     world, old, new = moving(0)
     world.joined(new, epoch="e", offset=0, recovered=True)
     for line in (new, old):

@@ -1,4 +1,4 @@
-"""What is published can be installed, and is all that is needed."""
+"""The published package installs and is complete."""
 
 import shutil
 import subprocess
@@ -25,7 +25,7 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the wheel and the sdist, as a release makes them: the sdist first, the wheel from it."""
+    """A folder with the sdist and the wheel that was built from it, as in a release."""
     folder = tmp_path_factory.mktemp("built")
     run(sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", folder, cwd=PROJECT)
     [sdist] = folder.glob("*.tar.gz")
@@ -37,7 +37,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_has_the_whole_package_and_nothing_else(built: Path) -> None:
-    """Its modules, the mark that it is typed, the licence, and what pip needs to know."""
+    """The wheel has all modules, py.typed, the licence and the metadata, and nothing else."""
     [wheel] = built.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
@@ -48,17 +48,17 @@ def test_the_wheel_has_the_whole_package_and_nothing_else(built: Path) -> None:
 
 
 def test_it_runs_in_an_empty_environment(built: Path, tmp_path: Path) -> None:
-    """With the one dependency that it names, and without the tree that it comes from."""
+    """The wheel works in an empty environment with its one dependency, outside of the source tree."""
     venv.create(tmp_path / "env", with_pip=True)
     python = tmp_path / "env" / "bin" / "python"
     [wheel] = built.glob("*.whl")
     run(python, "-m", "pip", "install", "--no-index", "--no-deps", wheel, cwd=tmp_path)
-    # From here and not from an index: what is tested is our package.
+    # Installed from the folder and not from an index, because the test is about our package.
     [site] = (tmp_path / "env" / "lib").glob("python*/site-packages")
     dependency = metadata.distribution("websockets")
     for name in {file.parts[0] for file in dependency.files or () if ".." not in file.parts}:
         shutil.copytree(str(dependency.locate_file(name)), site / name)
     run(python, "-m", "pip", "check", cwd=tmp_path)
-    said = run(python, "-c", "import forestay_client as f; print(f.Client, f.__version__, f.__file__)", cwd=tmp_path)
-    assert str(site) in said
-    assert metadata.version("forestay-client") in said
+    output = run(python, "-c", "import forestay_client as f; print(f.Client, f.__version__, f.__file__)", cwd=tmp_path)
+    assert str(site) in output
+    assert metadata.version("forestay-client") in output

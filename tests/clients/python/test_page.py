@@ -1,4 +1,4 @@
-"""docs/sdk-python.md says what is so: its examples run, its tables are complete."""
+"""docs/sdk-python.md is correct: its examples run, and its tables are complete."""
 
 import ast
 import inspect
@@ -23,7 +23,7 @@ def examples() -> list[str]:
 
 
 async def test_the_examples_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """In their order, in one interpreter, as a reader would try them."""
+    """The examples run in order in one interpreter."""
     rooms = tmp_path / "rooms.toml"
     rooms.write_text('[[rooms]]\npattern = "**"\npresence = true\n')
     async with gateway(rooms_file=str(rooms)) as pod:
@@ -32,11 +32,11 @@ async def test_the_examples_run(tmp_path: Path, capsys: pytest.CaptureFixture[st
             exec_ = compile(example, PAGE, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
             await run(exec_, names)
             names |= {"url": pod.url, "token": token("alice")}
-    said = capsys.readouterr().out
-    assert "alice hello" in said
-    assert "1 ['alice'] None" in said
-    assert "7 b'\\x00\\x01'" in said
-    assert "please log in" in said
+    output = capsys.readouterr().out
+    assert "alice hello" in output
+    assert "1 ['alice'] None" in output
+    assert "7 b'\\x00\\x01'" in output
+    assert "please log in" in output
 
 
 async def run(code: CodeType, names: dict[str, Any]) -> None:
@@ -46,7 +46,7 @@ async def run(code: CodeType, names: dict[str, Any]) -> None:
 
 
 def test_every_option_has_a_row() -> None:
-    """With the default that is used."""
+    """Every option has a row with its default."""
     shown = {
         name: default
         for row in rows(PAGE, "Option")
@@ -57,7 +57,7 @@ def test_every_option_has_a_row() -> None:
 
 
 def test_every_event_has_a_row() -> None:
-    """Those of the client and those of a room."""
+    """Every event of the client and of a room has a row."""
     client = Client("ws://127.0.0.1/ws", get_token=str)
     room: Room = client.room("r")
     for table, there in (("`client.on`", client._handlers), ("`room.on`", room._handlers)):

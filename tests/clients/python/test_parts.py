@@ -1,4 +1,4 @@
-"""Waits, verdicts, tokens, boxes: the parts that need no socket."""
+"""The parts of the client that need no socket: delays, verdicts, tokens, inbox and outbox."""
 
 import asyncio
 import base64
@@ -22,7 +22,7 @@ from forestay_client.token import Tokens, expiry
 
 
 def test_the_client_does_what_the_protocol_says_after_each_close() -> None:
-    """The verdicts are the gateway's own, for every code that can be on the wire."""
+    """After each close code the client does what the gateway's table says."""
     differ = [code for code in range(1000, 5000) if after_close(code).value != codes.verdict(code).value]
     assert differ == []
 
@@ -33,13 +33,13 @@ def test_the_client_does_what_the_protocol_says_after_each_close() -> None:
     + [(status, "come back, with jitter") for status in (404, 429, 500, 502, 503, 504)],
 )
 def test_the_client_does_what_the_protocol_says_after_each_status(status: int, verdict: str) -> None:
-    """What a proxy says while its backends change is no reason to stop."""
+    """After each handshake status the client does what the protocol says, also for those of proxies."""
     assert after_status(status).value == verdict
 
 
 @given(st.floats(0, 1), st.integers(1, 200))
 def test_waits_grow_within_their_bounds(die: float, tries: int) -> None:
-    """The first wait lies within the spread, no wait is longer than the longest or shorter than the shortest."""
+    """The first delay is within the spread, and later ones are within the minimum and the maximum."""
     backoff = Backoff(0.1, 30.0, 2.0, lambda: die)
     waits = [backoff.next() for _ in range(tries)]
     assert 0.1 <= waits[0] <= 2.0
@@ -58,12 +58,12 @@ def jwt(**claims: object) -> str:
     [(jwt(exp=12), 12.0), (jwt(exp="soon"), None), (jwt(), None), ("opaque", None), ("a.b.c", None)],
 )
 def test_expiry_is_read_where_it_can_be(token: str, expires: float | None) -> None:
-    """A token that is no JWT is used until it is refused."""
+    """The expiry of a JWT is read; another token is used until it is refused."""
     assert expiry(token) == expires
 
 
 async def test_a_token_is_asked_for_only_when_one_is_needed() -> None:
-    """The one at hand serves until it expires or is refused, and callers at the same time share one call."""
+    """A token is used until it expires or is refused, and concurrent callers share one call."""
     given = iter([jwt(exp=10), jwt(exp=20), jwt(exp=30)])
     now = 0.0
     tokens = Tokens(lambda: next(given), lambda: now)
@@ -78,7 +78,7 @@ async def test_a_token_is_asked_for_only_when_one_is_needed() -> None:
 
 
 async def test_a_token_that_comes_too_late_is_not_seen() -> None:
-    """Whoever gives up waiting is let go at once, even by an application that does not let itself be cancelled."""
+    """A caller that times out returns at once, even if the application's function ignores cancellation."""
     release = asyncio.Event()
 
     async def stubborn() -> str:
@@ -103,7 +103,7 @@ def messages(*payloads: object) -> Sequence[Message]:
 
 
 async def test_a_full_inbox_loses_the_oldest_and_says_where() -> None:
-    """The first message behind the loss carries it, and the loss is news once until somebody reads."""
+    """A full inbox drops the oldest; the next message has the gap, announced once until it is read."""
     inbox = Inbox(2)
     inbox.open()
     inbox.add(messages(0)[0])
@@ -113,8 +113,8 @@ async def test_a_full_inbox_loses_the_oldest_and_says_where() -> None:
     assert [(one.payload, one.gap) for one in taken if one is not None] == [(3, "overflow"), (4, None)]
 
 
-async def test_an_inbox_that_nobody_reads_keeps_little_and_tells_nobody() -> None:
-    """A room with handlers only is not warned of a loop that it does not have; a loop that comes late is told."""
+async def test_an_inbox_without_a_loop_drops_messages_silently() -> None:
+    """An inbox without a loop keeps few messages without a warning; a late loop sees the gap."""
     inbox = Inbox(2)
     inbox.open()
     assert sum(inbox.add(message) for message in messages(*range(5))) == 0
@@ -124,7 +124,7 @@ async def test_an_inbox_that_nobody_reads_keeps_little_and_tells_nobody() -> Non
 
 
 async def test_an_inbox_ends_after_what_is_in_it() -> None:
-    """What came before the end is still read; then the loop ends, or raises what ended it."""
+    """After the end the remaining messages are read; then the loop ends, or raises the error."""
     inbox = Inbox(2)
     inbox.open()
     inbox.add(messages("last")[0])
@@ -137,7 +137,7 @@ async def test_an_inbox_ends_after_what_is_in_it() -> None:
 
 
 async def test_an_outbox_is_bounded() -> None:
-    """What does not fit is refused at once, and was never sent."""
+    """A request beyond the bound is refused at once and never sent."""
     outbox = Outbox(1)
     outbox.add(Request({"type": "broadcast"}))
     with pytest.raises(RefusedError) as refused:
@@ -146,7 +146,7 @@ async def test_an_outbox_is_bounded() -> None:
 
 
 async def test_what_breaks_with_the_connection_is_told_apart() -> None:
-    """Written and unanswered: unknown. Written, but harmless to say again: said again, first. Never written: waits."""
+    """After a loss sent requests are unknown or, if safe, repeated first; unsent requests wait."""
     outbox = Outbox(3)
     published, asked, waiting = (
         Request({"type": "broadcast"}),
@@ -162,13 +162,13 @@ async def test_what_breaks_with_the_connection_is_told_apart() -> None:
 
 @pytest.mark.parametrize("payload", [float("nan"), object(), "\ud800"])
 def test_what_json_has_no_word_for_is_the_callers_error(payload: object) -> None:
-    """It is raised where it was given, and not on the connection that all share."""
+    """A value that JSON cannot express raises at the caller, and not on the shared connection."""
     with pytest.raises((TypeError, ValueError)):
         write({"type": "broadcast", "payload": payload})
 
 
 def test_a_handler_that_raises_breaks_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """The next one is called all the same, and the log has the traceback."""
+    """After a handler raised, the next one is called, and the log has the traceback."""
     heard: list[object] = []
     handlers = Handlers("message")
     handlers.add("message", lambda _: 1 / 0)
@@ -180,8 +180,8 @@ def test_a_handler_that_raises_breaks_nothing(caplog: pytest.LogCaptureFixture) 
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_a_handler_that_nobody_would_await_is_not_taken() -> None:
-    """Neither is one of an event that does not exist."""
+def test_a_coroutine_handler_is_refused() -> None:
+    """A coroutine function is refused as a handler, and so is an unknown event."""
 
     async def handler(_: object) -> None: ...
 
@@ -193,5 +193,5 @@ def test_a_handler_that_nobody_would_await_is_not_taken() -> None:
 
 
 def test_a_token_that_never_expires_lasts() -> None:
-    """An opaque token is good until the gateway says otherwise."""
+    """An opaque token is used until the gateway refuses it."""
     assert Tokens(lambda: "").remaining("opaque") > time.time()

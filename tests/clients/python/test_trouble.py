@@ -1,4 +1,4 @@
-"""Connections that lag, break, close and are asked to go, in any order: the stream of a room stays whole."""
+"""The stream of a room stays whole while connections lag, break, close and move in any order."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ ttl = 60
 
 
 class Relay:
-    """Passes on what client and gateway say, late, until it is told to do worse."""
+    """Forwards messages between client and gateway with delay, and causes faults on demand."""
 
     def __init__(self, gateway: str, rng: random.Random) -> None:
         self._gateway = gateway
@@ -45,7 +45,7 @@ class Relay:
             task.cancel()
 
     async def trouble(self) -> None:
-        """Do something to the connections that were made last."""
+        """Causes a fault on the newest connections."""
         newest, choice = self.connections[-1], self._rng.random()
         if choice < 0.55:
             after = self._rng.randrange(100)
@@ -107,7 +107,7 @@ async def _close(one: ServerConnection, code: int, after: float) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_every_message_comes_once_and_in_order(seed: int, tmp_path: Path) -> None:
-    """And what was published under a key is there once, however often its outcome was unknown."""
+    """Every message comes once and in order, and a keyed publish is there once after any retries."""
     rng = random.Random(seed)
     rooms = tmp_path / "rooms.toml"
     rooms.write_text(ROOMS)
@@ -141,7 +141,7 @@ async def test_every_message_comes_once_and_in_order(seed: int, tmp_path: Path) 
 
 
 async def _talk(room: Room) -> None:
-    """Publish, and the same again under its key while the outcome is unknown."""
+    """Publishes, and repeats the message with its key while the outcome is unknown."""
     for number in range(10_000):
         payload, key = [id(room), number], None
         while True:

@@ -1,6 +1,7 @@
-"""The whole bus in one process: what `memory://` means, and the reference that every other bus must match.
+"""The bus within one process: what `memory://` selects, and the reference that every other bus must match.
 
-Pods that share an Exchange hear each other, which is how one process can hold several. Nothing survives the process.
+Pods that share an Exchange receive each other's messages, so one process can hold several pods. Nothing survives the
+process.
 """
 
 from collections import deque
@@ -11,29 +12,32 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from forestay.core.ports.bus import Doubted, Heard, Outcome, Page, Query, Settled, Settlement
+from forestay.core.ports.bus import Outcome, Page, Query, Settled, Settlement, Subscriber
 from forestay.core.rules.policies import Retention
 from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName
 
 KEY_TTL: Final = 300.0
-"""Seconds for which a key publishes once."""
+"""Seconds for which an idempotency key publishes once."""
 
 QUIET_TTL: Final = 24 * 3600.0
-"""Seconds by which epoch and offset outlive the entries: whoever comes back later learns that they are gone."""
+"""Seconds by which epoch and offset outlive the entries: a client that comes back later learns that they are gone."""
 
-_SWEPT_FROM: Final = 1000
+# Histories from which on those that expired are deleted.
+_MIN_SWEEP: Final = 1000
 
 
-class _Past:
-    """One room's history."""
+class _History:
+    """The history of one room."""
 
     def __init__(self, now: float) -> None:
         self.epoch = token_hex(8)
         self.offset = 0
         self.entries: deque[Message] = deque()
         self.expires = now
+        """When the entries expire."""
         self.forgotten = now + QUIET_TTL
+        """When epoch and offset expire too."""
         self.keys: dict[tuple[str | None, str], tuple[float, Position]] = {}
 
     @property
@@ -41,6 +45,7 @@ class _Past:
         return Position(self.epoch, self.offset)
 
     def append(self, message: Message, kept: Retention, now: float) -> Message:
+        """Add `message`, and return it with its position."""
         self.expire(now)
         self.offset += 1
         message = replace(message, position=self.top)
@@ -56,7 +61,7 @@ class _Past:
             self.entries.clear()
 
     def earlier(self, sender: str | None, key: str, now: float) -> Position | None:
-        """Where the message stands that `sender` published under `key` before."""
+        """The position of the message that `sender` published under `key` before; None if there is none."""
         for known, (expires, _) in list(self.keys.items()):
             if expires > now:
                 break
@@ -80,49 +85,50 @@ class _Past:
         return Page(self.top, newest, whole, len(found) > query.limit)
 
     def _reaches(self, offset: int) -> bool:
-        """Whether everything after `offset` is still here."""
+        """Whether everything after `offset` is still there."""
         if offset >= self.offset:
             return offset == self.offset
         return bool(self.entries) and _offset(self.entries[0]) <= offset + 1
 
 
 class Exchange:
-    """What the pods of one process have in common: who hears which room, and what the rooms remember."""
+    """What the pods of one process share: the subscribers and the histories of rooms."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self.clock = clock
-        self.subscribers: dict[RoomName, dict[Heard, None]] = {}
-        self._pasts: dict[RoomName, _Past] = {}
-        self._swept_at = _SWEPT_FROM
+        self.subscribers: dict[RoomName, dict[MemoryBus, Subscriber]] = {}
+        self._histories: dict[RoomName, _History] = {}
+        self._sweep_at = _MIN_SWEEP
 
-    def past(self, room: RoomName) -> _Past:
+    def history(self, room: RoomName) -> _History:
+        """The history of `room`, which is created if there is none."""
         now = self.clock()
-        past = self._pasts.get(room)
-        if past is None or now >= past.forgotten:
-            if len(self._pasts) >= self._swept_at:
+        history = self._histories.get(room)
+        if history is None or now >= history.forgotten:
+            if len(self._histories) >= self._sweep_at:
                 self._sweep(now)
-            past = self._pasts[room] = _Past(now)
-        past.expire(now)
-        return past
+            history = self._histories[room] = _History(now)
+        history.expire(now)
+        return history
 
     def _sweep(self, now: float) -> None:
-        """Let go of what nobody came back for, each time their number has doubled."""
-        self._pasts = {room: past for room, past in self._pasts.items() if now < past.forgotten}
-        for past in self._pasts.values():
-            past.expire(now)
-        self._swept_at = max(_SWEPT_FROM, 2 * len(self._pasts))
+        """Delete the histories that expired. The next sweep comes when twice as many are left."""
+        self._histories = {room: history for room, history in self._histories.items() if now < history.forgotten}
+        for history in self._histories.values():
+            history.expire(now)
+        self._sweep_at = max(_MIN_SWEEP, 2 * len(self._histories))
 
     def keep_alive(self, room: RoomName) -> Position | None:
-        """Where `room` stands; it is not forgotten for another while."""
-        past = self._pasts.get(room)
-        if past is None:
+        """The position of `room`; None without a history. Renews the expiry of epoch and offset."""
+        history = self._histories.get(room)
+        if history is None:
             return None
-        past.forgotten = max(past.forgotten, self.clock() + QUIET_TTL)
-        return past.top
+        history.forgotten = max(history.forgotten, self.clock() + QUIET_TTL)
+        return history.top
 
 
 class MemoryBus:
-    """One pod's end of the exchange. A publish is accepted and heard before `publish` returns."""
+    """The bus of one pod. A message is accepted and delivered to all pods before `publish` returns."""
 
     up: Final = True
     round_trip: Final = 0.0
@@ -130,11 +136,7 @@ class MemoryBus:
     def __init__(self, exchange: Exchange | None = None) -> None:
         self._exchange = exchange or Exchange()
         self._rooms: set[RoomName] = set()
-        self._heard: Heard = _nobody
         self._closed = False
-
-    def listen(self, heard: Heard, doubted: Doubted) -> None:
-        self._heard = heard
 
     def publish(
         self, message: Message, settled: Settled | None = None, *, kept: Retention | None = None, key: str | None = None
@@ -146,33 +148,33 @@ class MemoryBus:
     def _accept(self, message: Message, kept: Retention | None, key: str | None) -> Settlement:
         if kept is not None:
             now = self._exchange.clock()
-            past = self._exchange.past(message.room)
+            history = self._exchange.history(message.room)
             if key is not None:
-                earlier = past.earlier(message.sender, key, now)
+                earlier = history.earlier(message.sender, key, now)
                 if earlier is not None:
                     return Settlement(Outcome.ACCEPTED, earlier)
-            message = past.append(message, kept, now)
+            message = history.append(message, kept, now)
             if key is not None:
-                past.keys[message.sender, key] = (now + KEY_TTL, past.top)
-        for heard in tuple(self._exchange.subscribers.get(message.room, ())):
-            heard(message)
+                history.keys[message.sender, key] = (now + KEY_TTL, history.top)
+        for subscriber in tuple(self._exchange.subscribers.get(message.room, {}).values()):
+            subscriber.received(message)
         return Settlement(Outcome.ACCEPTED, message.position)
 
-    def subscribe(self, room: RoomName, confirmed: Callable[[], None]) -> None:
+    def subscribe(self, room: RoomName, subscriber: Subscriber) -> None:
         self._rooms.add(room)
-        self._exchange.subscribers.setdefault(room, {})[self._heard] = None
-        confirmed()
+        self._exchange.subscribers.setdefault(room, {})[self] = subscriber
+        subscriber.confirmed()
 
     def unsubscribe(self, room: RoomName) -> None:
         self._rooms.discard(room)
         pods = self._exchange.subscribers.get(room)
         if pods is not None:
-            pods.pop(self._heard, None)
+            pods.pop(self, None)
             if not pods:
                 del self._exchange.subscribers[room]
 
     async def history(self, room: RoomName, query: Query, kept: Retention) -> Page:
-        return self._exchange.past(room).read(query)
+        return self._exchange.history(room).read(query)
 
     async def positions(self, rooms: Collection[RoomName]) -> Mapping[RoomName, Position]:
         found = ((room, self._exchange.keep_alive(room)) for room in rooms)
@@ -189,7 +191,3 @@ class MemoryBus:
 
 def _offset(entry: Message) -> int:
     return entry.position.offset if entry.position else 0
-
-
-def _nobody(message: Message) -> None:
-    """Heard before anybody listens: nothing can be subscribed yet, so this is never called with a message."""

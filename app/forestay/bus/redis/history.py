@@ -1,6 +1,6 @@
-"""Queries to a room's history as commands, and their answers as pages.
+"""Builds the commands that read the history of rooms, and reads their replies.
 
-What the answers say is believed no further than any other bytes on the bus.
+The replies are trusted no more than any other data on the bus.
 """
 
 from collections.abc import Callable, Sequence
@@ -8,44 +8,48 @@ from itertools import pairwise
 from typing import Final
 
 from forestay.bus.redis.client.connection import pack
-from forestay.bus.redis.keys import Names
-from forestay.bus.redis.scripts import READ, STANDINGS
+from forestay.bus.redis.keys import RoomKeys
+from forestay.bus.redis.scripts import POSITIONS, READ
 from forestay.core.ports.bus import BusLost, Page, Query
 from forestay.core.rules.policies import Retention
 from forestay.protocol.envelope import BadEnvelope, decode
 from forestay.protocol.message import Message, Position
 
-# What a Lua number holds exactly. A client may name any offset; none of ours is beyond.
-_LARGEST: Final = 2**53 - 1
+# The largest number that Lua holds exactly. A client may name any offset; none of ours is larger.
+_MAX_OFFSET: Final = 2**53 - 1
 
 
-def question(names: Names, query: Query, kept: Retention, run: bytes, fresh: str) -> bytes:
-    """The command that reads what `query` asks for and one entry more. `run`, `fresh`: as the scripts say."""
+def page_command(keys: RoomKeys, query: Query, kept: Retention, incarnation: bytes, new_epoch: str) -> bytes:
+    """The command that reads the part that `query` asks for, and one entry more.
+
+    `incarnation`: that of the node, for servers that let no script ask for INFO. `new_epoch`: an epoch that no room has
+    had, in case that the room needs one.
+    """
     bound = query.since or query.before
     form = "since" if query.since else "before" if query.before else "newest"
     return pack(
         b"EVALSHA",
         READ.digest,
         2,
-        names.meta,
-        names.stream,
-        run,
-        fresh,
+        keys.meta,
+        keys.stream,
+        incarnation,
+        new_epoch,
         int(kept.ttl * 1000),
         form,
         bound.epoch.encode("utf-8", "replace") if bound else b"",
-        max(0, min(bound.offset, _LARGEST)) if bound else 0,
+        max(0, min(bound.offset, _MAX_OFFSET)) if bound else 0,
         query.limit + 1,
     )
 
 
-def page(reply: object, query: Query, garbage: Callable[[], None]) -> Page:
-    """The answer to `query`; `garbage` is called for each entry that is none of ours. Raises BusLost."""
+def read_page(reply: object, query: Query, garbage: Callable[[], None]) -> Page:
+    """The page in the reply to `query`. `garbage` is called for each entry that cannot be decoded. Raises BusLost."""
     match reply:
         case [bytes() as epoch, int() as offset, list() as entries]:
             top = Position(epoch.decode(), offset)
         case _:
-            raise BusLost("the script answered something else")
+            raise BusLost("the script sent an unexpected reply")
     more = len(entries) > query.limit
     found: list[Message] = []
     for entry in entries[: query.limit]:
@@ -63,15 +67,15 @@ def page(reply: object, query: Query, garbage: Callable[[], None]) -> Page:
     return Page(top, found, whole, more)
 
 
-def standings_question(metas: Sequence[bytes], run: bytes, fresh: str) -> bytes:
-    """The command that asks where rooms stand."""
-    return pack(b"EVALSHA", STANDINGS.digest, len(metas), *metas, run, fresh)
+def positions_command(metas: Sequence[bytes], incarnation: bytes, new_epoch: str) -> bytes:
+    """The command that asks for the positions of the rooms with these `meta` keys."""
+    return pack(b"EVALSHA", POSITIONS.digest, len(metas), *metas, incarnation, new_epoch)
 
 
-def standings(reply: object, number: int) -> list[Position | None]:
-    """Where each of so many rooms stands; None where nobody ever spoke. Raises BusLost."""
-    if not isinstance(reply, list) or len(reply) != 2 * number:
-        raise BusLost("the script answered something else")
+def read_positions(reply: object, rooms: int) -> list[Position | None]:
+    """The position of each room in the reply; None for a room without messages so far. Raises BusLost."""
+    if not isinstance(reply, list) or len(reply) != 2 * rooms:
+        raise BusLost("the script sent an unexpected reply")
     pairs = zip(reply[::2], reply[1::2], strict=True)
     return [Position(epoch.decode(), int(offset)) if epoch else None for epoch, offset in pairs]
 
@@ -82,14 +86,14 @@ def _message(entry: object, epoch: str) -> Message:
         case [bytes(), [bytes(), bytes() as envelope]]:
             return decode(envelope, Position(epoch, _offset(entry)))
         case _:
-            raise BadEnvelope("no entry of ours")
+            raise BadEnvelope("not an entry of ours")
 
 
 def _offset(entry: object) -> int:
     return int(entry[0].partition(b"-")[0]) if isinstance(entry, list) else 0
 
 
-def _dense(messages: Sequence[Message], number: int) -> bool:
-    """Whether all `number` entries could be read, and no offset lies between two of them."""
+def _dense(messages: Sequence[Message], entries: int) -> bool:
+    """Whether all `entries` could be decoded, and their offsets have no gap."""
     offsets = [message.position.offset for message in messages if message.position]
-    return len(offsets) == number and all(later == earlier + 1 for earlier, later in pairwise(offsets))
+    return len(offsets) == entries and all(later == earlier + 1 for earlier, later in pairwise(offsets))

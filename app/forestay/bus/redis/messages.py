@@ -1,71 +1,63 @@
-"""What is said on a channel: a message by itself, or with the place that the room's history gave it.
+"""Encodes messages for a channel, and decodes what arrives on one.
 
-`L` and the envelope, or `H`, epoch, `:`, offset, `:` and the envelope; the script writes the second form. Anybody who
-can write to Redis can say anything there, so what is not understood is counted and dropped.
+The data is `L` and the envelope, or `H`, epoch, `:`, offset, `:` and the envelope. The publish script writes the second
+form. Any client of Redis can publish anything on a channel, so data that cannot be decoded is counted and dropped.
 """
 
 from collections.abc import Callable, Collection
 from typing import Final
 
-from forestay.core.ports.bus import Doubted, Heard
+from forestay.bus.redis.client.subscription import Subscription
 from forestay.protocol.envelope import BadEnvelope, decode
 from forestay.protocol.message import Message, Position
-from forestay.protocol.names import RoomName
 
-_LIVE, _HISTORIC = b"LH"
+_LIVE, _WITH_POSITION = b"LH"
 # More digits than any offset has.
-_DIGITS: Final = 16
+_MAX_DIGITS: Final = 16
 
 
-class Ear:
-    """Hands on what can be understood."""
+class MessageReceiver:
+    """Decodes the messages of rooms and passes them on."""
 
     def __init__(self, count: Callable[[str], None]) -> None:
-        """`count` is told of events by name."""
+        """`count` is called with the name of each event."""
         self._count = count
-        self._heard: Heard = _nobody
-        self._doubted: Doubted = _nobody
 
-    def give_to(self, heard: Heard, doubted: Doubted) -> None:
-        self._heard, self._doubted = heard, doubted
-
-    def heard(self, room: RoomName, data: bytes) -> None:
+    def received(self, subscription: Subscription, data: bytes) -> None:
         try:
-            message = understand(data)
+            message = decode_message(data)
         except BadEnvelope:
             self.garbage()
             return
-        if message.room == room:
-            self._heard(message)
+        if message.room == subscription.room:
+            subscription.subscriber.received(message)
         else:
             self.garbage()
 
-    def doubted(self, rooms: Collection[RoomName]) -> None:
+    def doubted(self, subscriptions: Collection[Subscription]) -> None:
         self._count("resubscribed")
-        self._doubted(rooms)
+        for subscription in subscriptions:
+            subscription.subscriber.doubted()
 
     def garbage(self) -> None:
+        """Count data that cannot be decoded."""
         self._count("garbage")
 
 
-def live(envelope: bytes) -> bytes:
-    """A message by itself."""
+def encode_live(envelope: bytes) -> bytes:
+    """The data of a message without a position."""
     return b"L" + envelope
 
 
-def understand(data: bytes) -> Message:
+def decode_message(data: bytes) -> Message:
     """The message in `data`. Raises BadEnvelope."""
     form = data[0] if data else None
     if form == _LIVE:
         return decode(data[1:])
-    if form != _HISTORIC:
+    if form != _WITH_POSITION:
         raise BadEnvelope(f"form {data[:1]!r}")
     epoch, colon, rest = data[1:].partition(b":")
-    offset, again, envelope = rest.partition(b":")
-    if not (colon and again and epoch.isascii() and offset.isdigit() and len(offset) < _DIGITS):
-        raise BadEnvelope("no place")
+    offset, second_colon, envelope = rest.partition(b":")
+    if not (colon and second_colon and epoch.isascii() and offset.isdigit() and len(offset) < _MAX_DIGITS):
+        raise BadEnvelope("no position")
     return decode(envelope, Position(epoch.decode(), int(offset)))
-
-
-def _nobody(_: object) -> None:
-    """Heard before anybody listens."""

@@ -1,6 +1,6 @@
-"""The registry in Redis: each room and each user where its partition is, the pods' leases and revocations in the first.
+"""The registry in Redis: rooms and users in their own partitions, leases and revocations in the first one.
 
-Writes go the way of publishes, in one order; what Redis answers is believed no further than any other bytes.
+Writes take the same pipeline as publishes, in one order. Replies are trusted no more than any other data on the bus.
 """
 
 import asyncio
@@ -11,222 +11,230 @@ from typing import Final
 import msgspec
 
 from forestay.bus.redis.bus import RedisBus
-from forestay.bus.redis.client.command import Fate
-from forestay.bus.redis.client.connection import Complaint, pack
+from forestay.bus.redis.client.command import ErrorReply, Failure
+from forestay.bus.redis.client.connection import pack
 from forestay.bus.redis.keys import PARTITIONS
-from forestay.bus.redis.messages import live
+from forestay.bus.redis.messages import encode_live
 from forestay.bus.redis.registry_scripts import (
-    BEAT,
     CLAIM,
-    CLEAR,
-    COUNTED,
+    CONNECTIONS,
     DISOWN,
-    FREE,
-    HELD,
+    HEARTBEAT,
+    MEMBERS,
     OWNED,
+    PAGE,
     PUT,
     RELEASE,
+    RELEASE_ALL,
+    REMOVE_MEMBERS,
     RETIRE,
     REVOKE,
-    ROLL,
 )
 from forestay.bus.redis.script import Script
 from forestay.core.ports.bus import BusLost, Outcome
 from forestay.core.ports.registry import Claim, HeartbeatReply, Holdings, Revocation
+from forestay.protocol.depth import MAX_DEPTH, deeper_than
 from forestay.protocol.envelope import encode
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
 from forestay.protocol.presence import Member, PresencePage
 
-# Where the leases and the revocations are.
+# The partition of the leases and the revocations.
 _FIRST: Final = 0
 
-_read_stays = msgspec.msgpack.Decoder(dict[str, tuple[int, str]]).decode
-_read_revocation = msgspec.json.Decoder(Revocation).decode
+_UNEXPECTED: Final = "the script sent an unexpected reply"
+
+_decode_entries = msgspec.msgpack.Decoder(dict[str, tuple[int, str]]).decode
+_decode_revocation = msgspec.json.Decoder(Revocation).decode
 
 
 class RedisRegistry:
     def __init__(self, pod: str, bus: RedisBus) -> None:
-        """`pod`: this pod's name, which no other has had."""
+        """`pod`: the name of this pod, which no other pod has had."""
         self._pod = pod
         self._bus = bus
-        self._grammar = bus.grammar
-        self._mine: dict[RoomName, set[str]] = {}
-        """Users that this pod has in each room."""
-        self._learned = b"0"
-        self._run: object = None
+        self._keys = bus.keys
+        self._members: dict[RoomName, set[str]] = {}
+        """The users that this pod has in each room."""
+        self._last_revocation = b"0"
+        """The number of the last revocation that this pod knows."""
+        self._incarnations: object = None
+        """Those of the bus at the last heartbeat."""
         self._seen: set[str] = set()
-        """Pods that were met in rooms since the last beat."""
+        """The pods that had entries in rooms that were read since the last heartbeat."""
 
-    def put(self, stay: Member, room: RoomName, news: Message | None, settled: Callable[[Outcome], None]) -> None:
-        names = self._grammar.of(room)
-        owned = self._grammar.owned_rooms(names.partition, self._pod)
-        info = stay.info or b""
-        said = (b"", b"") if news is None else (live(encode(news)), names.channel)
-        facts = (self._pod, _bytes(stay.user), stay.connections, info, _bytes(room), *said, self._bus.say)
-        data = _evaluate(PUT, (*self._grammar.present(room), owned), *facts)
-        self._bus.write(names.partition, data, lambda reply: settled(_outcome(reply)))
-        mine = self._mine.setdefault(room, set())
-        if stay.connections:
-            mine.add(stay.user)
+    def put(self, member: Member, room: RoomName, news: Message | None, settled: Callable[[Outcome], None]) -> None:
+        keys = self._keys.room(room)
+        owned = self._keys.owned_rooms(keys.partition, self._pod)
+        info = member.info or b""
+        published = (b"", b"") if news is None else (encode_live(encode(news)), keys.channel)
+        entry = (self._pod, _bytes(member.user), member.connections, info, _bytes(room))
+        data = _evalsha(PUT, (*self._keys.presence(room), owned), *entry, *published, self._bus.publish_verb)
+        self._bus.write(keys.partition, data, lambda reply: settled(_outcome(reply)))
+        members = self._members.setdefault(room, set())
+        if member.connections:
+            members.add(member.user)
             return
-        mine.discard(stay.user)
-        if not mine:
-            del self._mine[room]
-            self._bus.write(names.partition, _evaluate(DISOWN, (owned,), _bytes(room)), _whatever)
+        members.discard(member.user)
+        if not members:
+            del self._members[room]
+            self._bus.write(keys.partition, _evalsha(DISOWN, (owned,), _bytes(room)), _ignore)
 
     async def presence_page(self, room: RoomName, after: str | None, limit: int) -> PresencePage:
         start = b"-" if after is None else b"(" + _bytes(after)
-        data = _evaluate(ROLL, self._grammar.present(room), start, limit + 1)
-        reply = await self._bus.read(self._grammar.of(room).partition, data)
+        data = _evalsha(PAGE, self._keys.presence(room), start, limit + 1)
+        reply = await self._bus.read(self._keys.room(room).partition, data)
         match reply:
             case [int() as connections, int() as users, list() as flat]:
-                members = [self._member(user, stays) for user, stays in zip(flat[::2], flat[1::2], strict=True)]
+                members = [self._member(user, entries) for user, entries in zip(flat[::2], flat[1::2], strict=True)]
                 return PresencePage(connections, users, members[:limit], len(members) > limit)
             case _:
-                raise BusLost("the script answered something else")
+                raise BusLost(_UNEXPECTED)
 
-    def _member(self, user: object, stays: object) -> Member:
-        """A user by what each pod has said of it."""
+    def _member(self, user: object, packed: object) -> Member:
+        """A user, from the entries of all pods."""
         try:
-            said = _read_stays(stays) if isinstance(stays, bytes) and stays else {}
+            entries = _decode_entries(packed) if isinstance(packed, bytes) and packed else {}
         except msgspec.MsgspecError:
-            said = {}
-        self._seen.update(said)
-        info = next((info for _, info in said.values() if info), None)
-        connections = sum(connections for connections, _ in said.values())
+            entries = {}
+        self._seen.update(entries)
+        info = next((info for _, info in entries.values() if info), None)
+        connections = sum(connections for connections, _ in entries.values())
         return Member(_text(user), connections, info.encode() if info else None)
 
-    def _strangers_beside(self, alive: Sequence[str]) -> list[str]:
-        """Pods that were met in rooms and have no lease: their node remembers what that of the leases has forgotten."""
+    def _without_lease(self, alive: Sequence[str]) -> list[str]:
+        """Pods that have entries in rooms and no lease: the node of the leases has lost more than that of the room."""
         seen, self._seen = self._seen, set()
         return sorted(seen.difference(alive))
 
     async def claim(self, user: str, connection: str, limit: int, *, replace: bool) -> Claim:
-        partition, mine = self._grammar.connections(user)
-        keys = (mine, self._grammar.owned_users(partition, self._pod))
-        data = _evaluate(CLAIM, keys, self._pod, _bytes(user), connection, limit, int(replace))
-        match await self._asked(partition, data):
+        partition, connections = self._keys.connections(user)
+        keys = (connections, self._keys.owned_users(partition, self._pod))
+        data = _evalsha(CLAIM, keys, self._pod, _bytes(user), connection, limit, int(replace))
+        match await self._write(partition, data):
             case [1, *yielding]:
                 return Claim(granted=True, yielding=[id.decode() for id in yielding if isinstance(id, bytes)])
             case _:
                 return Claim(granted=False)
 
     def release(self, user: str, connection: str, settled: Callable[[Outcome], None]) -> None:
-        partition, mine = self._grammar.connections(user)
-        keys = (mine, self._grammar.owned_users(partition, self._pod))
-        data = _evaluate(RELEASE, keys, _bytes(user), connection)
+        partition, connections = self._keys.connections(user)
+        keys = (connections, self._keys.owned_users(partition, self._pod))
+        data = _evalsha(RELEASE, keys, _bytes(user), connection)
         self._bus.write(partition, data, lambda reply: settled(_outcome(reply)))
 
     async def revoke(self, revocation: Revocation) -> None:
         until = max(0, int(revocation.until) + 1)
-        data = _evaluate(REVOKE, self._grammar.revocations(), msgspec.json.encode(revocation), until, int(time()))
-        await self._asked(_FIRST, data)
+        data = _evalsha(REVOKE, self._keys.revocations(), msgspec.json.encode(revocation), until, int(time()))
+        await self._write(_FIRST, data)
 
     async def heartbeat(self, lease: float, connections: int = 0) -> HeartbeatReply:
-        keys = (self._grammar.leases(), self._grammar.revocations()[0], self._grammar.load())
-        data = _evaluate(BEAT, keys, self._pod, int(lease * 1000), self._learned, connections)
-        match await self._asked(_FIRST, data):
-            case [int() as known, list() as pods, list() as lapsed, list() as revocations, list() as load]:
-                # A Redis that was restarted or replaced may remember an older state, and our lease with it.
-                run, self._run = self._run, self._bus.incarnations
-                sure = bool(known) and run == self._run
+        keys = (self._keys.leases(), self._keys.revocations()[0], self._keys.load())
+        data = _evalsha(HEARTBEAT, keys, self._pod, int(lease * 1000), self._last_revocation, connections)
+        match await self._write(_FIRST, data):
+            case [int() as had_lease, list() as pods, list() as expired, list() as revocations, list() as load]:
+                # A Redis that was restarted or replaced may have an older state, and this pod's lease in it.
+                before, self._incarnations = self._incarnations, self._bus.incarnations
+                known = bool(had_lease) and before == self._incarnations
                 new = [found for text in revocations[::2] if (found := _revocation(text)) is not None]
-                self._learned = (revocations[-1] if revocations else self._learned) if sure else b"0"
+                self._last_revocation = (revocations[-1] if revocations else self._last_revocation) if known else b"0"
                 alive = _texts(pods)
-                said = dict(zip(_texts(load[::2]), map(int, load[1::2]), strict=True))
-                here = {pod: said[pod] for pod in alive if pod in said}
-                return HeartbeatReply(sure, alive, [*_texts(lapsed), *self._strangers_beside(alive)], new, here)
+                loads = dict(zip(_texts(load[::2]), map(int, load[1::2]), strict=True))
+                load_of_alive = {pod: loads[pod] for pod in alive if pod in loads}
+                expired_pods = [*_texts(expired), *self._without_lease(alive)]
+                return HeartbeatReply(known, alive, expired_pods, new, load_of_alive)
             case _:
-                raise BusLost("the script answered something else")
+                raise BusLost(_UNEXPECTED)
 
     async def recall(self) -> Holdings:
         parts = await asyncio.gather(*(self._recall(partition) for partition in range(PARTITIONS)))
-        stays = [one for part in parts for one in part.stays]
-        # What it believes is what DISOWN goes by.
-        for room, user in stays:
-            self._mine.setdefault(room, set()).add(user)
-        return Holdings(stays, [one for part in parts for one in part.claims])
+        presence = [one for part in parts for one in part.presence]
+        # `put` sends DISOWN when the last of these users is gone.
+        for room, user in presence:
+            self._members.setdefault(room, set()).add(user)
+        return Holdings(presence, [one for part in parts for one in part.claims])
 
     async def _recall(self, partition: int) -> Holdings:
         rooms, users = await self._owned(partition, self._pod)
-        stays: list[tuple[RoomName, str]] = []
+        presence: list[tuple[RoomName, str]] = []
         for room in map(RoomName, rooms):
-            held = await self._bus.read(partition, _evaluate(HELD, self._grammar.present(room)[:1], self._pod))
-            stays += [(room, user) for user in _texts(held if isinstance(held, list) else [])]
+            members = await self._bus.read(partition, _evalsha(MEMBERS, self._keys.presence(room)[:1], self._pod))
+            presence += [(room, user) for user in _texts(members if isinstance(members, list) else [])]
         claims: list[tuple[str, str]] = []
         for user in users:
-            key = self._grammar.connections(user)[1]
-            counted = await self._bus.read(partition, _evaluate(COUNTED, (key,), self._pod))
-            claims += [(user, id) for id in _texts(counted if isinstance(counted, list) else [])]
-        return Holdings(stays, claims)
+            key = self._keys.connections(user)[1]
+            connections = await self._bus.read(partition, _evalsha(CONNECTIONS, (key,), self._pod))
+            claims += [(user, id) for id in _texts(connections if isinstance(connections, list) else [])]
+        return Holdings(presence, claims)
 
     async def _owned(self, partition: int, pod: str) -> tuple[list[str], list[str]]:
-        """The rooms and the users of one partition in which `pod` has something."""
-        keys = (self._grammar.owned_rooms(partition, pod), self._grammar.owned_users(partition, pod))
-        match await self._bus.read(partition, _evaluate(OWNED, keys)):
+        """The rooms and the users of one partition in which `pod` has entries. Raises BusLost."""
+        keys = (self._keys.owned_rooms(partition, pod), self._keys.owned_users(partition, pod))
+        match await self._bus.read(partition, _evalsha(OWNED, keys)):
             case [list() as rooms, list() as users]:
                 return _texts(rooms), _texts(users)
             case _:
-                raise BusLost("the script answered something else")
+                raise BusLost(_UNEXPECTED)
 
     async def reap(self, pod: str) -> Sequence[tuple[RoomName, str]]:
         parts = await asyncio.gather(*(self._reap(partition, pod) for partition in range(PARTITIONS)))
-        await self._asked(_FIRST, _evaluate(RETIRE, self._retiring(), pod, 0))
+        await self._write(_FIRST, _evalsha(RETIRE, self._retire_keys(), pod, 0))
         return [gone for part in parts for gone in part]
 
     async def _reap(self, partition: int, pod: str) -> list[tuple[RoomName, str]]:
-        owned_rooms = self._grammar.owned_rooms(partition, pod)
-        owned_users = self._grammar.owned_users(partition, pod)
+        owned_rooms = self._keys.owned_rooms(partition, pod)
+        owned_users = self._keys.owned_users(partition, pod)
         rooms, users = await self._owned(partition, pod)
         gone: list[tuple[RoomName, str]] = []
         for room in map(RoomName, rooms):
-            data = _evaluate(CLEAR, (*self._grammar.present(room), owned_rooms), pod, _bytes(room))
-            left = await self._asked(partition, data)
+            data = _evalsha(REMOVE_MEMBERS, (*self._keys.presence(room), owned_rooms), pod, _bytes(room))
+            left = await self._write(partition, data)
             gone += [(room, user) for user in _texts(left if isinstance(left, list) else [])]
         for user in users:
-            data = _evaluate(FREE, (self._grammar.connections(user)[1], owned_users), pod, _bytes(user))
-            await self._asked(partition, data)
+            data = _evalsha(RELEASE_ALL, (self._keys.connections(user)[1], owned_users), pod, _bytes(user))
+            await self._write(partition, data)
         return gone
 
-    def _retiring(self) -> tuple[bytes, bytes]:
-        return self._grammar.leases(), self._grammar.load()
+    def _retire_keys(self) -> tuple[bytes, bytes]:
+        return self._keys.leases(), self._keys.load()
 
     async def retire(self, grace: float) -> None:
         if grace:
-            data = _evaluate(RETIRE, self._retiring(), self._pod, int(grace * 1000))
-            await self._asked(_FIRST, data)
+            data = _evalsha(RETIRE, self._retire_keys(), self._pod, int(grace * 1000))
+            await self._write(_FIRST, data)
         else:
             await self.reap(self._pod)
 
-    async def _asked(self, partition: int, data: bytes) -> object:
+    async def _write(self, partition: int, data: bytes) -> object:
         """The reply to a write. Raises BusLost."""
         answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
 
-        def then(reply: object) -> None:
+        def settle(reply: object) -> None:
             if not answer.done():
                 answer.set_result(reply)
 
-        self._bus.write(partition, data, then)
+        self._bus.write(partition, data, settle)
         reply = await answer
-        if isinstance(reply, Complaint | Fate):
-            raise BusLost("Redis did not do it")
+        if isinstance(reply, ErrorReply | Failure):
+            raise BusLost("Redis did not execute the command")
         return reply
 
 
-def _evaluate(script: Script, keys: Sequence[bytes], *arguments: bytes | str | int) -> bytes:
+def _evalsha(script: Script, keys: Sequence[bytes], *arguments: bytes | str | int) -> bytes:
     return pack(b"EVALSHA", script.digest, len(keys), *keys, *arguments)
 
 
 def _outcome(reply: object) -> Outcome:
     if reply == 1:
         return Outcome.ACCEPTED
-    return Outcome.UNKNOWN if reply is Fate.UNKNOWN else Outcome.REFUSED
+    return Outcome.UNKNOWN if reply is Failure.UNKNOWN else Outcome.REFUSED
 
 
 def _revocation(text: object) -> Revocation | None:
+    if not isinstance(text, bytes) or deeper_than(text, MAX_DEPTH):
+        return None
     try:
-        return _read_revocation(text) if isinstance(text, bytes) else None
+        return _decode_revocation(text)
     except msgspec.MsgspecError:
         return None
 
@@ -243,5 +251,5 @@ def _texts(found: Iterable[object]) -> list[str]:
     return [_text(one) for one in found]
 
 
-def _whatever(reply: object) -> None:
-    """It is said again with the next one that leaves, or found when the pod is buried."""
+def _ignore(reply: object) -> None:
+    """Takes the reply to DISOWN: it is sent again with the next user who leaves, or the room is found by `reap`."""

@@ -1,8 +1,8 @@
-"""What Redis does in one step for the registry: who is where, who may come, and which pods give signs of life.
+"""The scripts of the registry: members of rooms, connections of users, heartbeats of pods, and revocations.
 
-Of each room `members` maps a user to what each pod said of it, in MessagePack: `{pod: [connections, info]}`; the empty
-user stands for the sum of all connections. `users` has the same users in order. What a pod has said is found again by
-the rooms and users that it `owns`, one set of each per partition.
+For each room `members` maps a user to the entries of all pods, in MessagePack: `{pod: [connections, info]}`. The empty
+user stands for the sum of all connections. `users` has the same users in order. The rooms and users in which a pod has
+entries are in sets that it owns, one of each kind per partition.
 """
 
 from typing import Final
@@ -14,8 +14,8 @@ PUT: Final = script("""
 -- ARGV pod, user, connections, info, room, news, channel, PUBLISH or SPUBLISH
 local members, users, owned = KEYS[1], KEYS[2], KEYS[3]
 local pod, user, connections = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local said = redis.call('HGET', members, user)
-local pods = said and cmsgpack.unpack(said) or {}
+local stored = redis.call('HGET', members, user)
+local pods = stored and cmsgpack.unpack(stored) or {}
 local before, mine = next(pods) ~= nil, pods[pod]
 local change = connections - (mine and mine[1] or 0)
 if connections > 0 then
@@ -40,16 +40,16 @@ end
 if before ~= after and ARGV[6] ~= '' then redis.call(ARGV[8], ARGV[7], ARGV[6]) end
 return 1
 """)
-"""A pod has so many connections of a user in a room; `news` is said where the user came or went."""
+"""Sets the number of connections that a user has in a room on a pod. Publishes `news` if the user joined or left."""
 
 DISOWN: Final = script("""
 -- KEYS rooms owned by the pod; ARGV room
 return redis.call('SREM', KEYS[1], ARGV[1])
 """)
-"""A pod has nobody left in a room."""
+"""Removes a room from those in which a pod has members."""
 
-ROLL: Final = script("""
--- KEYS members, users; ARGV where the page begins, how many
+PAGE: Final = script("""
+-- KEYS members, users; ARGV start of the page, count
 local found = redis.call('ZRANGEBYLEX', KEYS[2], ARGV[1], '+', 'LIMIT', 0, ARGV[2])
 local answer = {}
 for at, user in ipairs(found) do
@@ -57,14 +57,15 @@ for at, user in ipairs(found) do
 end
 return {tonumber(redis.call('HGET', KEYS[1], '') or 0), redis.call('ZCARD', KEYS[2]), answer}
 """)
-"""A page of who is in a room; answers connections, users, and each user with what the pods said."""
+"""Reads a page of a room's members. Replies with connections, users, and each user with the entries of the pods."""
 
 OWNED: Final = script("""
 -- KEYS rooms owned by a pod, users owned by it
 return {redis.call('SMEMBERS', KEYS[1]), redis.call('SMEMBERS', KEYS[2])}
 """)
+"""Replies with the rooms and the users of one partition in which a pod has entries."""
 
-HELD: Final = script("""
+MEMBERS: Final = script("""
 -- KEYS members; ARGV pod
 local all, found = redis.call('HGETALL', KEYS[1]), {}
 for at = 1, #all, 2 do
@@ -72,9 +73,9 @@ for at = 1, #all, 2 do
 end
 return found
 """)
-"""The users of a room that a pod has said are there."""
+"""Replies with the users of a room for which a pod has an entry."""
 
-COUNTED: Final = script("""
+CONNECTIONS: Final = script("""
 -- KEYS connections of a user; ARGV pod
 local all, found = redis.call('HGETALL', KEYS[1]), {}
 for at = 1, #all, 2 do
@@ -82,9 +83,9 @@ for at = 1, #all, 2 do
 end
 return found
 """)
-"""The connections of a user that a pod has."""
+"""Replies with the connections of a user on a pod."""
 
-CLEAR: Final = script("""
+REMOVE_MEMBERS: Final = script("""
 -- KEYS members, users, rooms owned by the pod; ARGV pod, room
 local members, users, pod = KEYS[1], KEYS[2], ARGV[1]
 local all, gone, change = redis.call('HGETALL', members), {}, 0
@@ -112,10 +113,10 @@ end
 redis.call('SREM', KEYS[3], ARGV[2])
 return gone
 """)
-"""Take a pod's users out of a room; answers those who are on no other pod."""
+"""Removes the entries of a pod from a room. Replies with the users who are on no other pod."""
 
 CLAIM: Final = script("""
--- KEYS connections of the user, users owned by the pod; ARGV pod, user, connection, limit, whether to replace
+-- KEYS connections of the user, users owned by the pod; ARGV pod, user, connection, limit, 1 to replace
 local mine, limit = KEYS[1], tonumber(ARGV[4])
 local yielding = {}
 if limit > 0 and redis.call('HEXISTS', mine, ARGV[3]) == 0 then
@@ -137,7 +138,7 @@ redis.call('HSET', mine, ARGV[3], string.format('%d%06d', now[1], now[2]) .. ':'
 redis.call('SADD', KEYS[2], ARGV[2])
 return {1, unpack(yielding)}
 """)
-"""Count one connection more of a user; answers 0 where that is too many, else 1 and who has to go."""
+"""Counts one more connection of a user. Replies with 0 if that is too many, else with 1 and the connections to end."""
 
 RELEASE: Final = script("""
 -- KEYS connections of the user, users owned by the pod; ARGV user, connection
@@ -145,8 +146,9 @@ redis.call('HDEL', KEYS[1], ARGV[2])
 if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('SREM', KEYS[2], ARGV[1]) end
 return 1
 """)
+"""Stops counting a connection of a user."""
 
-FREE: Final = script("""
+RELEASE_ALL: Final = script("""
 -- KEYS connections of the user, users owned by the pod; ARGV pod, user
 local all = redis.call('HGETALL', KEYS[1])
 for at = 1, #all, 2 do
@@ -154,14 +156,14 @@ for at = 1, #all, 2 do
 end
 return redis.call('SREM', KEYS[2], ARGV[2])
 """)
-"""Count no more of a user's connections on a pod."""
+"""Stops counting the connections of a user on a pod."""
 
 _NOW: Final = """
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 """
 
-BEAT: Final = script(
+HEARTBEAT: Final = script(
     _NOW
     + """
 -- KEYS leases, revocations, load; ARGV pod, lease in ms, the last revocation that the pod knows, connections
@@ -178,18 +180,22 @@ return {
 }
 """
 )
-"""A pod is alive; answers whether it was counted, who is alive, whose lease is over, what was revoked since, and what
-each said of its connections."""
+"""Extends the lease of a pod and stores its number of connections.
+
+Replies with whether the pod had a lease, the pods that have one, those whose lease has ended, the revocations since the
+last one that the pod knows, and the connections of each pod.
+"""
 
 RETIRE: Final = script(
     _NOW
     + """
--- KEYS leases, load; ARGV pod, ms that are left
+-- KEYS leases, load; ARGV pod, ms left
 redis.call('HDEL', KEYS[2], ARGV[1])
 if tonumber(ARGV[2]) > 0 then return redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]), ARGV[1]) end
 return redis.call('ZREM', KEYS[1], ARGV[1])
 """
 )
+"""Shortens the lease of a pod, or ends it, and forgets its number of connections."""
 
 REVOKE: Final = script("""
 -- KEYS revocations, the same by their end; ARGV revocation, its end, now
@@ -205,6 +211,20 @@ redis.call('ZADD', KEYS[1], string.format('%.0f', number), ARGV[1])
 redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
 return 1
 """)
-"""Number a revocation behind all others, by the time so that numbers also rise where they were forgotten."""
+"""Adds a revocation after all others. Its number comes from the time, so numbers rise even if the last one was lost."""
 
-REGISTRY: Final = (PUT, DISOWN, ROLL, OWNED, HELD, COUNTED, CLEAR, CLAIM, RELEASE, FREE, BEAT, RETIRE, REVOKE)
+REGISTRY_SCRIPTS: Final = (
+    PUT,
+    DISOWN,
+    PAGE,
+    OWNED,
+    MEMBERS,
+    CONNECTIONS,
+    REMOVE_MEMBERS,
+    CLAIM,
+    RELEASE,
+    RELEASE_ALL,
+    HEARTBEAT,
+    RETIRE,
+    REVOKE,
+)

@@ -1,4 +1,4 @@
-"""A script by its text and the digest that Redis knows it by."""
+"""A Lua script: its text, and the digest by which Redis knows it."""
 
 from dataclasses import dataclass
 from hashlib import sha1
@@ -11,6 +11,6 @@ class Script:
 
 
 def script(text: str) -> Script:
-    """The script that says `text`."""
-    whole = text.encode()
-    return Script(whole, sha1(whole, usedforsecurity=False).hexdigest().encode())
+    """The script with the source `text`."""
+    source = text.encode()
+    return Script(source, sha1(source, usedforsecurity=False).hexdigest().encode())

@@ -1,24 +1,23 @@
-"""What Redis does in one step: the scripts that write and read a room's history, and the list of all scripts.
+"""The scripts that write and read the history of a room, and the list of all scripts.
 
-Every script first looks whether this Redis may have lost writes: `master_replid` is new after each restart and each
-promotion. If so the room gets a new epoch, so that nobody takes a shorter past for the whole one; entries and offset
-stay. Where a server lets no script ask for INFO, the replid that was read when the connection was made stands in.
+Every script first checks whether this Redis may have lost writes: `master_replid` is new after each restart and each
+promotion. If so the room gets a new epoch, so that no client takes a shorter history for the whole one; entries and
+offset stay. Some servers let no script ask for INFO. Then the replid that was read at connect time is used.
 """
 
 from typing import Final
 
-from forestay.bus.redis.client.connection import pack
-from forestay.bus.redis.registry_scripts import REGISTRY
+from forestay.bus.redis.registry_scripts import REGISTRY_SCRIPTS
 from forestay.bus.redis.script import Script, script
 
 KEY_TTL: Final = 300
-"""Seconds for which a key publishes once."""
+"""Seconds for which an idempotency key publishes once."""
 
 QUIET_TTL: Final = 24 * 3600
-"""Seconds by which epoch and offset outlive the entries: whoever comes back later learns that they are gone."""
+"""Seconds by which epoch and offset outlive the entries: a client that comes back later learns that they are gone."""
 
-# Expiries are renewed only when this much of them is gone: a look every few seconds need not be a write.
-_SLACK: Final = 3600
+# Expiries are renewed only when this much of them is gone: a read every few seconds need not be a write.
+_RENEW_AFTER: Final = 3600
 
 _COMMON: Final = """
 local function incarnation(otherwise)
@@ -26,24 +25,24 @@ local function incarnation(otherwise)
   return type(info) == 'string' and string.match(info, 'master_replid:(%x+)') or otherwise
 end
 local function number(n) return string.format('%.0f', n) end
--- The room's epoch and offset; nil where nobody has ever asked.
-local function standing(meta, run, fresh)
+-- The epoch and the offset of a room; nil if it has none yet.
+local function position(meta, run, new_epoch)
   local known = redis.call('HMGET', meta, 'epoch', 'run', 'offset')
   if not known[1] then return nil end
   if known[2] ~= run then
-    redis.call('HSET', meta, 'epoch', fresh, 'run', run)
-    known[1] = fresh
+    redis.call('HSET', meta, 'epoch', new_epoch, 'run', run)
+    known[1] = new_epoch
   end
   return known[1], tonumber(known[3])
 end
--- The same, with a beginning made where there is none. Entries without an epoch belong to nothing.
-local function opened(meta, stream, run, fresh, ttl)
-  local epoch, offset = standing(meta, run, fresh)
+-- The same, but creates them if there are none. Entries without an epoch belong to nothing.
+local function open(meta, stream, run, new_epoch, ttl)
+  local epoch, offset = position(meta, run, new_epoch)
   if epoch then return epoch, offset end
   redis.call('DEL', stream)
-  redis.call('HSET', meta, 'epoch', fresh, 'run', run, 'offset', 0)
+  redis.call('HSET', meta, 'epoch', new_epoch, 'run', run, 'offset', 0)
   redis.call('PEXPIRE', meta, ttl)
-  return fresh, 0
+  return new_epoch, 0
 end
 """
 
@@ -54,10 +53,10 @@ def _script(text: str) -> Script:
 
 PUBLISH: Final = _script(f"""
 -- KEYS meta, stream, idempotency key if any
--- ARGV replid otherwise, fresh epoch, ttl, size, envelope, channel, PUBLISH or SPUBLISH
+-- ARGV replid without INFO, new epoch, ttl, size, envelope, channel, PUBLISH or SPUBLISH
 local meta, stream, once = KEYS[1], KEYS[2], KEYS[3]
 local envelope, ttl = ARGV[5], tonumber(ARGV[3])
-local epoch, offset = opened(meta, stream, incarnation(ARGV[1]), ARGV[2], ttl + {QUIET_TTL * 1000})
+local epoch, offset = open(meta, stream, incarnation(ARGV[1]), ARGV[2], ttl + {QUIET_TTL * 1000})
 if once then
   local earlier = redis.call('HMGET', once, 'epoch', 'offset')
   if earlier[1] then return {{earlier[1], tonumber(earlier[2])}} end
@@ -74,40 +73,39 @@ end
 redis.call(ARGV[7], ARGV[6], 'H' .. epoch .. ':' .. place .. ':' .. envelope)
 return {{epoch, offset}}
 """)
-"""Put a message into a room's history and say it to everybody; answers epoch and offset."""
+"""Adds a message to the history of a room and publishes it. Replies with epoch and offset."""
 
 READ: Final = _script(f"""
--- KEYS meta, stream; ARGV replid otherwise, fresh epoch, ttl, since | before | newest, epoch, offset, how many
-local epoch, top = opened(KEYS[1], KEYS[2], incarnation(ARGV[1]), ARGV[2], tonumber(ARGV[3]) + {QUIET_TTL * 1000})
-local same, bound, most = ARGV[5] == epoch, tonumber(ARGV[6]), ARGV[7]
+-- KEYS meta, stream; ARGV replid without INFO, new epoch, ttl, since | before | newest, epoch, offset, count
+local epoch, top = open(KEYS[1], KEYS[2], incarnation(ARGV[1]), ARGV[2], tonumber(ARGV[3]) + {QUIET_TTL * 1000})
+local same, bound, count = ARGV[5] == epoch, tonumber(ARGV[6]), ARGV[7]
 local found
 if ARGV[4] == 'since' then
-  found = redis.call('XRANGE', KEYS[2], number((same and bound or 0) + 1), '+', 'COUNT', most)
+  found = redis.call('XRANGE', KEYS[2], number((same and bound or 0) + 1), '+', 'COUNT', count)
 else
   local last = ARGV[4] == 'before' and same and number(math.max(bound - 1, 0)) .. '-0' or '+'
-  found = redis.call('XREVRANGE', KEYS[2], last, '-', 'COUNT', most)
+  found = redis.call('XREVRANGE', KEYS[2], last, '-', 'COUNT', count)
 end
 return {{epoch, top, found}}
 """)
-"""Read a part of a room's history; answers epoch, top and entries, those before something in descending order."""
+"""Reads a part of the history of a room. Replies with epoch, top and entries.
 
-STANDINGS: Final = _script(f"""
--- KEYS the metas; ARGV replid otherwise, fresh epoch
+Entries before a position and the newest ones come in descending order.
+"""
+
+POSITIONS: Final = _script(f"""
+-- KEYS the metas; ARGV replid without INFO, new epoch
 local run, answer = incarnation(ARGV[1]), {{}}
 for number, meta in ipairs(KEYS) do
-  local epoch, offset = standing(meta, run, ARGV[2])
-  if epoch and redis.call('PTTL', meta) < {(QUIET_TTL - _SLACK) * 1000} then
+  local epoch, offset = position(meta, run, ARGV[2])
+  if epoch and redis.call('PTTL', meta) < {(QUIET_TTL - _RENEW_AFTER) * 1000} then
     redis.call('EXPIRE', meta, {QUIET_TTL})
   end
   answer[2 * number - 1], answer[2 * number] = epoch or '', offset or 0
 end
 return answer
 """)
-"""Where rooms stand; answers epoch and offset of each, an empty epoch where nobody ever spoke. Keeps them alive."""
+"""Replies with epoch and offset of each room, and renews their expiry. The epoch is empty if a room has none yet."""
 
-ALL: Final = (PUBLISH, READ, STANDINGS, *REGISTRY)
-
-
-def load() -> bytes:
-    """The commands that make all scripts known to a server; they have as many replies."""
-    return b"".join(pack("SCRIPT", "LOAD", script.text) for script in ALL)
+SCRIPTS: Final = (PUBLISH, READ, POSITIONS, *REGISTRY_SCRIPTS)
+"""All scripts of the bus. A server must know them before they are called."""

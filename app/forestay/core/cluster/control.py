@@ -20,6 +20,7 @@ from forestay.core.ports.bus import Bus
 from forestay.core.ports.registry import Revocation
 from forestay.core.ports.runtime import Runtime
 from forestay.protocol.codes import ENDINGS, CloseCode
+from forestay.protocol.depth import MAX_DEPTH, deeper_than
 from forestay.protocol.message import Kind, Message, timestamp
 from forestay.protocol.names import RoomName, is_personal, parse_room, pods_room
 
@@ -100,7 +101,7 @@ class ControlChannel:
     def start(self) -> None:
         """Subscribe to what is said to all pods, and to this one."""
         for room in (pods_room(), pods_room(self._pods.me)):
-            self._bus.subscribe(room, _ignore)
+            self._bus.subscribe(room, self)
 
     def close(self) -> None:
         """Undo `start`."""
@@ -132,12 +133,20 @@ class ControlChannel:
         """Tell all pods of `revocation` at once."""
         self._broadcast(_Revoked(revocation=revocation))
 
-    def receive(self, message: Message) -> None:
+    def confirmed(self) -> None:
+        """Nothing waits for the subscription."""
+
+    def doubted(self) -> None:
+        """A lost question is answered in part, and the next heartbeat brings a lost revocation."""
+
+    def received(self, message: Message) -> None:
         """A control message has come from the bus."""
+        if deeper_than(message.payload, MAX_DEPTH):
+            return
         try:
             control = _decode(message.payload)
-        except (msgspec.MsgspecError, RecursionError):
-            return  # A newer release sent it, or a stranger.
+        except msgspec.MsgspecError:
+            return  # A newer release sent it.
         match control:
             case _Answer():
                 self._take_answer(control)
@@ -202,7 +211,3 @@ class ControlChannel:
     def _publish(self, room: RoomName, control: _Control) -> None:
         stamp = timestamp(int(self._runtime.clock() * 1000))
         self._bus.publish(Message(room, _encode(control), stamp, kind=Kind.PODS))
-
-
-def _ignore() -> None:
-    """The control channel does not wait for its subscription."""

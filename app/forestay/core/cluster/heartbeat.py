@@ -60,10 +60,10 @@ class Heartbeat:
             await self._user_limit.renew()
         else:
             believed = await self._registry.recall()
-            self._presence.correct(believed.stays)
+            self._presence.correct(believed.presence)
             await self._user_limit.correct(believed.claims)
         await self._revocations.renew(everything=not reply.known)
-        self._countdown = {pod: self._countdown.get(pod, self._pods.rank(pod)) - 1 for pod in reply.lapsed}
+        self._countdown = {pod: self._countdown.get(pod, self._pods.rank(pod)) - 1 for pod in reply.expired}
         for pod, left in self._countdown.items():
             if left < 0:
                 await self._reap(pod)

@@ -1,7 +1,4 @@
-"""What the core asks of the world, and what it is promised: a Bus, a Verifier, a Socket.
-
-Each is implemented outside the core and handed in by the composition root. They are the whole extension surface.
-"""
+"""The Bus port: how pods send messages to each other, and read the history of rooms."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,12 +24,12 @@ class Settlement(NamedTuple):
 
     outcome: Outcome
     position: Position | None = None
-    """Where the message stands in the room's history, where it has one and the bus has the message."""
+    """The position of an accepted message in a room with history."""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A part of a room's past: after `since`, before `before`, or with neither the newest. Bounds are exclusive."""
+    """A part of a room's history: after `since`, before `before`, or the newest. The bounds are exclusive."""
 
     limit: int
     since: Position | None = None
@@ -41,16 +38,16 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """An answer to a Query."""
+    """The answer to a Query."""
 
     top: Position
-    """The room's position when it was read: where its next message comes after."""
+    """The position of the room when it was read. Its next message comes after it."""
     messages: Sequence[Message]
-    """Ascending."""
+    """Oldest first."""
     whole: bool
-    """Whether nothing lies missing between `since` and the first message: same epoch, and not trimmed."""
+    """Whether no message is missing between `since` and the first one: same epoch, and nothing trimmed."""
     more: bool
-    """Whether the limit cut off messages beyond these."""
+    """Whether the limit cut off messages."""
 
 
 class BusLost(Exception):
@@ -58,46 +55,51 @@ class BusLost(Exception):
 
 
 Settled = Callable[[Settlement], None]
-Heard = Callable[[Message], None]
-Doubted = Callable[[Collection[RoomName]], None]
+
+
+class Subscriber(Protocol):
+    """Takes what the bus delivers of one room. Nothing here blocks or raises."""
+
+    def confirmed(self) -> None:
+        """From now on each accepted message is received, or the room is doubted. Called once."""
+
+    def received(self, message: Message) -> None:
+        """A message of the room has come."""
+
+    def doubted(self) -> None:
+        """Messages may be missing between the last one that was received and the next one."""
 
 
 class Bus(Protocol):
-    """How pods hear each other. Every message takes this road, also to a neighbour on the same pod.
+    """How pods send messages to each other. Every message takes this road, also to members on the same pod.
 
-    Promises: one order per room for all subscribers, that of the positions where there are any; messages that one
-    caller published one after the other keep their order; after `confirmed`, every message accepted from then on is
-    heard, or the room is doubted. Nothing but `history` and `positions` blocks or raises.
+    Promises: all subscribers of a room get its messages in one order, which is the order of the positions where there
+    are any. Messages that one caller publishes one after the other keep their order. Only `history` and `positions`
+    block, and only these raise.
     """
-
-    def listen(self, heard: Heard, doubted: Doubted) -> None:
-        """Give every message of a subscribed room to `heard`. Called once, before anything else.
-
-        `doubted` is told of rooms whose messages may have been missed since the last one that was heard.
-        """
 
     def publish(
         self, message: Message, settled: Settled | None = None, *, kept: Retention | None = None, key: str | None = None
     ) -> None:
-        """Offer `message`; `settled` learns its outcome, perhaps before this returns.
+        """Offer `message`. `settled` gets the outcome; it may be called before this returns.
 
-        `kept`: the room has a history; the message enters it and gets a position. `key`: within 300 s the same key of
-        the same sender in the same room publishes once, and settles as the first time did; only with `kept`.
+        `kept`: keep the message in the history of its room, and give it a position. `key`: within 300 s, the same key
+        of the same sender in the same room is published once, and a repeat settles as the first; only with `kept`.
         """
 
-    def subscribe(self, room: RoomName, confirmed: Callable[[], None]) -> None:
-        """Hear `room` from now on; `confirmed` is called when that is so, perhaps before this returns."""
+    def subscribe(self, room: RoomName, subscriber: Subscriber) -> None:
+        """Deliver the messages of `room` to `subscriber`. It may be confirmed before this returns."""
 
     def unsubscribe(self, room: RoomName) -> None:
-        """Hear `room` no more."""
+        """Deliver nothing more of `room`."""
 
     async def history(self, room: RoomName, query: Query, kept: Retention) -> Page:
-        """Read the past of a room that has one. Raises BusLost."""
+        """Read the history of a room that has one. Raises BusLost."""
 
     async def positions(self, rooms: Collection[RoomName]) -> Mapping[RoomName, Position]:
-        """Where these rooms with history stand now, all asked at once; a room nobody ever spoke in is left out.
+        """The current positions of rooms with history, read together. A room without any message is left out.
 
-        Also keeps what is known of them alive: a quiet room that somebody is in is no gap. Raises BusLost.
+        It also keeps the positions alive, so that a quiet room with members does not start again. Raises BusLost.
         """
 
     @property
@@ -106,24 +108,24 @@ class Bus(Protocol):
 
     @property
     def round_trip(self) -> float | None:
-        """Seconds that it took the last time, where it took longest; None before the first time."""
+        """Seconds that the last probe took, on the slowest node; None before the first one."""
 
     async def start(self) -> None:
-        """Connect. Raises BusLost where that is impossible for good, not where the bus is only away."""
+        """Connect. Raises BusLost where that can never work, and not where the bus is only away."""
 
     async def close(self) -> None:
-        """Settle what is under way and let go of everything."""
+        """Settle what is under way, and disconnect."""
 
 
 class Unavailable(Refusal):
-    """The bus did not take a publish; the sender may try again after a moment."""
+    """The bus did not take a publish. A repeat is safe."""
 
     def __init__(self) -> None:
         super().__init__(ErrorCode.UNAVAILABLE, "the bus does not take messages right now; try again", retry_after=1.0)
 
 
 class OutcomeUnknown(Refusal):
-    """Nobody can say whether a publish was accepted."""
+    """The bus may or may not have taken a publish."""
 
     def __init__(self) -> None:
         super().__init__(ErrorCode.OUTCOME_UNKNOWN, "the bus did not answer in time; the message may have been sent")

@@ -1,4 +1,4 @@
-"""The Observer port: whoever is told what happens, to count it, to write it down or to trace it."""
+"""The Observer port: is told what happens in the core, to count it, to log it or to trace it."""
 
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
@@ -9,31 +9,31 @@ from forestay.protocol.message import Message
 from forestay.protocol.trace import TraceContext
 
 Arrival = tuple[Message, int, float]
-"""A message, how many members it is for, and the loop time at which it came from the bus."""
+"""A message, the number of members it is for, and the loop time when it came from the bus."""
 
 
 class Source(NamedTuple):
     """Where a message came from."""
 
     since: float
-    """When it came, in the loop's time."""
+    """Loop time when it came."""
     connection: str | None = None
-    """Whose it is, by id; None: a backend's."""
+    """The id of the sender's connection; None for a backend."""
 
 
 class RefusedMessage(NamedTuple):
-    """A client's message that is not delivered, as far as it was understood."""
+    """A client's message that is not delivered, as far as it could be read."""
 
     trace: TraceContext | None
-    """The context that it brought along."""
+    """The trace context that the client sent with it."""
     pattern: str | None
-    """The one that its room's name matched; None where no room can be made out."""
+    """The pattern that the room's name matched; None where it names no room."""
     offered: bool = False
-    """The bus was offered it, and `published` tells what became of it."""
+    """Whether it was offered to the bus. `published` then reports the outcome."""
 
 
 class Observer:
-    """Whoever wants to know what happens, and overrides what it wants to know.
+    """Ignores every fact. A subclass overrides the methods for the facts that it needs.
 
     The core reports facts once, where they happen, and counts nothing itself. Every method is called from the event
     loop, must not block and must not raise.
@@ -43,55 +43,55 @@ class Observer:
         """A client was welcomed."""
 
     def received(self, kind: str, size: int) -> None:
-        """A client said something: the sentence's type, `binary` or `unreadable`, and its length."""
+        """A client sent a message. `kind`: the type of the request, `binary` or `unreadable`. `size`: bytes."""
 
     def published(self, message: Message, outcome: Outcome, seconds: float) -> None:
-        """What became of a message that was offered to the bus, `seconds` later."""
+        """The outcome of a message that was offered to the bus, `seconds` after the offer."""
 
     def delivered(self, message: Message, recipients: int) -> None:
-        """A message was handed to `recipients` members of its room on this pod."""
+        """A message was queued for `recipients` members of its room on this pod."""
 
     def written(self, arrivals: Sequence[Arrival], started: float, unix: float) -> None:
-        """A delivery pass has written the messages of one room, each once for all its members on this pod.
+        """A pass has written the messages of one room to its members on this pod.
 
         `started`: when the pass began, loop time. `unix`: when its last write was done, Unix seconds.
         """
 
     def flushed(self, writes: int, size: int, seconds: float) -> None:
-        """One delivery pass: socket writes, bytes, and how long it took."""
+        """A pass has ended: the number of writes, their bytes, and how long it took."""
 
     def refused(self, code: ErrorCode, source: Source, message: RefusedMessage | None) -> None:
-        """A client was told no. `message`: what it wanted to be delivered, if it was that."""
+        """A request was refused. `message`: where the request was to publish one."""
 
     def answered(self, outcome: str) -> None:
-        """A backend's request was answered: `ok`, the refusal's code, or `failed` where the fault is ours."""
+        """A backend's request was answered: `ok`, the code of the refusal, or `failed` because of a bug."""
 
     def slow(self, policy: str) -> None:
-        """A client fell behind; `policy` says what is done about it."""
+        """A client became slow. `policy`: what happens to it."""
 
     def bus(self, event: str) -> None:
-        """Something about the bus worth counting, from a closed set: `connected`, `lost`, `deaf`, `garbage`."""
+        """An event of the bus, from a closed set: `connected`, `lost`, `deaf`, `resubscribed`, `garbage`."""
 
     def gap_filled(self, messages: int) -> None:
-        """A room had missed so many messages; they were read from its history and delivered late."""
+        """A pod missed this number of messages of a room, and read them from the history."""
 
     def resynced(self, reason: str, recipients: int) -> None:
-        """So many members of a room were told that messages are lost: `lost`, `missed`, or `slow`."""
+        """Members of a room were told that messages are lost. `reason`: `lost`, `missed` or `slow`."""
 
     def ended(self, code: int, seconds: float, *, by_client: bool) -> None:
-        """A connection is over: the close code that was on the wire (1006: none), and how long it lived.
+        """A connection has ended, with its close code (1006: none was sent) and its lifetime.
 
         `by_client`: it closed or broke off, in words of its own; else we ended it.
         """
 
     def relocated(self, reason: str, outcome: str) -> None:
-        """Who was asked to connect elsewhere is gone: `client_closed` before we had to, `server_closed`, or `aborted`.
+        """A connection that was asked to move is gone. `outcome`: `client_closed`, `server_closed` or `aborted`.
 
         `reason`: why it was asked, `draining`, `rebalancing` or `age`.
         """
 
     def handshake(self, outcome: str, since: float, trace: TraceContext | None) -> None:
-        """An upgrade was answered: `ok`, `lost` or the refusal's status, from a closed set.
+        """An upgrade request was answered: `ok`, `lost` or the status of the refusal, from a closed set.
 
         `since`: when the request came, in the loop's time. `trace`: the caller's context.
         """
@@ -101,7 +101,7 @@ _FACTS: Final = tuple(name for name in vars(Observer) if not name.startswith("_"
 
 
 def together(*observers: Observer) -> Observer:
-    """One for several: each fact is told, in this order, to those of them who want to know it."""
+    """One observer for several: it passes each fact on, in this order, to those that override its method."""
     all_of_them = Observer()
     for fact in _FACTS:
         tells = [getattr(one, fact) for one in observers if getattr(type(one), fact) is not getattr(Observer, fact)]

@@ -43,7 +43,7 @@ class HeartbeatReply:
     """Whether the registry counted the pod without a gap. If not, what it knows of the pod may be wrong."""
     pods: Sequence[str]
     """The pods that are alive, this one included."""
-    lapsed: Sequence[str]
+    expired: Sequence[str]
     """Pods whose lease is over and that nobody has reaped yet."""
     revocations: Sequence[Revocation]
     """Those that are new since the last heartbeat."""
@@ -55,7 +55,7 @@ class HeartbeatReply:
 class Holdings:
     """What the registry believes that this pod has."""
 
-    stays: Sequence[tuple[RoomName, str]]
+    presence: Sequence[tuple[RoomName, str]]
     """Pairs of a room and a user."""
     claims: Sequence[tuple[str, str]]
     """Pairs of a user and a connection's id."""
@@ -67,7 +67,7 @@ class Registry(Protocol):
     All methods but `put` and `release` raise BusLost.
     """
 
-    def put(self, stay: Member, room: RoomName, news: Message | None, settled: Callable[[Outcome], None]) -> None:
+    def put(self, member: Member, room: RoomName, news: Message | None, settled: Callable[[Outcome], None]) -> None:
         """Set the number of connections of a user in `room` on this pod. The same number again changes nothing.
 
         `news` is published where the user was on no pod before, or is on no pod any more.

@@ -7,7 +7,7 @@ from typing import Final, Literal, Protocol, get_args
 TaskName = Literal[
     "balance",
     "heartbeat",
-    "jwks",
+    "jwks_renewal",
     "kubernetes_events",
     "kubernetes_watch",
     "loop_lag",
@@ -16,6 +16,7 @@ TaskName = Literal[
     "recovery_repair",
     "redis_discovery",
     "redis_link",
+    "redis_node_close",
 ]
 """Every name that a task may have. The set is closed, because a name is the label of a metric."""
 

@@ -1,6 +1,6 @@
-"""The Tracer port: who decides which trace a message belongs to and whether it is kept, and follows those that are.
+"""The Tracer port: decides which trace a message belongs to and whether it is kept, and follows those that are.
 
-Most messages leave no trace, and cost one question.
+Most messages are not kept, and cost one call.
 """
 
 from typing import Protocol
@@ -12,25 +12,25 @@ from forestay.protocol.trace import TraceContext
 
 
 class Leg(Protocol):
-    """A message's way to the bus."""
+    """The way of one message to the bus."""
 
     @property
     def trace(self) -> TraceContext:
         """The context that travels with the message from here on."""
 
     def end(self, outcome: Outcome) -> None:
-        """It is over, one way or another."""
+        """The bus has settled the message."""
 
 
 class Tracer(Protocol):
-    """Called from the event loop; must not block and must not raise."""
+    """Called from the event loop. Nothing here blocks or raises."""
 
     def begin(self, message: Message, source: Source, pattern: str, *, shown: bool) -> Leg | None:
-        """A message is about to be given to the bus. None: no context travels with it.
+        """A message is about to be given to the bus. Returns None where no context travels with it.
 
-        `message.trace` is still the caller's. `pattern`: the one that its room's name matched. `shown`: receivers see
-        the context.
+        `message.trace` is the context that the caller sent. `pattern`: the pattern that the room's name matched.
+        `shown`: the receivers see the context.
         """
 
     def reached(self, arrival: Arrival, pattern: str, dropped: int) -> None:
-        """A message that has a context was written to those of its room on this pod, but for `dropped` slow ones."""
+        """A message with a context was written to the members on this pod, except for `dropped` slow ones."""

@@ -6,9 +6,9 @@ from forestay.core.rules.access import Identity
 
 
 class Verifier(Protocol):
-    """A token becomes an identity, or does not."""
+    """Verifies tokens."""
 
     async def verify(self, token: str) -> Identity:
-        """Raises Refusal with BAD_TOKEN, or UNAVAILABLE where the keys cannot be had now, and nothing else."""
+        """The identity in `token`. Raises only Refusal: BAD_TOKEN, or UNAVAILABLE where the keys cannot be fetched."""
 
     async def close(self) -> None: ...

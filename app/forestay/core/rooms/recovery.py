@@ -7,7 +7,7 @@ A room without history has no position. Messages that may be lost there can only
 """
 
 from asyncio import CancelledError, Future, Task, sleep
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Final, Protocol
 
 from forestay.core.ports.bus import Bus, BusLost, Page, Query
@@ -98,14 +98,13 @@ class Recovery:
         elif len(view.held) < _MAX_HELD:
             view.held.append(message)
 
-    def doubt(self, rooms: Collection[RoomName]) -> None:
-        """Messages of `rooms` may have been missed."""
-        for room in rooms:
-            view = self._views.get(room)
-            if view is None:
-                self._members.resync(room, "missed", None)
-            elif view.held is None:
-                self._hold(room, view)
+    def doubt(self, room: RoomName) -> None:
+        """Messages of `room` may be lost on their way to this pod."""
+        view = self._views.get(room)
+        if view is None:
+            self._members.resync(room, "missed", None)
+        elif view.held is None:
+            self._hold(room, view)
 
     async def missed(self, room: RoomName, since: Position) -> list[Message] | None:
         """The messages after `since` up to the position of the room; None where they cannot be told.
@@ -194,7 +193,20 @@ class Recovery:
         self._start(self._repair(room, view))
 
     async def _repair(self, room: RoomName, view: _View) -> None:
-        """Read the history after the view's position, then go on with the messages that were held back."""
+        """Make the view complete, then go on with the messages that were held back."""
+        try:
+            await self._read_on(room, view)
+        except Exception:
+            # A bug. A room that stays held would get nothing more, so its members are told of a loss and go on live.
+            held, view.held = view.held or [], []
+            if view.open:
+                view.position = held[-1].position if held else view.position
+                self._members.resync(room, "lost", view.position)
+                self._release(view)
+            raise
+
+    async def _read_on(self, room: RoomName, view: _View) -> None:
+        """Read the history after the view's position."""
         more, filled = True, 0
         while more:
             page = await self._read(room, view)

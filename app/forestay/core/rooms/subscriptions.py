@@ -13,6 +13,7 @@ from typing import Final
 from forestay.core.ports.bus import Bus
 from forestay.core.ports.runtime import Runtime
 from forestay.core.rooms.recovery import Recovery
+from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
 
 LINGER: Final = 1.0
@@ -25,21 +26,42 @@ class _Stage(Enum):
     SUBSCRIBING = "the bus has not confirmed"
     OPENING = "the bus has confirmed, and the position is being read"
     OPEN = "members can enter"
+    CLOSED = "the pod has unsubscribed"
 
 
 class _Subscription:
-    """How far the subscription to one room is."""
+    """The subscription to one room: how far it is, and the subscriber that the bus delivers to."""
 
-    __slots__ = ("holders", "linger", "stage", "waiting")
+    __slots__ = ("_name", "_recovery", "holders", "linger", "stage", "waiting")
 
-    def __init__(self) -> None:
-        self.holders = 0
+    def __init__(self, name: RoomName, recovery: Recovery) -> None:
+        self._name = name
+        self._recovery = recovery
+        self.holders = 1
         """Members and pending joins. While there are any, the subscription stays."""
         self.stage = _Stage.SUBSCRIBING
         self.waiting: list[Callback] = []
         """Called once members can enter."""
         self.linger: TimerHandle | None = None
         """Ends the subscription when it fires. None while somebody holds it."""
+
+    def confirmed(self) -> None:
+        if self.stage is _Stage.SUBSCRIBING:
+            self.stage = _Stage.OPENING
+            self._recovery.open(self._name, self._opened)
+
+    def received(self, message: Message) -> None:
+        self._recovery.receive(message)
+
+    def doubted(self) -> None:
+        self._recovery.doubt(self._name)
+
+    def _opened(self) -> None:
+        if self.stage is _Stage.OPENING:
+            self.stage = _Stage.OPEN
+            waiting, self.waiting = self.waiting, []
+            for ready in waiting:
+                ready()
 
 
 class Subscriptions:
@@ -59,11 +81,9 @@ class Subscriptions:
         """Subscribe to `name` until `release`. `ready` is called once members can enter; it may be called at once."""
         room = self._rooms.get(name)
         if room is None:
-            room = self._rooms[name] = _Subscription()
-            room.holders = 1
+            room = self._rooms[name] = _Subscription(name, self._recovery)
             room.waiting.append(ready)
-            # The bus may confirm at once, or after the room has been released.
-            self._bus.subscribe(name, lambda: self._confirmed(name, room))
+            self._bus.subscribe(name, room)
             return
         room.holders += 1
         if room.linger is not None:
@@ -93,17 +113,7 @@ class Subscriptions:
     def _unsubscribe(self, name: RoomName, room: _Subscription) -> None:
         if self._rooms.get(name) is room:
             del self._rooms[name]
+            # The bus may confirm later, or the position may be read later. Neither means anything any more.
+            room.stage = _Stage.CLOSED
             self._recovery.close(name)
             self._bus.unsubscribe(name)
-
-    def _confirmed(self, name: RoomName, room: _Subscription) -> None:
-        if self._rooms.get(name) is room:
-            room.stage = _Stage.OPENING
-            self._recovery.open(name, lambda: self._opened(name, room))
-
-    def _opened(self, name: RoomName, room: _Subscription) -> None:
-        if self._rooms.get(name) is room:
-            room.stage = _Stage.OPEN
-            waiting, room.waiting = room.waiting, []
-            for ready in waiting:
-                ready()

@@ -1,6 +1,7 @@
-"""Who somebody is and what they may do: an identity, and rights by room pattern.
+"""The identity of a caller, and its rights by room pattern.
 
-Matching patterns unite, and one that matches with no rights wins over all. Nothing here reads a token; a Verifier does.
+The rights of all matching patterns are united. A matching pattern without rights wins over all others. Tokens are read
+by a Verifier, not here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,9 +24,9 @@ class Right(Flag):
 _LETTERS = {"r": Right.JOIN, "w": Right.BROADCAST, "p": Right.PRESENCE, "h": Right.HISTORY}
 _NAMES = {right: letter for letter, right in _LETTERS.items()}
 _NONE = Right(0)
-# One's own personal room can be joined whatever the token says; nobody else's can be named at all.
+# A user may join its own personal room, whatever the token says. The personal rooms of others cannot be named.
 _PERSONAL = Right.JOIN | Right.HISTORY
-# Decisions kept per identity: a client may ask for as many names as it likes, we keep a bounded number.
+# Decisions that are kept for each identity. A client can ask about any number of names, so the number is bounded.
 _REMEMBERED = 256
 
 
@@ -38,12 +39,12 @@ class Rights:
     __slots__ = ("_known", "_rules")
 
     def __init__(self, rules: Sequence[Rule] | Mapping[str, str]) -> None:
-        """`rules`: letters by pattern, or what was read of them. Raises ValueError where one of them is unknown."""
+        """`rules`: letters by pattern, or the result of `read_rules`. Raises ValueError where one is unknown."""
         self._rules = read_rules(rules) if isinstance(rules, Mapping) else rules
         self._known: dict[RoomName, Right] = {}
 
     def of(self, room: RoomName) -> Right:
-        """The rights in `room`, all matching patterns taken together."""
+        """The rights in `room`."""
         known = self._known.get(room)
         if known is None:
             known = self._decide(room)
@@ -69,7 +70,7 @@ def read_rules(letters: Mapping[str, str]) -> list[Rule]:
 
 
 def parse_rights(letters: str) -> Right:
-    """`"rw"` as rights; the empty string is none at all. Raises ValueError."""
+    """Letters such as `"rw"` as rights. The empty string gives no right. Raises ValueError."""
     rights = _NONE
     for letter in letters:
         if letter not in _LETTERS:
@@ -80,13 +81,13 @@ def parse_rights(letters: str) -> Right:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Identity:
-    """A verified caller: everything that the core knows about a token."""
+    """A verified caller. The core knows nothing else of a token."""
 
     user: str
     """The token's `sub`: any non-empty string of at most 256 characters."""
     rights: Rights
     expires_at: float
-    """Unix seconds; there is no leeway."""
+    """Unix seconds, without leeway."""
     token_id: str | None = None
     """The token's `jti`."""
     issued_at: float | None = None
@@ -97,7 +98,7 @@ class Identity:
     def require(self, right: Right, room: RoomName) -> None:
         """Raises Refusal unless the token gives `right` in `room`.
 
-        A room that nobody uses and one that is closed to this user get the same answer, so that names cannot be probed.
+        A room without members and a room that is closed to this user get the same answer, so names cannot be probed.
         """
         if right not in self.rights.of(room):
             raise Refusal(ErrorCode.FORBIDDEN, f"the token lacks the right '{_NAMES[right]}' in {shown(room)}")

@@ -1,4 +1,4 @@
-"""The life of a pod as one table: which state it is in, where it may go from there, and who may come in meanwhile."""
+"""The states of a pod as one table: from which state to which it may move, and in which it takes connections."""
 
 from enum import Enum
 from typing import Final
@@ -8,9 +8,9 @@ class State(Enum):
     STARTING = "starting"
     READY = "ready"
     SATURATED = "saturated"
-    """Nearly full: new connections should go elsewhere, and are let in as long as there is room."""
+    """Nearly full. New connections should go to other pods, and are accepted while there is capacity."""
     DEGRADED = "degraded"
-    """The bus is lost: whoever is here stays, and may come, but hears only what the bus will tell later."""
+    """The bus is lost. Connections stay and new ones are accepted; messages come when the bus is back."""
     DRAINING = "draining"
     STOPPED = "stopped"
 
@@ -28,7 +28,7 @@ _MOVES: Final = {
 
 
 class Lifecycle:
-    """The pod's state. Many read it; the composition root, the readiness and the drain move it."""
+    """The state of this pod. The server, readiness and the drain move it."""
 
     def __init__(self) -> None:
         self._state = State.STARTING
@@ -39,11 +39,11 @@ class Lifecycle:
 
     @property
     def open(self) -> bool:
-        """Whether new connections are let in."""
+        """Whether new connections are accepted."""
         return self._state in _SERVING
 
     def move(self, to: State) -> None:
-        """Go to state `to`. An illegal move is a bug of ours and raises RuntimeError."""
+        """Move to the state `to`. An illegal move is a bug and raises RuntimeError."""
         if to not in _MOVES[self._state]:
             raise RuntimeError(f"a pod that is {self._state.value} cannot become {to.value}")
         self._state = to

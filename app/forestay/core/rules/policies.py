@@ -1,6 +1,6 @@
-"""What a room promises, by the pattern of its name: the first pattern that matches decides.
+"""The policies of rooms, by the pattern of the room's name. The first pattern that matches decides.
 
-The policies come from ROOMS_FILE; this module reads their form and not the file.
+The policies come from ROOMS_FILE. This module reads the tables, not the file.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from forestay.protocol.names import Pattern, RoomName, shown
 
 
 class Slow(StrEnum):
-    """What happens to a member who does not take messages as fast as they come."""
+    """What happens to a member that takes messages more slowly than they come."""
 
     DISCONNECT = "disconnect"
     DROP_OLDEST = "drop_oldest"
@@ -20,46 +20,46 @@ class Slow(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How much of a room's past is kept."""
+    """How much of a room's history is kept."""
 
     size: int
     """Messages."""
     ttl: float
-    """Seconds that they live after the last one."""
+    """Seconds for which they are kept after the last one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the rooms of one pattern promise."""
+    """What holds for the rooms of one pattern."""
 
     pattern: str = "**"
     history: Retention | None = None
-    """How much of the room's past is kept; None: messages are live only."""
+    """How much history is kept; None means that messages are only live."""
     presence: bool = False
-    """Who is in the room is known, on all pods."""
+    """Whether the pods know which users are in the room."""
     join_leave: bool = False
-    """Members hear `user-joined` and `user-left`; the room has presence then."""
+    """Whether members get `user-joined` and `user-left`. The room then has presence."""
     echo: bool = True
-    """Senders hear their own messages unless they say otherwise."""
+    """Whether senders get their own messages, where the message does not say otherwise."""
     slow: Slow = Slow.DISCONNECT
     trace: bool = False
-    """Receivers hear the `traceparent` of each message."""
+    """Whether receivers see the `traceparent` of each message."""
 
 
 SHIPPED: Final = Policy()
 LARGEST_HISTORY: Final = 10_000
-"""Messages: what a returning client can still be given in one go."""
+"""Messages. A returning client can get that many at once."""
 
 LONGEST_HISTORY: Final = 30 * 86400
-"""Seconds. A history is a cache for clients that come back, not storage."""
+"""Seconds. A history is a cache for clients that reconnect, and no storage."""
 
 _FIELDS = {field.name for field in fields(Policy)}
-# Rooms come and go; decisions are remembered for as many as a pod may plausibly hold, then made afresh.
+# Rooms come and go. Decisions are kept for as many rooms as a pod may plausibly have, and then all forgotten.
 _REMEMBERED = 20_000
 
 
 def parse_policy(table: Mapping[str, object], base: Policy = SHIPPED) -> Policy:
-    """One `[[rooms]]` table; what it does not say is as in `base`. Raises ValueError saying what is wrong."""
+    """The policy in one `[[rooms]]` table; missing fields are as in `base`. Raises ValueError."""
     unknown = sorted(set(table) - _FIELDS)
     if unknown:
         raise ValueError(f"unknown {', '.join(unknown)}; a room has {', '.join(sorted(_FIELDS))}")
@@ -97,7 +97,7 @@ def _flag(table: Mapping[str, object], name: str, base: Policy) -> bool:
 
 
 class Policies:
-    """All policies of this gateway, in their order of precedence."""
+    """All policies, in the order in which they are tried."""
 
     def __init__(self, policies: Sequence[Policy] = (), otherwise: Policy = SHIPPED) -> None:
         self._policies = [(Pattern(policy.pattern), policy) for policy in policies]

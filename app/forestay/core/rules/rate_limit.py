@@ -1,22 +1,21 @@
-"""How fast one client may speak: a token bucket that a flood drives into debt.
+"""Limits the messages of one client with a token bucket, which a flood drives into debt.
 
-Who keeps to the rate notices nothing. Who exceeds it is refused message by message, and each refused message costs half
-a token, so that a client at twice the rate or more gets nothing through; when that has gone on for `PATIENCE` seconds
-the connection ends.
+A client below the rate is never refused. Beyond it, each message is refused, and each refusal costs half a token. So a
+client at twice the rate or more gets no message through. After `MAX_REFUSED` seconds of that the connection ends.
 """
 
 from typing import Final
 
-PATIENCE: Final = 5.0
-"""Seconds of nothing but refusals before the end."""
+MAX_REFUSED: Final = 5.0
+"""Seconds of nothing but refusals after which a connection ends."""
 
 _COST_OF_REFUSAL = 0.5
-# A bounded debt: whoever stops flooding is heard again after a second.
+# Seconds. The debt is bounded, so a client that stops flooding gets through again after a second.
 _LONGEST_DEBT = 1.0
 
 
 class TokenBucket:
-    """One client's allowance. Times are seconds of any monotonic clock."""
+    """The messages that one client may still send. Times are seconds of any monotonic clock."""
 
     __slots__ = ("_at", "_refused_since", "_tokens")
 
@@ -26,7 +25,7 @@ class TokenBucket:
         self._refused_since: float | None = None
 
     def wait(self, rate: float, burst: float, now: float) -> float:
-        """Spend one message: 0 where it is allowed, else the seconds after which one would be."""
+        """Spend one message. Returns 0 where it is allowed, else the seconds until one will be."""
         tokens = min(burst, self._tokens + (now - self._at) * rate)
         self._at = now
         if tokens >= 1.0:
@@ -39,5 +38,5 @@ class TokenBucket:
         return (1.0 - tokens) / rate
 
     def exhausted(self, now: float) -> bool:
-        """Whether there has been nothing but refusals for too long."""
-        return self._refused_since is not None and now - self._refused_since >= PATIENCE
+        """Whether all messages of the last `MAX_REFUSED` seconds were refused."""
+        return self._refused_since is not None and now - self._refused_since >= MAX_REFUSED

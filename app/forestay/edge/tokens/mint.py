@@ -1,4 +1,7 @@
-"""Development tokens, signed with the gateway's own secret; whatever the gateway would refuse is not minted."""
+"""Mints development tokens, signed with the gateway's own secret.
+
+A token that the gateway would refuse is not minted.
+"""
 
 from collections.abc import Mapping
 from math import isfinite
@@ -11,8 +14,8 @@ from forestay.edge.tokens.keys import SECRET_ALGORITHMS, read_secret
 from forestay.edge.tokens.verifier import MAX_BYTES, MAX_PATTERNS, is_user
 
 
-class SessionLimits(TypedDict, total=False):
-    """What the gateway demands of every token."""
+class TokenPurpose(TypedDict, total=False):
+    """What the gateway requires of every token."""
 
     audience: str | None
     issuer: str | None
@@ -20,29 +23,35 @@ class SessionLimits(TypedDict, total=False):
 
 
 def mint(
-    secret: bytes, user: str, *, rooms: Mapping[str, str] | None, ttl: float, now: float, **terms: Unpack[SessionLimits]
+    secret: bytes,
+    user: str,
+    *,
+    rooms: Mapping[str, str] | None,
+    ttl: float,
+    now: float,
+    **purpose: Unpack[TokenPurpose],
 ) -> str:
-    """A token that makes its bearer `user` for `ttl` seconds from `now`, with rights by pattern or the default ones.
+    """A token of `user` that is valid for `ttl` seconds from `now`.
 
-    Raises ValueError, saying what to do.
+    `rooms`: rights by room pattern; None leaves the gateway's default rights. Raises ValueError, with what to do.
     """
-    algorithm = terms.get("algorithm", "HS256")
+    algorithm = purpose.get("algorithm", "HS256")
     if algorithm not in SECRET_ALGORITHMS:
         raise ValueError(f"development tokens are signed with a secret; choose {', '.join(SECRET_ALGORITHMS)}")
     read_secret(secret, algorithm)
     if not is_user(user):
-        raise ValueError("a user has 1 to 256 characters, none of them a control character")
+        raise ValueError("the user must have 1 to 256 characters, none of them a control character")
     if not (ttl > 0 and isfinite(now + ttl)):
-        raise ValueError("a token lasts a number of seconds above 0")
+        raise ValueError("the lifetime of a token must be a number of seconds above 0")
     claims: dict[str, object] = {"sub": user, "iat": now, "exp": now + ttl}
     if rooms is not None:
         if len(rooms) > MAX_PATTERNS:
             raise ValueError(f"a token has at most {MAX_PATTERNS} room patterns")
         Rights(rooms)
         claims["rooms"] = dict(rooms)
-    purpose = {"aud": terms.get("audience"), "iss": terms.get("issuer")}
-    claims |= {claim: value for claim, value in purpose.items() if value is not None}
+    required = {"aud": purpose.get("audience"), "iss": purpose.get("issuer")}
+    claims |= {claim: value for claim, value in required.items() if value is not None}
     token = jwt.encode(claims, secret, algorithm)
     if len(token) > MAX_BYTES:
-        raise ValueError(f"the token would have {len(token)} bytes, more than {MAX_BYTES}; give it fewer patterns")
+        raise ValueError(f"the token would have {len(token)} bytes, more than {MAX_BYTES}; use fewer room patterns")
     return token

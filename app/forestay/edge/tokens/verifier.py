@@ -1,7 +1,7 @@
-"""A token becomes an identity, or does not.
+"""Verifies tokens: turns a JSON Web Token into an identity, or refuses it.
 
-Nothing is believed before the signature is, and nothing in a token chooses how it is checked. What is wrong with a
-token is told to whoever holds it, in words that contain no part of it. How a token travels is the handshake's business.
+Nothing in a token is used before its signature is verified, and nothing in it chooses how it is verified. A refusal
+says what is wrong and contains no part of the token. The handshake finds the token in the request.
 """
 
 import re
@@ -17,29 +17,30 @@ from msgspec import UNSET, UnsetType
 from forestay.core.rules.access import Identity, Rights, read_rules
 from forestay.edge.tokens.keys import ALGORITHMS, MAX_KID, Key, Keys
 from forestay.protocol.codes import ErrorCode, Refusal
+from forestay.protocol.depth import MAX_DEPTH, deeper_than
 
 MAX_BYTES: Final = 4096
-"""Of a token as it is given; it also has to fit into a header line beside others."""
+"""The longest token. It has to fit into one header line, beside other headers."""
 
 LEEWAY: Final = 10.0
-"""Seconds by which an issuer's clock may be ahead of ours. It never makes a token last longer."""
+"""Seconds by which an issuer's clock may be ahead of ours. It does not make a token valid for longer."""
 
 MAX_PATTERNS: Final = 100
-"""In a token's rooms."""
+"""The most room patterns in a token."""
 
 MAX_INFO: Final = 1024
-"""Bytes of a token's info: every member's lies in memory on the bus and in every page of presence."""
+"""The most bytes of a token's info. The bus keeps it in memory for each member, and each presence page repeats it."""
 
 _MAX_USER: Final = 256
-# Control characters, and halves of surrogate pairs, which no encoding can carry.
-_UNSPEAKABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]").search
+# Control characters, and halves of surrogate pairs, which UTF-8 cannot encode.
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]").search
 
-# Knows nothing but what can be configured: `none` is not there to be refused. A weak key is an error, not a warning.
+# Only the algorithms that can be configured: `none` is not among them. A weak key is an error, not a warning.
 _JWS = jwt.PyJWS(algorithms=ALGORITHMS, options={"verify_signature": True, "enforce_minimum_key_length": True})
 
 
 class _Header(msgspec.Struct):
-    """What is read of a header. Anything that offers a key (`jku`, `jwk`, `x5c`, `x5u`) is not."""
+    """The fields of a header that are read. Those that offer a key (`jku`, `jwk`, `x5c`, `x5u`) are not."""
 
     alg: str
     kid: Annotated[str, msgspec.Meta(max_length=MAX_KID)] | UnsetType = UNSET
@@ -48,7 +49,7 @@ class _Header(msgspec.Struct):
 
 
 class _Claims(msgspec.Struct):
-    """What is read of the claims; no type is converted, so `"exp": "1"` and `"exp": true` are no times."""
+    """The claims that are read. No type is converted: `"exp": "1"` and `"exp": true` are malformed."""
 
     sub: str
     exp: float
@@ -70,8 +71,8 @@ _MALFORMED = re.compile(r"`\$\.(\w+)").search
 class TokenVerifier:
     """The Verifier for JSON Web Tokens.
 
-    A configured audience or issuer must be in the token, exactly. Without a configured audience one in the token is not
-    looked at: a secret of our own needs none. Keys that an issuer also uses for others do: configure both.
+    A configured audience or issuer must be in the token, exactly. Without a configured audience, the token's audience
+    is ignored: a secret that only this gateway uses needs none. Configure both where an issuer also serves others.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class TokenVerifier:
     ) -> None:
         """Raises ValueError where the default rights are not like `chat.*:rw news.*:r`."""
         if audience == "" or issuer == "":
-            raise ValueError("the audience or the issuer is empty; name it or leave it out")
+            raise ValueError("the audience or the issuer is empty; give a name or leave it out")
         self._default = read_rules(parse_rooms(default_rights))
         self._keys = keys
         self._audience = audience
@@ -93,21 +94,23 @@ class TokenVerifier:
         self._clock = clock
 
     async def verify(self, token: str) -> Identity:
-        """Raises Refusal: BAD_TOKEN, or UNAVAILABLE while an issuer's keys cannot be had."""
+        """The identity in `token`. Raises Refusal: BAD_TOKEN, or UNAVAILABLE while there are no keys to verify it."""
         header = _header(token)
         if header.alg not in self._keys.algorithms:
             raise _bad(f"algorithm not allowed: sign the token with {' or '.join(self._keys.algorithms)}")
         kid = None if header.kid is UNSET else header.kid
         keys = await self._keys.find(header.alg, kid)
         if not keys:
-            raise _bad("unknown key: the issuer publishes none that the token names and its algorithm fits")
+            raise _bad(
+                "unknown key: the issuer publishes no key with the token's key id and algorithm; get a new token"
+            )
         claims = _claims(_payload(token, keys))
         self._check_time(claims)
         self._check_purpose(claims)
         return self._identity(claims)
 
     async def close(self) -> None:
-        """Let go of the issuer's address."""
+        """Stop fetching the issuer's keys."""
         await self._keys.close()
 
     def _check_time(self, claims: _Claims) -> None:
@@ -130,14 +133,14 @@ class TokenVerifier:
             if claims.iss is UNSET:
                 raise _bad("missing claim: iss")
             if claims.iss != self._issuer:
-                raise _bad("issuer does not match: the token comes from somebody else")
+                raise _bad("issuer does not match: the token comes from another issuer")
 
     def _identity(self, claims: _Claims) -> Identity:
         if not is_user(claims.sub):
             raise _bad(f"malformed claim: sub must be 1 to {_MAX_USER} characters, none of them a control character")
         return Identity(
             user=claims.sub,
-            # Not shared between tokens: each remembers its own decisions, and one user's odd questions fill one memory.
+            # One object per token, because it remembers decisions: one user must not fill the memory of another.
             rights=Rights(self._default) if claims.rooms is UNSET else _rights(claims.rooms),
             expires_at=claims.exp,
             token_id=None if claims.jti is UNSET else claims.jti,
@@ -147,43 +150,46 @@ class TokenVerifier:
 
 
 def parse_rooms(text: str) -> dict[str, str]:
-    """`chat.*:rw news.*:r` (or with commas) as rights by pattern. Raises ValueError."""
+    """Rights by room pattern from text like `chat.*:rw news.*:r`, also with commas. Raises ValueError."""
     rooms: dict[str, str] = {}
     for rule in text.replace(",", " ").split():
-        # A room's name may contain colons, rights do not.
+        # The last colon separates: a room's name may contain colons, rights do not.
         pattern, colon, letters = rule.rpartition(":")
         if not colon:
-            raise ValueError(f"rights are written pattern:letters, like 'chat.*:rw', not {rule!r}")
+            raise ValueError(f"{rule!r} has no rights; write pattern:letters, like 'chat.*:rw'")
         if pattern in rooms:
-            raise ValueError(f"the pattern {pattern!r} is there twice; write its letters once")
+            raise ValueError(f"the pattern {pattern!r} appears twice; write all its letters once")
         rooms[pattern] = letters
     Rights(rooms)
     return rooms
 
 
 def is_user(name: str) -> bool:
-    """Whether a token's `sub` may be `name`."""
-    return 0 < len(name) <= _MAX_USER and _UNSPEAKABLE(name) is None
+    """Whether `name` may be the `sub` of a token."""
+    return 0 < len(name) <= _MAX_USER and _FORBIDDEN(name) is None
 
 
 def _header(token: str) -> _Header:
-    # A character is a byte at least; what is not ASCII is refused in the next breath.
+    # Counted in characters, each at least one byte. Text that is not ASCII is refused next.
     if len(token) > MAX_BYTES:
         raise _bad(f"token too long: more than {MAX_BYTES} bytes")
     encoded, *others = token.split(".")
     if not token.isascii() or len(others) != 2:
         raise _bad("not a signed JWT: three parts with dots between them are expected")
     try:
-        header = _read_header(urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
-    except (ValueError, RecursionError):
-        raise _bad("not a signed JWT: its header cannot be read") from None
+        text = urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
+        if deeper_than(text, MAX_DEPTH):
+            raise _bad(f"not a signed JWT: its header nests deeper than {MAX_DEPTH} arrays and objects")
+        header = _read_header(text)
+    except ValueError:
+        raise _bad("not a signed JWT: its header is not readable") from None
     if header.crit is not UNSET or not header.b64:
-        raise _bad("the token's header demands an extension that is not supported")
+        raise _bad("the token's header demands an extension that is not supported; leave out crit and b64")
     return header
 
 
 def _payload(token: str, keys: Sequence[Key]) -> bytes:
-    """What was signed, if it was signed with one of `keys`."""
+    """The signed content. Raises Refusal unless one of `keys` verifies the signature."""
     for key in keys:
         payload = _signed(token, key)
         if payload is not None:
@@ -197,15 +203,20 @@ def _signed(token: str, key: Key) -> bytes | None:
     except jwt.InvalidSignatureError:
         return None
     except jwt.PyJWTError:
-        raise _bad("not a signed JWT: a part of it cannot be read") from None
+        raise _bad("not a signed JWT: a part of it is not readable") from None
     return payload
 
 
 def _claims(payload: bytes) -> _Claims:
-    """The claims; the reader's complaints are translated, since only their field names are sure to be ours."""
+    """The claims in `payload`. Raises Refusal.
+
+    Of the parser's errors only the field's name is repeated: the rest may contain a part of the token.
+    """
+    if deeper_than(payload, MAX_DEPTH):
+        raise _bad(f"malformed claims: nested deeper than {MAX_DEPTH} arrays and objects")
     try:
         return _read_claims(payload)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         missing, malformed = _MISSING(str(error)), _MALFORMED(str(error))
     if missing is not None:
         raise _bad(f"missing claim: {missing[1]}")

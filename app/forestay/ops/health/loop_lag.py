@@ -1,14 +1,12 @@
-"""How late the event loop is: what everything that waits for it waits longer than it should."""
+"""Measures how late the event loop is: everything that waits for the loop waits so much longer."""
 
 import asyncio
 from typing import Final
 
 _INTERVAL: Final = 0.25
-# The share of the newest sample: one pause of a second is no state of affairs, four in a row are.
+# The weight of the newest sample. A single pause of a second should not change readiness, four in a row should.
 _NEWEST: Final = 0.2
-
-
-# Seconds after which the worst lag of a period makes place for that of the next one.
+# Seconds. The worst lag is kept for the present period and the one before it.
 _PERIOD: Final = 30.0
 
 
@@ -18,11 +16,11 @@ class LoopLag:
         self._worst_before = 0.0
         self._since = 0.0
         self.smoothed = 0.0
-        """Seconds: over the last few seconds."""
+        """The lag of the last few seconds, in seconds."""
 
     @property
     def worst(self) -> float:
-        """Seconds: the longest of the present period and the one before it, whoever asks and however often."""
+        """The longest lag of this period and the one before it, in seconds. Reading it changes nothing."""
         return max(self._worst, self._worst_before)
 
     async def watch(self) -> None:
@@ -35,7 +33,7 @@ class LoopLag:
             self.note(now, max(0.0, now - due))
 
     def note(self, now: float, late: float) -> None:
-        """The loop was `late` seconds behind. `now`: loop time."""
+        """Add a sample: the loop was `late` seconds behind at loop time `now`."""
         if now - self._since >= _PERIOD:
             self._since, self._worst_before, self._worst = now, self._worst, 0.0
         self._worst = max(self._worst, late)

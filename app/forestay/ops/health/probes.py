@@ -1,6 +1,6 @@
-"""Three probes, three different questions, and the metrics beside them. Every answer comes from memory.
+"""Answers the three probes and serves the metrics, from memory only.
 
-`/startupz`: has it started? `/livez`: does the event loop answer at all? `/readyz`: should new connections come here?
+`/startupz`: has the pod started? `/livez`: does the event loop answer? `/readyz`: should new connections come here?
 """
 
 from collections.abc import Callable
@@ -43,7 +43,7 @@ class Health:
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     def _answer(self, checks: dict[str, tuple[bool, str]]) -> web.Response:
-        """200 where every check holds, else 503; the body has the reason of each."""
+        """Return 200 if every check holds, else 503. The body has the reason of each check."""
         failing = [name for name, (ok, _) in checks.items() if not ok]
         body = {
             "ok": not failing,

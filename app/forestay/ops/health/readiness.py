@@ -1,7 +1,7 @@
-"""Whether new connections should come here, from what is known without asking anybody.
+"""Decides whether new connections should come to this pod, from what the pod knows without asking.
 
-Looked at a few times a second; a probe reads the last answer. What a lost bus means is the one question that a pod
-cannot answer by itself: see the quorum.
+The pod looks a few times a second, and a probe reads the last result. Only the effect of a lost bus needs knowledge of
+other pods: see `quorum`.
 """
 
 import asyncio
@@ -18,7 +18,8 @@ from forestay.ops.health.quorum import Peer, may_leave, should_return
 log = structlog.get_logger(__name__)
 
 _INTERVAL: Final = 0.25
-# Of the connections that there may be: from where new ones should go elsewhere, and where they may come again.
+# Shares of the allowed connections. From the first on, new ones should go elsewhere. Below the second they may come
+# here again.
 _NEARLY_FULL: Final = 0.9
 _ROOM_AGAIN: Final = 0.8
 
@@ -27,42 +28,42 @@ class BusReadiness(StrEnum):
     """What a lost bus does to readiness."""
 
     AUTO = "auto"
-    """Unready where others have it; else ready and degraded."""
+    """Not ready if other pods have the bus; else ready and degraded."""
     STRICT = "strict"
-    """Unready."""
+    """Not ready."""
     DEGRADED = "degraded"
     """Ready."""
 
 
 class Neighbours(Protocol):
-    """Who else serves."""
+    """The pods behind our Service."""
 
     def wake(self) -> None:
-        """They will be asked about soon: in peace nobody needs to know them."""
+        """Start to follow them: they are needed soon. Without trouble no pod needs to know them."""
 
     def rest(self) -> None:
-        """They will not be asked about for a while."""
+        """Stop following them: they are not needed for a while."""
 
-    def fleet(self) -> Sequence[Peer] | None:
-        """The pods behind our Service, those on their way out left out; None where that is not known."""
+    def pods(self) -> Sequence[Peer] | None:
+        """All pods that do not terminate; None where they are not known."""
 
 
 class NoNeighbours:
-    """Nobody can be asked."""
+    """The Neighbours of a pod that cannot ask the cluster."""
 
     def wake(self) -> None:
-        """Nothing changes."""
+        """Do nothing."""
 
     def rest(self) -> None:
-        """Nothing changes."""
+        """Do nothing."""
 
-    def fleet(self) -> Sequence[Peer] | None:
+    def pods(self) -> Sequence[Peer] | None:
         return None
 
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """What is looked at."""
+    """The facts that readiness is decided from."""
 
     connections: Callable[[], int]
     most_connections: int
@@ -70,7 +71,20 @@ class Vitals:
     lag: Callable[[], float]
     """Seconds by which the event loop is late."""
     most_lag: float
-    """Seconds; 0 is no limit."""
+    """Seconds; 0 means no limit."""
+    failing_tasks: Callable[[], Sequence[str]]
+    """The names of background tasks that have failed and are not yet healthy again."""
+
+
+@dataclass(frozen=True, slots=True)
+class BusRule:
+    """When a lost bus makes the pod not ready."""
+
+    mode: BusReadiness
+    grace: float
+    """Seconds for which a lost bus has no effect."""
+    pod: str
+    """This pod's name among its neighbours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,27 +101,23 @@ class Readiness:
         self,
         lifecycle: Lifecycle,
         vitals: Vitals,
-        bus: BusReadiness,
-        grace: float,
+        rule: BusRule,
         neighbours: Neighbours,
-        me: str,
+        degraded: Callable[[], None],
     ) -> None:
-        """`grace`: seconds for which the bus may be lost without consequence. `me`: our name among the neighbours."""
+        """`degraded` is called once each time when the bus has been lost for the grace."""
         self._lifecycle = lifecycle
         self._vitals = vitals
-        self._mode = bus
-        self._grace = grace
+        self._rule = rule
         self._neighbours = neighbours
-        self._me = me
+        self._degraded = degraded
         self._saturated = self._lagging = False
         self._lost_at: float | None = None
         self._left = False
-        """Whether we are unready because of the bus."""
+        """Whether the pod is not ready because of the bus."""
+        self._grace_is_over = False
         self.bus_seen = False
-        """Whether the bus was ever there."""
-        self.degraded: Callable[[], None] = _nobody_to_tell
-        """Told when the bus has been lost for the grace."""
-        self._told = False
+        """Whether the bus was ever up."""
 
     async def watch(self, clock: Callable[[], float]) -> None:
         """Look until cancelled. `clock`: Unix seconds."""
@@ -126,13 +136,15 @@ class Readiness:
         return next((check.name for check in self.checks() if not check.ok), "ready")
 
     def checks(self) -> list[Check]:
-        """Each check with its reason, the one that matters most first. Costs nothing."""
+        """All checks with their reasons, the most important first. Reads memory only."""
         state = self._lifecycle.state
         serving = self._lifecycle.open
         vitals = self._vitals
+        failing = vitals.failing_tasks()
         return [
             Check("starting", state is not State.STARTING and self._started, self._start_reason()),
             Check("draining", state not in (State.DRAINING, State.STOPPED), "serving" if serving else state.value),
+            Check("tasks", not failing, f"failed: {', '.join(failing)}" if failing else "running"),
             Check("saturated", not self._saturated, f"{vitals.connections()} of {vitals.most_connections} connections"),
             Check("lagging", not self._lagging, f"the event loop is {vitals.lag():.3f} s late"),
             Check("bus", not self._left, self._bus_reason()),
@@ -140,15 +152,15 @@ class Readiness:
 
     @property
     def _started(self) -> bool:
-        return self.bus_seen or self._mode is BusReadiness.DEGRADED
+        return self.bus_seen or self._rule.mode is BusReadiness.DEGRADED
 
     @property
     def started(self) -> bool:
-        """Whether the pod has come up; once true it stays so."""
+        """Whether the pod has come up. Once true, it stays true."""
         return self._lifecycle.state is not State.STARTING and self._started
 
     def look(self, now: float, clock: float) -> None:
-        """See what has changed. `now`: monotonic seconds; `clock`: Unix seconds."""
+        """Update the checks and the state of the pod. `now`: monotonic seconds; `clock`: Unix seconds."""
         vitals = self._vitals
         share = vitals.connections() / vitals.most_connections
         self._saturated = share >= (_ROOM_AGAIN if self._saturated else _NEARLY_FULL)
@@ -158,35 +170,36 @@ class Readiness:
         self._move()
 
     def _look_at_bus(self, now: float, clock: float) -> None:
+        mode = self._rule.mode
         if self._vitals.bus_up():
             if self._lost_at is not None:
                 self._neighbours.rest()
-            self.bus_seen, self._lost_at, self._left, self._told = True, None, False, False
+            self.bus_seen, self._lost_at, self._left, self._grace_is_over = True, None, False, False
             return
         if self._lost_at is None:
             self._lost_at = now
-            if self._mode is BusReadiness.AUTO:
+            if mode is BusReadiness.AUTO:
                 self._neighbours.wake()
-        if now - self._lost_at < self._grace:
+        if now - self._lost_at < self._rule.grace:
             return
-        if not self._told:
-            self._told = True
+        if not self._grace_is_over:
+            self._grace_is_over = True
             if self.bus_seen:
-                self.degraded()
-        if self._mode is not BusReadiness.AUTO:
-            self._left = self._mode is BusReadiness.STRICT
-            return
-        self._decide(clock)
+                self._degraded()
+        if mode is BusReadiness.AUTO:
+            self._decide(clock)
+        else:
+            self._left = mode is BusReadiness.STRICT
 
     def _decide(self, clock: float) -> None:
-        fleet = self._neighbours.fleet()
+        pods, pod = self._neighbours.pods(), self._rule.pod
         before = self._left
-        if fleet is None:
+        if pods is None:
             self._left = False
         elif self._left:
-            self._left = not should_return(fleet, self._me, clock)
+            self._left = not should_return(pods, pod, clock)
         else:
-            self._left = may_leave(fleet, self._me, clock)
+            self._left = may_leave(pods, pod, clock)
         if self._left is not before:
             log.warning("readiness changed with the bus lost", ready=not self._left)
 
@@ -209,11 +222,7 @@ class Readiness:
         if self._lost_at is None:
             return "up"
         if self._left:
-            return "lost, and others have it" if self._mode is BusReadiness.AUTO else "lost"
-        if not self._told:
+            return "lost, and other pods have it" if self._rule.mode is BusReadiness.AUTO else "lost"
+        if not self._grace_is_over:
             return "lost just now"
-        return "lost; ready all the same, for nobody is known to be better off"
-
-
-def _nobody_to_tell() -> None:
-    """Nobody wants to know."""
+        return "lost; ready all the same, because no pod is known to have it"

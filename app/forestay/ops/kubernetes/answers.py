@@ -1,4 +1,4 @@
-"""What the API server's answers say: a list, a line of a watch, or why there is none."""
+"""Reads answers of the API server: a list, a line of a watch, or an error."""
 
 from typing import Final
 
@@ -6,13 +6,14 @@ import msgspec
 
 from forestay.ops.kubernetes.endpoints import Change, Metadata, Slice, SlicesGone
 from forestay.ops.kubernetes.unanswered import Cause, Unanswered
+from forestay.protocol.depth import MAX_DEPTH, deeper_than
 
 NOT_FOUND: Final = 404
 _DENIED: Final = (401, 403)
 _GONE: Final = 410
 _THROTTLED: Final = 429
 
-# Characters of the server's own words that are worth a line in the log.
+# Characters of the server's message that go into the log.
 _LONGEST_REASON: Final = 300
 
 
@@ -32,7 +33,8 @@ class _Status(msgspec.Struct):
 
 
 def read_list(body: bytes) -> tuple[list[Slice], str]:
-    """The slices, and the version they have together. Raises Unanswered."""
+    """Return the slices and the version of the list. Raises Unanswered."""
+    _check_depth(body)
     try:
         found = msgspec.json.decode(body, type=_List)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -41,7 +43,8 @@ def read_list(body: bytes) -> tuple[list[Slice], str]:
 
 
 def read_line(text: bytes) -> Change:
-    """One line of a watch. Raises Unanswered and SlicesGone, which is also what an error within a watch becomes."""
+    """Return the change in one line of a watch. Raises Unanswered and SlicesGone, also for a line that is an error."""
+    _check_depth(text)
     try:
         line = msgspec.json.decode(text, type=_Line)
         if line.type == "ERROR":
@@ -53,15 +56,23 @@ def read_line(text: bytes) -> Change:
 
 
 def read_reason(body: bytes) -> str:
-    """What the server says of an error; empty where a proxy or nobody says it."""
+    """Return the message of an error; empty where the answer is not the API server's, for example a proxy's."""
+    if deeper_than(body, MAX_DEPTH):
+        return ""
     try:
         return msgspec.json.decode(body, type=_Status).message
     except (msgspec.DecodeError, UnicodeDecodeError):
         return ""
 
 
+def _check_depth(body: bytes) -> None:
+    """Raises Unanswered where `body` nests deeper than any answer of the API server."""
+    if deeper_than(body, MAX_DEPTH):
+        raise Unanswered(Cause.GARBAGE, f"nested deeper than {MAX_DEPTH} arrays and objects")
+
+
 def fault(status: int, reason: str, retry_after: str = "") -> Unanswered | SlicesGone:
-    """A status that is no answer. `retry_after`: the header; a date in it is not read, the API server writes none."""
+    """Return the error for a status. `retry_after`: the header. A date in it is ignored: the API server sends none."""
     if status == _GONE:
         return SlicesGone(reason)
     cause = Cause.DENIED if status in _DENIED else Cause.THROTTLED if status == _THROTTLED else Cause.FAILED

@@ -1,7 +1,7 @@
-"""The one door to the cluster's API: EndpointSlices in, Events out, and every fault on the way is an Unanswered.
+"""Speaks to the cluster's API: reads EndpointSlices, writes Events, and turns every fault into Unanswered.
 
-The client is large: a hundred megabytes on disk, and up to a second to load. It is loaded when it is first needed, in a
-thread; a gateway without a cluster never loads it.
+The client library is large: it takes a hundred megabytes on disk, and up to a second to load. It is loaded with the
+first request, in a thread. A gateway without a cluster never loads it.
 """
 
 import asyncio
@@ -23,38 +23,38 @@ if TYPE_CHECKING:
     from kubernetes.aio.client import ApiClient, DiscoveryV1Api, EventsV1Api
 
 ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-"""Where a pod finds its token and the authority of the API server."""
+"""The folder with the pod's token and the certificate of the API server's authority."""
 
 COMPONENT: Final = "forestay"
-"""What the cluster knows us as: in its audit log and beside our events."""
+"""Our name in the cluster's audit log and in our events."""
 
-# Seconds for one answer, and for a watch to be agreed to.
-_PATIENCE: Final = 10.0
+# Seconds for one answer, and for the start of a watch.
+_TIMEOUT: Final = 10.0
 
-# Seconds that a watch may be silent. Bookmarks come once a minute; a connection that a firewall has forgotten says
-# nothing for ever, and what we know would be old without our knowing it.
+# Seconds that a watch may be silent. Bookmarks come once a minute. A connection that a firewall has dropped is silent
+# for ever, and our list would grow old unnoticed.
 _SILENCE: Final = 150.0
 
 # Bytes of an event's note; the server refuses longer ones.
 _LONGEST_NOTE: Final = 1024
 
-# Statuses from here on are no answers.
+# Statuses from here on are errors.
 _NO_ANSWER: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """Who we are to the cluster."""
+    """The names of our pod in the cluster."""
 
     namespace: str
     name: str
     uid: str = ""
-    """Empty where it is not known: `kubectl describe` then does not show the events with the pod."""
+    """Empty where it is not known. Then `kubectl describe` does not show the events with the pod."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Client:
-    """The parts of the library that we use."""
+    """The parts of the client library that we use."""
 
     api: "ApiClient"
     discovery: "DiscoveryV1Api"
@@ -62,10 +62,10 @@ class _Client:
 
 
 class Cluster:
-    """Slices and a Journal, by an API server that is found when it is first asked and may never be."""
+    """The Slices and the Journal of a real cluster. The API server is looked for with the first request."""
 
     def __init__(self, pod: Pod, service: str, account: Path = ACCOUNT) -> None:
-        """`service`: ours, in the pod's namespace. `account`: where its token and the server's authority are."""
+        """`service`: our Service, in the pod's namespace. `account`: the folder with the token and the authority."""
         self._pod = pod
         self._selector = f"kubernetes.io/service-name={service}"
         self._account = account
@@ -74,21 +74,21 @@ class Cluster:
         self._closed = False
 
     async def list(self) -> "tuple[list[Slice], str]":
-        """The EndpointSlices of our Service, and the version to watch from. Raises Unanswered and SlicesGone."""
+        """Return the EndpointSlices of our Service and the version to watch from. Raises Unanswered and SlicesGone."""
         client = await self._open()
         with _faults():
             response = await client.discovery.list_namespaced_endpoint_slice_without_preload_content(
-                self._pod.namespace, label_selector=self._selector, _request_timeout=_PATIENCE
+                self._pod.namespace, label_selector=self._selector, _request_timeout=_TIMEOUT
             )
             body = await _body(response)
         return read_list(body)
 
     @asynccontextmanager
     async def watch(self, version: str, seconds: int) -> AsyncIterator[AsyncIterator[Change]]:
-        """What happens to them after `version`. Raises Unanswered and SlicesGone."""
+        """Yield the changes after `version`. Raises Unanswered and SlicesGone."""
         client = await self._open()
         with _faults():
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_TIMEOUT):
                 response = await client.discovery.list_namespaced_endpoint_slice_without_preload_content(
                     self._pod.namespace,
                     label_selector=self._selector,
@@ -96,8 +96,8 @@ class Cluster:
                     watch=True,
                     allow_watch_bookmarks=True,
                     timeout_seconds=seconds,
-                    # Its own limit is five minutes in all, however much is being said.
-                    _request_timeout=seconds + _PATIENCE,
+                    # The library's own limit is five minutes for the whole watch, also while changes come.
+                    _request_timeout=seconds + _TIMEOUT,
                 )
         try:
             with _faults():
@@ -108,7 +108,7 @@ class Cluster:
             response.close()
 
     async def create(self, occurrence: Occurrence) -> str:
-        """Write an event about our pod; its name. Raises Unanswered."""
+        """Write an event about our pod and return its name. Raises Unanswered."""
         client = await self._open()
         from kubernetes.aio.client import EventsV1Event
 
@@ -126,25 +126,25 @@ class Cluster:
                 "regarding": pod | ({"uid": self._pod.uid} if self._pod.uid else {}),
                 "note": occurrence.note.encode(errors="replace")[:_LONGEST_NOTE].decode(errors="ignore"),
                 "type": "Warning" if occurrence.warning else "Normal",
-                # A series starts at two: the server refuses one of a single event.
+                # The server refuses a series of a single event.
                 "series": _series(occurrence.count, now) if occurrence.count > 1 else None,
             }
         )
         with _faults():
             await _body(
                 await client.events.create_namespaced_event_without_preload_content(
-                    self._pod.namespace, event, _request_timeout=_PATIENCE
+                    self._pod.namespace, event, _request_timeout=_TIMEOUT
                 )
             )
         return name
 
     async def repeat(self, name: str, count: int) -> bool:
-        """Our event has by now happened `count` times; False where the cluster has forgotten it. Raises Unanswered."""
+        """Set the count of our event. Returns False where the event is gone. Raises Unanswered."""
         client = await self._open()
         with _faults():
-            # The series is all that may be changed: the server holds an event to its note.
+            # Only the series may change: the server refuses another note.
             response = await client.events.patch_namespaced_event_without_preload_content(
-                name, self._pod.namespace, {"series": _series(count, _now())}, _request_timeout=_PATIENCE
+                name, self._pod.namespace, {"series": _series(count, _now())}, _request_timeout=_TIMEOUT
             )
             if response.status == NOT_FOUND:
                 response.release()
@@ -153,9 +153,9 @@ class Cluster:
         return True
 
     async def close(self) -> None:
-        """Let go of every connection; who asks afterwards is not answered.
+        """Close every connection. Later requests raise Unanswered.
 
-        Nobody may be watching any more: the library does not wake who reads from a connection that it closes.
+        Every watch must have ended: the library does not wake a reader of a connection that it closes.
         """
         self._closed = True
         if self._client is not None:
@@ -171,26 +171,26 @@ class Cluster:
 
 
 def _load(account: Path) -> _Client:
-    """Load the library and what the pod was given; no request is made. Raises Unanswered."""
+    """Load the library and the pod's service account, without a request. Raises Unanswered."""
     try:
         from kubernetes.aio.client import ApiClient, Configuration, DiscoveryV1Api, EventsV1Api
         from kubernetes.aio.config import ConfigException
         from kubernetes.aio.config.incluster_config import InClusterConfigLoader
     except ImportError as error:
-        raise Unanswered(Cause.ABSENT, f"its client is not installed: {error}") from error
+        raise Unanswered(Cause.ABSENT, f"the client library is not installed: {error}") from error
 
     def renew(configuration: Configuration) -> None:
         configuration.api_key["BearerToken"] = f"Bearer {_token(account)}"
 
     configuration = Configuration()
-    # Python 3.13 refuses authorities without a key identifier, and clusters that were made long ago have such.
+    # Python 3.13 refuses authorities without a key identifier, and old clusters have such.
     configuration.disable_strict_ssl_verification = True
     try:
         InClusterConfigLoader(str(account / "token"), str(account / "ca.crt"), try_refresh_token=False).load_and_set(
             configuration
         )
-        # The loader's own refresh keeps a token for a minute. We ask seldom enough to read it every time, and then a
-        # token that was taken back is never used twice.
+        # The loader's own refresh keeps a token for a minute. We make few requests, so we read the token for each one.
+        # Then a revoked token is never used twice.
         configuration.refresh_api_key_hook = renew  # type: ignore[assignment]
         api = ApiClient(configuration)
     except (ConfigException, OSError, ValueError) as error:
@@ -211,14 +211,14 @@ async def _changes(stream: "StreamReader") -> AsyncIterator[Change]:
         with _faults():
             async with asyncio.timeout(_SILENCE):
                 text = await stream.readline()
-        # Half a line is how a connection looks that broke within it.
+        # Half a line means that the connection broke.
         if not text.endswith(b"\n"):
             return
         yield read_line(text)
 
 
 async def _body(response: "ClientResponse") -> bytes:
-    """All of an answer. Raises Unanswered and SlicesGone for those that are none."""
+    """Return the body of an answer. Raises Unanswered and SlicesGone for an error status."""
     body = await response.read()
     if response.status >= _NO_ANSWER:
         raise fault(response.status, read_reason(body), response.headers.get("Retry-After", ""))
@@ -227,7 +227,7 @@ async def _body(response: "ClientResponse") -> bytes:
 
 @contextmanager
 def _faults() -> Iterator[None]:
-    """Whatever the library raises, in our words."""
+    """Turn what the library raises into Unanswered."""
     from aiohttp import ClientError
 
     try:
@@ -235,7 +235,7 @@ def _faults() -> Iterator[None]:
     except (ClientError, OSError) as error:
         raise Unanswered(Cause.UNREACHABLE, str(error) or type(error).__name__) from error
     except ValueError as error:
-        # A line without an end, or an encoding that nobody asked for.
+        # A line without an end, or an encoding that we did not ask for.
         raise Unanswered(Cause.GARBAGE, str(error)) from error
 
 
@@ -244,6 +244,6 @@ def _series(count: int, now: datetime) -> dict[str, object]:
 
 
 def _now() -> datetime:
-    """Never at a whole second: the library then leaves the fraction out, and the server insists on six digits."""
+    """Return the time, never at a whole second: the library would omit the fraction, and the server requires it."""
     now = datetime.now(UTC)
     return now.replace(microsecond=now.microsecond or 1)

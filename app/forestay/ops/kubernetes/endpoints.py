@@ -1,7 +1,7 @@
-"""Who else serves behind our Service, as the cluster sees it: listed once, watched from then on.
+"""Follows the pods behind our Service, as the cluster lists them: one list, then a watch.
 
-The client library can watch too, but its loop has no rest in it: a server that ends watches at once would be asked
-as fast as it can answer. Whoever looks at the fleet never waits, and is told when nobody knows.
+The client library can watch too, but its loop never rests: it would ask a server that ends watches at once as fast as
+the server answers. Reading the pods never waits; the result says when they are not known.
 """
 
 import asyncio
@@ -18,24 +18,24 @@ from forestay.ops.kubernetes.unanswered import Cause, Unanswered
 log = structlog.get_logger(__name__)
 
 STALE: Final = 30.0
-"""Seconds without a sign of the cluster after which nobody knows the fleet."""
+"""Seconds without news from the cluster after which the pods count as unknown."""
 
 SHORTEST_REST: Final = 1.0
 LONGEST_REST: Final = 60.0
-"""Seconds. Rests are drawn between nothing and a bound that doubles from the one to the other: an API server that comes
-back is not met by all pods at once."""
+"""Seconds. Each rest is drawn between zero and a bound that doubles from the first value to the second, so that not all
+pods meet an API server that comes back at once."""
 
-LONGEST_PATIENCE: Final = 300.0
-"""Seconds that a Retry-After is believed: what answers need not be an API server."""
+LONGEST_RETRY_AFTER: Final = 300.0
+"""Seconds up to which a Retry-After is respected: the answer may come from something else than an API server."""
 
 WATCH: Final = (240, 300)
-"""Seconds that a watch is asked to last, drawn so that pods that started together do not stay together."""
+"""Seconds that a watch should last. Drawn, so that pods that started together do not ask together for ever."""
 
-# Seconds that a watch must have lived for the next rest to be a short one again.
+# A watch that lived for so many seconds makes the next rest a short one again.
 _STABLE: Final = 10.0
 
-# Rounds in a row that came to nothing, after which the version that we resume from is doubted too: a server that was
-# restored from a backup does not call it gone, it waits for it.
+# After so many failed rounds in a row we list again instead of resuming from our version: a server that was restored
+# from a backup does not call a newer version gone, it waits for it.
 _DOUBT: Final = 3
 
 
@@ -46,12 +46,12 @@ class Endpoint:
     name: str
     ready: bool
     terminating: bool
-    """A pod may be both where its Service publishes pods that are not ready."""
+    """A pod can be ready and terminating where its Service publishes pods that are not ready."""
 
 
 class Conditions(msgspec.Struct):
     ready: bool | None = None
-    """Not said means true: so the API defines it."""
+    """A missing value means true, as the API defines it."""
     terminating: bool | None = None
 
 
@@ -61,7 +61,7 @@ class Target(msgspec.Struct):
 
 
 class Entry(msgspec.Struct, rename="camel"):
-    """One line of a slice."""
+    """One endpoint of a slice."""
 
     conditions: Conditions | None = None
     target_ref: Target | None = None
@@ -73,68 +73,71 @@ class Metadata(msgspec.Struct, rename="camel"):
 
 
 class Slice(msgspec.Struct):
-    """What we read of an EndpointSlice; the rest of it is never made into objects."""
+    """The fields of an EndpointSlice that we read. The rest is not decoded."""
 
     metadata: Metadata
     endpoints: list[Entry] | None = None
 
 
 class Change(NamedTuple):
-    """What a watch says: `ADDED`, `MODIFIED`, `DELETED`, or `BOOKMARK`, whose slice is nothing but a version."""
+    """A change in a watch: `ADDED`, `MODIFIED`, `DELETED`, or `BOOKMARK`, whose slice holds only a version."""
 
     type: str
     slice: Slice
 
 
 class SlicesGone(Exception):
-    """The server no longer knows the version that was asked for: 410."""
+    """The server no longer has the version that we asked for: 410."""
 
 
 class Slices(Protocol):
     """The EndpointSlices of our Service."""
 
     async def list(self) -> tuple[Sequence[Slice], str]:
-        """All of them, and the version to watch from. Raises Unanswered and SlicesGone."""
+        """Return all slices and the version to watch from. Raises Unanswered and SlicesGone."""
 
     def watch(self, version: str, seconds: int) -> AbstractAsyncContextManager[AsyncIterator[Change]]:
-        """Changes after `version`, for so many seconds. Entered when the server has agreed to tell them.
+        """Watch for changes after `version`, for `seconds`. Entered when the server has accepted the watch.
 
-        Entering and iterating raise Unanswered and SlicesGone; an iterator that ends was ended by the server.
+        Entering and iterating raise Unanswered and SlicesGone. The iterator ends when the server ends the watch.
         """
 
 
 class Endpoints:
-    def __init__(self, slices: Slices, rng: Callable[[float, float], float], told: Callable[[str], None]) -> None:
-        """`rng` gives a number between two; `told` hears of each fault by name.
+    def __init__(
+        self, slices: Slices, rng: Callable[[float, float], float], count_fault: Callable[[str], None]
+    ) -> None:
+        """`rng`: returns a random number between two numbers. `count_fault`: called with the name of each fault.
 
-        The names are those of a Cause, `gone` for a version that is, and `brief` for a watch that was ended at once.
+        The names are the values of Cause, `gone` for a version that the server no longer has, and `brief` for a watch
+        that ended at once.
         """
         self._loop = asyncio.get_running_loop()
         self._slices = slices
         self._rng = rng
-        self._told = told
+        self._count_fault = count_fault
         self._version = ""
         self._known: dict[str, list[Endpoint]] | None = None
-        """What each slice says, by its name; None until one list was read."""
-        self._fleet: tuple[Endpoint, ...] = ()
-        self._heard = 0.0
+        """The endpoints of each slice, by the slice's name; None before the first list."""
+        self._pods: tuple[Endpoint, ...] = ()
+        self._news_at = 0.0
         self._opened: float | None = None
-        """When the watch was agreed to; None while there is none."""
+        """Loop time when the watch was accepted; None without a watch."""
         self._failures = 0
-        """Rounds in a row without a watch that lived for a while."""
-        self._complaints: set[Cause] = set()
-        """What was logged in those rounds."""
+        """Rounds in a row without a stable watch."""
+        self._logged: set[Cause] = set()
+        """The causes that were logged in those rounds."""
         self.changed_at: float | None = None
-        """Loop time of the last change of the fleet; None until one is known."""
+        """Loop time of the last change of the pods; None before the first list."""
 
-    def fleet(self) -> Sequence[Endpoint] | None:
-        """All endpoints by name, ours among them; None where that is not known or was not heard of for too long."""
-        if self._known is None or (self._opened is None and self._loop.time() - self._heard > STALE):
+    def pods(self) -> Sequence[Endpoint] | None:
+        """Return all endpoints sorted by name, ours among them; None where they are unknown or too old."""
+        if self._known is None or (self._opened is None and self._loop.time() - self._news_at > STALE):
             return None
-        return self._fleet
+        return self._pods
 
     async def follow(self) -> None:
-        """Keep the fleet current until cancelled. Raises nothing: without a cluster there is only nothing to know."""
+        """Keep the pods current until cancelled. An error of the cluster is logged, counted and waited out."""
         while True:
             error: Unanswered | None = None
             try:
@@ -143,19 +146,19 @@ class Endpoints:
                 await self._watch()
             except SlicesGone:
                 self._version = ""
-                self._told("gone")
+                self._count_fault("gone")
             except Unanswered as caught:
                 error = caught
-                self._told(error.cause)
-                self._complain(error)
+                self._count_fault(error.cause)
+                self._log_once(error)
             await asyncio.sleep(self._rest(error))
-            # Far beyond the longest rest; a power without end would become a large number to compute.
+            # Ten is far beyond the longest rest. Without a bound the power would grow to a huge number.
             self._failures = min(self._failures + 1, 10)
 
     async def _list(self) -> None:
         found, self._version = await self._slices.list()
         self._known = {each.metadata.name: _read(each) for each in found}
-        self._learnt()
+        self._update()
 
     async def _watch(self) -> None:
         seconds = round(self._rng(*WATCH))
@@ -167,12 +170,12 @@ class Endpoints:
             finally:
                 stable = self._loop.time() - self._opened >= _STABLE
                 self._opened = None
-                self._heard = self._loop.time()
+                self._news_at = self._loop.time()
                 if stable:
                     self._failures = 0
-                    self._complaints.clear()
+                    self._logged.clear()
         if not stable:
-            self._told("brief")
+            self._count_fault("brief")
 
     def _apply(self, change: Change) -> None:
         self._version = change.slice.metadata.resource_version or self._version
@@ -182,14 +185,14 @@ class Endpoints:
             self._known.pop(change.slice.metadata.name, None)
         else:
             self._known[change.slice.metadata.name] = _read(change.slice)
-        self._learnt()
+        self._update()
 
-    def _learnt(self) -> None:
-        self._heard = self._loop.time()
-        fleet = _merged(endpoint for each in (self._known or {}).values() for endpoint in each)
-        if fleet != self._fleet or self.changed_at is None:
-            self._fleet = fleet
-            self.changed_at = self._heard
+    def _update(self) -> None:
+        self._news_at = self._loop.time()
+        pods = _merged(endpoint for each in (self._known or {}).values() for endpoint in each)
+        if pods != self._pods or self.changed_at is None:
+            self._pods = pods
+            self.changed_at = self._news_at
 
     def _rest(self, error: Unanswered | None) -> float:
         bound = min(LONGEST_REST, SHORTEST_REST * 2**self._failures)
@@ -197,16 +200,18 @@ class Endpoints:
             return self._rng(0, bound)
         if error.cause in (Cause.DENIED, Cause.ABSENT):
             return self._rng(LONGEST_REST / 2, LONGEST_REST)
-        return min(LONGEST_PATIENCE, error.retry_after or 0.0) + self._rng(0, bound)
+        return min(LONGEST_RETRY_AFTER, error.retry_after or 0.0) + self._rng(0, bound)
 
-    def _complain(self, error: Unanswered) -> None:
-        if error.cause not in self._complaints:
-            self._complaints.add(error.cause)
-            log.warning("the cluster does not say who else serves", cause=error.cause.value, reason=str(error))
+    def _log_once(self, error: Unanswered) -> None:
+        if error.cause not in self._logged:
+            self._logged.add(error.cause)
+            log.warning(
+                "cannot read the pods of the Service from the cluster", cause=error.cause.value, reason=str(error)
+            )
 
 
 def _read(found: Slice) -> list[Endpoint]:
-    """The pods in a slice. What is no pod is nobody who could share our load."""
+    """Return the pods in a slice. Other endpoints cannot share our load."""
     return [
         Endpoint(entry.target_ref.name, conditions.ready is not False, conditions.terminating is True)
         for entry in found.endpoints or ()
@@ -216,7 +221,7 @@ def _read(found: Slice) -> list[Endpoint]:
 
 
 def _merged(endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
-    """Each pod once: it stands in one slice per address family, and while slices are rearranged in two of the same."""
+    """Return each pod once. It is in one slice for each address family, and in two while slices are rearranged."""
     pods: dict[str, Endpoint] = {}
     for each in endpoints:
         other = pods.get(each.name, each)

@@ -1,7 +1,7 @@
-"""Says in the cluster's own log what happened to this pod: seldom, without waiting, and only if it can.
+"""Writes Kubernetes Events about this pod, rarely and without making callers wait.
 
-Per reason there is at most one write a minute. What happens in between is counted, and the next write adds it to the
-event that is there (a series, as the API calls it) or makes a new one where that one is over.
+There is at most one write a minute for each reason. What happens in between is counted. The next write adds the count
+to the existing event (the API calls that a series), or makes a new event where the series is over.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from forestay.core.ports.tasks import Tasks
 from forestay.ops.kubernetes.unanswered import Unanswered
 
 log = structlog.get_logger(__name__)
@@ -20,11 +21,11 @@ PAUSE: Final = 60.0
 """Seconds between two writes about one reason."""
 
 SERIES: Final = 1800.0
-"""Seconds without a write after which a series is over: half of the time that API servers keep events."""
+"""Seconds without a write after which a series is over: half the time for which API servers keep events."""
 
 
 class Reason(StrEnum):
-    """Everything that is told; the values are what `kubectl get events` shows."""
+    """The reasons of our events; `kubectl get events` shows the values."""
 
     DRAIN_STARTED = "DrainStarted"
     BUS_DEGRADED = "BusDegraded"
@@ -35,58 +36,61 @@ class Reason(StrEnum):
 class Occurrence:
     reason: Reason
     note: str
-    """The newest, where there were several."""
+    """The newest one, where it happened several times."""
     warning: bool
     count: int
     """How often it happened."""
 
 
 class Journal(Protocol):
-    """The events of our pod."""
+    """The place where the events of our pod are written."""
 
     async def create(self, occurrence: Occurrence) -> str:
-        """Write a new event; its name. Raises Unanswered."""
+        """Write a new event and return its name. Raises Unanswered."""
 
     async def repeat(self, name: str, count: int) -> bool:
-        """The event has by now happened `count` times; False where it is gone. Raises Unanswered."""
+        """Set the count of an event. Returns False where the event is gone. Raises Unanswered."""
 
 
 @dataclass(slots=True)
 class _Series:
-    """What was written about one reason."""
+    """What has been written for one reason."""
 
     name: str = ""
-    """Of the event; empty where the next write makes one."""
+    """The name of the event; empty where the next write makes a new one."""
     count: int = 0
     written: float = float("-inf")
-    """Loop time of the last try."""
+    """Loop time of the last attempt."""
 
 
-# An event's type cannot be changed later, so a warning and a note are two series.
+# The type of an event cannot change later, so a warning and a note are two series.
 _Key = tuple[Reason, bool]
 
 
 class Events:
-    """Bounded by the reasons there are: what was not written yet is one occurrence for each."""
+    """Holds at most one unwritten occurrence for each reason."""
 
-    def __init__(self, journal: Journal, told: Callable[[str], None]) -> None:
-        """`told`: hears of a Cause's value for each write that failed."""
+    def __init__(self, journal: Journal, tasks: Tasks, count_fault: Callable[[str], None]) -> None:
+        """`count_fault`: called with the value of a Cause for each write that failed."""
         self._loop = asyncio.get_running_loop()
         self._journal = journal
-        self._told = told
+        self._tasks = tasks
+        self._count_fault = count_fault
         self._held: dict[_Key, Occurrence] = {}
         self._series: dict[_Key, _Series] = {}
         self._news = asyncio.Event()
         self._closing = False
-        self._silent = False
-        """Whether the last write failed: one warning is enough."""
+        self._all_written = asyncio.Event()
+        """Set when the events are closing and nothing is held."""
+        self._failed = False
+        """Whether the last write failed. Failures in a row are logged once."""
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._keep())
+        self._task = self._tasks.keep("kubernetes_events", self._keep)
 
-    def tell(self, reason: Reason, note: str, *, warning: bool = False) -> None:
-        """It happened. Never waits and never raises; after `close` it says nothing."""
+    def record(self, reason: Reason, note: str, *, warning: bool = False) -> None:
+        """Note that something happened. Never waits and never raises. Does nothing after `close`."""
         if self._closing:
             return
         key = reason, warning
@@ -95,20 +99,27 @@ class Events:
         self._news.set()
 
     async def close(self, seconds: float) -> None:
-        """Write what is held, however young the last write is, for so many seconds at most."""
+        """Write what is held, without the pause between writes, for at most `seconds`."""
         self._closing = True
         self._news.set()
         if self._task is not None:
-            await asyncio.wait([self._task], timeout=seconds)
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._all_written.wait()
+            except TimeoutError:
+                pass
             self._task.cancel()
             await asyncio.wait([self._task])
 
     async def _keep(self) -> None:
-        while self._held or not self._closing:
+        """Write what is due, until cancelled."""
+        while True:
             key = min(self._held, key=self._due, default=None)
             if key is not None and (self._closing or self._due(key) <= self._loop.time()):
                 await self._write(key)
                 continue
+            if self._closing:
+                self._all_written.set()
             self._news.clear()
             try:
                 async with asyncio.timeout_at(None if key is None else self._due(key)):
@@ -117,11 +128,11 @@ class Events:
                 pass
 
     def _due(self, key: _Key) -> float:
-        """Loop time from which on it may be written."""
+        """Return the loop time from which on it may be written."""
         return self._series[key].written + PAUSE if key in self._series else float("-inf")
 
     async def _write(self, key: _Key) -> None:
-        """One try. What it fails to say is said no more, except by the count of a series that goes on."""
+        """Try once to write. A failed write is not repeated, but the count of a series includes it."""
         occurrence = self._held.pop(key)
         series = self._series.setdefault(key, _Series())
         now = self._loop.time()
@@ -134,9 +145,9 @@ class Events:
                 series.name, series.count = "", occurrence.count
                 series.name = await self._journal.create(occurrence)
         except Unanswered as error:
-            self._told(error.cause)
-            if not self._silent:
-                log.warning("the cluster does not take events", cause=error.cause.value, reason=str(error))
-            self._silent = True
+            self._count_fault(error.cause)
+            if not self._failed:
+                log.warning("the cluster does not accept events", cause=error.cause.value, reason=str(error))
+            self._failed = True
         else:
-            self._silent = False
+            self._failed = False

@@ -1,6 +1,6 @@
-"""One line per fact: JSON for machines, or a readable form on a terminal. Nothing that a client chose can forge a line.
+"""Writes log lines, one per event: JSON for machines, or readable text on a terminal.
 
-The standard library's loggers, aiohttp's among them, go through the same door.
+Text from clients cannot forge a line. The standard library's loggers, aiohttp's among them, use the same format.
 """
 
 import logging
@@ -15,21 +15,21 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 class LogFormat(StrEnum):
     AUTO = "auto"
-    """Readable on a terminal, else JSON."""
+    """Text on a terminal, else JSON."""
     JSON = "json"
     TEXT = "text"
 
 
-# Whatever looks like a token is one: what stands behind its usual names, or a JWT's three parts in a chain of words.
-# The chains are looked into by hand: one expression for both takes the square of a long line's length.
+# Two things look like a token: text after the usual names of tokens, and the three parts of a JWT joined by dots.
+# Code searches the dotted chains: one expression for both takes quadratic time on a long line.
 _NAMED: Final = re.compile(r"(?<=base64url\.bearer\.forestay\.)[\w-]+|(?<=token=)[^&\s\"']+|(?<=Bearer )\S+")
 _CHAIN: Final = re.compile(r"[\w.-]{12,}")
 _SHORTEST_HEADER: Final = 10
-_OF_SEVERAL_LINES: Final = ("exception", "stack")
+_MULTILINE: Final = ("exception", "stack")
 
 
-class _Malformed(logging.Filter):
-    """aiohttp logs a malformed request with a traceback that repeats it: a token in it would be kept."""
+class _NoMalformedRequests(logging.Filter):
+    """Drops aiohttp's log of a malformed request: its traceback repeats the request, which can contain a token."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
@@ -37,7 +37,7 @@ class _Malformed(logging.Filter):
 
 
 def configure(level: str, form: LogFormat) -> None:
-    """Set up logging for the process. `level`: a standard level's name."""
+    """Sets up logging for the process. `level`: the name of a standard level."""
     shared: list[Processor] = [
         _without_unknown,
         structlog.stdlib.add_log_level,
@@ -47,7 +47,7 @@ def configure(level: str, form: LogFormat) -> None:
         _redact,
     ]
     text = form is LogFormat.TEXT or (form is LogFormat.AUTO and sys.stderr.isatty())
-    readable: list[Processor] = [_plain, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    readable: list[Processor] = [_printable, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     renderers = readable if text else [structlog.processors.JSONRenderer()]
     structlog.configure(
         processors=[
@@ -66,8 +66,8 @@ def configure(level: str, form: LogFormat) -> None:
         )
     )
     server = logging.getLogger("aiohttp.server")
-    server.filters = [_Malformed()]
-    # It warns of subprotocols that it does not know, in words that callers chose.
+    server.filters = [_NoMalformedRequests()]
+    # Its warnings about unknown subprotocols repeat text from clients.
     logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
     root = logging.getLogger()
     root.handlers = [handler]
@@ -75,25 +75,25 @@ def configure(level: str, form: LogFormat) -> None:
 
 
 def _without_unknown(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """What is not known makes no field."""
+    """Drops the fields whose value is None."""
     return {name: value for name, value in event.items() if value is not None}
 
 
-def _plain(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """What would move the cursor, end a line or turn it round is shown by its code; a traceback is set in."""
+def _printable(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Escapes characters that would move the cursor, end a line or change its direction; indents tracebacks."""
     for name, value in event.items():
         if isinstance(value, str) and not value.isprintable():
-            lines = value.splitlines() if name in _OF_SEVERAL_LINES else [value]
-            event[name] = "\n    ".join(map(_shown, lines))
+            lines = value.splitlines() if name in _MULTILINE else [value]
+            event[name] = "\n    ".join(map(_escaped, lines))
     return event
 
 
-def _shown(text: str) -> str:
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+def _escaped(text: str) -> str:
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def _redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """Blank whatever looks like a token, wherever it stands."""
+    """Replaces everything that looks like a token."""
     for name, value in event.items():
         if isinstance(value, str):
             event[name] = _CHAIN.sub(_without_tokens, _NAMED.sub("[redacted]", value))
@@ -102,12 +102,12 @@ def _redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
 
 def _without_tokens(chain: re.Match[str]) -> str:
     parts = chain[0].split(".")
-    left: list[str] = []
+    kept: list[str] = []
     while parts:
         part = parts.pop(0)
         start = part.find("ey")
         if start >= 0 and len(part) - start >= _SHORTEST_HEADER and len(parts) > 1:
             part = part[:start] + "[redacted]"
             del parts[:2]
-        left.append(part)
-    return ".".join(left)
+        kept.append(part)
+    return ".".join(kept)

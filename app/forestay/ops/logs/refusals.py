@@ -1,4 +1,4 @@
-"""Writes down each refusal with the connection and the trace that it belongs to, for whoever asked for every detail."""
+"""Logs each refusal with its connection and its trace, at debug level."""
 
 import structlog
 
@@ -9,7 +9,7 @@ log = structlog.get_logger(__name__)
 
 
 class RefusalLog(Observer):
-    """Logs at the level of debugging."""
+    """Logs at debug level, because clients decide how many refusals there are."""
 
     def refused(self, code: ErrorCode, source: Source, message: RefusedMessage | None) -> None:
         trace = None if message is None else message.trace

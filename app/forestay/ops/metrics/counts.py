@@ -1,7 +1,7 @@
-"""The observer that counts: facts become numbers, each by an addition.
+"""Counts facts for the metrics: an observer that adds each fact to a number.
 
-What can be told apart is known beforehand, so every number is there from the start, at 0. Nothing is counted by room,
-user or address, and no stranger can add a number: what is not known beforehand is counted as `other`.
+All label values are known beforehand, so every series exists from the start, at 0. Nothing is counted by room, user or
+address, and no client can add a series: an unknown label value is counted as `other`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,33 +19,33 @@ from forestay.protocol.trace import TraceContext
 from forestay.protocol.v1.reader import REQUEST_TYPES
 
 PASS_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
-"""Seconds of a delivery pass: a room of a thousand takes about ten milliseconds."""
+"""Seconds of a delivery pass. A room of a thousand members takes about ten milliseconds."""
 
 LIFETIME_BUCKETS: Final = (1.0, 10.0, 60.0, 600.0, 3600.0, 21600.0, 86400.0)
-"""Seconds that connections live."""
+"""Seconds from the welcome of a connection to its end."""
 
 LATENCY_BUCKETS: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-"""Seconds from pod to pod. The time that a message carries has milliseconds, so nothing finer can be told; minutes are
-what a gap takes to be filled."""
+"""Seconds from pod to pod. The time in a message has milliseconds, so finer bounds would mean nothing. The upper bounds
+are for messages that fill a gap."""
 
 PUBLISH_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-"""Seconds that the bus takes to answer: from a Redis nearby to the timeout."""
+"""Seconds until the bus answers a publish: from a Redis nearby to the timeout."""
 
 WAIT_BUCKETS: Final = (0.0001, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
-"""Seconds that a message waits for its pass: the rest of a room has a cap, a busy loop has none."""
+"""Seconds that a message waits for its pass. The rest of a room is capped; the delay of a busy loop is not."""
 
 BATCH_BUCKETS: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
-"""Messages that are written together."""
+"""Messages in one write."""
 
 GATEWAY, CLIENT = "gateway", "client"
 
-# Over HTTP only.
+# These codes are used over HTTP only.
 _NOT_ON_A_SOCKET: Final = {ErrorCode.NOT_FOUND, ErrorCode.TOO_LARGE}
 _OTHER: Final = "other"
 
 
-class Tallies(dict[str, int]):
-    """A number for each of some labels; whatever else there is shares one that shows once there is some."""
+class LabelCounts(dict[str, int]):
+    """One number for each known label value. Other values share the number `other`, which then appears."""
 
     def __init__(self, labels: Iterable[str]) -> None:
         super().__init__(dict.fromkeys(labels, 0))
@@ -58,13 +58,13 @@ class Tallies(dict[str, int]):
 
 
 class Counts(Observer):
-    def __init__(self) -> None:
-        self.exemplars = False
-        """Whether the trace contexts of messages are ours to show; without tracing they are what strangers sent."""
+    def __init__(self, *, exemplars: bool = False) -> None:
+        """`exemplars`: keep the trace contexts of messages. Without tracing they are whatever the clients sent."""
+        self._exemplars = exemplars
         codes = sorted(map(str, {int(code) for code in CloseCode} | {ABNORMAL_CLOSURE}))
         self.accepted = 0
-        self.handshakes = Tallies(("ok", "lost", "400", "401", "403", "503"))
-        self.received_by_type = Tallies((*sorted(REQUEST_TYPES), "binary", "unreadable"))
+        self.handshakes = LabelCounts(("ok", "lost", "400", "401", "403", "503"))
+        self.received_by_type = LabelCounts((*sorted(REQUEST_TYPES), "binary", "unreadable"))
         self.received_bytes = 0
         self.publish_seconds = {outcome: Histogram(PUBLISH_BUCKETS) for outcome in Outcome}
         self.deliveries = 0
@@ -75,17 +75,17 @@ class Counts(Observer):
         self.passes = Histogram(PASS_BUCKETS)
         self.writes = 0
         self.written_bytes = 0
-        self.refusals = Tallies(code for code in ErrorCode if code not in _NOT_ON_A_SOCKET)
-        self.requests = Tallies(("ok", *ErrorCode, "failed"))
-        self.slow_by_policy = Tallies(Slow)
-        self.bus_events = Tallies(("connected", "lost", "deaf", "resubscribed", "garbage"))
+        self.refusals = LabelCounts(code for code in ErrorCode if code not in _NOT_ON_A_SOCKET)
+        self.requests = LabelCounts(("ok", *ErrorCode, "failed"))
+        self.slow_by_policy = LabelCounts(Slow)
+        self.bus_events = LabelCounts(("connected", "lost", "deaf", "resubscribed", "garbage"))
         self.gaps = 0
         self.gap_messages = 0
-        self.resyncs = Tallies(("lost", "missed", "slow"))
-        self.closes = {GATEWAY: Tallies((*codes, _OTHER)), CLIENT: Tallies((*codes, _OTHER))}
+        self.resyncs = LabelCounts(("lost", "missed", "slow"))
+        self.closes = {GATEWAY: LabelCounts((*codes, _OTHER)), CLIENT: LabelCounts((*codes, _OTHER))}
         self.lifetimes = Histogram(LIFETIME_BUCKETS)
-        self.departures = {reason: Tallies(("client_closed", "server_closed", "aborted")) for reason in Reason}
-        self.cluster_faults = Tallies((*Cause, "gone", "brief"))
+        self.departures = {reason: LabelCounts(("client_closed", "server_closed", "aborted")) for reason in Reason}
+        self.cluster_faults = LabelCounts((*Cause, "gone", "brief"))
 
     def connected(self, user: str) -> None:
         self.accepted += 1
@@ -98,22 +98,22 @@ class Counts(Observer):
         self.received_bytes += size
 
     def published(self, message: Message, outcome: Outcome, seconds: float) -> None:
-        self.publish_seconds[outcome].observe(seconds, message.trace if self.exemplars else None)
+        self.publish_seconds[outcome].observe(seconds, message.trace if self._exemplars else None)
 
     def delivered(self, message: Message, recipients: int) -> None:
         self.deliveries += recipients
 
     def written(self, arrivals: Sequence[Arrival], started: float, unix: float) -> None:
         self.batches.observe(len(arrivals))
-        for message, _, came in arrivals:
-            self.waits.observe(started - came)
+        for message, _, arrived in arrivals:
+            self.waits.observe(started - arrived)
             accepted = unix_seconds(message.timestamp)
             if accepted is not None:
-                self._took(unix - accepted, message.trace if self.exemplars else None)
+                self._observe_latency(unix - accepted, message.trace if self._exemplars else None)
 
-    def _took(self, seconds: float, trace: TraceContext | None) -> None:
+    def _observe_latency(self, seconds: float, trace: TraceContext | None) -> None:
         if seconds < 0:
-            # The clocks of two nodes differ: it took next to no time, and by how much less than that nobody knows.
+            # The clocks of the two nodes differ, and the true latency is unknown. Count it as zero.
             self.early += 1
             seconds = 0.0
         self.latency.observe(seconds, trace)
@@ -150,5 +150,5 @@ class Counts(Observer):
         self.departures[Reason(reason)].add(outcome)
 
     def cluster(self, fault: str) -> None:
-        """The cluster's API did not answer as it should; `fault` comes from a closed set."""
+        """Counts a failed request to the cluster's API. `fault` comes from a closed set."""
         self.cluster_faults.add(fault)

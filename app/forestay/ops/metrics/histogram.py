@@ -1,7 +1,7 @@
-"""How often a value fell between which bounds, and which trace was the last to do so: two lists and a sum.
+"""Counts values by bucket and keeps the last trace of each bucket: two lists and a sum.
 
-Observing is a search in a handful of numbers and two additions, because it happens for every message. A trace is kept
-as it came; it is taken apart when somebody looks.
+Observing is a search in a few numbers and two additions, because it happens for every message. A trace context is kept
+as text and parsed only when an exemplar is read.
 """
 
 from bisect import bisect_left
@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 from forestay.protocol.trace import TraceContext
 
-# Where it lies in a `traceparent`, which has one length.
+# The position of the span id in a `traceparent`, which has a fixed length.
 _SPAN = slice(36, 52)
 
 
 class Exemplar(NamedTuple):
-    """One value of a bucket whose trace can be looked at."""
+    """One value of a bucket, and the trace to look at for it."""
 
     trace_id: str
     span_id: str
@@ -26,7 +26,7 @@ class Exemplar(NamedTuple):
 
 
 class Bucket(NamedTuple):
-    """How many values in total were at most `bound`."""
+    """The number of values that were at most `bound`."""
 
     bound: str
     total: int
@@ -35,7 +35,7 @@ class Bucket(NamedTuple):
 
 class Histogram:
     def __init__(self, bounds: tuple[float, ...], clock: Callable[[], float] = time) -> None:
-        """`bounds`: ascending; beyond the last one there is always one more bucket. `clock`: Unix seconds."""
+        """`bounds`: ascending; one more bucket without a bound is added. `clock`: Unix seconds."""
         self._clock = clock
         self._bounds = bounds
         self._counts = [0] * (len(bounds) + 1)
@@ -43,7 +43,7 @@ class Histogram:
         self.sum = 0.0
 
     def observe(self, value: float, trace: TraceContext | None = None) -> None:
-        """Count `value`; the trace that it belongs to is remembered if it is recorded."""
+        """Counts `value`, and keeps `trace` as the bucket's exemplar if that trace is sampled."""
         at = bisect_left(self._bounds, value)
         self._counts[at] += 1
         self.sum += value
@@ -52,11 +52,11 @@ class Histogram:
 
     @property
     def count(self) -> int:
-        """How many values there were."""
+        """The number of all values."""
         return sum(self._counts)
 
     def buckets(self) -> Iterator[Bucket]:
-        """All of them, the one without a bound last."""
+        """All buckets in ascending order. The last one has no bound."""
         total = 0
         for at, bound in enumerate((*map(str, self._bounds), "+Inf")):
             total += self._counts[at]

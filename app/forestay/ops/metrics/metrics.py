@@ -1,6 +1,6 @@
-"""Numbers as Prometheus reads them: what was counted and what can be asked, made into families when somebody scrapes.
+"""Renders the metrics for Prometheus: turns counts and current readings into families at each scrape.
 
-Exemplars show in OpenMetrics only; the older text has no place for them.
+Exemplars appear in OpenMetrics only, because the older text format has no place for them.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -19,35 +19,39 @@ from forestay.ops.metrics.histogram import Histogram
 
 _Bucket = tuple[str, float] | tuple[str, float, Exemplar]
 
-READY_REASONS: Final = ("ready", "starting", "draining", "saturated", "lagging", "bus")
-"""What `forestay_ready` has a series for: that the pod is ready, or the first reason why it is not."""
+READY_REASONS: Final = ("ready", "starting", "draining", "tasks", "saturated", "lagging", "bus")
+"""The label values of `forestay_ready`: that the pod is ready, or the first reason why it is not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """What can be asked, asked when scraped."""
+    """Current values of a pod, read at each scrape."""
 
     version: str
     states: Callable[[], Mapping[str, int]]
-    """Connections by state: `open`, `relocating`, `closing`. The first two are what counts as a connection."""
+    """Connections by state: `open`, `relocating`, `closing`. The first two count as connections."""
+    wires: Callable[[], Mapping[str, int]]
+    """Connections by the name of their wire, such as `v1`."""
     most_connections: int
     rooms: Callable[[], int]
     present: Callable[[], int]
     """Users in rooms with presence, each counted once per room."""
     bus_up: Callable[[], bool]
     bus_round_trip: Callable[[], float]
-    """Seconds that the probe through the bus took the last time; 0 before the first."""
+    """Seconds that the last probe through the bus took; 0 before the first one."""
     ready: Callable[[], str]
     """One of READY_REASONS."""
     lag: Callable[[], float]
-    """Seconds by which the event loop was late at worst lately."""
+    """The worst lag of the event loop within the last 30 to 60 seconds, in seconds."""
     fair_share: Callable[[], float]
-    """Connections that this pod should have; 0 where that is not known or does not matter."""
+    """Connections that this pod should have; 0 where that is unknown or balancing is off."""
     draining: Callable[[], bool]
+    task_failures: Callable[[], Mapping[str, int]]
+    """How often background tasks have failed, by the name of the task."""
 
 
 class Metrics:
-    """A collector of what was counted and of what can be asked."""
+    """A Prometheus collector over the counts and the readings."""
 
     def __init__(self, counts: Counts, readings: Readings) -> None:
         self._counts = counts
@@ -59,7 +63,7 @@ class Metrics:
         GCCollector(registry=self._registry)
 
     def render(self, accept: str) -> tuple[bytes, str]:
-        """The text for a scraper that sent `accept`, and its content type."""
+        """Returns the metrics as text in the best format that `accept` allows, and the content type."""
         encode, content_type = choose_encoder(accept)
         return encode(self._registry), content_type
 
@@ -73,27 +77,33 @@ class Metrics:
 
     def _pod(self) -> Iterable[Metric]:
         counts, readings = self._counts, self._readings
-        yield _gauges("forestay_build_info", "1, with what is running.", "version", {readings.version: 1})
+        yield _gauges(
+            "forestay_build_info", "Always 1; the label has the running version.", "version", {readings.version: 1}
+        )
         reason = readings.ready()
-        ready = {one: float(one == reason) for one in READY_REASONS}
-        yield _gauges("forestay_ready", "1 for why the pod is ready or not.", "reason", ready)
+        ready = {each: float(each == reason) for each in READY_REASONS}
+        yield _gauges("forestay_ready", "1 for the reason why the pod is ready or not ready.", "reason", ready)
         yield _gauge("forestay_event_loop_lag_seconds", "Worst lag of the last 30 to 60 seconds.", readings.lag())
-        yield _counters("forestay_kubernetes_faults", "Cluster answers that were none.", "cause", counts.cluster_faults)
+        yield _counters("forestay_tasks_failed", "Failures of background tasks.", "task", readings.task_failures())
+        yield _counters("forestay_kubernetes_faults", "Failed cluster requests.", "cause", counts.cluster_faults)
 
     def _connections(self) -> Iterable[Metric]:
         counts, readings = self._counts, self._readings
         states = readings.states()
-        here = states["open"] + states["relocating"]
-        yield _gauge("forestay_connections", "Open connections of this pod.", here)
+        current = states["open"] + states["relocating"]
+        yield _gauge("forestay_connections", "Open connections of this pod.", current)
         yield _gauges("forestay_connections_by_state", "Connections by state.", "state", states)
+        yield _gauges("forestay_connections_by_wire", "Connections by wire.", "wire", readings.wires())
         yield _gauge("forestay_connections_max", "Connections that this pod may have.", readings.most_connections)
         share = readings.fair_share()
-        yield _gauge("forestay_fair_share", "Connections that this pod should have; 0: not known.", share)
-        left = here if readings.draining() else 0
+        yield _gauge("forestay_fair_share", "Connections that this pod should have; 0: unknown.", share)
+        left = current if readings.draining() else 0
         yield _gauge("forestay_drain_remaining", "Connections that a drain has yet to close.", left)
         drained = counts.departures[Reason.DRAINING]
-        yield _counters("forestay_drain_closed", "Connections gone in a drain.", "outcome", drained)
-        moved = CounterMetricFamily("forestay_relocated", "Gone after being asked to.", labels=["reason", "outcome"])
+        yield _counters("forestay_drain_closed", "Connections ended in a drain.", "outcome", drained)
+        moved = CounterMetricFamily(
+            "forestay_relocated", "Ended after a reconnect request.", labels=["reason", "outcome"]
+        )
         for why, outcomes in counts.departures.items():
             for outcome, count in outcomes.items():
                 moved.add_metric([why, outcome], count)
@@ -115,7 +125,7 @@ class Metrics:
         outcomes = {outcome: histogram.count for outcome, histogram in seconds.items()}
         yield _counters("forestay_messages_published", "Messages given to the bus by outcome.", "outcome", outcomes)
         family = HistogramMetricFamily(
-            "forestay_publish_seconds", "From offering a message to the bus to its outcome.", labels=["outcome"]
+            "forestay_publish_seconds", "Time from giving a message to the bus to its outcome.", labels=["outcome"]
         )
         for outcome, histogram in seconds.items():
             family.add_metric([outcome], _buckets(histogram), histogram.sum)
@@ -128,16 +138,20 @@ class Metrics:
         counts, readings = self._counts, self._readings
         yield _gauge("forestay_rooms", "Rooms with a member on this pod.", readings.rooms())
         yield _gauge("forestay_presence_users", "Users in rooms with presence on this pod.", readings.present())
-        yield _histogram("forestay_delivery_latency_seconds", "From accepted to written, across pods.", counts.latency)
-        yield _counter("forestay_delivery_early", "Messages that seemed to arrive before they were sent.", counts.early)
+        yield _histogram(
+            "forestay_delivery_latency_seconds", "Time from accepted to written, across pods.", counts.latency
+        )
+        yield _counter("forestay_delivery_early", "Messages whose latency was negative by the clocks.", counts.early)
         yield _histogram("forestay_delivery_wait_seconds", "How long messages waited for their pass.", counts.waits)
         yield _histogram("forestay_delivery_batch_messages", "Messages of one room written together.", counts.batches)
         yield _histogram("forestay_delivery_pass_seconds", "Duration of delivery passes.", counts.passes)
         yield _counter("forestay_socket_writes", "Writes to client sockets in delivery passes.", counts.writes)
-        yield _counter("forestay_sent_bytes", "Bytes written to client sockets in them.", counts.written_bytes)
+        yield _counter(
+            "forestay_sent_bytes", "Bytes written to client sockets in delivery passes.", counts.written_bytes
+        )
         policies = counts.slow_by_policy
         yield _counters("forestay_slow_consumers", "Clients that fell behind, by policy.", "policy", policies)
-        yield _counter("forestay_gaps_filled", "Gaps that were read from a room's history.", counts.gaps)
+        yield _counter("forestay_gaps_filled", "Gaps that were filled from a room's history.", counts.gaps)
         yield _counter("forestay_gap_messages", "Messages that were read to fill gaps.", counts.gap_messages)
         yield _counters(
             "forestay_resyncs", "Members told that messages were lost, by reason.", "reason", counts.resyncs
@@ -145,13 +159,15 @@ class Metrics:
 
     def _bus(self) -> Iterable[Metric]:
         counts, readings = self._counts, self._readings
-        yield _gauge("forestay_bus_up", "Whether the bus is heard back.", readings.bus_up())
-        yield _gauge("forestay_bus_round_trip_seconds", "What the last probe took.", readings.bus_round_trip())
-        yield _counters("forestay_bus_events", "What happened to the bus.", "event", counts.bus_events)
+        yield _gauge("forestay_bus_up", "1 while the bus returns the pod's probe messages.", readings.bus_up())
+        yield _gauge(
+            "forestay_bus_round_trip_seconds", "Duration of the last probe through the bus.", readings.bus_round_trip()
+        )
+        yield _counters("forestay_bus_events", "Events of the bus connection.", "event", counts.bus_events)
 
     def _process(self) -> Iterable[Metric]:
         yield _counter("process_cpu_seconds", "User and system CPU time.", process.cpu_seconds())
-        yield _gauge("process_max_fds", "Files that may be open.", process.most_files())
+        yield _gauge("process_max_fds", "Files that may be open.", process.max_files())
         memory, files = process.memory(), process.open_files()
         if memory is not None:
             yield _gauge("process_virtual_memory_bytes", "Virtual memory.", memory.virtual)
@@ -168,8 +184,8 @@ def _gauge(name: str, text: str, value: float) -> Metric:
 
 def _gauges(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
     family = GaugeMetricFamily(name, text, labels=[label])
-    for one, value in values.items():
-        family.add_metric([one], value)
+    for label_value, value in values.items():
+        family.add_metric([label_value], value)
     return family
 
 
@@ -179,8 +195,8 @@ def _counter(name: str, text: str, value: float) -> Metric:
 
 def _counters(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:
     family = CounterMetricFamily(name, text, labels=[label])
-    for one, count in counts.items():
-        family.add_metric([one], count)
+    for label_value, count in counts.items():
+        family.add_metric([label_value], count)
     return family
 
 

@@ -1,7 +1,7 @@
-"""What the kernel knows of this process, asked in a few microseconds: its CPU, its memory, its files, its start.
+"""Reads CPU time, memory, open files and start time of this process from the kernel, in a few microseconds.
 
-The names and meanings are those that Prometheus' clients agree on. Their Python client lists every open file to count
-them, which takes longer than all the rest of a scrape where each connection is one.
+Names and meanings are those that Prometheus client libraries agree on. The Python client lists every open file to count
+them. Each connection is an open file, so that takes longer than the rest of the scrape.
 """
 
 import os
@@ -13,7 +13,7 @@ _PAGE = resource.getpagesize()
 
 
 class Memory(NamedTuple):
-    """Bytes."""
+    """Sizes in bytes."""
 
     virtual: int
     resident: int
@@ -24,9 +24,9 @@ def cpu_seconds() -> float:
 
 
 def memory() -> Memory | None:
-    """None where there is no /proc."""
+    """The memory of this process; None where there is no /proc."""
     try:
-        with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - a Path costs more than the reading
+        with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - a Path takes longer than the read
             virtual, resident, *_ = file.read().split()
     except OSError:
         return None
@@ -34,24 +34,24 @@ def memory() -> Memory | None:
 
 
 def open_files() -> int | None:
-    """None where there is no /proc."""
+    """The number of open files; None where there is no /proc."""
     try:
-        # Since Linux 6.2 it says how many there are; before it says 0, and they have to be listed.
+        # Since Linux 6.2 the size is the number of files. Before, it is 0 and the files must be listed.
         return os.stat("/proc/self/fd").st_size or len(os.listdir("/proc/self/fd"))  # noqa: PTH116, PTH208 - the same
     except OSError:
         return None
 
 
-def most_files() -> float:
+def max_files() -> float:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return float("inf") if soft == resource.RLIM_INFINITY else float(soft)
 
 
 def started_at() -> float | None:
-    """Unix seconds; None where there is no /proc."""
+    """The start of this process in Unix seconds; None where there is no /proc."""
     try:
         with open("/proc/self/stat", "rb") as file:  # noqa: PTH123 - the same
-            # Behind the name, which may hold anything, from the third field on.
+            # Fields from the third on. The process name before them may contain anything, also spaces and brackets.
             fields = file.read().rpartition(b")")[2].split()
     except OSError:
         return None

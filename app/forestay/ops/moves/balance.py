@@ -1,4 +1,4 @@
-"""Moves connections to pods that have fewer, a few at a time, where that is switched on."""
+"""Asks some connections to move to pods that have fewer, if `FORESTAY_REBALANCE_SHED` is on."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -19,49 +19,53 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Prospect:
-    """Where what is known of the others comes from."""
+    """What the pod knows about the other pods."""
 
     load: Callable[[], Mapping[str, int]]
-    """Connections by pod, from those who have said so."""
-    pods: Callable[[], int]
-    """How many are alive, whether they have said so or not."""
-    fleet: Callable[[], Sequence[Peer] | None]
-    """Who is behind our Service and stays; None where nobody knows."""
+    """Connections by pod, for the pods that reported them."""
+    alive: Callable[[], int]
+    """The number of live pods, whether they reported or not."""
+    pods: Callable[[], Sequence[Peer] | None]
+    """The pods behind our Service that do not terminate; None where they are not known."""
     changed_at: Callable[[], float | None]
-    """Loop time when that changed last."""
+    """Loop time of the last change of that list."""
     leaving: Callable[[], bool]
-    """Whether somebody behind it is on the way out."""
+    """Whether a pod behind the Service terminates."""
     well: Callable[[], bool]
-    """Whether this pod serves and hears the others."""
+    """Whether this pod is ready and has the bus."""
     places: int
-    """Connections that one pod may have."""
+    """The most connections that one pod may have."""
 
 
 class Balance:
-    def __init__(self, hub: Hub, relocation: Relocation, prospect: Prospect, rng: Random) -> None:
+    def __init__(
+        self, hub: Hub, relocation: Relocation, prospect: Prospect, rng: Random, shed: Callable[[int], None]
+    ) -> None:
+        """`shed` is called with the number of connections that were asked to move, if it is not 0."""
         self._hub = hub
         self._relocation = relocation
         self._prospect = prospect
         self._rng = rng
+        self._shed = shed
         self._returns = Returns()
         self._begun = False
         self.share: float | None = None
-        """Connections that this pod should have; None where nobody knows."""
-        self.shed: Callable[[int], None] = _nobody_to_tell
-        """Told how many were asked to go."""
+        """The connections that this pod should have; None where that is not known."""
 
     async def keep(self) -> None:
-        """Look and move until cancelled."""
+        """Look at regular intervals, until cancelled."""
         while True:
             await asyncio.sleep(INTERVAL)
             self.look(asyncio.get_running_loop().time())
 
     def look(self, now: float) -> int:
-        """Ask whom it is time to ask; how many these are. `now`: loop time."""
+        """Ask as many connections to move as should, and return their number. `now`: loop time."""
         for asked_at, user in self._returns.due(now):
             here = any(one.connected_at > asked_at for one in self._hub.of_user(user))
             if self._returns.note(now, here=here):
-                log.warning("those who are asked to go elsewhere come back here; is the load balancer sticky?")
+                log.warning(
+                    "users that were asked to move come back to this pod; does the load balancer use sticky sessions?"
+                )
         view = self._view(now)
         self.share = None if view is None else view.share
         number = 0 if view is None or now < self._returns.paused_until else excess(view, begun=self._begun)
@@ -72,7 +76,7 @@ class Balance:
             self._relocation.ask(one, reason=Reason.REBALANCING, after=after)
             self._returns.ask(one.identity.user, now)
         if chosen:
-            self.shed(len(chosen))
+            self._shed(len(chosen))
         return len(chosen)
 
     def _movable(self, connection: Connection, now: float) -> bool:
@@ -80,20 +84,16 @@ class Balance:
 
     def _view(self, now: float) -> View | None:
         prospect = self._prospect
-        fleet, load, changed_at = prospect.fleet(), prospect.load(), prospect.changed_at()
-        # A pod that has not said how many it has is one of another version, or new: the sum would be too small.
-        if fleet is None or changed_at is None or len(load) != prospect.pods():
+        pods, load, changed_at = prospect.pods(), prospect.load(), prospect.changed_at()
+        # A pod that has not reported its number is new or of another version. Without it the sum would be too small.
+        if pods is None or changed_at is None or len(load) != prospect.alive():
             return None
         return View(
             mine=len(self._hub),
             all=sum(load.values()),
-            pods=sum(peer.ready for peer in fleet),
+            pods=sum(peer.ready for peer in pods),
             places=prospect.places,
             settled=now - changed_at,
             leaving=prospect.leaving(),
             well=prospect.well(),
         )
-
-
-def _nobody_to_tell(number: int) -> None:
-    """Nobody wants to know."""

@@ -1,7 +1,7 @@
-"""What happens between the signal and the exit: nobody new, everybody told, and a close for each in its own slot.
+"""Drains a pod: lets no connection in, gives each client a slot to move, and closes those that stay.
 
-The closes are paced, because whoever is closed comes back elsewhere within moments: all at once would be a storm for
-the pods that stay. The deadline beats the pace, and the last connection ends the drain however early it goes.
+The closes are spread over a window, because each closed client connects to another pod within moments. All at once
+would be too much for the pods that stay. The deadline limits the window, and the drain ends with the last connection.
 """
 
 import asyncio
@@ -18,33 +18,33 @@ from forestay.core.sessions.relocation import Reason, Relocation
 
 log = structlog.get_logger(__name__)
 
-# Telling or closing thousands of sockets in one go would hold up the probes and everybody's last messages.
+# Asking or closing thousands of clients in one turn would delay the probes and the last messages of all clients.
 _AT_ONCE: Final = 128
-# Seconds between two looks at who is left.
-_GLANCE: Final = 0.05
-# Seconds for what a close timeout sets off to be noticed and counted.
+# Seconds between two looks at which connections are left.
+_INTERVAL: Final = 0.05
+# Seconds in which the effects of a close timeout are noticed and counted.
 _SLACK: Final = 0.1
-# Seconds that a second signal leaves for what was written to get out.
-_PARTING: Final = 0.2
+# Seconds that a second signal leaves for written data to reach the network.
+_LAST_WRITES: Final = 0.2
 
 
 def slots(number: int, span: float, rng: Random) -> list[float]:
-    """When each of `number` goes within `span` seconds: one in each part of it, so that no moment has more than two."""
+    """Draw `number` times within `span` seconds, one in each equal part of it, so that they do not bunch."""
     return [(one + rng.uniform(0, 1)) / number * span for one in range(number)]
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """The time there is, in seconds; see the settings of the same names."""
+    """The times of a drain, in seconds; see the settings of the same names."""
 
     window: float
     lead: float
     close: float
     deadline: float
-    """From the signal to the end of the last close; what comes behind it is not in it."""
+    """From the signal to the end of the last close. The rest of the stop is not in it."""
 
     def shortened(self) -> "Pace":
-        """The pace that the deadline leaves: first the window gives way, then the time for closing handshakes."""
+        """Return the pace that fits the deadline. The window is cut first, then the time for closing handshakes."""
         close = min(self.close, self.deadline)
         window = max(0.0, min(self.window, self.deadline - close))
         return Pace(window, min(self.lead, window / 2), close, self.deadline)
@@ -56,18 +56,18 @@ class Drain:
         lifecycle: Lifecycle,
         hub: Hub,
         relocation: Relocation,
-        over: Callable[[float], Awaitable[None]],
+        conversations_over: Callable[[float], Awaitable[None]],
         rng: Random,
     ) -> None:
-        """`over` waits until every conversation has ended, at most so many seconds."""
+        """`conversations_over(seconds)` waits until every conversation has ended, or for so many seconds."""
         self._lifecycle = lifecycle
         self._hub = hub
         self._relocation = relocation
-        self._over = over
+        self._conversations_over = conversations_over
         self._rng = rng
 
     async def run(self, pace: Pace, hurry: asyncio.Event) -> None:
-        """Let nobody in any more and get everybody out; `hurry` set ends everybody at once."""
+        """Let no connection in, and end all that are there. When `hurry` is set, end all at once."""
         loop = asyncio.get_running_loop()
         start = loop.time()
         self._lifecycle.move(State.DRAINING)
@@ -75,35 +75,35 @@ class Drain:
         log.info("draining", connections=len(self._hub), window=pace.window)
         hastened = asyncio.ensure_future(hurry.wait())
         try:
-            await self._tell(pace, start)
+            await self._ask(pace, start)
             while len(self._hub) and loop.time() < start + pace.window and not hastened.done():
-                await asyncio.wait([hastened], timeout=_GLANCE)
-                await self._tell(pace, start)
+                await asyncio.wait([hastened], timeout=_INTERVAL)
+                await self._ask(pace, start)
             await self._end()
-            patience = min(pace.close + _SLACK, max(0.0, pace.deadline - (loop.time() - start)))
-            over = asyncio.ensure_future(self._over(patience))
+            timeout = min(pace.close + _SLACK, max(0.0, pace.deadline - (loop.time() - start)))
+            over = asyncio.ensure_future(self._conversations_over(timeout))
             await asyncio.wait([over, hastened], return_when=asyncio.FIRST_COMPLETED)
             if hastened.done() and not over.done():
-                # Who was told only now should see why: the close frame is given a moment to get out.
+                # Clients that are ended only now should see why: the close frame gets a moment to reach the network.
                 await self._end()
-                await asyncio.wait([over], timeout=_PARTING)
+                await asyncio.wait([over], timeout=_LAST_WRITES)
             over.cancel()
         finally:
             hastened.cancel()
         log.info("drained", left=len(self._hub), seconds=round(loop.time() - start, 3))
 
-    async def _tell(self, pace: Pace, start: float) -> None:
-        """Give each that has none a slot in what is left of the window, one after the other with a jitter."""
-        strangers = [one for one in self._hub.everybody() if one.relocating is None]
-        if not strangers or not pace.window:
+    async def _ask(self, pace: Pace, start: float) -> None:
+        """Give each connection without a slot one in the rest of the window, evenly spread with jitter."""
+        unasked = [one for one in self._hub.everybody() if one.relocating is None]
+        if not unasked or not pace.window:
             return
-        self._rng.shuffle(strangers)
+        self._rng.shuffle(unasked)
         loop = asyncio.get_running_loop()
         begin = loop.time() - start
-        # Who came through the door as it closed has what is left.
+        # Connections that were let in just before the drain share what is left of the window.
         span = max(0.0, pace.window - pace.lead - begin)
-        moments = slots(len(strangers), span, self._rng)
-        for number, (connection, moment) in enumerate(zip(strangers, moments, strict=True)):
+        moments = slots(len(unasked), span, self._rng)
+        for number, (connection, moment) in enumerate(zip(unasked, moments, strict=True)):
             slot = begin + moment
             after = max(0.0, start + slot - loop.time())
             within = max(0.0, start + min(slot + pace.lead, pace.window) - loop.time())
@@ -112,7 +112,7 @@ class Drain:
                 await asyncio.sleep(0)
 
     async def _end(self) -> None:
-        """End who is still there."""
+        """End the connections that are left."""
         for number, connection in enumerate(self._hub.everybody(), start=1):
             if connection.relocating is None:
                 self._relocation.ask(connection, reason=Reason.DRAINING, within=0.0)

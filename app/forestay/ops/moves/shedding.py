@@ -1,7 +1,7 @@
-"""How many connections a pod should ask to go elsewhere, because the others have fewer.
+"""Computes how many connections a pod should ask to move, because other pods have fewer.
 
-A load balancer does not move what is connected: a pod that is new has nothing, and one that was there before has all.
-Whoever sheds at the wrong time makes it worse, so every doubt means none.
+A load balancer does not move open connections: new pods have none, and old pods have all. Shedding at the wrong time
+makes the imbalance worse, so in doubt the number is 0.
 """
 
 from collections import deque
@@ -13,56 +13,56 @@ INTERVAL: Final = 10.0
 """Seconds between two decisions."""
 
 SETTLED: Final = 60.0
-"""Seconds for which the same pods must have been there: what comes and goes balances by itself."""
+"""Seconds without a change of the pods before shedding begins: connections that come and go balance by themselves."""
 
 IMMUNE: Final = 600.0
-"""Seconds for which a connection is left alone: whoever was moved is new where it landed."""
+"""Seconds for which a new connection is not asked, so that no client moves twice in that time."""
 
 _OVER: Final = 1.06
 _LEAST: Final = 50
-"""Shares above which, and connections by which, a pod must be over its share to begin."""
+"""To begin, a pod must have `_OVER` times its share, and `_LEAST` connections more than its share."""
 _ENOUGH: Final = 1.01
-"""Shares down to which it goes on: where each stopped at the bound, those who have too few would stay below theirs."""
+"""It goes on down to `_ENOUGH` times its share. If it stopped at `_OVER`, the other pods would stay below theirs."""
 _AT_ONCE: Final = 0.01
-"""The part of its connections that a pod asks at once."""
+"""The part of its connections that a pod asks in one interval."""
 _FULL: Final = 0.9
-"""The part of all places that are taken, from which moving helps nobody."""
+"""If this part of all places is taken, moving connections does not help."""
 _WATCHED: Final = 30.0
-"""Seconds after which it is seen whether those who were asked came back here."""
+"""Seconds after which the pod checks whether the users that it asked came back to it."""
 _SAMPLE: Final = 20
 _LOOP: Final = 0.8
-"""Of so many that were asked, the part that came back: then the load balancer sends them here, and shedding stops."""
+"""If this part of the last `_SAMPLE` users came back, the load balancer sends them here, and shedding stops."""
 PAUSE: Final = 1800.0
-"""Seconds for which it stops."""
+"""Seconds for which shedding stops then."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a pod knows when it decides."""
+    """The facts that the number is computed from."""
 
     mine: int
     """Connections of this pod."""
     all: int
     """Connections of all pods."""
     pods: int
-    """Pods that take connections."""
+    """The number of ready pods."""
     places: int
-    """Connections that one pod may have."""
+    """The most connections that one pod may have."""
     settled: float
-    """Seconds since the last change of who is there."""
+    """Seconds since the pods last changed."""
     leaving: bool
-    """Whether a pod is on its way out."""
+    """Whether a pod terminates."""
     well: bool
-    """Whether the bus is up and this pod ready."""
+    """Whether the bus is up and this pod is ready."""
 
     @property
     def share(self) -> float:
-        """What each pod would have."""
+        """The connections of each pod, if all had the same number."""
         return self.all / max(1, self.pods)
 
 
 def excess(view: View, *, begun: bool) -> int:
-    """How many should be asked to go now; 0 in every case of doubt. `begun`: whether there were some the last time."""
+    """Return how many connections to ask now, 0 in doubt. `begun`: whether some were asked the last time."""
     over = view.mine - view.share
     if not view.well or view.leaving or view.settled < SETTLED or view.pods < 2:
         return 0
@@ -76,7 +76,7 @@ def excess(view: View, *, begun: bool) -> int:
 
 
 class Returns:
-    """Notices when those who were asked to go elsewhere come back here: with sticky sessions, all of them do."""
+    """Notices when users that were asked to move come back to this pod: with sticky sessions all of them do."""
 
     def __init__(self) -> None:
         self._asked: deque[tuple[float, str]] = deque()
@@ -84,18 +84,18 @@ class Returns:
         self.paused_until = 0.0
 
     def ask(self, user: str, now: float) -> None:
-        """`user` was asked to go."""
+        """Note that `user` was asked to move."""
         self._asked.append((now, user))
 
     def due(self, now: float) -> list[tuple[float, str]]:
-        """Who was asked so long ago that they are somewhere by now, and when."""
+        """Return and forget the users that must have connected again by now, with the time at which they were asked."""
         found = []
         while self._asked and self._asked[0][0] <= now - _WATCHED:
             found.append(self._asked.popleft())
         return found
 
     def note(self, now: float, *, here: bool) -> bool:
-        """Whether one of them is back here; the answer is whether this makes a loop, which stops the shedding."""
+        """Note whether one of them came back. Returns whether most came back, which stops the shedding."""
         self._seen.append(here)
         if len(self._seen) < _SAMPLE or sum(self._seen) < _LOOP * _SAMPLE:
             return False

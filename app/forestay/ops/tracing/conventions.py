@@ -1,18 +1,18 @@
-"""What spans and their attributes are called: OpenTelemetry's words where it has them, and ours.
+"""Names the spans, their attributes and events: OpenTelemetry's names where they exist, else ours.
 
-The messaging conventions are still in development and there are none for WebSocket, so the words stand here and nowhere
-else. `websocket`, `http`, `redis` and `memory` are values of our own for `messaging.system`.
+The messaging conventions are still in development, and none exist for WebSocket, so all names are in this module.
+`websocket`, `http`, `redis` and `memory` are our own values for `messaging.system`.
 """
 
 from typing import Final
 
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
-"""The version of the conventions that these words are from."""
+"""The version of the conventions that these names come from."""
 
 SCOPE: Final = "forestay"
 """The instrumentation scope of every span."""
 
-# Spans. `{pattern}` is the room pattern that matched, never a room: there are few of them.
+# Span names. `{pattern}` is the room pattern that matched, never a room's name, so there are few names.
 HANDSHAKE: Final = "GET /ws"
 PROCESS: Final = "process"
 PUBLISH: Final = "publish"
@@ -35,17 +35,17 @@ OPERATION: Final = "messaging.operation.name"
 OPERATION_TYPE: Final = "messaging.operation.type"
 TEMPLATE: Final = "messaging.destination.template"
 CLIENT_ID: Final = "messaging.client.id"
-# Only where names are asked for: these are our users' and not ours to spread.
+# Only with FORESTAY_TRACE_NAMES: names of rooms and users are private data.
 DESTINATION: Final = "messaging.destination.name"
 USER: Final = "user.id"
 
-OF_MANY_VALUES: Final = frozenset((CLIENT_ID, DESTINATION, USER))
-"""Attributes that are as many as there are strangers; all others have few values."""
+HIGH_CARDINALITY: Final = frozenset((CLIENT_ID, DESTINATION, USER))
+"""Attributes with one value per client, room or user; all others have few values."""
 
 RECIPIENTS: Final = "forestay.fanout.recipients"
-"""Members of the room on the pod of the span."""
+"""Members of the room on the pod that made the span."""
 DROPPED: Final = "forestay.fanout.dropped"
-"""Those of them that did not get the message, because they take too little."""
+"""Members that did not get the message, because they are too slow."""
 CONNECTIONS: Final = "forestay.connections"
 WINDOW: Final = "forestay.drain.window"
 """Seconds."""
@@ -56,7 +56,7 @@ REASON: Final = "forestay.reason"
 DRAIN_STARTED: Final = "forestay.drain.started"
 DRAIN_ENDED: Final = "forestay.drain.ended"
 BUS_EVENT: Final = "forestay.bus."
-"""And what happened: `lost`, `deaf`, `connected`."""
+"""A prefix, completed by `lost`, `deaf` or `connected`."""
 GAP_FILLED: Final = "forestay.gap.filled"
 RESYNC: Final = "forestay.resync"
 
@@ -64,4 +64,4 @@ SERVICE_NAME: Final = "service.name"
 SERVICE_VERSION: Final = "service.version"
 SERVICE_INSTANCE: Final = "service.instance.id"
 SERVICE: Final = "forestay"
-"""What the service is called where OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES do not say."""
+"""The service name where OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES give none."""

@@ -1,6 +1,7 @@
-"""Where spans go: the SDK set up as the OTEL_* variables say, in a thread of its own, with an end that is capped.
+"""Sends spans with OpenTelemetry's SDK, as the OTEL_* variables say, in a thread of its own.
 
-The exporter's thread may hang for as long as a collector does; nothing here or in delivery waits for it.
+The exporter's thread may hang for as long as a collector hangs. Delivery does not wait for it, and the end of the
+process waits for it at most a given time.
 """
 
 import asyncio
@@ -16,68 +17,68 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from forestay import __version__
 from forestay.ops.tracing.incidents import Incidents
 from forestay.ops.tracing.otlp import OtlpExporter
-from forestay.ops.tracing.sampling import Manner
+from forestay.ops.tracing.sampling import TracingOptions
 from forestay.ops.tracing.spans import Spans
 from forestay.ops.tracing.tracing import Tracing
 
 GROUP: Final = "opentelemetry_traces_exporter"
-"""Where packages register the exporters that OTEL_TRACES_EXPORTER can name."""
+"""The entry point group where packages register exporters for OTEL_TRACES_EXPORTER."""
 
 _OTLP_HTTP: Final = "otlp_proto_http"
 
 
-class NoExporter(Exception):
-    """No package here brings this exporter."""
+class UnknownExporter(Exception):
+    """No installed package provides this exporter."""
 
 
 class Telemetry:
-    """The spans' way out of the process."""
+    """Sends the spans of this process to the exporters."""
 
     def __init__(self, exporters: Sequence[SpanExporter], resource: Mapping[str, str]) -> None:
         self._processors: list[SpanProcessor] = [BatchSpanProcessor(exporter) for exporter in exporters]
         self._spans = Spans(self._processors, Resource.create(dict(resource)), __version__)
 
-    def tracing(self, manner: Manner, loop: asyncio.AbstractEventLoop) -> Tracing:
-        """Who makes the spans of messages."""
-        return Tracing(self._spans, manner, loop)
+    def tracing(self, options: TracingOptions, loop: asyncio.AbstractEventLoop) -> Tracing:
+        """Creates the tracer that makes the spans of messages."""
+        return Tracing(self._spans, options, loop)
 
-    def incidents(self, manner: Manner) -> Incidents:
-        """Who makes the spans of what belongs to no message."""
-        return Incidents(self._spans, manner.sampling)
+    def incidents(self, options: TracingOptions) -> Incidents:
+        """Creates the observer that makes the spans of drains, outages and gaps."""
+        return Incidents(self._spans, options.sampling)
 
     def flush(self) -> None:
-        """Send what there is and wait for it, however long it takes."""
+        """Sends all finished spans and waits without a limit until that is done."""
         for processor in self._processors:
             processor.force_flush()
 
     async def close(self, seconds: float) -> None:
-        """Send what is left, for so many seconds at most: a collector that does not answer is left behind."""
-        loop, over = asyncio.get_running_loop(), asyncio.Event()
+        """Sends the remaining spans, for at most `seconds`. A collector that does not answer is abandoned."""
+        loop, finished = asyncio.get_running_loop(), asyncio.Event()
 
         def shut_down() -> None:
             for processor in self._processors:
                 processor.shutdown()
             try:
-                loop.call_soon_threadsafe(over.set)
+                loop.call_soon_threadsafe(finished.set)
             except RuntimeError:
-                pass  # The loop has gone on without us.
+                pass  # The loop was closed after the timeout.
 
-        # A daemon, so that the process can end before it does.
+        # A daemon thread, so that the process can end before the thread.
         threading.Thread(target=shut_down, name="telemetry", daemon=True).start()
         try:
             async with asyncio.timeout(seconds):
-                await over.wait()
+                await finished.wait()
         except TimeoutError:
             pass
 
 
 def make_exporters(names: Sequence[str]) -> list[SpanExporter]:
-    """The exporters called `names`, set up from the environment. Raises NoExporter."""
-    return [OtlpExporter() if name == _OTLP_HTTP else _entry(name).load()() for name in names]
+    """Creates the exporters with these names, configured from the environment. Raises UnknownExporter."""
+    return [OtlpExporter() if name == _OTLP_HTTP else _entry_point(name).load()() for name in names]
 
 
-def _entry(name: str) -> EntryPoint:
+def _entry_point(name: str) -> EntryPoint:
     found = entry_points(group=GROUP, name=name)
     if not found:
-        raise NoExporter(name)
+        raise UnknownExporter(name)
     return next(iter(found))

@@ -1,4 +1,4 @@
-"""What befalls the pod and belongs to no message, as events of short spans: drains, a lost bus, gaps, resyncs."""
+"""Makes short spans with events of what belongs to no message: drains, a lost bus, gaps, resyncs."""
 
 import time
 from collections.abc import Mapping
@@ -9,18 +9,18 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from forestay.core.ports.observer import Observer
-from forestay.ops.tracing import conventions as words
+from forestay.ops.tracing import conventions as semconv
 from forestay.ops.tracing.sampling import Sampling
 from forestay.ops.tracing.spans import Root, Spans
 
 
 @dataclass(slots=True)
-class _Episode:
+class _Incident:
     name: str
-    began: int = field(default_factory=time.time_ns)
+    started: int = field(default_factory=time.time_ns)
     events: list[Event] = field(default_factory=list)
 
-    def tell(self, event: str, attributes: Mapping[str, AttributeValue] | None = None) -> None:
+    def add(self, event: str, attributes: Mapping[str, AttributeValue] | None = None) -> None:
         self.events.append(Event(event, attributes, time.time_ns()))
 
 
@@ -28,48 +28,50 @@ class Incidents(Observer):
     def __init__(self, spans: Spans, sampling: Sampling) -> None:
         self._spans = spans
         self._sampling = sampling
-        self._drain: _Episode | None = None
-        self._outage: _Episode | None = None
+        self._drain: _Incident | None = None
+        self._outage: _Incident | None = None
 
     def bus(self, event: str) -> None:
-        """One span from the loss to the return."""
+        """Makes one span from the loss of the bus to its return."""
         if event not in ("lost", "deaf", "connected"):
             return
-        outage = self._outage = self._outage or _Episode(words.BUS)
-        outage.tell(words.BUS_EVENT + event)
+        outage = self._outage = self._outage or _Incident(semconv.BUS)
+        outage.add(semconv.BUS_EVENT + event)
         if event == "connected":
             self._outage = None
             self._end(outage)
 
     def gap_filled(self, messages: int) -> None:
-        self._at_once(words.RECOVERY, words.GAP_FILLED, {words.MESSAGES: messages})
+        self._instant(semconv.RECOVERY, semconv.GAP_FILLED, {semconv.MESSAGES: messages})
 
     def resynced(self, reason: str, recipients: int) -> None:
-        self._at_once(words.RECOVERY, words.RESYNC, {words.REASON: reason, words.RECIPIENTS: recipients})
+        self._instant(semconv.RECOVERY, semconv.RESYNC, {semconv.REASON: reason, semconv.RECIPIENTS: recipients})
 
     def draining(self, connections: int, window: float) -> None:
-        """The pod asks its connections to move, over so many seconds."""
-        self._drain = _Episode(words.DRAIN)
-        self._drain.tell(words.DRAIN_STARTED, {words.CONNECTIONS: connections, words.WINDOW: window})
+        """The drain begins: the pod asks `connections` to move within `window` seconds."""
+        self._drain = _Incident(semconv.DRAIN)
+        self._drain.add(semconv.DRAIN_STARTED, {semconv.CONNECTIONS: connections, semconv.WINDOW: window})
 
     def drained(self, left: int) -> None:
-        """The drain is over; `left` connections had to be cut."""
+        """The drain is over, and `left` connections are still open."""
         drain, self._drain = self._drain, None
         if drain is not None:
-            drain.tell(words.DRAIN_ENDED, {words.CONNECTIONS: left})
+            drain.add(semconv.DRAIN_ENDED, {semconv.CONNECTIONS: left})
             self._end(drain)
 
     def close(self) -> None:
-        """End what is still open: the pod goes."""
+        """Ends the span of an outage that is still open, because the pod stops."""
         if self._outage is not None:
             self._end(self._outage)
 
-    def _at_once(self, name: str, event: str, attributes: Mapping[str, AttributeValue]) -> None:
-        episode = _Episode(name)
-        episode.tell(event, attributes)
-        self._end(episode)
+    def _instant(self, name: str, event: str, attributes: Mapping[str, AttributeValue]) -> None:
+        incident = _Incident(name)
+        incident.add(event, attributes)
+        self._end(incident)
 
-    def _end(self, episode: _Episode) -> None:
+    def _end(self, incident: _Incident) -> None:
         if self._sampling.new_kept():
-            place, ended = Root(self._sampling.new_id(kept=True)).place(), max(episode.began, time.time_ns())
-            self._spans.end(episode.name, SpanKind.INTERNAL, place, (episode.began, ended), {}, events=episode.events)
+            place, ended = Root(self._sampling.new_id(kept=True)).place(), max(incident.started, time.time_ns())
+            self._spans.end(
+                incident.name, SpanKind.INTERNAL, place, (incident.started, ended), {}, events=incident.events
+            )

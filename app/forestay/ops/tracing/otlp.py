@@ -1,7 +1,7 @@
-"""Spans on the wire: the SDK's exporter, with an encoder that remembers what it has encoded before.
+"""Encodes spans as OTLP and sends them over HTTP: the SDK's exporter with a cache of encoded shapes.
 
-A pod's spans have few shapes, of a name and attributes, and differ in ids and times. The SDK's encoder is asked once
-for each shape: to ask it for each span is much of what a kept trace costs (`bench/tracing`).
+The spans of a pod have few shapes (name, kind, status and attributes) and differ in ids and times. The SDK's encoder is
+called once per shape: a call per span would be much of what a kept trace costs (`bench/tracing`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,31 +17,31 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.trace import SpanContext, SpanKind, Status
 from opentelemetry.util.types import AttributeValue
 
-from forestay.ops.tracing import conventions as words
+from forestay.ops.tracing import conventions as semconv
 
-_MOST_SHAPES: Final = 1024
+_MAX_SHAPES: Final = 1024
 _HAS_REMOTE: Final = SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
 _REMOTE: Final = _HAS_REMOTE | SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
-_NOWHERE: Final = SpanContext(1, 1, is_remote=False)
+_NO_CONTEXT: Final = SpanContext(1, 1, is_remote=False)
 
 
 class OtlpExporter(OTLPSpanExporter):
-    """OTLP over HTTP, for spans of one resource and one scope."""
+    """Exports over OTLP/HTTP. All spans must have the same resource and scope."""
 
     _frame = b""
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         client = getattr(self, "_client", None)
         if client is None or self._shutdown:
-            # Another version of the SDK, or one that refuses: it knows what to do.
+            # Another version of the SDK, or an exporter that is shut down: the SDK's own method handles both.
             return super().export(spans)
-        self._frame = self._frame or around(spans[0])
-        sent = client.export(encode(self._frame, spans))
-        return SpanExportResult.SUCCESS if sent.success else SpanExportResult.FAILURE
+        self._frame = self._frame or envelope(spans[0])
+        result = client.export(encode(self._frame, spans))
+        return SpanExportResult.SUCCESS if result.success else SpanExportResult.FAILURE
 
 
-def around(span: ReadableSpan) -> bytes:
-    """A request with the resource and the scope of `span`, and no spans."""
+def envelope(span: ReadableSpan) -> bytes:
+    """Encodes a request with the resource and the scope of `span`, and without spans."""
     request = encode_spans([span])
     request.resource_spans[0].scope_spans[0].ClearField("spans")
     body: bytes = request.SerializeToString()
@@ -49,12 +49,12 @@ def around(span: ReadableSpan) -> bytes:
 
 
 def encode(frame: bytes, spans: Iterable[ReadableSpan]) -> bytes:
-    """The body of a request to a collector. `frame`: what `around` makes of any of them."""
+    """The body of a request to a collector. `frame`: the result of `envelope` for any of the spans."""
     request = ExportTraceServiceRequest.FromString(frame)
     encoded = request.resource_spans[0].scope_spans[0].spans
     for span in spans:
         if span.events:
-            encoded.append(_alone(span))
+            encoded.append(_encode_one(span))
         else:
             _write(encoded.add(), span)
     body: bytes = request.SerializeToString()
@@ -63,39 +63,41 @@ def encode(frame: bytes, spans: Iterable[ReadableSpan]) -> bytes:
 
 def _write(encoded: Span, span: ReadableSpan) -> None:
     attributes = span.attributes or {}
-    shape = [(key, value) for key, value in attributes.items() if key not in words.OF_MANY_VALUES]
+    shape = [(key, value) for key, value in attributes.items() if key not in semconv.HIGH_CARDINALITY]
     encoded.MergeFromString(_shape(span.name, span.kind, span.status, tuple(shape)))
     if len(shape) < len(attributes):
-        for key in words.OF_MANY_VALUES & attributes.keys():
+        for key in semconv.HIGH_CARDINALITY & attributes.keys():
             encoded.attributes.add(key=key).value.string_value = str(attributes[key])
-    itself, parent = span.get_span_context() or _NOWHERE, span.parent
-    encoded.trace_id = itself.trace_id.to_bytes(16)
-    encoded.span_id = itself.span_id.to_bytes(8)
-    encoded.trace_state = itself.trace_state.to_header()
+    context, parent = span.get_span_context() or _NO_CONTEXT, span.parent
+    encoded.trace_id = context.trace_id.to_bytes(16)
+    encoded.span_id = context.span_id.to_bytes(8)
+    encoded.trace_state = context.trace_state.to_header()
     encoded.start_time_unix_nano = span.start_time or 0
     encoded.end_time_unix_nano = span.end_time or 0
     encoded.flags = _flags(parent)
     if parent is not None:
         encoded.parent_span_id = parent.span_id.to_bytes(8)
     for link in span.links:
-        to = link.context
-        encoded.links.add(trace_id=to.trace_id.to_bytes(16), span_id=to.span_id.to_bytes(8), flags=_flags(to))
+        target = link.context
+        encoded.links.add(
+            trace_id=target.trace_id.to_bytes(16), span_id=target.span_id.to_bytes(8), flags=_flags(target)
+        )
 
 
 def _flags(parent: SpanContext | None) -> int:
     return _REMOTE if parent is not None and parent.is_remote else _HAS_REMOTE
 
 
-@lru_cache(_MOST_SHAPES)
+@lru_cache(_MAX_SHAPES)
 def _shape(name: str, kind: SpanKind, status: Status, attributes: tuple[tuple[str, AttributeValue], ...]) -> bytes:
-    """What all spans that are alike have in common."""
-    span = _alone(ReadableSpan(name, _NOWHERE, kind=kind, status=status, attributes=dict(attributes)))
-    for own in ("trace_id", "span_id", "flags"):
-        span.ClearField(own)
+    """Encodes what all spans of one shape share."""
+    span = _encode_one(ReadableSpan(name, _NO_CONTEXT, kind=kind, status=status, attributes=dict(attributes)))
+    for field in ("trace_id", "span_id", "flags"):
+        span.ClearField(field)
     encoded: bytes = span.SerializeToString()
     return encoded
 
 
-def _alone(span: ReadableSpan) -> Span:
+def _encode_one(span: ReadableSpan) -> Span:
     encoded: Span = encode_spans([span]).resource_spans[0].scope_spans[0].spans[0]
     return encoded

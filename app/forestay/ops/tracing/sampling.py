@@ -1,7 +1,7 @@
-"""Which traces are kept, as OTEL_TRACES_SAMPLER says, decided without the SDK: most messages are not kept.
+"""Decides which traces are kept, as OTEL_TRACES_SAMPLER says, without the SDK.
 
-The decision is the SDK's own, made from the same bits of the trace id: what is kept here is kept there. Asking it would
-cost a message that leaves no trace several microseconds.
+The decision equals the SDK's, made from the same bits of the trace id. Calling the SDK would cost each message several
+microseconds, and most messages are not kept.
 """
 
 import random
@@ -14,42 +14,42 @@ from typing import Final, NamedTuple
 from forestay.protocol.trace import TraceContext
 
 _IDS: Final = 2**64
-"""The low half of a trace id is what a ratio looks at."""
+"""The number of values of a trace id's low half, which a ratio is applied to."""
 
 _RATIO: Final = "traceidratio"
-_SHIPPED: Final = "parentbased_always_on"
+_DEFAULT: Final = "parentbased_always_on"
 _SAMPLERS: Final = ("always_on", "always_off", _RATIO)
 
 
 class TraceParent(StrEnum):
-    """What becomes of a client's own trace context."""
+    """What to do with a client's own trace context."""
 
     LINK = "link"
-    """A new trace, linked to it: strangers do not choose which traces are kept."""
+    """Start a new trace with a link to it, so that clients do not choose which traces are kept."""
     CHILD = "child"
-    """The client's trace goes on through the gateway."""
+    """Continue the client's trace."""
 
 
 @dataclass(frozen=True)
 class Sampling:
     ratio: float
-    """The share of new traces that is kept."""
-    heeds_parent: bool
-    """Whether a caller's decision about its own trace is taken over."""
+    """The share of new traces that are kept."""
+    parent_based: bool
+    """Whether to take over the caller's decision for the caller's trace."""
 
     def new_kept(self) -> bool:
-        """Whether to keep one more new trace."""
+        """Decides whether to keep a new trace."""
         return random.random() < self.ratio
 
     def new_id(self, *, kept: bool) -> int:
-        """A trace id that this sampler, and every other one of the same ratio, keeps or does not keep."""
+        """A new trace id that this sampler and every other one of the same ratio keep, or do not keep."""
         low, bound = random.getrandbits(64), self.bound
         low = low * bound >> 64 if kept else bound + (low * (_IDS - bound) >> 64)
         return (random.getrandbits(64) or 1) << 64 | low
 
     def keeps(self, parent: TraceContext) -> bool:
-        """Whether to keep the part of a caller's trace that is ours."""
-        if self.heeds_parent:
+        """Whether to keep our part of a caller's trace."""
+        if self.parent_based:
             return parent.sampled
         return int(parent.traceparent[19:35], 16) < self.bound
 
@@ -58,30 +58,30 @@ class Sampling:
         return round(self.ratio * _IDS)
 
 
-class Manner(NamedTuple):
-    """What makes one gateway's traces differ from another's."""
+class TracingOptions(NamedTuple):
+    """How a gateway makes traces."""
 
     sampling: Sampling
     continue_clients: bool
-    """A client's own trace goes on, and is not only linked to."""
-    heeds_callers: bool
-    """A caller's trace context is looked at at all: OTEL_PROPAGATORS has `tracecontext`."""
+    """Continue a client's trace, instead of only linking to it."""
+    uses_caller_context: bool
+    """Use a caller's trace context: OTEL_PROPAGATORS has `tracecontext`."""
     names: bool
-    """Rooms and users are named."""
+    """Put the names of rooms and users on spans."""
     system: str
-    """The bus: `redis` or `memory`."""
+    """The kind of bus: `redis` or `memory`."""
 
 
 def parse_sampling(environ: Mapping[str, str]) -> Sampling:
-    """What OTEL_TRACES_SAMPLER and its argument say; what cannot be understood is as shipped, as the SDK has it."""
-    name = environ.get("OTEL_TRACES_SAMPLER", "").strip().lower() or _SHIPPED
-    heeds_parent = name.startswith("parentbased_")
+    """Reads OTEL_TRACES_SAMPLER and its argument. An invalid value means the default, as in the SDK."""
+    name = environ.get("OTEL_TRACES_SAMPLER", "").strip().lower() or _DEFAULT
+    parent_based = name.startswith("parentbased_")
     root = name.removeprefix("parentbased_")
     if root not in _SAMPLERS:
-        root, heeds_parent = "always_on", True
+        root, parent_based = "always_on", True
     if root == _RATIO:
-        return Sampling(_ratio(environ.get("OTEL_TRACES_SAMPLER_ARG", "")), heeds_parent)
-    return Sampling(float(root == "always_on"), heeds_parent)
+        return Sampling(_ratio(environ.get("OTEL_TRACES_SAMPLER_ARG", "")), parent_based)
+    return Sampling(float(root == "always_on"), parent_based)
 
 
 def _ratio(text: str) -> float:

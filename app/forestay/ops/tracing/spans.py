@@ -1,8 +1,8 @@
-"""Whole spans, handed to the SDK's processors: made when they end, with the times that things had.
+"""Makes finished spans and hands them to the SDK's processors.
 
-The SDK's tracer opens a span, asks the sampler about it and keeps it until it is closed. Here both times are known and
-the decision is made when a span comes to be, and the tracer would take several times as long as the span is worth
-(`bench/tracing`). Everything behind it is the SDK's: resources, limits, batches, exporters.
+The SDK's tracer opens a span, asks the sampler about it and keeps it until it is closed. Here both times and the
+sampling decision are known when a span is made, and the tracer would take several times as long (`bench/tracing`).
+Everything behind that is the SDK's: resources, limits, batches, exporters.
 """
 
 import random
@@ -16,38 +16,38 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 from opentelemetry.util.types import AttributeValue
 
-from forestay.ops.tracing import conventions as words
+from forestay.ops.tracing import conventions as semconv
 from forestay.protocol.trace import TraceContext
 
 Attributes = dict[str, AttributeValue]
 
 _KEPT: Final = TraceFlags(TraceFlags.SAMPLED)
-_SENT, _FAILED = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
-# No span here has more attributes; a limit beyond it limits nothing.
-_MOST_ATTRIBUTES: Final = 16
+_OK, _FAILED = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
+# No span here has more attributes, so a higher limit has no effect.
+_MAX_ATTRIBUTES: Final = 16
 
 
 class Place(NamedTuple):
-    """Where a span of a kept trace stands."""
+    """The position of a span in a kept trace: its own ids, its parent and its links."""
 
-    itself: SpanContext
+    context: SpanContext
     parent: SpanContext | None = None
     links: Sequence[Link] = ()
 
-    def below(self, span_id: int) -> "Place":
-        """A place for a child, which is called `span_id`."""
-        mine = self.itself
-        return Place(_ours(mine.trace_id, span_id, mine.trace_state), mine)
+    def child(self, span_id: int) -> "Place":
+        """The place of a child span with the id `span_id`."""
+        parent = self.context
+        return Place(_local(parent.trace_id, span_id, parent.trace_state), parent)
 
 
 class Spans:
     def __init__(self, processors: Sequence[SpanProcessor], resource: Resource, version: str) -> None:
         self._processors = processors
         self._resource = resource
-        self._scope = InstrumentationScope(words.SCOPE, version, words.SCHEMA_URL)
+        self._scope = InstrumentationScope(semconv.SCOPE, version, semconv.SCHEMA_URL)
         limits = SpanLimits()
-        most, longest = limits.max_span_attributes, limits.max_span_attribute_length
-        self._limits = limits if longest is not None or (most or 0) < _MOST_ATTRIBUTES else None
+        max_count, max_length = limits.max_span_attributes, limits.max_span_attribute_length
+        self._limits = limits if max_length is not None or (max_count or 0) < _MAX_ATTRIBUTES else None
 
     def end(
         self,
@@ -59,18 +59,18 @@ class Spans:
         *,
         events: Sequence[Event] = (),
     ) -> None:
-        """A span is over. `times`: Unix nanoseconds. With an `error.type` among its attributes it has failed."""
-        failed = words.ERROR_TYPE in attributes
+        """Makes a finished span. `times`: Unix nanoseconds. An attribute `error.type` marks it as failed."""
+        failed = semconv.ERROR_TYPE in attributes
         span = ReadableSpan(
             name,
-            place.itself,
+            place.context,
             place.parent,
             self._resource,
             attributes if self._limits is None else self._limited(attributes, self._limits),
             events,
             place.links,
             kind,
-            status=_FAILED if failed else _SENT,
+            status=_FAILED if failed else _OK,
             start_time=times[0],
             end_time=times[1],
             instrumentation_scope=self._scope,
@@ -87,26 +87,26 @@ class Root(NamedTuple):
 
     trace_id: int
     parent: TraceContext | None = None
-    """The caller's span, where the trace is its."""
+    """The caller's span, where the trace is the caller's."""
     link: TraceContext | None = None
-    """The span of a caller whose trace this is not."""
+    """The span of a caller whose trace is not continued."""
 
     def place(self) -> Place:
-        """A place for our first span."""
+        """The place of our first span."""
         if self.parent is not None:
             return place_below(self.parent)
         links = () if self.link is None else (Link(_remote(self.link)),)
-        return Place(_ours(self.trace_id, new_span_id()), None, links)
+        return Place(_local(self.trace_id, new_span_id()), None, links)
 
 
 def place_below(parent: TraceContext, *, linked: bool = False) -> Place:
-    """A place for a child of a span that is elsewhere; `linked`: linked to it as well."""
+    """The place of a child of a remote span. `linked`: add a link to the parent as well."""
     above = _remote(parent)
-    return Place(_ours(above.trace_id, new_span_id(), above.trace_state), above, (Link(above),) if linked else ())
+    return Place(_local(above.trace_id, new_span_id(), above.trace_state), above, (Link(above),) if linked else ())
 
 
 def _remote(trace: TraceContext) -> SpanContext:
-    """A span that is elsewhere."""
+    """The context of a remote span."""
     text = trace.traceparent
     state = TraceState.from_header([trace.tracestate]) if trace.tracestate else None
     flags = _KEPT if trace.sampled else None
@@ -114,7 +114,7 @@ def _remote(trace: TraceContext) -> SpanContext:
     return SpanContext(trace_id, span_id, is_remote=True, trace_flags=flags, trace_state=state)
 
 
-def _ours(trace_id: int, span_id: int, state: TraceState | None = None) -> SpanContext:
+def _local(trace_id: int, span_id: int, state: TraceState | None = None) -> SpanContext:
     return SpanContext(trace_id, span_id, is_remote=False, trace_flags=_KEPT, trace_state=state)
 
 

@@ -1,8 +1,7 @@
-"""Makes spans of what happens: one trace from the caller through the bus to the sockets of every pod.
+"""Makes the spans of messages and handshakes: one trace from the caller through the bus to the sockets of every pod.
 
-A message's spans are made when its outcome is known and when it has been written, or a moment later, with the times
-that these things had. What is not kept costs a random number and never reaches the SDK. Names of rooms and users stay
-out unless they are asked for.
+A message's spans are made after its outcome is known and after it was written, with the times of these events. A trace
+that is not kept costs one random number and never reaches the SDK. Names of rooms and users are left out by default.
 """
 
 import time
@@ -15,9 +14,9 @@ from opentelemetry.trace import SpanKind
 from forestay.core.ports.bus import Outcome
 from forestay.core.ports.observer import Arrival, Observer, RefusedMessage, Source
 from forestay.core.ports.tracer import Leg
-from forestay.ops.tracing import conventions as words
+from forestay.ops.tracing import conventions as semconv
 from forestay.ops.tracing.postponed import Postponed
-from forestay.ops.tracing.sampling import Manner
+from forestay.ops.tracing.sampling import TracingOptions
 from forestay.ops.tracing.spans import Attributes, Root, Spans, new_span_id, place_below
 from forestay.protocol.codes import ErrorCode
 from forestay.protocol.message import Message
@@ -26,18 +25,18 @@ from forestay.protocol.trace import TraceContext
 
 
 class Tracing(Observer):
-    """A Tracer, which watches what becomes of the messages that it follows."""
+    """A Tracer, and the Observer that makes the spans of handshakes and refusals."""
 
-    def __init__(self, spans: Spans, manner: Manner, loop: AbstractEventLoop) -> None:
+    def __init__(self, spans: Spans, options: TracingOptions, loop: AbstractEventLoop) -> None:
         self._spans = spans
         self._postponed = Postponed(loop)
-        self._manner = manner
-        self._sampling = manner.sampling
+        self._options = options
+        self._sampling = options.sampling
         self._clock = loop.time
 
     def close(self) -> None:
-        """Make the spans of all that was."""
-        self._postponed.catch_up()
+        """Makes the spans of all that happened so far."""
+        self._postponed.run_now()
 
     def handshake(self, outcome: str, since: float, trace: TraceContext | None) -> None:
         root = self._root(trace, trusted=False)
@@ -45,24 +44,24 @@ class Tracing(Observer):
             return
         status = 101 if outcome in ("ok", "lost") else int(outcome)
         attributes: Attributes = {
-            words.HTTP_METHOD: "GET",
-            words.HTTP_ROUTE: "/ws",
-            words.URL_PATH: "/ws",
-            words.URL_SCHEME: "http",
-            words.PROTOCOL_NAME: "http",
-            words.PROTOCOL_VERSION: "1.1",
-            words.HTTP_STATUS: status,
+            semconv.HTTP_METHOD: "GET",
+            semconv.HTTP_ROUTE: "/ws",
+            semconv.URL_PATH: "/ws",
+            semconv.URL_SCHEME: "http",
+            semconv.PROTOCOL_NAME: "http",
+            semconv.PROTOCOL_VERSION: "1.1",
+            semconv.HTTP_STATUS: status,
         }
         if status >= 500 or outcome == "lost":
-            attributes[words.ERROR_TYPE] = outcome
-        self._end(words.HANDSHAKE, SpanKind.SERVER, root, since, attributes)
+            attributes[semconv.ERROR_TYPE] = outcome
+        self._end(semconv.HANDSHAKE, SpanKind.SERVER, root, since, attributes)
 
     def begin(self, message: Message, source: Source, pattern: str, *, shown: bool) -> Leg | None:
         caller, trusted = message.trace, source.connection is None
         root = self._root(caller, trusted=trusted)
         if root is not None:
             return _Kept(self, root, message, source, pattern, self._clock())
-        # Nobody else needs to know of a trace that is not kept, but for receivers that are shown it.
+        # A trace that is not kept needs a context only where the receivers are shown it.
         return _Unkept(self._unkept(caller, trusted=trusted)) if shown else None
 
     def refused(self, code: ErrorCode, source: Source, message: RefusedMessage | None) -> None:
@@ -70,104 +69,104 @@ class Tracing(Observer):
             return
         root = self._root(message.trace, trusted=source.connection is None)
         if root is not None:
-            attributes = _arrived(source, message.pattern) | {words.ERROR_TYPE: code}
-            name = words.PROCESS if message.pattern is None else f"{words.PROCESS} {message.pattern}"
+            attributes = _process_attributes(source, message.pattern) | {semconv.ERROR_TYPE: code}
+            name = semconv.PROCESS if message.pattern is None else f"{semconv.PROCESS} {message.pattern}"
             self._end(name, SpanKind.CONSUMER, root, source.since, attributes)
 
     def reached(self, arrival: Arrival, pattern: str, dropped: int) -> None:
         trace = arrival[0].trace
         if trace is not None and trace.sampled:
-            self._postponed.add(partial(self._spread, trace, arrival, pattern, dropped, self._now()))
+            self._postponed.add(partial(self._delivered, trace, arrival, pattern, dropped, self._moment()))
 
     def settled(self, leg: "_Kept", outcome: Outcome) -> None:
-        """The way in and the way to the bus are over."""
-        self._postponed.add(partial(self._spoken, leg, outcome, self._now()))
+        """Makes the spans of a message's way to the bus: its processing and its publish."""
+        self._postponed.add(partial(self._published, leg, outcome, self._moment()))
 
-    def _spread(self, trace: TraceContext, arrival: Arrival, pattern: str, dropped: int, written: "_Moment") -> None:
-        """From the bus to the sockets."""
-        message, recipients, came = arrival
+    def _delivered(self, trace: TraceContext, arrival: Arrival, pattern: str, dropped: int, written: "_Moment") -> None:
+        """Makes the span from the arrival on this pod to the write to the sockets."""
+        message, recipients, arrived = arrival
         attributes: Attributes = {
-            words.SYSTEM: self._manner.system,
-            words.OPERATION: words.PROCESS,
-            words.OPERATION_TYPE: "process",
-            words.TEMPLATE: pattern,
-            words.RECIPIENTS: recipients,
-            words.DROPPED: dropped,
+            semconv.SYSTEM: self._options.system,
+            semconv.OPERATION: semconv.PROCESS,
+            semconv.OPERATION_TYPE: "process",
+            semconv.TEMPLATE: pattern,
+            semconv.RECIPIENTS: recipients,
+            semconv.DROPPED: dropped,
         }
-        self._name(message, attributes)
-        # Parent and link both: one message is one trace, and the convention's own way of saying it is the link.
+        self._add_names(message, attributes)
+        # Both parent and link: the parent keeps a message in one trace, and the conventions ask for the link.
         place = place_below(trace, linked=True)
-        name = f"{words.PROCESS} {pattern}"
-        self._spans.end(name, SpanKind.CONSUMER, place, written.back_to(came), attributes)
+        name = f"{semconv.PROCESS} {pattern}"
+        self._spans.end(name, SpanKind.CONSUMER, place, written.back_to(arrived), attributes)
 
-    def _spoken(self, leg: "_Kept", outcome: Outcome, ended: "_Moment") -> None:
-        """From the client to the bus."""
+    def _published(self, leg: "_Kept", outcome: Outcome, ended: "_Moment") -> None:
+        """Makes the spans from the arrival of the message to the bus's answer."""
         pattern, process = leg.pattern, leg.root.place()
-        inward = _arrived(leg.source, pattern)
-        onward: Attributes = {
-            words.SYSTEM: self._manner.system,
-            words.OPERATION: words.PUBLISH,
-            words.OPERATION_TYPE: "send",
-            words.TEMPLATE: pattern,
+        processed = _process_attributes(leg.source, pattern)
+        published: Attributes = {
+            semconv.SYSTEM: self._options.system,
+            semconv.OPERATION: semconv.PUBLISH,
+            semconv.OPERATION_TYPE: "send",
+            semconv.TEMPLATE: pattern,
         }
-        for attributes in (inward, onward):
-            self._name(leg.message, attributes)
+        for attributes in (processed, published):
+            self._add_names(leg.message, attributes)
             if outcome is not Outcome.ACCEPTED:
-                attributes[words.ERROR_TYPE] = outcome.name.lower()
-        publish, offered, came = process.below(leg.span_id), leg.offered, leg.source.since
-        self._spans.end(f"{words.PUBLISH} {pattern}", SpanKind.PRODUCER, publish, ended.back_to(offered), onward)
-        self._spans.end(f"{words.PROCESS} {pattern}", SpanKind.CONSUMER, process, ended.back_to(came), inward)
+                attributes[semconv.ERROR_TYPE] = outcome.name.lower()
+        publish, offered, arrived = process.child(leg.span_id), leg.offered, leg.source.since
+        self._spans.end(f"{semconv.PUBLISH} {pattern}", SpanKind.PRODUCER, publish, ended.back_to(offered), published)
+        self._spans.end(f"{semconv.PROCESS} {pattern}", SpanKind.CONSUMER, process, ended.back_to(arrived), processed)
 
     def _end(self, name: str, kind: SpanKind, root: Root, since: float, attributes: Attributes) -> None:
-        """All that there is to the trace ends now. `since`: loop time."""
-        self._spans.end(name, kind, root.place(), self._now().back_to(since), attributes)
+        """Makes the only span of a trace, from `since` (loop time) until now."""
+        self._spans.end(name, kind, root.place(), self._moment().back_to(since), attributes)
 
-    def _now(self) -> "_Moment":
+    def _moment(self) -> "_Moment":
         return _Moment(self._clock(), time.time_ns())
 
     def _root(self, caller: TraceContext | None, *, trusted: bool) -> Root | None:
-        """Where our part of the trace of what `caller` did begins; None where it is not kept."""
+        """The start of our part of the trace that `caller` belongs to; None where it is not kept."""
         if caller is not None:
-            if self._goes_on(trusted=trusted):
+            if self._continues(trusted=trusted):
                 return Root(int(caller.trace_id, 16), caller) if self._sampling.keeps(caller) else None
-            # A stranger's state is for the stranger's own vendor: the ids are enough to find the trace.
-            caller = TraceContext(caller.traceparent) if self._manner.heeds_callers else None
+            # A client's tracestate is for the client's own vendor. The ids are enough to find the trace.
+            caller = TraceContext(caller.traceparent) if self._options.uses_caller_context else None
         return Root(self._sampling.new_id(kept=True), link=caller) if self._sampling.new_kept() else None
 
     def _unkept(self, caller: TraceContext | None, *, trusted: bool) -> TraceContext:
-        """The context of a publish that leaves no trace: the caller's trace or a new one, with its flag 00."""
-        if caller is not None and self._goes_on(trusted=trusted):
+        """The context of a publish whose trace is not kept: the caller's trace or a new one, with its flag 00."""
+        if caller is not None and self._continues(trusted=trusted):
             trace, state = caller.trace_id, caller.tracestate
         else:
             trace, state = f"{self._sampling.new_id(kept=False):032x}", None
         return TraceContext(f"00-{trace}-{new_span_id():016x}-00", state)
 
-    def _goes_on(self, *, trusted: bool) -> bool:
-        """Whether a caller's own trace goes on through us."""
-        manner = self._manner
-        return manner.heeds_callers and (trusted or manner.continue_clients)
+    def _continues(self, *, trusted: bool) -> bool:
+        """Whether a caller's trace is continued here."""
+        options = self._options
+        return options.uses_caller_context and (trusted or options.continue_clients)
 
-    def _name(self, message: Message, attributes: Attributes) -> None:
-        if self._manner.names:
-            attributes[words.DESTINATION] = shown(message.room)
+    def _add_names(self, message: Message, attributes: Attributes) -> None:
+        if self._options.names:
+            attributes[semconv.DESTINATION] = shown(message.room)
             if message.sender is not None:
-                attributes[words.USER] = message.sender
+                attributes[semconv.USER] = message.sender
 
 
 class _Moment(NamedTuple):
-    """One time on two clocks."""
+    """One moment on two clocks."""
 
     loop: float
     unix: int
     """Nanoseconds."""
 
     def back_to(self, since: float) -> tuple[int, int]:
-        """From a time of the loop until now, in Unix nanoseconds."""
+        """The start and the end, in Unix nanoseconds, of a span from `since` (loop time) until this moment."""
         return self.unix - max(0, int((self.loop - since) * 1e9)), self.unix
 
 
 class _Kept:
-    """The way to the bus of a message whose trace is kept."""
+    """A message on its way to the bus, whose trace is kept."""
 
     __slots__ = ("_tracing", "message", "offered", "pattern", "root", "source", "span_id", "trace")
 
@@ -180,7 +179,7 @@ class _Kept:
         self.source = source
         self.pattern = pattern
         self.span_id = new_span_id()
-        """Of the publish."""
+        """The id of the publish span."""
         self.offered = offered
         """Loop time."""
         traceparent = f"00-{root.trace_id:032x}-{self.span_id:016x}-01"
@@ -191,22 +190,22 @@ class _Kept:
 
 
 class _Unkept(NamedTuple):
-    """One that leaves no trace, although its receivers see a context."""
+    """A message whose trace is not kept, although its receivers see a context."""
 
     trace: TraceContext
 
     def end(self, outcome: Outcome) -> None:
-        """Nobody wants to know."""
+        """Does nothing."""
 
 
-def _arrived(source: Source, pattern: str | None) -> Attributes:
+def _process_attributes(source: Source, pattern: str | None) -> Attributes:
     attributes: Attributes = {
-        words.SYSTEM: "http" if source.connection is None else "websocket",
-        words.OPERATION: words.PROCESS,
-        words.OPERATION_TYPE: "process",
+        semconv.SYSTEM: "http" if source.connection is None else "websocket",
+        semconv.OPERATION: semconv.PROCESS,
+        semconv.OPERATION_TYPE: "process",
     }
     if source.connection is not None:
-        attributes[words.CLIENT_ID] = source.connection
+        attributes[semconv.CLIENT_ID] = source.connection
     if pattern is not None:
-        attributes[words.TEMPLATE] = pattern
+        attributes[semconv.TEMPLATE] = pattern
     return attributes

@@ -4,14 +4,13 @@ Each text becomes a request or an `Unreadable`, which holds the refusal and repe
 read. A payload must be JSON; it stays as it came, byte for byte.
 """
 
-import re
-from itertools import accumulate
 from typing import Final
 
 import msgspec
 from msgspec import Raw
 
 from forestay.protocol.codes import ErrorCode, Refusal
+from forestay.protocol.depth import deeper_than
 from forestay.protocol.requests import JsonRequest, Unreadable
 
 _decode = msgspec.json.Decoder(JsonRequest).decode
@@ -20,11 +19,6 @@ _decode_string = msgspec.json.Decoder(str).decode
 
 REQUEST_TYPES: Final = frozenset({"join", "leave", "broadcast", "ping", "pong", "bind", "presence", "history", "auth"})
 """The `type` of each request that comes as JSON."""
-
-# A string to its end, or to the end of the text. Possessive and always matching, so no character is scanned twice.
-_STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-_NO_BRACKETS = re.compile(r"[^\[\]{}]+")
-_STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
 class Reader:
@@ -36,8 +30,7 @@ class Reader:
     def read(self, text: str) -> JsonRequest:
         """The request in `text`. Raises Unreadable."""
         try:
-            # The depth is at most the number of opening brackets. These two counts decide for nearly every message.
-            if text.count("[") + text.count("{") > self._max_depth and deeper_than(text, self._max_depth):
+            if deeper_than(text, self._max_depth):
                 raise RecursionError
             return _request(text)
         # A wrong field is reported before the rest is parsed, so only the second parse knows whether it is JSON at all.
@@ -85,15 +78,6 @@ def _explain(text: str, error: msgspec.ValidationError) -> JsonRequest:
 def wire_size(text: str) -> int:
     """Bytes of a message in UTF-8. Python stores whether a text is ASCII, so most texts need no encoding."""
     return len(text) if text.isascii() else len(text.encode())
-
-
-def deeper_than(text: str, limit: int) -> bool:
-    """Whether the brackets of `text` nest deeper than `limit`. Whether they match is left to the parser.
-
-    The time is linear in the length of the text.
-    """
-    brackets = _NO_BRACKETS.sub("", _STRINGS.sub("", text))
-    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > limit
 
 
 def _string(raw: Raw | None) -> str | None:

@@ -1,4 +1,4 @@
-// One line under the head for what a person should know now, and the one thing they can do about it.
+// Shows one line below the head: what the person should know now, and one button with what to do.
 
 import { byId } from "./dom.js";
 
@@ -13,7 +13,7 @@ export class Banner {
     this.#button.addEventListener("click", () => this.#action?.());
   }
 
-  /** `tone`: "plain" or "warning"; `action`: `{ label, run }`; `seconds`: gone after that. */
+  /** `tone`: "plain" or "warning"; `action`: `{ label, run }`; `seconds`: hidden after that time. */
   show(text, { tone = "plain", action = null, seconds = 0 } = {}) {
     clearTimeout(this.#timer);
     this.#box.dataset.tone = tone;

@@ -1,4 +1,4 @@
-// Every close code: what it means, and whether the client comes back. The verdicts are the client's own.
+// Lists the close codes: what each means, and whether the client reconnects. The verdicts come from the client.
 
 import { verdictOf } from "./forestay.js";
 

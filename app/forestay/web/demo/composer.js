@@ -1,11 +1,11 @@
-// Where messages are written: text, or binary with a type that is bound to the room.
+// The form that writes messages: text, or binary with a type that is bound to the room.
 
 import { byId } from "./dom.js";
 import { bytesOf, writeBinary } from "./frames.js";
 import { count, size } from "./words.js";
 
 const MOST_TYPE = 0xffffffff;
-// The envelope around a text: type, room, id, reference, key. Nearly exact is enough for a warning in time.
+// The size of the envelope around a text: type, room, id, reference, key. An estimate is enough for a warning.
 const ENVELOPE_BYTES = 400;
 
 export class Composer {
@@ -124,7 +124,7 @@ export class Composer {
     return null;
   }
 
-  /** The gateway would end the connection with 1009, so it is said here instead. */
+  /** Warns here, because the gateway would end the connection with 1009. */
   #tooLarge(bytes) {
     if (bytes <= this.#limit) return false;
     this.#complain(`About ${size(bytes)}, but this gateway takes at most ${size(this.#limit)} in one message.`);

@@ -1,4 +1,4 @@
-// Elements, built so that nothing a stranger wrote can become markup: text goes in as text, always.
+// Builds elements. Text is always inserted as text, so that no message can become markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -7,7 +7,7 @@ export function element(tag, attributes = {}, ...children) {
   return fill(document.createElement(tag), attributes, children);
 }
 
-/** The same for drawings. */
+/** The same for SVG. */
 export function drawing(tag, attributes = {}, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
 }

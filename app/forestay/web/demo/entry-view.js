@@ -1,4 +1,4 @@
-// One thing said or happened in a room, as an element. Whatever strangers wrote goes in as text.
+// Renders one entry of a room, a message or an event, as an element. Text from users is inserted as text.
 
 import { element } from "./dom.js";
 import { personFlag } from "./flag.js";
@@ -34,7 +34,7 @@ export function entryView(entry, previous) {
   );
 }
 
-/** Show what became of an entry, without telling it to listeners as if it were new. */
+/** Updates the state of an entry, without announcing it to screen readers as a new one. */
 export function refreshEntry(view, entry) {
   view.dataset.state = entry.state;
   view.querySelector(".footer")?.replaceWith(footer(entry));
@@ -81,7 +81,7 @@ function binary(entry) {
 
 function footer(entry) {
   if (!entry.own) return null;
-  // Only a refusal interrupts those who listen; the rest is there when they look.
+  // Only a refusal interrupts a screen reader.
   return element("p", { class: "footer", "aria-live": entry.error ? "polite" : "off" }, ...delivery(entry));
 }
 

@@ -1,4 +1,4 @@
-// What the gateway said in its welcome, and how the last connection ended.
+// Shows the facts of the welcome message, and how the last connection ended.
 
 import { judge } from "./closes.js";
 import { byId, element } from "./dom.js";

@@ -1,4 +1,4 @@
-// Signal flags: the state of the connection in the sailors' alphabet, and a small flag for each person.
+// Draws signal flags: one for the state of the connection, and a small one for each person.
 
 import { drawing } from "./dom.js";
 
@@ -10,7 +10,7 @@ const YELLOW = "#f6c026";
 const WHITE = "#ffffff";
 const BLACK = "#1c2733";
 
-/** What each state hoists. The meanings are those of the International Code of Signals. */
+/** The flag of each state, with its meaning in the International Code of Signals. */
 export const STATE_FLAGS = {
   connected: { letter: "C", meaning: "affirmative", draw: () => stripes([BLUE, WHITE, RED, WHITE, BLUE]) },
   connecting: { letter: "P", meaning: "about to proceed to sea", draw: () => [field(BLUE), box(WHITE, 4.5, 3.4)] },
@@ -20,7 +20,7 @@ export const STATE_FLAGS = {
 
 const CHECKS = [0, 3, 6, 9].flatMap((y, row) => [0, 8].map((x) => [x + (row % 2) * 4, y]));
 
-// None of them is the flag of a country, nor can be with any pair of colours below.
+// No pattern is the flag of a country with any pair of the colours below.
 const PATTERNS = [
   (a, b) => [field(a), box(b, W / 2, 0, W / 2, H / 2), box(b, 0, H / 2, W / 2, H / 2)],
   (a, b) => [field(a), box(b, 4.5, 3.4)],
@@ -53,7 +53,7 @@ export function stateFlag(state) {
   return svg;
 }
 
-/** The flag of a person: always the same for the same name. Decoration, so readers of screens do not hear of it. */
+/** The flag of a person, always the same for the same name. It is decoration and hidden from screen readers. */
 export function personFlag(name) {
   const number = hash(name);
   const [a, b] = PAIRS[Math.floor(number / PATTERNS.length) % PAIRS.length];
@@ -92,7 +92,7 @@ function slashes(stroke) {
   return [drawing("path", { d: starts.map((x) => `M${x} -1 L${x - 14} 13`).join(" "), stroke, "stroke-width": 2.3 })];
 }
 
-// FNV-1a, 32 bits: spreads short names well and fits in a line.
+// FNV-1a with 32 bits: it distributes short names well and is short.
 function hash(text) {
   let value = 0x811c9dc5;
   for (const byte of new TextEncoder().encode(text)) value = Math.imul(value ^ byte, 0x01000193) >>> 0;

@@ -1,9 +1,9 @@
-// Keeps a scrolled list at its end while it grows or the page changes, unless somebody has scrolled back to read.
+// Keeps a list scrolled to its end while it grows or the page changes, unless the user has scrolled back.
 
-// Pixels from the end that still count as being there.
+// Pixels from the end that still count as the end.
 const NEAR = 48;
 
-/** Follow `list`. `settle()` goes to the end if it was there; `toEnd()` goes in any case. Both wait for the next frame. */
+/** Follows `list`. `settle()` scrolls to the end if the list was there; `toEnd()` always. Both wait for a frame. */
 export function follow(list) {
   let atEnd = true;
   let top = 0;
@@ -11,11 +11,11 @@ export function follow(list) {
 
   function hold(end) {
     atEnd = end;
-    // The browser's own anchoring is for readers; at the end it would look like somebody scrolling back.
+    // The browser's scroll anchoring helps readers. At the end it would look like the user scrolling back.
     list.style.overflowAnchor = end ? "none" : "auto";
   }
 
-  // Once per frame, however much was added: asking for a height makes the browser lay everything out.
+  // Once per frame for any number of entries, because reading a height makes the browser compute the layout.
   function settle() {
     if (pending) return;
     pending = true;
@@ -31,12 +31,12 @@ export function follow(list) {
     "scroll",
     () => {
       const near = list.scrollHeight - list.scrollTop - list.clientHeight < NEAR;
-      // What was added since the last frame does not make a reader of somebody who stands where the end was.
+      // A user at the former end has not scrolled back: entries were added since the last frame.
       hold(near || (atEnd && list.scrollTop > top - NEAR));
     },
     { passive: true },
   );
-  // Only its own children: a row that is opened to be read shall not jump.
+  // Only direct children: a row that the user opened to read must not jump.
   new MutationObserver(settle).observe(list, { childList: true });
   new ResizeObserver(settle).observe(list);
   hold(true);

@@ -1,4 +1,4 @@
-// Every frame on the wire, newest last: a bounded list that can be paused, cleared and read.
+// Lists every frame on the socket, newest last. The list is bounded and can be paused and cleared.
 
 import { judge } from "./closes.js";
 import { byId, element } from "./dom.js";
@@ -9,9 +9,9 @@ import { count, hexDump, preciseTime, size } from "./words.js";
 const KEPT = 500;
 const ARROWS = { in: "↓", out: "↑" };
 const WORDS = { in: "received", out: "sent" };
-// Frames come in floods; drawing them together costs a fraction of drawing them one by one.
+// Frames come in floods. One update for many frames costs a fraction of one update each.
 const DRAW_MS = 40;
-// Of a binary frame, as much as one wants to see.
+// Bytes of a binary frame that are shown.
 const SHOWN_BYTES = 512;
 
 export class FrameLog {
@@ -74,7 +74,7 @@ export class FrameLog {
   }
 }
 
-/** A frame without what is never shown: five hundred large ones would be a lot to hold. */
+/** A frame without the data that is never shown: five hundred large frames would take much memory. */
 function shortened(frame) {
   return frame.bytes ? { ...frame, bytes: frame.bytes.slice(0, SHOWN_BYTES), body: null } : frame;
 }
@@ -105,7 +105,7 @@ function row(frame) {
   opener.addEventListener("click", () => {
     const open = opener.getAttribute("aria-expanded") === "true";
     opener.setAttribute("aria-expanded", String(!open));
-    // Made only when it is asked for: most frames are never opened.
+    // Built only when the row is opened: most frames never are.
     if (open) item.lastElementChild.remove();
     else item.append(element("div", { class: "frame-body" }, content(frame)));
   });

@@ -1,8 +1,8 @@
-// Frames: bytes and text into things with names, and back. What they mean is decided elsewhere.
+// Decodes frames to objects and encodes them. The meaning of a frame is decided elsewhere.
 
 const utf8 = new TextEncoder();
 
-/** What came over the socket: a sentence (or text that is none), or a binary message. */
+/** Decodes a frame: a JSON message, other text, or a binary message. */
 export function read(data) {
   if (typeof data === "string") {
     const sentence = parse(data);
@@ -19,7 +19,7 @@ export function read(data) {
   };
 }
 
-/** A binary message: its type, four bytes big-endian, and the bytes. */
+/** Encodes a binary message: its type as four bytes, big-endian, and the bytes. */
 export function writeBinary(number, body) {
   const frame = new Uint8Array(4 + body.length);
   new DataView(frame.buffer).setUint32(0, number);
@@ -31,7 +31,7 @@ export function bytesOf(text) {
   return utf8.encode(text);
 }
 
-/** Bytes as a string of the same length: two frames are equal when these are. */
+/** Bytes as a string of the same length. Equal frames have equal strings. */
 export function fingerprint(bytes) {
   return new TextDecoder("latin1").decode(bytes);
 }

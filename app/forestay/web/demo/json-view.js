@@ -1,4 +1,4 @@
-// JSON laid out for reading, its words in different colours.
+// Renders JSON with indentation and colours.
 
 import { element } from "./dom.js";
 

@@ -1,9 +1,9 @@
-// The way to the gateway as the page shows it: the client's states, and what it waits for.
+// Manages the client: its states as the page shows them, and what it waits for.
 
 import { Client, UnauthorizedError } from "./forestay.js";
 import { tapped } from "./wire.js";
 
-// A cut is made to be watched, so a return takes at least this long.
+// A user cuts the connection to watch what happens, so the reconnect takes at least this long.
 const PAUSE_MS = 1_000;
 const EXPIRED = 4401;
 
@@ -23,7 +23,7 @@ export class Line {
     this.#Socket = tapped({ ...on, dialed: () => this.#dialed() });
   }
 
-  /** A client for `token`; the one before it, whose token was another, is stopped. */
+  /** Creates a client for `token` and stops the previous client, which had another token. */
   use(token) {
     this.client?.disconnect();
     this.#refused = null;
@@ -42,7 +42,7 @@ export class Line {
     this.#Socket.cut();
   }
 
-  /** The page has one token. Once it has expired, only a person can get another. */
+  /** The page has one token. When it has expired, the user must paste another one. */
   #show(token) {
     if (this.#refused !== null) throw new UnauthorizedError(this.#refused);
     return token;

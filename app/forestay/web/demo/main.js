@@ -1,4 +1,4 @@
-// Puts the page together: the client and its rooms on one side, the views on the other.
+// Puts the page together: the client, its rooms, and the views.
 
 import { Banner } from "./banner.js";
 import { judge } from "./closes.js";
@@ -77,7 +77,7 @@ const composer = new Composer({
 });
 const tokenDialog = new TokenDialog({ use: useToken });
 
-/** Each connection says so, the next one while the one before it is still there. */
+/** Called for each connection; the next one opens while the previous one is still open. */
 function welcomed(payload) {
   limit = payload.limits?.message_bytes;
   facts.welcomed(payload);
@@ -101,7 +101,7 @@ function changeState(state) {
   tell(state);
 }
 
-/** What the line under the head says about a new state. */
+/** The banner's text for a new state. */
 function tell(state) {
   if (state.name === "connecting") return;
   const { close } = state;
@@ -129,7 +129,7 @@ function showRooms() {
   composer.show(room, rooms.bindings, limit);
 }
 
-/** Messages in other rooms come in floods, and each is one more unread: many changes are shown at once. */
+/** Batches updates of the room list, because each message in another room changes its unread count. */
 function showRoomsSoon() {
   if (showing === 0)
     showing = setTimeout(() => {
@@ -159,14 +159,14 @@ function showView(name) {
 for (const button of document.querySelectorAll("[data-shows]")) {
   button.addEventListener("click", () => showView(button.dataset.shows));
 }
-// On a phone the field may be on another part of the page.
+// On a phone the field may be in a part of the page that is not shown.
 byId("skip").addEventListener("click", () => showView("talk"));
 byId("token-open").addEventListener("click", () => askForToken());
-// The launcher's link, opened in a tab that has this page already, changes nothing but the fragment.
+// Opening the printed link in a tab with this page changes only the fragment, and loads nothing.
 addEventListener("hashchange", () => token.takeFromAddress() && useToken(token.kept()));
 
 token.takeFromAddress();
 stateView.show(line.state);
 showRooms();
 if (token.kept()) useToken(token.kept());
-else askForToken("The gateway lets nobody in without one.");
+else askForToken("The gateway needs a token.");

@@ -1,4 +1,4 @@
-// Who is in the room, as far as this page was told or has seen.
+// Lists the people in the room: the members that the gateway named, and the senders of messages.
 
 import { byId, element } from "./dom.js";
 import { personFlag } from "./flag.js";

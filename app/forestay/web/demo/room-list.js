@@ -1,4 +1,4 @@
-// The rooms this page is in, with what was not read yet, and a field to join another.
+// Lists the rooms of this page with their unread counts, and has a field to join another room.
 
 import { byId, element } from "./dom.js";
 
@@ -29,7 +29,7 @@ export class RoomList {
 
   show(rooms, connected) {
     this.#button.disabled = !connected;
-    // The list is made anew; whoever stood on a room with the keyboard shall still stand there.
+    // The list is rebuilt, and the keyboard focus must stay on the same room.
     const focused = this.#list.contains(document.activeElement) ? document.activeElement.dataset.room : null;
     this.#list.replaceChildren(...[...rooms.all.values()].map((room) => this.#row(room, rooms.selected)));
     if (focused !== null) this.#list.querySelector(`[data-room="${CSS.escape(focused)}"]`)?.focus();

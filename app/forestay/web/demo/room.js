@@ -1,23 +1,23 @@
-// One room as this page knows it: what was said in it, and who was seen there.
+// The state of one room: its entries and the people seen in it.
 
 export const PERSONAL = "@me";
 
-// Of what was said; the oldest go first.
+// Entries that are kept; the oldest are dropped first.
 const KEPT = 500;
 
 let entries = 0;
 
 export class Room {
-  /** "joining" (asked), "joined", "away" (the connection is gone, the wish is not), "left" (the gateway ended it). */
+  /** "joining", "joined", "away" (no connection; will rejoin), or "left" (the gateway ended the membership). */
   state = "joining";
   entries = [];
-  /** user → "here", "gone", or "heard" (spoke, which does not need membership). */
+  /** user → "here", "gone", or "heard" (sent a message, which does not need membership). */
   people = new Map();
-  /** Whether the gateway told us who is here, or we know only whom we saw. */
+  /** Whether the gateway named the members; otherwise only people that were seen are known. */
   membersKnown = false;
   keepsHistory = false;
   unread = 0;
-  /** The client's room, and what ends the listening to it. */
+  /** The client's room, and the function that removes its listeners. */
   line = null;
   deafen = () => {};
 
@@ -26,7 +26,7 @@ export class Room {
     this.personal = name === PERSONAL;
   }
 
-  /** Add what was said or happened. Gives back the entry, and the one that had to go for it. */
+  /** Adds a message or an event. Returns the entry, and the entry that was dropped for it. */
   add(entry) {
     entries += 1;
     const added = { id: entries, at: new Date(), ...entry };
@@ -34,7 +34,7 @@ export class Room {
     return { added, dropped: this.entries.length > KEPT ? this.entries.shift() : null };
   }
 
-  /** Put an entry last: it was shown when it was sent, but this is where the room heard it. */
+  /** Moves an entry to the end: it was shown when it was sent, and this is its position in the room. */
   moveToEnd(entry) {
     const index = this.entries.indexOf(entry);
     if (index < 0) return;
@@ -42,11 +42,11 @@ export class Room {
     this.entries.push(entry);
   }
 
-  /** What the gateway says on joining; `members` is there in some rooms, for some tokens. */
+  /** Handles `joined`. `members` is present in rooms with presence, for tokens with that right. */
   entered({ epoch, members: page }, self) {
     this.state = "joined";
     this.keepsHistory = epoch !== undefined;
-    // A large room shows its first page only: whoever is not on it may be there all the same.
+    // A large room shows its first page only, so people that are not on it may still be members.
     this.membersKnown = page !== undefined && page.next === undefined;
     for (const [user, seen] of this.people) {
       if (seen === "here") this.people.set(user, this.membersKnown ? "gone" : "heard");
@@ -55,7 +55,7 @@ export class Room {
     if (!this.personal) this.people.set(self, "here");
   }
 
-  /** Note that somebody came, went or spoke; whether that is a change. */
+  /** Records that a person joined, left or sent a message. Returns whether that is a change. */
   see(user, seen) {
     const before = this.people.get(user);
     if (before === seen || (seen === "heard" && before === "here")) return false;

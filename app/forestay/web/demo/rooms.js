@@ -1,10 +1,10 @@
-// The rooms: what this page wants of the client, what comes of it, and what that changes. No page.
+// Manages the rooms: joins, messages and their outcomes. It does not touch the document.
 
 import { fingerprint, writeBinary } from "./frames.js";
 import { Room } from "./room.js";
 import { Unheard } from "./unheard.js";
 
-// Of a binary message only the beginning is kept for showing.
+// Only the first bytes of a binary message are kept.
 const SHOWN_BYTES = 64;
 
 export class Rooms {
@@ -18,7 +18,7 @@ export class Rooms {
 
   /**
    * `on`: `rooms()` (the list or a room's state), `people(room)`, `entry(room, entry, dropped)`, `changed(entry)`,
-   * `moved(room, entry)`, `refused(name, error)` (a join), `lost(error)` (an error that belongs nowhere).
+   * `moved(room, entry)`, `refused(name, error)` (a join), `lost(error)` (an error that belongs to no room).
    */
   constructor(on) {
     this.#on = on;
@@ -38,7 +38,7 @@ export class Rooms {
     this.#on.rooms();
   }
 
-  /** Another client: what was wanted of the one before is wanted of it. */
+  /** Uses another client, and joins the same rooms with it. */
   attach(client) {
     this.#client = client;
     this.bindings.clear();
@@ -63,7 +63,7 @@ export class Rooms {
     room?.line.leave();
   }
 
-  /** Say `text` in `room`. It is shown at once and marked as the answers come in. */
+  /** Publishes `text` in `room`. It is shown at once and marked when the replies come. */
   say(room, text) {
     const reference = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
     const entry = this.#add(room, { kind: "message", from: this.user, own: true, text, state: "sending" });
@@ -73,7 +73,7 @@ export class Rooms {
     this.#publish(room, entry);
   }
 
-  /** Say that messages of type `number` go to `room`; also said unasked, before the first of them. */
+  /** Binds messages of type `number` to `room`; also called before the first of them. */
   bind(room, number) {
     const binding = { room: room.name, bound: false };
     this.bindings.set(number, binding);
@@ -98,7 +98,7 @@ export class Rooms {
     room.line.send(number, body).catch(() => this.#mark(entry, { state: "unknown" }));
   }
 
-  /** No connection is left: what was sent and is not acknowledged may or may not have arrived. */
+  /** The connection was lost: messages without an acknowledgement may or may not have arrived. */
   disconnected() {
     for (const entry of this.#unheard.disconnected()) this.#mark(entry, { state: "unknown" });
   }
@@ -110,7 +110,7 @@ export class Rooms {
       room.deafen = this.#listen(room, line);
     }
     room.state = "joining";
-    // A refusal is told by the room's state; that the client was stopped, by the client's.
+    // The room's state shows a refusal, and the client's state shows that it was stopped.
     line.join().catch(() => {});
   }
 
@@ -157,7 +157,7 @@ export class Rooms {
   }
 
   #publish(room, entry) {
-    // Where the room keeps history, the key makes a repetition safe: it is accepted once.
+    // In a room with history the key makes a retry safe: the message is accepted once.
     entry.keyed = room.keepsHistory;
     const payload = { text: entry.text, ref: entry.reference };
     room.line.publish(payload, entry.keyed ? { key: entry.reference } : {}).then(
@@ -190,7 +190,7 @@ export class Rooms {
     if (from !== undefined && room.see(from, "heard")) this.#on.people(room);
   }
 
-  /** A binary message names no room: it belongs where its type is bound, or where else it can only be from. */
+  /** A binary message names no room: it belongs to the room that its type is bound to, or to the only possible one. */
   #heardBinary(bound, number, body) {
     const mine = this.#unheard.takeBinary(fingerprint(new Uint8Array(writeBinary(number, body))));
     if (mine !== null) {
@@ -204,7 +204,7 @@ export class Rooms {
     this.#add(room, { ...binaryEntry(number, body), unsure });
   }
 
-  /** The room heard what we said: this is its place among what others said. */
+  /** Our own message came back: this is its position among the others. */
   #heardMine(room, entry, at = entry.at) {
     this.#mark(entry, { state: "heard", at, error: null, took: entry.took ?? performance.now() - entry.sentAt });
     if (room.entries.at(-1) === entry) return;
@@ -222,7 +222,7 @@ export class Rooms {
     this.#note(room, `You may have missed messages here (${reason}).`, "warning");
   }
 
-  /** A refusal that answers nothing, or no token: it is shown where one looks. */
+  /** A refusal that answers no request, or a missing token: it is shown in the selected room. */
   #complain(error) {
     if (this.current === null) this.#on.lost(error);
     else this.#add(this.current, { kind: "error", error });

@@ -1,4 +1,4 @@
-// The head of the page: is there a connection, since when, and if not, what happens next.
+// The head of the page: whether there is a connection, since when, and else what happens next.
 
 import { judge } from "./closes.js";
 import { byId } from "./dom.js";
@@ -68,7 +68,7 @@ export class StateView {
     }
   }
 
-  /** What a screen reader says, once per state: a countdown would never stop talking. */
+  /** The text for a screen reader, once per state: a countdown would be read without end. */
   #spoken() {
     const { name, wait, close } = this.#state;
     if (name === "waiting") return `Connection lost. Connecting again in about ${Math.ceil(wait / 1000)} seconds.`;

@@ -1,10 +1,10 @@
-// The wire between this page and the gateway, drawn: taut, slack or parted, and each frame a spark that runs along it.
+// Draws the connection as a rope: taut, slack or parted, with a spark for each frame.
 
 import { byId, element } from "./dom.js";
 import { personFlag } from "./flag.js";
 
 const RUN_MS = 520;
-// In each direction; closer together they would be a blur, and work for the browser.
+// Sparks in each direction. More would be a blur, and work for the browser.
 const APART_MS = 60;
 
 export class Stay {

@@ -1,4 +1,4 @@
-// What is said in the selected room: its entries, kept in step, and what to show when there are none.
+// Shows the entries of the selected room, or a hint if there are none.
 
 import { byId } from "./dom.js";
 import { entryView, refreshEntry } from "./entry-view.js";
@@ -24,7 +24,7 @@ export class Talk {
     this.#secondTab.addEventListener("click", () => on.secondTab());
   }
 
-  /** Show `room`, or that there is none. */
+  /** Shows `room`, or that no room is selected. */
   show(room) {
     this.#title.textContent = room?.name ?? "No room";
     this.#state.textContent = STATES[room?.state] ?? "";

@@ -1,4 +1,4 @@
-// Where a token is pasted, with what it says about itself.
+// The dialog that takes a pasted token and shows its claims.
 
 import { byId } from "./dom.js";
 import { claims } from "./token.js";
@@ -18,7 +18,7 @@ export class TokenDialog {
     byId("token-form").addEventListener("submit", () => on.use(this.#token()));
   }
 
-  /** `why`: a sentence for those who did not ask for this dialog. */
+  /** `why`: the reason, when the page opens the dialog by itself. */
   open(token, why = "") {
     this.#text.value = token;
     this.#why.textContent = why;
@@ -40,7 +40,7 @@ export class TokenDialog {
   }
 }
 
-/** One line about a token; nobody has checked its signature here. */
+/** One line about a token. Its signature is not verified here. */
 export function describe(said) {
   if (said === null) return "This does not look like a JSON Web Token.";
   const left = said.exp - Date.now() / 1000;

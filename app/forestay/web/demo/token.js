@@ -1,11 +1,11 @@
-// The token: out of the address, into this tab's memory, and to the client. It goes nowhere else.
+// Takes the token from the address into this tab's storage, and gives it to the client. It goes nowhere else.
 
 const KEPT = "forestay.token";
 
-// A page that may not store anything still works; a reload then asks for the token again.
+// Without storage the page still works, but a reload asks for the token again.
 let held = "";
 
-/** The token in the URL's fragment, which no browser sends to a server; it leaves the address bar at once. */
+/** Reads the token from the URL's fragment, which browsers send to no server, and removes it from the address bar. */
 export function takeFromAddress() {
   const given = new URLSearchParams(location.hash.slice(1)).get("token");
   if (given === null) return false;
@@ -19,7 +19,7 @@ export function keep(token) {
   try {
     sessionStorage.setItem(KEPT, token);
   } catch {
-    // Storage is switched off: `held` has it.
+    // Storage is switched off, so `held` has the token.
   }
 }
 
@@ -31,7 +31,7 @@ export function kept() {
   }
 }
 
-/** What the token says about itself, for showing only: nobody has checked it here. `null` if it is not a JWT. */
+/** The token's claims, for display only: they are not verified. `null` if it is not a JWT. */
 export function claims(token) {
   try {
     const part = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
@@ -43,7 +43,7 @@ export function claims(token) {
   }
 }
 
-/** The address of this page for another tab, token included, as the launcher prints it. */
+/** The address of this page with the token, for another tab. */
 export function addressWith(token) {
   return `${location.origin}${location.pathname}#token=${encodeURIComponent(token)}`;
 }

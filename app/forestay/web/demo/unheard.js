@@ -1,6 +1,6 @@
-// What this page said and has not heard back: text by the reference in its payload, binary by its very bytes.
+// Own messages that have not come back yet: text by the reference in its payload, binary by its bytes.
 
-// A room may be without echo: what was accepted there is never heard, and must not pile up.
+// In a room without echo an accepted message never comes back, and the list must not grow.
 const MOST = 500;
 
 export class Unheard {
@@ -17,7 +17,7 @@ export class Unheard {
     if (this.#binaries.length > MOST) this.#binaries.shift();
   }
 
-  /** The own entry that was just heard in `room`, if it is one. */
+  /** The own entry that came back in `room`, if the message is one. */
   takeText(room, reference) {
     const said = this.#texts.get(reference);
     if (said?.room !== room) return null;
@@ -35,12 +35,12 @@ export class Unheard {
     this.#texts.delete(entry.reference);
   }
 
-  /** The connection is gone. Gives back what is not acknowledged, so that nobody will ever know. */
+  /** The connection was lost. Returns the entries without an acknowledgement, whose outcome stays unknown. */
   disconnected() {
     return this.#binaries.splice(0).map(({ entry }) => entry);
   }
 
-  /** What was said in `room` with a key, so that saying it again is safe, and may not have arrived. */
+  /** The entries of `room` that may not have arrived and have a key, so that a retry is safe. */
   toRepeat(room) {
     const said = [...this.#texts.values()].filter((each) => each.room === room);
     return said.map(({ entry }) => entry).filter(({ keyed, state }) => keyed && state === "unknown");

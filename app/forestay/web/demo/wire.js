@@ -1,8 +1,8 @@
-// What goes over the sockets of the client, told frame by frame: a WebSocket class that is listened in on.
+// A WebSocket class that reports each frame of the client's sockets.
 
 import { read } from "./frames.js";
 
-// Questions whose answers are timed; what is never answered must not pile up.
+// Requests whose replies are timed. The list is bounded, because some are never answered.
 const MOST_ASKED = 100;
 
 /**

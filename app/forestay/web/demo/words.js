@@ -1,4 +1,4 @@
-// Numbers as people read them: sizes, times, durations.
+// Formats sizes, times and durations for people.
 
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const preciseClock = new Intl.DateTimeFormat("en-GB", {
@@ -32,7 +32,7 @@ export function milliseconds(ms) {
   return ms < 10 ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`;
 }
 
-/** A distance in time, coarse: "in 3 h", "12 min ago". */
+/** A rounded time distance: "in 3 h", "12 min ago". */
 export function fromNow(seconds) {
   const [amount, unit] = [
     [86_400, "d"],
@@ -44,7 +44,7 @@ export function fromNow(seconds) {
   return seconds >= 0 ? `in ${shown}` : `${shown} ago`;
 }
 
-/** Bytes as a hex dump of 8 per row, with the printable ones beside it. */
+/** Bytes as a hex dump with 8 per row, and the printable characters beside them. */
 export function hexDump(bytes) {
   const rows = [];
   for (let start = 0; start < bytes.length; start += 8) {

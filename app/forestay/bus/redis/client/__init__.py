@@ -1,1 +1,1 @@
-"""Connections to Redis nodes: made, watched, pipelined, and repaired."""
+"""Connects to Redis nodes, sends commands, and receives messages."""

@@ -1,29 +1,49 @@
-"""Something to be done by Redis, and the ways in which it can come to nothing."""
+"""Commands for a Redis node, and what can come back instead of a result."""
 
 from collections.abc import Callable
 from enum import Enum
 
+from forestay.bus.redis.client.address import HostPort
 
-class Fate(Enum):
-    """What became of a command that has no reply."""
+
+class Failure(Enum):
+    """Why a command has no reply."""
 
     REFUSED = "it was not executed"
     UNKNOWN = "it may have been executed"
 
 
-Then = Callable[[object], None]
+class ErrorReply(Exception):
+    """An error that Redis sent as the reply to a command. Its first word is its kind."""
+
+    @property
+    def kind(self) -> str:
+        return str(self).partition(" ")[0]
+
+    def redirect(self, asked: HostPort) -> HostPort | None:
+        """Where `MOVED slot host:port` or `ASK slot host:port` points; None if it cannot be read.
+
+        `asked`: the node that replied. A node that does not know its own host name leaves it out.
+        """
+        host, colon, port = str(self).split()[-1].rpartition(":")
+        return HostPort(host.strip("[]") or asked.host, int(port)) if colon and port.isdigit() else None
+
+
+Settle = Callable[[object], None]
+"""Takes what came of a command: the reply, an ErrorReply, or a Failure."""
 
 
 class Command:
-    """Something to be done on the node that has `partition`."""
+    """One command for the node that has `partition`. It settles exactly once."""
 
-    __slots__ = ("data", "partition", "since", "then", "tries")
+    __slots__ = ("attempts", "data", "offered_at", "partition", "settle")
 
-    def __init__(self, data: bytes, then: Then, partition: int) -> None:
-        """`then` is given the reply, a Complaint, or a Fate."""
+    def __init__(self, data: bytes, settle: Settle, partition: int) -> None:
+        """`data`: the packed command."""
         self.data = data
-        self.then = then
+        self.settle = settle
         self.partition = partition
-        self.tries = 0
+        self.attempts = 0
         """How often it was sent and not executed."""
-        self.since = 0.0
+        self.offered_at = 0.0
+        """The loop's time of the first offer; 0 before it."""

@@ -1,8 +1,8 @@
-"""One open connection to a Redis server: bytes out, replies in as they come, and one end.
+"""Connections to one Redis server: first one command at a time, then a stream of replies.
 
-redis-py makes it (names, TLS, AUTH, SELECT); then its transport is ours. Reading through redis-py costs five to ten
-times as much per message, it repeats commands that may have been executed, and it hides that a connection was replaced.
-This is the only module that knows redis-py.
+redis-py makes the connection (names, TLS, AUTH, SELECT); then its transport is ours. Reading through redis-py costs
+five to ten times as much per message, it repeats commands that may have been executed, and it hides that a connection
+was replaced. This is the only module that imports redis-py and hiredis.
 """
 
 import asyncio
@@ -14,62 +14,112 @@ import hiredis
 from redis import exceptions as vendor
 from redis.asyncio import Connection, SSLConnection
 
-from forestay.bus.redis.client.address import Address, Place
+from forestay.bus.redis.client.address import Address, HostPort
+from forestay.bus.redis.client.command import ErrorReply
 
 Argument = bytes | str | int
 Received = Callable[[object], None]
 Lost = Callable[[str], None]
 
-_NOTHING: Final = object()
+_NO_REPLY: Final = object()
+_CLOSED_BY_SERVER: Final = "the server closed the connection"
+_NOT_RESP: Final = "the server sent something that is not the Redis protocol"
 
 
-class Away(Exception):
-    """The server cannot be spoken to now; it may be in a moment."""
+class ConnectError(Exception):
+    """There is no usable connection to a server."""
 
 
-class Misconfigured(Exception):
-    """The server will not speak to us as we are configured; the message says what to change."""
+class Unreachable(ConnectError):
+    """The server cannot be used now; a later attempt may succeed."""
 
 
-class Complaint(Exception):
-    """What Redis answers instead of a result. The first word is its kind."""
-
-    @property
-    def kind(self) -> str:
-        return str(self).partition(" ")[0]
+class Misconfigured(ConnectError):
+    """The server cannot be used with this configuration; the message says what to change."""
 
 
 def pack(*command: Argument) -> bytes:
-    """A command as it goes over the wire."""
+    """A command in the form in which Redis reads it."""
     return bytes(hiredis.pack_command(command))  # type: ignore[arg-type]  # the stub knows only commands of one word
 
 
-class Wire(asyncio.Protocol):
-    """Whoever attends is given every reply in order, and learns once that the connection is gone."""
+class RespClient(asyncio.Protocol):
+    """An open connection that sends one command at a time and waits for its reply.
 
-    def __init__(self, writer: asyncio.StreamWriter, place: Place) -> None:
-        self.place = place
-        self.incarnation = b""
-        """The server's `master_replid` when the connection was made; empty where it may not be asked."""
-        # Kept, because a StreamWriter that nobody holds closes its transport.
+    A RespConnection can take it over, once no command is under way.
+    """
+
+    def __init__(self, writer: asyncio.StreamWriter, host: HostPort) -> None:
+        self.host = host
+        # Kept, because a StreamWriter without references closes its transport.
         self._writer = writer
         self._transport = writer.transport
-        self._reader = hiredis.Reader(replyError=Complaint, notEnoughData=_NOTHING)
-        self._received: Received = _ignore
-        self._lost: Lost = _ignore
+        self._reader = hiredis.Reader(replyError=ErrorReply, notEnoughData=_NO_REPLY)
+        self._reply: asyncio.Future[object] | None = None
+        self._closed = False
         self._transport.set_protocol(self)
 
-    def attend(self, received: Received, lost: Lost) -> None:
-        """From now on give replies to `received`, and the reason to `lost` when the connection is gone."""
-        self._received, self._lost = received, lost
-        if self._transport.is_closing():
-            self._end("the server closed the connection")
+    async def ask(self, *command: Argument) -> object:
+        """Send `command` and return its reply. Raises ErrorReply or Unreachable."""
+        if self._closed or self._transport.is_closing():
+            raise Unreachable(f"{self.host}: {_CLOSED_BY_SERVER}")
+        self._reply = asyncio.get_running_loop().create_future()
+        self._transport.write(pack(*command))
+        reply = await self._reply
+        if isinstance(reply, ErrorReply):
+            raise reply
+        return reply
+
+    def drop(self) -> None:
+        """Close the connection at once."""
+        self._closed = True
+        self._transport.abort()
+
+    def take(self) -> tuple[asyncio.StreamWriter, hiredis.Reader]:
+        """Give the open connection away. Raises Unreachable if the server has closed it."""
+        if self._closed or self._transport.is_closing():
+            self.drop()
+            raise Unreachable(f"{self.host}: {_CLOSED_BY_SERVER}")
+        return self._writer, self._reader
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._reader.feed(data)
+            while (reply := self._reader.gets()) is not _NO_REPLY:
+                if self._reply is not None and not self._reply.done():
+                    self._reply.set_result(reply)
+        except hiredis.ProtocolError:
+            self._fail(_NOT_RESP)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail(f"the connection was lost: {exc}" if exc else _CLOSED_BY_SERVER)
+
+    def _fail(self, reason: str) -> None:
+        self.drop()
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_exception(Unreachable(f"{self.host}: {reason}"))
+
+
+class RespConnection(asyncio.Protocol):
+    """An open connection that passes on every reply in order, and its own end once."""
+
+    def __init__(self, client: RespClient, received: Received, lost: Lost) -> None:
+        """Take over the connection of `client`. Raises Unreachable if the server has closed it.
+
+        `received` is called with each reply, `lost` with the reason when the connection ends.
+        """
+        self.host = client.host
+        self._writer, self._reader = client.take()
+        self._transport = self._writer.transport
+        self._received = received
+        self._lost = lost
+        self._transport.set_protocol(self)
 
     def write(self, data: bytes) -> None:
         self._transport.write(data)
 
     def drop(self) -> None:
-        """Let go of the connection at once; `lost` is not told."""
+        """Close the connection at once. Neither callback is called any more."""
         self._received = self._lost = _ignore
         self._transport.abort()
 
@@ -77,35 +127,35 @@ class Wire(asyncio.Protocol):
         reader = self._reader
         try:
             reader.feed(data)
-            while (reply := reader.gets()) is not _NOTHING:
+            while (reply := reader.gets()) is not _NO_REPLY:
                 try:
                     self._received(reply)
-                except Exception as bug:  # noqa: BLE001 - whosever it is, the connection and its other replies are well
+                except Exception as bug:  # noqa: BLE001 - a bug elsewhere; the connection and its other replies are fine
                     asyncio.get_running_loop().call_exception_handler(
-                        {"message": "a reply from Redis was not dealt with", "exception": bug}
+                        {"message": "handling a reply from Redis failed", "exception": bug}
                     )
         except hiredis.ProtocolError:
-            self._end("what the server says is not Redis")
+            self._end(_NOT_RESP)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end(f"the connection was lost: {exc}" if exc else "the server closed the connection")
+        self._end(f"the connection was lost: {exc}" if exc else _CLOSED_BY_SERVER)
 
-    def _end(self, why: str) -> None:
+    def _end(self, reason: str) -> None:
         lost = self._lost
         self.drop()
-        lost(why)
+        lost(reason)
 
 
 class _Plain(Connection):
     """A connection of redis-py that gives its transport away."""
 
     def take(self) -> asyncio.StreamWriter | None:
-        """The open connection, which is the taker's to close."""
+        """The open connection. The caller has to close it."""
         writer, self._writer, self._reader = self._writer, None, None
         return writer
 
     def abandon(self) -> None:
-        """Close what was not taken."""
+        """Close the connection unless it was taken."""
         writer = self.take()
         if writer is not None:
             writer.transport.abort()
@@ -115,12 +165,12 @@ class _Secure(SSLConnection, _Plain):
     """The same over TLS."""
 
 
-async def open_wire(address: Address, place: Place, within: float) -> Wire:
-    """Connect to the server at `place`, within so many seconds. Raises Away or Misconfigured."""
+async def open_client(address: Address, host: HostPort, within: float) -> RespClient:
+    """Connect to the server at `host`, within so many seconds. Raises ConnectError."""
     # RESP2 is read faster than RESP3, and a driver's name is an error to Redis before 7.2.
     options: dict[str, Any] = {
-        "host": place.host,
-        "port": place.port,
+        "host": host.host,
+        "port": host.port,
         "db": address.database,
         "username": address.user,
         "password": address.password,
@@ -135,50 +185,33 @@ async def open_wire(address: Address, place: Place, within: float) -> Wire:
             try:
                 await connection.connect()  # type: ignore[no-untyped-call]
             finally:
-                _heed_cancellation()
+                _raise_swallowed_cancellation()
         writer = connection.take()
         if writer is None:
-            raise Away(f"{place} closed the connection at once")
-        return Wire(writer, place)
+            raise Unreachable(f"{host} closed the connection at once")
+        return RespClient(writer, host)
     except TimeoutError:
-        raise Away(f"{place} did not answer within {within:g} s") from None
+        raise Unreachable(f"{host} did not answer within {within:g} s") from None
     except (vendor.RedisError, OSError) as error:
-        raise _reason(error, place) from error
+        raise _connect_error(error, host) from error
     finally:
-        # Also where this task was cancelled in the middle of it.
+        # Also when this task was cancelled while connecting.
         connection.abandon()
 
 
-def _heed_cancellation() -> None:
-    """Be cancelled after all: `asyncio.wait_for`, with which the library sends, may swallow it before Python 3.12."""
+def _raise_swallowed_cancellation() -> None:
+    """Raise CancelledError if this task was cancelled.
+
+    redis-py sends with `asyncio.wait_for`, which may swallow a cancellation before Python 3.12.
+    """
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
 
 
-async def ask(wire: Wire, *command: Argument) -> object:
-    """One reply to one command, while nobody else attends. Raises Complaint or Away."""
-    reply: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-
-    def received(value: object) -> None:
-        if not reply.done():
-            reply.set_result(value)
-
-    def lost(why: str) -> None:
-        if not reply.done():
-            reply.set_exception(Away(f"{wire.place}: {why}"))
-
-    wire.attend(received, lost)
-    wire.write(pack(*command))
-    result = await reply
-    if isinstance(result, Complaint):
-        raise result
-    return result
-
-
-def _reason(error: BaseException, place: Place) -> Away | Misconfigured:
-    """Whether trying again can help."""
-    text = f"{place}: {error}"
+def _connect_error(error: BaseException, host: HostPort) -> ConnectError:
+    """Misconfigured with a remedy if another attempt cannot help, else Unreachable."""
+    text = f"{host}: {error}"
     if isinstance(error, vendor.AuthenticationError | vendor.AuthenticationWrongNumberOfArgsError):
         return Misconfigured(f"{text}; check the user and the password in the bus URL")
     if isinstance(error, vendor.AuthorizationError):
@@ -186,14 +219,14 @@ def _reason(error: BaseException, place: Place) -> Away | Misconfigured:
     if isinstance(error, vendor.NoPermissionError):
         return Misconfigured(f"{text}; give the Redis user that right")
     if isinstance(error, vendor.ResponseError) and "DB index" in str(error):
-        return Misconfigured(f"{text}; choose another number behind the host in the bus URL")
+        return Misconfigured(f"{text}; choose another number after the host in the bus URL")
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return Misconfigured(f"{text}; name the authority's file with ?ca= in the bus URL")
         cause = cause.__cause__ or cause.__context__
-    return Away(text)
+    return Unreachable(text)
 
 
 def _ignore(_: object) -> None:
-    """Nobody attends yet, or any more."""
+    """Takes the callbacks of a connection that was dropped."""

@@ -1,142 +1,167 @@
-"""One connection that is kept: found, made, watched, and made again after a rest when it breaks.
+"""Keeps one connection to a node: connects, waits for its end, backs off, and connects again.
 
-Whoever uses it is told synchronously of its end, so that nothing is written into a connection that is gone. This module
-does not know what is said over it.
+The handler hears of a lost connection at once, so that nothing is written into one that is gone. The link knows
+nothing of the commands and replies that pass over it.
 """
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol
 
-from forestay.bus.redis.client.address import Place
-from forestay.bus.redis.client.connection import Away, Misconfigured, Wire
+from forestay.bus.redis.client.address import HostPort
+from forestay.bus.redis.client.connection import ConnectError, RespConnection
+from forestay.bus.redis.client.dial import Dial
+from forestay.bus.redis.client.subscription import PubSub
+from forestay.core.ports.tasks import Tasks
 
-SHORTEST_REST: Final = 0.1
-LONGEST_REST: Final = 2.0
-"""Seconds. Rests are drawn between nothing and a bound that doubles from the one to the other: pods that lost Redis
-together do not come back together."""
+MIN_BACKOFF: Final = 0.1
+MAX_BACKOFF: Final = 2.0
+"""Seconds. A back-off is drawn between 0 and a bound, which doubles from the first number to the second. So pods that
+lost Redis together do not come back together."""
 
-# Seconds that a connection must have lived for the next rest to be a short one again.
+# Seconds after which a connection counts as stable: the next back-off is a short one again.
 _STABLE: Final = 5.0
 
-Dial = Callable[[], Awaitable[Wire]]
 
-
-class Linked(Enum):
+class LinkState(Enum):
     """How far a link is."""
 
-    TRYING = "not connected; nothing says yet that it will not be in a moment"
+    CONNECTING = "not connected, and no attempt has failed yet"
     UP = "connected"
-    DOWN = "not connected, and the last try failed"
+    DOWN = "not connected, and the last attempt failed"
 
 
-class User(Protocol):
-    """Who speaks over a link."""
+class LinkHandler(Protocol):
+    """Sends commands over a link and takes the replies."""
 
-    def connected(self, wire: Wire) -> None: ...
+    def connected(self, incarnation: bytes) -> None:
+        """There is a new connection. `incarnation`: as Dialed says."""
 
     def received(self, reply: object) -> None: ...
 
-    def disconnected(self, why: str) -> None:
-        """What was written and not answered will not be answered."""
+    def disconnected(self, reason: str) -> None:
+        """The connection is gone. Replies that are missing will not come."""
 
-    def unreachable(self, error: Away | Misconfigured) -> None:
-        """A try failed; the next one comes after a rest."""
+    def down(self) -> None:
+        """The server counts as down until the next connection is made."""
 
 
-def tell_bug(task: asyncio.Task[None]) -> None:
-    """A task that ended by itself did so by a mistake of ours, and nobody else would hear of it."""
-    if not task.cancelled() and (bug := task.exception()) is not None:
-        task.get_loop().call_exception_handler({"message": "a task of the bus failed", "exception": bug, "task": task})
+@dataclass(frozen=True, slots=True)
+class NodeAccess:
+    """How to reach one node, and how to talk to it."""
+
+    host: HostPort
+    """The name of the node. The server itself may be elsewhere, where sentinels are asked for it."""
+    dial: Dial
+    tasks: Tasks
+    timeout: float
+    """Seconds to wait for a reply."""
+    pubsub: PubSub
+    """How it publishes and subscribes."""
+
+    def link(self, handler: LinkHandler) -> "Link":
+        """A new link to the node."""
+        return Link(self.dial, handler, self.tasks)
 
 
 class Link:
-    def __init__(self, dial: Dial, user: User, patience: float) -> None:
-        """`patience`: seconds for one try."""
+    def __init__(self, dial: Dial, handler: LinkHandler, tasks: Tasks) -> None:
         self._dial = dial
-        self._patience = patience
-        self._user = user
-        self._wire: Wire | None = None
-        self._gone = asyncio.Event()
-        self._urged = asyncio.Event()
+        self._handler = handler
+        self._tasks = tasks
+        self._connection: RespConnection | None = None
+        self._disconnected = asyncio.Event()
+        self._retry = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self.state = Linked.TRYING
+        self.state = LinkState.CONNECTING
 
     @property
-    def place(self) -> Place | None:
-        """Where it leads now; None where it does not."""
-        return self._wire.place if self._wire is not None else None
+    def host(self) -> HostPort | None:
+        """Where the connection leads; None without one."""
+        return self._connection.host if self._connection is not None else None
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._keep())
-        self._task.add_done_callback(tell_bug)
+        self._task = self._tasks.keep("redis_link", self._run)
 
-    def hurry(self) -> None:
-        """Rest no longer: somebody else has just reached the server."""
-        if self.state is not Linked.UP:
-            self._urged.set()
+    def retry_now(self) -> None:
+        """End the back-off: another link has just reached the server."""
+        if self.state is not LinkState.UP:
+            self._retry.set()
 
     def write(self, data: bytes) -> None:
-        if self._wire is not None:
-            self._wire.write(data)
+        if self._connection is not None:
+            self._connection.write(data)
 
-    def break_off(self, why: str, *, suspect: bool = False) -> None:
-        """Give the present connection up and make another. `suspect`: the server is taken for down until it is made."""
-        if self._wire is not None:
-            self._wire.drop()
-            self._lost(why, Linked.DOWN if suspect else Linked.TRYING)
+    def reconnect(self, reason: str, *, down: bool = False) -> None:
+        """Drop the connection and make another. `down`: count the server as down until that is made."""
+        if self._connection is not None:
+            self._connection.drop()
+            self._lost(reason)
+            if down:
+                self._down()
 
     async def close(self) -> None:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-        self.break_off("closed", suspect=True)
-        self.state = Linked.DOWN
+        # The task does this too, unless it was cancelled before its first step.
+        self._stop("the link was closed")
 
-    def _lost(self, why: str, state: Linked = Linked.TRYING) -> None:
-        self._wire = None
-        self.state = state
-        self._gone.set()
-        self._user.disconnected(why)
+    async def _run(self) -> None:
+        """Stay connected until cancelled. Can be called again after a failure: nothing is left of the run before."""
+        try:
+            await self._stay_connected()
+        finally:
+            self._stop("the link stopped")
 
-    async def _keep(self) -> None:
+    async def _stay_connected(self) -> None:
         loop = asyncio.get_running_loop()
         failures = 0
         while True:
-            try:
-                wire = await self._try()
-            except (Away, Misconfigured) as error:
-                self.state = Linked.DOWN
-                self._user.unreachable(error)
-            else:
+            if await self._connect():
                 since = loop.time()
-                self._gone.clear()
-                self._urged.clear()
-                self._wire = wire
-                self.state = Linked.UP
-                wire.attend(self._user.received, self._lost)
-                # It may have ended between the greeting and here.
-                if self._wire is wire:
-                    self._user.connected(wire)
-                await self._gone.wait()
+                await self._disconnected.wait()
                 if loop.time() - since > _STABLE:
                     failures = 0
-            await self._rest(random.uniform(0, min(LONGEST_REST, SHORTEST_REST * 2**failures)))
+            await self._back_off(random.uniform(0, min(MAX_BACKOFF, MIN_BACKOFF * 2**failures)))
             failures = min(failures + 1, 10)
 
-    async def _rest(self, seconds: float) -> None:
+    async def _connect(self) -> bool:
+        """Make a connection; whether that worked."""
+        try:
+            client, incarnation = await self._dial()
+            connection = RespConnection(client, self._handler.received, self._lost)
+        except ConnectError:
+            self._down()
+            return False
+        self._disconnected.clear()
+        self._retry.clear()
+        self._connection = connection
+        self.state = LinkState.UP
+        self._handler.connected(incarnation)
+        return True
+
+    async def _back_off(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
-                await self._urged.wait()
+                await self._retry.wait()
         except TimeoutError:
             return
-        self._urged.clear()
+        self._retry.clear()
 
-    async def _try(self) -> Wire:
-        try:
-            async with asyncio.timeout(self._patience):
-                return await self._dial()
-        except TimeoutError:
-            raise Away(f"no connection within {self._patience:g} s") from None
+    def _lost(self, reason: str) -> None:
+        self._connection = None
+        self.state = LinkState.CONNECTING
+        self._disconnected.set()
+        self._handler.disconnected(reason)
+
+    def _down(self) -> None:
+        self.state = LinkState.DOWN
+        self._handler.down()
+
+    def _stop(self, reason: str) -> None:
+        """Drop the connection. The handler settles what depends on one."""
+        self.reconnect(reason)
+        self._down()

@@ -1,7 +1,8 @@
-"""What one node is heard saying: rooms are subscribed to in batches, and every hole in the hearing is admitted.
+"""Subscribes to rooms on one node, and says where messages may be missing.
 
-A room is heard once Redis confirmed it, which is when `confirmed` is called. After a new connection the rooms are
-confirmed again, and those that were heard before are doubted then: whatever was said in between is not in the ear.
+Subscriptions go out in batches. A room counts once Redis has confirmed it; then its subscriber is told. After a new
+connection the rooms are confirmed again. Those that were confirmed before are doubted then: what was published in
+between did not arrive.
 """
 
 import asyncio
@@ -9,67 +10,64 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final, Protocol
 
-from forestay.bus.redis.client.connection import Away, Complaint, Misconfigured, Wire, pack
-from forestay.bus.redis.client.link import Dial, Link, Linked
-from forestay.bus.redis.client.subscription import PLAIN, SHARDED, Ear, Subscription, by_slot
+from forestay.bus.redis.client.command import ErrorReply
+from forestay.bus.redis.client.connection import Misconfigured, pack
+from forestay.bus.redis.client.link import LinkState, NodeAccess
+from forestay.bus.redis.client.probe import Probe
+from forestay.bus.redis.client.report import Report
+from forestay.bus.redis.client.subscription import Receiver, Subscription, by_slot
 
-# Channels that are asked for at once; the next ones are when these are confirmed. Redis does about a million a second,
-# so a pod with 100,000 rooms is back in a second and no other pod waits for it longer than a moment.
+# Channels in one batch; the next batch goes out when these are confirmed. Redis does about a million a second. So a pod
+# with 100,000 rooms is back in a second, and no other pod waits for it longer than a moment.
 _BATCH: Final = 500
 
 
-class Owner(Protocol):
-    """Who is told how the listening fares."""
-
-    def probed(self, data: bytes) -> None:
-        """The node said something on the pod's own channel."""
+class ListenerOwner(Protocol):
+    """Is told whether the pod's own channel works."""
 
     def listening(self) -> None:
-        """The pod's own channel is confirmed."""
+        """The channel of the probe is confirmed."""
 
-    def silent(self, why: str) -> None: ...
-
-    def listening_failed(self, error: Away | Misconfigured) -> None: ...
-
-    def displaced(self) -> None:
-        """The node says that some channel is not, or no longer, its own."""
+    def not_listening(self, reason: str) -> None: ...
 
 
-class _Asked:
-    """A command on its way and the channels whose confirmation is still to come."""
+class _Request:
+    """A command that was sent, and the channels that are not confirmed yet."""
 
-    __slots__ = ("channels", "on")
+    __slots__ = ("channels", "subscribe")
 
-    def __init__(self, channels: Iterable[bytes], *, on: bool) -> None:
-        self.on = on
+    def __init__(self, channels: Iterable[bytes], *, subscribe: bool) -> None:
+        self.subscribe = subscribe
         self.channels = deque(channels)
 
 
 class Listener:
-    def __init__(self, dial: Dial, owner: Owner, ear: Ear, probe: bytes, patience: float, *, sharded: bool) -> None:
-        """`probe`: the pod's own channel. `patience`: seconds for a confirmation. `sharded`: it is a Cluster's node."""
+    def __init__(
+        self, access: NodeAccess, owner: ListenerOwner, receiver: Receiver, probe: Probe, report: Report
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._owner = owner
-        self._ear = ear
+        self._receiver = receiver
         self._probe = probe
-        self._patience = patience
-        self._sharded = sharded
-        self._words = SHARDED if sharded else PLAIN
-        self.link = Link(dial, self, patience)
+        self._report = report
+        self._timeout = access.timeout
+        self._pubsub = access.pubsub
+        self.link = access.link(self)
         self._wanted: dict[bytes, Subscription] = {}
-        self._live: dict[bytes, Subscription] = {}
-        """Confirmed on this connection, and wanted."""
-        self._standing: set[bytes] = set()
-        """What Redis will be sending once it has read all that was written."""
+        self._confirmed: dict[bytes, Subscription] = {}
+        """Confirmed on this connection, and still wanted."""
+        self._subscribed: set[bytes] = set()
+        """The channels that Redis will send once it has read all commands."""
         self._changed: deque[bytes] = deque()
-        self._noted: set[bytes] = set()
-        """The same: where what is wanted may not be what stands, each once."""
-        self._turned_down: set[bytes] = set()
-        """What the node says is not its own."""
-        self._asked: deque[_Asked] = deque()
-        self._again: list[Subscription] = []
-        self._scheduled = False
-        self._overdue: asyncio.TimerHandle | None = None
+        self._changed_set: set[bytes] = set()
+        """The same channels twice, each once: where `_wanted` and `_subscribed` may differ."""
+        self._rejected: set[bytes] = set()
+        """The channels that the node says belong to another one."""
+        self._requests: deque[_Request] = deque()
+        self._doubted: list[Subscription] = []
+        """Confirmed again, and not told to the receiver yet."""
+        self._flush_scheduled = False
+        self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         self.link.start()
@@ -80,172 +78,168 @@ class Listener:
     def add(self, subscription: Subscription) -> None:
         channel = subscription.channel
         self._wanted[channel] = subscription
-        if self._live.pop(channel, None) is not None:
-            # Somebody asks for what is heard already.
-            self._hear(channel)
+        if self._confirmed.pop(channel, None) is not None:
+            # A second subscription to a channel that is subscribed already.
+            self._confirm(channel)
         else:
             self._change(channel)
 
     def remove(self, channel: bytes) -> None:
         self._wanted.pop(channel, None)
-        self._live.pop(channel, None)
+        self._confirmed.pop(channel, None)
         self._change(channel)
 
-    def probe_on(self, channel: bytes) -> None:
-        """From now on the pod's own channel is `channel`."""
-        old, self._probe = self._probe, channel
+    def probe_moved(self, old: bytes) -> None:
+        """The probe has another channel than `old` now."""
         self._change(old)
-        self._change(channel)
+        self._change(self._probe.channel.name)
 
     def retry(self) -> None:
-        """Ask again for what the node turned down: it may have become responsible."""
-        turned_down, self._turned_down = self._turned_down, set()
-        for channel in turned_down:
+        """Subscribe again to the channels that the node rejected: it may be responsible for them now."""
+        rejected, self._rejected = self._rejected, set()
+        for channel in rejected:
             self._change(channel)
 
     def _change(self, channel: bytes) -> None:
-        if channel not in self._noted:
-            self._noted.add(channel)
+        if channel not in self._changed_set:
+            self._changed_set.add(channel)
             self._changed.append(channel)
-        if not self._scheduled and not self._asked:
-            self._scheduled = True
+        if not self._flush_scheduled and not self._requests:
+            self._flush_scheduled = True
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        """Ask Redis for some of what changed, once it has confirmed what was asked before."""
-        self._scheduled = False
-        if self._asked or self.link.state is not Linked.UP:
+        """Send the next batch of changes, once Redis has confirmed the one before."""
+        self._flush_scheduled = False
+        if self._requests or self.link.state is not LinkState.UP:
             return
-        on: list[bytes] = []
-        off: list[bytes] = []
-        while self._changed and len(on) + len(off) < _BATCH:
+        subscribe: list[bytes] = []
+        unsubscribe: list[bytes] = []
+        while self._changed and len(subscribe) + len(unsubscribe) < _BATCH:
             channel = self._changed.popleft()
-            self._noted.discard(channel)
-            wanted = channel in self._wanted or channel == self._probe
-            if wanted and channel in self._standing:
-                # It left and came back before Redis was told.
-                self._hear(channel)
+            self._changed_set.discard(channel)
+            wanted = channel in self._wanted or channel == self._probe.channel.name
+            if wanted and channel in self._subscribed:
+                # It was removed and added again before the batch went out.
+                self._confirm(channel)
             elif wanted:
-                on.append(channel)
-            elif channel in self._standing:
-                off.append(channel)
-        self._standing.update(on)
-        self._standing.difference_update(off)
-        self._ask(off, on=False)
-        self._ask(on, on=True)
-        if self._asked:
-            self._overdue = self._loop.call_later(self._patience, self._unconfirmed)
+                subscribe.append(channel)
+            elif channel in self._subscribed:
+                unsubscribe.append(channel)
+        self._subscribed.update(subscribe)
+        self._subscribed.difference_update(unsubscribe)
+        self._request(unsubscribe, subscribe=False)
+        self._request(subscribe, subscribe=True)
+        if self._requests:
+            self._timer = self._loop.call_later(self._timeout, self._not_confirmed)
 
-    def _ask(self, channels: list[bytes], *, on: bool) -> None:
-        for together in by_slot(channels) if self._sharded else [channels]:
-            if together:
-                self._asked.append(_Asked(together, on=on))
-                self.link.write(pack(self._words.subscribe if on else self._words.unsubscribe, *together))
+    def _request(self, channels: list[bytes], *, subscribe: bool) -> None:
+        command = self._pubsub.subscribe if subscribe else self._pubsub.unsubscribe
+        for group in by_slot(channels) if self._pubsub.one_slot else [channels]:
+            if group:
+                self._requests.append(_Request(group, subscribe=subscribe))
+                self.link.write(pack(command, *group))
 
-    def _unconfirmed(self) -> None:
-        self.link.break_off(f"no confirmation for {self._patience:g} s", suspect=True)
+    def _not_confirmed(self) -> None:
+        self.link.reconnect(f"no confirmation for {self._timeout:g} s", down=True)
 
     def received(self, reply: object) -> None:
         if isinstance(reply, list) and len(reply) == 3:
             kind, channel, data = reply
-            if kind == self._words.message:
-                if self._again:
-                    self._admit()
-                subscription = self._live.get(channel)
+            if kind == self._pubsub.message:
+                if self._doubted:
+                    self._tell_doubted()
+                subscription = self._confirmed.get(channel)
                 if subscription is not None:
-                    self._ear.heard(subscription.room, data)
-                elif channel == self._probe:
-                    self._owner.probed(data)
+                    self._receiver.received(subscription, data)
+                elif channel == self._probe.channel.name:
+                    self._probe.received(data)
                 return
-            if kind == self._words.subscribe or kind == self._words.unsubscribe:
-                self._confirmed(channel, on=kind == self._words.subscribe)
+            if kind == self._pubsub.subscribe or kind == self._pubsub.unsubscribe:
+                self._confirmation(channel, subscribe=kind == self._pubsub.subscribe)
                 return
-        if isinstance(reply, Complaint):
-            self._complained(reply)
+        if isinstance(reply, ErrorReply):
+            self._failed(reply)
         else:
-            self.link.break_off("the server says what no subscriber understands")
+            self.link.reconnect("the server sent a reply that no subscriber expects")
 
-    def _confirmed(self, channel: bytes, *, on: bool) -> None:
-        head = self._asked[0] if self._asked else None
-        if head is not None and head.on is on and head.channels[0] == channel:
-            head.channels.popleft()
-            if on:
-                self._hear(channel)
-            if not head.channels:
-                self._answered()
-        elif not on:
-            # Nobody asked for that: the slot has moved to another node.
-            self._displace([channel])
+    def _confirmation(self, channel: bytes, *, subscribe: bool) -> None:
+        request = self._requests[0] if self._requests else None
+        if request is not None and request.subscribe is subscribe and request.channels[0] == channel:
+            request.channels.popleft()
+            if subscribe:
+                self._confirm(channel)
+            if not request.channels:
+                self._request_done()
+        elif not subscribe:
+            # An unsubscription that was not requested: the slot has moved to another node.
+            self._reject([channel])
 
-    def _hear(self, channel: bytes) -> None:
+    def _confirm(self, channel: bytes) -> None:
         """Redis has confirmed `channel`."""
-        if channel == self._probe:
+        if channel == self._probe.channel.name:
             self._owner.listening()
         subscription = self._wanted.get(channel)
-        if subscription is None or channel in self._live:
+        if subscription is None or channel in self._confirmed:
             return
-        self._live[channel] = subscription
-        confirmed, subscription.confirmed = subscription.confirmed, None
-        if confirmed is not None:
-            confirmed()
-        elif subscription.doubtful:
-            subscription.doubtful = False
-            self._again.append(subscription)
+        self._confirmed[channel] = subscription
+        if subscription.confirm():
+            self._doubted.append(subscription)
 
-    def _answered(self) -> None:
-        """The first command on its way is done with; after the last one there is time for others."""
-        self._asked.popleft()
-        if self._asked:
+    def _request_done(self) -> None:
+        """The first request is answered; after the last one the next batch goes out."""
+        self._requests.popleft()
+        if self._requests:
             return
-        if self._overdue is not None:
-            self._overdue.cancel()
-            self._overdue = None
-        self._admit()
+        self._stop_timer()
+        self._tell_doubted()
         self._flush()
 
-    def _admit(self) -> None:
-        again, self._again = self._again, []
-        rooms = [subscription.room for subscription in again if self._live.get(subscription.channel) is subscription]
-        if rooms:
-            self._ear.doubted(rooms)
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
-    def _complained(self, complaint: Complaint) -> None:
-        if self._asked and complaint.kind in ("MOVED", "CLUSTERDOWN", "TRYAGAIN"):
-            self._displace(self._asked[0].channels)
-            self._answered()
-        elif complaint.kind == "NOPERM":
-            self._owner.listening_failed(Misconfigured(f"{complaint}; allow the Redis user our channels"))
-            self.link.break_off(str(complaint), suspect=True)
-        else:
-            self.link.break_off(str(complaint), suspect=True)
+    def _tell_doubted(self) -> None:
+        doubted, self._doubted = self._doubted, []
+        current = [one for one in doubted if self._confirmed.get(one.channel) is one]
+        if current:
+            self._receiver.doubted(current)
 
-    def _displace(self, channels: Iterable[bytes]) -> None:
-        """The node does not have these; asking it again waits for `retry`."""
+    def _failed(self, error: ErrorReply) -> None:
+        if self._requests and error.kind in ("MOVED", "CLUSTERDOWN", "TRYAGAIN"):
+            self._reject(self._requests[0].channels)
+            self._request_done()
+            return
+        if error.kind == "NOPERM":
+            self._report.connect_failed(Misconfigured(f"{error}; allow the Redis user our channels"))
+        self.link.reconnect(str(error), down=True)
+
+    def _reject(self, channels: Iterable[bytes]) -> None:
+        """The node does not have these channels. They are not requested again before `retry`."""
         for channel in channels:
-            self._standing.discard(channel)
-            self._turned_down.add(channel)
-            subscription = self._live.pop(channel, None)
+            self._subscribed.discard(channel)
+            self._rejected.add(channel)
+            subscription = self._confirmed.pop(channel, None)
             if subscription is not None:
-                subscription.doubtful = True
-        self._owner.displaced()
+                subscription.interrupt()
+        self._report.topology_stale.set()
 
-    def connected(self, wire: Wire) -> None:
-        self._turned_down.clear()
-        self._changed = deque((self._probe, *self._wanted))
-        self._noted = set(self._changed)
+    def connected(self, incarnation: bytes) -> None:
+        self._rejected.clear()
+        self._changed = deque((self._probe.channel.name, *self._wanted))
+        self._changed_set = set(self._changed)
         self._flush()
 
-    def disconnected(self, why: str) -> None:
-        for subscription in self._live.values():
-            subscription.doubtful = True
-        self._live.clear()
-        self._again.clear()
-        self._standing.clear()
-        self._asked.clear()
-        if self._overdue is not None:
-            self._overdue.cancel()
-            self._overdue = None
-        self._owner.silent(why)
+    def disconnected(self, reason: str) -> None:
+        for subscription in self._confirmed.values():
+            subscription.interrupt()
+        self._confirmed.clear()
+        self._doubted.clear()
+        self._subscribed.clear()
+        self._requests.clear()
+        self._stop_timer()
+        self._owner.not_listening(reason)
 
-    def unreachable(self, error: Away | Misconfigured) -> None:
-        self._owner.listening_failed(error)
+    def down(self) -> None:
+        """There is nothing to settle: subscriptions wait for the next connection."""

@@ -1,187 +1,144 @@
-"""One Redis that takes writes: a lane for publishing, one for reading, an ear, and a canary that tells if they work.
+"""One Redis node that takes writes: a pipeline for writes, one for reads, a listener, and a probe that tests them.
 
-It is up while the words that it sends to itself come back and it can be read. What rooms say does not pass here.
+The node is up while its probes come back and it can be read. Messages of rooms do not pass through this module.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Final, Protocol
 
-from forestay.bus.redis.client.address import Place
-from forestay.bus.redis.client.command import Command
-from forestay.bus.redis.client.connection import Away, Complaint, Misconfigured, Wire, pack
-from forestay.bus.redis.client.link import Dial, Link
+from forestay.bus.redis.client.address import HostPort
+from forestay.bus.redis.client.command import Command, ErrorReply
+from forestay.bus.redis.client.link import Link, NodeAccess
 from forestay.bus.redis.client.listener import Listener
-from forestay.bus.redis.client.pipeline import Lane
-from forestay.bus.redis.client.probe import Canary
-from forestay.bus.redis.client.subscription import Ear
+from forestay.bus.redis.client.pipeline import Pipeline
+from forestay.bus.redis.client.probe import Probe, ProbeChannel
+from forestay.bus.redis.client.report import Report
+from forestay.bus.redis.client.subscription import Receiver
 
-# Reads that go out together. An answer may be a megabyte, and the next ones wait behind it.
-_READS: Final = 32
-
-
-class Owner(Protocol):
-    """Who is told how a node fares."""
-
-    def node_up(self, node: "Node") -> None: ...
-
-    def node_down(self, node: "Node", why: str) -> None: ...
-
-    def failed(self, error: Away | Misconfigured) -> None:
-        """A connection could not be made, or not be used."""
-
-    def deaf(self) -> None: ...
-
-    def complained(self, complaint: Complaint) -> None: ...
-
-    def elsewhere(self, node: "Node", lane: Lane, commands: Sequence[tuple[Command, Complaint]]) -> None:
-        """Another node has what these commands are about; they were not executed."""
-
-    def displaced(self) -> None:
-        """A channel is not, or no longer, this node's."""
+# Reads in one batch. An answer may be a megabyte, and the next ones wait behind it.
+_MAX_READS: Final = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Habits:
-    """What is the same for every node."""
+class NodeOwner(Protocol):
+    """Is told whether a node works, and which commands belong to other nodes."""
 
-    patience: float
-    """Seconds for an answer."""
-    interval: float
-    """Seconds between two words of the canary."""
-    sharded: bool
-    """Whether it is a Cluster's node."""
+    def node_up(self) -> None: ...
+
+    def node_down(self, node: "Node", reason: str) -> None: ...
+
+    def redirected(self, node: "Node", pipeline: Pipeline, commands: Sequence[tuple[Command, ErrorReply]]) -> None:
+        """As PipelineOwner says."""
 
 
 class Node:
     def __init__(
-        self, home: Place, dial: Dial, owner: Owner, ear: Ear, probe: tuple[int, bytes], habits: Habits
+        self,
+        access: NodeAccess,
+        owner: NodeOwner,
+        receiver: Receiver,
+        report: Report,
+        channel: ProbeChannel,
+        probe_interval: float,
     ) -> None:
-        """`home`: what the node is known as. `probe`: the channel on which the pod hears itself, with its partition."""
-        self.home = home
+        """`channel`: where the pod publishes its probes on this node. `probe_interval`: seconds between two of them."""
+        self.host = access.host
         self._owner = owner
-        self._probe = probe
-        self._publish = b"SPUBLISH" if habits.sharded else b"PUBLISH"
         self._listening = False
-        self._proven = False
-        """Whether the last word came back."""
+        self._probe_ok = False
+        """Whether the last probe came back."""
         self.up = False
         self.incarnation = b""
-        """What the server was called when it was reached last."""
-        self.writing = Lane(dial, self, habits.patience)
-        self.reading = Lane(dial, self, habits.patience, _READS)
-        self.listener = Listener(dial, self, ear, probe[1], habits.patience, sharded=habits.sharded)
-        self._canary = Canary(self, habits.interval)
+        """That of the last connection, as Dialed says."""
+        self.writing = Pipeline(access, self, report)
+        self.reading = Pipeline(access, self, report, _MAX_READS)
+        self._probe = Probe(self.writing, self, report, channel, access.pubsub.publish, probe_interval)
+        self.listener = Listener(access, self, receiver, self._probe, report)
 
     @property
     def round_trip(self) -> float | None:
-        """Seconds that the last word took to come back; None before the first."""
-        return self._canary.round_trip
+        """Seconds that the last probe took; None before the first one came back."""
+        return self._probe.round_trip
 
     @property
     def probe_partition(self) -> int:
-        return self._probe[0]
+        return self._probe.channel.partition
 
     def start(self) -> None:
         for part in (self.writing, self.reading, self.listener):
             part.start()
 
     async def close(self) -> None:
-        self._canary.rest()
+        self._probe.stop()
         for part in (self.writing, self.reading, self.listener):
             await part.close()
-        # Closing them has set it off again where one was up before the others went.
-        self._canary.rest()
+        # A part that came up while others closed has started it again.
+        self._probe.stop()
 
-    def probe_on(self, probe: tuple[int, bytes]) -> None:
-        """Another channel is the pod's own: the node does not have the slot of the old one any more."""
-        self._probe = probe
-        self.listener.probe_on(probe[1])
+    def move_probe(self, channel: ProbeChannel) -> None:
+        """Probe on `channel` from now on: the node has lost the slot of the old one."""
+        old = self._probe.channel
+        self._probe.move(channel)
+        self.listener.probe_moved(old.name)
 
-    def belong(self, place: Place) -> None:
-        """The server is at `place` now: whatever leads to another one is connected anew."""
+    def server_moved(self, host: HostPort) -> None:
+        """The server is at `host` now: replace the connections that lead elsewhere."""
         for link in self._links:
-            if link.place not in (None, place):
-                link.break_off(f"the server is now {place}")
+            if link.host not in (None, host):
+                link.reconnect(f"the server is now {host}")
 
     @property
     def _links(self) -> tuple[Link, ...]:
         return self.writing.link, self.reading.link, self.listener.link
 
-    # What the canary asks for and finds.
+    # Called by the probe.
 
-    def send(self, word: bytes, sent: Callable[[bool], None]) -> None:
-        def then(reply: object) -> None:
-            if isinstance(reply, Complaint) and reply.kind == "NOPERM":
-                self._owner.failed(Misconfigured(f"{reply}; allow the Redis user our channels"))
-            sent(isinstance(reply, int))
+    def probe_returned(self) -> None:
+        self._probe_ok = True
+        self._check_up()
 
-        partition, channel = self._probe
-        self.writing.offer(Command(pack(self._publish, channel, word), then, partition))
+    def probe_missing(self) -> None:
+        self._down("the probe did not come back")
 
-    def well(self) -> None:
-        self._proven = True
-        self._rise()
+    def subscriptions_lost(self) -> None:
+        self.listener.link.reconnect("the probe did not come back")
 
-    def ill(self) -> None:
-        self._sink("what we say does not come back")
+    # Called by the pipelines.
 
-    def deaf(self) -> None:
-        self._owner.deaf()
-        self.listener.link.break_off("deaf")
+    def pipeline_up(self, incarnation: bytes) -> None:
+        self.incarnation = incarnation
+        self._reached()
+        self._check_up()
 
-    # What the lanes report.
+    def pipeline_down(self, reason: str) -> None:
+        self._down(reason)
 
-    def lane_up(self, wire: Wire) -> None:
-        self.incarnation = wire.incarnation
-        self._find_out()
-        self._rise()
+    def redirected(self, pipeline: Pipeline, commands: Sequence[tuple[Command, ErrorReply]]) -> None:
+        self._owner.redirected(self, pipeline, commands)
 
-    def lane_down(self, why: str) -> None:
-        self._sink(why)
-
-    def lane_failed(self, error: Away | Misconfigured) -> None:
-        self._owner.failed(error)
-
-    def complained(self, complaint: Complaint) -> None:
-        self._owner.complained(complaint)
-
-    def elsewhere(self, lane: Lane, commands: Sequence[tuple[Command, Complaint]]) -> None:
-        self._owner.elsewhere(self, lane, commands)
-
-    # What the listener reports.
-
-    def probed(self, data: bytes) -> None:
-        self._canary.heard(data)
+    # Called by the listener.
 
     def listening(self) -> None:
         self._listening = True
-        self._find_out()
+        self._reached()
 
-    def silent(self, why: str) -> None:
+    def not_listening(self, reason: str) -> None:
         self._listening = False
-        self._sink(why)
+        self._down(reason)
 
-    def listening_failed(self, error: Away | Misconfigured) -> None:
-        self._owner.failed(error)
-
-    def displaced(self) -> None:
-        self._owner.displaced()
-
-    def _find_out(self) -> None:
-        """The server was reached: the others need not rest, and a word goes out at once instead of when it is due."""
+    def _reached(self) -> None:
+        """The server was reached: the other links need not wait, and a probe is sent before it is due."""
         for link in self._links:
-            link.hurry()
-        if not self._proven and self._listening and self.writing.up:
-            self._canary.fly()
+            link.retry_now()
+        if not self._probe_ok and self._listening and self.writing.up:
+            self._probe.send()
 
-    def _rise(self) -> None:
-        if not self.up and self._proven and self.reading.up:
+    def _check_up(self) -> None:
+        if not self.up and self._probe_ok and self.reading.up:
             self.up = True
-            self._owner.node_up(self)
+            self._owner.node_up()
 
-    def _sink(self, why: str) -> None:
-        self._proven = False
+    def _down(self, reason: str) -> None:
+        self._probe_ok = False
         if self.up:
             self.up = False
-            self._owner.node_down(self, why)
+            self._owner.node_down(self, reason)

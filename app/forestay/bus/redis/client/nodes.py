@@ -1,63 +1,56 @@
-"""The nodes that the bus is made of, which of them has which partition, and what moves when that changes.
+"""The nodes of the bus: which one has which partition, and what moves when that changes.
 
-A single Redis, or the master that sentinels name, is one node that has everything. On a Cluster each primary that has
-any of our partitions is one. When a partition moves, what waits for it moves along in its order, and its rooms are
-subscribed to at the new node and doubted. Who is responsible is found out elsewhere and told here.
+A single Redis, or the master that sentinels name, is one node that has every partition. On a Cluster each primary that
+has any of our partitions is one. When a partition moves, its waiting commands move along in their order. Its rooms are
+subscribed to at the new node, and doubted. Discovery finds out which node has what, and calls `assign`.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from dataclasses import dataclass
 
-from forestay.bus.redis.client.address import Place
-from forestay.bus.redis.client.command import Command, Fate
-from forestay.bus.redis.client.connection import Away, Complaint, Misconfigured, pack
-from forestay.bus.redis.client.link import Dial
-from forestay.bus.redis.client.node import Habits, Node
-from forestay.bus.redis.client.pipeline import Lane
-from forestay.bus.redis.client.subscription import Ear, Subscription
+from forestay.bus.redis.client.address import HostPort
+from forestay.bus.redis.client.command import Command, ErrorReply, Failure
+from forestay.bus.redis.client.connection import pack
+from forestay.bus.redis.client.link import NodeAccess
+from forestay.bus.redis.client.node import Node
+from forestay.bus.redis.client.pipeline import Pipeline
+from forestay.bus.redis.client.probe import ProbeChannel
+from forestay.bus.redis.client.report import Report
+from forestay.bus.redis.client.subscription import Receiver, Subscription
 from forestay.bus.redis.keys import PARTITIONS
-from forestay.bus.redis.topology.cluster import target
-
-Probe = Callable[[int], bytes]
-"""The pod's own channel in a partition."""
+from forestay.core.ports.tasks import Tasks
 
 
-class Owner(Protocol):
-    """Who is told how the bus fares as a whole."""
+@dataclass(frozen=True, slots=True)
+class NodeOptions:
+    """What is the same for every node."""
 
-    def works(self) -> None:
-        """Every partition has a node, and every node works."""
-
-    def fails(self, why: str) -> None: ...
-
-    def deaf(self) -> None: ...
-
-    def failed(self, error: Away | Misconfigured) -> None: ...
-
-    def complained(self, complaint: Complaint) -> None: ...
+    cluster: bool
+    """Whether nodes may redirect commands to each other."""
+    access: Callable[[HostPort], NodeAccess]
+    probe_channel: Callable[[int], ProbeChannel]
+    """The pod's channel in a partition."""
+    probe_interval: float
+    """Seconds between two probes."""
 
 
-class Fleet:
-    def __init__(self, dial: Callable[[Place], Dial], owner: Owner, ear: Ear, probe: Probe, habits: Habits) -> None:
-        """`dial`: how to reach the node at a place."""
-        self._dial = dial
-        self._owner = owner
-        self._ear = ear
-        self._probe = probe
-        self._habits = habits
-        self._nodes: dict[Place, Node] = {}
+class Nodes:
+    def __init__(self, options: NodeOptions, receiver: Receiver, report: Report, tasks: Tasks) -> None:
+        self._options = options
+        self._receiver = receiver
+        self._report = report
+        self._tasks = tasks
+        self._nodes: dict[HostPort, Node] = {}
         self._subscriptions: list[dict[bytes, Subscription]] = [{} for _ in range(PARTITIONS)]
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
         self.up = False
         """Whether every partition has a node and every node works."""
         self.routes: list[Node | None] = [None] * PARTITIONS
-        """Who has each partition; None where nobody does or nobody is known yet."""
-        self.stale = asyncio.Event()
-        """Set when something says that the nodes or their shares may have changed."""
+        """The node of each partition; None while it is unknown."""
 
     @property
-    def nodes(self) -> Mapping[Place, Node]:
+    def nodes(self) -> Mapping[HostPort, Node]:
         return self._nodes
 
     def add(self, subscription: Subscription) -> None:
@@ -72,86 +65,72 @@ class Fleet:
             if node is not None:
                 node.listener.remove(channel)
 
-    def assign(self, shares: Mapping[Place, frozenset[int]]) -> None:
-        """From now on the nodes are those in `shares`, each with its partitions."""
-        for place, share in shares.items():
-            node = self._nodes.get(place) or self._launch(place, min(share))
+    def assign(self, shares: Mapping[HostPort, frozenset[int]]) -> None:
+        """Use the nodes in `shares` from now on, each with its partitions."""
+        for host, share in shares.items():
+            node = self._nodes.get(host) or self._start_node(host, min(share))
             self._move(share, node)
             node.listener.retry()
-        orphans = frozenset(range(PARTITIONS)).difference(*shares.values())
-        for partition in orphans:
+        unassigned = frozenset(range(PARTITIONS)).difference(*shares.values())
+        for partition in unassigned:
             self.routes[partition] = None
-        for place in self._nodes.keys() - shares.keys():
-            self._retire(place)
+        for host in self._nodes.keys() - shares.keys():
+            self._close_node(host)
         for node in self._nodes.values():
-            share = shares[node.home]
+            share = shares[node.host]
             if node.probe_partition not in share:
-                self._probe_anew(node, min(share))
-        self._judge("the nodes have changed")
+                node.move_probe(self._options.probe_channel(min(share)))
+        self._update_state("the nodes have changed")
 
     async def close(self) -> None:
         self.up = False
         self.routes = [None] * PARTITIONS
-        for place in list(self._nodes):
-            self._retire(place)
-        if self._leaving:
-            await asyncio.wait(self._leaving)
+        for host in list(self._nodes):
+            self._close_node(host)
+        if self._closing:
+            await asyncio.wait(self._closing)
 
-    # What the nodes report.
+    # Called by the nodes.
 
-    def node_up(self, node: Node) -> None:
-        self._judge("")
+    def node_up(self) -> None:
+        self._update_state("")
 
-    def node_down(self, node: Node, why: str) -> None:
-        self.stale.set()
-        self._judge(f"{node.home}: {why}")
+    def node_down(self, node: Node, reason: str) -> None:
+        self._report.topology_stale.set()
+        self._update_state(f"{node.host}: {reason}")
 
-    def failed(self, error: Away | Misconfigured) -> None:
-        self.stale.set()
-        self._owner.failed(error)
-
-    def deaf(self) -> None:
-        self._owner.deaf()
-
-    def complained(self, complaint: Complaint) -> None:
-        self._owner.complained(complaint)
-
-    def displaced(self) -> None:
-        self.stale.set()
-
-    def elsewhere(self, node: Node, lane: Lane, commands: Sequence[tuple[Command, Complaint]]) -> None:
-        """Send what `node` turned down where it said, ahead of what waits for the same partition, and that as well."""
-        moved: dict[Place, set[int]] = {}
-        for command, complaint in commands:
-            place = target(complaint, node.home) if self._habits.sharded else None
-            if place is None:
-                self._owner.complained(complaint)
-                command.then(Fate.REFUSED)
+    def redirected(self, node: Node, pipeline: Pipeline, commands: Sequence[tuple[Command, ErrorReply]]) -> None:
+        """Send the commands where the replies say, before those that wait for the same partition, and these as well."""
+        moved: dict[HostPort, set[int]] = {}
+        for command, error in commands:
+            host = error.redirect(node.host) if self._options.cluster else None
+            if host is None:
+                self._report.error_reply(error)
+                command.settle(Failure.REFUSED)
                 continue
-            other = self._nodes.get(place) or self._launch(place, command.partition)
-            onwards = other.reading if lane is node.reading else other.writing
-            if complaint.kind == "ASK":
-                onwards.offer(Command(pack("ASKING"), _nothing, command.partition))
+            other = self._nodes.get(host) or self._start_node(host, command.partition)
+            target = other.reading if pipeline is node.reading else other.writing
+            if error.kind == "ASK":
+                target.offer(Command(pack("ASKING"), _ignore, command.partition))
             else:
-                moved.setdefault(place, set()).add(command.partition)
-            onwards.offer(command)
-        for place, partitions in moved.items():
-            self._move(partitions, self._nodes[place])
-        self.stale.set()
+                moved.setdefault(host, set()).add(command.partition)
+            target.offer(command)
+        for host, partitions in moved.items():
+            self._move(partitions, self._nodes[host])
+        self._report.topology_stale.set()
 
-    def _launch(self, place: Place, partition: int) -> Node:
-        probe = (partition, self._probe(partition))
-        node = self._nodes[place] = Node(place, self._dial(place), self, self._ear, probe, self._habits)
+    def _start_node(self, host: HostPort, partition: int) -> Node:
+        options = self._options
+        channel = options.probe_channel(partition)
+        node = Node(options.access(host), self, self._receiver, self._report, channel, options.probe_interval)
+        self._nodes[host] = node
         node.start()
         return node
 
-    def _retire(self, place: Place) -> None:
-        task = asyncio.create_task(self._nodes.pop(place).close())
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
-
-    def _probe_anew(self, node: Node, partition: int) -> None:
-        node.probe_on((partition, self._probe(partition)))
+    def _close_node(self, host: HostPort) -> None:
+        task = self._tasks.once("redis_node_close", self._nodes.pop(host).close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     def _move(self, partitions: frozenset[int] | set[int], node: Node) -> None:
         for partition in partitions:
@@ -167,20 +146,19 @@ class Fleet:
             for subscription in self._subscriptions[partition].values():
                 if old is not None:
                     old.listener.remove(subscription.channel)
-                if subscription.confirmed is None:
-                    subscription.doubtful = True
+                subscription.interrupt()
                 node.listener.add(subscription)
 
-    def _judge(self, why: str) -> None:
-        """Say so where the whole is up or down, and was not."""
+    def _update_state(self, reason: str) -> None:
+        """Report when the bus as a whole comes up or goes down."""
         up = None not in self.routes and all(node.up for node in self._nodes.values())
         if up and not self.up:
             self.up = True
-            self._owner.works()
+            self._report.connected()
         elif self.up and not up:
             self.up = False
-            self._owner.fails(why)
+            self._report.lost(reason)
 
 
-def _nothing(_: object) -> None:
-    """The reply to ASKING is of no interest: what follows it is answered."""
+def _ignore(_: object) -> None:
+    """Takes the reply to ASKING. The command after it has its own."""

@@ -1,7 +1,7 @@
-"""Commands to one node, in order: one batch on its way, the rest waiting, and an honest fate for each.
+"""Sends commands to one node in order: one batch is under way, the next one collects.
 
-What waits while a batch is on its way goes out together as the next one, so order costs nothing and load makes batches
-large. A command that was written and not answered may have been executed; it is never written again.
+Commands that wait while a batch is under way go out together as the next one. So order costs nothing, and load makes
+batches large. A command that was written and not answered may have been executed; it is never written again.
 """
 
 import asyncio
@@ -9,235 +9,236 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from forestay.bus.redis.client.command import Command, Fate
-from forestay.bus.redis.client.connection import Away, Complaint, Misconfigured, Wire
-from forestay.bus.redis.client.link import Dial, Link, Linked
-from forestay.bus.redis.scripts import ALL, load
+from forestay.bus.redis.client.command import Command, ErrorReply, Failure
+from forestay.bus.redis.client.connection import pack
+from forestay.bus.redis.client.link import LinkState, NodeAccess
+from forestay.bus.redis.client.report import Report
+from forestay.bus.redis.scripts import SCRIPTS
 
-MOST_WAITING: Final = 20_000
-MOST_BYTES: Final = 32 * 2**20
-"""Commands, and their bytes, that may wait: about what a Redis takes in a second. Beyond it a command is refused."""
+MAX_WAITING: Final = 20_000
+MAX_WAITING_BYTES: Final = 32 * 2**20
+"""Commands, and their bytes, that may wait: about what a Redis takes in a second. Further commands are refused."""
 
-MOST_TRIES: Final = 5
-"""How often a command may be sent before Redis finds a script or a node for it. It is executed by the last try only."""
+MAX_ATTEMPTS: Final = 5
+"""How often a command may be sent before Redis finds a script or a node for it. Only the last attempt executes it."""
 
-# One batch: large enough to make a round trip cheap, small enough to be answered long before it is given up.
-LARGEST_BATCH: Final = 512
-_BATCH_BYTES: Final = 2**20
+# One batch: large enough to make a round trip cheap, small enough to be answered long before its timeout.
+MAX_BATCH: Final = 512
+_MAX_BATCH_BYTES: Final = 2**20
 
-# Seconds that replies are waited for at the end; who asked would otherwise be told that nobody knows.
-_FAREWELL: Final = 1.0
+# Seconds to wait for replies when the pipeline closes. Without them the senders would not know the outcome.
+_CLOSE_TIMEOUT: Final = 1.0
 
-
-class Owner(Protocol):
-    """Who is told how a lane fares."""
-
-    def lane_up(self, wire: Wire) -> None: ...
-
-    def lane_down(self, why: str) -> None: ...
-
-    def lane_failed(self, error: Away | Misconfigured) -> None: ...
-
-    def complained(self, complaint: Complaint) -> None:
-        """Redis answered something else than a result."""
-
-    def elsewhere(self, lane: "Lane", commands: Sequence[tuple[Command, Complaint]]) -> None:
-        """Another node has what these commands are about; they were not executed."""
+_LOAD_SCRIPTS: Final = b"".join(pack("SCRIPT", "LOAD", script.text) for script in SCRIPTS)
 
 
-class Lane:
-    def __init__(self, dial: Dial, owner: Owner, patience: float, batch: int = LARGEST_BATCH) -> None:
-        """`patience`: seconds that a command waits to be written, and that a written one waits for its reply."""
+class PipelineOwner(Protocol):
+    """Is told whether a pipeline works, and which commands belong to other nodes."""
+
+    def pipeline_up(self, incarnation: bytes) -> None: ...
+
+    def pipeline_down(self, reason: str) -> None: ...
+
+    def redirected(self, pipeline: "Pipeline", commands: Sequence[tuple[Command, ErrorReply]]) -> None:
+        """Another node has the partitions of these commands, as the replies say. They were not executed."""
+
+
+class Pipeline:
+    def __init__(self, access: NodeAccess, owner: PipelineOwner, report: Report, max_batch: int = MAX_BATCH) -> None:
+        """A command waits `access.timeout` seconds to be written, and a written one as long for its reply."""
         self._loop = asyncio.get_running_loop()
         self._owner = owner
-        self._patience = patience
-        self._batch = batch
-        self.link = Link(dial, self, patience)
+        self._report = report
+        self._timeout = access.timeout
+        self._max_batch = max_batch
+        self.link = access.link(self)
         self._waiting: deque[Command] = deque()
-        self._bytes = 0
-        self._flying: deque[Command] = deque()
-        self._unclaimed = 0
-        """Replies to come that no command waits for, before those of the batch."""
-        self._unscripted: list[Command] = []
-        self._elsewhere: list[tuple[Command, Complaint]] = []
-        self._demoted = False
+        self._waiting_bytes = 0
+        self._in_flight: deque[Command] = deque()
+        """The batch under way: written, and not answered yet."""
+        self._load_replies = 0
+        """Replies to `SCRIPT LOAD` that come before those of the batch."""
+        self._without_script: list[Command] = []
+        self._redirected: list[tuple[Command, ErrorReply]] = []
+        self._read_only = False
         self._closing = False
-        self._idle: asyncio.Future[None] | None = None
-        self._scheduled = False
-        self._landing: asyncio.TimerHandle | None = None
-        self._sweeping: asyncio.TimerHandle | None = None
+        self._batch_done: asyncio.Future[None] | None = None
+        self._flush_scheduled = False
+        self._reply_timer: asyncio.TimerHandle | None = None
+        self._expiry_timer: asyncio.TimerHandle | None = None
 
     @property
     def up(self) -> bool:
-        return self.link.state is Linked.UP
+        return self.link.state is LinkState.UP
 
     def start(self) -> None:
         self.link.start()
 
     async def close(self) -> None:
-        """Let what is on its way arrive, for a moment; whatever else there is gets its fate."""
+        """Wait a moment for the replies of the batch under way, then settle every command."""
         self._closing = True
         self._refuse_waiting()
-        if self._flying:
-            self._idle = self._loop.create_future()
-            await asyncio.wait([self._idle], timeout=min(_FAREWELL, self._patience))
+        if self._in_flight:
+            self._batch_done = self._loop.create_future()
+            await asyncio.wait([self._batch_done], timeout=min(_CLOSE_TIMEOUT, self._timeout))
         await self.link.close()
         self._refuse_waiting()
 
     def offer(self, command: Command) -> None:
-        """Do `command` after everything that was offered before, or refuse it at once."""
+        """Send `command` after all that were offered before, or refuse it at once."""
         size = len(command.data)
-        full = len(self._waiting) >= MOST_WAITING or (self._waiting and self._bytes + size > MOST_BYTES)
-        if full or self._closing or self.link.state is Linked.DOWN:
-            command.then(Fate.REFUSED)
+        full = len(self._waiting) >= MAX_WAITING or (self._waiting and self._waiting_bytes + size > MAX_WAITING_BYTES)
+        if full or self._closing or self.link.state is LinkState.DOWN:
+            command.settle(Failure.REFUSED)
             return
-        command.since = command.since or self._loop.time()
+        command.offered_at = command.offered_at or self._loop.time()
         self._waiting.append(command)
-        self._bytes += size
-        if self.link.state is Linked.UP and not self._flying:
-            self._schedule()
-        elif self._sweeping is None:
-            self._sweep_at(command.since)
+        self._waiting_bytes += size
+        if self.link.state is LinkState.UP and not self._in_flight:
+            self._schedule_flush()
+        elif self._expiry_timer is None:
+            self._start_expiry_timer(command.offered_at)
 
     def withdraw(self, partition: int) -> list[Command]:
-        """Take back what waits and is about `partition`, in its order."""
+        """Remove the waiting commands of `partition`, and return them in their order."""
         taken = [command for command in self._waiting if command.partition == partition]
         if taken:
             self._waiting = deque(command for command in self._waiting if command.partition != partition)
-            self._bytes -= sum(len(command.data) for command in taken)
+            self._waiting_bytes -= sum(len(command.data) for command in taken)
         return taken
 
-    def _schedule(self) -> None:
-        if not self._scheduled:
-            # The end of this tick: whoever else publishes in it goes along.
-            self._scheduled = True
+    def _schedule_flush(self) -> None:
+        if not self._flush_scheduled:
+            # At the end of this tick: commands that others offer in it go out in the same batch.
+            self._flush_scheduled = True
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        self._scheduled = False
-        waiting, flying = self._waiting, self._flying
-        if not waiting or flying or self.link.state is not Linked.UP:
+        """Write the next batch, unless one is under way."""
+        self._flush_scheduled = False
+        waiting, batch = self._waiting, self._in_flight
+        if not waiting or batch or self.link.state is not LinkState.UP:
             return
         parts: list[bytes] = []
         size = 0
-        while waiting and len(parts) < self._batch and (not size or size + len(waiting[0].data) <= _BATCH_BYTES):
+        while (
+            waiting and len(parts) < self._max_batch and (not size or size + len(waiting[0].data) <= _MAX_BATCH_BYTES)
+        ):
             command = waiting.popleft()
-            flying.append(command)
+            batch.append(command)
             parts.append(command.data)
             size += len(command.data)
-        self._bytes -= size
+        self._waiting_bytes -= size
         now = self._loop.time()
-        # The oldest is due first. A batch always has a fifth of the time, or those who waited long would end it early.
-        due = max(flying[0].since + self._patience, now + self._patience / 5)
-        self._landing = self._loop.call_at(due, self._overdue)
-        if waiting and self._sweeping is None:
-            self._sweep_at(waiting[0].since)
+        # The oldest command is due first. A batch always has a fifth of the time, or a command that waited long would
+        # end it early.
+        due = max(batch[0].offered_at + self._timeout, now + self._timeout / 5)
+        self._reply_timer = self._loop.call_at(due, self._no_reply)
+        if waiting and self._expiry_timer is None:
+            self._start_expiry_timer(waiting[0].offered_at)
         self.link.write(b"".join(parts))
 
     def received(self, reply: object) -> None:
-        if self._unclaimed:
-            self._unclaimed -= 1
+        if self._load_replies:
+            self._load_replies -= 1
             return
-        if not self._flying:
-            self.link.break_off("the server says more than it was asked")
+        if not self._in_flight:
+            self.link.reconnect("the server sent a reply without a command")
             return
-        command = self._flying.popleft()
+        command = self._in_flight.popleft()
         try:
-            if isinstance(reply, Complaint):
-                self._complained(command, reply)
+            if isinstance(reply, ErrorReply):
+                self._failed(command, reply)
             else:
-                command.then(reply)
+                command.settle(reply)
         finally:
-            if not self._flying:
-                self._landed()
+            if not self._in_flight:
+                self._batch_answered()
 
-    def _complained(self, command: Command, complaint: Complaint) -> None:
-        match complaint.kind:
-            case "NOSCRIPT" if command.tries < MOST_TRIES:
-                command.tries += 1
-                self._unscripted.append(command)
+    def _failed(self, command: Command, error: ErrorReply) -> None:
+        match error.kind:
+            case "NOSCRIPT" if command.attempts < MAX_ATTEMPTS:
+                command.attempts += 1
+                self._without_script.append(command)
                 return
-            case "MOVED" | "ASK" if command.tries < MOST_TRIES:
-                command.tries += 1
-                self._elsewhere.append((command, complaint))
+            case "MOVED" | "ASK" if command.attempts < MAX_ATTEMPTS:
+                command.attempts += 1
+                self._redirected.append((command, error))
                 return
             case "READONLY":
-                self._demoted = True
+                self._read_only = True
             case _:
                 pass
-        self._owner.complained(complaint)
-        command.then(complaint)
+        self._report.error_reply(error)
+        command.settle(error)
 
-    def _landed(self) -> None:
-        """Every command of the batch is answered."""
-        self._stop_waiting_for_replies()
-        if self._unscripted:
-            # None of them was executed: they go first again, behind the scripts they need.
-            for command in reversed(self._unscripted):
+    def _batch_answered(self) -> None:
+        """Repeat the commands of the batch that were not executed, and send the next one."""
+        self._stop_reply_timer()
+        if self._without_script:
+            # None of them was executed: they go first again, after the scripts that they need.
+            for command in reversed(self._without_script):
                 self._waiting.appendleft(command)
-                self._bytes += len(command.data)
-            self._unscripted = []
-            self._unclaimed = len(ALL)
-            self.link.write(load())
-        if self._elsewhere:
-            elsewhere, self._elsewhere = self._elsewhere, []
-            self._owner.elsewhere(self, elsewhere)
-        if self._demoted:
-            self.link.break_off("the server became a replica")
+                self._waiting_bytes += len(command.data)
+            self._without_script = []
+            self._load_replies = len(SCRIPTS)
+            self.link.write(_LOAD_SCRIPTS)
+        if self._redirected:
+            redirected, self._redirected = self._redirected, []
+            self._owner.redirected(self, redirected)
+        if self._read_only:
+            self.link.reconnect("the server became a replica")
         elif self._waiting:
             self._flush()
 
-    def _stop_waiting_for_replies(self) -> None:
-        if self._landing is not None:
-            self._landing.cancel()
-            self._landing = None
-        if self._idle is not None and not self._idle.done():
-            self._idle.set_result(None)
+    def _stop_reply_timer(self) -> None:
+        if self._reply_timer is not None:
+            self._reply_timer.cancel()
+            self._reply_timer = None
+        if self._batch_done is not None and not self._batch_done.done():
+            self._batch_done.set_result(None)
 
-    def _overdue(self) -> None:
-        self.link.break_off(f"no answer for {self._patience:g} s", suspect=True)
+    def _no_reply(self) -> None:
+        self.link.reconnect(f"no reply for {self._timeout:g} s", down=True)
 
-    def _sweep_at(self, since: float) -> None:
-        self._sweeping = self._loop.call_at(since + self._patience, self._sweep)
+    def _start_expiry_timer(self, offered_at: float) -> None:
+        self._expiry_timer = self._loop.call_at(offered_at + self._timeout, self._expire)
 
-    def _sweep(self) -> None:
-        """Refuse what has waited too long; whoever published it should not wait any more."""
-        self._sweeping = None
-        old = self._loop.time() - self._patience
-        while self._waiting and self._waiting[0].since <= old:
+    def _expire(self) -> None:
+        """Refuse the commands that have waited too long: their senders should not wait any more."""
+        self._expiry_timer = None
+        limit = self._loop.time() - self._timeout
+        while self._waiting and self._waiting[0].offered_at <= limit:
             command = self._waiting.popleft()
-            self._bytes -= len(command.data)
-            command.then(Fate.REFUSED)
-        if self._waiting and self._sweeping is None:
-            self._sweep_at(self._waiting[0].since)
+            self._waiting_bytes -= len(command.data)
+            command.settle(Failure.REFUSED)
+        if self._waiting and self._expiry_timer is None:
+            self._start_expiry_timer(self._waiting[0].offered_at)
 
     def _refuse_waiting(self) -> None:
-        waiting, self._waiting, self._bytes = self._waiting, deque(), 0
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-            self._sweeping = None
+        waiting, self._waiting, self._waiting_bytes = self._waiting, deque(), 0
+        if self._expiry_timer is not None:
+            self._expiry_timer.cancel()
+            self._expiry_timer = None
         for command in waiting:
-            command.then(Fate.REFUSED)
+            command.settle(Failure.REFUSED)
 
-    def connected(self, wire: Wire) -> None:
-        self._unclaimed = 0
-        self._demoted = False
-        self._schedule()
-        self._owner.lane_up(wire)
+    def connected(self, incarnation: bytes) -> None:
+        self._load_replies = 0
+        self._read_only = False
+        self._schedule_flush()
+        self._owner.pipeline_up(incarnation)
 
-    def disconnected(self, why: str) -> None:
-        self._stop_waiting_for_replies()
-        flying, self._flying = self._flying, deque()
-        unscripted, self._unscripted = self._unscripted, []
-        elsewhere, self._elsewhere = self._elsewhere, []
-        for command in (*unscripted, *(command for command, _ in elsewhere)):
-            command.then(Fate.REFUSED)
-        for command in flying:
-            command.then(Fate.UNKNOWN)
-        if self.link.state is Linked.DOWN:
-            self._refuse_waiting()
-        self._owner.lane_down(why)
+    def disconnected(self, reason: str) -> None:
+        self._stop_reply_timer()
+        in_flight, self._in_flight = self._in_flight, deque()
+        without_script, self._without_script = self._without_script, []
+        redirected, self._redirected = self._redirected, []
+        for command in (*without_script, *(command for command, _ in redirected)):
+            command.settle(Failure.REFUSED)
+        for command in in_flight:
+            command.settle(Failure.UNKNOWN)
+        self._owner.pipeline_down(reason)
 
-    def unreachable(self, error: Away | Misconfigured) -> None:
+    def down(self) -> None:
         self._refuse_waiting()
-        self._owner.lane_failed(error)

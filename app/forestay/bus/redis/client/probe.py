@@ -1,82 +1,118 @@
-"""Sends a word to ourselves through a node, again and again, and says whether it comes back.
+"""Publishes a probe to the pod itself through a node, again and again, and checks that it comes back.
 
-It is the only proof that the bus works: a connection to a server that stopped, or a half-open one, looks like one on
-which nothing is said. Redis has the word and we do not hear it: then the ear is deaf, and nobody else would notice.
+Only this proves that the bus works: a connection to a server that stopped, or a half-open one, looks like a connection
+without traffic. A probe that Redis accepted and that does not come back shows that the subscriptions are lost.
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+from forestay.bus.redis.client.command import Command, ErrorReply
+from forestay.bus.redis.client.connection import Misconfigured, pack
+from forestay.bus.redis.client.pipeline import Pipeline
+from forestay.bus.redis.client.report import Report
 
 
-class Owner(Protocol):
-    def send(self, word: bytes, sent: Callable[[bool], None]) -> None:
-        """Publish `word` on the pod's own channel; `sent` learns whether Redis has it."""
+class ProbeChannel(NamedTuple):
+    """The channel on which a pod publishes its probes, with its partition."""
 
-    def well(self) -> None:
-        """A word came back."""
-
-    def ill(self) -> None:
-        """No word has come back for an interval."""
-
-    def deaf(self) -> None:
-        """Redis had the word for an interval, and it did not come back."""
+    partition: int
+    name: bytes
 
 
-class Canary:
-    def __init__(self, owner: Owner, interval: float) -> None:
+class ProbeOwner(Protocol):
+    def probe_returned(self) -> None:
+        """A probe came back."""
+
+    def probe_missing(self) -> None:
+        """No probe has come back for an interval."""
+
+    def subscriptions_lost(self) -> None:
+        """A probe was accepted and did not come back: the node sends nothing to the pod's subscriptions."""
+
+
+class Probe:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        owner: ProbeOwner,
+        report: Report,
+        channel: ProbeChannel,
+        verb: bytes,
+        interval: float,
+    ) -> None:
+        """`verb`: PUBLISH or SPUBLISH. `interval`: seconds between two probes, and how long one may take."""
         self._loop = asyncio.get_running_loop()
+        self._pipeline = pipeline
         self._owner = owner
+        self._report = report
+        self._channel = channel
+        self._verb = verb
         self._interval = interval
         self._number = 0
-        self._since = 0.0
-        self._out = False
-        """Whether a word is on its way."""
-        self._sent: float | None = None
-        """When Redis had it."""
+        """The number of the last probe, which is its payload."""
+        self._sent_at = 0.0
+        self._accepted_at: float | None = None
+        """When Redis had it; None until then."""
+        self._under_way = False
         self._timer: asyncio.TimerHandle | None = None
         self.round_trip: float | None = None
-        """Seconds that the last word took; None before the first."""
+        """Seconds that the last probe took; None before the first one came back."""
 
-    def fly(self) -> None:
-        """Send a word now, and one every interval from now on."""
-        self.rest()
+    @property
+    def channel(self) -> ProbeChannel:
+        return self._channel
+
+    def move(self, channel: ProbeChannel) -> None:
+        """Publish on `channel` from now on."""
+        self._channel = channel
+
+    def send(self) -> None:
+        """Send a probe now, and one every interval from now on."""
+        self.stop()
         self._number += 1
-        self._since = self._loop.time()
-        self._out, self._sent = True, None
-        self._timer = self._loop.call_later(self._interval, self._due)
-        number = self._number
-        self._owner.send(b"%d" % number, lambda accepted: self._settled(number, accepted=accepted))
+        self._sent_at = self._loop.time()
+        self._under_way, self._accepted_at = True, None
+        self._timer = self._loop.call_later(self._interval, self._check)
+        self._publish(self._number)
 
-    def rest(self) -> None:
-        """Send no more words."""
-        self._out = False
+    def stop(self) -> None:
+        """Send no more probes."""
+        self._under_way = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def heard(self, word: bytes) -> None:
-        """A word came in; only the one that is on its way counts."""
-        if self._out and word == b"%d" % self._number:
-            self._out = False
-            self.round_trip = self._loop.time() - self._since
-            self._owner.well()
+    def received(self, payload: bytes) -> None:
+        """A probe came in. Only the last one counts."""
+        if self._under_way and payload == b"%d" % self._number:
+            self._under_way = False
+            self.round_trip = self._loop.time() - self._sent_at
+            self._owner.probe_returned()
 
-    def _settled(self, number: int, *, accepted: bool) -> None:
-        if number == self._number and accepted:
-            self._sent = self._loop.time()
+    def _publish(self, number: int) -> None:
+        def settle(reply: object) -> None:
+            if isinstance(reply, ErrorReply) and reply.kind == "NOPERM":
+                self._report.connect_failed(Misconfigured(f"{reply}; allow the Redis user our channels"))
+            if isinstance(reply, int) and number == self._number:
+                self._accepted_at = self._loop.time()
 
-    def _due(self) -> None:
-        if not self._out or self._sent is None:
-            if self._out:
-                self._owner.ill()
-            self.fly()
+        partition, channel = self._channel
+        self._pipeline.offer(Command(pack(self._verb, channel, b"%d" % number), settle, partition))
+
+    def _check(self) -> None:
+        """The interval is over."""
+        if not self._under_way or self._accepted_at is None:
+            if self._under_way:
+                self._owner.probe_missing()
+            self.send()
             return
-        # A Redis that was paused says both things at once; give the second one time to be read.
-        rest = self._sent + self._interval / 5 - self._loop.time()
-        if rest > 0:
-            self._timer = self._loop.call_later(rest, self._due)
+        # A Redis that was paused sends the reply and the probe at once; allow some time to read the second one.
+        wait = self._accepted_at + self._interval / 5 - self._loop.time()
+        if wait > 0:
+            self._timer = self._loop.call_later(wait, self._check)
             return
-        self.rest()
-        self._owner.ill()
-        self._owner.deaf()
+        self.stop()
+        self._owner.probe_missing()
+        self._report.probe_lost()
+        self._owner.subscriptions_lost()

@@ -1,6 +1,7 @@
-"""What is said about the bus: events for whoever counts, lines for whoever reads logs, the first outcome for `start`.
+"""Reports what happens to the bus: events for the metrics, log lines, and the result that `start` waits for.
 
-A state is logged when it changes and a complaint when it is new, since both come by the thousand when they come.
+The parts that find an error call it directly. A state is logged when it changes, and an error when it is new: both come
+by the thousand when they come.
 """
 
 import asyncio
@@ -9,53 +10,62 @@ from typing import Final
 
 import structlog
 
-from forestay.bus.redis.client.connection import Away, Complaint, Misconfigured
+from forestay.bus.redis.client.command import ErrorReply
+from forestay.bus.redis.client.connection import ConnectError, Misconfigured
 
 log = structlog.get_logger(__name__)
 
 # Different reasons that are logged until the bus works again.
-_MOST_SAID: Final = 20
+_MAX_REASONS: Final = 20
 
 
 class Report:
     def __init__(self, count: Callable[[str], None]) -> None:
-        """`count` is told of events by name."""
+        """`count` is called with the name of each event."""
         self._count = count
-        self._said: set[str] = set()
-        self._first: asyncio.Future[Misconfigured | None] | None = None
+        self._logged: set[str] = set()
+        self._first_result: asyncio.Future[Misconfigured | None] | None = None
+        self.topology_stale = asyncio.Event()
+        """Set when the nodes or their shares may have changed. Discovery clears it before it asks."""
 
-    def first(self) -> asyncio.Future[Misconfigured | None]:
-        """Done when the bus works, or something failed: with what is wrong, where that is so for good."""
-        self._first = asyncio.get_running_loop().create_future()
-        return self._first
+    def first_result(self) -> asyncio.Future[Misconfigured | None]:
+        """Done when the bus works or something fails. The result is the error if waiting cannot help against it."""
+        self._first_result = asyncio.get_running_loop().create_future()
+        return self._first_result
 
-    def works(self) -> None:
-        self._said.clear()
+    def connected(self) -> None:
+        """Every node works."""
+        self._logged.clear()
         self._count("connected")
         log.info("bus connected")
-        self._settle(None)
+        self._set_first_result(None)
 
-    def fails(self, why: str) -> None:
+    def lost(self, reason: str) -> None:
+        """Some node works no more."""
         self._count("lost")
-        log.warning("bus lost", reason=why)
+        log.warning("bus lost", reason=reason)
 
-    def deaf(self) -> None:
+    def probe_lost(self) -> None:
+        """Redis has accepted a probe, and the pod did not receive it."""
         self._count("deaf")
-        log.warning("bus deaf", reason="what this pod publishes does not come back; it listens anew")
+        log.warning("bus probe lost", reason="a probe was published and did not come back; subscribing again")
 
-    def failed(self, error: Away | Misconfigured) -> None:
-        self._say("bus unreachable", str(error))
-        self._settle(error if isinstance(error, Misconfigured) else None)
+    def connect_failed(self, error: ConnectError) -> None:
+        """A connection could not be made, or is of no use."""
+        self._log_once("bus unreachable", str(error))
+        self._set_first_result(error if isinstance(error, Misconfigured) else None)
+        self.topology_stale.set()
 
-    def complained(self, complaint: Complaint) -> None:
-        # The rest of it may name a key, and so a user.
-        self._say("bus refuses", complaint.kind)
+    def error_reply(self, error: ErrorReply) -> None:
+        """A command settles with an error."""
+        # Only the kind: the rest may name a key, and so a user.
+        self._log_once("bus refuses", error.kind)
 
-    def _settle(self, result: Misconfigured | None) -> None:
-        if self._first is not None and not self._first.done():
-            self._first.set_result(result)
+    def _set_first_result(self, result: Misconfigured | None) -> None:
+        if self._first_result is not None and not self._first_result.done():
+            self._first_result.set_result(result)
 
-    def _say(self, event: str, reason: str) -> None:
-        if reason not in self._said and len(self._said) < _MOST_SAID:
-            self._said.add(reason)
+    def _log_once(self, event: str, reason: str) -> None:
+        if reason not in self._logged and len(self._logged) < _MAX_REASONS:
+            self._logged.add(reason)
             log.warning(event, reason=reason)

@@ -1,1 +1,1 @@
-"""Finds out which Redis nodes there are and which one is responsible."""
+"""Discovers the Redis nodes, and which one has which partition."""

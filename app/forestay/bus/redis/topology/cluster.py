@@ -1,6 +1,6 @@
-"""Which nodes a Cluster has, and which of our partitions each of them serves.
+"""Asks a Cluster for its nodes, and which of our partitions each of them has.
 
-The first node that answers is believed; where it is behind, others will say so by turning our commands down.
+The first node that answers is believed. If its answer is old, other nodes reject our commands, and it is asked again.
 """
 
 import asyncio
@@ -8,68 +8,62 @@ from binascii import crc_hqx
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from forestay.bus.redis.client.address import Address, Place
-from forestay.bus.redis.client.connection import Away, Complaint, Misconfigured, ask, open_wire
-from forestay.bus.redis.client.greeting import reason
+from forestay.bus.redis.client.address import Address, HostPort
+from forestay.bus.redis.client.command import ErrorReply
+from forestay.bus.redis.client.connection import Misconfigured, Unreachable, open_client
+from forestay.bus.redis.client.dial import connect_error
 from forestay.bus.redis.keys import PARTITIONS
 
-_PATIENCE: Final = 1.0
-"""Seconds for one node."""
+# Seconds for one node.
+_TIMEOUT: Final = 1.0
 
 SLOTS: Final = tuple(crc_hqx(b"%d" % partition, 0) % 16384 for partition in range(PARTITIONS))
-"""The slot of each partition: of its number, which is the hash tag of all that is in it."""
+"""The slot of each partition: that of its number, which is the hash tag of everything in it."""
 
-Shares = Mapping[Place, frozenset[int]]
+Shares = Mapping[HostPort, frozenset[int]]
 
 
-async def read_shares(address: Address, places: Iterable[Place]) -> Shares:
-    """Who serves which partitions, as one of `places` says. Raises Away or Misconfigured."""
-    why = ""
-    for place in places:
+async def read_shares(address: Address, hosts: Iterable[HostPort]) -> Shares:
+    """The partitions of each node, as the first of `hosts` that answers says. Raises ConnectError."""
+    reason = ""
+    for host in hosts:
         try:
-            async with asyncio.timeout(_PATIENCE):
-                return await _ask(address, place)
+            async with asyncio.timeout(_TIMEOUT):
+                return await _ask(address, host)
         except TimeoutError:
-            why = f"{place} did not answer within {_PATIENCE:g} s"
-        except Away as error:
-            why = str(error)
-    raise Away(f"no node of the Cluster can be asked: {why}")
+            reason = f"{host} did not answer within {_TIMEOUT:g} s"
+        except Unreachable as error:
+            reason = str(error)
+    raise Unreachable(f"no node of the Cluster answers: {reason}")
 
 
-async def _ask(address: Address, place: Place) -> Shares:
-    wire = await open_wire(address, place, _PATIENCE)
+async def _ask(address: Address, host: HostPort) -> Shares:
+    client = await open_client(address, host, _TIMEOUT)
     try:
-        answer = await ask(wire, "CLUSTER", "SLOTS")
-    except Complaint as complaint:
-        if "cluster support disabled" in str(complaint):
-            raise Misconfigured(f"{place} is not a node of a Cluster; write redis:// in the bus URL") from None
-        raise reason(complaint, place) from None
+        answer = await client.ask("CLUSTER", "SLOTS")
+    except ErrorReply as error:
+        if "cluster support disabled" in str(error):
+            raise Misconfigured(f"{host} is not a node of a Cluster; write redis:// in the bus URL") from None
+        raise connect_error(error, host) from None
     finally:
-        wire.drop()
-    owners = _owners(answer, place)
-    shares: dict[Place, set[int]] = {}
+        client.drop()
+    ranges = _slot_ranges(answer, host)
+    shares: dict[HostPort, set[int]] = {}
     for partition, slot in enumerate(SLOTS):
-        for first, last, owner in owners:
+        for first, last, primary in ranges:
             if first <= slot <= last:
-                shares.setdefault(owner, set()).add(partition)
-    return {owner: frozenset(share) for owner, share in shares.items()}
+                shares.setdefault(primary, set()).add(partition)
+    return {primary: frozenset(share) for primary, share in shares.items()}
 
 
-def _owners(answer: object, asked: Place) -> list[tuple[int, int, Place]]:
-    """The ranges of slots and their primaries. A node that does not know its own name is where it was asked."""
-    owners: list[tuple[int, int, Place]] = []
+def _slot_ranges(answer: object, asked: HostPort) -> list[tuple[int, int, HostPort]]:
+    """The ranges of slots and their primaries. A node that leaves its own host name out is where it was asked."""
+    ranges: list[tuple[int, int, HostPort]] = []
     for row in answer if isinstance(answer, list) else ():
         match row:
             case [int() as first, int() as last, [host, int() as port, *_], *_]:
                 name = host.decode() if isinstance(host, bytes) else ""
-                owners.append((first, last, Place(name or asked.host, port)))
+                ranges.append((first, last, HostPort(name or asked.host, port)))
             case _:
                 continue
-    return owners
-
-
-def target(complaint: Complaint, asked: Place) -> Place | None:
-    """Where `MOVED slot host:port` or `ASK slot host:port` sends us; None where it cannot be read."""
-    words = str(complaint).split()
-    host, colon, port = words[-1].rpartition(":")
-    return Place(host.strip("[]") or asked.host, int(port)) if colon and port.isdigit() else None
+    return ranges

@@ -1,89 +1,92 @@
-"""Finds out who is responsible and keeps the fleet up to date: never for one Redis, and by asking for the others.
+"""Discovers the Redis topology: fixed for one server, polled for sentinels and for a Cluster.
 
-Sentinels and Clusters change their minds without telling anybody who only listens, so they are asked again every
-interval, and at once when something does not fit.
+Sentinels and Clusters do not tell a pod of a change. So they are asked again every interval, and at once when an error
+suggests a change.
 """
 
 import asyncio
 import random
+from functools import partial
 from typing import Final
 
-from forestay.bus.redis.client.address import Address, Place
-from forestay.bus.redis.client.connection import Away, Misconfigured, Wire
-from forestay.bus.redis.client.greeting import greet
-from forestay.bus.redis.client.link import Dial
-from forestay.bus.redis.client.nodes import Fleet
+from forestay.bus.redis.client.address import Address
+from forestay.bus.redis.client.connection import ConnectError
+from forestay.bus.redis.client.nodes import Nodes
+from forestay.bus.redis.client.report import Report
 from forestay.bus.redis.keys import PARTITIONS
 from forestay.bus.redis.topology.cluster import read_shares
 from forestay.bus.redis.topology.sentinels import Sentinels
+from forestay.core.ports.tasks import Tasks
 
-# Seconds between two looks at a Cluster, drawn up to twice that: a moving slot and a dead node call many times.
-_REST: Final = 0.25
+# Seconds between two questions to a Cluster, drawn up to twice that: a moving slot and a dead node cause many errors.
+_MIN_PAUSE: Final = 0.25
 
-_EVERYTHING: Final = frozenset(range(PARTITIONS))
+_ALL_PARTITIONS: Final = frozenset(range(PARTITIONS))
 
 
-class Course:
-    """How to reach nodes, and who keeps the fleet current."""
-
-    def __init__(self, address: Address, patience: float, interval: float) -> None:
+class Discovery:
+    def __init__(
+        self,
+        address: Address,
+        sentinels: Sentinels | None,
+        nodes: Nodes,
+        report: Report,
+        tasks: Tasks,
+        interval: float,
+    ) -> None:
+        """`interval`: seconds between two questions while nothing fails."""
         self._address = address
-        self._patience = patience
+        self._sentinels = sentinels
+        self._nodes = nodes
+        self._report = report
+        self._tasks = tasks
         self._interval = interval
-        self._sentinels = Sentinels(address) if address.master is not None else None
+        self._task: asyncio.Task[None] | None = None
 
-    def dial(self, place: Place) -> Dial:
-        """How to reach the node at `place`; where there are sentinels, the master wherever it is."""
-
-        async def dialled() -> Wire:
-            if self._sentinels is None:
-                return await greet(self._address, place, self._patience)
-            found = await self._sentinels.find()
-            try:
-                return await greet(self._address, found, self._patience)
-            except Away:
-                self._sentinels.distrust()
-                raise
-
-        return dialled
-
-    async def keep(self, fleet: Fleet) -> None:
-        """Keep `fleet` current until cancelled."""
+    def start(self) -> None:
+        """Assign the partitions to nodes, and keep that up to date until closed."""
         if self._address.cluster:
-            await self._follow_cluster(fleet)
-        else:
-            # With sentinels the node is named after them, and found by asking.
-            fleet.assign({self._address.places[0]: _EVERYTHING})
-            if self._sentinels is not None:
-                await self._follow_master(fleet, self._sentinels)
+            self._task = self._tasks.keep("redis_discovery", self._follow_cluster)
+            return
+        # With sentinels the node is named after the first of them. Each dial asks them where the server is.
+        self._nodes.assign({self._address.hosts[0]: _ALL_PARTITIONS})
+        if self._sentinels is not None:
+            self._task = self._tasks.keep("redis_discovery", partial(self._follow_master, self._sentinels))
 
-    async def _follow_cluster(self, fleet: Fleet) -> None:
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task = None
+
+    async def _follow_cluster(self) -> None:
         while True:
-            fleet.stale.clear()
-            known = sorted(fleet.nodes.values(), key=lambda node: not node.up)
+            self._report.topology_stale.clear()
+            known = sorted(self._nodes.nodes.values(), key=lambda node: not node.up)
             try:
-                shares = await read_shares(self._address, [*(node.home for node in known), *self._address.places])
-            except (Away, Misconfigured) as error:
-                fleet.failed(error)
+                shares = await read_shares(self._address, [*(node.host for node in known), *self._address.hosts])
+            except ConnectError as error:
+                self._report.connect_failed(error)
             else:
-                fleet.assign(shares)
-            await asyncio.sleep(random.uniform(_REST, 2 * _REST))
-            await self._stale(fleet)
+                self._nodes.assign(shares)
+            await asyncio.sleep(random.uniform(_MIN_PAUSE, 2 * _MIN_PAUSE))
+            await self._stale()
 
-    async def _follow_master(self, fleet: Fleet, sentinels: Sentinels) -> None:
+    async def _follow_master(self, sentinels: Sentinels) -> None:
         while True:
             await asyncio.sleep(self._interval)
             try:
-                place = await sentinels.find()
-            except (Away, Misconfigured):
-                # Nothing follows from it while the master works, and dialling reports it when it does not.
+                host = await sentinels.find()
+            except ConnectError:
+                # This does no harm while the master works. When it does not, dialing it reports the error.
                 continue
-            for node in fleet.nodes.values():
-                node.belong(place)
+            for node in self._nodes.nodes.values():
+                node.server_moved(host)
 
-    async def _stale(self, fleet: Fleet) -> None:
+    async def _stale(self) -> None:
+        """Return when the topology may have changed, or after the interval."""
         try:
             async with asyncio.timeout(self._interval):
-                await fleet.stale.wait()
+                await self._report.topology_stale.wait()
         except TimeoutError:
             pass

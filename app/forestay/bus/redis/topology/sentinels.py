@@ -1,6 +1,6 @@
-"""The sentinels know where the master is.
+"""Asks the sentinels where the master is.
 
-Whoever answered last is asked first, unless what it said led nowhere.
+The sentinel that answered last is asked first, unless its answer was wrong.
 """
 
 import asyncio
@@ -8,68 +8,69 @@ from collections import deque
 from dataclasses import replace
 from typing import Final
 
-from forestay.bus.redis.client.address import Address, Place
-from forestay.bus.redis.client.connection import Away, Complaint, Misconfigured, ask, open_wire
-from forestay.bus.redis.client.greeting import reason
+from forestay.bus.redis.client.address import Address, HostPort
+from forestay.bus.redis.client.command import ErrorReply
+from forestay.bus.redis.client.connection import Misconfigured, Unreachable, open_client
+from forestay.bus.redis.client.dial import connect_error
 
 # Seconds for one sentinel: the dead host of the old master is often that of a sentinel too.
-_PATIENCE: Final = 1.0
+_TIMEOUT: Final = 1.0
 
 
 class Sentinels:
     def __init__(self, address: Address) -> None:
         self._address = address
-        self._places = deque(address.places)
+        self._hosts = deque(address.hosts)
 
-    async def find(self) -> Place:
-        """Where the master is. Raises Away or Misconfigured."""
+    async def find(self) -> HostPort:
+        """Where the master is. Raises ConnectError."""
         unknown = 0
-        why = ""
-        for place in tuple(self._places):
+        reason = ""
+        for host in tuple(self._hosts):
             try:
-                found = await self._ask(place)
-            except Away as error:
-                why = str(error)
+                found = await self._ask(host)
+            except Unreachable as error:
+                reason = str(error)
             else:
                 if found is not None:
                     return found
                 unknown += 1
-            self._places.rotate(-1)
-        if unknown == len(self._places):
+            self._hosts.rotate(-1)
+        if unknown == len(self._hosts):
             raise Misconfigured(f"the sentinels know no master {self._address.master!r}; check ?master= in the bus URL")
-        raise Away(f"no sentinel names the master: {why}")
+        raise Unreachable(f"no sentinel names the master: {reason}")
 
     def distrust(self) -> None:
-        """What was found is not the master; ask another one first."""
-        self._places.rotate(-1)
+        """Ask another sentinel first: what the last one named is not a master that answers."""
+        self._hosts.rotate(-1)
 
-    async def _ask(self, place: Place) -> Place | None:
+    async def _ask(self, host: HostPort) -> HostPort | None:
         # Most sentinels have no password; those that have one mostly have that of the servers.
         try:
-            return await self._ask_as(replace(self._address, database=0, user=None, password=None), place)
-        except Complaint as complaint:
-            if complaint.kind != "NOAUTH":
-                raise Away(f"{place}: {complaint}") from None
+            return await self._ask_as(replace(self._address, database=0, user=None, password=None), host)
+        except ErrorReply as error:
+            if error.kind != "NOAUTH":
+                raise Unreachable(f"{host}: {error}") from None
         try:
-            return await self._ask_as(replace(self._address, database=0), place)
-        except Complaint as complaint:
-            raise reason(complaint, place) from None
+            return await self._ask_as(replace(self._address, database=0), host)
+        except ErrorReply as error:
+            raise connect_error(error, host) from None
 
-    async def _ask_as(self, address: Address, place: Place) -> Place | None:
+    async def _ask_as(self, address: Address, host: HostPort) -> HostPort | None:
         try:
-            async with asyncio.timeout(_PATIENCE):
-                return await self._lookup(address, place)
+            async with asyncio.timeout(_TIMEOUT):
+                return await self._lookup(address, host)
         except TimeoutError:
-            raise Away(f"{place} did not answer within {_PATIENCE:g} s") from None
+            raise Unreachable(f"{host} did not answer within {_TIMEOUT:g} s") from None
 
-    async def _lookup(self, address: Address, place: Place) -> Place | None:
-        wire = await open_wire(address, place, _PATIENCE)
+    async def _lookup(self, address: Address, host: HostPort) -> HostPort | None:
+        client = await open_client(address, host, _TIMEOUT)
         try:
-            answer = await ask(wire, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._address.master or "")
+            answer = await client.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._address.master or "")
         finally:
-            wire.drop()
+            client.drop()
         match answer:
-            case [bytes() as host, bytes() as port]:
-                return Place(host.decode(), int(port))
+            case [bytes() as name, bytes() as port]:
+                return HostPort(name.decode(), int(port))
             case _:
                 return None

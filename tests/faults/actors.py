@@ -1,6 +1,6 @@
-"""Who acts in a fault: pods on one Redis, each with a road of its own to it; speakers, and members who write down.
+"""The actors of a fault: pods on one Redis, each behind a proxy of its own; speakers; and recording members.
 
-The pods are real servers on loopback in the test's loop, the members real connections that come back by themselves.
+The pods are real servers on loopback in the test's loop. The members are real connections that reconnect.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.faults.checker import Heard, Place, Said, Verdict, judge
+from tests.faults.checker import Heard, Place, Published, Verdict, judge
 from tests.support.gateway import Client, Closed, Gateway, close_clients, gateway
 from tests.support.local_redis import RedisServer, Road
 
@@ -37,11 +37,11 @@ LIVE = "chat.a"
 PRESENT = "people.a"
 BRIEF = "brief.a"
 PATIENCE = 30.0
-"""Seconds. What has not happened by then does not happen."""
+"""Seconds after which a test fails."""
 
 
 class Member:
-    """Is in one room, comes back with its position when it is cut off, and writes everything down."""
+    """A client in one room that reconnects with its position after a cut, and records everything."""
 
     def __init__(self, who: str, pods: "list[Gateway]", at: int, room: str) -> None:
         self.who = who
@@ -70,14 +70,14 @@ class Member:
 
     async def has_heard(self, what: object) -> None:
         async with asyncio.timeout(PATIENCE):
-            while not any(kind == "broadcast" and said == what for kind, _, said in self.heard.events[-300:]):
+            while not any(kind == "broadcast" and message == what for kind, _, message in self.heard.events[-300:]):
                 await asyncio.sleep(0.02)
 
     async def has_heard_behind(self, mark: int) -> None:
         async with asyncio.timeout(PATIENCE):
             while not any(
-                kind == "broadcast" and isinstance(said, int) and said > mark
-                for kind, _, said in self.heard.events[-9:]
+                kind == "broadcast" and isinstance(message, int) and message > mark
+                for kind, _, message in self.heard.events[-9:]
             ):
                 await asyncio.sleep(0.02)
 
@@ -99,16 +99,16 @@ class Member:
             if answer["type"] == "joined":
                 break
             await asyncio.sleep(0.2)
-        self._note("joined", answer["payload"], answer["payload"].get("recovered"))
+        self._record("joined", answer["payload"], answer["payload"].get("recovered"))
         joined.set()
         while True:
-            said = await hear_for_long(client)
-            if said["type"] == "broadcast":
-                self._note("broadcast", said, said["payload"])
-            elif said["type"] == "resync":
-                self._note("resync", said["payload"], said["payload"]["reason"])
+            message = await hear_for_long(client)
+            if message["type"] == "broadcast":
+                self._record("broadcast", message, message["payload"])
+            elif message["type"] == "resync":
+                self._record("resync", message["payload"], message["payload"]["reason"])
 
-    def _note(self, kind: str, at: dict[str, Any], what: object) -> None:
+    def _record(self, kind: str, at: dict[str, Any], what: object) -> None:
         place = (at["epoch"], at["offset"]) if "epoch" in at else None
         self.heard.events.append((kind, place, what))
         if kind != "joined" or what is not True:
@@ -116,7 +116,7 @@ class Member:
 
 
 async def hear_for_long(client: Client) -> dict[str, Any]:
-    """The next sentence, however long that takes."""
+    """The next message, without a time limit."""
     while True:
         try:
             return await client.hear()
@@ -125,10 +125,10 @@ async def hear_for_long(client: Client) -> dict[str, Any]:
 
 
 class Speaker:
-    """Says numbers in one room and writes down what became of each."""
+    """A client that publishes numbers in one room and records the outcome of each."""
 
     def __init__(self, client: Client, room: str, rate: float) -> None:
-        self.said = Said()
+        self.published = Published()
         self.number = 0
         self._client = client
         self._room = room
@@ -139,21 +139,21 @@ class Speaker:
         self._tasks = [asyncio.create_task(self._speak()), asyncio.create_task(self._listen())]
 
     async def stop(self) -> None:
-        """Say no more, and wait until it is known what became of everything."""
+        """Stops publishing, and waits until every outcome is known."""
         if self._tasks:
             self._tasks[0].cancel()
             async with asyncio.timeout(PATIENCE):
-                while len(self.said.acknowledged) + len(self.said.refused) < self.number:
+                while len(self.published.acknowledged) + len(self.published.refused) < self.number:
                     await asyncio.sleep(0.02)
             self._tasks[1].cancel()
 
     async def accepted(self, more: int = 1) -> int:
-        """Wait until so many more were accepted; the number of the last one."""
-        until = len(self.said.acknowledged) + more
+        """Waits until that many more messages were accepted. Returns the number of the last one."""
+        until = len(self.published.acknowledged) + more
         async with asyncio.timeout(PATIENCE):
-            while len(self.said.acknowledged) < until:
+            while len(self.published.acknowledged) < until:
                 await asyncio.sleep(0.01)
-        return max(self.said.acknowledged)
+        return max(self.published.acknowledged)
 
     async def _speak(self) -> None:
         while True:
@@ -169,13 +169,13 @@ class Speaker:
             number = int(answer.get("id", 0))
             if answer["type"] == "ack":
                 at = answer["payload"]
-                self.said.acknowledged[number] = (at["epoch"], at["offset"]) if at else None
+                self.published.acknowledged[number] = (at["epoch"], at["offset"]) if at else None
             elif answer["type"] == "error" and number:
-                self.said.refused[number] = answer["payload"]["code"]
+                self.published.refused[number] = answer["payload"]["code"]
 
 
-class Cast:
-    """Everybody."""
+class Actors:
+    """All actors of a test."""
 
     def __init__(self, redis: RedisServer, prefix: str) -> None:
         self.redis = redis
@@ -198,35 +198,35 @@ class Cast:
         return speaker
 
     async def end(self) -> Verdict:
-        """Let a last word reach everybody, and judge the room with history."""
+        """Publishes a last message, waits until every member has it, and judges the room with history."""
         speaker = next(one for one in self.speakers if one._room == KEPT)
         members = [one for one in self.members if one.room == KEPT]
-        # Whoever is told to resync meanwhile hears what comes after that.
+        # A member that gets `resync` meanwhile receives what comes after it.
         mark = await speaker.accepted()
         await asyncio.gather(*(one.has_heard_behind(mark) for one in members))
         await speaker.stop()
-        last = max(speaker.said.acknowledged)
+        last = max(speaker.published.acknowledged)
         await asyncio.gather(*(one.has_heard(last) for one in members))
-        verdict = judge(speaker.said, [one.heard for one in members], speaker.said.acknowledged[last])
+        verdict = judge(speaker.published, [one.heard for one in members], speaker.published.acknowledged[last])
         print(f"\n{verdict}")
         return verdict
 
     @property
     def came_once(self) -> bool:
-        """Whether nobody was ever disconnected."""
+        """Whether no member was disconnected."""
         return all(member.connections == 1 for member in self.members)
 
 
 @asynccontextmanager
-async def cast(
+async def actors(
     redis: RedisServer, folder: Path, pods: int = 3, url: str | None = None, **given: object
-) -> AsyncIterator[Cast]:
-    """So many pods on `redis`, with little patience; they are gone afterwards. `url`: another way to it."""
+) -> AsyncIterator[Actors]:
+    """Starts pods on `redis` with short timeouts and ends them afterwards. `url`: another address of it."""
     rooms = folder / "rooms.toml"
     rooms.write_text(ROOMS)
     prefix = f"t{secrets.token_hex(6)}"
-    everybody = Cast(redis, prefix)
-    # The clients answer no ping, and a test of a minute would see them end with 4408.
+    group = Actors(redis, prefix)
+    # The clients answer no ping, and in a test of a minute they would end with 4408.
     values = {"bus_timeout": 2, "bus_probe_interval": 1, "message_rate": 0, "ping_interval": 300} | given
     values["rooms_file"] = str(rooms)
     async with AsyncExitStack() as stack:
@@ -234,15 +234,15 @@ async def cast(
             road = Road(redis.port)
             await road.open()
             stack.push_async_callback(road.close)
-            everybody.roads.append(road)
+            group.roads.append(road)
             bus_url = f"{road.url}?prefix={prefix}" if url is None else f"{url}&prefix={prefix}"
-            everybody.pods.append(await stack.enter_async_context(gateway(bus_url=bus_url, **values)))
+            group.pods.append(await stack.enter_async_context(gateway(bus_url=bus_url, **values)))
         try:
-            yield everybody
+            yield group
         finally:
-            for speaker in everybody.speakers:
+            for speaker in group.speakers:
                 for task in speaker._tasks:
                     task.cancel()
-            for member in everybody.members:
+            for member in group.members:
                 await member.stop()
             await close_clients()

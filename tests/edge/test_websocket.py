@@ -1,4 +1,4 @@
-"""What a client says and hears, down to the last byte and the last frame."""
+"""One WebSocket connection: messages, refusals, and how it ends."""
 
 import asyncio
 import struct
@@ -25,7 +25,7 @@ PAYLOADS = [
 
 @pytest.mark.parametrize("payload", PAYLOADS)
 async def test_payloads_travel_verbatim(payload: str) -> None:
-    """The bytes that come out are the bytes that went in."""
+    """Members receive the bytes of the payload that the client sent."""
     async with gateway() as running:
         alice, bob = await running.join("alice", "chat.a"), await running.join("bob", "chat.a")
         await alice.say(f'{{"type":"broadcast","room":"chat.a","payload":{payload}}}')
@@ -68,8 +68,8 @@ REFUSED = [
 ]
 
 
-async def test_every_refusal_names_itself_and_the_connection_lives() -> None:
-    """Each has its code, a sentence, and the `id` and `room` that could be read."""
+async def test_a_refusal_has_a_code_and_keeps_the_connection() -> None:
+    """Each refusal has a code, a message, and the `id` and `room` that could be read."""
     async with gateway() as running:
         alice = await running.connect(rooms={"chat.*": "rwph", "news": "r"})
         for text, code, id_, room in REFUSED:
@@ -82,7 +82,7 @@ async def test_every_refusal_names_itself_and_the_connection_lives() -> None:
 
 
 async def test_a_bad_trace_context_is_dropped_and_nothing_else() -> None:
-    """The message goes its way."""
+    """The message itself is delivered."""
     async with gateway() as running:
         alice = await running.join("alice", "chat.a")
         bad: object
@@ -92,7 +92,7 @@ async def test_a_bad_trace_context_is_dropped_and_nothing_else() -> None:
 
 
 async def test_a_trace_context_reaches_rooms_that_show_it(tmp_path: Path) -> None:
-    """Receivers see the caller's `traceparent` unchanged, and never the `tracestate`."""
+    """Members see the sender's `traceparent` unchanged, and never the `tracestate`."""
     rooms = tmp_path / "rooms.toml"
     rooms.write_text('[[rooms]]\npattern = "traced.*"\ntrace = true\n')
     context = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -126,8 +126,8 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("data", "code"), BROKEN)
-async def test_a_broken_rule_ends_with_its_code_and_a_reason(data: bytes, code: int) -> None:
-    """The close frame arrives, also while the client is still sending, and nothing comes behind it."""
+async def test_a_protocol_violation_ends_with_its_code_and_a_reason(data: bytes, code: int) -> None:
+    """The client gets the close frame, also while it still sends, and nothing after it."""
     async with gateway() as running:
         alice, bob = await running.join("alice", "chat.a"), await running.join("bob", "chat.a")
         try:
@@ -141,8 +141,8 @@ async def test_a_broken_rule_ends_with_its_code_and_a_reason(data: bytes, code: 
         assert await bob.silent()
 
 
-async def test_a_client_that_answers_pings_lives_and_a_silent_one_is_ended() -> None:
-    """4408, with a reason, after the pong timeout."""
+async def test_a_client_that_answers_pings_stays_and_a_silent_one_is_ended() -> None:
+    """The silent client is ended with 4408 and a reason after the pong timeout."""
     async with gateway(ping_interval=0.2, pong_timeout=0.5) as running:
         lively, silent = await running.connect("lively"), await running.connect("silent")
         ended = asyncio.ensure_future(silent.ended())
@@ -154,8 +154,8 @@ async def test_a_client_that_answers_pings_lives_and_a_silent_one_is_ended() -> 
         assert await lively.silent()
 
 
-async def test_a_token_ends_its_connection_unless_it_is_renewed() -> None:
-    """4401 at `exp`; a newer token of the same user goes on, and one of somebody else changes nothing."""
+async def test_a_connection_ends_with_its_token_unless_it_is_renewed() -> None:
+    """It ends with 4401 at `exp`. A newer token of the same user extends it; one of another user is refused."""
     async with gateway() as running:
         soon = time.time() + 1.0
         renewed, lapsed = await running.connect("alice", exp=soon), await running.connect("bob", exp=soon)
@@ -168,8 +168,8 @@ async def test_a_token_ends_its_connection_unless_it_is_renewed() -> None:
         assert await renewed.silent()
 
 
-async def test_rights_that_a_renewal_takes_away_are_gone_at_once() -> None:
-    """Rooms that the new token may not join are left, with a reason."""
+async def test_a_renewal_removes_rights_at_once() -> None:
+    """The connection leaves rooms that the new token may not join, with a reason."""
     async with gateway() as running:
         alice = await running.join("alice", "chat.a")
         await alice.say({"type": "auth", "payload": {"token": token("alice", rooms={"news": "r"})}})
@@ -181,7 +181,7 @@ async def test_rights_that_a_renewal_takes_away_are_gone_at_once() -> None:
 
 
 async def test_a_flood_is_refused_and_then_ended() -> None:
-    """`rate_limited` says when to come back; after five seconds of nothing else the connection ends with 4429."""
+    """`rate_limited` names the time to retry. After five seconds of refusals the connection ends with 4429."""
     async with gateway(message_rate=20, message_burst=20) as running:
         wild = await running.connect("wild")
 
@@ -212,7 +212,7 @@ async def test_a_flood_is_refused_and_then_ended() -> None:
 
 
 async def test_rooms_and_bindings_are_limited() -> None:
-    """One more is refused, and leaving makes room."""
+    """One more than the limit is refused. Leaving a room allows another."""
     async with gateway(rooms_per_connection=2, message_rate=0) as running:
         alice = await running.connect()
         for room in ("a", "b"):
@@ -229,8 +229,8 @@ async def test_rooms_and_bindings_are_limited() -> None:
 
 
 @pytest.mark.parametrize(("policy", "yields"), [("reject", 1), ("replace", 0)])
-async def test_a_user_has_as_many_connections_as_allowed(policy: str, yields: int) -> None:
-    """The newest or the oldest is ended with 4409, after the upgrade, and others are not concerned."""
+async def test_the_connections_of_a_user_are_limited(policy: str, yields: int) -> None:
+    """The newest or the oldest is ended with 4409 after the upgrade. Other users are not affected."""
     async with gateway(max_connections_per_user=1, user_limit_policy=policy) as running:
         other = await running.connect("bob")
         clients = [await Client.open(running.port, token("alice")) for _ in range(2)]
@@ -241,7 +241,7 @@ async def test_a_user_has_as_many_connections_as_allowed(policy: str, yields: in
 
 
 async def test_binary_goes_to_the_bound_room_or_the_only_one() -> None:
-    """Unchanged, type and all; without a room to go to it is refused."""
+    """The bytes and the type are unchanged. Without such a room the message is refused."""
     async with gateway() as running:
         alice, bob = await running.join("alice", "chat.a"), await running.join("bob", "chat.a")
         await alice.send(frame(2, b"\0\0\0\x07hello"))
@@ -260,7 +260,7 @@ async def test_binary_goes_to_the_bound_room_or_the_only_one() -> None:
 
 
 async def test_a_protocol_ping_is_answered_with_its_data() -> None:
-    """RFC 6455 §5.5.3."""
+    """RFC 6455 §5.5.3 requires it."""
     async with gateway() as running:
         alice = await running.connect()
         await alice.send(frame(9, b"are you there"))
@@ -268,7 +268,7 @@ async def test_a_protocol_ping_is_answered_with_its_data() -> None:
 
 
 async def test_a_fragmented_message_is_one_message() -> None:
-    """Also with a ping in its middle."""
+    """Also with a ping between its fragments."""
     async with gateway() as running:
         alice = await running.connect()
         await alice.send(frame(1, b'{"type":', fin=False) + frame(9, b"x") + frame(0, b'"ping"}'))

@@ -1,4 +1,4 @@
-"""Sentences gone wrong: pieces of JSON, valid and not, put together as a client would and then mutilated."""
+"""Malformed messages: pieces of JSON, valid and not, put together as a client would and then mutated."""
 
 import random
 from dataclasses import dataclass
@@ -8,20 +8,20 @@ from tests.conformance.wire import BINARY, TEXT
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """What of the running gateway goes into inputs."""
+class Environment:
+    """Values of the running gateway that inputs contain."""
 
     token: str
-    """Lets its bearer into the rooms below `fuzz`."""
+    """A token for the rooms below `fuzz`."""
     foreign_token: str
-    """Another user's."""
+    """A token of another user."""
     api_key: str
     forbidden_room: str
-    """A room that the token does not name."""
+    """A room outside the token's rights."""
 
 
 SHARED_ROOM: Final = "fuzz.shared"
-"""Where a witness listens to whatever the inputs say."""
+"""The room in which a witness receives the messages of the inputs."""
 
 _TYPES = ("join", "leave", "broadcast", "broadcast", "broadcast", "ping", "pong", "bind", "presence", "history", "auth")
 _FIELDS = ("type", "room", "id", "payload", "key", "since", "echo", "traceparent", "tracestate", "timestamp", "from")
@@ -48,27 +48,27 @@ _NESTED = (
     *("{}", "[]", "[[]]", '{"a":1,"a":2}', '{"":{}}', '{"__proto__":{"x":1}}', '{"type":"broadcast"}', "[1,[2,[3]]]"),
     *('{"epoch":"e","offset":1}', '{"epoch":"","offset":-1}', '{"epoch":1,"offset":"1"}', '{"type":7}', '{"type":-1}'),
 )
-# Over and over, these are what a search that goes back may take minutes for.
+# Repeated, these could take minutes in a parser that backtracks.
 _TIRING = ('"', '\\"', '"x\\', "\\", '"\\\\', "[]", "[[]],", '{"a":', "1", "1.", "1e", "ey", "a.", " ", "\\u0022", "=,")
 _SPACES = (" ", "\t", "\n", "\r\n", "  ", "\u00a0", "\ufeff", "\x0b")
 _CHARACTERS = '{}[]":,\\/ut0159eE+-.nulltruefalse \x00\x1f\x7f\u0080\u00e9\u2028\ufeff\uffff\U0001f600'
 
 
-def sentence(rng: random.Random, words: Words) -> bytes:
-    """What may be a sentence, as the bytes of a text message; not always UTF-8, and not always short."""
-    text = _object(rng, words)
+def text_message(rng: random.Random, environment: Environment) -> bytes:
+    """A text message that may be a valid request. It is not always UTF-8, and not always short."""
+    text = _object(rng, environment)
     if rng.random() < 0.3:
         text = _mutilated(rng, text)
     if rng.random() < 0.03:
-        text = text[: rng.choice((1, len(text)))] + _tiring(rng)
+        text = text[: rng.choice((1, len(text)))] + _repetitive(rng)
     data = text.encode("utf-8", "surrogatepass")
     if rng.random() < 0.03:
         data = _flipped(rng, data)
     return data
 
 
-def words_noise(rng: random.Random) -> tuple[int, bytes]:
-    """Random bytes, and the opcode of the message that they are."""
+def noise(rng: random.Random) -> tuple[int, bytes]:
+    """Random bytes, and the opcode of their message."""
     size = rng.choice((rng.randrange(16), rng.randrange(300), rng.randrange(3000), _boundary(rng)))
     if rng.random() < 0.4:
         return BINARY, rng.randbytes(size)
@@ -78,21 +78,21 @@ def words_noise(rng: random.Random) -> tuple[int, bytes]:
 
 
 def _boundary(rng: random.Random) -> int:
-    """A size at which something changes: the frame's length field, the cap of a message."""
+    """A size at a boundary: of the frame's length field, or of the message cap."""
     return rng.choice((0, 3, 4, 125, 126, 127, 65535, 65536, 65537, 70000)) if rng.random() < 0.1 else 126
 
 
-def _object(rng: random.Random, words: Words) -> str:
+def _object(rng: random.Random, environment: Environment) -> str:
     kind = rng.choice(_TYPES)
     fields = {"type": f'"{kind}"', "id": '"c1"'}
     if kind not in ("ping", "pong", "auth"):
-        fields["room"] = _quoted(_room(rng, words))
+        fields["room"] = _quoted(_room(rng, environment))
     if kind == "broadcast":
         fields["payload"] = _value(rng)
     elif kind == "bind":
         fields["payload"] = f'{{"type":{rng.choice(("0", "1", "7", "4294967295", "4294967296", "-1", "1.5"))}}}'
     elif kind == "auth":
-        fields["payload"] = f'{{"token":{_quoted(_token(rng, words))}}}'
+        fields["payload"] = f'{{"token":{_quoted(_token(rng, environment))}}}'
     for _ in range(rng.choice((0, 0, 0, 1, 2))):
         fields[rng.choice(_FIELDS)] = _value(rng)
     if rng.random() < 0.1:
@@ -106,24 +106,24 @@ def _object(rng: random.Random, words: Words) -> str:
     return space + "{" + f",{space}".join(members) + "}" + space
 
 
-def _room(rng: random.Random, words: Words) -> str:
+def _room(rng: random.Random, environment: Environment) -> str:
     chance = rng.random()
     if chance < 0.4:
         return SHARED_ROOM
     if chance < 0.7:
         return f"fuzz.{rng.randrange(300)}"
-    return words.forbidden_room if chance < 0.75 else rng.choice(_ROOMS)
+    return environment.forbidden_room if chance < 0.75 else rng.choice(_ROOMS)
 
 
-def _token(rng: random.Random, words: Words) -> str:
-    own = words.token
+def _token(rng: random.Random, environment: Environment) -> str:
+    own = environment.token
     at = rng.randrange(len(own))
     changed = own[:at] + rng.choice("Aa0_.-") + own[at + 1 :]
-    return rng.choice((own, own, words.foreign_token, changed, own[:at], own + own, "", ".", "..", "x" * 5000))
+    return rng.choice((own, own, environment.foreign_token, changed, own[:at], own + own, "", ".", "..", "x" * 5000))
 
 
 def _name(rng: random.Random, name: str) -> str:
-    """A member's name, in JSON; now and then written in escapes, which is the same name."""
+    """The name of a member in JSON, sometimes written with escapes, which is the same name."""
     if rng.random() < 0.05:
         at = rng.randrange(len(name))
         name = f"{name[:at]}\\u{ord(name[at]):04x}{name[at + 1 :]}"
@@ -155,8 +155,8 @@ def _deep(rng: random.Random) -> str:
     return opening * levels + rng.choice(("", "1", '"["')) + closing * levels
 
 
-def _tiring(rng: random.Random) -> str:
-    """Nearly as much as a message may hold of one thing, with or without brackets before it and an end behind it."""
+def _repetitive(rng: random.Random) -> str:
+    """Nearly as much of one token as a message may hold, with or without brackets around it."""
     piece = rng.choice(_TIRING)
     start = rng.choice(("", '"', "[" * 600, "[" * 600 + '"', '{"a":' * 600 + '"'))
     return start + piece * (rng.choice((20_000, 60_000, 60_000)) // len(piece)) + rng.choice(("", '"', "]" * 600))

@@ -1,0 +1,36 @@
+"""Limits how deeply JSON may nest.
+
+Parsers recurse, and interpreters differ in how deep they let them: one refuses what another accepts. So the limit is
+ours, and it is checked before any parser sees the text.
+"""
+
+import re
+from itertools import accumulate
+from typing import Final
+
+MAX_DEPTH: Final = 64
+"""Nested arrays and objects in JSON whose form is fixed: tokens, key sets, what pods and the cluster's API say.
+
+The deepest of these forms nests about ten levels. What clients and backends send has a limit of its own, the setting
+`JSON_DEPTH`.
+"""
+
+# A string to its end, or to the end of the text. Possessive and always matching, so no character is scanned twice.
+_STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_NO_BRACKETS = re.compile(r"[^\[\]{}]+")
+_STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
+
+
+def deeper_than(text: str | bytes, limit: int) -> bool:
+    """Whether the brackets of `text` nest deeper than `limit`. Whether they match is left to the parser.
+
+    Bytes are UTF-8, valid or not. The time is linear in the length of the text.
+    """
+    if isinstance(text, bytes):
+        # One character for each byte. In UTF-8 a byte that looks like a bracket, a quote or a backslash is one.
+        text = text.decode("latin-1")
+    # The depth is at most the number of opening brackets. These two counts decide for nearly every text.
+    if text.count("[") + text.count("{") <= limit:
+        return False
+    brackets = _NO_BRACKETS.sub("", _STRINGS.sub("", text))
+    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > limit

@@ -1,0 +1,58 @@
+"""What a pod reads of the bytes that another pod published."""
+
+import msgspec
+import pytest
+
+from forestay.protocol.envelope import BadEnvelope, decode, encode
+from forestay.protocol.message import Message
+from forestay.protocol.names import RoomName
+
+MESSAGE = Message(RoomName("chat.lobby"), b'{"a":1}', "2030-01-01T00:00:00.000Z", sender="ada")
+FIELDS = msgspec.msgpack.decode(encode(MESSAGE)[1:])
+
+
+def extended(*added: object) -> bytes:
+    """The message as a newer pod would write it, with fields at the end."""
+    return b"\x01" + msgspec.msgpack.encode([*FIELDS, *added])
+
+
+def long_form(data: bytes) -> bytes:
+    """The same envelope with the length of its array in two bytes."""
+    return data[:1] + bytes([0xDC, 0, data[1] & 0x0F]) + data[2:]
+
+
+@pytest.mark.parametrize("added", [[], [1], ["x", None, True, 1.5], list(range(6))])
+def test_fields_of_newer_pods_are_ignored(added: list[object]) -> None:
+    """Up to six single values may follow the fields of this version."""
+    assert decode(extended(*added)) == MESSAGE
+    assert decode(long_form(extended(*added))) == MESSAGE
+
+
+@pytest.mark.parametrize("levels", [1, 64, 1500, 100_000])
+def test_an_envelope_does_not_nest(levels: int) -> None:
+    """Arrays and maps are refused at any depth, before the parser could recurse."""
+    good = encode(MESSAGE)
+    for container in (b"\x91", b"\x81\xa1k"):
+        with pytest.raises(BadEnvelope):
+            decode(b"\x01\x9a" + good[2:] + container * levels + b"\xc0")
+        with pytest.raises(BadEnvelope):
+            decode(b"\x01\xdc\x00\x0a" + good[2:] + container * levels + b"\xc0")
+        with pytest.raises(BadEnvelope):
+            decode(b"\x01" + container * levels + b"\xc0")
+
+
+def test_an_envelope_has_at_most_fifteen_fields() -> None:
+    """A sixteenth has no type, so the parser would skip it however deep it nests."""
+    with pytest.raises(BadEnvelope):
+        decode(extended(*range(7)))
+
+
+@pytest.mark.parametrize(
+    "head", [b"", b"\xdc", b"\xdc\x00", b"\xdc\x00\x10", b"\xdc\x01\x00", b"\xdd\x00\x00", b"\x81"]
+)
+def test_a_head_that_is_no_short_array_is_refused(head: bytes) -> None:
+    """Cut, longer than fifteen values, in the longest form, or a map."""
+    with pytest.raises(BadEnvelope):
+        decode(b"\x01" + head + encode(MESSAGE)[2:])
+    with pytest.raises(BadEnvelope):
+        decode(b"\x01" + head)
