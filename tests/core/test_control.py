@@ -19,7 +19,7 @@ from tests.support.virtual_time import virtual
 
 
 class Peer:
-    """Another pod, of which a test says every word."""
+    """Another pod. It sends only what a test tells it to."""
 
     def __init__(self, world: World, name: str) -> None:
         self.name = name
@@ -50,7 +50,7 @@ class Peer:
 
 
 def alone(*others: str) -> tuple[ClusterPod, list[Peer]]:
-    """A real pod, and others that say nothing by themselves."""
+    """A real pod, and others that send only what a test tells them to."""
     pod = ClusterPod("p1")
     pod.pods.alive = ["p1", *others]
     return pod, [Peer(pod.world, name) for name in others]
@@ -130,7 +130,7 @@ async def test_only_the_first_answer_of_a_pod_that_was_asked_counts() -> None:
 
 @virtual
 async def test_two_questions_at_once_keep_their_answers_apart() -> None:
-    """Each answer goes to the question that it names, in whatever order they come."""
+    """Each answer goes to the question that it names, in any order."""
     pod, [peer] = alone("p2")
     first, second = (asyncio.create_task(pod.control.connections(user)) for user in ("alice", "bob"))
     await asyncio.sleep(0)
@@ -199,7 +199,7 @@ async def test_unknown_fields_are_ignored() -> None:
 @pytest.mark.parametrize("asker", ["", "@alice", "!p2", "a b", "x" * 129])
 @virtual
 async def test_a_question_of_a_pod_without_a_proper_name_is_not_answered(asker: str) -> None:
-    """The answer goes to a room that is made of the asker's name, so a name that is none gets no answer."""
+    """The answer goes to a room that is made of the asker's name, so a name that is no room name gets no answer."""
     pod, [peer] = alone("p2")
     pod.bus.subscribe(pods_room(asker), FunctionSubscriber())
     peer.tell(ask="connections", number=1, asker=asker, user="alice")

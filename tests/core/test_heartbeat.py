@@ -49,7 +49,7 @@ def lapse(world: World, name: str) -> None:
 
 @pytest.mark.parametrize(("lease", "pause"), [(9.0, 3.0), (15.0, 5.0), (600.0, 5.0)])
 @virtual
-async def test_heartbeats_go_on_whatever_the_bus_does(lease: float, pause: float) -> None:
+async def test_heartbeats_go_on_after_a_lost_bus(lease: float, pause: float) -> None:
     """A third of the lease lies between two heartbeats, at most 5 s, also after a lost one."""
     pod = ClusterPod(lease=lease)
     task = asyncio.create_task(pod.heartbeat.run())

@@ -89,7 +89,7 @@ class Pod:
 
 @virtual
 async def test_a_client_that_answers_is_pinged_at_regular_times() -> None:
-    """The interval lies between two pings, however late the answer to the first one is."""
+    """One interval lies between two pings, also where an answer comes late."""
     client = Pod().connect()
     assert await client.answer_pings(until=4 * PING) == [PING, 2 * PING, 3 * PING, 4 * PING]
     assert client.ended is None
@@ -114,7 +114,7 @@ async def test_a_message_before_the_ping_is_no_answer() -> None:
 
 
 @virtual
-async def test_a_stall_of_the_loop_ends_nobody() -> None:
+async def test_a_stall_of_the_loop_ends_no_connection() -> None:
     """A loop that was busy has not read the answers; each client gets the time to answer once more."""
     pod = Pod()
     answering, silent = pod.connect(), pod.connect()
@@ -131,7 +131,7 @@ async def test_a_stall_of_the_loop_ends_nobody() -> None:
 
 @virtual
 async def test_nothing_is_written_to_a_closed_transport() -> None:
-    """A client that went away without a word ends like one that does not answer."""
+    """A client whose transport is closed ends like one that does not answer."""
     client = Pod().connect()
     client.transport.gone = True
     await asyncio.sleep(PING + PONG)
@@ -223,7 +223,7 @@ async def test_a_connection_that_ended_is_not_checked() -> None:
 
 @virtual
 async def test_each_connection_is_checked_at_its_own_time() -> None:
-    """A later connection with an earlier check does not wait for the others, nor hold them up."""
+    """A later connection may have an earlier check, and delays no other one."""
     pod = Pod()
     first = pod.connect()
     await asyncio.sleep(PING / 2)

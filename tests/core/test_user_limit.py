@@ -65,7 +65,7 @@ async def test_without_a_limit_nothing_is_asked() -> None:
 
 @virtual
 async def test_connections_of_a_lost_bus_are_registered_later() -> None:
-    """What was granted by this pod alone is claimed by the next renewal, whatever the limit, and only once."""
+    """What was granted by this pod alone is claimed by the next renewal, without a limit and only once."""
     pod = ClusterPod(per_user=2)
     pod.registry.lost = EVERYTHING
     one, other = await pod.connect(), await pod.connect()
