@@ -121,10 +121,10 @@ class Pong(Struct, frozen=True):
     id: str | None
 
 
-Answer: TypeAlias = Joined | Left | Ack | PresenceReply | HistoryReply | Pong
-"""A reply to a request that was carried out. `Left` also comes unasked."""
+RoomAnswer: TypeAlias = Joined | Left | PresenceReply | HistoryReply
+"""A reply to a request about a room. `Left` also comes unasked."""
 
 Notice: TypeAlias = Welcome | Resync | Reconnect
 """A reply that no request asks for."""
 
-Reply: TypeAlias = Answer | Notice | Error
+Reply: TypeAlias = Ack | Pong | RoomAnswer | Notice | Error

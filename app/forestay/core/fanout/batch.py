@@ -41,7 +41,10 @@ def take(room: Room) -> Batch:
     """Take the pending frames of `room`, which rests from now on."""
     room.resting = True
     arrivals, room.arrivals = room.arrivals, []
-    parts = {wire: Part(audience.members, *audience.take()) for wire, audience in room.audiences.items()}
+    parts: dict[Wire, Part] = {}
+    for wire, audience in room.audiences.items():
+        shared, own = audience.take()
+        parts[wire] = Part(audience.members, shared, own)
     return Batch(room, parts, arrivals)
 
 

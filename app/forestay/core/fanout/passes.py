@@ -119,7 +119,7 @@ class Passes:
         return writes, size
 
     def _write_answers(self, connection: Connection) -> int:
-        chunks = self.take_answers(connection)
+        chunks, connection.answers = connection.answers, []
         transport = connection.transport
         if not chunks or transport.closed():
             return 0
@@ -150,8 +150,10 @@ class Passes:
     def _end_rest(self, rooms: Iterable[Room]) -> None:
         for room in rooms:
             room.resting = False
-            if room.pending:
-                self.schedule(room)
+            for audience in room.audiences.values():
+                if audience.pending:
+                    self.schedule(room)
+                    break
 
     def _hold_back(self, connection: Connection, batches: list[Batch]) -> None:
         self._slow.hold_back(connection, batches)

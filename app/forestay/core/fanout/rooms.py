@@ -30,11 +30,6 @@ class Room:
         """The number of members."""
         return sum(len(audience.members) for audience in self.audiences.values())
 
-    @property
-    def pending(self) -> bool:
-        """Whether frames wait for the next pass."""
-        return any(audience.pending for audience in self.audiences.values())
-
     def add(self, member: Connection) -> None:
         """Let `member` in. It gets the messages from now on."""
         audience = self.audiences.get(member.wire)

@@ -110,6 +110,9 @@ class Encoder:
 
     def reply(self, reply: replies.Reply) -> bytes:
         """A text frame."""
+        # First the reply that is by far the most frequent.
+        if isinstance(reply, replies.Ack):
+            return self._frame("ack", reply.id, reply.room, position_fields(reply.position))
         if isinstance(reply, replies.Error):
             return self._error(reply)
         if isinstance(reply, replies.Notice):
@@ -129,12 +132,10 @@ class Encoder:
         reason = ending.reason.encode()[:_MAX_REASON].decode(errors="ignore").encode()
         return frame(_CLOSE, pack("!H", ending.code) + reason)
 
-    def _answer(self, reply: replies.Answer) -> bytes:
+    def _answer(self, reply: replies.RoomAnswer | replies.Pong) -> bytes:
         room: RoomName | None = None
         payload: Payload | None = None
         match reply:
-            case replies.Ack(_, room, position):
-                kind, payload = "ack", position_fields(position)
             case replies.Pong():
                 kind = "pong"
             case replies.Joined(_, room):
@@ -165,20 +166,17 @@ class Encoder:
     def _frame(
         self, kind: str, id: str | None = None, room: RoomName | None = None, payload: Payload | None = None
     ) -> bytes:
-        return self._text(_Envelope(kind, id, None if room is None else shown(room), payload, self._timestamp()))
+        stamp = timestamp(int(self._clock() * 1000))
+        return frame(_TEXT, to_json(_Envelope(kind, id, None if room is None else shown(room), payload, stamp)))
 
     def _error(self, reply: replies.Error) -> bytes:
         refusal = reply.refusal
         payload: dict[str, object] = {"code": refusal.code, "message": refusal.message}
         if refusal.retry_after is not None:
             payload["retry_after_ms"] = max(1, _ms(refusal.retry_after))
-        return self._text(_Envelope("error", reply.id, reply.room, payload, self._timestamp()))
-
-    def _text(self, envelope: _Envelope) -> bytes:
-        return frame(_TEXT, to_json(envelope))
-
-    def _timestamp(self) -> str:
-        return timestamp(int(self._clock() * 1000))
+        stamp = timestamp(int(self._clock() * 1000))
+        # The room is as the client wrote it, and may be no room name.
+        return frame(_TEXT, to_json(_Envelope("error", reply.id, reply.room, payload, stamp)))
 
 
 def _history_entry(message: Message) -> dict[str, object]:
