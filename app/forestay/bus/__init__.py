@@ -1,1 +1,1 @@
-"""HOW PODS REACH EACH OTHER: the bus and the registry, in memory and on Redis."""
+"""The bus and the registry: how pods reach each other, in one process or through Redis."""

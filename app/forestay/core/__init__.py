@@ -1,1 +1,1 @@
-"""WHAT HAPPENS: rooms, rights, limits and delivery; no vendor, no socket."""
+"""The core: rooms, rights, limits and delivery. It knows no vendor and no socket."""

@@ -1,1 +1,1 @@
-"""WHERE CLIENTS AND BACKENDS ARRIVE: tokens, handshakes, sockets and the HTTP API."""
+"""Takes in clients and backends: tokens, handshakes, sockets and the HTTP API."""

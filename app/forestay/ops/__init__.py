@@ -1,1 +1,1 @@
-"""HOW THE CLUSTER SEES US: probes, the drain, metrics, traces and logs."""
+"""What operators and the cluster see: probes, the drain, metrics, traces and logs."""

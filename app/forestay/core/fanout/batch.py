@@ -38,8 +38,7 @@ class Batch:
 
 
 def take(room: Room) -> Batch:
-    """Take the pending frames of `room`, which rests from now on."""
-    room.resting = True
+    """Take the pending frames of `room`. Nothing is pending after this."""
     arrivals, room.arrivals = room.arrivals, []
     parts: dict[Wire, Part] = {}
     for wire, audience in room.audiences.items():

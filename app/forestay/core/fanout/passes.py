@@ -84,7 +84,10 @@ class Passes:
         self._scheduled = False
         rooms, self._due = self._due, {}
         answering, self._answering = self._answering, {}
-        batches = [take(room) for room in rooms]
+        batches = []
+        for room in rooms:
+            room.resting = True
+            batches.append(take(room))
         writes, size = self._write_rooms(batches)
         for connection in answering:
             written = self._write_answers(connection)

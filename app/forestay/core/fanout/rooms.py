@@ -23,7 +23,7 @@ class Room:
         self.arrivals: list[Arrival] = []
         """The messages among the pending frames. Kept only where they are observed or traced."""
         self.resting = False
-        """Whether a pass wrote to the room a moment ago, and the next one waits."""
+        """Whether a pass wrote to the room a moment ago, and the next one waits. Written by Passes."""
 
     @property
     def size(self) -> int:

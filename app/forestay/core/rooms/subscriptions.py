@@ -56,6 +56,10 @@ class _Subscription:
     def doubted(self) -> None:
         self._recovery.doubt(self._name)
 
+    def close(self) -> None:
+        """The pod unsubscribes. The bus may still confirm, and the position may still be read; both are ignored."""
+        self.stage = _Stage.CLOSED
+
     def _opened(self) -> None:
         if self.stage is _Stage.OPENING:
             self.stage = _Stage.OPEN
@@ -113,7 +117,6 @@ class Subscriptions:
     def _unsubscribe(self, name: RoomName, room: _Subscription) -> None:
         if self._rooms.get(name) is room:
             del self._rooms[name]
-            # The bus may confirm later, or the position may be read later. Neither means anything any more.
-            room.stage = _Stage.CLOSED
+            room.close()
             self._recovery.close(name)
             self._bus.unsubscribe(name)
