@@ -1,4 +1,4 @@
-"""Pods ask and tell each other over the control channel, and say when an answer is missing."""
+"""Pods send queries and orders over the control channel, and report a missing answer."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ from tests.support.virtual_time import virtual
 
 
 class Peer:
-    """Another pod. It sends only what a test tells it to."""
+    """Another pod. It sends only the messages of the test."""
 
     def __init__(self, world: World, name: str) -> None:
         self.name = name
@@ -32,7 +32,7 @@ class Peer:
 
     @property
     def received(self) -> list[dict[str, Any]]:
-        """What it has heard, as JSON."""
+        """The messages that it has received, as JSON."""
         return [json.loads(payload) for payload in self._payloads]
 
     def send(self, payload: bytes, to: str = "") -> None:
@@ -50,7 +50,7 @@ class Peer:
 
 
 def alone(*others: str) -> tuple[ClusterPod, list[Peer]]:
-    """A real pod, and others that send only what a test tells them to."""
+    """A real pod, and others that send only the messages of the test."""
     pod = ClusterPod("p1")
     pod.pods.alive = ["p1", *others]
     return pod, [Peer(pod.world, name) for name in others]
@@ -72,7 +72,7 @@ def ids(found: tuple[list[Connected], bool]) -> tuple[list[str], bool]:
 
 @virtual
 async def test_a_pod_that_is_alone_answers_at_once() -> None:
-    """Nothing is published, and nothing is waited for."""
+    """The pod publishes nothing and waits for nothing."""
     pod, _ = alone()
     connection = await pod.connect()
     async with asyncio.timeout(0):
@@ -170,7 +170,7 @@ async def test_a_cancelled_question_leaves_nothing_behind() -> None:
 )
 @virtual
 async def test_what_cannot_be_read_is_ignored(payload: bytes) -> None:
-    """A newer release may say what this one does not know; it answers nothing and goes on."""
+    """A newer release may send messages that this one does not know. The pod ignores them and goes on."""
     pod, [peer] = alone("p2")
     connection = await pod.connect()
     asking = asyncio.create_task(pod.control.connections("bob"))
@@ -245,7 +245,7 @@ async def test_a_page_is_cut_at_the_smallest_last_name() -> None:
 
 @virtual
 async def test_connections_are_listed_before_they_are_ended() -> None:
-    """The list shows the rooms in which each one was; then all end with 4403, on each pod."""
+    """The list shows the rooms of each connection. Then all of them end with 4403, on each pod."""
     here, there = both()
     mine, other = await here.connect(), await there.connect()
     bob = await there.connect("bob")
@@ -258,7 +258,7 @@ async def test_connections_are_listed_before_they_are_ended() -> None:
 
 @virtual
 async def test_end_ends_the_connections_that_a_pod_has() -> None:
-    """Each pod ends its own of the ids and passes over the others."""
+    """Each pod ends its own connections and ignores the other ids."""
     here, there = both()
     mine, other, spared = await here.connect(), await there.connect(), await there.connect()
     here.control.end([mine.id, other.id, "unknown"], CloseCode.CONNECTION_LIMIT)
@@ -278,7 +278,7 @@ async def test_a_revocation_reaches_all_pods() -> None:
 
 @virtual
 async def test_a_pod_hears_the_channel_until_it_closes() -> None:
-    """It subscribes to what is said to all pods and to itself, and undoes that."""
+    """The channel subscribes to its two rooms, of all pods and of this one, and unsubscribes when it stops."""
     pod = ClusterPod("p1")
     assert set(pod.world.exchange.subscribers) == {pods_room(), pods_room("p1")}
     pod.control.close()

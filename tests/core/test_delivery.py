@@ -1,4 +1,4 @@
-"""One pass, one buffer, one write; and every exception to it."""
+"""A pass writes one buffer for each audience and makes one write for each member, with few exceptions."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ async def test_a_burst_is_one_write_per_member_and_one_buffer_for_all() -> None:
 
 
 async def test_several_rooms_are_joined_in_one_write() -> None:
-    """A member of three busy rooms is written once a pass, answers first."""
+    """A member of three busy rooms gets one write in a pass. Replies come first in it."""
     core = Core()
     member, socket = core.connect()
     speaker, _ = core.connect()
@@ -56,7 +56,7 @@ async def test_several_rooms_are_joined_in_one_write() -> None:
 
 
 class SlowLoop:
-    """A loop whose clock moves when the test says so, or when a pass is made to take time."""
+    """A loop whose clock moves only when a test moves it. Writes can move it too."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -74,25 +74,25 @@ class SlowLoop:
 
 
 def delivery_of(core: Core) -> Delivery:
-    """The part that hands messages from the bus to rooms."""
+    """The pod's Delivery."""
     delivery = core.pod.recovery._members
     assert isinstance(delivery, Delivery)
     return delivery
 
 
 def passes_of(core: Core) -> Passes:
-    """The part that writes."""
+    """The pod's Passes."""
     return delivery_of(core)._passes
 
 
 def news(delivery: Delivery, room: Room, user: str) -> None:
-    """Tell the room that `user` came."""
+    """Deliver the news that `user` joined `room`."""
     payload = json.dumps({"user": user}).encode()
     delivery.deliver(Message(room.name, payload, "now", sender=user, kind=Kind.USER_JOINED))
 
 
 def slow_delivery(core: Core, *rooms: str, took: float) -> tuple[SlowLoop, list[Room], Sequence[RecordingTransport]]:
-    """Delivery on a loop of the test's own, and rooms with one member each, whose sockets take `took` to write."""
+    """A SlowLoop for Passes, and rooms with one member each. A write to a member takes `took` seconds."""
     passes = passes_of(core)
     loop = SlowLoop()
     passes._loop = loop  # type: ignore[assignment]
@@ -115,7 +115,7 @@ def slow_delivery(core: Core, *rooms: str, took: float) -> tuple[SlowLoop, list[
 
 @pytest.mark.parametrize(("took", "rests"), [(0.004, 0.004), (0.5, 0.01), (0.0, 0.0)])
 async def test_a_room_rests_as_long_as_its_pass_took(took: float, rests: float) -> None:
-    """At most the cap; the first message of a quiet room waits for the end of the tick only."""
+    """The rest has a cap. The first message of a quiet room waits only for the end of the tick."""
     core = Core()
     delivery = delivery_of(core)
     loop, [room], [socket] = slow_delivery(core, "a", took=took)
@@ -132,7 +132,7 @@ async def test_a_room_rests_as_long_as_its_pass_took(took: float, rests: float) 
 
 
 async def test_a_room_that_was_not_written_does_not_wait_for_one_that_rests() -> None:
-    """The rest merges writes to the same sockets; for other sockets it would only be a delay."""
+    """The rest merges writes to the same sockets. It would only delay the writes to other sockets."""
     core = Core()
     delivery = delivery_of(core)
     loop, [busy, other], [busy_socket, other_socket] = slow_delivery(core, "a", "b", took=0.004)
@@ -145,8 +145,8 @@ async def test_a_room_that_was_not_written_does_not_wait_for_one_that_rests() ->
     assert [said["payload"] for said in busy_socket.heard()] == [{"user": "x"}]
 
 
-async def test_who_leaves_or_ends_during_a_rest_gets_what_is_owed() -> None:
-    """A rest delays what is written, it never loses it."""
+async def test_a_client_that_leaves_or_ends_during_a_rest_gets_its_pending_messages() -> None:
+    """A rest delays writes and loses none of them."""
     core = Core()
     leaver, leaving = core.join("a")
     ender, ending = core.join("a")
@@ -161,8 +161,8 @@ async def test_who_leaves_or_ends_during_a_rest_gets_what_is_owed() -> None:
     assert ending.heard()[-1]["payload"] == "last"
 
 
-async def test_who_leaves_a_room_it_missed_messages_of_is_told_so() -> None:
-    """`left` alone would say that nothing is missing."""
+async def test_a_slow_client_that_leaves_gets_resync_before_left() -> None:
+    """It gets `resync` before `left`. `left` alone would mean that nothing is missing."""
     core = Core(Policy("drop.*", slow=Slow.DROP_OLDEST), send_buffer_bytes=4096)
     slow, socket = core.join("drop.a")
     speaker, _ = core.connect()
@@ -176,7 +176,7 @@ async def test_who_leaves_a_room_it_missed_messages_of_is_told_so() -> None:
 
 
 async def test_only_rooms_with_something_for_a_slow_client_count_against_it() -> None:
-    """Its own message in a room that leaves it out is nothing it missed."""
+    """A slow client misses nothing in a room whose only message leaves it out."""
     core = Core(Policy("drop.*", slow=Slow.DROP_OLDEST), send_buffer_bytes=4096)
     member, socket = core.join("drop.a")
     core.say(member, type="join", room="end.a")
@@ -190,8 +190,8 @@ async def test_only_rooms_with_something_for_a_slow_client_count_against_it() ->
     assert member.missed == {"drop.a"}
 
 
-async def test_nothing_is_written_to_a_socket_that_is_gone() -> None:
-    """A send to a socket that just closed is nobody's exception."""
+async def test_nothing_is_written_to_a_closed_socket() -> None:
+    """A closed socket gets no write, and the other members get theirs."""
     core = Core()
     _, socket = core.join("a")
     other, other_socket = core.join("a")
@@ -204,8 +204,8 @@ async def test_nothing_is_written_to_a_socket_that_is_gone() -> None:
     assert other_socket.heard()[-1]["payload"] == 1
 
 
-async def test_a_slow_member_is_ended_or_dropped_as_its_room_says() -> None:
-    """And only room messages are held back."""
+async def test_the_policy_of_the_room_ends_a_slow_member_or_drops_its_messages() -> None:
+    """The policy of the room decides. The slow client still gets replies."""
     core = Core(Policy("drop.*", slow=Slow.DROP_OLDEST), send_buffer_bytes=4096)
     dropped, dropped_socket = core.join("drop.a")
     _, ended_socket = core.join("end.a")
@@ -230,8 +230,8 @@ async def test_a_slow_member_is_ended_or_dropped_as_its_room_says() -> None:
 
 
 @pytest.mark.parametrize(("outcome", "code"), [(Outcome.REFUSED, "unavailable"), (Outcome.UNKNOWN, "outcome_unknown")])
-async def test_what_the_bus_did_not_take_is_not_acknowledged(outcome: Outcome, code: str) -> None:
-    """The sender hears whether a retry is safe."""
+async def test_a_message_that_the_bus_did_not_take_is_not_acknowledged(outcome: Outcome, code: str) -> None:
+    """The code of the refusal says whether a retry is safe."""
 
     class Failing(MemoryBus):
         def publish(
@@ -266,8 +266,10 @@ actions = st.lists(
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(actions)
-def test_members_hear_exactly_what_was_said_while_they_were_in(plan: list[tuple[str, int, str]]) -> None:
-    """In the order of acceptance, whatever is said, joined, left and ended in between; and nothing is left behind."""
+def test_members_get_exactly_the_messages_published_while_they_are_in_the_room(
+    plan: list[tuple[str, int, str]],
+) -> None:
+    """Messages come in the order of acceptance, with joins, leaves and ends in between. No state remains at the end."""
 
     async def run() -> None:
         core = Core()
@@ -302,7 +304,7 @@ def test_members_hear_exactly_what_was_said_while_they_were_in(plan: list[tuple[
                 case _:
                     await passes()
             occupied = {name for rooms in inside for name in rooms}
-            # A room that was left is still heard for a moment.
+            # The subscription to a room that was left stays for a moment.
             assert set(core.bus._exchange.subscribers) >= occupied
         await passes()
         for (_, socket), wanted in zip(people, expected, strict=True):
@@ -319,7 +321,7 @@ def test_members_hear_exactly_what_was_said_while_they_were_in(plan: list[tuple[
 
 
 def messages(socket: RecordingTransport) -> list[tuple[str | None, int]]:
-    """The room messages written to `socket`, in order; binary ones name no room."""
+    """The room messages written to `socket`, in order. Binary ones name no room."""
     found: list[tuple[str | None, int]] = []
     for data in frames(b"".join(socket.writes)):
         if data[:4] == b"\0\0\0\1":
@@ -331,7 +333,7 @@ def messages(socket: RecordingTransport) -> list[tuple[str | None, int]]:
 
 
 def by_room(heard: list[tuple[str | None, int]]) -> tuple[dict[str, list[int]], list[int]]:
-    """Order is promised within a room; binary messages name none, so they only have to be all there."""
+    """The messages by room. Binary messages name no room, so their order is not compared."""
     rooms: dict[str, list[int]] = {}
     for room, number in heard:
         if room is not None:

@@ -23,7 +23,7 @@ def identity(user: str) -> Identity:
 
 
 async def cluster(me: str, *others: str) -> ClusterPod:
-    """A pod that has sent its first heartbeat, after the others, which have no code of their own."""
+    """A pod that has sent its first heartbeat. The other pods exist only in the registry, and sent theirs before."""
     pod = ClusterPod(me)
     for other in others:
         await beat(pod.world, other)
@@ -65,7 +65,7 @@ async def test_heartbeats_go_on_after_a_lost_bus(lease: float, pause: float) -> 
 
 @virtual
 async def test_a_bug_ends_the_heartbeats() -> None:
-    """Only a lost bus is passed over; the supervisor of the task learns of anything else."""
+    """Only a lost bus is ignored. The supervisor of the task gets any other exception."""
     pod = ClusterPod()
     pod.world.state.leases = None  # type: ignore[assignment]  # the bug
     with pytest.raises(AttributeError):
@@ -85,7 +85,7 @@ async def test_a_heartbeat_carries_the_lease_and_the_connections() -> None:
 
 @virtual
 async def test_a_pod_that_is_known_tells_only_what_was_not_accepted() -> None:
-    """Accepted users and connections, and all revocations, are not told again."""
+    """Users and connections that the registry has accepted, and all revocations, are not sent again."""
     pod = ClusterPod(per_user=5)
     await pod.heartbeat.send()
     await pod.connect()
@@ -106,7 +106,7 @@ async def test_a_pod_that_is_known_tells_only_what_was_not_accepted() -> None:
 
 @virtual
 async def test_a_pod_that_is_forgotten_tells_everything() -> None:
-    """It takes back what the registry only believes, and tells its users, connections and revocations again."""
+    """It removes what the registry wrongly has, and sends its users, connections and revocations again."""
     pod = ClusterPod(per_user=5)
     await pod.heartbeat.send()
     connection = await pod.connect()
@@ -183,7 +183,7 @@ async def test_a_pod_that_is_not_in_its_own_list_reaps_last() -> None:
 
 @virtual
 async def test_a_pod_that_comes_back_is_not_reaped() -> None:
-    """Its countdown is dropped, and starts anew where its lease is over once more."""
+    """Its countdown is dropped, and starts again when its lease ends again."""
     pod = await cluster("p2", "p1", "p0")
     lapse(pod.world, "p0")
     await pod.heartbeat.send()
@@ -198,7 +198,7 @@ async def test_a_pod_that_comes_back_is_not_reaped() -> None:
 
 @virtual
 async def test_each_user_of_a_reaped_pod_is_announced_once() -> None:
-    """The rooms hear of users who are then on no pod, and not of those whom another pod still has."""
+    """Members hear that a user left if the user is then on no pod."""
     pod = await cluster("p1", "p0")
     pod.bus.subscribe(LOUD, FunctionSubscriber())
     for user in ("alice", "bob"):

@@ -1,4 +1,4 @@
-"""Joins that read presence and history: their order, and what is given back where one fails."""
+"""Joins that read presence and history keep their order, and undo their effects where one fails."""
 
 import asyncio
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ KEPT = Policy("kept.*", history=Retention(100, 60.0), presence=True)
 
 
 class AwayBus(MemoryBus):
-    """Cannot read a history while it is `away`."""
+    """A bus that cannot read a history while it is `away`."""
 
     away = False
 
@@ -35,7 +35,7 @@ class AwayBus(MemoryBus):
 
 
 class BrokenRegistry(ReluctantRegistry):
-    """Has a bug."""
+    """A bus whose `history` has a bug."""
 
     async def presence_page(self, room: RoomName, after: str | None, limit: int) -> PresencePage:
         raise RuntimeError("a bug")
@@ -59,7 +59,7 @@ class Pod:
 
 
 class Client:
-    """One connection, and what it has heard since the last look."""
+    """One connection, and the replies that came since the last look."""
 
     def __init__(self, pod: Pod, connection: Connection, transport: RecordingTransport) -> None:
         self._pod = pod
@@ -71,7 +71,7 @@ class Client:
         self._pod.core.say(self.connection, type=type, room=room, **more)
 
     async def heard(self) -> list[dict[str, Any]]:
-        """What is new, the welcome aside."""
+        """The new replies and messages, without the welcome."""
         await passes()
         heard = self.transport.heard()
         new, self._seen = heard[self._seen :], len(heard)

@@ -115,7 +115,7 @@ async def test_a_message_before_the_ping_is_no_answer() -> None:
 
 @virtual
 async def test_a_stall_of_the_loop_ends_no_connection() -> None:
-    """A loop that was busy has not read the answers; each client gets the time to answer once more."""
+    """A loop that was busy has not read the answers, so each client gets the time to answer again."""
     pod = Pod()
     answering, silent = pod.connect(), pod.connect()
     await asyncio.sleep(PING + 1)

@@ -1,4 +1,4 @@
-"""In and out of rooms while the bus takes its time: what a client says takes effect in its order."""
+"""Joins and leaves take effect in the order of the requests while the bus has not confirmed yet."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from tests.support.subscriber import FunctionSubscriber
 
 
 class ReluctantBus(MemoryBus):
-    """Confirms subscriptions when it is told to."""
+    """Confirms subscriptions when the test calls `confirm`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,12 +59,12 @@ def answers(socket: RecordingTransport) -> list[tuple[str, str | None]]:
         (["join", "join", "leave", "join", "leave"], ["joined", "joined", "left", "joined", "left"], False),
     ],
 )
-async def test_what_is_said_before_the_bus_answers_takes_effect_in_its_order(
+async def test_requests_before_the_bus_answers_take_effect_in_their_order(
     plan: list[str],
     expected: list[str],
     inside: bool,  # noqa: FBT001  # a table's column
 ) -> None:
-    """Each is answered, by its id, and the end is what was said last."""
+    """Each request gets its reply, by its id. The last request decides whether the client is in the room."""
     core, bus, alice, socket = waiting()
     for number, kind in enumerate(plan):
         core.say(alice, type=kind, room="a", id=str(number))
@@ -78,7 +78,7 @@ async def test_what_is_said_before_the_bus_answers_takes_effect_in_its_order(
 
 
 async def test_rooms_under_way_count_against_the_limit() -> None:
-    """A bus that takes its time is no way around it; the same room counts once."""
+    """Joins that wait for the bus count against the limit. The same room counts once."""
     core, bus, alice, socket = waiting(rooms=2)
     for number, room in enumerate(("a", "b", "c", "a")):
         core.say(alice, type="join", room=room, id=str(number))
@@ -90,8 +90,8 @@ async def test_rooms_under_way_count_against_the_limit() -> None:
     assert {said["payload"]["code"] for said in socket.heard() if said["type"] == "error"} == {"too_many_rooms"}
 
 
-async def test_a_bus_that_never_answers_refuses_in_time_and_lets_nobody_in_later() -> None:
-    """What was said behind the join is answered too; nothing is left of it once the bus is back."""
+async def test_a_join_is_refused_in_time_and_not_carried_out_later() -> None:
+    """The requests behind the join are answered too. Nothing remains of the join when the bus is back."""
     core, bus, alice, socket = waiting(timeout=0.05)
     core.say(alice, type="join", room="a", id="1")
     core.say(alice, type="leave", room="a", id="2")
@@ -106,8 +106,8 @@ async def test_a_bus_that_never_answers_refuses_in_time_and_lets_nobody_in_later
     assert bus.heard == set()
 
 
-async def test_who_is_gone_takes_nobody_along() -> None:
-    """A connection that ends while it waits is not let in, and the room is given up unless somebody else is in it."""
+async def test_an_ended_connection_does_not_affect_the_joins_of_others() -> None:
+    """A connection that ends while it waits is not let in. The subscription stays only for other members."""
     core, bus, alice, _ = waiting()
     bob, _ = core.connect("bob")
     for one in (alice, bob):
@@ -121,8 +121,8 @@ async def test_who_is_gone_takes_nobody_along() -> None:
     assert bus.heard == {"a"}
 
 
-async def test_rights_that_ended_meanwhile_let_nobody_in() -> None:
-    """A token that was renewed while the bus was asked decides."""
+async def test_a_join_is_refused_where_the_right_ended_meanwhile() -> None:
+    """The rights of a token that was renewed meanwhile decide about the join."""
     core, bus, alice, socket = waiting()
     core.say(alice, type="join", room="a", id="1")
     core.pod.sessions.renew(alice, Identity("alice", Rights({"b": "r"}), alice.identity.expires_at))

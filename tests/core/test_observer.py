@@ -1,12 +1,12 @@
-"""Several who want to know are told as one."""
+"""Several observers are combined into one."""
 
 from collections.abc import Sequence
 
 from forestay.core.ports.observer import Arrival, Observer, together
 
 
-class Scribe(Observer):
-    """Wants to know two facts."""
+class TwoFacts(Observer):
+    """Observes two facts."""
 
     def __init__(self, name: str, lines: list[str]) -> None:
         self._name = name
@@ -19,8 +19,8 @@ class Scribe(Observer):
         self._lines.append(f"{self._name}: ended {code} {seconds} {by_client}")
 
 
-class Miser(Observer):
-    """Wants to know one of them."""
+class OneFact(Observer):
+    """Observes one of them."""
 
     def __init__(self) -> None:
         self.slow_ones = 0
@@ -29,24 +29,24 @@ class Miser(Observer):
         self.slow_ones += 1
 
 
-def test_each_fact_reaches_everybody_who_wants_it() -> None:
-    """In the order in which they were given, with all that belongs to it."""
+def test_each_fact_reaches_each_observer_that_handles_it() -> None:
+    """Observers are called in the order in which they were given, with the same arguments."""
     lines: list[str] = []
-    miser = Miser()
-    all_of_them = together(Scribe("a", lines), miser, Scribe("b", lines))
+    one_fact = OneFact()
+    all_of_them = together(TwoFacts("a", lines), one_fact, TwoFacts("b", lines))
     all_of_them.slow("disconnect")
     all_of_them.ended(1000, 2.5, by_client=True)
     assert lines == ["a: slow disconnect", "b: slow disconnect", "a: ended 1000 2.5 True", "b: ended 1000 2.5 True"]
-    assert miser.slow_ones == 1
+    assert one_fact.slow_ones == 1
 
 
-def test_a_fact_that_one_wants_is_told_to_that_one_alone() -> None:
-    """It costs what it costs with one observer: it happens for every message."""
-    scribe = Scribe("a", [])
-    assert together(Miser(), scribe).ended == scribe.ended
+def test_a_fact_that_one_observer_handles_goes_to_it_directly() -> None:
+    """The combined method is the method of that observer, because it is called for every message."""
+    two_facts = TwoFacts("a", [])
+    assert together(OneFact(), two_facts).ended == two_facts.ended
 
 
-def test_a_fact_that_nobody_wants_is_nothing() -> None:
-    """Observers say only what they care about."""
+def test_a_fact_that_no_observer_handles_is_ignored() -> None:
+    """A fact that no observer handles is ignored."""
     arrivals: Sequence[Arrival] = []
-    together(Miser()).written(arrivals, 1.0, 2.0)
+    together(OneFact()).written(arrivals, 1.0, 2.0)

@@ -33,7 +33,7 @@ class Pod:
         self.registry = ReluctantRegistry("p1", bus)
         self.presence = Presence(virtual_runtime(), bus, self.registry, Policies(POLICIES), grace)
         self.news: list[tuple[str, object]] = []
-        """What the members of both rooms heard: its kind and its fields."""
+        """The news that the members of both rooms got: the kind and the fields."""
         for room in (QUIET, LOUD):
             bus.subscribe(room, FunctionSubscriber(on_message=self._hear))
 
@@ -41,13 +41,13 @@ class Pod:
         self.news.append((message.kind, json.loads(message.payload)))
 
     def counts(self) -> list[int]:
-        """The numbers that the registry was told since the last call."""
+        """The numbers that the registry received since the last call."""
         return [int(call[3]) for call in self.registry.calls("put")]
 
 
 @virtual
 async def test_a_reconnect_within_the_grace_period_is_not_seen() -> None:
-    """The registry is never told 0 where a user comes back in time."""
+    """The registry never gets 0 for a user that comes back in time."""
     pod = Pod()
     pod.presence.enter(LOUD, ALICE)
     pod.presence.leave(LOUD, "alice", grace=True)
@@ -60,7 +60,7 @@ async def test_a_reconnect_within_the_grace_period_is_not_seen() -> None:
 
 @virtual
 async def test_only_the_last_connection_starts_the_grace_period() -> None:
-    """The registry is told each number, and 0 when the grace period of the last connection ends."""
+    """The registry gets each number, and 0 when the grace period of the last connection ends."""
     pod = Pod()
     for _ in range(3):
         pod.presence.enter(QUIET, ALICE)
@@ -81,7 +81,7 @@ async def test_without_a_grace_period_the_user_is_gone_at_once(
     period: float,
     grace: bool,  # noqa: FBT001  # a table's column
 ) -> None:
-    """A user that leaves, or that has no grace period, is told as gone without waiting."""
+    """A user that leaves, or that has no grace period, is reported as gone at once."""
     pod = Pod(period)
     pod.presence.enter(LOUD, ALICE)
     pod.presence.leave(LOUD, "alice", grace=grace)
@@ -134,7 +134,7 @@ async def test_a_user_that_comes_back_while_the_0_is_under_way_stays() -> None:
 
 @virtual
 async def test_a_user_is_not_forgotten_before_the_last_answer() -> None:
-    """A user that came and left again while a 0 was under way is told as gone until the registry accepts it."""
+    """A user that came and left while a 0 was under way is reported as gone until the registry accepts it."""
     pod = Pod()
     pod.presence.enter(QUIET, ALICE)
     pod.registry.holding = True
@@ -161,7 +161,7 @@ async def users(pod: Pod) -> list[str]:
 )
 @virtual
 async def test_renew_repeats_what_the_registry_did_not_accept(outcome: Outcome, repeated: list[int]) -> None:
-    """An accepted number is not told again; each other one is told again until it is accepted."""
+    """An accepted number is not sent again. Any other one is sent again until it is accepted."""
     pod = Pod()
     pod.registry.outcome = outcome
     pod.presence.enter(QUIET, ALICE)
@@ -221,7 +221,7 @@ async def test_a_cancelled_waiter_leaves_the_others_alone() -> None:
 
 @virtual
 async def test_correct_makes_the_registry_know_what_is_here() -> None:
-    """The pod tells all its users, accepted ones too, and takes back those that the registry only believes here."""
+    """The pod sends all its users, accepted ones too, and removes those that the registry wrongly has."""
     pod = Pod()
     pod.presence.enter(QUIET, ALICE)
     pod.presence.enter(LOUD, identity("bob"))
@@ -269,7 +269,7 @@ async def test_a_page_shows_the_users_after_a_name() -> None:
 
 @virtual
 async def test_only_rooms_that_announce_hear_news() -> None:
-    """News carries the user's `info`; a room with presence alone hears nothing."""
+    """News carries the user's `info`. A room that has only presence gets no news."""
     pod = Pod()
     bob = identity("bob", b'{"name":"Bob"}')
     for room in (QUIET, LOUD):
@@ -293,7 +293,7 @@ async def test_the_newest_token_says_what_others_see() -> None:
 
 @virtual
 async def test_the_last_pod_says_that_its_users_are_gone() -> None:
-    """With no other pod left, closing tells 0 for each user, in the grace period or not."""
+    """With no other pod left, closing sends 0 for each user, in the grace period or not."""
     pod = Pod()
     pod.presence.enter(LOUD, ALICE)
     pod.presence.enter(LOUD, identity("bob"))
@@ -308,7 +308,7 @@ async def test_the_last_pod_says_that_its_users_are_gone() -> None:
 
 @virtual
 async def test_one_of_several_pods_leaves_its_users_to_the_others() -> None:
-    """Closing tells nothing and stops all grace periods, because the users may come back on another pod."""
+    """Closing sends nothing and stops all grace periods, because the users may come back on another pod."""
     pod = Pod()
     pod.presence.enter(LOUD, ALICE)
     pod.presence.leave(LOUD, "alice", grace=True)

@@ -1,4 +1,4 @@
-"""A room's view stays whole, whatever the bus loses, repeats or says late."""
+"""A pod's view of a room stays complete when the bus loses, repeats or delays messages."""
 
 import asyncio
 import random
@@ -24,7 +24,7 @@ KEPT = Retention(size=20, ttl=60.0)
 
 
 class UnreliableBus(MemoryBus):
-    """The memory bus with a lossy way to one pod: what it loses it may or may not admit."""
+    """The memory bus with losses and delays on the way to one pod. A test reports the losses."""
 
     def __init__(self, exchange: Exchange) -> None:
         super().__init__(exchange)
@@ -78,7 +78,7 @@ class Members:
 
 
 class Pod:
-    """A view of one room with history over an unreliable bus, beside a sender with a good one."""
+    """A Recovery for one room over an unreliable bus, and a sender with a reliable one."""
 
     def __init__(self, *, history: Retention | None = KEPT) -> None:
         self.exchange = Exchange()
@@ -105,7 +105,7 @@ class Pod:
             self.sender.publish(Message(ROOM, str(self.sent).encode(), "now"), kept=self.kept)
 
     async def check(self) -> None:
-        """Two position checks, as the timer would make them."""
+        """Check the positions twice, as the timer does."""
         for _ in range(2):
             positions = await self.bus.positions([ROOM])
             for room, view in list(self.recovery._views.items()):
@@ -114,13 +114,13 @@ class Pod:
 
 
 async def settle() -> None:
-    """Let every task that can go on go on."""
+    """Run the loop until the tasks have made progress."""
     for _ in range(20):
         await asyncio.sleep(0)
 
 
 async def test_messages_in_order_are_served_in_order() -> None:
-    """Nothing is read and nothing repeated while nothing is wrong."""
+    """Without a loss each message is delivered once, and no history is read."""
     pod = Pod()
     await pod.open()
     pod.send(3)
@@ -128,7 +128,7 @@ async def test_messages_in_order_are_served_in_order() -> None:
 
 
 async def test_a_hole_is_filled_from_the_history() -> None:
-    """A message that does not follow on the last one makes the pod read what lies between."""
+    """A message that does not follow on the last one makes the pod read the missing ones."""
     pod = Pod()
     await pod.open()
     pod.send()
@@ -161,7 +161,7 @@ async def test_a_bug_in_a_repair_is_a_declared_loss_and_the_room_goes_on() -> No
 
 
 async def test_a_doubted_room_is_read_on_without_a_new_message() -> None:
-    """When the bus admits that it was deaf, the rest is read at once."""
+    """When the bus reports a gap, the missing messages are read at once."""
     pod = Pod()
     await pod.open()
     pod.bus.losing = True
@@ -172,8 +172,8 @@ async def test_a_doubted_room_is_read_on_without_a_new_message() -> None:
     assert pod.members.seen == [1, 2]
 
 
-async def test_a_loss_that_nobody_admits_is_found_by_the_position_check() -> None:
-    """A room that is found elsewhere twice is read on."""
+async def test_a_loss_that_the_bus_does_not_report_is_found_by_the_position_check() -> None:
+    """A room whose position is ahead in two checks is read."""
     pod = Pod()
     await pod.open()
     pod.bus.losing = True
@@ -183,8 +183,8 @@ async def test_a_loss_that_nobody_admits_is_found_by_the_position_check() -> Non
     assert pod.members.seen == [1, 2]
 
 
-async def test_what_the_history_has_lost_is_declared() -> None:
-    """More was missed than is kept: the members hear `lost` and then only what follows."""
+async def test_messages_that_the_history_has_lost_are_declared() -> None:
+    """More messages were missed than are kept. The members get `lost` and then the later messages."""
     pod = Pod(history=Retention(size=3, ttl=60.0))
     await pod.open()
     pod.send()
@@ -198,7 +198,7 @@ async def test_what_the_history_has_lost_is_declared() -> None:
 
 
 async def test_a_room_without_history_declares_every_doubt() -> None:
-    """What was missed there cannot be read."""
+    """Without history missed messages cannot be read, so members get `missed`."""
     pod = Pod(history=None)
     await pod.open()
     pod.send()
@@ -208,7 +208,7 @@ async def test_a_room_without_history_declares_every_doubt() -> None:
 
 
 async def test_a_new_epoch_is_declared() -> None:
-    """Offsets of another epoch say nothing, whatever their number."""
+    """Offsets of two epochs cannot be compared, so members get `lost`."""
     pod = Pod()
     await pod.open()
     pod.send(2)
@@ -221,7 +221,7 @@ async def test_a_new_epoch_is_declared() -> None:
 
 
 async def test_a_bus_that_is_away_is_asked_until_it_is_back() -> None:
-    """A repair does not give up, and what comes meanwhile waits its turn."""
+    """A repair tries again until the bus answers. Later messages wait for it."""
     pod = Pod()
     await pod.open()
     pod.bus.losing = pod.bus.away = True
@@ -235,8 +235,8 @@ async def test_a_bus_that_is_away_is_asked_until_it_is_back() -> None:
     assert pod.members.seen == [1, 2, 3, 4]
 
 
-async def test_a_joiner_gets_what_it_missed_up_to_where_live_starts() -> None:
-    """What was read and what was heard meanwhile are merged."""
+async def test_a_joiner_gets_the_missed_messages_up_to_the_live_ones() -> None:
+    """The messages from the history and those that came meanwhile are merged."""
     pod = Pod()
     await pod.open()
     pod.send(3)
@@ -251,7 +251,7 @@ async def test_a_joiner_gets_what_it_missed_up_to_where_live_starts() -> None:
 
 
 async def test_a_joiner_that_is_ahead_of_the_pod_waits_for_it() -> None:
-    """A client told more by another pod is not told it again."""
+    """A client that got more messages on another pod does not get them again."""
     pod = Pod()
     await pod.open()
     pod.send()
@@ -268,7 +268,7 @@ async def test_a_joiner_that_is_ahead_of_the_pod_waits_for_it() -> None:
 
 @pytest.mark.parametrize("offset", [4, 99])
 async def test_a_position_that_never_was_is_not_recovered(offset: int) -> None:
-    """Neither is one of another epoch."""
+    """An offset after the last message is not recovered, and neither is a position of another epoch."""
     pod = Pod()
     await pod.open()
     pod.send(3)
@@ -287,7 +287,7 @@ steps = st.lists(
 
 @pytest.fixture(autouse=True)
 def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bus that is away is asked again at once: the wait is nobody's subject here."""
+    """Ask a bus that is away again at once: these tests are not about the wait."""
     monkeypatch.setattr("forestay.core.rooms.recovery._RETRY", 0.001)
 
 
@@ -295,8 +295,8 @@ def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
 @given(steps)
-def test_no_gap_stays_silent(plan: list[str]) -> None:
-    """Whatever happens, members see ascending numbers, and every jump has a declaration before it."""
+def test_every_gap_is_declared(plan: list[str]) -> None:
+    """In any sequence of faults members get ascending numbers, and a `resync` comes before every gap."""
 
     async def run() -> list[int | str]:
         pod = Pod(history=Retention(size=4, ttl=60.0))

@@ -38,7 +38,7 @@ async def test_a_token_that_is_revoked_while_the_place_is_claimed_does_not_come_
 
 @virtual
 async def test_a_connection_holds_its_place_until_it_ends() -> None:
-    """It is in the hub and counts for its user; afterwards neither."""
+    """A registered connection is in the hub and counts for its user. After its end it does neither."""
     pod = ClusterPod(per_user=1)
     connection = await pod.connect(token="t2")
     assert (pod.hub.by_id(connection.id), pod.counted()) == (connection, [connection.id])

@@ -1,4 +1,4 @@
-"""Members with different wires in one room: each has what the others have, in its own format."""
+"""Members of one room with different wires get the same messages, each in its own format."""
 
 import asyncio
 import random

@@ -65,7 +65,7 @@ async def test_without_a_limit_nothing_is_asked() -> None:
 
 @virtual
 async def test_connections_of_a_lost_bus_are_registered_later() -> None:
-    """What was granted by this pod alone is claimed by the next renewal, without a limit and only once."""
+    """A place that this pod granted alone is claimed by the next renewal, without a limit and only once."""
     pod = ClusterPod(per_user=2)
     pod.registry.lost = EVERYTHING
     one, other = await pod.connect(), await pod.connect()
@@ -81,7 +81,7 @@ async def test_connections_of_a_lost_bus_are_registered_later() -> None:
 
 @virtual
 async def test_a_connection_that_ended_before_the_renewal_is_never_claimed() -> None:
-    """The registry hears nothing of a connection that lived only while the bus was lost."""
+    """The registry never learns of a connection that lived only while the bus was lost."""
     pod = ClusterPod(per_user=2)
     pod.registry.lost = EVERYTHING
     connection = await pod.connect()
@@ -141,7 +141,7 @@ async def test_a_release_is_repeated_until_it_is_accepted(outcome: Outcome) -> N
 
 @virtual
 async def test_a_refused_connection_is_not_released() -> None:
-    """The registry refused to count it, and is not asked to stop doing so."""
+    """The registry refused to count the connection, so it gets no release."""
     pod = ClusterPod(per_user=1)
     await pod.connect()
     refused = pod.connection()
@@ -173,7 +173,7 @@ async def test_correct_makes_the_registry_count_what_is_here() -> None:
 
 @virtual
 async def test_a_bus_that_is_lost_during_the_renewal_changes_nothing() -> None:
-    """What was claimed before the loss is counted, and the rest is claimed by the next renewal."""
+    """Places that were claimed before the loss are counted. The next renewal claims the others."""
     pod = ClusterPod(per_user=3)
     pod.registry.lost = EVERYTHING
     ids = [(await pod.connect()).id for _ in range(3)]
@@ -213,7 +213,7 @@ async def test_a_claim_under_way_is_not_taken_for_one_of_a_lost_connection() -> 
 
 @virtual
 async def test_a_refused_connection_whose_answer_was_lost_is_released() -> None:
-    """The registry may have counted a connection that this pod then refused alone, and so is asked to stop."""
+    """The registry may have counted a connection that this pod then refused alone, so it gets a release."""
     pod = ClusterPod(per_user=1)
     pod.registry.lost = EVERYTHING
     old = await pod.connect()

@@ -39,7 +39,7 @@ def test_text_that_is_not_closed_counts_too(text: str) -> None:
 
 @given(st.binary(max_size=60))
 def test_any_bytes_have_a_depth(data: bytes) -> None:
-    """Bytes that are no UTF-8 raise nothing."""
+    """Bytes that are not UTF-8 raise no exception."""
     assert deeper_than(data, 0) == deeper_than(data.decode("latin-1"), 0)
 
 

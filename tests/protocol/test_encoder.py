@@ -1,4 +1,4 @@
-"""Frames as somebody else's decoder reads them."""
+"""The decoder of another library reads our frames."""
 
 import json
 from datetime import UTC, datetime
@@ -37,13 +37,13 @@ def decoded(data: bytes) -> Frame:
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536])
 def test_a_frame_of_any_size_is_a_frame(size: int) -> None:
-    """At each change of the length's form."""
+    """The length field has three forms, and each of them is read."""
     assert decoded(frame(0x82, b"x" * size)) == Frame(Opcode.BINARY, b"x" * size)
 
 
 @given(st.text(max_size=20), st.none() | st.text(min_size=1))
 def test_a_broadcast_holds_the_payload_as_it_was(text: str, sender: str | None) -> None:
-    """Whoever sent it, whatever is in it."""
+    """Any payload of any sender keeps its bytes."""
     payload = json.dumps(text).encode()
     data = decoded(encoder.message(Message(RoomName("chat.a"), payload, "now", sender), traced=False)).data
     heard = json.loads(bytes(data))
@@ -52,7 +52,7 @@ def test_a_broadcast_holds_the_payload_as_it_was(text: str, sender: str | None) 
 
 
 def test_only_traced_rooms_show_the_parent_and_none_the_state() -> None:
-    """`tracestate` never reaches another user."""
+    """Receivers see `traceparent` where the room shows it, and never `tracestate`."""
     message = Message(RoomName("a"), b"1", "now", trace=TraceContext(PARENT, "a=b"))
     assert json.loads(bytes(decoded(encoder.message(message, traced=True)).data))["traceparent"] == PARENT
     assert b"traceparent" not in encoder.message(message, traced=False)
@@ -60,13 +60,13 @@ def test_only_traced_rooms_show_the_parent_and_none_the_state() -> None:
 
 
 def test_a_personal_room_is_called_me() -> None:
-    """Its owner hears of it by one name."""
+    """Clients see their personal room only as `@me`."""
     data = encoder.reply(Left(None, personal_room("alice")))
     assert json.loads(bytes(decoded(data).data))["room"] == "@me"
 
 
-def test_a_refusal_says_when_to_come_back() -> None:
-    """In whole milliseconds, at least one."""
+def test_a_refusal_says_when_to_try_again() -> None:
+    """`retry_after_ms` is a whole number of milliseconds, at least 1."""
     refusal = Refusal(ErrorCode.RATE_LIMITED, "slow down", retry_after=0.0001)
     heard = json.loads(bytes(decoded(encoder.reply(Error("1", "x y", refusal))).data))
     assert heard["payload"] == {"code": "rate_limited", "message": "slow down", "retry_after_ms": 1}
@@ -74,8 +74,8 @@ def test_a_refusal_says_when_to_come_back() -> None:
 
 
 @given(st.integers(0, 4_000_000_000_000))
-def test_a_timestamp_is_the_standards(unix_ms: int) -> None:
-    """RFC 3339, UTC, milliseconds."""
+def test_a_timestamp_is_rfc_3339(unix_ms: int) -> None:
+    """The result is RFC 3339 in UTC with milliseconds, as the standard library formats it."""
     seconds, ms = divmod(unix_ms, 1000)
     expected = datetime.fromtimestamp(seconds, UTC).replace(microsecond=ms * 1000)
     assert timestamp(unix_ms) == expected.isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -85,6 +85,6 @@ def test_a_timestamp_is_the_standards(unix_ms: int) -> None:
     "bad", [None, "", PARENT + "0", PARENT.upper(), PARENT.replace("00-4", "01-4"), "00-" + "0" * 32 + PARENT[35:]]
 )
 def test_a_malformed_trace_context_is_none(bad: str | None) -> None:
-    """And a malformed state is dropped alone."""
+    """A malformed `traceparent` drops the whole context. A malformed `tracestate` is dropped alone."""
     assert parse_trace(bad, "a=b") is None
     assert parse_trace(PARENT, "x" * 513) == parse_trace(PARENT, "é") == TraceContext(PARENT, None)

@@ -1,4 +1,4 @@
-"""What a pod reads of the bytes that another pod published."""
+"""A pod reads the envelopes of other pods, and refuses malformed ones."""
 
 import msgspec
 import pytest
@@ -51,7 +51,7 @@ def test_an_envelope_has_at_most_fifteen_fields() -> None:
     "head", [b"", b"\xdc", b"\xdc\x00", b"\xdc\x00\x10", b"\xdc\x01\x00", b"\xdd\x00\x00", b"\x81"]
 )
 def test_a_head_that_is_no_short_array_is_refused(head: bytes) -> None:
-    """Cut, longer than fifteen values, in the longest form, or a map."""
+    """An envelope that is cut, has more than 15 values, has the longest form or is a map is refused."""
     with pytest.raises(BadEnvelope):
         decode(b"\x01" + head + encode(MESSAGE)[2:])
     with pytest.raises(BadEnvelope):

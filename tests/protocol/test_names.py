@@ -1,4 +1,4 @@
-"""Names are refused or taken as they are, and patterns match segment by segment."""
+"""A name is refused or used unchanged, and a pattern matches segment by segment."""
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,7 @@ rooms = st.lists(st.sampled_from(["a", "b", "room"]), min_size=1, max_size=4).ma
 
 
 def naive(pattern: list[str], room: list[str]) -> bool:
-    """The rule, one segment at a time."""
+    """The rule of patterns, written as a recursion over the segments."""
     if pattern == ["**"]:
         return bool(room)
     if not pattern or not room:
@@ -20,8 +20,8 @@ def naive(pattern: list[str], room: list[str]) -> bool:
 
 
 @pytest.mark.parametrize("name", ["a", "A1", "chat.lobby", "a:b", "a_b-c.d", "9", "a..b", "x" * 128])
-def test_a_room_is_called_what_it_is_called(name: str) -> None:
-    """Nothing is normalised."""
+def test_a_room_name_is_not_normalised(name: str) -> None:
+    """A valid name is used as it is, without normalisation."""
     assert parse_room(name) == name
 
 
@@ -29,28 +29,28 @@ def test_a_room_is_called_what_it_is_called(name: str) -> None:
     "name",
     ["", ".", "-a", "_a", ":a", "@me", "@bob", "a b", "a/b", "a\n", "a\0", "é", "ａ", "a\u200b", "x" * 129, "*", "a.*"],
 )
-def test_what_looks_like_a_name_but_is_none_is_refused(name: str) -> None:
-    """Look-alikes, separators, controls, and names of other kinds."""
+def test_a_text_that_is_no_room_name_is_refused(name: str) -> None:
+    """Look-alikes, separators, control characters and patterns are no room names."""
     assert parse_room(name) is None
 
 
 @given(st.lists(segments, min_size=0, max_size=3), st.booleans(), rooms)
-def test_a_pattern_matches_what_the_rule_says(head: list[str], open_ended: bool, room: str) -> None:  # noqa: FBT001
-    """`*` is one segment, a last `**` one or more."""
+def test_a_pattern_matches_by_the_rule(head: list[str], open_ended: bool, room: str) -> None:  # noqa: FBT001
+    """`*` matches one segment, and a last `**` matches one or more."""
     pattern = [*head, "**"] if open_ended or not head else head
     assert Pattern(".".join(pattern)).matches(room) == naive(pattern, room.split("."))
 
 
 @pytest.mark.parametrize("text", ["", "**.a", "a.**.b", "a*", "a.b*", "-a", "a b", "x" * 129, "@bob"])
 def test_a_malformed_pattern_is_refused(text: str) -> None:
-    """`*` stands for whole segments, `**` only at the end."""
+    """`*` stands for a whole segment, and `**` is allowed only at the end."""
     with pytest.raises(ValueError, match="pattern"):
         Pattern(text)
 
 
 @given(st.text(min_size=1))
 def test_a_personal_room_is_reached_by_no_name_and_no_pattern(user: str) -> None:
-    """Only by `@me`, which every user says for the own one."""
+    """Only `@me` names a personal room, and each user means its own by it."""
     room = personal_room(user)
     assert is_personal(room)
     assert parse_room(room) is None

@@ -1,4 +1,4 @@
-"""Any text is a sentence or an Unreadable, and a payload stays the bytes that came."""
+"""The reader turns any text into a request or an Unreadable, and keeps the bytes of a payload."""
 
 import json
 
@@ -20,7 +20,7 @@ json_values = st.recursive(
 
 @given(st.text() | json_values.map(json.dumps) | st.text(alphabet='{}[]":,\\ typeroomidjoin12', max_size=80))
 def test_any_text_is_read_or_refused(text: str) -> None:
-    """Garbage in gives the documented refusal; anything else is our bug."""
+    """Any text gives a request or a documented refusal, and no other exception."""
     try:
         reader.read(text)
     except Unreadable as unreadable:
@@ -30,12 +30,12 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 @given(json_values)
 def test_a_payload_is_left_as_it_was_written(value: object) -> None:
-    """Whatever spacing and escapes its writer chose."""
+    """A payload keeps the spacing and the escapes of its sender."""
     for written in (json.dumps(value), json.dumps(value, indent=1, ensure_ascii=False)):
         try:
             said = reader.read(f'{{"type":"broadcast","room":"a","payload":{written}}}')
         except Unreadable:
-            # The one thing that valid JSON may not hold: half of a surrogate pair.
+            # The reader refuses half of a surrogate pair, which other JSON parsers accept.
             assert any(0xD800 <= ord(letter) < 0xE000 for letter in json.loads(f"[{json.dumps(written)}]")[0]) or (
                 "\\ud" in written
             )
@@ -45,8 +45,8 @@ def test_a_payload_is_left_as_it_was_written(value: object) -> None:
 
 
 @pytest.mark.parametrize("levels", [64, 65, 5000, 60_000])
-def test_what_is_too_deep_is_refused_as_such(levels: int) -> None:
-    """At any depth, closed or not, and never as a crash."""
+def test_a_text_that_nests_too_deep_is_refused(levels: int) -> None:
+    """Text beyond the depth limit is refused at any depth, with closed brackets or without."""
     for text in ('{"type":"ping","x":' + "[" * (levels - 1) + "]" * (levels - 1) + "}", "[" * levels):
         try:
             reader.read(text)
@@ -56,7 +56,7 @@ def test_what_is_too_deep_is_refused_as_such(levels: int) -> None:
 
 @given(json_values, json_values)
 def test_a_trace_context_of_any_form_refuses_nothing(parent: object, state: object) -> None:
-    """It is dropped if it is none."""
+    """A malformed trace context is dropped, and the request is accepted."""
     said = {"type": "broadcast", "room": "a", "payload": 1, "traceparent": parent, "tracestate": state}
     try:
         assert isinstance(reader.read(json.dumps(said)), Broadcast)
@@ -65,8 +65,8 @@ def test_a_trace_context_of_any_form_refuses_nothing(parent: object, state: obje
 
 
 @given(json_values, json_values, json_values)
-def test_what_can_be_read_of_the_envelope_is_kept(kind: object, id_: object, room: object) -> None:
-    """`id` and `room` are echoed where they are strings."""
+def test_the_refusal_keeps_the_id_and_room_of_the_request(kind: object, id_: object, room: object) -> None:
+    """The refusal repeats `id` and `room` where they are strings."""
     try:
         reader.read(json.dumps({"type": kind, "id": id_, "room": room}))
     except Unreadable as unreadable:
@@ -78,15 +78,15 @@ def test_what_can_be_read_of_the_envelope_is_kept(kind: object, id_: object, roo
 
 
 def test_unknown_fields_and_the_clients_time_are_ignored() -> None:
-    """So that a newer client can speak to an older gateway."""
+    """Unknown fields are ignored, so a newer client can use an older gateway."""
     assert reader.read('{"type":"join","room":"a","timestamp":5,"colour":"red"}') == Join(room="a")
 
 
 @pytest.mark.parametrize(
     "text", ['{"type":5, x', "[1, x", '{"type":"zz"', '{"room":1,"type":"join"', '{"id":1,"a":' + "[" * 60]
 )
-def test_what_is_wrong_twice_is_no_json(text: str) -> None:
-    """A wrong form in front of text that is no JSON further on is refused like any other text that is no JSON."""
+def test_a_text_with_two_errors_is_malformed(text: str) -> None:
+    """A text with a wrong field and a later JSON error is refused like any other malformed text."""
     with pytest.raises(Unreadable) as refused:
         reader.read(text)
     assert refused.value.refusal.code in (ErrorCode.BAD_JSON, ErrorCode.BAD_MESSAGE)

@@ -139,7 +139,7 @@ def test_a_reply_on_another_wire(reply: replies.Reply, _json: object, line: obje
 
 
 def test_no_reply_is_left_out() -> None:
-    """The table has each type of reply that there is."""
+    """The table has every type of reply."""
     assert {type(reply) for reply, _, _ in TABLE} == set(get_args(replies.Reply))
 
 
