@@ -80,7 +80,7 @@ function shortened(frame) {
 }
 
 function row(frame) {
-  const ping = frame.sentence?.type === "ping" || frame.sentence?.type === "pong";
+  const ping = frame.json?.type === "ping" || frame.json?.type === "pong";
   const opener = element(
     "button",
     { type: "button", class: "frame-line", "aria-expanded": "false" },
@@ -120,12 +120,12 @@ function kind(frame) {
 
 function about(frame) {
   if (frame.close) return judge(frame.close.code).name;
-  return frame.sentence?.room ?? frame.sentence?.payload?.code ?? "";
+  return frame.json?.room ?? frame.json?.payload?.code ?? "";
 }
 
 function family(frame) {
   if (frame.close || frame.opened) return "life";
-  return frame.sentence?.type === "error" ? "error" : frame.bytes ? "binary" : "text";
+  return frame.json?.type === "error" ? "error" : frame.bytes ? "binary" : "text";
 }
 
 function content(frame) {
@@ -135,7 +135,7 @@ function content(frame) {
     return jsonView({ code: frame.close.code, reason: frame.close.reason, name, meaning, next });
   }
   if (frame.opened) return element("pre", { text: frame.opened });
-  if (frame.sentence) return jsonView(frame.sentence);
+  if (frame.json) return jsonView(frame.json);
   if (frame.bytes === undefined) return element("pre", { text: frame.text });
   const hidden = frame.size - SHOWN_BYTES;
   const more = hidden > 0 ? `\n… ${count(hidden)} more bytes` : "";

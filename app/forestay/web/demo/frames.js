@@ -5,8 +5,8 @@ const utf8 = new TextEncoder();
 /** Decodes a frame: a JSON message, other text, or a binary message. */
 export function read(data) {
   if (typeof data === "string") {
-    const sentence = parse(data);
-    return { text: data, size: utf8.encode(data).length, sentence, type: sentence?.type ?? "not a sentence" };
+    const json = parse(data);
+    return { text: data, size: utf8.encode(data).length, json, type: json?.type ?? "not JSON" };
   }
   const bytes = new Uint8Array(data);
   const number = bytes.length < 4 ? null : new DataView(data).getUint32(0);

@@ -38,7 +38,7 @@ const line = new Line(`${location.protocol === "https:" ? "wss:" : "ws:"}//${loc
   frame(frame) {
     frameLog.add(frame);
     stay.run(frame);
-    const { type, payload } = frame.sentence ?? {};
+    const { type, payload } = frame.json ?? {};
     if (type === "welcome") welcomed(payload);
     else if (type === "reconnect") announced(payload);
   },

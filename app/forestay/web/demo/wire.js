@@ -34,8 +34,8 @@ export function tapped(on) {
       super.send(data);
       const frame = read(data);
       log("out", frame);
-      if (frame.sentence?.id === undefined) return;
-      this.#asked.set(frame.sentence.id, performance.now());
+      if (frame.json?.id === undefined) return;
+      this.#asked.set(frame.json.id, performance.now());
       if (this.#asked.size > MOST_ASKED) this.#asked.delete(this.#asked.keys().next().value);
     }
 
@@ -43,9 +43,9 @@ export function tapped(on) {
       if (this.#isOver) return;
       const frame = read(data);
       log("in", frame);
-      const asked = this.#asked.get(frame.sentence?.id);
+      const asked = this.#asked.get(frame.json?.id);
       if (asked === undefined) return;
-      this.#asked.delete(frame.sentence.id);
+      this.#asked.delete(frame.json.id);
       on.measured(performance.now() - asked);
     }
 
