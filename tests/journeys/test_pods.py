@@ -183,8 +183,8 @@ async def test_what_a_dead_pod_had_is_gone_after_its_lease(new_pod: NewPod) -> N
     await two.join("bob", "chat.a")
     assert (await alice.hear("user-joined"))["payload"] == {"user": "bob"}
     died = time.monotonic()
-    for chore in two.running._chores:
-        chore.cancel()
+    for task in two.running._periodic:
+        task.cancel()
     assert (await alice.hear("user-left"))["payload"] == {"user": "bob"}
     assert time.monotonic() - died < 3 + 5
     again = await one.join("bob", "chat.a")

@@ -33,7 +33,7 @@ PARTS: dict[str, tuple[type, str]] = {
     "public listener": (web.ServerRunner, "cleanup"),
     "sessions": (Sessions, "close"),
     "subscriptions": (Subscriptions, "close"),
-    "chores": (Server, "_end_chores"),
+    "periodic tasks": (Server, "_cancel_periodic"),
     "recovery": (Recovery, "stop"),
     "registry": (Heartbeat, "retire"),
     "cluster": (Surroundings, "close"),

@@ -1,6 +1,6 @@
 """Builds all parts of a pod, starts them, and stops them after a drain: the composition root.
 
-Only here the parts meet. None of them reads a setting or builds another part.
+The parts meet only here. None of them reads a setting or builds another part.
 """
 
 import asyncio
@@ -43,14 +43,14 @@ log = structlog.get_logger(__name__)
 # at once would wait for SYN retransmissions.
 _BACKLOG = 4096
 
-# A full garbage collection walks every connection, which are no garbage, in a pause that grows with their number. Young
+# A full garbage collection walks every connection and finds no garbage. Its pause grows with their number. Young
 # objects are collected rarely too: nearly all of ours are freed by their reference count.
 _GC_THRESHOLDS = (50_000, 20, 100)
 
-# Seconds that the bus takes to close when Redis does not answer. They are part of the flush.
+# Seconds that the bus takes to close when Redis does not answer. They are a part of the flush.
 _SETTLING = 2.0
-# The least time in seconds to say goodbye, also when `flush_timeout` is shorter.
-_SHORTEST_GOODBYE = 0.5
+# The least time in seconds to announce the exit, also when `flush_timeout` is shorter.
+_LEAST_ANNOUNCING = 0.5
 
 
 class CannotListen(Exception):
@@ -85,11 +85,10 @@ class Server:
         self._handshake = self._make_handshake()
         sources = Sources(self._readiness, self._lag, self._handshake, self._balance, parts.tasks)
         self._metrics = Metrics(counts, readings(settings, pod, sources))
-        over = self._handshake.wait_closed
-        self._drain = Drain(pod.lifecycle, pod.hub, pod.relocation, over, random.Random())
+        self._drain = Drain(pod.lifecycle, pod.hub, pod.relocation, self._handshake.wait_closed, random.Random())
         self._public = web.ServerRunner(self._public_server(), shutdown_timeout=1.0)
         self._internal = web.AppRunner(self._internal_app(), access_log=None, shutdown_timeout=1.0)
-        self._chores: list[asyncio.Task[None]] = []
+        self._periodic: list[asyncio.Task[None]] = []
         self._closings = Closings()
         self.port = settings.port
         self.internal_port = settings.internal_port
@@ -97,13 +96,13 @@ class Server:
     async def start(self) -> None:
         """Listen on both ports, the internal one first. Raises CannotListen."""
         settings, pod, closings = self._settings, self._pod, self._closings
-        # These exist from the constructor on, so they are closed even if the start is cut short at its first step.
+        # The constructor makes these, so they are closed even if a signal ends the start at its first step.
         closings.add("background tasks", self._tasks.close)
         closings.add("internal listener", self._internal.cleanup)
         closings.add("token verifier", self._verifier.close)
         closings.add("bus", pod.bus.close)
         closings.add("control channel", pod.control.close)
-        closings.add("goodbyes", self._say_goodbye)
+        closings.add("announcements of the exit", self._announce_exit)
         self.internal_port = await _listen(self._internal, settings.host, settings.internal_port)
         await pod.bus.start()
         pod.control.start()
@@ -113,8 +112,8 @@ class Server:
         except BusLost:
             pass
         closings.add("recovery", pod.recovery.stop)
-        closings.add("chores", self._end_chores)
-        self._start_chores()
+        closings.add("periodic tasks", self._cancel_periodic)
+        self._start_periodic()
         self._around.start(settings)
         closings.add("subscriptions", pod.subscriptions.close)
         closings.add("sessions", pod.sessions.close)
@@ -148,24 +147,24 @@ class Server:
         await self._drain.run(Pace(window, settings.drain_lead, settings.close_timeout, closing), hurry)
         self._announcements.drained()
 
-    def _start_chores(self) -> None:
+    def _start_periodic(self) -> None:
         pod, tasks = self._pod, self._tasks
-        self._chores = [
+        self._periodic = [
             tasks.keep("recovery_checks", pod.recovery.check_forever),
             tasks.keep("heartbeat", pod.heartbeat.run),
             tasks.keep("loop_lag", self._lag.watch),
             tasks.keep("readiness", partial(self._readiness.watch, time.time)),
         ]
         if self._balance is not None:
-            self._chores.append(tasks.keep("balance", self._balance.keep))
+            self._periodic.append(tasks.keep("balance", self._balance.keep))
 
-    def _end_chores(self) -> None:
-        for chore in self._chores:
-            chore.cancel()
+    def _cancel_periodic(self) -> None:
+        for task in self._periodic:
+            task.cancel()
 
-    async def _say_goodbye(self) -> None:
-        """Tell the other pods, the cluster and the collector of spans, all at once: they share the time."""
-        seconds = max(_SHORTEST_GOODBYE, self._settings.flush_timeout - _SETTLING)
+    async def _announce_exit(self) -> None:
+        """Leave the registry, and send the last Events and spans. All three run at once and share the time."""
+        seconds = max(_LEAST_ANNOUNCING, self._settings.flush_timeout - _SETTLING)
         await asyncio.gather(
             attempt("registry", lambda: self._retire(seconds)),
             attempt("cluster", lambda: self._around.close(seconds)),
@@ -173,7 +172,7 @@ class Server:
         )
 
     async def _retire(self, seconds: float) -> None:
-        """Tell the other pods that this one goes. If the bus is lost, the end of our lease tells them."""
+        """Tell the other pods that this one leaves. If the bus is lost, they learn it when our lease ends."""
         try:
             async with asyncio.timeout(seconds):
                 await self._pod.heartbeat.retire(self._settings.presence_grace)
