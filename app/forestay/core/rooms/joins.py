@@ -6,7 +6,7 @@ refused.
 
     SUBSCRIBING ──▶ LOADING ──▶ DONE      entered, or given up
          │                       ▲
-         └───────────────────────┘        nothing to load, or the time is over
+         └───────────────────────┘        nothing to load, or the timeout has passed
 """
 
 from asyncio import Task, TimerHandle
@@ -30,25 +30,25 @@ from forestay.protocol.presence import PresencePage
 
 
 @dataclass(frozen=True, slots=True)
-class Joined:
-    """How a connection came into a room."""
+class JoinResult:
+    """The result of a join."""
 
     position: Position | None
     """Where live messages start; None in rooms without history."""
     recovered: bool | None
     """Whether all missed messages follow; None where the request had no `since`."""
     members: PresencePage | None
-    """Who is in the room, this user included; None where that was not asked for or cannot be read."""
+    """The users in the room, this one included; None where the request did not ask for them or they cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class JoinRequest:
-    """A connection that asks to enter a room, and where the answer goes."""
+    """A connection that asks to enter a room, and the callbacks for the result."""
 
     connection: Connection
     name: RoomName
     since: Position | None
-    joined: Callable[[Joined], None]
+    joined: Callable[[JoinResult], None]
     """Called just before the first message of the room."""
     refused: Callable[[Refusal], None]
     with_members: bool = False
@@ -57,7 +57,7 @@ class JoinRequest:
 
 @dataclass(frozen=True, slots=True)
 class LeaveRequest:
-    """A connection that asks to leave a room, and where the answer goes."""
+    """A connection that asks to leave a room, and the callbacks for the result."""
 
     connection: Connection
     name: RoomName
@@ -67,7 +67,7 @@ class LeaveRequest:
 
 @dataclass(frozen=True, slots=True)
 class JoinRules:
-    """What holds for every join."""
+    """The rules of every join."""
 
     policies: Policies
     timeout: float
@@ -174,22 +174,22 @@ class Joins:
         task.add_done_callback(lambda task: self._loaded(join, task))
 
     def _loaded(self, join: _Join, task: Task[None]) -> None:
-        """Where loading failed because of a bug, end the one connection that it was for."""
+        """If loading failed because of a bug, end the connection of the join, and no other one."""
         self._loading.discard(task)
         if not task.cancelled() and (bug := task.exception()) is not None:
             self._runtime.loop.call_exception_handler({"message": "a join failed", "exception": bug, "task": task})
-            # First the end: requests that waited behind the join are then dropped instead of answered.
+            # End the connection first: then the requests that waited behind the join are dropped and not answered.
             join.request.connection.end(ENDINGS[CloseCode.INTERNAL_ERROR])
             self._give_up(join)
 
     async def _load(self, join: _Join) -> None:
-        """Read what the client is told when it enters."""
+        """Read what the reply to the join needs: the members and the missed messages."""
         request = join.request
         if join.present:
-            # The client should find itself among the members that it is shown.
+            # The list of members should contain the client itself.
             await self._presence.registered(request.name, request.connection.identity.user)
         members = await self._members(request)
-        # Last: the missed messages end where the room is now, and what follows is live.
+        # This is the last step: the missed messages end at the position of the room, and later ones are live.
         missed = await self._missed(request)
         self._complete(join, missed, members)
 
@@ -210,7 +210,7 @@ class Joins:
             return None
 
     def _complete(self, join: _Join, missed: list[Message] | None, members: PresencePage | None) -> None:
-        """Let the connection in, unless it may not enter any more. `missed` is None where that cannot be told."""
+        """Let the connection in, unless it may no longer enter. `missed` is None where it cannot be read."""
         request = join.request
         connection, name = request.connection, request.name
         if join.stage is _Stage.DONE or connection.ended is not None:
@@ -222,7 +222,7 @@ class Joins:
             self._finish(join)
         else:
             recovered = None if request.since is None else missed is not None
-            request.joined(Joined(self._recovery.position(name), recovered, members))
+            request.joined(JoinResult(self._recovery.position(name), recovered, members))
             if name in connection.rooms:
                 # An earlier join let it in, and it counts as one member.
                 self._release(join)
@@ -235,14 +235,14 @@ class Joins:
         self._finish(join)
 
     def _release(self, join: _Join) -> None:
-        """Give back what the join holds."""
+        """Release what the join holds: presence and the subscription."""
         request = join.request
         if join.present:
             self._presence.leave(request.name, request.connection.identity.user, grace=False)
         self._subscriptions.release(request.name)
 
     def _expire(self, join: _Join) -> None:
-        """The bus took too long. What the join holds is given back when the bus answers."""
+        """Refuse the join, because the bus took too long. What it holds is released when the bus answers."""
         if join.stage is not _Stage.DONE:
             if join.request.connection.ended is None:
                 join.request.refused(Unavailable())

@@ -2,7 +2,7 @@
 
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.outbox import Outbox
-from forestay.core.rooms.joins import Joined, JoinRequest, Joins, LeaveRequest
+from forestay.core.rooms.joins import JoinRequest, JoinResult, Joins, LeaveRequest
 from forestay.core.rules.access import Right
 from forestay.core.rules.policies import Policies
 from forestay.core.rules.session_limits import SessionLimits
@@ -12,7 +12,7 @@ from forestay.protocol.codes import ErrorCode, Refusal
 
 
 class RoomRequests:
-    """Checks what a client asks for, and replies when it is done. All methods raise Refusal."""
+    """Checks each request, and replies when it has taken effect. All methods raise Refusal."""
 
     def __init__(self, policies: Policies, limits: SessionLimits, joins: Joins, outbox: Outbox) -> None:
         self._policies = policies
@@ -30,7 +30,7 @@ class RoomRequests:
         if is_new and len(connection.rooms) + len(pending) >= self._limits.rooms:
             raise Refusal(ErrorCode.TOO_MANY_ROOMS, f"a connection may be in {self._limits.rooms} rooms; leave one")
 
-        def joined(how: Joined) -> None:
+        def joined(how: JoinResult) -> None:
             self._outbox.send(connection, replies.Joined(request.id, name, how.position, how.recovered, how.members))
 
         def refused(refusal: Refusal) -> None:
