@@ -25,9 +25,9 @@ class Members:
     def __init__(self, pod: Pod) -> None:
         self.pod = pod
         self.seen: list[Message | str] = []
-        world = Runtime(asyncio.get_running_loop(), time.time, lambda: "id", random.uniform, PlainTasks())
+        runtime = Runtime(asyncio.get_running_loop(), time.time, lambda: "id", random.uniform, PlainTasks())
         policies = Policies([Policy(pattern="**", history=HISTORY)])
-        self.recovery = Recovery(world, pod.bus, policies, self)
+        self.recovery = Recovery(runtime, pod.bus, policies, self)
 
     def deliver(self, message: Message) -> None:
         self.seen.append(message)
