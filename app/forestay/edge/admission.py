@@ -1,7 +1,7 @@
 """Decides who may connect, in one order: capacity, origin, token.
 
-The questions are the same for every way to connect. The form of the request comes before them and is checked by the
-caller. Cheap questions come first, so that a request refused by one of them costs nothing more.
+The checks are the same for every way to connect. The caller checks the form of the request before them. Cheap checks
+come first, so that a request that one of them refuses costs nothing more.
 """
 
 from dataclasses import dataclass

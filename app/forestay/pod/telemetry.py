@@ -60,7 +60,7 @@ def observe(settings: Settings, loop: AbstractEventLoop) -> Observation:
     """Build the observers. Logs what is missing and serves without it, because no message waits for a trace."""
     wanted = planned(pod_identity())
     telemetry, problems = prepare(wanted)
-    # Without tracing, the trace contexts of messages are whatever the clients sent.
+    # Without tracing, the trace contexts of messages come from the clients, unchanged.
     counts = Counts(exemplars=telemetry is not None)
     watching: list[Observer] = [counts]
     if settings.log_level == "DEBUG":

@@ -65,7 +65,7 @@ class Links:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Who observes the core; None where nobody does."""
+    """The observers of the core; None where there are none."""
 
     observer: Observer | None = None
     tracer: Tracer | None = None
@@ -172,7 +172,7 @@ def assemble(settings: Settings, policies: Policies, links: Links, verifier: Ver
 
 
 def session_limits(settings: Settings) -> SessionLimits:
-    """What clients are told and held to."""
+    """Return the limits of every connection, as the settings give them."""
     return SessionLimits(
         message_bytes=settings.max_message_bytes,
         rate=settings.message_rate,

@@ -78,7 +78,7 @@ _RECONNECT = frozenset(
     }
 )
 
-# A client that is ended because it does not take messages gets nothing more of what is queued.
+# A client that is ended because it does not read gets no queued messages any more.
 ENDS_AT_ONCE = frozenset({CloseCode.TOO_SLOW, CloseCode.TRY_AGAIN_LATER})
 
 # The codes that a peer may send (RFC 6455 §7.4), besides 3000-4999 for libraries and applications.

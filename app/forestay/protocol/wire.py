@@ -1,4 +1,4 @@
-"""The Wire: how one kind of connection is written to.
+"""The Wire: encodes replies and messages for one kind of connection.
 
 A wire turns replies and room messages into finished bytes. All connections of one kind share one wire object, so a
 message is encoded once for all members of a room that have the same wire.
@@ -25,10 +25,10 @@ class Wire(Protocol):
         """A reply for one client."""
 
     def ping(self) -> bytes:
-        """What makes the client show that it is alive."""
+        """A ping, which the client must answer."""
 
     def pong(self, data: bytes) -> bytes:
         """The answer to a ping of the client that carried `data`."""
 
     def close(self, ending: Ending) -> bytes:
-        """The last bytes of a connection: why it ends."""
+        """The last bytes of a connection: they say why it ends."""

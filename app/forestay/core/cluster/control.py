@@ -1,7 +1,7 @@
-"""The control channel: what pods ask and tell each other over the bus.
+"""The control channel: questions and orders from pod to pod over the bus.
 
 A question goes to all pods at once, and each answers for itself. Messages of other versions that cannot be read are
-ignored. An answer that does not come in time is missing, and the caller is told so.
+ignored. An answer that does not come in time is missing, and the result says so.
 """
 
 from asyncio import Future, timeout_at
@@ -99,7 +99,7 @@ class ControlChannel:
         self._number = 0
 
     def start(self) -> None:
-        """Subscribe to what is said to all pods, and to this one."""
+        """Subscribe to the control messages for all pods, and to those for this one."""
         for room in (pods_room(), pods_room(self._pods.me)):
             self._bus.subscribe(room, self)
 
@@ -134,7 +134,7 @@ class ControlChannel:
         self._broadcast(_Revoked(revocation=revocation))
 
     def confirmed(self) -> None:
-        """Nothing waits for the subscription."""
+        """No caller waits for the subscription."""
 
     def doubted(self) -> None:
         """A lost question is answered in part, and the next heartbeat brings a lost revocation."""

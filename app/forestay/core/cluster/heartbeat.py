@@ -19,7 +19,7 @@ MAX_INTERVAL: Final = 5.0
 
 
 class Heartbeat:
-    """Keeps what the registry knows of this pod true."""
+    """Keeps the data of this pod in the registry correct."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class Heartbeat:
         self._revocations = revocations
         self._lease = lease
         self._countdown: dict[str, int] = {}
-        """Pods whose lease is over, and the number of heartbeats for which this pod leaves them to others."""
+        """Pods whose lease has ended, and the number of heartbeats for which this pod leaves them to others."""
 
     async def run(self) -> None:
         """Send heartbeats until cancelled."""

@@ -87,7 +87,7 @@ class UserLimit:
             self._release(connection.id, user)
 
     async def correct(self, believed: Iterable[tuple[str, str]]) -> None:
-        """Make the registry count the connections that are here, and release those that it only believes to be here.
+        """Make the registry count the connections that are here, and release those that it wrongly counts here.
 
         `believed`: pairs of a user and a connection's id. Raises BusLost.
         """

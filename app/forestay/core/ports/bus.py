@@ -71,7 +71,7 @@ class Subscriber(Protocol):
 
 
 class Bus(Protocol):
-    """How pods send messages to each other. Every message takes this road, also to members on the same pod.
+    """How pods send messages to each other. Every message goes over the bus, also to members on the same pod.
 
     Promises: all subscribers of a room get its messages in one order, which is the order of the positions where there
     are any. Messages that one caller publishes one after the other keep their order. Only `history` and `positions`

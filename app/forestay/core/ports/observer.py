@@ -1,4 +1,4 @@
-"""The Observer port: is told what happens in the core, to count it, to log it or to trace it."""
+"""The Observer port: receives facts about what happens in the core, to count, log or trace them."""
 
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
@@ -76,12 +76,12 @@ class Observer:
         """A pod missed this number of messages of a room, and read them from the history."""
 
     def resynced(self, reason: str, recipients: int) -> None:
-        """Members of a room were told that messages are lost. `reason`: `lost`, `missed` or `slow`."""
+        """Members of a room got `resync`, because messages are lost. `reason`: `lost`, `missed` or `slow`."""
 
     def ended(self, code: int, seconds: float, *, by_client: bool) -> None:
         """A connection has ended, with its close code (1006: none was sent) and its lifetime.
 
-        `by_client`: it closed or broke off, in words of its own; else we ended it.
+        `by_client`: the client closed it, or the connection broke; else the gateway ended it.
         """
 
     def relocated(self, reason: str, outcome: str) -> None:
@@ -106,7 +106,7 @@ def together(*observers: Observer) -> Observer:
     for fact in _FACTS:
         tells = [getattr(one, fact) for one in observers if getattr(type(one), fact) is not getattr(Observer, fact)]
         if tells:
-            # Nearly every fact has one who wants it, and is told as if there were nobody else.
+            # Nearly every fact has one observer that handles it. Its method is then called directly.
             setattr(all_of_them, fact, tells[0] if len(tells) == 1 else _tell_each(tells))
     return all_of_them
 

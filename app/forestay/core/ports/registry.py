@@ -1,4 +1,4 @@
-"""The Registry port: what the pods know together, such as who is in which room.
+"""The Registry port: the data that all pods share, such as who is in which room.
 
 Each pod registers what is its own. It is counted for as long as the pod sends heartbeats.
 """
@@ -44,7 +44,7 @@ class HeartbeatReply:
     pods: Sequence[str]
     """The pods that are alive, this one included."""
     expired: Sequence[str]
-    """Pods whose lease is over and that nobody has reaped yet."""
+    """Pods whose lease has ended and that no pod has reaped yet."""
     revocations: Sequence[Revocation]
     """Those that are new since the last heartbeat."""
     load: Mapping[str, int]
@@ -89,10 +89,10 @@ class Registry(Protocol):
         """Count this pod for another `lease` seconds, with its number of connections."""
 
     async def recall(self) -> Holdings:
-        """What the registry believes that this pod has. After a loss of memory it may be an older state."""
+        """Return what the registry has of this pod. After a loss of memory it may be an older state."""
 
     async def reap(self, pod: str) -> Sequence[tuple[RoomName, str]]:
-        """Remove what belongs to a pod whose lease is over. The pairs of a room and a user that are then on no pod."""
+        """Remove the data of a pod whose lease has ended. Return the rooms and users that no pod has then."""
 
     async def retire(self, grace: float) -> None:
         """Count this pod for `grace` more seconds at most; with 0, remove all that is its own."""

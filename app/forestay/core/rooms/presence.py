@@ -45,7 +45,7 @@ class PresenceEntry:
         return self.connections or int(self.grace is not None)
 
     def cancel_grace(self) -> None:
-        """The user has a connection again, or nothing waits for one any more."""
+        """End the grace period: the user has a connection again, or its removal is under way."""
         if self.grace is not None:
             self.grace.cancel()
             self.grace = None
@@ -78,7 +78,7 @@ class Presence:
         return self._entries
 
     def enter(self, room: RoomName, identity: Identity) -> None:
-        """One more connection of this user is in `room`."""
+        """Count one more connection of this user in `room`."""
         entry = self._entry(room, identity.user)
         entry.cancel_grace()
         entry.connections += 1
@@ -86,7 +86,7 @@ class Presence:
         self._register(room, identity.user, entry)
 
     def leave(self, room: RoomName, user: str, *, grace: bool) -> None:
-        """One connection less of `user` is in `room`. With `grace` the user may come back within the grace period."""
+        """Count one connection of `user` in `room` less. With `grace` the user may come back for a while."""
         entry = self._rooms[room][user]
         entry.connections -= 1
         if not entry.connections and grace and self._grace:
@@ -95,7 +95,7 @@ class Presence:
             self._register(room, user, entry)
 
     async def registered(self, room: RoomName, user: str) -> None:
-        """Wait until the registry has answered what it was told of `user` in `room`."""
+        """Wait until the registry has answered all updates about `user` in `room`."""
         entry = self._rooms.get(room, {}).get(user)
         if entry is not None and entry.in_flight:
             known: Future[None] = self._runtime.loop.create_future()
@@ -110,13 +110,13 @@ class Presence:
             raise Unavailable from None
 
     def correct(self, believed: Iterable[tuple[RoomName, str]]) -> None:
-        """Tell the registry all entries of this pod, and remove those that it only believes to be here."""
+        """Send all entries of this pod to the registry, and remove those that the registry wrongly has."""
         for room, user in believed:
             self._entry(room, user).registered = False
         self.renew(everything=True)
 
     def renew(self, *, everything: bool = False) -> None:
-        """Tell the registry again what it did not accept, or everything."""
+        """Send to the registry again what it did not accept, or everything."""
         for room, entries in list(self._rooms.items()):
             for user, entry in list(entries.items()):
                 if everything or not entry.registered:
@@ -175,7 +175,7 @@ class Presence:
                 del self._rooms[room]
 
     def _news(self, room: RoomName, user: str, info: bytes | None, *, here: bool) -> Message | None:
-        """What the room is told; None where its policy says that nothing is."""
+        """The news for the members of `room`; None where its policy has no `join_leave`."""
         if not self._policies.of(room).join_leave:
             return None
         kind = Kind.USER_JOINED if here else Kind.USER_LEFT

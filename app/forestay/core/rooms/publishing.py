@@ -1,6 +1,7 @@
 """Publishes messages on the bus, and reads the history of rooms.
 
-Clients and backends take the same road. A message is never delivered directly, also not to members on this pod.
+Messages of clients and of backends take the same way. A message is never delivered directly, also not to members on
+this pod.
 """
 
 from asyncio import Future

@@ -1,9 +1,9 @@
 """Keeps each room with history complete on this pod: no message twice, none missing, none out of order.
 
-Each such room has a position: the last message that its members here were given. The pod reads the rest from the
-history, once for the whole room, where a message does not follow on the position, where the bus lost its connection,
-and where a regular check finds the room further on. Where the history does not reach back, the members get a `resync`.
-A room without history has no position. Messages that may be lost there can only be declared with a `resync`.
+Each such room has a position: the last message that its members here were given. The pod reads missing messages from
+the history, once for the whole room, in three cases: a message does not follow on the position, the bus lost its
+connection, or a regular check finds the room ahead. If the history no longer has them, the members get a `resync`. A
+room without history has no position. If messages may be lost there, the members always get a `resync`.
 """
 
 from asyncio import CancelledError, Future, Task, sleep
@@ -17,7 +17,7 @@ from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName
 
 CHECK_INTERVAL: Final = 5.0
-"""Seconds between two checks of the positions of all rooms. One question asks for all of them."""
+"""Seconds between two checks of the positions of all rooms. One request reads all of them."""
 
 # Messages that are kept back, or kept for joins, while a history is read. With more, the room gets a resync.
 _MAX_HELD = 10_000
@@ -53,7 +53,7 @@ class _View:
         self.tail: list[Message] = []
         """Messages that were served while joins read the history."""
         self.suspect: Position | None = None
-        """The view's own position when the last check found the room elsewhere."""
+        """The view's own position when the last check found that the room has another one."""
 
 
 class Recovery:
@@ -107,7 +107,7 @@ class Recovery:
             self._hold(room, view)
 
     async def missed(self, room: RoomName, since: Position) -> list[Message] | None:
-        """The messages after `since` up to the position of the room; None where they cannot be told.
+        """The messages after `since` up to the position of the room; None where they cannot be known.
 
         The answer holds until the caller awaits again: later messages are live. Raises BusLost.
         """
@@ -129,7 +129,7 @@ class Recovery:
         return _merge(since, page, tail, view.position)
 
     async def _catch_up(self, room: RoomName, view: _View) -> None:
-        """A client saw more on another pod than this pod has served: read on until the view is where the room is."""
+        """Complete the view, because a client got messages on another pod that this pod has not served yet."""
         read: Future[None] = self._runtime.loop.create_future()
 
         def done() -> None:
@@ -162,7 +162,7 @@ class Recovery:
                 pass
 
     def _compare(self, room: RoomName, view: _View, found: Position | None) -> None:
-        """Repair a view that two checks found behind and that did not move between them; once may be a late message."""
+        """Repair a view that two checks found behind at the same position. After one check a message may be late."""
         if view.held is not None or found == view.position:
             view.suspect = None
         elif view.suspect is not None and view.suspect == view.position:
@@ -197,7 +197,7 @@ class Recovery:
         try:
             await self._read_on(room, view)
         except Exception:
-            # A bug. A room that stays held would get nothing more, so its members are told of a loss and go on live.
+            # A bug. A room that stays held would get no more messages. So its members get a resync and go on live.
             held, view.held = view.held or [], []
             if view.open:
                 view.position = held[-1].position if held else view.position
@@ -226,14 +226,14 @@ class Recovery:
         self._release(view)
 
     async def _read(self, room: RoomName, view: _View) -> Page:
-        """The history after the view's position, as soon as the bus answers."""
+        """Read the history after the view's position. Tries again until the bus answers."""
         while True:
             since = view.position
             query = Query(0) if since is None else Query(view.kept.size, since=since)
             try:
                 return await self._bus.history(room, query, view.kept)
             except BusLost:
-                # When the bus is back it doubts every room, but a room that is being repaired takes no notice of that.
+                # When the bus is back it doubts every room, but a room that is being repaired ignores that.
                 await sleep(_RETRY)
 
     def _release(self, view: _View) -> None:

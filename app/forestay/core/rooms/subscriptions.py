@@ -1,8 +1,8 @@
 """Keeps the bus subscribed to the rooms that have members on this pod.
 
-The first member of a room waits until the bus confirms the subscription and the room's position is known. So does
-everybody who comes meanwhile; later members enter at once. When the last member leaves, the subscription stays for a
-second: without that a page reload would cost two round trips and a read of the history.
+The first member of a room waits until the bus confirms the subscription and the room's position is known. Members that
+come meanwhile wait too; later ones enter at once. When the last member leaves, the subscription stays for a second.
+Without that a page reload would cost two round trips and a read of the history.
 """
 
 from asyncio import TimerHandle
@@ -43,7 +43,7 @@ class _Subscription:
         self.waiting: list[Callback] = []
         """Called once members can enter."""
         self.linger: TimerHandle | None = None
-        """Ends the subscription when it fires. None while somebody holds it."""
+        """Ends the subscription when it fires. None while there are holders."""
 
     def confirmed(self) -> None:
         if self.stage is _Stage.SUBSCRIBING:
@@ -108,7 +108,7 @@ class Subscriptions:
             room.linger = self._loop.call_later(LINGER, self._unsubscribe, name, room)
 
     def close(self) -> None:
-        """End the subscriptions that nobody holds, without waiting."""
+        """End the subscriptions without holders, and do not wait for `LINGER`."""
         for name, room in list(self._rooms.items()):
             if room.linger is not None:
                 room.linger.cancel()

@@ -24,7 +24,7 @@ class Right(Flag):
 _LETTERS = {"r": Right.JOIN, "w": Right.BROADCAST, "p": Right.PRESENCE, "h": Right.HISTORY}
 _NAMES = {right: letter for letter, right in _LETTERS.items()}
 _NONE = Right(0)
-# A user may join its own personal room, whatever the token says. The personal rooms of others cannot be named.
+# A user may join its own personal room, with any token. The personal rooms of others cannot be named.
 _PERSONAL = Right.JOIN | Right.HISTORY
 # Decisions that are kept for each identity. A client can ask about any number of names, so the number is bounded.
 _REMEMBERED = 256

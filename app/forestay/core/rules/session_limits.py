@@ -15,7 +15,7 @@ class KeepaliveTimes:
 
 @dataclass(frozen=True, slots=True)
 class SessionLimits:
-    """What a client is told, and held to."""
+    """The limits of one connection."""
 
     message_bytes: int
     """The largest message that a client may send."""

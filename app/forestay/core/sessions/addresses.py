@@ -1,4 +1,4 @@
-"""Reads the room names in requests, and refuses what is no room that the caller can name."""
+"""Reads the room names in requests, and refuses those that the caller may not name."""
 
 from forestay.core.rules.access import Identity
 from forestay.protocol.codes import ErrorCode, Refusal

@@ -78,7 +78,7 @@ class Broadcasts:
         self._outbox.send(connection, Ack(request.id, name))
 
     def refused(self, request: requests.Broadcast | requests.Binary) -> RefusedMessage:
-        """What observers are told of a message that is not published."""
+        """The facts about a message that is not published, for the observers."""
         if isinstance(request, requests.Binary):
             return RefusedMessage(trace=None, pattern=None)
         name = parse_room(request.room)

@@ -32,7 +32,7 @@ class Handlers:
 
 
 class Dispatcher:
-    """Where every request of every client comes in, whatever its wire."""
+    """Takes every request of every client, on any wire."""
 
     def __init__(self, runtime: Runtime, limits: SessionLimits, handlers: Handlers, outbox: Outbox) -> None:
         self._loop = runtime.loop
@@ -77,7 +77,7 @@ class Dispatcher:
         self._allow(connection, None, None)
 
     def _allow(self, connection: Connection, id: str | None, room: str | None) -> bool:
-        """Note a sign of life and spend one message of the client's rate. Refuse what exceeds the rate."""
+        """Note that the client is alive, and spend one message of its rate. Refuse what exceeds the rate."""
         now = self._loop.time()
         connection.heard_at = now
         limits = self._limits

@@ -1,6 +1,6 @@
 """Pings clients, ends those that do not answer, and acts when a token expires or a connection gets old.
 
-One timer serves all connections. Each stands in a heap at the time when it must be checked next.
+One timer serves all connections. A heap orders them by the time of their next check.
 """
 
 from asyncio import TimerHandle
@@ -54,7 +54,7 @@ class Keepalive:
         self.watch(connection)
 
     def watch(self, connection: Connection) -> None:
-        """Plan the next check of `connection` anew, because its token was renewed."""
+        """Plan the next check of `connection` again, because its token was renewed."""
         self.forget(connection)
         now = self._loop.time()
         last_ping = connection.pinged_at
@@ -68,7 +68,7 @@ class Keepalive:
             check.connection = None
 
     def close(self) -> None:
-        """Check nothing any more."""
+        """Stop all checks."""
         if self._timer is not None:
             self._timer.cancel()
 

@@ -1,4 +1,4 @@
-"""Answers the questions of clients about a room: its history, and who is in it."""
+"""Answers the requests `history` and `presence`."""
 
 from collections.abc import Awaitable
 from typing import NoReturn

@@ -1,6 +1,7 @@
-"""Asks clients to connect elsewhere, and closes their connections when their time is over.
+"""Asks clients to connect elsewhere, and closes their connections if they do not go in time.
 
-A client that can opens its next connection first and then closes this one. For the others it is a close with 1001.
+A client that knows `reconnect` opens its next connection first and then closes this one. The others get a close with
+1001.
 """
 
 from enum import StrEnum
@@ -51,6 +52,6 @@ class Relocation:
         self._runtime.loop.call_later(closing, connection.end, ENDINGS[reason])
 
     def force(self, connection: Connection, reason: Reason) -> None:
-        """Close `connection` now, whatever its client was told."""
+        """Close `connection` now, also before the time that its client got."""
         connection.relocating = connection.relocating or reason
         connection.end(ENDINGS[reason])

@@ -1,7 +1,7 @@
 """Fetches an issuer's published keys and renews them in the background.
 
 The keys are renewed before they expire, so that no handshake waits for them. While the endpoint is down, the last keys
-are used. However many callers ask, there is one request at a time. This module does not know what a key is: a function
+are used. There is one request at a time, for any number of callers. This module does not know what a key is: a function
 that reads the document is handed in.
 """
 

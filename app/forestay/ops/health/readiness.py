@@ -132,7 +132,7 @@ class Readiness:
 
     @property
     def reason(self) -> str:
-        """Why the pod is not ready, or `ready`: one word from a closed set."""
+        """Why the pod is not ready, or `ready`: a value from a closed set."""
         return next((check.name for check in self.checks() if not check.ok), "ready")
 
     def checks(self) -> list[Check]:
@@ -225,4 +225,4 @@ class Readiness:
             return "lost, and other pods have it" if self._rule.mode is BusReadiness.AUTO else "lost"
         if not self._grace_is_over:
             return "lost just now"
-        return "lost; ready all the same, because no pod is known to have it"
+        return "lost; still ready, because no pod is known to have it"

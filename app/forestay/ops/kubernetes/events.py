@@ -1,7 +1,7 @@
 """Writes Kubernetes Events about this pod, rarely and without making callers wait.
 
 There is at most one write a minute for each reason. What happens in between is counted. The next write adds the count
-to the existing event (the API calls that a series), or makes a new event where the series is over.
+to the existing event (the API calls that a series), or makes a new event where the series has ended.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ PAUSE: Final = 60.0
 """Seconds between two writes about one reason."""
 
 SERIES: Final = 1800.0
-"""Seconds without a write after which a series is over: half the time for which API servers keep events."""
+"""Seconds without a write after which a series has ended: half the time for which API servers keep events."""
 
 
 class Reason(StrEnum):

@@ -59,7 +59,7 @@ class LabelCounts(dict[str, int]):
 
 class Counts(Observer):
     def __init__(self, *, exemplars: bool = False) -> None:
-        """`exemplars`: keep the trace contexts of messages. Without tracing they are whatever the clients sent."""
+        """`exemplars`: keep the trace contexts of messages. Without tracing they come from the clients, unchanged."""
         self._exemplars = exemplars
         codes = sorted(map(str, {int(code) for code in CloseCode} | {ABNORMAL_CLOSURE}))
         self.accepted = 0

@@ -7,7 +7,7 @@ from forestay.protocol.v1.reader import Reader
 
 
 class V1Wire(Encoder):
-    """How WebSocket connections of version 1 are written to and read."""
+    """Encodes for WebSocket connections of version 1, and reads their requests."""
 
     def __init__(self, clock: Callable[[], float], reader: Reader) -> None:
         """`clock`: Unix seconds, for the `timestamp` of replies."""

@@ -1,7 +1,7 @@
 """Keeps one connection to a node: connects, waits for its end, backs off, and connects again.
 
-The handler hears of a lost connection at once, so that nothing is written into one that is gone. The link knows
-nothing of the commands and replies that pass over it.
+The handler learns of a lost connection at once, so that nothing is written into it. The link knows nothing of the
+commands and replies that pass over it.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Subscribes to rooms on one node, and says where messages may be missing.
+"""Subscribes to rooms on one node, and reports each room in which messages may be missing.
 
 Subscriptions go out in batches. A room counts once Redis has confirmed it; then its subscriber is told. After a new
 connection the rooms are confirmed again. Those that were confirmed before are doubted then: what was published in
@@ -23,7 +23,7 @@ _BATCH: Final = 500
 
 
 class ListenerOwner(Protocol):
-    """Is told whether the pod's own channel works."""
+    """Learns whether the pod's own channel works."""
 
     def listening(self) -> None:
         """The channel of the probe is confirmed."""
@@ -65,7 +65,7 @@ class Listener:
         """The channels that the node says belong to another one."""
         self._requests: deque[_Request] = deque()
         self._doubted: list[Subscription] = []
-        """Confirmed again, and not told to the receiver yet."""
+        """Confirmed again, and not reported to the receiver yet."""
         self._flush_scheduled = False
         self._timer: asyncio.TimerHandle | None = None
 

@@ -20,7 +20,7 @@ _MAX_READS: Final = 32
 
 
 class NodeOwner(Protocol):
-    """Is told whether a node works, and which commands belong to other nodes."""
+    """Learns whether a node works, and which commands belong to other nodes."""
 
     def node_up(self) -> None: ...
 

@@ -33,7 +33,7 @@ _LOAD_SCRIPTS: Final = b"".join(pack("SCRIPT", "LOAD", script.text) for script i
 
 
 class PipelineOwner(Protocol):
-    """Is told whether a pipeline works, and which commands belong to other nodes."""
+    """Learns whether a pipeline works, and which commands belong to other nodes."""
 
     def pipeline_up(self, incarnation: bytes) -> None: ...
 

@@ -101,7 +101,7 @@ class Probe:
         self._pipeline.offer(Command(pack(self._verb, channel, b"%d" % number), settle, partition))
 
     def _check(self) -> None:
-        """The interval is over."""
+        """The interval has ended."""
         if not self._under_way or self._accepted_at is None:
             if self._under_way:
                 self._owner.probe_missing()

@@ -1,4 +1,4 @@
-"""A subscription to one room, and the commands by which nodes are told of subscriptions."""
+"""A subscription to one room, and the commands that subscribe to channels on a node."""
 
 from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple, Protocol

@@ -1,4 +1,4 @@
-"""Dials nodes: directly, or with sentinels the master, wherever it is. Reports what fails."""
+"""Dials nodes: the given one, or with sentinels the current master. Reports what fails."""
 
 import asyncio
 from functools import partial

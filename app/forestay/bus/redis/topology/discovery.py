@@ -18,7 +18,8 @@ from forestay.bus.redis.topology.cluster import read_shares
 from forestay.bus.redis.topology.sentinels import Sentinels
 from forestay.core.ports.tasks import Tasks
 
-# Seconds between two questions to a Cluster, drawn up to twice that: a moving slot and a dead node cause many errors.
+# The least seconds between two requests to a Cluster, drawn up to twice that: a moving slot or a dead node causes many
+# errors.
 _MIN_PAUSE: Final = 0.25
 
 _ALL_PARTITIONS: Final = frozenset(range(PARTITIONS))
@@ -34,7 +35,7 @@ class Discovery:
         tasks: Tasks,
         interval: float,
     ) -> None:
-        """`interval`: seconds between two questions while nothing fails."""
+        """`interval`: seconds between two requests while nothing fails."""
         self._address = address
         self._sentinels = sentinels
         self._nodes = nodes
