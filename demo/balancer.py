@@ -110,7 +110,7 @@ class Balancer:
 
 
 class _End(asyncio.Protocol):
-    """One end of a passage. What it reads, the other end writes, and no faster."""
+    """One side of a forwarded connection. The other side writes what this one reads, and no faster."""
 
     transport: asyncio.Transport
 
@@ -144,7 +144,7 @@ class _End(asyncio.Protocol):
         self._other.transport.write(data)
 
     def eof_received(self) -> bool:
-        """Passes on the end of the data. The passage is over when both sides have ended."""
+        """Passes on the end of the data. The connection ends when both sides have ended."""
         self.read_all = True
         if self._other is None or self._other.read_all:
             return False

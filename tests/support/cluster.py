@@ -37,7 +37,7 @@ LEASE: Final = 15.0
 GRACE: Final = 10.0
 
 QUIET, LOUD = RoomName("quiet.a"), RoomName("loud.a")
-"""Two rooms with presence; only the second one announces who joins and leaves."""
+"""Two rooms with presence; only the second one has `join_leave`."""
 
 POLICIES: Final = (Policy("quiet.*", presence=True), Policy("loud.*", presence=True, join_leave=True))
 

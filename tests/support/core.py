@@ -1,4 +1,4 @@
-"""A core wired as in production, on transports that remember what was written to them."""
+"""A core wired as in production, with transports that record what is written to them."""
 
 import asyncio
 import itertools
@@ -86,7 +86,7 @@ class NoTokens:
         raise Refusal(ErrorCode.BAD_TOKEN, "no")
 
     async def close(self) -> None:
-        """It holds nothing."""
+        """There is nothing to close."""
 
 
 class Core:

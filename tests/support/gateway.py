@@ -1,4 +1,4 @@
-"""A real gateway on loopback, in the test's own loop, and a client that can be as rude as a test needs."""
+"""A real gateway on loopback, in the test's own loop, and a client that can break the rules of the protocol."""
 
 import asyncio
 import base64
@@ -24,7 +24,7 @@ from forestay.pod.tasks import Supervisor
 SECRET: Final = "a secret for tests only, of more than 32 bytes"
 API_KEY: Final = "an api key for tests only, of more than 32 bytes"
 PATIENCE: Final = 10.0
-"""Seconds. Nothing takes this long; whatever does is broken, and the machine may be busy."""
+"""Seconds. No step takes this long unless it is broken, also on a busy machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ async def gateway(**given: object) -> AsyncIterator[Gateway]:
     try:
         yield Gateway(running.port, running.internal_port, running)
     finally:
-        # A client that is still there would be waited for: it does not answer close frames by itself.
+        # The drain would wait for clients that are still connected: they do not answer close frames by themselves.
         await close_clients()
         if running._pod.lifecycle.state is not State.STOPPED:
             await running.stop(asyncio.Event())
@@ -143,13 +143,13 @@ _OPEN: list["Client"] = []
 
 
 async def close_clients() -> None:
-    """Hang up whatever a test left open."""
+    """Close the connections that a test left open."""
     while _OPEN:
         await _OPEN.pop().close()
 
 
 class Closed(Exception):
-    """The gateway said goodbye: with a code and a reason, or with nothing (1006)."""
+    """The gateway closed the connection: with a code and a reason, or without a close frame (1006)."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(f"{code} {reason}")
@@ -158,7 +158,7 @@ class Closed(Exception):
 
 
 class Client:
-    """A WebSocket client of bytes: it does what it is told and nothing else, not even answer pings."""
+    """A WebSocket client that sends raw bytes. It does nothing by itself, and does not even answer pings."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         _OPEN.append(self)
@@ -190,11 +190,11 @@ class Client:
 
     @classmethod
     async def open_or_refused(cls, port: int, bearer: str) -> "Client":
-        """A client whose `status` tells whether it was let in."""
+        """A client. Its `status` says whether the gateway accepted it."""
         return await cls.request(port, upgrade(bearer))
 
     async def ended_or_welcome(self) -> str:
-        """What comes first."""
+        """The first message."""
         try:
             return str((await self.hear())["type"])
         except Closed as closed:
@@ -237,18 +237,18 @@ class Client:
                 return payload
 
     async def hear(self, kind: str | None = None) -> dict[str, Any]:
-        """The next sentence; with `kind` it has to be of that type."""
+        """The next JSON message; with `kind` it must have that type."""
         sentence: dict[str, Any] = json.loads(await self.raw())
         assert kind is None or sentence["type"] == kind, sentence
         return sentence
 
     async def ask(self, sentence: object) -> dict[str, Any]:
-        """Say something and hear what comes next."""
+        """Send a request and return the next message."""
         await self.say(sentence)
         return await self.hear()
 
     async def silent(self) -> bool:
-        """Whether nothing is waiting: a ping is answered before anything else comes."""
+        """Whether no message is waiting: the answer to a ping comes before any other message."""
         heard = await self.ask({"type": "ping", "id": "silent?"})
         return bool(heard["type"] == "pong")
 
@@ -261,11 +261,11 @@ class Client:
                 return closed
 
     async def eof(self) -> bytes:
-        """What comes until the gateway hangs up."""
+        """The bytes that come until the gateway closes the connection."""
         return await asyncio.wait_for(self.reader.read(), PATIENCE)
 
     async def close(self) -> None:
-        """Hang up, without a word."""
+        """Close the TCP connection without a close frame."""
         self.writer.transport.abort()
         try:
             await self.writer.wait_closed()

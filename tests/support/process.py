@@ -1,4 +1,4 @@
-"""The command as a process: run to its end, or serving until it is told to stop or killed."""
+"""The command as a process: run to its end, or serving until it is stopped or killed."""
 
 import asyncio
 import json
@@ -49,7 +49,7 @@ async def forestay(*arguments: str, **environ: str) -> tuple[int, str, str]:
 
 
 async def start(*arguments: str, **environ: str) -> asyncio.subprocess.Process:
-    """The command, under way; it can be typed at."""
+    """The running command, with an open standard input."""
     return await FORESTAY.start(*arguments, **environ)
 
 

@@ -1,4 +1,4 @@
-"""A registry for tests: the memory registry, which refuses what it is told, holds its answers, or is lost."""
+"""A registry for tests: the memory registry, which can refuse calls, hold its answers, or be lost."""
 
 import asyncio
 from collections import deque

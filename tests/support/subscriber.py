@@ -7,7 +7,7 @@ from forestay.protocol.message import Message
 
 
 def _ignore(*_: object) -> None:
-    """What a test does not look at."""
+    """Ignores a call that the test does not check."""
 
 
 @dataclass(slots=True)
