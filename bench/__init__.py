@@ -1,1 +1,1 @@
-"""What our numbers come from: each bench starts the servers one after the other and prints a table."""
+"""The benches behind our numbers: each starts the servers one after the other and prints a table."""

@@ -1,8 +1,8 @@
-"""balance: how a fleet finds its balance again, and what it costs each client, on a virtual clock.
+"""balance: how long the pods take to get their balance back, and how often each client moves, on a virtual clock.
 
 Fifty pods and a hundred thousand clients, through a rolling update, a scale-up, a scale-in and a lost node; behind a
 load balancer that chooses at random, or the pod with the fewest. The pods decide with the gateway's own code: the slots
-of the drain, the excess and its immunity. Seeded, so that it comes out the same everywhere.
+of the drain, the excess and its immunity. The random numbers are seeded, so each machine gets the same result.
 """
 
 import argparse
@@ -21,22 +21,22 @@ PLACES: Final = 10_000
 WINDOW: Final = 30.0
 REPORT: Final = Path("dist/bench")
 BALANCED: Final = 0.1
-"""A fleet is balanced when no pod is further from the mean than this."""
+"""The pods are balanced when none is further from the mean than this."""
 
 
 @dataclass(slots=True)
 class Pod:
-    """Which clients it has, and since when."""
+    """Its clients, with the time when each of them came."""
 
     clients: dict[int, float] = field(default_factory=dict)
     leaving: bool = False
     begun: bool = False
-    """Whether it shed the last time."""
+    """Whether it asked clients to move in the last interval."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What moves connections."""
+    """The mechanisms that move connections."""
 
     name: str
     shed: bool = False
@@ -45,17 +45,17 @@ class Rules:
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of a story."""
+    """The result of one scenario."""
 
     spread: list[tuple[float, float, float]] = field(default_factory=list)
     """Seconds, emptiest and fullest pod by the mean."""
     moves: Counter[int] = field(default_factory=Counter)
-    """How often each client was moved."""
+    """The number of moves of each client."""
     soonest: float = float("inf")
-    """Seconds between two moves of one client by shedding, at least."""
+    """The least seconds between two moves of one client by shedding."""
     balanced_at: float | None = None
     excess: int = 0
-    """Connections above the mean, when the story was over and the finding of balance began."""
+    """Connections above the mean when the scenario had ended and balancing began."""
     shed: int = 0
 
 
@@ -71,9 +71,9 @@ class Fleet:
         self._least = least
         self._changed = -1e9
         self._due: list[tuple[float, int]] = []
-        """When a client has to come back somewhere."""
+        """When a client connects again."""
         self._old: list[tuple[float, int, float]] = []
-        """When a client is old, and the connection that this is about."""
+        """When a client's connection gets old, and that connection."""
         self._at: dict[int, Pod] = {}
         self._shed_at: dict[int, float] = {}
         for client in range(clients):
@@ -94,7 +94,7 @@ class Fleet:
         heapq.heappush(self._due, (at, client))
 
     def step(self) -> None:
-        """Let one interval go by."""
+        """Simulate one interval."""
         self.now += INTERVAL
         while self._old and self._old[0][0] <= self.now:
             _, client, since = heapq.heappop(self._old)
@@ -140,12 +140,12 @@ class Fleet:
             self.outcome.shed += len(chosen)
 
     def add(self, number: int) -> None:
-        """So many new pods are ready."""
+        """Add `number` new pods that are ready."""
         self.pods += [Pod() for _ in range(number)]
         self._changed = self.now
 
     def drain(self, pods: list[Pod]) -> None:
-        """These pods end; their clients come back as their slots say."""
+        """Drain these pods; their clients connect again in their slots."""
         for pod in pods:
             pod.leaving = True
             for client, after in zip(list(pod.clients), slots(len(pod.clients), WINDOW, self.rng), strict=True):
@@ -153,7 +153,7 @@ class Fleet:
         self._changed = self.now
 
     def lose(self, pods: list[Pod]) -> None:
-        """These pods are gone without a word; their clients come back over two seconds."""
+        """Kill these pods; their clients connect again within two seconds."""
         for pod in pods:
             for client in list(pod.clients):
                 self._leave(client, self.now + self.rng.uniform(0, 2))
@@ -162,14 +162,14 @@ class Fleet:
 
 
 def rolling(fleet: Fleet) -> None:
-    """All pods are replaced, with as many new ones beside them as there were."""
+    """Replace all pods at once: the new ones start beside the old ones."""
     old = list(fleet.pods)
     fleet.add(len(old))
     fleet.drain(old)
 
 
 def one_by_one(fleet: Fleet) -> None:
-    """All pods are replaced one after the other, which is what a surge of 1 does."""
+    """Replace all pods one after the other, as a surge of 1 does."""
     for pod in list(fleet.pods):
         fleet.add(1)
         fleet.drain([pod])
@@ -178,12 +178,12 @@ def one_by_one(fleet: Fleet) -> None:
 
 
 def scale_up(fleet: Fleet) -> None:
-    """Half as many pods again."""
+    """Add half as many pods as there are."""
     fleet.add(len(fleet.pods) // 2)
 
 
 def scale_in(fleet: Fleet) -> None:
-    """A tenth of the pods goes, one after the other."""
+    """Drain a tenth of the pods, one after the other."""
     for pod in fleet.pods[: max(1, len(fleet.pods) // 10)]:
         fleet.drain([pod])
         for _ in range(12):
@@ -191,7 +191,7 @@ def scale_in(fleet: Fleet) -> None:
 
 
 def lost_node(fleet: Fleet) -> None:
-    """A tenth of the pods dies, and as many are there again after a minute."""
+    """Kill a tenth of the pods, and start as many after a minute."""
     number = max(1, len(fleet.pods) // 10)
     fleet.lose(fleet.pods[:number])
     for _ in range(6):
@@ -210,7 +210,7 @@ RULES: Final = (Rules("nothing"), Rules("age of 4 h", age=4 * 3600), Rules("shed
 
 
 def play(fleet: Fleet, story: Callable[[Fleet], None], hours: float) -> Outcome:
-    """Tell a story to a fleet and watch it for so many hours."""
+    """Play a scenario, and simulate the pods for `hours`."""
     story(fleet)
     told = fleet.now
     outcome = fleet.outcome
@@ -220,7 +220,7 @@ def play(fleet: Fleet, story: Callable[[Fleet], None], hours: float) -> Outcome:
     while fleet.now < told + hours * 3600:
         fleet.step()
         _, emptiest, fullest = outcome.spread[-1]
-        # What random choice spreads a little: a pod in fifty is that far off for a moment.
+        # Random choice alone spreads connections: for a moment one pod in fifty is that far from the mean.
         if emptiest < 1 - BALANCED or fullest > 1 + BALANCED + 0.02:
             outcome.balanced_at = None
         elif outcome.balanced_at is None:
@@ -229,7 +229,7 @@ def play(fleet: Fleet, story: Callable[[Fleet], None], hours: float) -> Outcome:
 
 
 def main() -> None:
-    """Print a line for each story and rule, and draw the spread of the pods."""
+    """Print a line for each scenario and rule, and draw the spread of the pods."""
     parser = argparse.ArgumentParser(prog="python -m bench balance", description=__doc__.splitlines()[0])
     parser.add_argument("--pods", type=int, default=50)
     parser.add_argument("--clients", type=int, default=100_000)

@@ -9,7 +9,7 @@ _WIDTH, _BAR, _GAP, _LEFT, _TOP = 640, 26, 12, 150, 64
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """Which figure is drawn, and what it means."""
+    """The figure that is drawn, and its meaning."""
 
     figure: str
     unit: str

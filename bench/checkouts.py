@@ -82,7 +82,7 @@ def checked_out(revision: str, root: Path = ROOT) -> Iterator[Checkout]:
     with tempfile.TemporaryDirectory(prefix="forestay-compare-") as folder:
         path = Path(folder).resolve() / commit[:12]
         try:
-            # A hook of the developer's is not meant for this tree.
+            # A git hook of the developer must not run for this tree.
             _git(root, "-c", "core.hooksPath=/dev/null", "worktree", "add", "--quiet", "--detach", str(path), commit)
             yield recognise(path)
         finally:
@@ -127,7 +127,7 @@ def _environment(folder: Path, lock: Path) -> Path:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    """What git says; its complaint as `Unusable`."""
+    """The output of git. Raises Unusable with its error message."""
     git = shutil.which("git")
     if git is None:
         raise Unusable("git is not on PATH")

@@ -13,7 +13,7 @@ _JOIN, _LEAVE = join("bench.busy"), leave("bench.busy")
 
 
 class Churn:
-    """`rate` messages a second to `members`, while `moves` times a second somebody joins and somebody leaves."""
+    """`rate` messages a second to `members`, while `moves` clients join and `moves` clients leave each second."""
 
     def __init__(self, server: Running, *, members: int, rate: float, moves: float) -> None:
         self.crowd = crowd_at(server.port)
@@ -25,7 +25,7 @@ class Churn:
         self._said = self._moved = 0
         self.turn(1.0)
         self.crowd.reset()
-        # The moves go on from where the warm-up left them: who has joined has to leave next.
+        # The moves continue after the warm-up: a client that has joined has to leave next.
         self._said, self._moved_before, self._seconds = 0, self._moved, 0.0
 
     def turn(self, seconds: float) -> None:
@@ -34,7 +34,7 @@ class Churn:
             while self._said - said < elapsed * self._rate:
                 send(self._room[0], message("bench.busy"))
                 self._said += 1
-            # Everybody joins, then everybody leaves: half of the moves each.
+            # All clients join, then all leave: each is half of the moves.
             while self._moved - moved < elapsed * self._moves * 2:
                 at = self._moved % len(self._movers)
                 send(self._movers[at], _LEAVE if self._moved // len(self._movers) % 2 else _JOIN)
@@ -61,7 +61,7 @@ class Churn:
 
 
 def churn(server: Running, *, members: int, rate: float, moves: float, seconds: float) -> Figures:
-    """The room with so many moves, or without."""
+    """The room with `moves` each second, or without any."""
     load = Churn(server, members=members, rate=rate, moves=moves)
     cpu = server.cpu()
     load.turn(seconds)

@@ -1,6 +1,6 @@
-"""Collectors as a gateway may find them: one that takes spans, one that never answers, and one that is not there.
+"""Three kinds of collector: one that takes spans, one that never answers, and one that does not listen.
 
-The one that takes them is a process of its own, so that what it costs is on nobody's account.
+The first one is a process of its own, so that its CPU is not counted for the server.
 """
 
 import multiprocessing
@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @contextmanager
 def taking() -> Iterator[int]:
-    """The port of one that takes all spans and forgets them."""
+    """The port of a collector that takes all spans and keeps none."""
     server = _Server(("127.0.0.1", 0), _Taking)
     process = multiprocessing.get_context("fork").Process(target=server.serve_forever, daemon=True)
     process.start()
@@ -27,14 +27,14 @@ def taking() -> Iterator[int]:
 
 @contextmanager
 def hanging() -> Iterator[int]:
-    """The port of one whose connections and requests the kernel takes, and nobody reads."""
+    """The port of a collector that never reads: only the kernel takes its connections and requests."""
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:
         yield listening.getsockname()[1]
 
 
 @contextmanager
 def closed() -> Iterator[int]:
-    """A port on which nobody listens, and nobody else can."""
+    """A port without a listener, which no other process can get."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield bound.getsockname()[1]
@@ -59,7 +59,7 @@ class _Taking(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Nothing: the bench prints a table."""
+        """Log nothing: the bench prints a table."""
 
 
 class _Server(ThreadingHTTPServer):

@@ -27,7 +27,7 @@ INTERVAL = "95 %, sign test on the rounds' ratios"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the rounds of one part say."""
+    """The results of the rounds of one part."""
 
     part: Part
     rounds: Mapping[str, Sequence[Figures]]
@@ -100,7 +100,7 @@ def show(outcomes: Sequence[Outcome]) -> None:
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
-    """What is asked for on the command line."""
+    """The arguments of the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench compare", description=__doc__)
     parser.add_argument("revision", help="the git revision to compare this tree with")
     parser.add_argument("--bench", action="append", choices=BENCHES, help=f"may be repeated ({' '.join(USUAL)})")
@@ -125,7 +125,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def terms(given: argparse.Namespace) -> Terms:
-    """What was given that shapes the parts."""
+    """The given arguments that shape the parts."""
     rates = [float(rate) for rate in given.rates.split(",")]
     limits = {"cpu": given.cpu_limit, "memory": given.memory_limit}
     return Terms(rates, given.rooms, given.inbound_rate, given.seconds, limits, given.quick)

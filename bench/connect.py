@@ -30,7 +30,7 @@ class Storm:
             self._epoll.register(one.fileno(), select.EPOLLOUT)
 
     def run(self, patience: float) -> None:
-        """Carry all of them through, at most `patience` seconds."""
+        """Connect all of them, in at most `patience` seconds."""
         until = time.monotonic() + patience
         while self.done + self.failed < len(self._sockets) and time.monotonic() < until:
             for fd, event in self._epoll.poll(1.0):
@@ -60,7 +60,7 @@ class Storm:
 
 
 class Connections:
-    """Bursts of so many clients, one in each turn. All of them stay until the end."""
+    """Bursts of `clients`, one in each turn. All clients stay until the end."""
 
     def __init__(self, server: Running, clients: int) -> None:
         self._port = server.port
@@ -70,7 +70,7 @@ class Connections:
         self._warm.run(60.0)
 
     def turn(self, seconds: float) -> None:
-        """A burst, however long it takes."""
+        """Run one burst to its end, also beyond the turn."""
         burst = Storm(self._port, self._clients)
         self._bursts.append(burst)
         burst.run(60.0)

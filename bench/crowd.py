@@ -10,7 +10,7 @@ SECRET = "bench-secret-of-at-least-32-bytes"
 
 
 def token(user: str) -> str:
-    """A token of `user` that lasts an hour."""
+    """A token of `user` that is valid for an hour."""
     return jwt.encode({"sub": user, "exp": int(time.time()) + 3600}, SECRET, algorithm="HS256")
 
 
@@ -19,5 +19,5 @@ def gate(port: int) -> Gate:
 
 
 def crowd_at(port: int) -> Crowd:
-    """Nobody yet, before the server at `port`."""
+    """A crowd without clients so far, for the server at `port`."""
     return Crowd(gate(port))

@@ -1,4 +1,4 @@
-"""A pod drains under 200 clients of each SDK at 50 messages/s: what they lose, hear twice, and wait for."""
+"""A pod drains under 200 clients of each SDK at 50 messages/s: losses, repeats and latency."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ _WARM, _BEFORE, _DURING = range(3)
 
 
 class Publisher:
-    """A backend that numbers what it says, to each room at the same pace."""
+    """A backend that publishes ascending numbers to each room at the same rate."""
 
     def __init__(self, pod: Pod, rooms: Sequence[str]) -> None:
         self._url = f"http://127.0.0.1:{pod.internal_port}/v1/rooms"
@@ -30,7 +30,7 @@ class Publisher:
         self._over = asyncio.Event()
 
     async def speak(self) -> int:
-        """Speak until told to stop; the last number, which is the same in every room."""
+        """Publish until `stop` is set. Returns the last number, which is the same in every room."""
         async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {API_KEY}"}) as session:
             number, started = 0, time.monotonic()
             while not self._over.is_set():
@@ -49,7 +49,7 @@ class Publisher:
 
 
 async def drained(sdk: str, clients: int, seconds: float) -> Figures:
-    """One drain of so many seconds, after as many of quiet."""
+    """One drain of `seconds`, after the same time without one."""
     window = {"FORESTAY_DRAIN_WINDOW": f"{seconds:g}"}
     async with deployment(**window) as here, swarm(sdk, here.balancer.url, clients, ROOMS) as crowd:
         publisher = Publisher(here.new, ROOMS)
@@ -79,7 +79,7 @@ async def drained(sdk: str, clients: int, seconds: float) -> Figures:
 
 
 async def _caught_up(crowd: Swarm, last: int) -> dict[str, Any]:
-    """The report, when the slowest has heard the last number, or as it is when that does not come."""
+    """The report, once all clients have the last number or the time limit has passed."""
     deadline = time.monotonic() + PATIENCE
     while (found := await crowd.report())["last"] < last and time.monotonic() < deadline:
         await asyncio.sleep(0.1)
@@ -87,7 +87,7 @@ async def _caught_up(crowd: Swarm, last: int) -> dict[str, Any]:
 
 
 def _least_overlap(here: Deployment) -> float:
-    """Seconds that a client had both its connections, at least; less than none where one had neither for a while."""
+    """The least seconds for which a client had two connections; negative where a client had none for a while."""
     by_token: defaultdict[str, list[Passage]] = defaultdict(list)
     for passage in here.balancer.passages:
         if passage.answered is not None and passage.token is not None:

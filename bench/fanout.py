@@ -22,7 +22,7 @@ class FanOut:
         self._speech = Speech([(room[0], f"bench.{number}") for number, room in enumerate(members)], rate)
 
     def run(self, seconds: float) -> int:
-        """Say what belongs into `seconds`, and hear it arrive; how many deliveries there are to be."""
+        """Publish for `seconds` and count the deliveries. Returns how many are expected."""
         due = self._speech.give(self.crowd, seconds) * self._each
         self.crowd.read_until(due, 10.0)
         return due

@@ -1,4 +1,4 @@
-"""One connection that says single bytes as fast as it can: another one's round trip meanwhile."""
+"""One connection sends single bytes as fast as it can; the round trip of another one is measured."""
 
 import multiprocessing
 import select

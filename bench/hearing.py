@@ -1,7 +1,7 @@
 """One subscriber in a process of its own: redis-py's bare `listen()`, or our bus up to the hand-over to delivery.
 
-`python -m bench.hearing redis-py|forestay URL NUMBER` hears so many messages of one room, and prints what
-CPU that took and how late they were.
+`python -m bench.hearing redis-py|forestay URL NUMBER` receives NUMBER messages of one room. It prints the CPU
+time and the latency.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _DIGITS = 20
 
 
 async def by_redis_py(url: str, number: int) -> list[int]:
-    """Read as redis-py's documentation does; nanoseconds of lateness."""
+    """Read as redis-py's documentation does. Returns the latencies in nanoseconds."""
     late: list[int] = []
     async with redis.asyncio.Redis.from_url(url) as client, client.pubsub() as pubsub:
         await pubsub.subscribe(CHANNEL)
@@ -58,7 +58,7 @@ async def by_our_bus(url: str, number: int) -> list[int]:
 
 
 def _made(data: bytes) -> int:
-    """When the message was made, by the digits in it."""
+    """The time in the message, at which it was made."""
     at = data.index(MARK) + len(MARK)
     return int(data[at : at + _DIGITS])
 

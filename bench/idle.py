@@ -1,4 +1,4 @@
-"""What an idle connection that has joined one room holds in memory."""
+"""The memory of an idle connection that has joined one room."""
 
 import time
 from functools import partial
@@ -10,7 +10,7 @@ from bench.servers import Running
 
 
 class Memory:
-    """So many more connections in each turn, in one room each time, that stay and say nothing."""
+    """More connections in each turn, all in one room, that stay and send nothing."""
 
     def __init__(self, server: Running, each: int) -> None:
         self._server = server
@@ -22,7 +22,7 @@ class Memory:
         self._before = settled(server)
 
     def turn(self, seconds: float) -> None:
-        """Connect them, however long it takes."""
+        """Connect all of them, also beyond the turn."""
         self._crowd.connect(f"bench.{self._clients // self._each}", self._each)
         self._clients += self._each
 
@@ -36,7 +36,7 @@ class Memory:
 
 
 def settled(server: Running) -> int:
-    """KiB of memory that the server holds once two readings agree."""
+    """KiB of memory of the server, once two readings agree."""
     last, now = 0, server.rss()
     for _ in range(20):
         if last == now:

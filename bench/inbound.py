@@ -1,4 +1,4 @@
-"""Two hundred publishers, each with one other member in its room: what a message costs on its way in."""
+"""Two hundred publishers, each with one other member in its room: the cost of receiving a message from a client."""
 
 from functools import partial
 
@@ -10,7 +10,7 @@ from forestay.terminal.crowd import Speech, percentile
 
 
 class Inbound:
-    """`publishers` who say `rate` messages a second each, to the one other member of their room."""
+    """`publishers` that send `rate` messages a second each, to the one other member of their room."""
 
     def __init__(self, server: Running, *, publishers: int, rate: float) -> None:
         self.crowd = crowd_at(server.port)
@@ -21,14 +21,14 @@ class Inbound:
         self._speech = Speech([(one, room) for room, pair in rooms for one in pair], rate * publishers, echo=False)
 
     def run(self, seconds: float) -> int:
-        """Say what belongs into `seconds`, and hear it arrive; how many messages that were."""
+        """Publish for `seconds` and count the deliveries. Returns how many are expected."""
         sent = self._speech.give(self.crowd, seconds)
         self.crowd.read_until(sent, 10.0)
         return sent
 
 
 def inbound(server: Running, *, publishers: int, rate: float, seconds: float) -> Figures:
-    """Let them speak, and count what arrives."""
+    """Let them publish, and count the deliveries."""
     load = Inbound(server, publishers=publishers, rate=rate)
     crowd = load.crowd
     load.run(1.0)

@@ -1,6 +1,6 @@
-"""How much more one case takes than another, from rounds in which both took part: a median, and how sure it is.
+"""How much more one case takes than another, from rounds with both of them: a median and its confidence interval.
 
-The servers of one round shared the machine's mood, so that their ratio says more than a ratio of medians does.
+The servers of one round ran under the same conditions, so their ratio is more exact than a ratio of medians.
 """
 
 import math
@@ -27,7 +27,7 @@ class More(NamedTuple):
 
     @property
     def width(self) -> float:
-        """How far apart the ends of the interval are."""
+        """The width of the interval."""
         return self.most - self.least
 
     def judged(self, limit: float, width: float) -> str:
@@ -37,7 +37,7 @@ class More(NamedTuple):
         return "holds" if self.width <= width else "too wide"
 
     def verdict(self, limit: float) -> str:
-        """Whether it is at most `limit`, as far as the rounds can tell."""
+        """Whether it is at most `limit`, as far as the rounds show."""
         if self.most <= limit:
             return "is"
         return "is not" if self.least > limit else "may be"

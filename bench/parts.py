@@ -56,7 +56,7 @@ class Terms:
         return Turns.within(self.seconds)
 
     def size(self, number: int) -> int:
-        """So many, or few in a quick run."""
+        """`number`, or fewer in a quick run."""
         return number // _SMALL if self.quick else number
 
 
@@ -132,4 +132,4 @@ _MADE: Mapping[str, Callable[[Terms], list[Part]]] = {
 }
 BENCHES = tuple(_MADE)
 USUAL = BENCHES[:4]
-"""What is compared where nothing is named."""
+"""The parts that are compared by default."""

@@ -1,4 +1,4 @@
-"""Two pods on one Redis, 200 subscribers on the other one; beside it one pod alone, and one hop by redis-py alone."""
+"""Two pods on one Redis with the 200 subscribers on the second one; one pod alone; and one hop by redis-py alone."""
 
 import json
 import socket
@@ -60,7 +60,7 @@ def two_pods(url: str, rate: float, seconds: float) -> Figures:
 
 
 def one_pod(rate: float, seconds: float) -> Figures:
-    """Everybody on one pod, without Redis."""
+    """All clients on one pod, without Redis."""
     with running("forestay") as pod:
         crowd = crowd_at(pod.port)
         crowd.connect(_ROOM, SUBSCRIBERS, sample=4)
@@ -89,7 +89,7 @@ def one_hop(url: str, kind: str, rate: float, seconds: float) -> Figures:
 
 
 def receiving(url: str, kind: str, number: int) -> Figures:
-    """Microseconds of CPU for a message that is heard, in a stream of them."""
+    """Microseconds of CPU for each received message, in a stream of them."""
     client = redis.Redis.from_url(url)
     with subscriber(kind, url, number) as process:
         for _ in range(number // 500):
@@ -114,7 +114,7 @@ def said() -> bytes:
 
 @contextmanager
 def subscriber(kind: str, url: str, number: int) -> Iterator["subprocess.Popen[str]"]:
-    """One that hears, in a process of its own."""
+    """A subscriber in a process of its own."""
     command = [sys.executable, "-m", "bench.hearing", kind, url, str(number)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
@@ -160,7 +160,7 @@ def compare(url: str, rate: float, rounds: int, seconds: float, *, keep: bool) -
 
 
 def hear(url: str, rounds: int, number: int, *, keep: bool) -> None:
-    """What a message costs to hear."""
+    """Measure the CPU time of receiving a message."""
     kinds = {kind: partial(receiving, url, kind, number) for kind in ("forestay", "redis-py")}
     found = interleaved(kinds, rounds)
     bars = Bars("us CPU/message", "CPU microseconds per message heard", "less is better")

@@ -1,4 +1,4 @@
-"""Rounds of several servers in turn, and what is left of them: medians, a table, a file, a picture."""
+"""Runs rounds of several servers in turn, and writes the results: medians, a table, a file, a picture."""
 
 import argparse
 import json
@@ -30,17 +30,17 @@ def options(caption: str, servers: str, *, seconds: float) -> argparse.ArgumentP
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One row of the table: a server, and what is done to it."""
+    """One row of the table: a server and its load."""
 
     label: str
     server: str
     run: Callable[[Running], Figures]
     environ: Mapping[str, str] = field(default_factory=dict)
-    """What it has beside the server's own."""
+    """Environment variables besides the server's own."""
 
 
 def each(names: str, run: Callable[[Running], Figures]) -> list[Case]:
-    """The same done to each of the servers called `names`."""
+    """The same load for each of the servers called `names`."""
     return [Case(name, name, run) for name in available(names.split(","))]
 
 

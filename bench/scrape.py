@@ -1,4 +1,4 @@
-"""What a scrape of /metrics takes of the event loop: of an empty pod, and of one with 10,000 connections and rooms."""
+"""The time that a scrape of /metrics takes of the event loop, in an empty pod and with 10,000 connections and rooms."""
 
 import http.client
 import time
@@ -19,7 +19,7 @@ class Scraper:
     """Scrapes again and again, before so many connections."""
 
     def __init__(self, server: Running, *, connections: int, accept: str, each: int) -> None:
-        """`each`: how many scrapes there are in a turn."""
+        """`each`: the number of scrapes in a turn."""
         self._crowd = crowd_at(server.port)
         for number in range(connections):
             self._crowd.connect(f"bench.{number}")
@@ -30,14 +30,14 @@ class Scraper:
         self._size = _once(self._client, accept)
 
     def turn(self, seconds: float) -> None:
-        """As many as belong into a turn, however long they take."""
+        """Scrape `each` times, also beyond the turn."""
         for _ in range(self._each):
             started = time.perf_counter()
             self._size = _once(self._client, self._accept)
             self._taken.append(time.perf_counter() - started)
 
     def figures(self, cpu: float) -> Figures:
-        """What the server computes meanwhile is the loop's time, for it does nothing else."""
+        """All CPU time of the server is time of the loop, because it does nothing else."""
         return {
             "ms CPU/scrape": cpu / len(self._taken) * 1000,
             "p50 ms": percentile(self._taken, 0.5) * 1000,
@@ -51,7 +51,7 @@ class Scraper:
 
 
 def scrape(server: Running, *, connections: int, accept: str) -> Figures:
-    """What some hundred scrapes take."""
+    """Measure some hundred scrapes."""
     scraper = Scraper(server, connections=connections, accept=accept, each=_SCRAPES)
     cpu = server.cpu()
     scraper.turn(0.0)

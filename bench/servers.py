@@ -1,6 +1,6 @@
 """The servers under test, started one at a time: ours, the plain aiohttp loop and Node `ws`.
 
-What a server costs is read from the kernel's account of its process, so that it holds on a busy machine.
+The cost of a server is the CPU time that the kernel counts for its process. So it is correct on a busy machine.
 """
 
 import os
@@ -31,7 +31,7 @@ VARIANTS = {
     "forestay-limits": {"FORESTAY_MESSAGE_RATE": "200"},
     "forestay-presence": {"FORESTAY_ROOMS_FILE": str(HERE / "presence.toml")},
 }
-"""Our server, and how it differs from what is shipped."""
+"""Our server with the default settings, except for these."""
 
 
 class Running:
@@ -55,7 +55,7 @@ class Running:
 
 
 def available(names: list[str]) -> list[str]:
-    """Those of `names` that can run here; the others are said to be left out."""
+    """Those of `names` that can run here. Prints which ones are left out."""
     if "ws" in names and not _have_ws():
         print("left out: ws, because node or npm is not here")
         return [name for name in names if name != "ws"]

@@ -1,7 +1,7 @@
-"""Servers side by side, under the same load in short turns: what the machine does, it does to all of them.
+"""Runs servers side by side under the same load in short turns, so that noise of the machine affects all of them.
 
-A neighbour of the machine is heard for seconds. In turns shorter than that everybody hears it alike: two equal servers
-differ by a hundredth then, and by a twentieth in turns of a second and a half.
+Noise from other machines on the host lasts for seconds. In shorter turns it affects all servers equally: two equal
+servers then differ by a hundredth, and by a twentieth in turns of a second and a half.
 """
 
 import random
@@ -16,27 +16,27 @@ from forestay.terminal.crowd import Crowd, percentile
 
 _TURN = 0.15
 LOST = "lost"
-"""The figure that counts what should have come and did not."""
+"""The figure that counts missing deliveries."""
 
 
 class Work(Protocol):
-    """What is done to a server a turn at a time, and what came of all turns."""
+    """The load on a server, one turn at a time, and the figures of all turns."""
 
     def turn(self, seconds: float) -> None:
-        """Do what belongs into one turn of so many seconds."""
+        """Do the work of one turn of `seconds`."""
 
     def figures(self, cpu: float) -> Figures:
-        """What came of it, if the server used `cpu` seconds for it."""
+        """The figures, where the server used `cpu` seconds of CPU time."""
 
     def close(self) -> None:
-        """Let go of the server."""
+        """Close the connections to the server."""
 
 
 class Load(Protocol):
     crowd: Crowd
 
     def run(self, seconds: float) -> int:
-        """Put the load on for so long; how many messages are to arrive."""
+        """Put the load on for `seconds`. Returns how many messages are expected."""
 
 
 class Deliveries:
@@ -75,25 +75,25 @@ class Turns(NamedTuple):
 
     @classmethod
     def within(cls, seconds: float) -> "Turns":
-        """Short turns that come to `seconds`."""
+        """Short turns of `seconds` in total."""
         number = max(1, round(seconds / _TURN))
         return cls(number, seconds / number)
 
 
 class Seat:
-    """A server, its work, and what came of their turns."""
+    """A server, its work, and the results of the turns."""
 
     def __init__(self, server: Running, work: Work) -> None:
         self._server = server
         self._work = work
         self._since = 0.0
         self.in_turns = 0.0
-        """CPU seconds while a turn was on."""
+        """CPU seconds during the turns."""
         self.cpu = 0.0
-        """CPU seconds since the first turn, those between the turns included: there it finishes what it was given."""
+        """CPU seconds since the first turn, including the time between turns, in which the server finishes its work."""
 
     def begin(self) -> None:
-        """Whatever is done once has been done."""
+        """The work that is done only once is finished."""
         self._since = self._server.cpu()
 
     def take_turn(self, seconds: float) -> None:
@@ -102,7 +102,7 @@ class Seat:
         self.in_turns += self._server.cpu() - before
 
     def end(self) -> None:
-        """All turns are over."""
+        """All turns have ended."""
         self.cpu = self._server.cpu() - self._since
 
     def figures(self, cpu: float) -> Figures:
@@ -117,13 +117,13 @@ def sit(
     *,
     rest: float,
 ) -> dict[str, Figures]:
-    """Start the servers, let each take its turns, and evaluate what came of them.
+    """Start the servers, let each take its turns, and compute the figures.
 
     `rest`: seconds without load before the first turn and after the last one.
     """
     with ExitStack() as stack:
         seats: dict[str, Seat] = {}
-        # In another order each time, so that none is always the first to take memory or behind the dearest.
+        # The order changes each time, so that none is always the first to take memory or always behind the slowest one.
         for case in _shuffled(servers):
             server = stack.enter_context(servers[case])
             made = work(server)
@@ -142,7 +142,7 @@ def sit(
 
 
 def sittings(rounds: int, sitting: Callable[[], dict[str, Figures]], found: dict[str, list[Figures]]) -> None:
-    """Sit `rounds` times, with servers that were started anew, and add to `found` what came of each case."""
+    """Run `rounds` sittings with newly started servers, and add the figures of each case to `found`."""
     for _ in range(rounds):
         for case, figures in sitting().items():
             of_case = found.setdefault(case, [])

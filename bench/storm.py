@@ -1,4 +1,4 @@
-"""2,000 clients of each SDK lose their connection in one moment: how they spread their return."""
+"""2,000 clients of each SDK lose their connection at the same moment: how they spread their reconnects."""
 
 import asyncio
 import time
@@ -10,15 +10,15 @@ from bench.swarms import PATIENCE, deployment, runnable, swarm
 from forestay.terminal.crowd import raise_file_limit
 
 SPREAD = 2.0
-"""Seconds, as shipped: FORESTAY_RECONNECT_SPREAD."""
+"""Seconds: the default of FORESTAY_RECONNECT_SPREAD."""
 _SLICE = 0.5
 ROOMS = [f"bench.{number}" for number in range(20)]
 
 
 async def storm(sdk: str, clients: int) -> Figures:
-    """All connections are cut at once; when each of the clients asked for its next one, and when all were back."""
+    """Cut all connections at once. Returns when each client asked for its next connection, and when all were back."""
     async with deployment() as here, swarm(sdk, here.balancer.url, clients, ROOMS) as crowd:
-        # A connection that lived for ten seconds was a good one: its loss is a first one.
+        # A connection that lived for ten seconds counts as stable, so its loss starts a new back-off.
         await asyncio.sleep(12)
         before = len(here.balancer.passages)
         cut = time.monotonic()
@@ -31,7 +31,7 @@ async def storm(sdk: str, clients: int) -> Figures:
                 break
         back = time.monotonic() - cut
         came = sorted(passage.came - cut for passage in here.balancer.passages[before:])
-        # Whoever is late is so because this machine is busy, and makes the mean no smaller.
+        # A client is late only because this machine is busy. That does not make the mean smaller.
         mean = clients * _SLICE / SPREAD
         return {
             "busiest 500 ms": _busiest(came),
@@ -43,7 +43,7 @@ async def storm(sdk: str, clients: int) -> Figures:
 
 
 def _busiest(moments: Sequence[float]) -> int:
-    """How many of the sorted moments lie in the fullest slice."""
+    """The number of the sorted moments in the fullest slice."""
     most = first = 0
     for last, moment in enumerate(moments):
         while moments[first] <= moment - _SLICE:

@@ -1,4 +1,4 @@
-"""A room of 500 with one reader that never reads: what the others and the memory notice of it."""
+"""A room of 500 with one client that never reads: the effect on the others and on memory."""
 
 import time
 from functools import partial
@@ -11,7 +11,7 @@ from forestay.terminal.crowd import message, percentile, send
 
 
 def room(server: Running, *, members: int, stuck: int, rate: float, seconds: float) -> Figures:
-    """`rate` messages of 1 KB a second to `members`, of whom `stuck` take none."""
+    """`rate` messages of 1 KB a second to `members`, of which `stuck` read nothing."""
     crowd = crowd_at(server.port)
     everybody = crowd.connect("bench.room", members, sample=5)
     for one in everybody[members - stuck :]:

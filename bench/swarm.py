@@ -1,4 +1,4 @@
-"""Many clients of the Python SDK in one process; what they hear is reported as JSON lines on standard output.
+"""Many clients of the Python SDK in one process. It reports the messages as JSON lines on standard output.
 
 The first line of standard input is `{"url", "tokens", "rooms"}`: a client for each token, in the rooms in turn. Then
 `{"do": "phase"}` begins the next phase, and `{"do": "report"}` asks for a report. bench/node/swarm.mjs is the same in
@@ -19,7 +19,7 @@ PHASES = 4
 
 
 class Listener:
-    """One client, and every number that it heard."""
+    """One client, and every number that it received."""
 
     def __init__(self, swarm: "Swarm", url: str, token: str, room: str) -> None:
         self._swarm = swarm
@@ -58,7 +58,7 @@ class Swarm:
         self._listeners: list[Listener] = []
 
     async def enter(self, given: dict[str, Any]) -> None:
-        """Come in, fifty at a time."""
+        """Connect all of them, fifty at a time."""
         rooms = given["rooms"]
         self._listeners = [
             Listener(self, given["url"], token, rooms[number % len(rooms)])
@@ -88,7 +88,7 @@ class Swarm:
 
 
 async def main() -> None:
-    """Do what the lines say until there are no more."""
+    """Carry out the commands of the lines until the input ends."""
     swarm = Swarm()
     commands = asyncio.StreamReader(limit=1 << 24)
     loop = asyncio.get_running_loop()
@@ -103,7 +103,7 @@ async def main() -> None:
             case given:
                 await swarm.enter(given)
                 say(json.dumps({"ready": True}))
-    # Thousands of farewells would only cost time.
+    # The clients are not closed: thousands of closes would only cost time.
     sys.stdout.flush()
     sys.exit()
 

@@ -20,14 +20,14 @@ from tests.support.local_redis import QUICK, RedisServer
 
 API_KEY = "bench-api-key-of-at-least-32-bytes"
 PROCESSES = 4
-"""Clients that share a process wait for one another; these are many, but not all at once."""
+"""Clients that share a process wait for each other, so each process has only some of them."""
 PATIENCE = 120.0
-"""Seconds. Thousands of clients come in on a busy machine."""
+"""Seconds. Thousands of clients connect on a busy machine."""
 _ROOMS = '[[rooms]]\npattern = "**"\n[rooms.history]\nsize = 10000\nttl = 300\n'
 
 
 def runnable(names: Sequence[str]) -> list[str]:
-    """Those SDKs that can run here; the others are said to be left out."""
+    """The SDKs that can run here. Prints which ones are left out."""
     found = []
     for name in names:
         try:
@@ -40,18 +40,18 @@ def runnable(names: Sequence[str]) -> list[str]:
 
 
 class Swarm:
-    """Some processes of clients: see bench/swarm.py for what is said on their pipes."""
+    """Some processes of clients. bench/swarm.py describes the lines on their pipes."""
 
     def __init__(self, processes: Sequence[asyncio.subprocess.Process]) -> None:
         self._processes = processes
 
     async def phase(self) -> None:
-        """The next one begins."""
+        """Begin the next phase."""
         for process in self._processes:
             await _tell(process, {"do": "phase"})
 
     async def report(self) -> dict[str, Any]:
-        """What all of them came to."""
+        """The results of all of them, added up."""
         for process in self._processes:
             await _tell(process, {"do": "report"})
         found = [await _hear(process) for process in self._processes]
@@ -76,7 +76,7 @@ async def _hear(process: asyncio.subprocess.Process) -> dict[str, Any]:
 
 @asynccontextmanager
 async def swarm(sdk: str, url: str, clients: int, rooms: Sequence[str]) -> AsyncIterator[Swarm]:
-    """So many clients of an SDK, each in one of the rooms."""
+    """`number` clients of an SDK, each in one of the rooms."""
     assert sdk in NAMES
     command = [sys.executable, "-m", "bench.swarm"] if sdk == "python" else [node(), str(HERE / "node" / "swarm.mjs")]
     processes: list[asyncio.subprocess.Process] = []

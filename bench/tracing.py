@@ -1,4 +1,4 @@
-"""What traces cost: switched off, at 1 % and at 100 %; and what a collector that is closed or hangs does to latency."""
+"""The cost of traces: switched off, at 1 % and at 100 %; and the latency with a collector that is closed or hangs."""
 
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
@@ -20,14 +20,14 @@ LIMITS = {"off": 2.0, "1 %": 3.0}
 ABSENT, HEALTHY = "absent", "healthy"
 _COST = "us CPU/delivery"
 _SENDING = 5.0
-"""Seconds after which a server sends what spans it has, as the specification wants it."""
+"""Seconds after which a server sends its spans, as the specification requires."""
 
 Found = Mapping[str, Sequence[Figures]]
 Environs = Mapping[str, Mapping[str, str]]
 
 
 def few(port: int) -> dict[str, dict[str, str]]:
-    """Few traces or none, sent to `port`. None at all stands there twice: that they differ is the machine's doing."""
+    """Few traces or none, sent to `port`. The case without traces runs twice: the difference is noise."""
     return {
         ABSENT: {},
         "absent again": {},
@@ -37,7 +37,7 @@ def few(port: int) -> dict[str, dict[str, str]]:
 
 
 def all_of_them(port: int) -> dict[str, dict[str, str]]:
-    """Every trace, apart from the rest: who sends so much is a bad neighbour."""
+    """Every trace, in a sitting of its own: so much work would disturb the other cases."""
     return {ABSENT: {}, "100 %": sending(port, 1.0)}
 
 
@@ -54,7 +54,7 @@ def sit_with(environs: Environs, load: Callable[[Running], Load], seconds: float
     servers = {case: running("forestay", **{**both, **more}) for case, more in environs.items()}
 
     def evaluate(seats: Mapping[str, Seat]) -> dict[str, Figures]:
-        # The first one does nothing between its turns but what it takes to be there. That is on nobody's account.
+        # Between its turns the first server does only its idle work. That is not counted.
         first = seats[next(iter(environs))]
         idle = first.cpu - first.in_turns
         return {case: seats[case].figures(seats[case].cpu - idle) for case in environs}
@@ -63,7 +63,7 @@ def sit_with(environs: Environs, load: Callable[[Running], Load], seconds: float
 
 
 def sat(rounds: int, environs: Environs, load: Callable[[Running], Load], seconds: float) -> dict[str, list[Figures]]:
-    """Sit so often."""
+    """Run `rounds` sittings."""
     found: dict[str, list[Figures]] = {}
     sittings(rounds, partial(sit_with, environs, load, seconds), found)
     return found
@@ -72,7 +72,7 @@ def sat(rounds: int, environs: Environs, load: Callable[[Running], Load], second
 def report_cost(name: str, title: str, load: Callable[[Running], Load], port: int, given: Namespace) -> None:
     """How much more CPU each case takes than the one without traces, and whether that is within its limit."""
     found = sat(given.rounds, few(port), load, given.seconds)
-    # What doubles the cost needs no fine measurement.
+    # A case that doubles the cost needs no exact measurement.
     everything = sat((given.rounds + 1) // 2, all_of_them(port), load, given.seconds / 3)
     compared = more(found, _COST, ABSENT) | {"100 %": more(everything, _COST, ABSENT)["100 %"]}
     found["100 %"] = everything["100 %"]
@@ -86,7 +86,7 @@ def report_cost(name: str, title: str, load: Callable[[Running], Load], port: in
 
 
 def report_trouble(name: str, title: str, found: Found, *, keep: bool) -> None:
-    """How much later the latest messages come than with a healthy collector."""
+    """How much later the slowest messages come than with a healthy collector."""
     compared = more(found, "p99 ms", HEALTHY)
     bars = Bars("p99 ms", "p99 of delivery in milliseconds", "less is better")
     report(name, title, found, bars, keep=keep, beside={case: one.figures("p99") for case, one in compared.items()})
