@@ -140,7 +140,7 @@ class ControlChannel:
         """A lost question is answered in part, and the next heartbeat brings a lost revocation."""
 
     def received(self, message: Message) -> None:
-        """A control message has come from the bus."""
+        """Take a control message from the bus."""
         if deeper_than(message.payload, MAX_DEPTH):
             return
         try:

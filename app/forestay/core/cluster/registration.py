@@ -29,11 +29,11 @@ class Registration:
         return None
 
     def uncount(self, connection: Connection) -> None:
-        """The client moves to another connection: this one no longer counts for its user."""
+        """Stop counting `connection` for its user, because its client moves to another one."""
         self._user_limit.release(connection)
         self._hub.note_moving(connection)
 
     def remove(self, connection: Connection) -> None:
-        """`connection` has ended."""
+        """Remove a connection that has ended."""
         self._hub.remove(connection)
         self._user_limit.release(connection)

@@ -80,7 +80,7 @@ class UserLimit:
         return claim.granted
 
     def release(self, connection: Connection) -> None:
-        """`connection` no longer counts."""
+        """Stop counting `connection`."""
         self._owed.pop(connection.id, None)
         user = self._counted.get(connection.id)
         if user is not None:

@@ -30,7 +30,7 @@ class Batch:
     """Slow members that it was not written to."""
 
     def of(self, connection: Connection) -> bytes:
-        """What `connection` gets of it; empty where it is no member or is left out."""
+        """The bytes of it for `connection`; empty where it is no member or is left out."""
         if self.room.name not in connection.rooms:
             return b""
         part = self.parts[connection.wire]

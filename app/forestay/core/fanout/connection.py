@@ -1,7 +1,7 @@
 """One client as the core sees it: its identity, its rooms, and what is still to be written to it.
 
-Each field has one writer, named beside it; everyone may read. A pod holds ten thousand connections, so they have slots,
-and fields that most clients never use are None until then.
+Each field has one writer, named beside it; all parts may read it. A pod holds ten thousand connections, so they have
+slots, and fields that most clients never use are None until then.
 """
 
 from collections.abc import Callable
@@ -71,7 +71,7 @@ class Connection:
         self.answers: list[bytes] = []
         """Frames for this client alone. A pass writes them before room messages. Written by Passes."""
         self.missed: set[RoomName] | None = None
-        """Rooms with dropped messages, because the client is slow; each is owed a `resync`. Written by SlowReaders."""
+        """Rooms with dropped messages, because the client is slow. Each gets a `resync`. Written by SlowReaders."""
         self.ended: Ending | None = None
         """Written by Sessions."""
 

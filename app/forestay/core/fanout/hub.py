@@ -19,13 +19,13 @@ class Hub:
         return len(self._by_id)
 
     def add(self, connection: Connection) -> None:
-        """The connection was welcomed."""
+        """Add a connection that was welcomed."""
         self._by_id[connection.id] = connection
         self._by_user.setdefault(connection.identity.user, {})[connection] = None
         self._by_wire[connection.wire.name] += 1
 
     def remove(self, connection: Connection) -> None:
-        """The connection has ended."""
+        """Remove a connection that has ended."""
         del self._by_id[connection.id]
         user = connection.identity.user
         of_user = self._by_user[user]
@@ -36,12 +36,12 @@ class Hub:
         self._moving.discard(connection)
 
     def note_moving(self, connection: Connection) -> None:
-        """The client of `connection` was asked to connect elsewhere."""
+        """Note that the client of `connection` was asked to connect elsewhere."""
         self._moving.add(connection)
 
     @property
     def moving(self) -> int:
-        """Connections whose client was asked to connect elsewhere and that are still here."""
+        """The number of connections whose client was asked to connect elsewhere."""
         return len(self._moving)
 
     @property

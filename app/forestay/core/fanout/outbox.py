@@ -1,4 +1,4 @@
-"""What is written to one client: replies, refusals, missed messages, and the rest of what it is owed at the end."""
+"""Writes to one client: replies, refusals, missed messages, and at the end all that is still pending for it."""
 
 from collections.abc import Iterable
 
@@ -26,7 +26,7 @@ class Outbox:
         self._passes.answer(connection, connection.wire.reply(reply))
 
     def send_bytes(self, connection: Connection, data: bytes) -> None:
-        """Send finished bytes in the order of replies."""
+        """Send finished bytes. They keep their order among the replies."""
         self._passes.answer(connection, data)
 
     def refuse(
@@ -49,7 +49,7 @@ class Outbox:
             self._passes.answer(connection, wire.message(message, traced=traced))
 
     def settle(self, connection: Connection, room: Room) -> None:
-        """`connection` leaves `room`: send what it is still owed of it, before the reply that says so."""
+        """Send what `connection` is still owed of `room`, which it leaves. The reply `left` comes after that."""
         missed = self._slow.forget_room(connection, room.name)
         owed = room.owed(connection)
         if not self._slow.slow(connection):
@@ -61,7 +61,7 @@ class Outbox:
                 self._observer.resynced("slow", 1)
 
     def first_words(self, connection: Connection) -> bytes:
-        """The replies that wait for a connection that was just welcomed. No pass writes them after this."""
+        """Return the replies that wait for a connection that was just welcomed. No pass writes them after this."""
         return b"".join(self._passes.take_answers(connection))
 
     def flush(self, connection: Connection) -> None:
@@ -73,5 +73,5 @@ class Outbox:
             connection.transport.write(b"".join(chunks))
 
     def forget(self, connection: Connection) -> None:
-        """The connection is gone. Nothing more is written to it."""
+        """Forget a connection that is gone. Nothing more is written to it."""
         self._passes.forget(connection)

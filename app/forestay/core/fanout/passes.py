@@ -51,25 +51,25 @@ class Passes:
         self._checking = False
 
     def schedule(self, room: Room) -> None:
-        """The next pass writes the pending frames of `room`; where it rests, a later one does."""
+        """Let the next pass write the pending frames of `room`. If the room rests, a later pass does."""
         if not room.resting:
             self._due[room] = None
             self._wake()
 
     def answer(self, connection: Connection, frame: bytes) -> None:
-        """The next pass writes `frame` to `connection`, before room messages."""
+        """Let the next pass write `frame` to `connection`, before room messages."""
         if connection.ended is None:
             connection.answers.append(frame)
             self._answering[connection] = None
             self._wake()
 
     def take_answers(self, connection: Connection) -> list[bytes]:
-        """The frames that wait for `connection` alone. No pass writes them after this."""
+        """Return the frames that wait for `connection` alone. No pass writes them after this."""
         chunks, connection.answers = connection.answers, []
         return chunks
 
     def forget(self, connection: Connection) -> None:
-        """The connection is gone."""
+        """Forget a connection that is gone."""
         self._answering.pop(connection, None)
         self._slow.forget(connection)
 
@@ -101,9 +101,9 @@ class Passes:
             self._report(batches, started)
 
     def _write_rooms(self, batches: list[Batch]) -> tuple[int, int]:
-        """Write to each member what the batches have for it. The number of writes, and their bytes."""
+        """Write to each member what the batches have for it. Returns the number of writes, and their bytes."""
         writes = size = 0
-        # This is SlowReaders.slow, without the price of a call for each write of the pod.
+        # This is SlowReaders.slow, without the cost of a call for each write of the pod.
         limit = self._slow.limit
         for connection, chunks in gather(batches).items():
             transport = connection.transport

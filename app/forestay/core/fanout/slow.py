@@ -34,7 +34,7 @@ class SlowReaders:
         return connection.missed is not None or connection.transport.buffered() > self.limit
 
     def hold_back(self, connection: Connection, batches: Sequence[Batch]) -> None:
-        """`connection` gets nothing of `batches`. End it, or note the rooms, as their policies say."""
+        """Drop what `batches` have for `connection`. End it, or note the rooms, as their policies say."""
         newly = connection.missed is None
         policy = Slow.DROP_OLDEST
         missed = set() if connection.missed is None else connection.missed
@@ -52,20 +52,20 @@ class SlowReaders:
             connection.end(ENDINGS[CloseCode.TOO_SLOW])
 
     def caught_up(self) -> list[tuple[Connection, set[RoomName]]]:
-        """The clients that are no longer slow, each with the rooms that it missed messages of. They are forgotten."""
+        """Return and forget the clients that are no longer slow, each with the rooms that it missed messages of."""
         half = self.limit // 2
         ready = [connection for connection in self._behind if connection.transport.buffered() <= half]
         return [(connection, self._release(connection)) for connection in ready]
 
     def forget_room(self, connection: Connection, name: RoomName) -> bool:
-        """`connection` leaves the room; whether it missed messages of it."""
+        """Forget that `connection` missed messages of a room, which it leaves. Returns whether it did."""
         if connection.missed is None or name not in connection.missed:
             return False
         connection.missed.discard(name)
         return True
 
     def forget(self, connection: Connection) -> None:
-        """The connection is gone."""
+        """Forget a connection that is gone."""
         self._release(connection)
 
     def _release(self, connection: Connection) -> set[RoomName]:

@@ -51,7 +51,7 @@ class Page:
 
 
 class BusLost(Exception):
-    """The bus could not be asked."""
+    """The bus cannot be reached."""
 
 
 Settled = Callable[[Settlement], None]
@@ -73,9 +73,12 @@ class Subscriber(Protocol):
 class Bus(Protocol):
     """How pods send messages to each other. Every message goes over the bus, also to members on the same pod.
 
-    Promises: all subscribers of a room get its messages in one order, which is the order of the positions where there
-    are any. Messages that one caller publishes one after the other keep their order. Only `history` and `positions`
-    block, and only these raise.
+    A bus promises:
+
+    - All subscribers of a room get its messages in one order. With positions it is the order of the positions.
+    - Messages that one caller publishes one after the other keep their order.
+    - Where a subscriber may have missed messages, it is doubted.
+    - Only `history`, `positions` and `start` wait, and only these raise.
     """
 
     def publish(
@@ -111,7 +114,7 @@ class Bus(Protocol):
         """Seconds that the last probe took, on the slowest node; None before the first one."""
 
     async def start(self) -> None:
-        """Connect. Raises BusLost where that can never work, and not where the bus is only away."""
+        """Connect. Raises BusLost if the configuration can never work. A bus that is only away raises nothing."""
 
     async def close(self) -> None:
         """Settle what is under way, and disconnect."""

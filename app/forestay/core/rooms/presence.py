@@ -51,7 +51,7 @@ class PresenceEntry:
             self.grace = None
 
     def answered(self) -> None:
-        """The registry has answered one update."""
+        """Note that the registry has answered one update."""
         self.in_flight -= 1
         if not self.in_flight:
             waiting, self.waiting = self.waiting, []
@@ -129,7 +129,7 @@ class Presence:
             self._bus.publish(news)
 
     def close(self, *, last_pod: bool) -> None:
-        """The pod stops. `last_pod`: no other pod is there to announce that its users left."""
+        """Stop, because the pod stops. `last_pod`: no other pod is there to announce that its users left."""
         for room, entries in list(self._rooms.items()):
             for user, entry in list(entries.items()):
                 entry.cancel_grace()

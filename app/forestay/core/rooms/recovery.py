@@ -68,7 +68,7 @@ class Recovery:
         self._tasks: set[Task[None]] = set()
 
     def open(self, room: RoomName, ready: Callable[[], None]) -> None:
-        """The bus delivers `room` now. `ready` is called once its position is known; at once where it has none."""
+        """Start the view of `room`. `ready` is called once its position is known; at once where it has none."""
         kept = self._policies.of(room).history
         if kept is None:
             ready()
@@ -78,7 +78,7 @@ class Recovery:
         self._start(self._repair(room, view))
 
     def close(self, room: RoomName) -> None:
-        """The bus no longer delivers `room`."""
+        """End the view of `room`, which the bus no longer delivers."""
         view = self._views.pop(room, None)
         if view is not None:
             view.open = False
@@ -89,7 +89,7 @@ class Recovery:
         return view.position if view else None
 
     def receive(self, message: Message) -> None:
-        """A message has come from the bus."""
+        """Take a message from the bus."""
         view = self._views.get(message.room)
         if view is None:
             self._members.deliver(message)
@@ -99,7 +99,7 @@ class Recovery:
             view.held.append(message)
 
     def doubt(self, room: RoomName) -> None:
-        """Messages of `room` may be lost on their way to this pod."""
+        """Repair `room`, because messages may be lost on their way to this pod."""
         view = self._views.get(room)
         if view is None:
             self._members.resync(room, "missed", None)

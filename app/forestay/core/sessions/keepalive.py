@@ -62,7 +62,7 @@ class Keepalive:
         self._plan(connection, self._earliest(connection, now, ping_at))
 
     def forget(self, connection: Connection) -> None:
-        """`connection` has ended."""
+        """Forget a connection that has ended."""
         check = self._by_connection.pop(connection, None)
         if check is not None:
             check.connection = None

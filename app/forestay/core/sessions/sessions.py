@@ -69,14 +69,14 @@ class Sessions:
                 self._outbox.send(connection, Left(None, name, "forbidden"))
 
     def lost(self, connection: Connection, ending: Ending) -> None:
-        """The transport of `connection` is gone: the client closed it, or it broke. Called once for each connection."""
+        """Forget a connection that the client closed or that broke. Called once for each connection."""
         if connection.relocating is not None:
             self._report_relocation(connection, connection.relocating, ending)
         if connection.ended is None:
             self._forget(connection, ending, by_client=True)
 
     def close(self) -> None:
-        """The pod stops: no connection is pinged any more."""
+        """Stop the pings, because the pod stops."""
         self._keepalive.close()
 
     def _end(self, connection: Connection, ending: Ending) -> None:
