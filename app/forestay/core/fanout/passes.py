@@ -54,14 +54,16 @@ class Passes:
         """The next pass writes the pending frames of `room`; where it rests, a later one does."""
         if not room.resting:
             self._due[room] = None
-            self._wake()
+            if not self._scheduled:
+                self._wake()
 
     def answer(self, connection: Connection, frame: bytes) -> None:
         """The next pass writes `frame` to `connection`, before room messages."""
         if connection.ended is None:
             connection.answers.append(frame)
             self._answering[connection] = None
-            self._wake()
+            if not self._scheduled:
+                self._wake()
 
     def take_answers(self, connection: Connection) -> list[bytes]:
         """The frames that wait for `connection` alone. No pass writes them after this."""
@@ -74,9 +76,8 @@ class Passes:
         self._slow.forget(connection)
 
     def _wake(self) -> None:
-        if not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._run)
+        self._scheduled = True
+        self._loop.call_soon(self._run)
 
     def _run(self) -> None:
         started = self._loop.time()

@@ -53,6 +53,8 @@ class SlowReaders:
 
     def caught_up(self) -> list[tuple[Connection, set[RoomName]]]:
         """The clients that are no longer slow, each with the rooms that it missed messages of. They are forgotten."""
+        if not self._behind:
+            return []
         half = self.limit // 2
         ready = [connection for connection in self._behind if connection.transport.buffered() <= half]
         return [(connection, self._release(connection)) for connection in ready]
@@ -66,7 +68,8 @@ class SlowReaders:
 
     def forget(self, connection: Connection) -> None:
         """The connection is gone."""
-        self._release(connection)
+        self._behind.discard(connection)
+        connection.missed = None
 
     def _release(self, connection: Connection) -> set[RoomName]:
         self._behind.discard(connection)
