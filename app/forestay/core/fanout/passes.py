@@ -81,7 +81,8 @@ class Passes:
 
     def _run(self) -> None:
         started = self._loop.time()
-        self._release_slow()
+        if self._slow.behind:
+            self._release_slow()
         self._scheduled = False
         rooms, self._due = self._due, {}
         answering, self._answering = self._answering, {}
@@ -166,7 +167,7 @@ class Passes:
             self._loop.call_later(SLOW_CHECK_INTERVAL, self._check_slow)
 
     def _check_slow(self) -> None:
-        self._checking = len(self._slow) > 0
+        self._checking = bool(self._slow.behind)
         if self._checking:
             self._loop.call_later(SLOW_CHECK_INTERVAL, self._check_slow)
             self._release_slow()
