@@ -57,7 +57,13 @@ class Admission:
         try:
             self._check_capacity()
             self._check_origin(request)
-            identity = await self._verify(token)
+            if token is None:
+                message = "the request has no token; send one as 'Authorization: Bearer <token>'"
+                raise Refused(401, Refusal(ErrorCode.BAD_TOKEN, message))
+            try:
+                identity = await self._verifier.verify(token)
+            except Refusal as refusal:
+                raise Refused(503 if refusal.code is ErrorCode.UNAVAILABLE else 401, refusal) from None
             # The verifier may have waited for keys. Meanwhile the pod may have filled up or begun to drain.
             self._check_capacity()
         finally:
@@ -76,15 +82,6 @@ class Admission:
         if not self._origins.allow(request.headers.getall("Origin", []), request.headers.get("Host", "")):
             message = "pages of this origin may not connect; the operator lists the origins that may"
             raise Refused(403, Refusal(ErrorCode.FORBIDDEN, message))
-
-    async def _verify(self, token: str | None) -> Identity:
-        if token is None:
-            message = "the request has no token; send one as 'Authorization: Bearer <token>'"
-            raise Refused(401, Refusal(ErrorCode.BAD_TOKEN, message))
-        try:
-            return await self._verifier.verify(token)
-        except Refusal as refusal:
-            raise Refused(503 if refusal.code is ErrorCode.UNAVAILABLE else 401, refusal) from None
 
 
 def _retry_later(reason: str) -> Refused:

@@ -123,7 +123,7 @@ class WebSocketSession:
 
     async def run(self, ws: ReadOnlyWebSocket, writer: AbstractStreamWriter) -> None:
         """Serve the connection until it ends. `writer`: aiohttp's; its `drain` waits until the buffer is half empty."""
-        lost = Ending(ABNORMAL_CLOSURE, "handler cancelled")
+        lost = _CANCELLED
         try:
             lost = await self._read(ws, writer)
         except Exception:
@@ -162,7 +162,13 @@ class WebSocketSession:
     def _dispatch(self, message: WSMessage) -> Awaitable[None] | None:
         kind = message.type
         if kind is WSMsgType.TEXT:
-            return self._dispatch_text(message.data)
+            size = wire_size(message.data)
+            try:
+                request = self._socket.wire.reader.read(message.data)
+            except Unreadable as unreadable:
+                self._dispatcher.reject(self._connection, unreadable, size)
+                return None
+            return self._dispatcher.dispatch(self._connection, request, size)
         if kind is WSMsgType.BINARY:
             self._dispatcher.dispatch(self._connection, Binary(data=message.data), len(message.data))
         elif kind is WSMsgType.PING:
@@ -170,15 +176,6 @@ class WebSocketSession:
         else:
             self._dispatcher.pong(self._connection)
         return None
-
-    def _dispatch_text(self, text: str) -> Awaitable[None] | None:
-        size = wire_size(text)
-        try:
-            request = self._socket.wire.reader.read(text)
-        except Unreadable as unreadable:
-            self._dispatcher.reject(self._connection, unreadable, size)
-            return None
-        return self._dispatcher.dispatch(self._connection, request, size)
 
     def _closed_by_client(self, code: int) -> Ending:
         """Answer the client's close frame, which carries `code`."""
@@ -189,6 +186,7 @@ class WebSocketSession:
         return Ending(code or CloseCode.NORMAL, "closed by the client")
 
 
+_CANCELLED: Final = Ending(ABNORMAL_CLOSURE, "handler cancelled")
 _MESSAGES: Final = frozenset({WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG})
 
 

@@ -26,11 +26,13 @@ def deeper_than(text: str | bytes, limit: int) -> bool:
 
     Bytes are UTF-8, valid or not. The time is linear in the length of the text.
     """
+    # The depth is at most the number of opening brackets. These two counts decide for nearly every text.
     if isinstance(text, bytes):
+        if text.count(b"[") + text.count(b"{") <= limit:
+            return False
         # One character for each byte. In UTF-8 a byte that looks like a bracket, a quote or a backslash is one.
         text = text.decode("latin-1")
-    # The depth is at most the number of opening brackets. These two counts decide for nearly every text.
-    if text.count("[") + text.count("{") <= limit:
+    elif text.count("[") + text.count("{") <= limit:
         return False
     brackets = _NO_BRACKETS.sub("", _STRINGS.sub("", text))
     return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > limit

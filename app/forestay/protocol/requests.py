@@ -105,7 +105,10 @@ class Auth(_Request, frozen=True, tag="auth", kw_only=True):
 JsonRequest: TypeAlias = Join | Leave | Broadcast | Ping | Pong | Bind | Presence | History | Auth
 """A request that comes as a JSON object."""
 
-Request: TypeAlias = JsonRequest | Binary
+OtherRequest: TypeAlias = Join | Leave | Binary | Ping | Pong | Bind | Presence | History | Auth
+"""A request that is no `broadcast`."""
+
+Request: TypeAlias = Broadcast | OtherRequest
 
 
 class Unreadable(Exception):

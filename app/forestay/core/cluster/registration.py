@@ -18,7 +18,7 @@ class Registration:
     async def register(self, connection: Connection) -> Ending | None:
         """Count `connection` from now on. Returns why it must end instead, and counts nothing then."""
         code = None
-        if not await self._user_limit.claim(connection):
+        if self._user_limit.limited and not await self._user_limit.claim(connection):
             code = CloseCode.CONNECTION_LIMIT
         elif self._revocations.covers(connection.identity):
             code = CloseCode.REVOKED

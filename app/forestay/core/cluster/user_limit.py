@@ -42,6 +42,8 @@ class UserLimit:
         self._hub = hub
         self._control = control
         self._per_user = rules.per_user
+        self.limited = rules.per_user > 0
+        """Whether there is a limit. Without one nothing is counted."""
         self._replace = rules.policy is UserLimitPolicy.REPLACE
         self._counted: dict[str, str] = {}
         """Connections that the registry counts or may count, by id, with their user.
@@ -59,9 +61,10 @@ class UserLimit:
         return len(self._hub)
 
     async def claim(self, connection: Connection) -> bool:
-        """Claim a place for `connection`, and end those that have to go for it. False where the user has too many."""
-        if not self._per_user:
-            return True
+        """Claim a place for `connection`, and end those that have to go for it. False where the user has too many.
+
+        For use where there is a limit.
+        """
         user = connection.identity.user
         self._claiming.add(connection.id)
         try:

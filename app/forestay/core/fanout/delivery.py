@@ -28,7 +28,8 @@ class Delivery:
         room = self._rooms.get(message.room)
         if room is None:
             return
-        left_out = self._left_out(room, message)
+        plain = message.exclude is None and message.kind is Kind.BROADCAST
+        left_out = () if plain else self._left_out(room, message)
         recipients = -len(left_out)
         for wire, audience in room.audiences.items():
             frame = wire.message(message, traced=room.policy.trace)

@@ -54,14 +54,16 @@ class Passes:
         """Let the next pass write the pending frames of `room`. If the room rests, a later pass does."""
         if not room.resting:
             self._due[room] = None
-            self._wake()
+            if not self._scheduled:
+                self._wake()
 
     def answer(self, connection: Connection, frame: bytes) -> None:
         """Let the next pass write `frame` to `connection`, before room messages."""
         if connection.ended is None:
             connection.answers.append(frame)
             self._answering[connection] = None
-            self._wake()
+            if not self._scheduled:
+                self._wake()
 
     def take_answers(self, connection: Connection) -> list[bytes]:
         """Return the frames that wait for `connection` alone. No pass writes them after this."""
@@ -74,13 +76,13 @@ class Passes:
         self._slow.forget(connection)
 
     def _wake(self) -> None:
-        if not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._run)
+        self._scheduled = True
+        self._loop.call_soon(self._run)
 
     def _run(self) -> None:
         started = self._loop.time()
-        self._release_slow()
+        if self._slow.behind:
+            self._release_slow()
         self._scheduled = False
         rooms, self._due = self._due, {}
         answering, self._answering = self._answering, {}
@@ -165,7 +167,7 @@ class Passes:
             self._loop.call_later(SLOW_CHECK_INTERVAL, self._check_slow)
 
     def _check_slow(self) -> None:
-        self._checking = len(self._slow) > 0
+        self._checking = bool(self._slow.behind)
         if self._checking:
             self._loop.call_later(SLOW_CHECK_INTERVAL, self._check_slow)
             self._release_slow()

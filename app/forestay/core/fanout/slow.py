@@ -23,11 +23,8 @@ class SlowReaders:
         """`limit`: bytes that may wait for one client."""
         self.limit = limit
         self._observer = observer
-        self._behind: set[Connection] = set()
-
-    def __len__(self) -> int:
-        """Clients that miss messages now."""
-        return len(self._behind)
+        self.behind: set[Connection] = set()
+        """The clients that miss messages now."""
 
     def slow(self, connection: Connection) -> bool:
         """Whether room messages must not be written to `connection` now."""
@@ -45,7 +42,7 @@ class SlowReaders:
                 if batch.room.policy.slow is Slow.DISCONNECT:
                     policy = Slow.DISCONNECT
         connection.missed = missed
-        self._behind.add(connection)
+        self.behind.add(connection)
         if newly and self._observer is not None:
             self._observer.slow(policy)
         if policy is Slow.DISCONNECT:
@@ -54,7 +51,7 @@ class SlowReaders:
     def caught_up(self) -> list[tuple[Connection, set[RoomName]]]:
         """Return and forget the clients that are no longer slow, each with the rooms that it missed messages of."""
         half = self.limit // 2
-        ready = [connection for connection in self._behind if connection.transport.buffered() <= half]
+        ready = [connection for connection in self.behind if connection.transport.buffered() <= half]
         return [(connection, self._release(connection)) for connection in ready]
 
     def forget_room(self, connection: Connection, name: RoomName) -> bool:
@@ -66,9 +63,10 @@ class SlowReaders:
 
     def forget(self, connection: Connection) -> None:
         """Forget a connection that is gone."""
-        self._release(connection)
+        self.behind.discard(connection)
+        connection.missed = None
 
     def _release(self, connection: Connection) -> set[RoomName]:
-        self._behind.discard(connection)
+        self.behind.discard(connection)
         missed, connection.missed = connection.missed, None
         return missed or set()

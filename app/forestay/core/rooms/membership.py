@@ -38,9 +38,10 @@ class Membership:
 
     def leave_all(self, connection: Connection) -> None:
         """Take a connection that has ended out of all its rooms. Nothing more is written to it."""
-        for room in self._rooms.of(connection):
-            self._remove(connection, room, grace=True)
-        connection.rooms.clear()
+        if connection.rooms:
+            for room in self._rooms.of(connection):
+                self._remove(connection, room, grace=True)
+            connection.rooms.clear()
 
     def _remove(self, connection: Connection, room: Room, *, grace: bool) -> None:
         room.remove(connection)

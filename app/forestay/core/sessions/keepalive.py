@@ -51,7 +51,8 @@ class Keepalive:
         if self._limits.max_age:
             age = self._limits.max_age * self._uniform(1 - _AGE_SPREAD, 1 + _AGE_SPREAD)
             connection.leave_at = connection.connected_at + age - self._limits.lead
-        self.watch(connection)
+        now = self._loop.time()
+        self._plan(connection, self._earliest(connection, now, now + self._times.ping_interval))
 
     def watch(self, connection: Connection) -> None:
         """Plan the next check of `connection` again, because its token was renewed."""

@@ -32,6 +32,8 @@ class Sessions:
         self._membership = membership
         self._keepalive = keepalive
         self._outbox = outbox
+        # One bound method for all connections: each holds it.
+        self._end_connection = self._end
 
     async def welcome(self, identity: Identity, transport: Transport) -> Connection:
         """Start a connection of a verified caller.
@@ -41,7 +43,7 @@ class Sessions:
         """
         now = self._runtime.loop.time()
         bucket = TokenBucket(self._limits.burst, now)
-        connection = Connection(self._runtime.new_id(), identity, transport, bucket, now, self._end)
+        connection = Connection(self._runtime.new_id(), identity, transport, bucket, now, self._end_connection)
         ending = await self._registration.register(connection)
         if ending is not None:
             connection.ended = ending

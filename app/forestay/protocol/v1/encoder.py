@@ -158,7 +158,7 @@ class Encoder:
             case replies.Resync(room, reason, position):
                 return self._frame("resync", None, room, {"reason": reason} | position_fields(position))
             case replies.Reconnect(reason, after, within):
-                payload = {"reason": reason, "after_ms": _ms(after), "within_ms": _ms(within)}
+                payload = {"reason": reason, "after_ms": round(after * 1000), "within_ms": round(within * 1000)}
                 return self._frame("reconnect", payload=payload)
             case _:
                 assert_never(reply)
@@ -173,7 +173,7 @@ class Encoder:
         refusal = reply.refusal
         payload: dict[str, object] = {"code": refusal.code, "message": refusal.message}
         if refusal.retry_after is not None:
-            payload["retry_after_ms"] = max(1, _ms(refusal.retry_after))
+            payload["retry_after_ms"] = max(1, round(refusal.retry_after * 1000))
         stamp = timestamp(int(self._clock() * 1000))
         # The room is as the client wrote it, and may be no room name.
         return frame(_TEXT, to_json(_Envelope("error", reply.id, reply.room, payload, stamp)))
@@ -200,15 +200,11 @@ def _welcome(reply: replies.Welcome) -> Payload:
         "connection": reply.connection,
         "user": reply.user,
         "protocol": PROTOCOL,
-        "ping_interval_ms": _ms(reply.ping_interval),
-        "pong_timeout_ms": _ms(reply.pong_timeout),
-        "reconnect_spread_ms": _ms(reply.reconnect_spread),
+        "ping_interval_ms": round(reply.ping_interval * 1000),
+        "pong_timeout_ms": round(reply.pong_timeout * 1000),
+        "reconnect_spread_ms": round(reply.reconnect_spread * 1000),
         "limits": {"message_bytes": reply.message_bytes, "rate": _number(reply.rate), "rooms": reply.rooms},
     }
-
-
-def _ms(seconds: float) -> int:
-    return round(seconds * 1000)
 
 
 def _number(value: float) -> float:
