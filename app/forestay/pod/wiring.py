@@ -79,7 +79,6 @@ class Pod:
     lifecycle: Lifecycle
     verifier: Verifier
     wire: V1Wire
-    limits: SessionLimits
     hub: Hub
     rooms: Rooms
     recovery: Recovery
@@ -154,7 +153,6 @@ def assemble(settings: Settings, policies: Policies, links: Links, verifier: Ver
         lifecycle=Lifecycle(),
         verifier=checked,
         wire=V1Wire(runtime.clock, Reader(settings.json_depth)),
-        limits=limits,
         hub=hub,
         rooms=rooms,
         recovery=recovery,
