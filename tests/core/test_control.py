@@ -12,7 +12,7 @@ from forestay.core.ports.registry import Revocation
 from forestay.protocol.codes import CloseCode
 from forestay.protocol.message import Kind, Message
 from forestay.protocol.names import personal_room, pods_room
-from tests.support.cluster import BORN, ClusterPod, World
+from tests.support.cluster import BORN, ClusterPod, Shared
 from tests.support.core import Core
 from tests.support.subscriber import FunctionSubscriber
 from tests.support.virtual_time import virtual
@@ -21,9 +21,9 @@ from tests.support.virtual_time import virtual
 class Peer:
     """Another pod. It sends only the messages of the test."""
 
-    def __init__(self, world: World, name: str) -> None:
+    def __init__(self, shared: Shared, name: str) -> None:
         self.name = name
-        self._bus = MemoryBus(world.exchange)
+        self._bus = MemoryBus(shared.exchange)
         self._payloads: list[bytes] = []
         for room in (pods_room(), pods_room(name)):
             self._bus.subscribe(
@@ -53,13 +53,13 @@ def alone(*others: str) -> tuple[ClusterPod, list[Peer]]:
     """A real pod, and others that send only the messages of the test."""
     pod = ClusterPod("p1")
     pod.pods.alive = ["p1", *others]
-    return pod, [Peer(pod.world, name) for name in others]
+    return pod, [Peer(pod.shared, name) for name in others]
 
 
 def both() -> tuple[ClusterPod, ClusterPod]:
     """Two real pods."""
-    world = World()
-    pods = ClusterPod("p1", world), ClusterPod("p2", world)
+    shared = Shared()
+    pods = ClusterPod("p1", shared), ClusterPod("p2", shared)
     for pod in pods:
         pod.pods.alive = ["p1", "p2"]
     return pods
@@ -119,7 +119,7 @@ async def test_only_the_first_answer_of_a_pod_that_was_asked_counts() -> None:
     await asyncio.sleep(0)
     peer.answer(1, "c7")
     peer.answer(1, "c8")
-    Peer(pod.world, "p4").answer(1, "c9")
+    Peer(pod.shared, "p4").answer(1, "c9")
     last.answer(9, "c10")
     await asyncio.sleep(0)
     assert not asking.done()
@@ -280,9 +280,9 @@ async def test_a_revocation_reaches_all_pods() -> None:
 async def test_a_pod_hears_the_channel_until_it_closes() -> None:
     """The channel subscribes to its two rooms, of all pods and of this one, and unsubscribes when it stops."""
     pod = ClusterPod("p1")
-    assert set(pod.world.exchange.subscribers) == {pods_room(), pods_room("p1")}
+    assert set(pod.shared.exchange.subscribers) == {pods_room(), pods_room("p1")}
     pod.control.close()
-    assert pod.world.exchange.subscribers == {}
+    assert pod.shared.exchange.subscribers == {}
 
 
 async def test_a_message_that_nests_too_deep_is_ignored() -> None:

@@ -12,7 +12,7 @@ from forestay.core.rules.access import Identity, Rights
 from forestay.protocol.codes import CloseCode
 from forestay.protocol.message import Kind
 from forestay.protocol.presence import Member
-from tests.support.cluster import BORN, GRACE, LEASE, LOUD, QUIET, ClusterPod, World
+from tests.support.cluster import BORN, GRACE, LEASE, LOUD, QUIET, ClusterPod, Shared
 from tests.support.registry import EVERYTHING, ReluctantRegistry
 from tests.support.subscriber import FunctionSubscriber
 from tests.support.virtual_time import virtual
@@ -26,25 +26,25 @@ async def cluster(me: str, *others: str) -> ClusterPod:
     """A pod that has sent its first heartbeat. The other pods exist only in the registry, and sent theirs before."""
     pod = ClusterPod(me)
     for other in others:
-        await beat(pod.world, other)
+        await send_heartbeat(pod.shared, other)
     await pod.heartbeat.send()
     pod.registry.asked.clear()
     return pod
 
 
-async def beat(world: World, name: str) -> None:
+async def send_heartbeat(shared: Shared, name: str) -> None:
     """One heartbeat of another pod."""
-    await registry(world, name).heartbeat(LEASE)
+    await registry(shared, name).heartbeat(LEASE)
 
 
-def registry(world: World, name: str) -> ReluctantRegistry:
+def registry(shared: Shared, name: str) -> ReluctantRegistry:
     """The registry as another pod has it."""
-    return ReluctantRegistry(name, state=world.state)
+    return ReluctantRegistry(name, state=shared.state)
 
 
-def lapse(world: World, name: str) -> None:
+def lapse(shared: Shared, name: str) -> None:
     """The lease of this pod is over."""
-    world.state.leases[name] = 0.0
+    shared.state.leases[name] = 0.0
 
 
 @pytest.mark.parametrize(("lease", "pause"), [(9.0, 3.0), (15.0, 5.0), (600.0, 5.0)])
@@ -67,7 +67,7 @@ async def test_heartbeats_go_on_after_a_lost_bus(lease: float, pause: float) -> 
 async def test_a_bug_ends_the_heartbeats() -> None:
     """Only a lost bus is ignored. The supervisor of the task gets any other exception."""
     pod = ClusterPod()
-    pod.world.state.leases = None  # type: ignore[assignment]  # the bug
+    pod.shared.state.leases = None  # type: ignore[assignment]  # the bug
     with pytest.raises(AttributeError):
         await pod.heartbeat.run()
 
@@ -76,7 +76,7 @@ async def test_a_bug_ends_the_heartbeats() -> None:
 async def test_a_heartbeat_carries_the_lease_and_the_connections() -> None:
     """The answer says which pods are alive and what each of them carries."""
     pod = ClusterPod()
-    await registry(pod.world, "p2").heartbeat(LEASE, 7)
+    await registry(pod.shared, "p2").heartbeat(LEASE, 7)
     await pod.connect()
     await pod.heartbeat.send()
     assert pod.registry.calls("heartbeat") == [("heartbeat", str(LEASE), "1")]
@@ -114,7 +114,7 @@ async def test_a_pod_that_is_forgotten_tells_everything() -> None:
     for token, until in (("t1", 60), ("t2", 600)):
         pod.revocations.learn(Revocation(jti=token, until=BORN + until))
     pod.revocations.learn(Revocation(user="eve", before=BORN, until=BORN + 600))
-    before = registry(pod.world, "p1")
+    before = registry(pod.shared, "p1")
     before.put(Member("carol", 1), QUIET, None, lambda _: None)
     await before.claim("dave", "older", 0, replace=False)
     await asyncio.sleep(100)
@@ -139,7 +139,7 @@ async def test_a_revoked_connection_is_ended_before_anything_is_renewed() -> Non
     pod.registry.lost = EVERYTHING
     revoked, other = await pod.connect(token="t1"), await pod.connect()
     pod.registry.lost = ()
-    await registry(pod.world, "p2").revoke(Revocation(jti="t1", until=BORN + 60))
+    await registry(pod.shared, "p2").revoke(Revocation(jti="t1", until=BORN + 60))
     pod.registry.asked.clear()
     await pod.heartbeat.send()
     assert revoked.ended is not None
@@ -163,7 +163,7 @@ async def test_a_revoked_connection_is_ended_before_anything_is_renewed() -> Non
 async def test_the_next_pod_of_the_ring_reaps_first(me: str, others: list[str], gone: str, heartbeats: int) -> None:
     """The second one reaps one heartbeat later where the first one has not, and all others two later."""
     pod = await cluster(me, *others, gone)
-    lapse(pod.world, gone)
+    lapse(pod.shared, gone)
     for _ in range(heartbeats - 1):
         await pod.heartbeat.send()
         assert pod.registry.calls("reap") == []
@@ -185,11 +185,11 @@ async def test_a_pod_that_is_not_in_its_own_list_reaps_last() -> None:
 async def test_a_pod_that_comes_back_is_not_reaped() -> None:
     """Its countdown is dropped, and starts again when its lease ends again."""
     pod = await cluster("p2", "p1", "p0")
-    lapse(pod.world, "p0")
+    lapse(pod.shared, "p0")
     await pod.heartbeat.send()
-    await beat(pod.world, "p0")
+    await send_heartbeat(pod.shared, "p0")
     await pod.heartbeat.send()
-    lapse(pod.world, "p0")
+    lapse(pod.shared, "p0")
     await pod.heartbeat.send()
     assert pod.registry.calls("reap") == []
     await pod.heartbeat.send()
@@ -202,9 +202,9 @@ async def test_each_user_of_a_reaped_pod_is_announced_once() -> None:
     pod = await cluster("p1", "p0")
     pod.bus.subscribe(LOUD, FunctionSubscriber())
     for user in ("alice", "bob"):
-        registry(pod.world, "p0").put(Member(user, 1), LOUD, None, lambda _: None)
+        registry(pod.shared, "p0").put(Member(user, 1), LOUD, None, lambda _: None)
     pod.presence.enter(LOUD, identity("bob"))
-    lapse(pod.world, "p0")
+    lapse(pod.shared, "p0")
     pod.received.clear()
     for _ in range(2):
         await pod.heartbeat.send()
@@ -216,7 +216,7 @@ async def test_each_user_of_a_reaped_pod_is_announced_once() -> None:
 async def test_a_pod_that_could_not_be_reaped_is_tried_again() -> None:
     """A bus that is lost during the reaping leaves the pod for the next heartbeat."""
     pod = await cluster("p1", "p0")
-    lapse(pod.world, "p0")
+    lapse(pod.shared, "p0")
     pod.registry.lost = ("reap",)
     with pytest.raises(BusLost):
         await pod.heartbeat.send()
@@ -241,4 +241,4 @@ async def test_a_pod_retires(others: list[str], users: list[str], grace: float, 
     await pod.heartbeat.retire(GRACE)
     *told, retired = pod.registry.calls("put", "retire")
     assert ([call[3] for call in told], retired) == (left, ("retire", str(grace)))
-    assert ("p1" in pod.world.state.leases) is bool(grace)
+    assert ("p1" in pod.shared.state.leases) is bool(grace)

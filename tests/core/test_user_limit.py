@@ -7,7 +7,7 @@ import pytest
 from forestay.core.cluster.user_limit import UserLimitPolicy
 from forestay.core.ports.bus import BusLost, Outcome
 from forestay.protocol.codes import CloseCode
-from tests.support.cluster import ClusterPod, World
+from tests.support.cluster import ClusterPod, Shared
 from tests.support.registry import EVERYTHING
 from tests.support.virtual_time import virtual
 
@@ -159,7 +159,7 @@ async def test_correct_makes_the_registry_count_what_is_here() -> None:
     pod.registration.remove(ended)
     pod.registry.outcome = Outcome.ACCEPTED
     await pod.registry.claim("bob", "older", 0, replace=False)
-    pod.world.state.claims["alice"].pop(here.id)
+    pod.shared.state.claims["alice"].pop(here.id)
     pod.registry.asked.clear()
     await pod.user_limit.correct((await pod.registry.recall()).claims)
     assert pod.registry.asked == [
@@ -232,8 +232,8 @@ async def test_a_refused_connection_whose_answer_was_lost_is_released() -> None:
 @virtual
 async def test_a_connection_on_another_pod_yields_through_the_control_channel() -> None:
     """The pod of the new connection tells the pod of the oldest one to end it with 4409."""
-    world = World()
-    here, there = (ClusterPod(name, world, per_user=1, policy=REPLACE) for name in ("p1", "p2"))
+    shared = Shared()
+    here, there = (ClusterPod(name, shared, per_user=1, policy=REPLACE) for name in ("p1", "p2"))
     old = await there.connect()
     new = await here.connect()
     assert old.ended is not None

@@ -63,7 +63,7 @@ def make_connection(
     return Connection(runtime.new_id(), identity, RecordingTransport(), bucket, now, end)
 
 
-class World:
+class Shared:
     """What the pods of one test share."""
 
     def __init__(self) -> None:
@@ -94,19 +94,19 @@ class ClusterPod:
     def __init__(
         self,
         name: str = "p1",
-        world: World | None = None,
+        shared: Shared | None = None,
         *,
         per_user: int = 0,
         policy: UserLimitPolicy = UserLimitPolicy.REJECT,
         lease: float = LEASE,
     ) -> None:
-        world = world or World()
-        self.world = world
-        self.runtime = runtime = world.runtime
+        shared = shared or Shared()
+        self.shared = shared
+        self.runtime = runtime = shared.runtime
         self.received: list[Message] = []
         """What the bus delivered here, control messages included."""
-        self.bus = RecordingBus(world.exchange, self.received)
-        self.registry = ReluctantRegistry(name, self.bus, world.state)
+        self.bus = RecordingBus(shared.exchange, self.received)
+        self.registry = ReluctantRegistry(name, self.bus, shared.state)
         policies = Policies(POLICIES)
         self.hub, self.rooms, self.pods = Hub(), Rooms(policies), Pods(name)
         self.presence = Presence(runtime, self.bus, self.registry, policies, GRACE)
@@ -136,7 +136,7 @@ class ClusterPod:
 
     def counted(self, user: str = "alice") -> list[str]:
         """The connections of `user` that the registry counts, oldest first."""
-        return list(self.world.state.claims.get(user, ()))
+        return list(self.shared.state.claims.get(user, ()))
 
     def _end(self, connection: Connection, ending: Ending) -> None:
         if connection.ended is None:
