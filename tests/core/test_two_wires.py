@@ -6,7 +6,7 @@ from collections import Counter
 
 from forestay.core.rules.lifecycle import State
 from forestay.core.rules.policies import Policy, Retention, Slow
-from forestay.ops.moves.drain import Drain, Pace
+from forestay.ops.moves.drain import Drain, DrainTimes
 from forestay.protocol.codes import ENDINGS, CloseCode
 from forestay.protocol.message import Message
 from forestay.protocol.v1.wire import V1Wire
@@ -161,7 +161,7 @@ async def test_a_drain_asks_and_ends_each_wire() -> None:
         """No socket waits for the answer to a close."""
 
     drain = Drain(core.pod.lifecycle, core.pod.hub, core.pod.relocation, closed, random.Random(1))
-    await drain.run(Pace(window=0.05, lead=0.02, close=0.1, deadline=5.0), asyncio.Event())
+    await drain.run(DrainTimes(window=0.05, lead=0.02, close=0.1, deadline=5.0), asyncio.Event())
     assert [transport.ending and transport.ending.code for transport in (by_line, by_v1)] == [1001, 1001]
     assert payloads(by_line) == ['"last"']
     assert [name for name, *_ in of(by_line)] == ["welcome", "joined", "reconnect", "message"]

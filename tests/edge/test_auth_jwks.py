@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from forestay.edge.tokens.jwks import MAX_BYTES, PACE, JwksCache, Pace
+from forestay.edge.tokens.jwks import MAX_BYTES, TIMES, JwksCache, RenewalTimes
 from forestay.protocol.codes import ErrorCode, Refusal
 from tests.support.jwks import Endpoint, endpoint
 from tests.support.tasks import PlainTasks
@@ -73,8 +73,8 @@ async def make(issuer: Endpoint, clock: Clock) -> AsyncIterator[Make]:
     """Makes caches with the test's clock, and closes them at the end. Only timers run in real time."""
     made = []
 
-    def make(url: str = issuer.url, pace: Pace = PACE) -> JwksCache[str]:
-        made.append(JwksCache(url, read, PlainTasks(), pace, clock))
+    def make(url: str = issuer.url, times: RenewalTimes = TIMES) -> JwksCache[str]:
+        made.append(JwksCache(url, read, PlainTasks(), times, clock))
         return made[-1]
 
     yield make
@@ -145,7 +145,7 @@ async def test_a_request_without_callers_is_completed(issuer: Endpoint, make: Ma
 
 async def test_a_request_to_a_hanging_endpoint_times_out(issuer: Endpoint, make: Make) -> None:
     """The caller is refused, and the connection is closed."""
-    cache, hanging = make(pace=Pace(timeout=0.05)), Hanging(issuer)
+    cache, hanging = make(times=RenewalTimes(timeout=0.05)), Hanging(issuer)
     await unavailable(cache.get())
     await until(lambda: hanging.given_up == 1)
 
@@ -161,7 +161,7 @@ async def test_a_request_to_a_slow_endpoint_times_out(issuer: Endpoint, make: Ma
             await asyncio.sleep(0.01)
 
     issuer.answer = trickle
-    await unavailable(make(pace=Pace(timeout=0.1)).get())
+    await unavailable(make(times=RenewalTimes(timeout=0.1)).get())
 
 
 async def test_a_refused_connection_is_an_unavailable_issuer(make: Make) -> None:
@@ -201,7 +201,7 @@ async def test_a_bad_response_does_not_replace_good_keys(
     """Known keys stay in use. A caller that misses a key is told to retry."""
     cache = make()
     await cache.get()
-    clock.now += PACE.cooldown
+    clock.now += TIMES.cooldown
     issuer.say(**fault)
     await unavailable(cache.renewed())
     assert await cache.get() == "one"
@@ -230,9 +230,9 @@ async def test_a_new_key_is_known_after_the_next_request(issuer: Endpoint, make:
     cache = make()
     await cache.get()
     issuer.say("two")
-    clock.now = PACE.cooldown - 0.001
+    clock.now = TIMES.cooldown - 0.001
     assert await cache.renewed() == "one"
-    clock.now = PACE.cooldown
+    clock.now = TIMES.cooldown
     assert await cache.renewed() == "two"
     assert await cache.get() == "two"
 
@@ -241,7 +241,7 @@ async def test_known_keys_serve_while_a_request_is_under_way(issuer: Endpoint, m
     """Only the caller that misses a key waits."""
     cache = make()
     await cache.get()
-    clock.now = PACE.cooldown
+    clock.now = TIMES.cooldown
     issuer.say("two")
     hanging = Hanging(issuer)
     missing = asyncio.ensure_future(cache.renewed())
@@ -253,7 +253,7 @@ async def test_known_keys_serve_while_a_request_is_under_way(issuer: Endpoint, m
 
 async def test_keys_are_renewed_before_they_expire(issuer: Endpoint, make: Make) -> None:
     """The renewal runs in the background without a caller."""
-    cache = make(pace=Pace(lifetime=0.02))
+    cache = make(times=RenewalTimes(lifetime=0.02))
     await cache.get()
     issuer.say("two")
     await until(lambda: len(issuer.asked) >= 4)
@@ -263,7 +263,7 @@ async def test_keys_are_renewed_before_they_expire(issuer: Endpoint, make: Make)
 async def test_the_renewal_recovers_after_failures(issuer: Endpoint, make: Make) -> None:
     """Failed requests are repeated in the background until one succeeds."""
     issuer.say("down", status=503)
-    cache = make(pace=Pace(retry=0.01, cooldown=0.02))
+    cache = make(times=RenewalTimes(retry=0.01, cooldown=0.02))
     await unavailable(cache.get())
     await until(lambda: len(issuer.asked) >= 3)
     issuer.say("two")
@@ -275,7 +275,7 @@ async def test_the_renewal_recovers_after_failures(issuer: Endpoint, make: Make)
 async def test_callers_add_no_requests_to_an_endpoint_that_is_down(issuer: Endpoint, make: Make) -> None:
     """Between two attempts each caller is refused with a time to retry."""
     issuer.say("down", status=503)
-    cache = make(pace=replace(PACE, retry=20.0))
+    cache = make(times=replace(TIMES, retry=20.0))
     for _ in range(50):
         refusal = await unavailable(cache.get())
     assert refusal.retry_after == 20.0
@@ -285,11 +285,11 @@ async def test_callers_add_no_requests_to_an_endpoint_that_is_down(issuer: Endpo
 async def test_the_time_between_retries_doubles(issuer: Endpoint, make: Make, clock: Clock) -> None:
     """It grows with each failure, up to the cooldown."""
     issuer.say("down", status=503)
-    cache = make(pace=Pace(retry=4.0))
+    cache = make(times=RenewalTimes(retry=4.0))
     waits = []
     for _ in range(6):
         waits.append((await unavailable(cache.renewed())).retry_after)
-        clock.now += PACE.cooldown
+        clock.now += TIMES.cooldown
     assert waits == [4, 8, 16, 30, 30, 30]
 
 
@@ -298,13 +298,13 @@ async def test_keys_are_used_for_a_day_while_the_endpoint_fails(issuer: Endpoint
     cache = make()
     await cache.get()
     issuer.say("down", status=503)
-    clock.now = PACE.stale
+    clock.now = TIMES.stale
     await unavailable(cache.renewed())
     assert await cache.get() == "one"
     clock.now += 1
     await unavailable(cache.get())
     issuer.say("two")
-    clock.now += PACE.cooldown
+    clock.now += TIMES.cooldown
     assert await cache.renewed() == "two"
     assert await cache.get() == "two"
 
@@ -351,7 +351,7 @@ async def test_the_renewal_runs_in_an_empty_context(issuer: Endpoint, make: Make
         seen.append(mine.get("empty"))
         return body.decode()
 
-    cache = JwksCache(issuer.url, look, PlainTasks(), Pace(lifetime=0.01))
+    cache = JwksCache(issuer.url, look, PlainTasks(), RenewalTimes(lifetime=0.01))
     await cache.get()
     await until(lambda: len(seen) >= 2)
     await cache.close()
@@ -371,7 +371,7 @@ async def test_a_failure_is_logged_without_the_address(issuer: Endpoint, make: M
 
 async def test_closing_cancels_the_request_and_refuses_its_callers(issuer: Endpoint, make: Make) -> None:
     """Callers that wait are refused. They are not cancelled and do not hang."""
-    cache, hanging = make(pace=Pace(cooldown=0.01)), Hanging(issuer)
+    cache, hanging = make(times=RenewalTimes(cooldown=0.01)), Hanging(issuer)
     waiting = [asyncio.ensure_future(each) for each in (cache.get(), cache.renewed())]
     await hanging.reached.wait()
     await cache.close()
@@ -397,7 +397,7 @@ async def test_closing_works_before_the_first_request(issuer: Endpoint, make: Ma
 
 async def test_known_keys_serve_after_closing(issuer: Endpoint, make: Make) -> None:
     """Handshakes under way are served, and no request is made."""
-    cache = make(pace=Pace(lifetime=0.01, cooldown=0.0))
+    cache = make(times=RenewalTimes(lifetime=0.01, cooldown=0.0))
     await cache.get()
     await cache.close()
     asked = len(issuer.asked)
@@ -441,7 +441,7 @@ class Resting(PlainTasks):
 async def test_one_task_makes_all_requests(issuer: Endpoint, clock: Clock) -> None:
     """The first caller starts it by the name that its failures are counted under."""
     tasks = Renewals()
-    cache = JwksCache(issuer.url, read, tasks, Pace(cooldown=0.0), clock)
+    cache = JwksCache(issuer.url, read, tasks, RenewalTimes(cooldown=0.0), clock)
     assert tasks.names == []
     for _ in range(3):
         await cache.renewed()
@@ -458,9 +458,9 @@ async def test_a_bug_leaves_no_caller_waiting(issuer: Endpoint, clock: Clock) ->
             raise bugs.pop()
         return body.decode()
 
-    cache = JwksCache(issuer.url, broken, Renewals(), Pace(), clock)
+    cache = JwksCache(issuer.url, broken, Renewals(), RenewalTimes(), clock)
     await unavailable(cache.get())
-    clock.now += PACE.cooldown
+    clock.now += TIMES.cooldown
     assert await cache.renewed() == "one"
     await cache.close()
 
@@ -471,7 +471,7 @@ async def test_a_caller_does_not_wait_for_a_renewal_that_rests(issuer: Endpoint,
     def broken(body: bytes) -> str:
         raise RuntimeError("a bug")
 
-    cache = JwksCache(issuer.url, broken, Resting(), Pace(timeout=0.5, cooldown=0.0), clock)
+    cache = JwksCache(issuer.url, broken, Resting(), RenewalTimes(timeout=0.5, cooldown=0.0), clock)
     await unavailable(cache.get())
     await unavailable(cache.renewed())
     assert len(issuer.asked) == 1

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jwt.algorithms import OKPAlgorithm
 
-from forestay.edge.tokens.jwks import Pace
+from forestay.edge.tokens.jwks import RenewalTimes
 from forestay.edge.tokens.keys import Key, Keys, read_key_set, read_public_key, read_secret
 from forestay.edge.tokens.verifier import TokenVerifier
 from forestay.protocol.codes import ErrorCode, Refusal
@@ -280,7 +280,7 @@ async def test_a_token_cannot_cause_a_request_to_another_address(issuer: Endpoin
 async def test_a_rotated_key_is_found(issuer: Endpoint) -> None:
     """An unknown key is fetched when the cooldown allows it, and the withdrawn key is forgotten."""
     issuer.publish(ec_signer("old").jwk(kid="old"))
-    by = verifier(Keys(PlainTasks(), jwks_url=issuer.url, pace=Pace(cooldown=0.0)))
+    by = verifier(Keys(PlainTasks(), jwks_url=issuer.url, times=RenewalTimes(cooldown=0.0)))
     assert (await by.verify(ec_signer("old").token(CLAIMS, kid="old"))).user == "ada"
     issuer.publish(ec_signer("new").jwk(kid="new"))
     assert (await by.verify(ec_signer("new").token(CLAIMS, kid="new"))).user == "ada"
@@ -303,7 +303,7 @@ async def test_a_flood_of_unknown_keys_causes_one_request(issuer: Endpoint) -> N
 async def test_without_keys_the_refusal_is_unavailable(issuer: Endpoint) -> None:
     """While the endpoint fails, the refusal names a time to retry and does not call the token bad."""
     issuer.say("down", status=500)
-    by = verifier(Keys(PlainTasks(), jwks_url=issuer.url, pace=Pace(retry=30.0)))
+    by = verifier(Keys(PlainTasks(), jwks_url=issuer.url, times=RenewalTimes(retry=30.0)))
     for _ in range(5):
         with pytest.raises(Refusal) as caught:
             await by.verify(ec_signer().token(CLAIMS, kid="k"))

@@ -9,7 +9,7 @@ import pytest
 
 from forestay.core.sessions.relocation import Reason
 from forestay.ops.health.quorum import Peer
-from forestay.ops.moves.balance import Balance, Prospect
+from forestay.ops.moves.balance import Balance, BalanceFacts
 from forestay.ops.moves.shedding import IMMUNE, PAUSE, View, excess
 from tests.support.core import Core
 from tests.support.virtual_time import virtual
@@ -57,7 +57,7 @@ class Pod:
         self.load = {"p1": connections, "p2": 0}
         self.pods: Sequence[Peer] | None = [Peer("p1", ready=True), Peer("p2", ready=True)]
         self.alive = 2
-        prospect = Prospect(
+        facts = BalanceFacts(
             load=lambda: self.load,
             alive=lambda: self.alive,
             pods=lambda: self.pods,
@@ -69,9 +69,7 @@ class Pod:
         for number in range(connections):
             self.core.connect(f"user-{number}")
         self.shed: list[int] = []
-        self.balance = Balance(
-            self.core.pod.hub, self.core.pod.relocation, prospect, random.Random(1), self.shed.append
-        )
+        self.balance = Balance(self.core.pod.hub, self.core.pod.relocation, facts, random.Random(1), self.shed.append)
 
     def asked(self) -> set[str]:
         """The users whose connections were asked to move."""

@@ -7,12 +7,12 @@ from typing import Any
 
 from forestay.core.rules.lifecycle import State
 from forestay.core.sessions.relocation import Reason
-from forestay.ops.moves.drain import Drain, Pace
+from forestay.ops.moves.drain import Drain, DrainTimes
 from forestay.protocol.codes import Ending
 from tests.support.core import Core, RecordingTransport
 from tests.support.virtual_time import virtual
 
-PACE = Pace(window=10, lead=2, close=5, deadline=15)
+TIMES = DrainTimes(window=10, lead=2, close=5, deadline=15)
 
 
 class Draining:
@@ -55,11 +55,11 @@ class Draining:
         except TimeoutError:
             pass
 
-    async def drain(self, pace: Pace = PACE) -> float:
+    async def drain(self, times: DrainTimes = TIMES) -> float:
         """Drain, and return the seconds that it took."""
         drain = Drain(self.pod.lifecycle, self.pod.hub, self.pod.relocation, self.wait_closed, random.Random(1))
         start = self.loop.time()
-        await drain.run(pace, self.hurry)
+        await drain.run(times, self.hurry)
         return self.loop.time() - start
 
 
@@ -105,14 +105,14 @@ async def test_the_last_connection_ends_the_drain() -> None:
 
     draining.loop.call_later(1, leave)
     assert 1 <= await draining.drain() < 1.1
-    assert await Draining(0).drain(PACE) < 0.1
+    assert await Draining(0).drain(TIMES) < 0.1
 
 
 @virtual
 async def test_the_deadline_beats_the_pace() -> None:
     """A window that does not fit is shortened, and every client still gets 1001."""
     draining = Draining(200)
-    assert await draining.drain(Pace(window=600, lead=2, close=5, deadline=20)) < 20
+    assert await draining.drain(DrainTimes(window=600, lead=2, close=5, deadline=20)) < 20
     assert {socket.ending and socket.ending.code for _, socket in draining.clients} == {1001}
     assert max(draining.closed) > 14
 
@@ -121,7 +121,7 @@ async def test_the_deadline_beats_the_pace() -> None:
 async def test_without_a_window_all_clients_are_asked_and_closed_at_once() -> None:
     """Both times are 0, so that a client knows that it has no time to prepare."""
     draining = Draining(300)
-    assert await draining.drain(Pace(window=0, lead=2, close=5, deadline=5)) < 0.1
+    assert await draining.drain(DrainTimes(window=0, lead=2, close=5, deadline=5)) < 0.1
     for _, socket in draining.clients:
         [asked] = [reply["payload"] for reply in socket.heard() if reply["type"] == "reconnect"]
         assert asked == {"reason": "draining", "after_ms": 0, "within_ms": 0}

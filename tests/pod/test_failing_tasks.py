@@ -80,7 +80,7 @@ class Case:
 
 
 async def record_an_event(pod: Gateway) -> None:
-    pod.running._around.record(Reason.BUS_DEGRADED, "a note")
+    pod.running._cluster.record(Reason.BUS_DEGRADED, "a note")
 
 
 async def verify_a_token(pod: Gateway) -> None:

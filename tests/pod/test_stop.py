@@ -20,7 +20,7 @@ from forestay.core.sessions.sessions import Sessions
 from forestay.edge.tokens.verifier import TokenVerifier
 from forestay.ops.moves.drain import Drain
 from forestay.pod.announcements import Announcements
-from forestay.pod.cluster import Surroundings
+from forestay.pod.cluster import ClusterParts
 from forestay.pod.inputs import prepare
 from forestay.pod.server import CannotListen, Server
 from forestay.pod.tasks import Supervisor
@@ -36,7 +36,7 @@ PARTS: dict[str, tuple[type, str]] = {
     "periodic tasks": (Server, "_cancel_periodic"),
     "recovery": (Recovery, "stop"),
     "registry": (Heartbeat, "retire"),
-    "cluster": (Surroundings, "close"),
+    "cluster": (ClusterParts, "close"),
     "telemetry": (Observation, "close"),
     "control channel": (ControlChannel, "close"),
     "bus": (MemoryBus, "close"),

@@ -13,8 +13,8 @@ from forestay.settings import PodIdentity, Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """Each part may be missing; the pod serves without it."""
+class ClusterParts:
+    """The parts that talk to the cluster. Each of them may be missing; the pod serves without it."""
 
     neighbours: Neighbourhood | None
     events: Events | None
@@ -41,16 +41,16 @@ class Surroundings:
             await self.cluster.close()
 
 
-def surroundings(
+def cluster_parts(
     settings: Settings, where: PodIdentity, tasks: Tasks, count_fault: Callable[[str], None]
-) -> Surroundings:
+) -> ClusterParts:
     """Makes no request yet: the client library is loaded with the first one. `count_fault` is called for each fault."""
     if not (where.pod and where.namespace):
-        return Surroundings(None, None, None)
+        return ClusterParts(None, None, None)
     cluster = Cluster(Pod(where.namespace, where.pod, where.uid), where.service)
     neighbours = None
     if where.service:
         endpoints = Endpoints(cluster, random.uniform, count_fault)
         neighbours = Neighbourhood(endpoints, tasks, always=settings.rebalance_shed)
     events = Events(cluster, tasks, count_fault) if settings.kubernetes_events else None
-    return Surroundings(neighbours, events, cluster)
+    return ClusterParts(neighbours, events, cluster)

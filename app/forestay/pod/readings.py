@@ -10,7 +10,7 @@ from forestay.ops.health.loop_lag import LoopLag
 from forestay.ops.health.readiness import Readiness, Vitals
 from forestay.ops.kubernetes.neighbourhood import Neighbourhood
 from forestay.ops.metrics.metrics import Readings
-from forestay.ops.moves.balance import Balance, Prospect
+from forestay.ops.moves.balance import Balance, BalanceFacts
 from forestay.pod.tasks import Supervisor
 from forestay.pod.wiring import Pod
 from forestay.settings import Settings
@@ -28,9 +28,9 @@ def vitals(settings: Settings, pod: Pod, lag: LoopLag, tasks: Supervisor) -> Vit
     )
 
 
-def prospect(settings: Settings, pod: Pod, readiness: Readiness, neighbours: Neighbourhood) -> Prospect:
+def balance_facts(settings: Settings, pod: Pod, readiness: Readiness, neighbours: Neighbourhood) -> BalanceFacts:
     """Return what balance reads."""
-    return Prospect(
+    return BalanceFacts(
         load=lambda: pod.pods.load,
         alive=lambda: len(pod.pods.alive),
         pods=neighbours.pods,

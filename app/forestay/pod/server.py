@@ -26,12 +26,12 @@ from forestay.ops.health.probes import Health
 from forestay.ops.health.readiness import BusRule, NoNeighbours, Readiness
 from forestay.ops.metrics.metrics import Metrics
 from forestay.ops.moves.balance import Balance
-from forestay.ops.moves.drain import Drain, Pace
+from forestay.ops.moves.drain import Drain, DrainTimes
 from forestay.pod.announcements import Announcements
 from forestay.pod.closings import Closings, attempt
-from forestay.pod.cluster import surroundings
+from forestay.pod.cluster import cluster_parts
 from forestay.pod.inputs import Parts
-from forestay.pod.readings import Sources, prospect, readings, vitals
+from forestay.pod.readings import Sources, balance_facts, readings, vitals
 from forestay.pod.telemetry import observe
 from forestay.pod.wiring import Observed, assemble, link
 from forestay.settings import Settings, pod_identity
@@ -72,13 +72,13 @@ class Server:
         observed = Observed(observer, self._observation.tracing)
         pod = self._pod = assemble(settings, parts.policies, links, parts.verifier, observed)
         where = pod_identity()
-        self._around = surroundings(settings, where, parts.tasks, counts.cluster)
-        self._announcements = Announcements(pod.hub, self._around, self._observation)
+        self._cluster = cluster_parts(settings, where, parts.tasks, counts.cluster)
+        self._announcements = Announcements(pod.hub, self._cluster, self._observation)
         self._readiness = Readiness(
             pod.lifecycle,
             vitals(settings, pod, self._lag, parts.tasks),
             BusRule(settings.readiness_bus, settings.readiness_grace, where.pod),
-            self._around.neighbours or NoNeighbours(),
+            self._cluster.neighbours or NoNeighbours(),
             self._announcements.degraded,
         )
         self._balance = self._balanced() if settings.rebalance_shed else None
@@ -114,7 +114,7 @@ class Server:
         closings.add("recovery", pod.recovery.stop)
         closings.add("periodic tasks", self._cancel_periodic)
         self._start_periodic()
-        self._around.start(settings)
+        self._cluster.start(settings)
         closings.add("subscriptions", pod.subscriptions.close)
         closings.add("sessions", pod.sessions.close)
         closings.add("public listener", self._public.cleanup)
@@ -144,7 +144,7 @@ class Server:
         self._announcements.draining(window)
         budget = settings.drain_deadline or settings.drain_budget
         closing = max(0.0, budget - settings.flush_timeout)
-        await self._drain.run(Pace(window, settings.drain_lead, settings.close_timeout, closing), hurry)
+        await self._drain.run(DrainTimes(window, settings.drain_lead, settings.close_timeout, closing), hurry)
         self._announcements.drained()
 
     def _start_periodic(self) -> None:
@@ -167,7 +167,7 @@ class Server:
         seconds = max(_LEAST_ANNOUNCING, self._settings.flush_timeout - _SETTLING)
         await asyncio.gather(
             attempt("registry", lambda: self._retire(seconds)),
-            attempt("cluster", lambda: self._around.close(seconds)),
+            attempt("cluster", lambda: self._cluster.close(seconds)),
             attempt("telemetry", lambda: self._observation.close(seconds)),
         )
 
@@ -210,11 +210,11 @@ class Server:
 
     def _balanced(self) -> Balance | None:
         """Return the part that balances connections; None where the other pods cannot be known."""
-        neighbours = self._around.neighbours
+        neighbours = self._cluster.neighbours
         if neighbours is None:
             log.warning("connections are not rebalanced: set POD_NAME, POD_NAMESPACE and SERVICE_NAME")
             return None
-        view = prospect(self._settings, self._pod, self._readiness, neighbours)
+        view = balance_facts(self._settings, self._pod, self._readiness, neighbours)
         return Balance(self._pod.hub, self._pod.relocation, view, random.Random(), self._announcements.shed)
 
 

@@ -35,7 +35,7 @@ _RENEWED_AT = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class RenewalTimes:
     """How often the endpoint is asked. All values are seconds."""
 
     lifetime: float = 300.0
@@ -54,8 +54,8 @@ class Pace:
     """The time for one whole request, and the longest that a handshake waits for keys."""
 
 
-PACE: Final = Pace()
-"""The usual pace."""
+TIMES: Final = RenewalTimes()
+"""The default times."""
 
 
 class JwksCache(Generic[T]):
@@ -70,13 +70,13 @@ class JwksCache(Generic[T]):
         url: str,
         read: Callable[[bytes], T],
         tasks: Tasks,
-        pace: Pace = PACE,
+        times: RenewalTimes = TIMES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._url = _allowed(url)
         self._read = read
         self._tasks = tasks
-        self._pace = pace
+        self._times = times
         self._clock = clock
         self._known: T | None = None
         self._known_at = -inf
@@ -110,7 +110,7 @@ class JwksCache(Generic[T]):
 
         Raises Refusal with UNAVAILABLE where the last request failed: the missing key may exist.
         """
-        if self._request is not None or self._clock() - self._tried_at >= self._pace.cooldown:
+        if self._request is not None or self._clock() - self._tried_at >= self._times.cooldown:
             await self._request_ended()
         if self._failures:
             raise self._unavailable()
@@ -126,7 +126,7 @@ class JwksCache(Generic[T]):
         self._end_request()
 
     def _usable(self) -> T | None:
-        return self._known if self._clock() - self._known_at <= self._pace.stale else None
+        return self._known if self._clock() - self._known_at <= self._times.stale else None
 
     def _unavailable(self) -> Refusal:
         message = "the keys to verify tokens are not available; try again later"
@@ -143,7 +143,7 @@ class JwksCache(Generic[T]):
         if self._renewal is None:
             self._renewal = self._tasks.keep("jwks_renewal", self._renew)
         # A caller that gives up does not cancel the request: the others wait for it too.
-        ended, _ = await asyncio.wait({request}, timeout=self._pace.timeout)
+        ended, _ = await asyncio.wait({request}, timeout=self._times.timeout)
         if not ended:
             raise self._unavailable()
 
@@ -163,7 +163,7 @@ class JwksCache(Generic[T]):
             if self._request is None:
                 self._begin_request()
             self._asked.clear()
-            pause = self._pace.cooldown
+            pause = self._times.cooldown
             try:
                 pause = await self._fetch()
             finally:
@@ -178,11 +178,11 @@ class JwksCache(Generic[T]):
     async def _fetch(self) -> float:
         """Fetch the document once. Returns the seconds until the next request."""
         try:
-            async with asyncio.timeout(self._pace.timeout):
+            async with asyncio.timeout(self._times.timeout):
                 body, lifetime = await self._download()
             self._known = self._read(body)
         except (ClientError, OSError, ValueError) as error:
-            again = min(self._pace.cooldown, self._pace.retry * 2.0 ** min(self._failures, 16))
+            again = min(self._times.cooldown, self._times.retry * 2.0 ** min(self._failures, 16))
             self._failures += 1
             # Only the host is logged: the rest of the address may be a secret. The error may quote the response.
             log.warning("token keys not fetched", host=self._url.host, error=repr(error)[:200], again_in=again)
@@ -212,8 +212,8 @@ class JwksCache(Generic[T]):
     def _lifetime(self, cache_control: str) -> float:
         named = _MAX_AGE(cache_control)
         if named is None:
-            return self._pace.lifetime
-        return min(max(float(named[1]), self._pace.shortest), self._pace.longest)
+            return self._times.lifetime
+        return min(max(float(named[1]), self._times.shortest), self._times.longest)
 
 
 def _allowed(text: str) -> URL:

@@ -20,7 +20,7 @@ from jwt.algorithms import HMACAlgorithm
 from jwt.exceptions import InvalidKeyError, PyJWTError
 
 from forestay.core.ports.tasks import Tasks
-from forestay.edge.tokens.jwks import PACE, JwksCache, Pace
+from forestay.edge.tokens.jwks import TIMES, JwksCache, RenewalTimes
 from forestay.protocol.depth import MAX_DEPTH, deeper_than
 
 Material = PyJWK | RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
@@ -64,7 +64,7 @@ class Keys:
         public_key: str | None = None,
         jwks_url: str | None = None,
         algorithms: Sequence[str] = (),
-        pace: Pace = PACE,
+        times: RenewalTimes = TIMES,
     ) -> None:
         if public_key is not None and jwks_url is not None:
             raise ValueError(
@@ -87,7 +87,7 @@ class Keys:
         self._own = {} if known is None else {known.algorithm: (known,)}
         if secret is not None:
             self._own |= {name: (read_secret(secret, name),) for name in chosen if name in _SECRET_BYTES}
-        self._published = None if jwks_url is None else JwksCache(jwks_url, read_key_set, tasks, pace)
+        self._published = None if jwks_url is None else JwksCache(jwks_url, read_key_set, tasks, times)
 
     async def find(self, algorithm: str, kid: str | None) -> Sequence[Key]:
         """The keys to try; none for an algorithm that is not configured. Does not suspend for a configured key.

@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Prospect:
+class BalanceFacts:
     """What the pod knows about the other pods."""
 
     load: Callable[[], Mapping[str, int]]
@@ -39,12 +39,12 @@ class Prospect:
 
 class Balance:
     def __init__(
-        self, hub: Hub, relocation: Relocation, prospect: Prospect, rng: Random, shed: Callable[[int], None]
+        self, hub: Hub, relocation: Relocation, facts: BalanceFacts, rng: Random, shed: Callable[[int], None]
     ) -> None:
         """`shed` is called with the number of connections that were asked to move, if it is not 0."""
         self._hub = hub
         self._relocation = relocation
-        self._prospect = prospect
+        self._facts = facts
         self._rng = rng
         self._shed = shed
         self._returns = Returns()
@@ -83,17 +83,17 @@ class Balance:
         return connection.relocating is None and now - connection.connected_at >= IMMUNE
 
     def _view(self, now: float) -> View | None:
-        prospect = self._prospect
-        pods, load, changed_at = prospect.pods(), prospect.load(), prospect.changed_at()
+        facts = self._facts
+        pods, load, changed_at = facts.pods(), facts.load(), facts.changed_at()
         # A pod that has not reported its number is new or of another version. Without it the sum would be too small.
-        if pods is None or changed_at is None or len(load) != prospect.alive():
+        if pods is None or changed_at is None or len(load) != facts.alive():
             return None
         return View(
             mine=len(self._hub),
             all=sum(load.values()),
             pods=sum(peer.ready for peer in pods),
-            places=prospect.places,
+            places=facts.places,
             settled=now - changed_at,
-            leaving=prospect.leaving(),
-            well=prospect.well(),
+            leaving=facts.leaving(),
+            well=facts.well(),
         )

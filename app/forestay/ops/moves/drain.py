@@ -34,7 +34,7 @@ def slots(number: int, span: float, rng: Random) -> list[float]:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class DrainTimes:
     """The times of a drain, in seconds; see the settings of the same names."""
 
     window: float
@@ -43,11 +43,11 @@ class Pace:
     deadline: float
     """From the signal to the end of the last close. The rest of the stop is not in it."""
 
-    def shortened(self) -> "Pace":
-        """Return the pace that fits the deadline. The window is cut first, then the time for closing handshakes."""
+    def shortened(self) -> "DrainTimes":
+        """Return the times that fit the deadline. The window is cut first, then the time for closing handshakes."""
         close = min(self.close, self.deadline)
         window = max(0.0, min(self.window, self.deadline - close))
-        return Pace(window, min(self.lead, window / 2), close, self.deadline)
+        return DrainTimes(window, min(self.lead, window / 2), close, self.deadline)
 
 
 class Drain:
@@ -66,21 +66,21 @@ class Drain:
         self._conversations_over = conversations_over
         self._rng = rng
 
-    async def run(self, pace: Pace, hurry: asyncio.Event) -> None:
+    async def run(self, times: DrainTimes, hurry: asyncio.Event) -> None:
         """Let no connection in, and end all that are there. When `hurry` is set, end all at once."""
         loop = asyncio.get_running_loop()
         start = loop.time()
         self._lifecycle.move(State.DRAINING)
-        pace = pace.shortened()
-        log.info("draining", connections=len(self._hub), window=pace.window)
+        times = times.shortened()
+        log.info("draining", connections=len(self._hub), window=times.window)
         hastened = asyncio.ensure_future(hurry.wait())
         try:
-            await self._ask(pace, start)
-            while len(self._hub) and loop.time() < start + pace.window and not hastened.done():
+            await self._ask(times, start)
+            while len(self._hub) and loop.time() < start + times.window and not hastened.done():
                 await asyncio.wait([hastened], timeout=_INTERVAL)
-                await self._ask(pace, start)
+                await self._ask(times, start)
             await self._end()
-            timeout = min(pace.close + _SLACK, max(0.0, pace.deadline - (loop.time() - start)))
+            timeout = min(times.close + _SLACK, max(0.0, times.deadline - (loop.time() - start)))
             over = asyncio.ensure_future(self._conversations_over(timeout))
             await asyncio.wait([over, hastened], return_when=asyncio.FIRST_COMPLETED)
             if hastened.done() and not over.done():
@@ -92,21 +92,21 @@ class Drain:
             hastened.cancel()
         log.info("drained", left=len(self._hub), seconds=round(loop.time() - start, 3))
 
-    async def _ask(self, pace: Pace, start: float) -> None:
+    async def _ask(self, times: DrainTimes, start: float) -> None:
         """Give each connection without a slot one in the rest of the window, evenly spread with jitter."""
         unasked = [one for one in self._hub.everybody() if one.relocating is None]
-        if not unasked or not pace.window:
+        if not unasked or not times.window:
             return
         self._rng.shuffle(unasked)
         loop = asyncio.get_running_loop()
         begin = loop.time() - start
         # Connections that were let in just before the drain share what is left of the window.
-        span = max(0.0, pace.window - pace.lead - begin)
+        span = max(0.0, times.window - times.lead - begin)
         moments = slots(len(unasked), span, self._rng)
         for number, (connection, moment) in enumerate(zip(unasked, moments, strict=True)):
             slot = begin + moment
             after = max(0.0, start + slot - loop.time())
-            within = max(0.0, start + min(slot + pace.lead, pace.window) - loop.time())
+            within = max(0.0, start + min(slot + times.lead, times.window) - loop.time())
             self._relocation.ask(connection, reason=Reason.DRAINING, after=after, within=within)
             if number % _AT_ONCE == _AT_ONCE - 1:
                 await asyncio.sleep(0)
