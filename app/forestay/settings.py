@@ -208,8 +208,10 @@ def load(environ: Mapping[str, str] | None = None, **overrides: object) -> Setti
                 problems.append(f"{variable} and {variable}_FILE are both set; keep one")
             try:
                 values[name] = Path(path).read_text().strip()
-            except (OSError, UnicodeDecodeError) as error:
-                problems.append(f"{variable}_FILE: cannot read {path}: {error}")
+            except OSError as error:
+                problems.append(f"{variable}_FILE: cannot read {path}: {error.strerror}; check the path and the mount")
+            except UnicodeDecodeError:
+                problems.append(f"{variable}_FILE: {path} is not text; write the secret as UTF-8")
         elif variable in source:
             values[name] = source[variable]
     values |= {name: value for name, value in overrides.items() if value is not None}
@@ -244,5 +246,7 @@ def _explain(name: int | str, values: Mapping[str, object], message: str) -> str
     field = Settings.model_fields[str(name)]
     given = "" if name in SECRETS else f" (given: {values.get(str(name))!r})"
     reason = message.removeprefix("Value error, ")
-    default = "" if field.default in (None, []) else f"; default {field.default}"
+    # A default is public, also where the setting is a secret.
+    known = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
+    default = "" if known in (None, []) else f"; default {known}"
     return f"{variable_of(str(name))}: {reason}{given}. Meaning: {field.description}{default}"

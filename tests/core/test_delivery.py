@@ -190,6 +190,25 @@ async def test_only_rooms_with_something_for_a_slow_client_count_against_it() ->
     assert member.missed == {"drop.a"}
 
 
+async def test_a_slow_client_that_comes_back_to_a_room_at_once_stops_nobody() -> None:
+    """It leaves its own room, which has pending frames, and joins it again before the pass; the others get theirs."""
+    core = Core(Policy("drop.*", slow=Slow.DROP_OLDEST), send_buffer_bytes=4096)
+    slow, socket = core.join("drop.own")
+    core.say(slow, type="join", room="drop.all")
+    _, other = core.join("drop.all")
+    speaker, _ = core.connect()
+    await passes()
+    socket.waiting = 5000
+    core.say(slow, type="broadcast", room="drop.own", payload=1)
+    core.say(slow, type="leave", room="drop.own")
+    core.say(slow, type="join", room="drop.own")
+    for number in (1, 2):
+        core.say(speaker, type="broadcast", room="drop.all", payload=number)
+        await passes()
+    assert [said["payload"] for said in other.heard() if said["type"] == "broadcast"] == [1, 2]
+    assert slow.missed == {"drop.all"}
+
+
 async def test_nothing_is_written_to_a_closed_socket() -> None:
     """A closed socket gets no write, and the other members get theirs."""
     core = Core()

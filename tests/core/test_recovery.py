@@ -14,7 +14,7 @@ from forestay.core.ports.bus import BusLost, Page, Query, Subscriber
 from forestay.core.ports.runtime import Runtime
 from forestay.core.rooms.recovery import Recovery
 from forestay.core.rules.policies import Policies, Policy, Retention
-from forestay.protocol.message import Message, Position
+from forestay.protocol.message import Kind, Message, Position
 from forestay.protocol.names import RoomName
 from tests.support.subscriber import FunctionSubscriber
 from tests.support.tasks import PlainTasks
@@ -158,6 +158,37 @@ async def test_a_bug_in_a_repair_is_a_declared_loss_and_the_room_goes_on() -> No
     assert [(failure.name, type(failure.error)) for failure in pod.tasks.failures] == [
         ("recovery_repair", ZeroDivisionError)
     ]
+
+
+async def test_a_bug_while_a_room_is_opened_loses_no_later_message() -> None:
+    """Its position is not known then. The next message is where the members are."""
+    pod = Pod()
+    pod.send()
+    pod.bus.broken = True
+    await pod.open()
+    await settle()
+    pod.bus.broken = False
+    pod.send(2)
+    await settle()
+    assert pod.members.seen == ["lost", 2, 3]
+    assert len(pod.tasks.failures) == 1
+
+
+async def test_a_bug_in_a_repair_keeps_the_position_though_the_last_message_has_none() -> None:
+    """News of presence have no position. The messages after them follow on the last one that has."""
+    pod = Pod()
+    await pod.open()
+    pod.send()
+    pod.bus.losing = True
+    pod.send()
+    pod.bus.losing, pod.bus.broken = False, True
+    pod.send()
+    pod.bus.publish(Message(ROOM, b"0", "now", sender="bob", kind=Kind.USER_LEFT))
+    await settle()
+    pod.bus.broken = False
+    pod.send(2)
+    await settle()
+    assert pod.members.seen == [1, "lost", 4, 5]
 
 
 async def test_a_doubted_room_is_read_on_without_a_new_message() -> None:

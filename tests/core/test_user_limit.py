@@ -122,6 +122,44 @@ async def test_a_connection_that_ends_during_the_renewal_is_released_at_once() -
     assert pod.counted() == []
 
 
+@pytest.mark.parametrize("lost", [(), EVERYTHING])
+@virtual
+async def test_a_connection_that_ends_during_the_renewal_is_released_until_that_is_accepted(
+    lost: tuple[str, ...],
+) -> None:
+    """The registry counts it, also where the answer is lost, and does not take the first release."""
+    pod = ClusterPod(per_user=2)
+    pod.registry.lost = EVERYTHING
+    connection = await pod.connect()
+    pod.registry.lost, pod.registry.holding = (), True
+    renewal = asyncio.create_task(pod.user_limit.renew())
+    await asyncio.sleep(1)
+    pod.registration.remove(connection)
+    pod.registry.lost, pod.registry.holding, pod.registry.outcome = lost, False, Outcome.REFUSED
+    pod.registry.answer()
+    await asyncio.wait([renewal])
+    assert (renewal.exception() is None) is (not lost)
+    assert pod.counted() == [connection.id]
+    pod.registry.lost, pod.registry.outcome = (), Outcome.ACCEPTED
+    await pod.user_limit.renew()
+    assert pod.counted() == []
+
+
+@virtual
+async def test_a_granted_connection_whose_answer_was_lost_is_released_at_its_end() -> None:
+    """The registry may count it although this pod granted it alone, so its place is free again before the renewal."""
+    pod = ClusterPod(per_user=1)
+    pod.registry.holding = True
+    connection = pod.connection()
+    registering = asyncio.create_task(pod.registration.register(connection))
+    await asyncio.sleep(1)
+    pod.registry.lost, pod.registry.holding = EVERYTHING, False
+    pod.registry.answer()
+    assert (await registering, pod.counted()) == (None, [connection.id])
+    pod.registration.remove(connection)
+    assert pod.counted() == []
+
+
 @pytest.mark.parametrize("outcome", [Outcome.REFUSED, Outcome.UNKNOWN])
 @virtual
 async def test_a_release_is_repeated_until_it_is_accepted(outcome: Outcome) -> None:

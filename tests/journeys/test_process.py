@@ -153,6 +153,24 @@ async def test_every_bad_setting_is_named_at_once(tmp_path: Path) -> None:
     assert "[[rooms]]" in error
 
 
+async def test_the_message_names_the_setting_that_is_wrong(tmp_path: Path) -> None:
+    """An error names its own setting, the default as it is, and a file by its path."""
+    rooms, secret = tmp_path / "rooms.toml", tmp_path / "secret"
+    _, _, error = await forestay("check", **KEYS, FORESTAY_DEFAULT_RIGHTS="chat", FORESTAY_ROOMS_FILE=str(rooms))
+    assert "FORESTAY_DEFAULT_RIGHTS: 'chat' has no rights" in error
+    assert f"FORESTAY_ROOMS_FILE: cannot read {rooms}: No such file or directory; check" in error
+    rooms.write_text("rooms = [")
+    _, _, error = await forestay(
+        "check", FORESTAY_JWKS_URL="http://issuer.example/keys", FORESTAY_ROOMS_FILE=str(rooms)
+    )
+    assert "FORESTAY_JWKS_URL: the JWKS URL is plain http" in error
+    assert f"FORESTAY_ROOMS_FILE: {rooms} is not TOML" in error
+    secret.write_bytes(b"\xff" * 40)
+    _, _, error = await forestay("check", FORESTAY_JWT_SECRET_FILE=str(secret), FORESTAY_BUS_URL="http://redis")
+    assert f"FORESTAY_JWT_SECRET_FILE: {secret} is not text" in error
+    assert error.rstrip().endswith("default memory://")
+
+
 async def test_serving_without_a_key_is_refused() -> None:
     """Without a key the gateway does not start, and names the three ways to give one."""
     status, _, error = await forestay("serve", "--port", "0", "--internal-port", "0")

@@ -48,6 +48,14 @@ def test_the_wheel_has_one_package_with_the_demo_page(wheel: Path) -> None:
     assert {"forestay/web/demo/index.html", "forestay/web/demo/forestay.js"} <= set(names)
 
 
+def test_the_wheel_of_the_sdist_is_the_wheel_of_the_tree(wheel: Path, tmp_path: Path) -> None:
+    """A wheel that is built from the sdist is the wheel of this tree, byte for byte."""
+    command = (sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", str(tmp_path))
+    subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+    [sdist] = tmp_path.glob("*.tar.gz")
+    assert _build(sdist, tmp_path / "wheel").read_bytes() == wheel.read_bytes()
+
+
 def test_the_module_and_the_command_work_beside_another_app(installed: Path) -> None:
     """`python -m forestay` and the command `forestay` run the installed package, and `import app` is the other one."""
     for command in ((sys.executable, "-P", "-m", "forestay"), (sys.executable, str(installed / "bin" / "forestay"))):

@@ -66,6 +66,26 @@ async def test_a_failed_task_is_logged_counted_and_started_again() -> None:
     await tasks.close()
 
 
+class Panic(BaseException):
+    """What a library in Rust raises; it is no Exception."""
+
+
+@virtual
+async def test_a_panic_of_a_library_is_a_failure_too() -> None:
+    """The task is started again, and the pod is not ready meanwhile."""
+    starts: list[float] = []
+
+    async def panics() -> None:
+        starts.append(asyncio.get_running_loop().time())
+        raise Panic
+
+    tasks = Supervisor(highest)
+    tasks.keep("jwks_renewal", panics)
+    await asyncio.sleep(2)
+    assert (starts, tasks.failing, tasks.failures["jwks_renewal"]) == ([0, 1], ["jwks_renewal"], 2)
+    await tasks.close()
+
+
 @virtual
 async def test_rests_double_up_to_a_cap() -> None:
     """A task that lived for STABLE seconds begins with a short rest again."""

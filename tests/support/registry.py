@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from forestay.bus.memory.bus import MemoryBus
 from forestay.bus.memory.registry import MemoryRegistry, RegistryState
-from forestay.core.ports.bus import BusLost, Outcome
+from forestay.core.ports.bus import AnswerLost, BusLost, Outcome
 from forestay.core.ports.registry import Claim, HeartbeatReply, Holdings, Revocation
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
@@ -105,5 +105,5 @@ class ReluctantRegistry(MemoryRegistry):
             self._held.append(given.set)
             await given.wait()
             if name in self.lost:
-                raise BusLost
+                raise AnswerLost
         return answer

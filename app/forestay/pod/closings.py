@@ -1,5 +1,6 @@
 """Ends the parts of a pod in reverse order of their start; one that fails does not keep the rest from ending."""
 
+from asyncio import CancelledError, current_task
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
@@ -26,10 +27,19 @@ class Closings:
 
 
 async def attempt(part: str, close: Close) -> None:
-    """Run one step of the stop; where it raises, log that and go on."""
+    """Run one step of the stop; where it raises, log that and go on.
+
+    A CancelledError counts as such a failure where nothing cancelled the stop: something that the step awaited was
+    cancelled.
+    """
     try:
         closing = close()
         if closing is not None:
             await closing
+    except CancelledError:
+        task = current_task()
+        if task is None or task.cancelling():
+            raise
+        log.exception("a part did not stop", part=part)
     except Exception:
         log.exception("a part did not stop", part=part)

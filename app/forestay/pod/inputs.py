@@ -2,6 +2,8 @@
 
 import tomllib
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from forestay.core.ports.tasks import Tasks
 from forestay.core.ports.verifier import Verifier
@@ -27,30 +29,39 @@ def prepare(settings: Settings, tasks: Supervisor, otherwise: Policy = SHIPPED) 
     problems: list[str] = []
     verifier = policies = None
     try:
-        verifier = _verifier(settings, tasks)
+        keys = _keys(settings, tasks)
     except ValueError as error:
-        problems.append(f"{PREFIX}JWT_…: {error}")
+        problems.append(f"{PREFIX}JWT_* and {variable_of('jwks_url')}: {error}")
+    else:
+        try:
+            verifier = _verifier(settings, keys)
+        except ValueError as error:
+            problems.append(f"{variable_of('default_rights')}: {error}")
     try:
         policies = _read_policies(settings, otherwise)
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         problems.append(f"{variable_of('rooms_file')}: {error}")
     if verifier is None or policies is None:
         raise SettingsError(problems)
     return Parts(verifier, policies, tasks)
 
 
-def _verifier(settings: Settings, tasks: Tasks) -> Verifier:
+def _keys(settings: Settings, tasks: Tasks) -> Keys:
     secret, public_key = settings.jwt_secret, settings.jwt_public_key
     if not (secret or public_key or settings.jwks_url):
         either = ", ".join(variable_of(name) for name in ("jwt_secret", "jwt_public_key", "jwks_url"))
         raise ValueError(f"no token key: set one of {either}; or try it out with: forestay serve --dev")
-    keys = Keys(
+    return Keys(
         tasks,
         secret=secret.get_secret_value().encode() if secret else None,
         public_key=public_key.get_secret_value() if public_key else None,
         jwks_url=settings.jwks_url,
         algorithms=settings.jwt_algorithms,
     )
+
+
+def _verifier(settings: Settings, keys: Keys) -> Verifier:
+    """Raises ValueError for wrong default rights. An empty audience or issuer counts as unset."""
     return TokenVerifier(
         keys, default_rights=settings.default_rights, audience=settings.jwt_audience, issuer=settings.jwt_issuer
     )
@@ -59,7 +70,7 @@ def _verifier(settings: Settings, tasks: Tasks) -> Verifier:
 def _read_policies(settings: Settings, otherwise: Policy) -> Policies:
     if settings.rooms_file is None:
         return Policies((), otherwise)
-    document = tomllib.loads(settings.rooms_file.read_text())
+    document = _read_toml(settings.rooms_file)
     unknown = sorted(document.keys() - {"rooms"})
     if unknown:
         raise ValueError(f"unknown {', '.join(unknown)}; rooms are written as [[rooms]] tables")
@@ -67,3 +78,12 @@ def _read_policies(settings: Settings, otherwise: Policy) -> Policies:
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise ValueError("rooms are written as [[rooms]] tables")
     return Policies([parse_policy(table, otherwise) for table in tables], otherwise)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}; check the path and the mount") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is not TOML: {error}; rooms are written as [[rooms]] tables") from None

@@ -125,7 +125,9 @@ async def _failure_of(work: Work) -> BaseException | None:
             raise
         # Nothing asked this task to end: a future that the work awaited was cancelled.
         return error
-    except Exception as error:  # noqa: BLE001 - the caller logs it, with what happens next
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # noqa: BLE001 - also the panics of libraries in Rust; the caller logs it
         return error
     return None if _is_cancelled() else RuntimeError("it returned, and should run until it is cancelled")
 

@@ -31,7 +31,7 @@ from forestay.bus.redis.registry_scripts import (
     REVOKE,
 )
 from forestay.bus.redis.script import Script
-from forestay.core.ports.bus import BusLost, Outcome
+from forestay.core.ports.bus import AnswerLost, BusLost, Outcome
 from forestay.core.ports.registry import Claim, HeartbeatReply, Holdings, Revocation
 from forestay.protocol.depth import MAX_DEPTH, deeper_than
 from forestay.protocol.envelope import encode
@@ -215,6 +215,8 @@ class RedisRegistry:
 
         self._bus.write(partition, data, settle)
         reply = await answer
+        if reply is Failure.UNKNOWN:
+            raise AnswerLost("Redis did not reply to the command")
         if isinstance(reply, ErrorReply | Failure):
             raise BusLost("Redis did not execute the command")
         return reply

@@ -11,7 +11,7 @@ from enum import StrEnum
 from forestay.core.cluster.control import ControlChannel
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.hub import Hub
-from forestay.core.ports.bus import BusLost, Outcome
+from forestay.core.ports.bus import AnswerLost, BusLost, Outcome
 from forestay.core.ports.registry import Claim, Registry
 from forestay.protocol.codes import ENDINGS, CloseCode
 
@@ -69,11 +69,13 @@ class UserLimit:
         self._claiming.add(connection.id)
         try:
             claim = await self._registry.claim(user, connection.id, self._per_user, replace=self._replace)
-        except BusLost:
+        except BusLost as lost:
             claim = self._local_claim(user)
-            # Where only the answer was lost, the registry counts the connection: a refused one has to be released.
-            unsettled = self._owed if claim.granted else self._counted
-            unsettled[connection.id] = user
+            if claim.granted:
+                self._owed[connection.id] = user
+            if isinstance(lost, AnswerLost):
+                # The registry may count it, also where this pod refuses it. So it is released at its end.
+                self._counted[connection.id] = user
         else:
             if claim.granted:
                 self._counted[connection.id] = user
@@ -107,12 +109,16 @@ class UserLimit:
             if self._gone(id):
                 self._owed.pop(id, None)
                 continue
-            await self._registry.claim(user, id, 0, replace=False)
+            try:
+                await self._registry.claim(user, id, 0, replace=False)
+            except AnswerLost:
+                self._counted[id] = user
+                raise
+            # A release that is refused is repeated only for connections that are counted.
+            self._counted[id] = user
             if self._owed.pop(id, None) is None:
                 # It ended while the registry was asked.
                 self._release(id, user)
-            else:
-                self._counted[id] = user
 
     def _end(self, ids: Iterable[str]) -> None:
         elsewhere = []

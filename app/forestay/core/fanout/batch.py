@@ -1,6 +1,6 @@
 """What one pass writes to the members of one room: a shared buffer for each audience, and the exceptions."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from forestay.core.fanout.connection import Connection
@@ -13,7 +13,7 @@ from forestay.protocol.wire import Wire
 class Part:
     """What a pass writes to one audience."""
 
-    members: Iterable[Connection]
+    members: Mapping[Connection, None]
     shared: bytes
     own: dict[Connection, bytes]
     """The buffers of members that get another one than `shared`."""
@@ -30,10 +30,10 @@ class Batch:
     """Slow members that it was not written to."""
 
     def of(self, connection: Connection) -> bytes:
-        """The bytes of it for `connection`; empty where it is no member or is left out."""
-        if self.room.name not in connection.rooms:
+        """What `connection` gets of it; empty where it was no member when the batch was taken, or is left out."""
+        part = self.parts.get(connection.wire)
+        if part is None or connection not in part.members:
             return b""
-        part = self.parts[connection.wire]
         return part.own.get(connection, part.shared)
 
 

@@ -54,6 +54,10 @@ class BusLost(Exception):
     """The bus cannot be reached."""
 
 
+class AnswerLost(BusLost):
+    """The bus was asked and did not answer. It may have done what it was asked to do."""
+
+
 Settled = Callable[[Settlement], None]
 
 

@@ -176,7 +176,10 @@ class Recovery:
         here, there = view.position, message.position
         if there is None:
             self._members.deliver(message)
-        elif here is not None and here.epoch == there.epoch and there.offset <= here.offset + 1:
+        elif here is None:
+            # Only after a bug while the room was opened. The members have nothing, so the first message is the start.
+            self._advance(view, message)
+        elif here.epoch == there.epoch and there.offset <= here.offset + 1:
             if there.offset > here.offset:
                 self._advance(view, message)
         else:
@@ -200,7 +203,8 @@ class Recovery:
             # A bug. A room that stays held would get no more messages. So its members get a resync and go on live.
             held, view.held = view.held or [], []
             if view.open:
-                view.position = held[-1].position if held else view.position
+                placed = [message.position for message in held if message.position is not None]
+                view.position = placed[-1] if placed else view.position
                 self._members.resync(room, "lost", view.position)
                 self._release(view)
             raise
