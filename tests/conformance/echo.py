@@ -118,5 +118,5 @@ async def echo_server(port: int = 0) -> AsyncIterator[int]:
         yield int(runner.addresses[0][1])
     finally:
         pod.lifecycle.move(State.DRAINING)
-        await handshake.wait_closed(settings.close_timeout)
+        await admission.wait_closed(settings.close_timeout)
         await runner.cleanup()

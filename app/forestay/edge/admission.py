@@ -1,9 +1,10 @@
-"""Decides who may connect, in one order: capacity, origin, token.
+"""Decides who may connect, in one order: capacity, origin, token. Counts the sockets of those who did.
 
 The checks are the same for every way to connect. The caller checks the form of the request before them. Cheap checks
 come first, so that a request that one of them refuses costs nothing more.
 """
 
+import asyncio
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,6 +51,33 @@ class Admission:
         self._lifecycle = lifecycle
         self._hub = hub
         self._under_way = 0
+        self._sockets = 0
+        self._all_closed = asyncio.Event()
+        self._all_closed.set()
+
+    @property
+    def sockets(self) -> int:
+        """The number of open sockets. Those that only wait for the answer to a close frame are included."""
+        return self._sockets
+
+    def opened(self) -> None:
+        """Count a socket of an admitted caller, until `closed`."""
+        self._sockets += 1
+        self._all_closed.clear()
+
+    def closed(self) -> None:
+        """Stop counting a socket that was opened."""
+        self._sockets -= 1
+        if not self._sockets:
+            self._all_closed.set()
+
+    async def wait_closed(self, seconds: float) -> None:
+        """Wait until every socket is closed, at most `seconds`."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._all_closed.wait()
+        except TimeoutError:
+            pass
 
     async def admit(self, request: web.BaseRequest, token: str | None) -> Identity:
         """The identity of the caller, whose token is `token`. Raises Refused."""

@@ -70,9 +70,6 @@ class Handshake:
         self._wire = wire
         self._observer = observer
         self._refused = LogThrottle("handshakes refused")
-        self._sockets = 0
-        self._all_closed = asyncio.Event()
-        self._all_closed.set()
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one upgrade request. Returns when the connection has ended, or at once after a refusal."""
@@ -96,19 +93,6 @@ class Handshake:
             response.force_close()
             return response
         return await self._upgrade(request, started_at, identity, protocol)
-
-    @property
-    def sockets(self) -> int:
-        """The number of open sockets. Those that only wait for the answer to a close frame are included."""
-        return self._sockets
-
-    async def wait_closed(self, seconds: float) -> None:
-        """Wait until every socket is closed, at most `seconds`."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._all_closed.wait()
-        except TimeoutError:
-            pass
 
     async def _upgrade(
         self, request: web.BaseRequest, started_at: float, identity: Identity, protocol: str | None
@@ -138,14 +122,11 @@ class Handshake:
             pass  # The connection broke during the upgrade. The first read reports it.
         if connection.ended is not None:
             socket.close(connection.ended)
-        self._sockets += 1
-        self._all_closed.clear()
+        self._admission.opened()
         try:
             await WebSocketSession(self._dispatcher, self._sessions, connection, socket).run(ws, writer)
         finally:
-            self._sockets -= 1
-            if not self._sockets:
-                self._all_closed.set()
+            self._admission.closed()
         return ws
 
     def _report(self, outcome: str, request: web.BaseRequest, started_at: float) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from forestay import __version__
 from forestay.core.rules.lifecycle import State
-from forestay.edge.handshake import Handshake
+from forestay.edge.admission import Admission
 from forestay.ops.health.loop_lag import LoopLag
 from forestay.ops.health.readiness import Readiness, Vitals
 from forestay.ops.kubernetes.neighbourhood import Neighbourhood
@@ -47,18 +47,18 @@ class Sources:
 
     readiness: Readiness
     lag: LoopLag
-    handshake: Handshake
+    admission: Admission
     balance: Balance | None
     tasks: Supervisor
 
 
 def readings(settings: Settings, pod: Pod, sources: Sources) -> Readings:
     """Return what the metrics read at each scrape."""
-    readiness, lag, handshake, balance = sources.readiness, sources.lag, sources.handshake, sources.balance
+    readiness, lag, admission, balance = sources.readiness, sources.lag, sources.admission, sources.balance
 
     def states() -> Mapping[str, int]:
         here, asked = len(pod.hub), pod.hub.moving
-        closing = max(0, handshake.sockets - here)
+        closing = max(0, admission.sockets - here)
         return {"open": here - asked, "relocating": asked, "closing": closing}
 
     return Readings(

@@ -82,10 +82,11 @@ class Server:
             self._announcements.degraded,
         )
         self._balance = self._balanced() if settings.rebalance_shed else None
+        self._admission = self._make_admission()
         self._handshake = self._make_handshake()
-        sources = Sources(self._readiness, self._lag, self._handshake, self._balance, parts.tasks)
+        sources = Sources(self._readiness, self._lag, self._admission, self._balance, parts.tasks)
         self._metrics = Metrics(counts, readings(settings, pod, sources))
-        self._drain = Drain(pod.lifecycle, pod.hub, pod.relocation, self._handshake.wait_closed, random.Random())
+        self._drain = Drain(pod.lifecycle, pod.hub, pod.relocation, self._admission.wait_closed, random.Random())
         self._public = web.ServerRunner(self._public_server(), shutdown_timeout=1.0)
         self._internal = web.AppRunner(self._internal_app(), access_log=None, shutdown_timeout=1.0)
         self._periodic: list[asyncio.Task[None]] = []
@@ -179,22 +180,21 @@ class Server:
         except (BusLost, TimeoutError):
             pass
 
+    def _make_admission(self) -> Admission:
+        settings, pod = self._settings, self._pod
+        limits = AdmissionLimits(max_connections=settings.max_connections, max_handshakes=settings.handshakes)
+        return Admission(limits, Origins(settings.allowed_origins), pod.verifier, pod.lifecycle, pod.hub)
+
     def _make_handshake(self) -> Handshake:
         settings, pod = self._settings, self._pod
-        admission = Admission(
-            AdmissionLimits(max_connections=settings.max_connections, max_handshakes=settings.handshakes),
-            Origins(settings.allowed_origins),
-            pod.verifier,
-            pod.lifecycle,
-            pod.hub,
-        )
         limits = WebSocketLimits(
             query_token=settings.query_token,
             message_bytes=settings.max_message_bytes,
             send_buffer=settings.send_buffer_bytes,
             close_timeout=settings.close_timeout,
         )
-        return Handshake(admission, limits, pod.dispatcher, pod.sessions, pod.wire, self._observation.observer)
+        observer = self._observation.observer
+        return Handshake(self._admission, limits, pod.dispatcher, pod.sessions, pod.wire, observer)
 
     def _public_server(self) -> PublicServer:
         return PublicServer({"/ws": self._handshake.serve} | (demo_answers() if self._settings.demo else {}))

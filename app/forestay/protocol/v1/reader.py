@@ -4,7 +4,7 @@ Each text becomes a request or an `Unreadable`, which holds the refusal and repe
 read. A payload must be JSON; it stays as it came, byte for byte.
 """
 
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 from msgspec import Raw
@@ -17,7 +17,7 @@ _decode = msgspec.json.Decoder(JsonRequest).decode
 _decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_string = msgspec.json.Decoder(str).decode
 
-REQUEST_TYPES: Final = frozenset({"join", "leave", "broadcast", "ping", "pong", "bind", "presence", "history", "auth"})
+REQUEST_TYPES: Final = frozenset(str(request.__struct_config__.tag) for request in get_args(JsonRequest))
 """The `type` of each request that comes as JSON."""
 
 
