@@ -35,7 +35,13 @@ class Program:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            # A shell starts its background jobs with SIGINT ignored, and every process below inherits that.
+            preexec_fn=_heed_interrupts,
         )
+
+
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 FORESTAY: Final = Program((sys.executable, "-m", "forestay"))

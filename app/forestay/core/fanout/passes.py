@@ -81,22 +81,27 @@ class Passes:
 
     def _run(self) -> None:
         started = self._loop.time()
-        if self._slow.behind:
-            self._release_slow()
-        self._scheduled = False
+        try:
+            if self._slow.behind:
+                self._release_slow()
+        finally:
+            self._scheduled = False
         rooms, self._due = self._due, {}
         answering, self._answering = self._answering, {}
         batches = []
         for room in rooms:
             room.resting = True
             batches.append(take(room))
-        writes, size = self._write_rooms(batches)
-        for connection in answering:
-            written = self._write_answers(connection)
-            writes += written > 0
-            size += written
-        took = self._loop.time() - started
-        self._rest(rooms, min(took * self._pace.rest, self._pace.cap))
+        try:
+            writes, size = self._write_rooms(batches)
+            for connection in answering:
+                written = self._write_answers(connection)
+                writes += written > 0
+                size += written
+        finally:
+            # Also after a bug: a room that goes on resting would get nothing more.
+            took = self._loop.time() - started
+            self._rest(rooms, min(took * self._pace.rest, self._pace.cap))
         if self._observer is not None:
             self._observer.flushed(writes, size, took)
         if self._observer is not None or self._tracer is not None:
