@@ -1,4 +1,4 @@
-"""balance: how long the pods take to get their balance back, and how often each client moves, on a virtual clock.
+"""How long the pods take to get their balance back, and how often each client moves, on a virtual clock.
 
 Fifty pods and a hundred thousand clients, through a rolling update, a scale-up, a scale-in and a lost node; behind a
 load balancer that chooses at random, or the pod with the fewest. The pods decide with the gateway's own code: the slots

@@ -84,6 +84,8 @@ class Listener:
         self.connected = False
         self.resynced = False
         """Whether a `resync` announced that messages before the next one are missing."""
+        self._declared = 0
+        """The last number that is counted as declared lost."""
         self._gate = gate
         self._crowd = crowd
 
@@ -100,12 +102,18 @@ class Listener:
         missing = number - self.last - 1
         if missing and self.last:
             if self.resynced:
-                account.declared += missing
+                account.declared += self.declare(number - 1)
             else:
                 account.lost += missing
         self.resynced = False
         self.last = number
         self._crowd.heard += 1
+
+    def declare(self, until: int) -> int:
+        """Returns how many missing numbers up to `until` were declared lost. Each counts once, also over two steps."""
+        missing = max(0, until - max(self.last, self._declared))
+        self._declared = max(until, self._declared)
+        return missing
 
 
 class Member(Listener):
@@ -336,7 +344,7 @@ class Crowd:
     def behind(self) -> int:
         """The members without the last message of their room, which got no `resync` either."""
         last = {room: number for speaker in self.speakers for room, number in speaker.accepted.items()}
-        self.account.declared += sum(last[one.room] - one.last for one in self.members if one.resynced)
+        self.account.declared += sum(one.declare(last[one.room]) for one in self.members if one.resynced)
         return sum(one.last < last[one.room] and not one.resynced for one in self.members)
 
     def take_account(self) -> Account:
