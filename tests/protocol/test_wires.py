@@ -36,7 +36,7 @@ KEPT_JSON = [
 # Each reply, what a client of v1 reads, and what a client of the line wire reads.
 TABLE: list[tuple[replies.Reply, dict[str, Any], tuple[str, str, str, dict[str, str]]]] = [
     (
-        replies.Welcome("c1", "alice", 30.0, 5.0, 2.0, 65536, 200.0, 100),
+        replies.Welcome("c1", "alice", replies.ClientLimits(30.0, 5.0, 2.0, 65536, 200.0, 100)),
         {
             "type": "welcome",
             "payload": {

@@ -15,12 +15,9 @@ from forestay.protocol.names import RoomName
 from forestay.protocol.presence import PresencePage
 
 
-class Welcome(Struct, frozen=True):
-    """The first reply of each connection: who the client is, and the limits it has to keep."""
+class ClientLimits(Struct, frozen=True):
+    """The limits that each client is told and has to keep. One object serves all connections of a pod."""
 
-    connection: str
-    """The id of the connection, unique among all pods."""
-    user: str
     ping_interval: float
     """Seconds."""
     pong_timeout: float
@@ -33,6 +30,15 @@ class Welcome(Struct, frozen=True):
     """Messages per second that the client may send; 0 means no limit."""
     rooms: int
     """Rooms that the connection may be in."""
+
+
+class Welcome(Struct, frozen=True):
+    """The first reply of each connection: who the client is, and the limits it has to keep."""
+
+    connection: str
+    """The id of the connection, unique among all pods."""
+    user: str
+    limits: ClientLimits
 
 
 class Joined(Struct, frozen=True):
@@ -124,7 +130,7 @@ class Pong(Struct, frozen=True):
 RoomAnswer: TypeAlias = Joined | Left | PresenceReply | HistoryReply
 """A reply to a request about a room. `Left` also comes unasked."""
 
-Notice: TypeAlias = Welcome | Resync | Reconnect
-"""A reply that no request asks for."""
+Notice: TypeAlias = Resync | Reconnect
+"""A reply that no request asks for, in the middle of a connection."""
 
-Reply: TypeAlias = Ack | Pong | RoomAnswer | Notice | Error
+Reply: TypeAlias = Welcome | Ack | Pong | RoomAnswer | Notice | Error

@@ -36,4 +36,5 @@ class Registration:
     def remove(self, connection: Connection) -> None:
         """Remove a connection that has ended."""
         self._hub.remove(connection)
-        self._user_limit.release(connection)
+        if self._user_limit.limited:
+            self._user_limit.release(connection)

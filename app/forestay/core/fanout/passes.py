@@ -73,7 +73,8 @@ class Passes:
     def forget(self, connection: Connection) -> None:
         """Forget a connection that is gone."""
         self._answering.pop(connection, None)
-        self._slow.forget(connection)
+        if connection.missed is not None:
+            self._slow.forget(connection)
 
     def _wake(self) -> None:
         self._scheduled = True

@@ -11,7 +11,7 @@ from forestay.core.rules.rate_limit import TokenBucket
 from forestay.core.rules.session_limits import SessionLimits
 from forestay.core.sessions.keepalive import Keepalive
 from forestay.protocol.codes import ABNORMAL_CLOSURE, ENDS_AT_ONCE, Ending, ErrorCode, Refusal
-from forestay.protocol.replies import Left, Welcome
+from forestay.protocol.replies import ClientLimits, Left, Welcome
 
 
 class Sessions:
@@ -32,6 +32,7 @@ class Sessions:
         self._membership = membership
         self._keepalive = keepalive
         self._outbox = outbox
+        self._client_limits = _client_limits(limits)
         # One bound method for all connections: each holds it.
         self._end_connection = self._end
 
@@ -50,7 +51,7 @@ class Sessions:
             self._report_end(connection, ending.code, by_client=False)
             return connection
         self._keepalive.add(connection)
-        self._outbox.send(connection, self._welcome(connection))
+        self._outbox.send(connection, Welcome(connection.id, identity.user, self._client_limits))
         if self._runtime.observer is not None:
             self._runtime.observer.connected(identity.user)
         return connection
@@ -98,19 +99,6 @@ class Sessions:
         self._registration.remove(connection)
         self._report_end(connection, ending.code, by_client=by_client)
 
-    def _welcome(self, connection: Connection) -> Welcome:
-        limits = self._limits
-        return Welcome(
-            connection=connection.id,
-            user=connection.identity.user,
-            ping_interval=limits.keepalive.ping_interval,
-            pong_timeout=limits.keepalive.pong_timeout,
-            reconnect_spread=limits.reconnect_spread,
-            message_bytes=limits.message_bytes,
-            rate=limits.rate,
-            rooms=limits.rooms,
-        )
-
     def _report_relocation(self, connection: Connection, reason: str, ending: Ending) -> None:
         if self._runtime.observer is None:
             return
@@ -124,3 +112,14 @@ class Sessions:
         if self._runtime.observer is not None:
             lifetime = self._runtime.loop.time() - connection.connected_at
             self._runtime.observer.ended(code, lifetime, by_client=by_client)
+
+
+def _client_limits(limits: SessionLimits) -> ClientLimits:
+    return ClientLimits(
+        ping_interval=limits.keepalive.ping_interval,
+        pong_timeout=limits.keepalive.pong_timeout,
+        reconnect_spread=limits.reconnect_spread,
+        message_bytes=limits.message_bytes,
+        rate=limits.rate,
+        rooms=limits.rooms,
+    )

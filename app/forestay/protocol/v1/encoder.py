@@ -90,6 +90,9 @@ class Encoder:
     def __init__(self, clock: Callable[[], float]) -> None:
         """`clock`: Unix seconds, for the `timestamp` of replies."""
         self._clock = clock
+        self._limits: replies.ClientLimits | None = None
+        self._limits_fields: dict[str, object] = {}
+        """Of `_limits`, which are those of the last `welcome`: they are the same for all connections of a pod."""
 
     def message(self, message: Message, *, traced: bool) -> bytes:
         """A text frame, or a binary frame for a binary message."""
@@ -110,9 +113,11 @@ class Encoder:
 
     def reply(self, reply: replies.Reply) -> bytes:
         """A text frame."""
-        # First the reply that is by far the most frequent.
+        # First the replies that are by far the most frequent: one for each message, and one for each connection.
         if isinstance(reply, replies.Ack):
             return self._frame("ack", reply.id, reply.room, position_fields(reply.position))
+        if isinstance(reply, replies.Welcome):
+            return self._frame("welcome", payload=self._welcome(reply))
         if isinstance(reply, replies.Error):
             return self._error(reply)
         if isinstance(reply, replies.Notice):
@@ -131,6 +136,11 @@ class Encoder:
         """A close frame; a longer reason is cut to what a control frame can hold."""
         reason = ending.reason.encode()[:_MAX_REASON].decode(errors="ignore").encode()
         return frame(_CLOSE, pack("!H", ending.code) + reason)
+
+    def _welcome(self, reply: replies.Welcome) -> Payload:
+        if reply.limits is not self._limits:
+            self._limits, self._limits_fields = reply.limits, _limits_fields(reply.limits)
+        return {"connection": reply.connection, "user": reply.user, **self._limits_fields}
 
     def _answer(self, reply: replies.RoomAnswer | replies.Pong) -> bytes:
         room: RoomName | None = None
@@ -153,8 +163,6 @@ class Encoder:
 
     def _notice(self, reply: replies.Notice) -> bytes:
         match reply:
-            case replies.Welcome():
-                return self._frame("welcome", payload=_welcome(reply))
             case replies.Resync(room, reason, position):
                 return self._frame("resync", None, room, {"reason": reason} | position_fields(position))
             case replies.Reconnect(reason, after, within):
@@ -195,15 +203,13 @@ def _joined(reply: replies.Joined) -> Payload:
     return payload
 
 
-def _welcome(reply: replies.Welcome) -> Payload:
+def _limits_fields(limits: replies.ClientLimits) -> dict[str, object]:
     return {
-        "connection": reply.connection,
-        "user": reply.user,
         "protocol": PROTOCOL,
-        "ping_interval_ms": round(reply.ping_interval * 1000),
-        "pong_timeout_ms": round(reply.pong_timeout * 1000),
-        "reconnect_spread_ms": round(reply.reconnect_spread * 1000),
-        "limits": {"message_bytes": reply.message_bytes, "rate": _number(reply.rate), "rooms": reply.rooms},
+        "ping_interval_ms": round(limits.ping_interval * 1000),
+        "pong_timeout_ms": round(limits.pong_timeout * 1000),
+        "reconnect_spread_ms": round(limits.reconnect_spread * 1000),
+        "limits": {"message_bytes": limits.message_bytes, "rate": _number(limits.rate), "rooms": limits.rooms},
     }
 
 
