@@ -107,14 +107,14 @@ class Storm:
 
     async def _batch(self, line: Line, numbers: Sequence[int]) -> bool:
         """Sends the inputs. Returns whether the connection for well-formed messages lives, as it must."""
-        numbers = []
+        sent = []
         for number in numbers:
             self._recent.append(number)
             kind, given = make(self._plan.seed, number, self._environment)
             self.kinds[kind] += 1
             match given:
                 case Said(data):
-                    numbers.append(number)
+                    sent.append(number)
                     await line.send(data)
                 case Streamed():
                     await self._streamed(number, given)
@@ -126,7 +126,7 @@ class Storm:
                     assert_never(given)
         if await line.lives(str(numbers[0]).encode()):
             return True
-        self.report(f"well-formed messages ended a connection with {await line.ended()}", numbers)
+        self.report(f"well-formed messages ended a connection with {await line.ended()}", sent)
         return False
 
     async def _streamed(self, number: int, given: Streamed) -> None:

@@ -81,7 +81,7 @@ async def _scenario(gateway: GatewayProcess) -> None:
     last = await connect(url, subprotocols=offered)
     await _next(last)
     stopping = asyncio.create_task(gateway.stop())
-    _expect("after SIGTERM", await _close_of(last), (1001, "going away: connect again"))
+    _expect("after SIGTERM", await _close_of(last), (1001, "draining: connect again"))
     _expect("exit code", await stopping, 0)
 
 
