@@ -9,7 +9,7 @@ from forestay.core.fanout.slow import SlowReaders
 from forestay.core.ports.observer import Observer, RefusedMessage
 from forestay.protocol.codes import Refusal
 from forestay.protocol.message import Message
-from forestay.protocol.replies import Error, Reply, Resync
+from forestay.protocol.replies import Error, Reply
 
 
 class Outbox:
@@ -56,9 +56,7 @@ class Outbox:
             if owed:
                 self._passes.answer(connection, owed)
         elif owed or missed:
-            self.send(connection, Resync(room.name, "slow"))
-            if self._observer is not None:
-                self._observer.resynced("slow", 1)
+            self._passes.resync_slow(connection, room.name)
 
     def first_words(self, connection: Connection) -> bytes:
         """Return the replies that wait for a connection that was just welcomed. No pass writes them after this."""

@@ -16,6 +16,7 @@ from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.rooms import Room
 from forestay.core.fanout.slow import SlowReaders
 from forestay.core.ports.runtime import Runtime
+from forestay.protocol.names import RoomName
 from forestay.protocol.replies import Resync
 
 SLOW_CHECK_INTERVAL: Final = 0.1
@@ -64,6 +65,12 @@ class Passes:
             self._answering[connection] = None
             if not self._scheduled:
                 self._wake()
+
+    def resync_slow(self, connection: Connection, name: RoomName) -> None:
+        """Tell a slow client that it missed messages of the room `name`."""
+        self.answer(connection, connection.wire.reply(Resync(name, "slow")))
+        if self._observer is not None:
+            self._observer.resynced("slow", 1)
 
     def take_answers(self, connection: Connection) -> list[bytes]:
         """Return the frames that wait for `connection` alone. No pass writes them after this."""
@@ -182,6 +189,4 @@ class Passes:
         """Tell clients that are no longer slow where they missed messages. They get the messages after that."""
         for connection, missed in self._slow.caught_up():
             for name in missed:
-                self.answer(connection, connection.wire.reply(Resync(name, "slow")))
-                if self._observer is not None:
-                    self._observer.resynced("slow", 1)
+                self.resync_slow(connection, name)
