@@ -15,7 +15,16 @@ from forestay.core.rules.policies import SHIPPED, Policy
 from forestay.edge.tokens.mint import mint
 from forestay.edge.tokens.verifier import parse_rooms
 from forestay.ops.logs import logs
-from forestay.settings import MEMORY, TOKEN, Settings, SettingsError, load, pod_identity, unknown_variables, variable_of
+from forestay.settings.settings import (
+    TOKEN,
+    Settings,
+    SettingsError,
+    load,
+    pod_identity,
+    unknown_variables,
+    variable_of,
+)
+from forestay.settings.surroundings import MEMORY
 from forestay.terminal import verbs as terminal
 from forestay.terminal.verbs import duration
 

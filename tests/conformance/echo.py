@@ -32,7 +32,7 @@ from forestay.protocol.requests import Binary, Broadcast
 from forestay.protocol.v1.encoder import frame
 from forestay.protocol.v1.reader import Reader
 from forestay.protocol.v1.wire import V1Wire
-from forestay.settings import load
+from forestay.settings.settings import load
 
 PATH: Final = "/?access_token=anything"
 """The path of the handshake. The handshake is the real one and needs a token; any token is accepted."""

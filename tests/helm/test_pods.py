@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from forestay.settings import PREFIX, load
+from forestay.settings.settings import PREFIX, load
 from tests.support.chart import FULL, KEYS, MATRIX, READY, Chart, chart
 
 matrix = pytest.mark.parametrize("values", MATRIX.values(), ids=MATRIX)

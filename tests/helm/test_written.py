@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 import forestay
-from forestay.settings import Settings, variable_of
+from forestay.settings.settings import Settings, variable_of
 from helm.manifests import FOLDER, manifests, written
 from helm.rendering import CHART, read
 from helm.values_table import README, page

@@ -10,10 +10,10 @@ import time
 import aiohttp
 import jwt
 
-from forestay import settings
 from forestay.pod import inputs as preparation
 from forestay.pod import server
 from forestay.pod.tasks import Supervisor
+from forestay.settings import settings
 from tests.support.browser import launched
 from tests.support.repository import ROOT
 

@@ -9,7 +9,6 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from forestay import settings
 from forestay.bus.memory.bus import MemoryBus
 from forestay.core.cluster.control import ControlChannel
 from forestay.core.cluster.heartbeat import Heartbeat
@@ -25,6 +24,7 @@ from forestay.pod.inputs import prepare
 from forestay.pod.server import CannotListen, Server
 from forestay.pod.tasks import Supervisor
 from forestay.pod.telemetry import Observation
+from forestay.settings import settings
 from tests.support.gateway import SECRET, gateway
 
 # In the order of the stop.

@@ -7,7 +7,6 @@ import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from forestay import settings
 from forestay.bus.memory.bus import MemoryBus
 from forestay.bus.memory.registry import MemoryRegistry
 from forestay.core.fanout.connection import Connection
@@ -22,6 +21,7 @@ from forestay.protocol.requests import Binary, Unreadable
 from forestay.protocol.v1.reader import Reader
 from forestay.protocol.v1.wire import V1Wire
 from forestay.protocol.wire import Wire
+from forestay.settings import settings
 from tests.support.tasks import PlainTasks
 
 Result = TypeVar("Result")

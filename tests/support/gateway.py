@@ -15,11 +15,11 @@ from typing import Any, Final
 import aiohttp
 import jwt
 
-from forestay import settings
 from forestay.core.rules.lifecycle import State
 from forestay.pod import inputs as preparation
 from forestay.pod import server
 from forestay.pod.tasks import Supervisor
+from forestay.settings import settings
 
 SECRET: Final = "a secret for tests only, of more than 32 bytes"
 API_KEY: Final = "an api key for tests only, of more than 32 bytes"

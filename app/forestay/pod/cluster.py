@@ -9,7 +9,7 @@ from forestay.ops.kubernetes.api import Cluster, Pod
 from forestay.ops.kubernetes.endpoints import Endpoints
 from forestay.ops.kubernetes.events import Events, Reason
 from forestay.ops.kubernetes.neighbourhood import Neighbourhood
-from forestay.settings import PodIdentity, Settings
+from forestay.settings.settings import PodIdentity, Settings
 
 
 @dataclass(frozen=True, slots=True)

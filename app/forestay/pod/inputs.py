@@ -11,7 +11,7 @@ from forestay.core.rules.policies import SHIPPED, Policies, Policy, parse_policy
 from forestay.edge.tokens.keys import Keys
 from forestay.edge.tokens.verifier import TokenVerifier
 from forestay.pod.tasks import Supervisor
-from forestay.settings import PREFIX, Settings, SettingsError, variable_of
+from forestay.settings.settings import PREFIX, Settings, SettingsError, variable_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from forestay.ops.metrics.metrics import Readings
 from forestay.ops.moves.balance import Balance, BalanceFacts
 from forestay.pod.tasks import Supervisor
 from forestay.pod.wiring import Pod
-from forestay.settings import Settings
+from forestay.settings.settings import Settings
 
 
 def vitals(settings: Settings, pod: Pod, lag: LoopLag, tasks: Supervisor) -> Vitals:

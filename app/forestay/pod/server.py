@@ -34,7 +34,7 @@ from forestay.pod.inputs import Parts
 from forestay.pod.readings import Sources, balance_facts, readings, vitals
 from forestay.pod.telemetry import observe
 from forestay.pod.wiring import Observed, assemble, link
-from forestay.settings import Settings, pod_identity
+from forestay.settings.settings import Settings, pod_identity
 from forestay.web.pages import demo_answers
 
 log = structlog.get_logger(__name__)

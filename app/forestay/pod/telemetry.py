@@ -14,7 +14,8 @@ from forestay.ops.logs.refusals import RefusalLog
 from forestay.ops.metrics.counts import Counts
 from forestay.ops.tracing.plan import Plan, plan, prepare
 from forestay.ops.tracing.sampling import TraceParent, TracingOptions
-from forestay.settings import MEMORY, PodIdentity, Settings, pod_identity
+from forestay.settings.settings import PodIdentity, Settings, pod_identity
+from forestay.settings.surroundings import MEMORY
 
 if TYPE_CHECKING:
     from forestay.ops.tracing.export import Telemetry

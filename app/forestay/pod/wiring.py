@@ -49,7 +49,8 @@ from forestay.core.sessions.room_requests import RoomRequests
 from forestay.core.sessions.sessions import Sessions
 from forestay.protocol.v1.reader import Reader
 from forestay.protocol.v1.wire import V1Wire
-from forestay.settings import MEMORY, Settings
+from forestay.settings.settings import Settings
+from forestay.settings.surroundings import MEMORY
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""The settings: names, types, defaults and descriptions, read once from the environment."""

@@ -1,0 +1,33 @@
+"""How the text of a variable becomes a value: lists, secrets, and texts that may be left out."""
+
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic_settings import NoDecode
+
+MIN_SECRET_BYTES: Final = 32
+"""Bytes: the length of an HMAC key for HS256. A random secret of this length cannot be guessed."""
+
+
+def _split(value: object) -> object:
+    return [part for part in value.replace(",", " ").split() if part] if isinstance(value, str) else value
+
+
+def _empty_is_unset(value: object) -> object:
+    return None if value == "" else value
+
+
+def _long_enough(value: SecretStr | None) -> SecretStr | None:
+    if value is not None and len(value.get_secret_value().encode()) < MIN_SECRET_BYTES:
+        raise ValueError(f"shorter than {MIN_SECRET_BYTES} bytes; make one with: openssl rand -base64 48")
+    return value
+
+
+WordList = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+"""Words, separated by spaces or commas."""
+Unset = BeforeValidator(_empty_is_unset)
+"""Lets the empty text stand for None."""
+Text = Annotated[str | None, Unset]
+SecretText = Annotated[SecretStr | None, Unset]
+Secret = Annotated[SecretStr | None, Unset, AfterValidator(_long_enough)]
+"""A random key that is long enough not to be guessed."""

@@ -1,0 +1,24 @@
+"""Settings that limit what clients may cost."""
+
+from pydantic import BaseModel, Field
+
+from forestay.core.cluster.user_limit import UserLimitPolicy
+
+
+class Limits(BaseModel):
+    """The most that a client, a user and a pod may use."""
+
+    max_connections: int = Field(10_000, ge=1, description="connections of this pod; above that upgrades get 503")
+    max_connections_per_user: int = Field(0, ge=0, description="connections of one user on all pods; 0: no limit")
+    user_limit_policy: UserLimitPolicy = Field(
+        UserLimitPolicy.REJECT,
+        description="what gets 4409 above that limit: the newest (reject) or the oldest (replace)",
+    )
+    handshakes: int = Field(4096, ge=1, description="upgrades in progress at the same time; above that 503")
+    max_message_bytes: int = Field(65536, ge=128, le=16 * 2**20, description="bytes of one message; above that 1009")
+    json_depth: int = Field(
+        512, ge=8, le=900, description="nested arrays and objects of one message; common parsers allow more"
+    )
+    message_rate: float = Field(200, ge=0, description="messages per second and connection; 0: no limit")
+    message_burst: float = Field(400, ge=1, description="messages that may come at once, above the rate")
+    rooms_per_connection: int = Field(100, ge=1, description="rooms of one connection")

@@ -1,0 +1,111 @@
+"""All settings of a pod, and how they are read from the environment.
+
+Only the composition root and the command line import this. A setting NAME is the variable FORESTAY_NAME; secrets can
+also come from the file that FORESTAY_NAME_FILE names. Durations are in seconds.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from pydantic import SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from forestay.settings.access import Access
+from forestay.settings.limits import Limits
+from forestay.settings.surroundings import Surroundings
+from forestay.settings.timing import Timing
+
+PREFIX: Final = "FORESTAY_"
+TOKEN: Final = "FORESTAY_TOKEN"
+"""Not a setting, but the token of the commands that act as a client."""
+
+SECRETS: Final = ("bus_url", "jwt_secret", "jwt_public_key", "api_key")
+"""Settings that can also come from a file."""
+
+
+class PodIdentity(NamedTuple):
+    """The identity of this pod in a cluster, from the downward API. An unknown value is empty."""
+
+    pod: str
+    namespace: str
+    uid: str
+    service: str
+    """The Service that clients connect to."""
+
+
+class Settings(Timing, Limits, Access, Surroundings, BaseSettings):
+    """All settings. The class of each group has its fields."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], *_: PydanticBaseSettingsSource, **sources: PydanticBaseSettingsSource
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (sources["init_settings"],)
+
+
+class SettingsError(Exception):
+    """Invalid settings. `problems` has one line per problem, with what to do about it."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def load(environ: Mapping[str, str] | None = None, **overrides: object) -> Settings:
+    """Reads the settings from `environ` (default: os.environ). Raises SettingsError with all problems."""
+    source = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for name in Settings.model_fields:
+        variable = variable_of(name)
+        if name in SECRETS and (path := source.get(variable + "_FILE")):
+            if source.get(variable):
+                problems.append(f"{variable} and {variable}_FILE are both set; keep one")
+            try:
+                values[name] = Path(path).read_text().strip()
+            except OSError as error:
+                problems.append(f"{variable}_FILE: cannot read {path}: {error.strerror}; check the path and the mount")
+            except UnicodeDecodeError:
+                problems.append(f"{variable}_FILE: {path} is not text; write the secret as UTF-8")
+        elif variable in source:
+            values[name] = source[variable]
+    values |= {name: value for name, value in overrides.items() if value is not None}
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        problems += [_explain(name, values, detail["msg"]) for detail in error.errors() for name in detail["loc"][:1]]
+        raise SettingsError(problems) from None
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def pod_identity(environ: Mapping[str, str] | None = None) -> PodIdentity:
+    """Reads the identity of this pod from variables that the chart sets. Their usual names have no prefix."""
+    source = os.environ if environ is None else environ
+    return PodIdentity(*(source.get(name, "") for name in ("POD_NAME", "POD_NAMESPACE", "POD_UID", "SERVICE_NAME")))
+
+
+def unknown_variables(environ: Mapping[str, str] | None = None) -> list[str]:
+    """The variables with our prefix that are not settings. Most often they are typing errors."""
+    known = {variable_of(name) for name in Settings.model_fields} | {variable_of(name) + "_FILE" for name in SECRETS}
+    return sorted(name for name in (environ or os.environ) if name.startswith(PREFIX) and name not in known | {TOKEN})
+
+
+def variable_of(name: str) -> str:
+    """The environment variable of the setting `name`."""
+    return PREFIX + name.upper()
+
+
+def _explain(name: int | str, values: Mapping[str, object], message: str) -> str:
+    field = Settings.model_fields[str(name)]
+    given = "" if name in SECRETS else f" (given: {values.get(str(name))!r})"
+    reason = message.removeprefix("Value error, ")
+    # A default is public, also where the setting is a secret.
+    known = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
+    default = "" if known in (None, []) else f"; default {known}"
+    return f"{variable_of(str(name))}: {reason}{given}. Meaning: {field.description}{default}"

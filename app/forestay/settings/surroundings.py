@@ -1,0 +1,50 @@
+"""Settings of what is around a pod: addresses, the bus, the cluster, logs and traces."""
+
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, Field, SecretStr
+
+from forestay.bus.redis.client.address import parse_address
+from forestay.ops.logs.logs import LogFormat
+from forestay.ops.tracing.sampling import TraceParent
+from forestay.settings.fields import Unset
+
+MEMORY: Final = "memory://"
+"""The bus URL of a single pod."""
+
+
+def _bus_url(value: SecretStr) -> SecretStr:
+    if value.get_secret_value() != MEMORY:
+        parse_address(value.get_secret_value())
+    return value
+
+
+class Surroundings(BaseModel):
+    """Where a pod listens, and what it talks to."""
+
+    host: str = Field("0.0.0.0", description="address that both ports listen on")
+    port: int = Field(8080, ge=0, le=65535, description="public port: WebSocket and the demo page; 0: any free port")
+    internal_port: int = Field(
+        9090, ge=0, le=65535, description="port of the probes, the metrics and the HTTP API; keep it private"
+    )
+    bus_url: Annotated[SecretStr, AfterValidator(_bus_url)] = Field(
+        SecretStr("memory://"), description="URL of the bus between pods; memory:// is for a single pod"
+    )
+    bus_timeout: float = Field(5, gt=0, description="seconds to wait for the bus; after that the outcome is unknown")
+    bus_probe_interval: float = Field(5, gt=0, description="seconds between probes through the bus")
+
+    kubernetes_events: bool = Field(False, description="write Kubernetes Events about this pod: drains, a lost bus")
+    rooms_file: Annotated[Path | None, Unset] = Field(
+        None, description="TOML file with the policies of rooms by pattern"
+    )
+
+    trace_parent: TraceParent = Field(
+        TraceParent.LINK,
+        description="a client's own trace: link (start a new trace with a link to it), child (continue it)",
+    )
+    trace_names: bool = Field(False, description="put the names of rooms and users on spans; they can be private data")
+
+    demo: bool = Field(False, description="serve the demo page at / of the public port")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="lowest level that is logged")
+    log_format: LogFormat = Field(LogFormat.AUTO, description="json, text, or auto: text on a terminal")
