@@ -233,6 +233,7 @@ def _mint(settings: Settings, user: str, rooms: Mapping[str, str] | None, ttl: f
         algorithm=next((name for name in settings.jwt_algorithms if name.startswith("HS")), "HS256"),
         audience=settings.jwt_audience,
         issuer=settings.jwt_issuer,
+        max_bytes=settings.max_token_bytes,
     )
 
 

@@ -132,7 +132,7 @@ HEADERS: dict[str, tuple[object, str]] = {
     "no JSON": (b"{", "not a signed JWT"),
     "no UTF-8": (b'{"alg":"HS256","kid":"\xff"}', "not a signed JWT"),
     "not a number": (b'{"alg":"HS256","x":NaN}', "not a signed JWT"),
-    "too deep": (b'{"alg":"HS256","x":' + b"[" * 2000 + b"]" * 2000 + b"}", "token too long"),
+    "too deep": (b'{"alg":"HS256","x":' + b"[" * 4000 + b"]" * 4000 + b"}", "token too long"),
     "deep": (b'{"alg":"HS256","x":' + b"[" * 1300 + b"]" * 1300 + b"}", "not a signed JWT: its header nests deeper"),
     "one level too deep": (b'{"alg":"HS256","x":' + b"[" * 64 + b"]" * 64 + b"}", "not a signed JWT: its header nests"),
     "empty": (b"", "not a signed JWT"),
@@ -196,8 +196,8 @@ def test_a_token_inside_a_token_is_refused() -> None:
     assert refused(forged(HEADER | {"cty": "JWT"}, token().encode())) == "the token's claims are not a JSON object"
 
 
-def test_a_token_has_at_most_4096_bytes() -> None:
-    """4,096 bytes are read. A longer token is refused before any work is done."""
+def test_a_token_has_at_most_8192_bytes() -> None:
+    """8,192 bytes are read. A longer token is refused before any work is done."""
     padding = next(n for n in range(MAX_BYTES) if len(token(x="x" * n)) >= MAX_BYTES - 3)
     longest = max((token(x="x" * n) for n in range(padding, padding + 8)), key=lambda t: (len(t) <= MAX_BYTES, len(t)))
     assert MAX_BYTES - 2 <= len(longest) <= MAX_BYTES
@@ -501,3 +501,13 @@ def test_no_changed_token_is_accepted(at: int, character: str) -> None:
     good = token()
     if good[at] != character:
         assert outcome(good[:at] + character + good[at + 1 :]) is None
+
+
+def test_the_settings_decide_how_long_a_token_may_be() -> None:
+    """The refusal names the length, the limit and the setting, and a higher limit lets the token through."""
+    longer = token(x="x" * 9000)
+    message = refused(longer)
+    assert f"{len(longer)} bytes, more than 8192" in message
+    assert "FORESTAY_MAX_TOKEN_BYTES" in message
+    by = TokenVerifier(Keys(PlainTasks(), secret=SECRET), default_rights="**:r", max_bytes=65536, clock=lambda: NOW)
+    assert accepted(longer, by).user == "ada"

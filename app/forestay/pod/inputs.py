@@ -63,7 +63,11 @@ def _keys(settings: Settings, tasks: Tasks) -> Keys:
 def _verifier(settings: Settings, keys: Keys) -> Verifier:
     """Raises ValueError for wrong default rights. An empty audience or issuer counts as unset."""
     return TokenVerifier(
-        keys, default_rights=settings.default_rights, audience=settings.jwt_audience, issuer=settings.jwt_issuer
+        keys,
+        default_rights=settings.default_rights,
+        audience=settings.jwt_audience,
+        issuer=settings.jwt_issuer,
+        max_bytes=settings.max_token_bytes,
     )
 
 

@@ -23,6 +23,7 @@ class Access(BaseModel):
     jwt_audience: Text = Field(None, description="required `aud` of tokens; empty: not checked")
     jwt_issuer: Text = Field(None, description="required `iss` of tokens; empty: not checked")
     default_rights: str = Field("**:rwph", description="rights of tokens without a `rooms` claim: pattern:letters, …")
+    max_token_bytes: int = Field(8192, ge=1024, le=65536, description="bytes of one token; above that 401")
     query_token: bool = Field(True, description="accept tokens in the URL; old clients need it, proxies may log it")
     api_key: Secret = Field(None, description="key of backends for /v1, at least 32 bytes; unset: 401")
     allowed_origins: Annotated[WordList, AfterValidator(_origins)] = Field(

@@ -19,8 +19,8 @@ from forestay.edge.tokens.keys import ALGORITHMS, MAX_KID, Key, Keys
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.depth import MAX_DEPTH, deeper_than
 
-MAX_BYTES: Final = 4096
-"""The longest token. It has to fit into one header line, beside other headers."""
+MAX_BYTES: Final = 8192
+"""The longest token, unless the settings say otherwise. A token that lists the roles of a user has some kilobytes."""
 
 LEEWAY: Final = 10.0
 """Seconds by which an issuer's clock may be ahead of ours. It does not make a token valid for longer."""
@@ -82,6 +82,7 @@ class TokenVerifier:
         default_rights: str,
         audience: str | None = None,
         issuer: str | None = None,
+        max_bytes: int = MAX_BYTES,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Raises ValueError where the default rights are not like `chat.*:rw news.*:r`."""
@@ -91,10 +92,15 @@ class TokenVerifier:
         self._keys = keys
         self._audience = audience
         self._issuer = issuer
+        self._max_bytes = max_bytes
         self._clock = clock
 
     async def verify(self, token: str) -> Identity:
         """The identity in `token`. Raises Refusal: BAD_TOKEN, or UNAVAILABLE while there are no keys to verify it."""
+        # Counted in characters, each at least one byte. Text that is not ASCII is refused next.
+        if len(token) > self._max_bytes:
+            limit = f"more than {self._max_bytes}; FORESTAY_MAX_TOKEN_BYTES decides"
+            raise _bad(f"token too long: {len(token)} bytes, {limit}")
         header = _header(token)
         if header.alg not in self._keys.algorithms:
             raise _bad(f"algorithm not allowed: sign the token with {' or '.join(self._keys.algorithms)}")
@@ -170,9 +176,6 @@ def is_user(name: str) -> bool:
 
 
 def _header(token: str) -> _Header:
-    # Counted in characters, each at least one byte. Text that is not ASCII is refused next.
-    if len(token) > MAX_BYTES:
-        raise _bad(f"token too long: more than {MAX_BYTES} bytes")
     encoded, *others = token.split(".")
     if not token.isascii() or len(others) != 2:
         raise _bad("not a signed JWT: three parts with dots between them are expected")
