@@ -101,7 +101,7 @@ async def echo_server(port: int = 0) -> AsyncIterator[int]:
     pod = assemble(settings, Policies((), SHIPPED), links, anybody, Observed())
     pod.lifecycle.move(State.READY)
     capacity = AdmissionLimits(settings.max_connections, settings.handshakes)
-    admission = Admission(capacity, Origins([]), anybody, pod.lifecycle, pod.hub)
+    admission = Admission(capacity, Origins([]), anybody, pod.lifecycle)
     limits = WebSocketLimits(
         query_token=True,
         message_bytes=LARGEST,

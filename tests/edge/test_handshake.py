@@ -8,7 +8,9 @@ import time
 import weakref
 
 import pytest
+import structlog
 
+from forestay.edge.origins import Origins
 from tests.support.gateway import Client, frame, gateway, token, upgrade
 
 GOOD = token()
@@ -21,7 +23,6 @@ def in_base64url(text: str) -> str:
 @pytest.mark.parametrize(
     "request_",
     [
-        b"GET /ws HTTP/1.1\r\nHost: a\r\n\r\n",
         upgrade(GOOD, Upgrade="notwebsocket"),
         upgrade(GOOD, Upgrade=None),
         upgrade(GOOD, Connection="keep-alive"),
@@ -108,7 +109,29 @@ async def test_a_token_in_the_url_can_be_switched_off() -> None:
         ("https://*.example.com", "https://a.b.example.com", 101),
         ("https://*.example.com", "https://example.com", 403),
         ("https://*.example.com", "https://evilexample.com", 403),
+        ("https://*.example.com", "https://*.example.com", 403),
+        ("https://*.example.com", "https://*.a.example.com", 403),
+        ("https://app.example.com", "https://app.exa\tmple.com", 403),
+        ("https://app.example.com", "https://app.example.com/", 403),
+        ("https://app.example.com", "https://app.example.com.", 403),
+        ("https://[::1]:8443", "https://[::1]:8443", 101),
         ("*", "https://anything.example", 101),
+        ("*", "null", 101),
+        ("capacitor://localhost", "capacitor://localhost", 101),
+        ("capacitor://localhost", "ionic://localhost", 403),
+        ("capacitor://localhost", "capacitor://localhost:1", 403),
+        ("capacitor://localhost", "http://localhost", 403),
+        ("tauri://localhost, app://obsidian.md", "app://obsidian.md", 101),
+        ("chrome-extension://abcdefghijklmnop", "chrome-extension://abcdefghijklmnop", 101),
+        ("chrome-extension://abcdefghijklmnop", "chrome-extension://ponmlkjihgfedcba", 403),
+        ("moz-extension://2b6b1c62-3d6e-4d6d-8f0d-2e7d0c7b9c11", "moz-extension://2b6b1c62-3d6e", 403),
+        ("file://", "file://", 101),
+        ("file://", "null", 403),
+        ("null", "null", 101),
+        ("null", "http://127.0.0.1", 403),
+        ("", "null", 403),
+        ("", "file://", 403),
+        ("", "capacitor://127.0.0.1", 403),
     ],
 )
 async def test_only_pages_of_allowed_origins_connect(allowed: str, origin: str | None, status: int) -> None:
@@ -117,6 +140,50 @@ async def test_only_pages_of_allowed_origins_connect(allowed: str, origin: str |
         client = await Client.request(running.port, upgrade(GOOD, Origin=origin))
         assert client.status == status
         await client.close()
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        "example.com",
+        "https://",
+        "https://a/",
+        "https://a.*.example",
+        "https://**.example",
+        "chrome-extension://*",
+        "https://a b",
+        "https://bücher.example",
+        "file:///",
+        "NULL",
+        "https://user@a.example",
+        "https://a.example?",
+        "://",
+    ],
+)
+def test_what_is_no_origin_cannot_be_listed(listed: str) -> None:
+    """The error repeats the entry and shows the form that an origin has."""
+    with pytest.raises(ValueError, match="://") as caught:
+        Origins([listed])
+    assert repr(listed) in str(caught.value)
+
+
+async def test_a_refused_origin_is_explained() -> None:
+    """The answer and the log name what was seen, what is allowed, and the setting."""
+    many = [f"https://app-{number}.example.com" for number in range(50)]
+    async with gateway(allowed_origins=" ".join(many)) as running:
+        with structlog.testing.capture_logs() as lines:
+            client = await Client.request(running.port, upgrade(GOOD, Origin="https://evil.example"))
+        detail = json.loads(client.body)["detail"]
+        for part in ("'https://evil.example'", "https://app-0.example.com", " more", "FORESTAY_ALLOWED_ORIGINS"):
+            assert part in detail
+        assert len(detail) < 700
+        [line] = [line for line in lines if line["event"] == "handshakes refused"]
+        assert line["last 403 forbidden"] == detail
+    async with gateway() as running:
+        client = await Client.request(running.port, upgrade(GOOD, Origin="x" * 5000))
+        detail = json.loads(client.body)["detail"]
+        assert "the same host, '127.0.0.1'" in detail
+        assert len(detail) < 400
 
 
 async def test_a_request_with_two_origins_is_refused() -> None:

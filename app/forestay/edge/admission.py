@@ -1,7 +1,8 @@
-"""Decides who may connect, in one order: capacity, origin, token. Counts the sockets of those who did.
+"""Decides who may connect, in one order: capacity, origin, token. Counts what those who may connect take.
 
 The checks are the same for every way to connect. The caller checks the form of the request before them. Cheap checks
-come first, so that a request that one of them refuses costs nothing more.
+come first, so that a request that one of them refuses costs nothing more. What is limited is taken in the same step as
+its check, before anything waits. Otherwise all requests that wait at the same time would pass one free place.
 """
 
 import asyncio
@@ -10,7 +11,6 @@ from typing import Final
 
 from aiohttp import web
 
-from forestay.core.fanout.hub import Hub
 from forestay.core.ports.verifier import Verifier
 from forestay.core.rules.access import Identity
 from forestay.core.rules.lifecycle import Lifecycle
@@ -40,76 +40,108 @@ class Refused(Exception):
 
 
 class Admission:
-    """Admits requests to connect, or refuses them: 503 draining or full, 403 origin, 401 token."""
+    """Admits requests to connect, or refuses them: 503 draining or full, 403 origin, 401 token.
 
-    def __init__(
-        self, limits: AdmissionLimits, origins: Origins, verifier: Verifier, lifecycle: Lifecycle, hub: Hub
-    ) -> None:
+    A caller takes a handshake while it is not served yet, and a place from its admission until its socket is closed.
+    Only a caller with a good token takes a place, so strangers cannot fill the pod.
+    """
+
+    def __init__(self, limits: AdmissionLimits, origins: Origins, verifier: Verifier, lifecycle: Lifecycle) -> None:
         self._limits = limits
         self._origins = origins
         self._verifier = verifier
         self._lifecycle = lifecycle
-        self._hub = hub
-        self._under_way = 0
-        self._sockets = 0
+        self._handshakes = 0
+        self._places = 0
         self._all_closed = asyncio.Event()
         self._all_closed.set()
 
     @property
     def sockets(self) -> int:
-        """The number of open sockets. Those that only wait for the answer to a close frame are included."""
-        return self._sockets
-
-    def opened(self) -> None:
-        """Count a socket of an admitted caller, until `closed`."""
-        self._sockets += 1
-        self._all_closed.clear()
-
-    def closed(self) -> None:
-        """Stop counting a socket that was opened."""
-        self._sockets -= 1
-        if not self._sockets:
-            self._all_closed.set()
+        """The number of places that are taken. Sockets that only wait for the answer to a close frame have one."""
+        return self._places
 
     async def wait_closed(self, seconds: float) -> None:
-        """Wait until every socket is closed, at most `seconds`."""
+        """Wait until every place is free, at most `seconds`."""
         try:
             async with asyncio.timeout(seconds):
                 await self._all_closed.wait()
         except TimeoutError:
             pass
 
-    async def admit(self, request: web.BaseRequest, token: str | None) -> Identity:
-        """The identity of the caller, whose token is `token`. Raises Refused."""
-        self._under_way += 1
+    def begin(self) -> "Guest":
+        """Take one of the handshakes that may be under way. Raises Refused. The caller calls `leave` in any case."""
+        self._check_capacity()
+        if self._handshakes >= self._limits.max_handshakes:
+            raise _retry_later("this pod has its maximum of handshakes under way")
+        return Guest(self)
+
+    def count(self, *, handshakes: int = 0, places: int = 0) -> None:
+        """Change the numbers of what is taken. For use by Guest."""
+        self._handshakes += handshakes
+        self._places += places
+        if self._places:
+            self._all_closed.clear()
+        else:
+            self._all_closed.set()
+
+    async def identify(self, request: web.BaseRequest, token: str | None) -> Identity:
+        """The identity of a caller that has begun and whose token is `token`. Raises Refused."""
+        self._check_origin(request)
+        if token is None:
+            message = "the request has no token; send one as 'Authorization: Bearer <token>'"
+            raise Refused(401, Refusal(ErrorCode.BAD_TOKEN, message))
         try:
-            self._check_capacity()
-            self._check_origin(request)
-            if token is None:
-                message = "the request has no token; send one as 'Authorization: Bearer <token>'"
-                raise Refused(401, Refusal(ErrorCode.BAD_TOKEN, message))
-            try:
-                identity = await self._verifier.verify(token)
-            except Refusal as refusal:
-                raise Refused(503 if refusal.code is ErrorCode.UNAVAILABLE else 401, refusal) from None
-            # The verifier may have waited for keys. Meanwhile the pod may have filled up or begun to drain.
-            self._check_capacity()
-        finally:
-            self._under_way -= 1
+            identity = await self._verifier.verify(token)
+        except Refusal as refusal:
+            raise Refused(503 if refusal.code is ErrorCode.UNAVAILABLE else 401, refusal) from None
+        # The verifier may have waited for keys. Meanwhile the pod may have filled up or begun to drain.
+        self._check_capacity()
         return identity
 
     def _check_capacity(self) -> None:
         if not self._lifecycle.open:
             raise _retry_later("this pod takes no new connections")
-        if len(self._hub) >= self._limits.max_connections:
+        if self._places >= self._limits.max_connections:
             raise _retry_later("this pod has its maximum of connections")
-        if self._under_way > self._limits.max_handshakes:
-            raise _retry_later("this pod has its maximum of handshakes under way")
 
     def _check_origin(self, request: web.BaseRequest) -> None:
-        if not self._origins.allow(request.headers.getall("Origin", []), request.headers.get("Host", "")):
-            message = "pages of this origin may not connect; the operator lists the origins that may"
-            raise Refused(403, Refusal(ErrorCode.FORBIDDEN, message))
+        origins, host = request.headers.getall("Origin", []), request.headers.get("Host", "")
+        if not self._origins.allow(origins, host):
+            raise Refused(403, Refusal(ErrorCode.FORBIDDEN, self._origins.refusal(origins, host)))
+
+
+class Guest:
+    """A caller that asks to connect, and what it has taken of the pod's limits."""
+
+    __slots__ = ("_admission", "_greeted", "_placed")
+
+    def __init__(self, admission: Admission) -> None:
+        """For use by Admission: takes a handshake."""
+        self._admission = admission
+        self._greeted = False
+        self._placed = False
+        admission.count(handshakes=1)
+
+    async def admit(self, request: web.BaseRequest, token: str | None) -> Identity:
+        """Identify the caller, and take a place for it in the same step as the last check. Raises Refused."""
+        identity = await self._admission.identify(request, token)
+        self._placed = True
+        self._admission.count(places=1)
+        return identity
+
+    def greeted(self) -> None:
+        """End the handshake, because the caller is served now."""
+        if not self._greeted:
+            self._greeted = True
+            self._admission.count(handshakes=-1)
+
+    def leave(self) -> None:
+        """Give back all that the caller has. For use when it was refused or answered, or its socket is closed."""
+        self.greeted()
+        if self._placed:
+            self._placed = False
+            self._admission.count(places=-1)
 
 
 def _retry_later(reason: str) -> Refused:

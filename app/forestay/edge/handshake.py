@@ -4,8 +4,6 @@ The form of the request is checked first (400), then admission decides. Nothing 
 """
 
 import asyncio
-import base64
-import binascii
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,24 +15,19 @@ from forestay.core.ports.observer import Observer
 from forestay.core.rules.access import Identity
 from forestay.core.sessions.dispatcher import Dispatcher
 from forestay.core.sessions.sessions import Sessions
-from forestay.edge.admission import Admission, Refused
+from forestay.edge.admission import Admission, Guest, Refused
+from forestay.edge.connect_request import check_request, check_upgrade, is_question, offered
+from forestay.edge.cors import preflight, readable
 from forestay.edge.log_throttle import LogThrottle
 from forestay.edge.problems import problem
 from forestay.edge.request_trace import request_trace, trace_id
 from forestay.edge.websocket import ClientSocket, ReadOnlyWebSocket, WebSocketSession
 from forestay.protocol.codes import ErrorCode, Refusal
-from forestay.protocol.names import PROTOCOL
 from forestay.protocol.v1.wire import V1Wire
 
 log = structlog.get_logger(__name__)
 
-TOKEN_PROTOCOL: Final = "base64url.bearer.forestay."
-"""How a browser passes its token: a subprotocol of this prefix and the token in unpadded base64url.
-
-It is offered beside the real subprotocol.
-"""
-
-_QUERY_NAMES = ("access_token", "token")
+_UPGRADE_REQUIRED: Final = "this is the address of a WebSocket, and the request may connect; use a WebSocket client"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +45,10 @@ class WebSocketLimits:
 
 
 class Handshake:
-    """Serves `GET /ws`: admits the caller, upgrades the request, and carries the connection until its end."""
+    """Serves `GET /ws`: admits the caller, upgrades the request, and carries the connection until its end.
+
+    A plain GET without an upgrade gets the same checks in the same order, and 426 where all hold. It takes no place.
+    """
 
     def __init__(
         self,
@@ -72,12 +68,22 @@ class Handshake:
         self._refused = LogThrottle("handshakes refused")
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one upgrade request. Returns when the connection has ended, or at once after a refusal."""
+        """Answer one request. Returns when the connection has ended, or at once where there is none."""
+        if request.method == "OPTIONS":
+            return _last(preflight(request))
+        if is_question(request):
+            return await self._answer(request)
         started_at = asyncio.get_running_loop().time()
         try:
-            _check_form(request)
-            protocol, token = _offered(request, query_token=self._limits.query_token)
-            identity = await self._admission.admit(request, token)
+            check_request(request)
+            check_upgrade(request)
+            protocol, token = offered(request, query_token=self._limits.query_token)
+            guest = self._admission.begin()
+            try:
+                identity = await guest.admit(request, token)
+                return await self._upgrade(_Opening(request, started_at, protocol), guest, identity)
+            finally:
+                guest.leave()
         except Refused as refused:
             self._report(str(refused.status), request, started_at)
             log.debug(
@@ -87,16 +93,32 @@ class Handshake:
                 reason=str(refused),
                 trace_id=trace_id(request),
             )
-            self._refused.count(f"{refused.status} {refused.refusal.code}")
+            self._refused.count(f"{refused.status} {refused.refusal.code}", str(refused))
             response = problem(refused.refusal, refused.status)
             response.headers["Sec-WebSocket-Version"] = "13"
-            response.force_close()
-            return response
-        return await self._upgrade(request, started_at, identity, protocol)
+            readable(request, response)
+            return _last(response)
 
-    async def _upgrade(
-        self, request: web.BaseRequest, started_at: float, identity: Identity, protocol: str | None
-    ) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Tell a caller that does not upgrade whether a handshake would be refused, and why."""
+        try:
+            check_request(request)
+            _, token = offered(request, query_token=self._limits.query_token)
+            guest = self._admission.begin()
+            try:
+                await self._admission.identify(request, token)
+            finally:
+                guest.leave()
+        except Refused as refused:
+            response = problem(refused.refusal, refused.status)
+        else:
+            response = problem(Refusal(ErrorCode.BAD_MESSAGE, _UPGRADE_REQUIRED), 426)
+            response.headers["Upgrade"] = "websocket"
+        readable(request, response)
+        return _last(response)
+
+    async def _upgrade(self, opening: "_Opening", guest: Guest, identity: Identity) -> web.StreamResponse:
+        request, started_at = opening.request, opening.started_at
         ws = ReadOnlyWebSocket(
             autoclose=False,
             autoping=False,
@@ -104,9 +126,9 @@ class Handshake:
             # aiohttp refuses a message of this size, and not only a larger one.
             max_msg_size=self._limits.message_bytes + 1,
         )
-        if protocol is not None:
+        if opening.protocol is not None:
             # We choose the subprotocol: aiohttp would read only the first of several header lines.
-            ws.headers["Sec-WebSocket-Protocol"] = protocol
+            ws.headers["Sec-WebSocket-Protocol"] = opening.protocol
         writer = await ws.prepare(request)
         transport = request.transport
         if transport is None:  # The connection broke during the upgrade.
@@ -122,11 +144,8 @@ class Handshake:
             pass  # The connection broke during the upgrade. The first read reports it.
         if connection.ended is not None:
             socket.close(connection.ended)
-        self._admission.opened()
-        try:
-            await WebSocketSession(self._dispatcher, self._sessions, connection, socket).run(ws, writer)
-        finally:
-            self._admission.closed()
+        guest.greeted()
+        await WebSocketSession(self._dispatcher, self._sessions, connection, socket).run(ws, writer)
         return ws
 
     def _report(self, outcome: str, request: web.BaseRequest, started_at: float) -> None:
@@ -134,55 +153,17 @@ class Handshake:
             self._observer.handshake(outcome, started_at, request_trace(request))
 
 
-def _check_form(request: web.BaseRequest) -> None:
-    """Raises Refused unless this is a WebSocket upgrade of version 13 (RFC 6455 §4.2.1)."""
-    headers = request.headers
-    wrong = None
-    if request.method != "GET" or request.version < (1, 1):
-        wrong = "a WebSocket handshake is a GET request of HTTP/1.1; use a WebSocket client"
-    elif headers.get("Upgrade", "").strip().lower() != "websocket":
-        wrong = "not a WebSocket request: the header 'Upgrade: websocket' is missing; use a WebSocket client"
-    elif "upgrade" not in [part.strip() for part in headers.get("Connection", "").lower().split(",")]:
-        wrong = "not a WebSocket request: the header 'Connection: Upgrade' is missing; a proxy may have removed it"
-    elif headers.get("Sec-WebSocket-Version") != "13":
-        wrong = "the WebSocket version is not supported; send 'Sec-WebSocket-Version: 13'"
-    elif not _is_key(headers.get("Sec-WebSocket-Key", "")):
-        wrong = "'Sec-WebSocket-Key' is missing or malformed; send 16 random bytes in base64"
-    elif request.body_exists:
-        wrong = "the request has a body; send the WebSocket handshake without one"
-    if wrong is not None:
-        raise Refused(400, Refusal(ErrorCode.BAD_MESSAGE, wrong))
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """A handshake under way."""
+
+    request: web.BaseRequest
+    started_at: float
+    protocol: str | None
+    """The subprotocol to answer with."""
 
 
-def _is_key(text: str) -> bool:
-    try:
-        return len(base64.b64decode(text, validate=True)) == 16
-    except (binascii.Error, ValueError):
-        return False
-
-
-def _offered(request: web.BaseRequest, *, query_token: bool) -> tuple[str | None, str | None]:
-    """The subprotocol to answer with and the caller's token, each None where the request has none. Raises Refused."""
-    lines = request.headers.getall("Sec-WebSocket-Protocol", [])
-    offered = [part for line in lines for part in (piece.strip() for piece in line.split(",")) if part]
-    tokens = {_from_base64url(part[len(TOKEN_PROTOCOL) :]) for part in offered if part.startswith(TOKEN_PROTOCOL)}
-    if offered and PROTOCOL not in offered:
-        message = f"none of the offered subprotocols is supported; offer {PROTOCOL}, or none"
-        raise Refused(400, Refusal(ErrorCode.BAD_MESSAGE, message))
-    for line in request.headers.getall("Authorization", []):
-        scheme, _, credentials = line.partition(" ")
-        if scheme.lower() == "bearer":
-            tokens.add(credentials.strip())
-    if query_token:
-        tokens |= {value for name in _QUERY_NAMES for value in request.rel_url.query.getall(name, [])}
-    if len(tokens) > 1:
-        raise Refused(400, Refusal(ErrorCode.BAD_TOKEN, "the request has two different tokens; send one"))
-    return (PROTOCOL if offered else None), next(iter(tokens), None)
-
-
-def _from_base64url(text: str) -> str:
-    """The token in `text`. Where `text` is not base64url: the empty string, which is no valid token."""
-    try:
-        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode("ascii")
-    except (binascii.Error, ValueError):
-        return ""
+def _last(response: web.Response) -> web.Response:
+    """Close the connection after `response`."""
+    response.force_close()
+    return response

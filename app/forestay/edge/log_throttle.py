@@ -16,23 +16,30 @@ INTERVAL: Final = 10.0
 
 
 class LogThrottle:
-    """Logs one event with a count for each of its kinds."""
+    """Logs one event with a count for each of its kinds, and the last reason of each kind."""
 
     def __init__(self, event: str) -> None:
         """`event`: the event's name in the log."""
         self._event = event
         self._counts: Counter[str] = Counter()
+        self._reasons: dict[str, str] = {}
         self._waiting = False
 
-    def count(self, kind: str) -> None:
-        """Count one more event of this `kind`. The first one after a quiet interval is logged at once."""
+    def count(self, kind: str, reason: str | None = None) -> None:
+        """Count one more event of this `kind`. The first one after a quiet interval is logged at once.
+
+        `kind` is one of a closed set. `reason`: a bounded sentence about this event.
+        """
         self._counts[kind] += 1
+        if reason is not None:
+            self._reasons[f"last {kind}"] = reason
         if not self._waiting:
             self._log_counts()
 
     def _log_counts(self) -> None:
         self._waiting = bool(self._counts)
         if self._counts:
-            log.info(self._event, **self._counts)
+            log.info(self._event, **self._counts, **self._reasons)
             self._counts.clear()
+            self._reasons.clear()
             asyncio.get_running_loop().call_later(INTERVAL, self._log_counts)

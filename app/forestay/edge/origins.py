@@ -2,35 +2,54 @@
 
 Where no origins are listed, only pages of the gateway's own host may connect. An origin is compared whole: scheme, host
 and port, after case and default ports are made equal. It is never compared by suffix or substring.
-`https://*.example.com` stands for any host with one or more labels before `example.com`.
+`https://*.example.com` stands for any host with one or more labels before `example.com`. Origins of apps and browser
+extensions (`capacitor://localhost`, `chrome-extension://…`, `file://`, and `null`) connect only where they are listed.
 """
 
 from collections.abc import Sequence
+from typing import Final
 from urllib.parse import urlsplit
 
-_DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+
+# Characters of text from a request that a sentence repeats, and of the list of the allowed origins.
+_SHOWN: Final = 100
+_LISTED: Final = 300
+
+_NULL: Final = "null"
+_WITHOUT_HOST: Final = "file://"
+
+_Origin = tuple[str, str, int | None]
+"""Scheme, host and port. Schemes that are not of the web have no port unless the origin names one."""
 
 
 class Origins:
     """The origins that may connect."""
 
     def __init__(self, allowed: Sequence[str]) -> None:
-        """`allowed`: `scheme://host[:port]`, or `*` for any page. Raises ValueError for any other text."""
+        """`allowed`: `scheme://host[:port]`, `file://`, `null`, or `*` for any page. Raises ValueError for other text.
+
+        `*.` may begin the host of a web page.
+        """
+        self._listed = tuple(allowed)
         self._any = "*" in allowed
-        self._exact: set[tuple[str, str, int]] = set()
-        self._below: set[tuple[str, str, int]] = set()
+        self._exact: set[_Origin] = set()
+        self._below: set[_Origin] = set()
         for text in allowed:
             if text == "*":
                 continue
             parsed = _parse(text)
             if parsed is None:
-                raise ValueError(f"{text!r} is not an origin; write it as scheme://host or scheme://host:port")
+                raise ValueError(
+                    f"{text!r} is not an origin; write it as scheme://host or scheme://host:port, in ASCII and without "
+                    "a path"
+                )
             scheme, host, port = parsed
-            if host.startswith("*."):
+            if host.startswith("*.") and "*" not in host[1:] and scheme in _DEFAULT_PORTS:
                 self._below.add((scheme, host[1:], port))
             elif "*" in host:
                 raise ValueError(
-                    f"'*' in {text!r} is not the first label of the host; write it like https://*.example.com"
+                    f"'*' in {text!r} is not the first label of a web page's host; write it like https://*.example.com"
                 )
             else:
                 self._exact.add(parsed)
@@ -58,20 +77,56 @@ class Origins:
             for s, suffix, p in self._below
         )
 
+    def refusal(self, origins: Sequence[str], host: str) -> str:
+        """Say why a request may not connect: what it sent, what is allowed, and the setting. For one that may not."""
+        seen = f"Origin {_shown(origins[0])}" if len(origins) == 1 else f"{len(origins)} Origin headers instead of one"
+        if self._any:
+            allowed = "one Origin of any page"
+        elif self._listed:
+            allowed = self._list()
+        else:
+            allowed = f"pages of the same host, {_shown(host)}"
+        return (
+            f"the request has {seen}; this gateway allows {allowed}; "
+            "the operator lists the pages that may connect in FORESTAY_ALLOWED_ORIGINS"
+        )
 
-def _parse(origin: str) -> tuple[str, str, int] | None:
+    def _list(self) -> str:
+        text = ""
+        for index, origin in enumerate(self._listed):
+            if index and len(text) + len(origin) > _LISTED:
+                return f"{text} and {len(self._listed) - index} more"
+            text = f"{text}, {origin}" if index else origin
+        return text
+
+
+def _shown(text: str) -> str:
+    """Text from a request as a part of a sentence: bounded, in ASCII, without characters that move a cursor."""
+    cut = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return ascii(cut)
+
+
+def _parse(origin: str) -> _Origin | None:
+    if origin == _NULL:
+        return (_NULL, "", None)
+    # urlsplit drops tabs and line ends, and leading spaces.
+    if not origin.isascii() or not origin.isprintable() or " " in origin:
+        return None
     try:
         parts = urlsplit(origin)
         port = parts.port
     except ValueError:
         return None
-    if not parts.hostname or parts.path or parts.query or parts.fragment or "@" in parts.netloc:
+    if parts.path or parts.query or parts.fragment or "@" in parts.netloc or origin.endswith(("?", "#")):
         return None
-    number = port if port is not None else _DEFAULT_PORTS.get(parts.scheme)
-    return None if number is None else (parts.scheme, parts.hostname, number)
+    if not parts.hostname:
+        return ("file", "", None) if origin.lower() == _WITHOUT_HOST else None
+    return (parts.scheme, parts.hostname, port if port is not None else _DEFAULT_PORTS.get(parts.scheme))
 
 
-def _same_host(origin: tuple[str, str, int], host: str) -> bool:
+def _same_host(origin: _Origin, host: str) -> bool:
     scheme, name, port = origin
+    if scheme not in _DEFAULT_PORTS:
+        return False
     ours = _parse(f"{scheme}://{host}")
     return ours is not None and ours[1:] == (name, port)

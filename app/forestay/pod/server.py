@@ -183,7 +183,7 @@ class Server:
     def _make_admission(self) -> Admission:
         settings, pod = self._settings, self._pod
         limits = AdmissionLimits(max_connections=settings.max_connections, max_handshakes=settings.handshakes)
-        return Admission(limits, Origins(settings.allowed_origins), pod.verifier, pod.lifecycle, pod.hub)
+        return Admission(limits, Origins(settings.allowed_origins), pod.verifier, pod.lifecycle)
 
     def _make_handshake(self) -> Handshake:
         settings, pod = self._settings, self._pod

@@ -1,0 +1,96 @@
+"""Reads a request to connect: whether it has the form of a WebSocket handshake, and which token it carries."""
+
+import base64
+import binascii
+from typing import Final
+
+from aiohttp import web
+
+from forestay.edge.admission import Refused
+from forestay.protocol.codes import ErrorCode, Refusal
+from forestay.protocol.names import PROTOCOL
+
+TOKEN_PROTOCOL: Final = "base64url.bearer.forestay."
+"""How a browser passes its token: a subprotocol of this prefix and the token in unpadded base64url.
+
+It is offered beside the real subprotocol.
+"""
+
+_QUERY_NAMES: Final = ("access_token", "token")
+
+
+def is_question(request: web.BaseRequest) -> bool:
+    """Whether this is a plain GET, which asks if a handshake would succeed.
+
+    A request with a header that only handshakes have is a handshake: a proxy may have removed the others.
+    """
+    headers = request.headers
+    return (
+        request.method == "GET"
+        and "websocket" not in headers.get("Upgrade", "").lower()
+        and "Sec-WebSocket-Key" not in headers
+        and "Sec-WebSocket-Version" not in headers
+    )
+
+
+def check_request(request: web.BaseRequest) -> None:
+    """Raises Refused unless this is a GET of HTTP/1.1 without a body."""
+    if request.method != "GET" or request.version < (1, 1):
+        raise _malformed("a WebSocket handshake is a GET request of HTTP/1.1; use a WebSocket client")
+    if request.body_exists:
+        raise _malformed("the request has a body; send the WebSocket handshake without one")
+
+
+def check_upgrade(request: web.BaseRequest) -> None:
+    """Raises Refused unless this is a WebSocket upgrade of version 13 (RFC 6455 §4.2.1)."""
+    headers = request.headers
+    if headers.get("Upgrade", "").strip().lower() != "websocket":
+        raise _malformed(
+            "not a WebSocket request: the header 'Upgrade: websocket' is missing; use a WebSocket client, and let "
+            "proxies pass this header on"
+        )
+    if "upgrade" not in [part.strip() for part in headers.get("Connection", "").lower().split(",")]:
+        raise _malformed(
+            "not a WebSocket request: the header 'Connection: Upgrade' is missing; a proxy may have removed it"
+        )
+    if headers.get("Sec-WebSocket-Version") != "13":
+        raise _malformed("the WebSocket version is not supported; send 'Sec-WebSocket-Version: 13'")
+    if not _is_key(headers.get("Sec-WebSocket-Key", "")):
+        raise _malformed("'Sec-WebSocket-Key' is missing or malformed; send 16 random bytes in base64")
+
+
+def offered(request: web.BaseRequest, *, query_token: bool) -> tuple[str | None, str | None]:
+    """The subprotocol to answer with and the caller's token, each None where the request has none. Raises Refused."""
+    lines = request.headers.getall("Sec-WebSocket-Protocol", [])
+    parts = [part for line in lines for part in (piece.strip() for piece in line.split(",")) if part]
+    tokens = {_from_base64url(part[len(TOKEN_PROTOCOL) :]) for part in parts if part.startswith(TOKEN_PROTOCOL)}
+    if parts and PROTOCOL not in parts:
+        raise _malformed(f"none of the offered subprotocols is supported; offer {PROTOCOL}, or none")
+    for line in request.headers.getall("Authorization", []):
+        scheme, _, credentials = line.partition(" ")
+        if scheme.lower() == "bearer":
+            tokens.add(credentials.strip())
+    if query_token:
+        tokens |= {value for name in _QUERY_NAMES for value in request.rel_url.query.getall(name, [])}
+    if len(tokens) > 1:
+        raise Refused(400, Refusal(ErrorCode.BAD_TOKEN, "the request has two different tokens; send one"))
+    return (PROTOCOL if parts else None), next(iter(tokens), None)
+
+
+def _malformed(message: str) -> Refused:
+    return Refused(400, Refusal(ErrorCode.BAD_MESSAGE, message))
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return len(base64.b64decode(text, validate=True)) == 16
+    except (binascii.Error, ValueError):
+        return False
+
+
+def _from_base64url(text: str) -> str:
+    """The token in `text`. Where `text` is not base64url: the empty string, which is no valid token."""
+    try:
+        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode("ascii")
+    except (binascii.Error, ValueError):
+        return ""
