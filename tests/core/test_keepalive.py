@@ -79,7 +79,7 @@ class Pod:
         self.runtime = runtime = replace(cluster.runtime, uniform=draw or cluster.runtime.uniform)
         slow = SlowReaders(1 << 20, None)
         outbox = Outbox(cluster.rooms, Passes(runtime, slow, Pace(0.0, 0.0)), slow, None)
-        limits = SessionLimits(1 << 16, 0.0, 0.0, 100, KeepaliveTimes(PING, PONG), 0.0, max_age, LEAD)
+        limits = SessionLimits(1 << 16, 0.0, 0.0, 0.0, 100, KeepaliveTimes(PING, PONG), 0.0, max_age, LEAD)
         self.keepalive = Keepalive(runtime, limits, Relocation(runtime, cluster.registration, outbox, LEAD))
 
     def connect(self, life: float = 86_400.0) -> Client:

@@ -7,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forestay.protocol.codes import ErrorCode
-from forestay.protocol.requests import Broadcast, Join, Unreadable
+from forestay.protocol.message import Position
+from forestay.protocol.requests import Broadcast, Join, JoinMany, Unreadable
 from forestay.protocol.v1.reader import REQUEST_TYPES, Reader
+from forestay.protocol.v1.salvage import salvage
 
-reader = Reader(max_depth=64)
+reader = Reader(max_depth=64, rooms_per_join=3)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
@@ -90,3 +92,107 @@ def test_a_text_with_two_errors_is_malformed(text: str) -> None:
     with pytest.raises(Unreadable) as refused:
         reader.read(text)
     assert refused.value.refusal.code in (ErrorCode.BAD_JSON, ErrorCode.BAD_MESSAGE)
+
+
+FAULTS = {
+    "a lone surrogate": '"\\ud800"',
+    "half a pair in a name": '{"\\udc00":1}',
+    "no JSON": "nul",
+    "a raw line break": '"a\nb"',
+    "an unknown escape": '"\\x"',
+    "too deep": "[" * 70 + "]" * 70,
+    "too deep and wide": "[" * 70 + "[]," * 500 + "1" + "]" * 70,
+    "a number with a zero in front": "007",
+    "a comma too many": "[1,]",
+    "decoys": '{"id":"inner","room":"inner","a":["id","x",{"id":"y"}],"b":"\\"id\\":\\"z\\""},nul',
+}
+"""Values that make their message unreadable. None of them hides the end of the value."""
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+@given(st.permutations(["id", "room", "type", "payload"]), st.text(max_size=64), st.text(max_size=64))
+def test_a_broken_message_is_refused_with_its_id_and_room(fault: str, order: list[str], id_: str, room: str) -> None:
+    """A text that is no JSON because of one field is refused with its `id` and `room`, wherever they stand."""
+    written = {"id": json.dumps(id_), "room": json.dumps(room), "type": '"broadcast"', "payload": fault}
+    text = "{" + ", ".join(f'"{name}": {written[name]}' for name in order) + "}"
+    with pytest.raises(Unreadable) as refused:
+        reader.read(text)
+    assert (refused.value.id, refused.value.room) == (id_, room)
+    assert refused.value.refusal.code in (ErrorCode.BAD_JSON, ErrorCode.TOO_DEEP)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"type":"join","id":"7","room":"a', '{"id":"7"', '{"id" : "7",,"type":"join"}', '{"id":"7"}x']
+)
+def test_a_text_that_breaks_off_is_refused_with_its_id(text: str) -> None:
+    """What stands before the fault is read."""
+    with pytest.raises(Unreadable) as refused:
+        reader.read(text)
+    assert refused.value.id == "7"
+
+
+@pytest.mark.parametrize(
+    ("id_", "named"),
+    [
+        ('"' + "x" * 65 + '"', "65"),
+        ("7", "number"),
+        ("true", "boolean"),
+        ("[1]", "array"),
+        ("{}", "object"),
+        ('"\\ud800"', "not valid JSON"),
+    ],
+)
+@pytest.mark.parametrize(
+    "rest", ['"type":"ping"', '"type":"no"', '"type":"broadcast","room":"a","payload":nul', '"type":"join","room":5']
+)
+def test_an_id_that_cannot_be_used_is_named(id_: str, named: str, rest: str) -> None:
+    """The refusal has no `id`, and its message says what the `id` must be and what came."""
+    for text in ('{"id":' + id_ + "," + rest + "}", "{" + rest + ',"id":' + id_ + "}"):
+        with pytest.raises(Unreadable) as refused:
+            reader.read(text)
+        assert refused.value.id is None
+        assert "`id` must be a string of at most 64 characters; got" in refused.value.refusal.message
+        assert named in refused.value.refusal.message
+
+
+def test_the_search_for_an_id_is_bounded() -> None:
+    """A text made of brackets or of quotes costs a bounded search, and is refused."""
+    for text in ("[]" * 500_000, '{"":[' + '"",' * 500_000, '{"a":' + "[{" * 500_000, '"' + "\\\\" * 500_000):
+        assert len(salvage(text)) == 0
+
+
+def test_a_list_of_rooms_becomes_one_join_for_each() -> None:
+    """The joins have the `id` of the list and keep its order. A room that cannot be read is refused on its own."""
+    text = '{"type":"join","id":"7","rooms":[{"room":"a","since":{"epoch":"e","offset":3}},{"room":"b","since":5},9]}'
+    read = reader.read(text)
+    assert isinstance(read, JoinMany)
+    first, second, third = read.joins
+    assert first == Join("7", room="a", since=Position("e", 3))
+    assert isinstance(second, Unreadable)
+    assert (second.id, second.room, second.refusal.code) == ("7", "b", ErrorCode.BAD_MESSAGE)
+    assert isinstance(third, Unreadable)
+    assert (third.id, third.room) == ("7", None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "named"),
+    [
+        ({"rooms": [{"room": "a"}] * 4}, ErrorCode.TOO_MANY_ROOMS, "3 rooms"),
+        ({"rooms": []}, ErrorCode.BAD_MESSAGE, "at least one"),
+        ({"rooms": {"room": "a"}}, ErrorCode.BAD_MESSAGE, "list"),
+        ({"rooms": "a"}, ErrorCode.BAD_MESSAGE, "list"),
+        ({"rooms": [{"room": "a"}], "room": "a"}, ErrorCode.BAD_MESSAGE, "either"),
+        ({"rooms": [{"room": "a"}], "since": {"epoch": "e", "offset": 1}}, ErrorCode.BAD_MESSAGE, "since"),
+        ({"rooms": None}, ErrorCode.BAD_MESSAGE, "room"),
+    ],
+)
+def test_a_list_that_cannot_be_used_is_refused_once(fields: dict[str, object], code: ErrorCode, named: str) -> None:
+    """One refusal with the `id`, which says what the list must be."""
+    with pytest.raises(Unreadable, match=named) as refused:
+        reader.read(json.dumps({"type": "join", "id": "7"} | fields))
+    assert (refused.value.id, refused.value.refusal.code) == ("7", code)
+
+
+def test_a_room_and_no_list_is_one_join() -> None:
+    """`rooms: null` is the same as leaving it out."""
+    assert reader.read('{"type":"join","room":"a","rooms":null}') == Join(room="a")

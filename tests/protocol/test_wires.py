@@ -16,7 +16,7 @@ from forestay.protocol.wire import Wire
 from tests.support.core import frames
 from tests.support.line_wire import LineWire, lines
 
-V1 = V1Wire(lambda: 1_700_000_000.123, Reader(512))
+V1 = V1Wire(lambda: 1_700_000_000.123, Reader(512, 100))
 STAMP = "2023-11-14T22:13:20.123Z"
 ROOM = RoomName("chat.a")
 HERE = Position("e1", 7)
@@ -36,7 +36,7 @@ KEPT_JSON = [
 # Each reply, what a client of v1 reads, and what a client of the line wire reads.
 TABLE: list[tuple[replies.Reply, dict[str, Any], tuple[str, str, str, dict[str, str]]]] = [
     (
-        replies.Welcome("c1", "alice", replies.ClientLimits(30.0, 5.0, 2.0, 65536, 200.0, 100)),
+        replies.Welcome("c1", "alice", replies.ClientLimits(30.0, 5.0, 2.0, 65536, 200.0, 400, 0.0, 100)),
         {
             "type": "welcome",
             "payload": {
@@ -46,7 +46,14 @@ TABLE: list[tuple[replies.Reply, dict[str, Any], tuple[str, str, str, dict[str, 
                 "ping_interval_ms": 30000,
                 "pong_timeout_ms": 5000,
                 "reconnect_spread_ms": 2000,
-                "limits": {"message_bytes": 65536, "rate": 200, "rooms": 100},
+                "limits": {
+                    "message_bytes": 65536,
+                    "rate": 200,
+                    "burst": 400,
+                    "bytes_rate": 0,
+                    "rooms": 100,
+                    "rooms_per_join": 100,
+                },
             },
         },
         ("welcome", "-", "-", {"connection": "c1", "user": "alice"}),

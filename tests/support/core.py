@@ -26,7 +26,7 @@ from tests.support.tasks import PlainTasks
 
 Result = TypeVar("Result")
 
-V1 = V1Wire(time.time, Reader(512))
+V1 = V1Wire(time.time, Reader(512, 100))
 """For transports that are made without a pod."""
 
 

@@ -28,8 +28,12 @@ class ClientLimits(Struct, frozen=True):
     """The largest message that the client may send."""
     rate: float
     """Messages per second that the client may send; 0 means no limit."""
+    burst: int
+    """Messages that may come at once."""
+    bytes_rate: float
+    """Bytes per second that the client may send; 0 means no limit."""
     rooms: int
-    """Rooms that the connection may be in."""
+    """Rooms that the connection may be in, and that one `join` may name."""
 
 
 class Welcome(Struct, frozen=True):

@@ -3,14 +3,18 @@
 Unknown fields are ignored, and so is the client's `timestamp`. The dispatcher in `core.sessions` carries requests out.
 """
 
-from typing import Annotated, TypeAlias
+from collections.abc import Sequence
+from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta, Raw, Struct
 
 from forestay.protocol.codes import Refusal
 from forestay.protocol.message import Position
 
-CorrelationId = Annotated[str, Meta(max_length=64)]
+MAX_ID: Final = 64
+"""Characters of an `id`."""
+
+CorrelationId = Annotated[str, Meta(max_length=MAX_ID)]
 
 
 class _Request(Struct, frozen=True, tag_field="type"):
@@ -28,6 +32,15 @@ class RoomRequest(_Request, frozen=True, kw_only=True):
 class Join(RoomRequest, frozen=True, tag="join"):
     """Enter a room; with `since`, get the messages after that position."""
 
+    since: Position | None = None
+    rooms: None = None
+    """The list form has this field. It is read as a `JoinMany`."""
+
+
+class RoomToJoin(Struct, frozen=True):
+    """One room of a list."""
+
+    room: str
     since: Position | None = None
 
 
@@ -102,15 +115,6 @@ class Auth(_Request, frozen=True, tag="auth", kw_only=True):
     payload: Token
 
 
-JsonRequest: TypeAlias = Join | Leave | Broadcast | Ping | Pong | Bind | Presence | History | Auth
-"""A request that comes as a JSON object."""
-
-OtherRequest: TypeAlias = Join | Leave | Binary | Ping | Pong | Bind | Presence | History | Auth
-"""A request that is no `broadcast`."""
-
-Request: TypeAlias = Broadcast | OtherRequest
-
-
 class Unreadable(Exception):
     """A text that is no request: the refusal, with `id` and `room` where they could be read."""
 
@@ -119,3 +123,18 @@ class Unreadable(Exception):
         self.refusal = refusal
         self.id = id
         self.room = room
+
+
+class JoinMany(_Request, frozen=True, tag="join", kw_only=True):
+    """Enter several rooms. Each of them is charged and answered on its own, in order, with the same `id`."""
+
+    joins: Sequence[Join | Unreadable]
+
+
+JsonRequest: TypeAlias = Join | Leave | Broadcast | Ping | Pong | Bind | Presence | History | Auth
+"""A request that is one JSON object, field by field."""
+
+OtherRequest: TypeAlias = Join | Leave | Binary | Ping | Pong | Bind | Presence | History | Auth
+"""A request that is neither a `broadcast` nor a list."""
+
+Request: TypeAlias = Broadcast | OtherRequest | JoinMany

@@ -23,6 +23,8 @@ class SessionLimits:
     """Messages per second and connection; 0 means no limit."""
     burst: float
     """Messages that may come at once."""
+    bytes_rate: float
+    """Bytes per second and connection; 0 means no limit."""
     rooms: int
     """Rooms that one connection may be in."""
     keepalive: KeepaliveTimes

@@ -49,7 +49,12 @@ class Dispatcher:
         """
         if self._observer is not None:
             self._observer.received(str(request.__struct_config__.tag), size)
-        room = request.room if isinstance(request, requests.RoomRequest) else None
+        room = None
+        if isinstance(request, requests.RoomRequest):
+            room = request.room
+        elif isinstance(request, requests.JoinMany):
+            self._join_many(connection, request)
+            return None
         if not self._allow(connection, request.id, room):
             return None
         try:
@@ -96,6 +101,20 @@ class Dispatcher:
         if connection.bucket.exhausted(now):
             connection.end(ENDINGS[CloseCode.RATE_LIMITED])
         return False
+
+    def _join_many(self, connection: Connection, request: requests.JoinMany) -> None:
+        """Carry out one join after the other, as if each had come in a message of its own."""
+        for join in request.joins:
+            if connection.ended is not None:
+                return
+            if not self._allow(connection, join.id, join.room):
+                continue
+            try:
+                if isinstance(join, requests.Unreadable):
+                    raise join.refusal
+                self._handlers.rooms.join(connection, join)
+            except Refusal as refusal:
+                self._outbox.refuse(connection, refusal, join.id, join.room)
 
     def _carry_out(self, connection: Connection, request: requests.OtherRequest) -> Awaitable[None] | None:
         handlers = self._handlers

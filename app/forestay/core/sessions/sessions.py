@@ -121,5 +121,7 @@ def _client_limits(limits: SessionLimits) -> ClientLimits:
         reconnect_spread=limits.reconnect_spread,
         message_bytes=limits.message_bytes,
         rate=limits.rate,
+        burst=int(limits.burst),
+        bytes_rate=limits.bytes_rate,
         rooms=limits.rooms,
     )

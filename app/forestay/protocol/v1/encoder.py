@@ -209,7 +209,14 @@ def _limits_fields(limits: replies.ClientLimits) -> dict[str, object]:
         "ping_interval_ms": round(limits.ping_interval * 1000),
         "pong_timeout_ms": round(limits.pong_timeout * 1000),
         "reconnect_spread_ms": round(limits.reconnect_spread * 1000),
-        "limits": {"message_bytes": limits.message_bytes, "rate": _number(limits.rate), "rooms": limits.rooms},
+        "limits": {
+            "message_bytes": limits.message_bytes,
+            "rate": _number(limits.rate),
+            "burst": limits.burst,
+            "bytes_rate": _number(limits.bytes_rate),
+            "rooms": limits.rooms,
+            "rooms_per_join": limits.rooms,
+        },
     }
 
 

@@ -4,6 +4,7 @@ Each text becomes a request or an `Unreadable`, which holds the refusal and repe
 read. A payload must be JSON; it stays as it came, byte for byte.
 """
 
+from collections.abc import Mapping
 from typing import Final, get_args
 
 import msgspec
@@ -11,68 +12,101 @@ from msgspec import Raw
 
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.depth import deeper_than
-from forestay.protocol.requests import JsonRequest, Unreadable
+from forestay.protocol.requests import MAX_ID, Join, JoinMany, JsonRequest, RoomToJoin, Unreadable
+from forestay.protocol.v1.salvage import salvage
 
 _decode = msgspec.json.Decoder(JsonRequest).decode
 _decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
-_decode_string = msgspec.json.Decoder(str).decode
+_decode_list = msgspec.json.Decoder(list[Raw]).decode
+_decode_room = msgspec.json.Decoder(RoomToJoin).decode
+_decode_value = msgspec.json.Decoder().decode
 
 REQUEST_TYPES: Final = frozenset(str(request.__struct_config__.tag) for request in get_args(JsonRequest))
 """The `type` of each request that comes as JSON."""
+
+_Fields = Mapping[str, Raw]
 
 
 class Reader:
     """Reads texts with at most `max_depth` nested arrays and objects."""
 
-    def __init__(self, max_depth: int) -> None:
+    def __init__(self, max_depth: int, rooms_per_join: int) -> None:
+        """`rooms_per_join`: the most rooms that one `join` may name."""
         self._max_depth = max_depth
+        self._rooms_per_join = rooms_per_join
 
-    def read(self, text: str) -> JsonRequest:
+    def read(self, text: str) -> JsonRequest | JoinMany:
         """The request in `text`. Raises Unreadable."""
         try:
             if deeper_than(text, self._max_depth):
                 raise RecursionError
-            return _request(text)
+            request: JsonRequest = _decode(text)
         # A wrong field is reported before the rest is parsed, so only the second parse knows whether it is JSON at all.
+        except msgspec.ValidationError as error:
+            return self._explain(text, error)
         except msgspec.DecodeError as error:
-            raise Unreadable(Refusal(ErrorCode.BAD_JSON, f"not valid JSON: {error}")) from None
+            raise _broken(text, Refusal(ErrorCode.BAD_JSON, f"not valid JSON: {error}")) from None
         except RecursionError:
             message = f"nested deeper than {self._max_depth} arrays and objects"
-            raise Unreadable(Refusal(ErrorCode.TOO_DEEP, message)) from None
+            raise _broken(text, Refusal(ErrorCode.TOO_DEEP, message)) from None
+        return request
 
-
-def _request(text: str) -> JsonRequest:
-    """Raises Unreadable, DecodeError where `text` is not JSON, or RecursionError."""
-    try:
-        request: JsonRequest = _decode(text)
-    except msgspec.ValidationError as error:
-        return _explain(text, error)
-    return request
-
-
-def _explain(text: str, error: msgspec.ValidationError) -> JsonRequest:
-    """Raises Unreadable with what is wrong with `text`. A bad trace context alone is dropped, and the rest is read."""
-    try:
-        fields = _decode_fields(text)
-    except msgspec.ValidationError:
-        raise Unreadable(Refusal(ErrorCode.BAD_MESSAGE, "a message is a JSON object")) from None
-    kind, id, room = (_string(fields.get(name)) for name in ("type", "id", "room"))
-    if id is not None and len(id) > 64:
-        id = None
-    if kind is not None and kind not in REQUEST_TYPES:
-        refusal = Refusal(ErrorCode.UNKNOWN_TYPE, f"unknown type; the types are {', '.join(sorted(REQUEST_TYPES))}")
-        raise Unreadable(refusal, id, room) from None
-    dropped = [name for name in ("traceparent", "tracestate") if name in fields and _string(fields[name]) is None]
-    if dropped:
-        for name in dropped:
-            del fields[name]
+    def _explain(self, text: str, error: msgspec.ValidationError) -> JsonRequest | JoinMany:
+        """Raises Unreadable with what is wrong with `text`. Reads a list of rooms, and drops a bad trace context."""
         try:
-            request: JsonRequest = _decode(msgspec.json.encode(fields))
-        except msgspec.ValidationError as other:
-            error = other
-        else:
-            return request
-    raise Unreadable(Refusal(ErrorCode.BAD_MESSAGE, str(error)), id, room) from None
+            fields = _decode_fields(text)
+        except msgspec.ValidationError:
+            raise Unreadable(Refusal(ErrorCode.BAD_MESSAGE, "a message is a JSON object")) from None
+        except msgspec.DecodeError as other:
+            raise _broken(text, Refusal(ErrorCode.BAD_JSON, f"not valid JSON: {other}")) from None
+        kind, id = _string(fields.get("type")), _id(fields)
+        if kind is not None and kind not in REQUEST_TYPES:
+            message = f"unknown type; the types are {', '.join(sorted(REQUEST_TYPES))}"
+            raise _unreadable(ErrorCode.UNKNOWN_TYPE, message, fields) from None
+        if kind == "join" and _value(fields.get("rooms")) is not None:
+            return self._join_many(fields, id)
+        dropped = [name for name in ("traceparent", "tracestate") if name in fields and _string(fields[name]) is None]
+        if dropped:
+            kept = {name: value for name, value in fields.items() if name not in dropped}
+            try:
+                request: JsonRequest = _decode(msgspec.json.encode(kept))
+            except msgspec.ValidationError as other:
+                error = other
+            else:
+                return request
+        raise _unreadable(ErrorCode.BAD_MESSAGE, str(error), fields) from None
+
+    def _join_many(self, fields: _Fields, id: str | None) -> JoinMany:
+        """The `join` with a list of rooms. A room that cannot be read is refused on its own. Raises Unreadable."""
+        if _value(fields.get("room")) is not None:
+            raise _unreadable(ErrorCode.BAD_MESSAGE, "`join` has either `room` or `rooms`; send one of them", fields)
+        if _value(fields.get("since")) is not None:
+            message = 'with `rooms`, `since` stands beside each room: {"rooms": [{"room": …, "since": …}]}'
+            raise _unreadable(ErrorCode.BAD_MESSAGE, message, fields)
+        if (wrong := _wrong_id(fields)) is not None:
+            raise _unreadable(ErrorCode.BAD_MESSAGE, wrong, fields)
+        try:
+            rooms = _decode_list(fields["rooms"])
+        except msgspec.ValidationError:
+            rooms = []
+        if not rooms:
+            message = '`rooms` is a list with at least one room: [{"room": …}, …]'
+            raise _unreadable(ErrorCode.BAD_MESSAGE, message, fields)
+        if len(rooms) > self._rooms_per_join:
+            message = f"a join may name {self._rooms_per_join} rooms, and this one has {len(rooms)}; send several joins"
+            raise _unreadable(ErrorCode.TOO_MANY_ROOMS, message, fields)
+        return JoinMany(id, joins=[_one_of_many(room, id) for room in rooms])
+
+
+def _one_of_many(raw: Raw, id: str | None) -> Join | Unreadable:
+    try:
+        one = _decode_room(raw)
+    except msgspec.ValidationError as error:
+        value = _value(raw)
+        room = value.get("room") if isinstance(value, dict) else None
+        named = room if isinstance(room, str) else None
+        return Unreadable(Refusal(ErrorCode.BAD_MESSAGE, f"a room of `rooms`: {error}"), id, named)
+    return Join(id, room=one.room, since=one.since)
 
 
 def wire_size(text: str) -> int:
@@ -80,8 +114,50 @@ def wire_size(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode())
 
 
-def _string(raw: Raw | None) -> str | None:
+def _broken(text: str, refusal: Refusal) -> Unreadable:
+    """The refusal of a text that is not JSON, with what can be read of it."""
+    return _unreadable(refusal.code, refusal.message, salvage(text))
+
+
+def _unreadable(code: ErrorCode, message: str, fields: _Fields) -> Unreadable:
+    wrong = _wrong_id(fields)
+    if wrong is not None and wrong != message:
+        # The client waits for an answer with this `id`, and gets one without it. So it is told why.
+        message = wrong if "`$.id`" in message else f"{message}; {wrong}"
+    return Unreadable(Refusal(code, message), _id(fields), _string(fields.get("room")))
+
+
+def _id(fields: _Fields) -> str | None:
+    id = _string(fields.get("id"))
+    return id if id is not None and len(id) <= MAX_ID else None
+
+
+def _wrong_id(fields: _Fields) -> str | None:
+    """What is wrong with the `id`; None where there is none, or a good one."""
+    if "id" not in fields:
+        return None
     try:
-        return None if raw is None else _decode_string(raw)
+        id = _decode_value(fields["id"])
+    except msgspec.DecodeError:
+        got = "a string that is not valid JSON"
+    else:
+        if id is None or (isinstance(id, str) and len(id) <= MAX_ID):
+            return None
+        got = str(len(id)) if isinstance(id, str) else _NAMES.get(type(id), "a number")
+    return f"`id` must be a string of at most {MAX_ID} characters; got {got}"
+
+
+_NAMES: Final = {bool: "a boolean", list: "an array", dict: "an object"}
+
+
+def _string(raw: Raw | None) -> str | None:
+    value = _value(raw)
+    return value if isinstance(value, str) else None
+
+
+def _value(raw: Raw | None) -> object:
+    """The value of a field; None where it is missing or not valid JSON."""
+    try:
+        return None if raw is None else _decode_value(raw)
     except msgspec.DecodeError:
         return None
