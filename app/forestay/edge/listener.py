@@ -13,6 +13,7 @@ from aiohttp import web, web_response
 from aiohttp.abc import AbstractAccessLogger
 from aiohttp.http_websocket import WebSocketReader
 
+from forestay.edge.dead_transport import free
 from forestay.edge.log_throttle import LogThrottle
 from forestay.edge.problems import problem
 from forestay.protocol.codes import ErrorCode, Refusal
@@ -65,6 +66,18 @@ class _Protocol(web.RequestHandler):
     def __init__(self, server: web.Server, loop: asyncio.AbstractEventLoop, malformed: LogThrottle) -> None:
         super().__init__(server, loop=loop, keepalive_timeout=HEADER_TIMEOUT, access_log_class=_NoAccessLog)
         self._malformed = malformed
+        self._accepted: asyncio.BaseTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._accepted = transport
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        # aiohttp forgets the transport earlier, when it closes the connection itself.
+        if self._accepted is not None:
+            free(self._accepted)
+            self._accepted = None
 
     def set_parser(self, parser: WebSocketReader, data_received_cb: Callable[[], None] | None = None) -> None:
         super().set_parser(cast(WebSocketReader, _MaskCheck(parser)), data_received_cb)
@@ -82,6 +95,9 @@ class _Protocol(web.RequestHandler):
             log.error("a bug ended a request", exc_info=exc)
             response = web.Response(status=status)
         else:
+            if exc is not None:
+                # With its traceback the error would hold the whole connection in a reference cycle.
+                exc.__traceback__ = exc.__cause__ = exc.__context__ = None
             self._malformed.count("count")
             response = problem(
                 Refusal(ErrorCode.BAD_MESSAGE, "the HTTP request is malformed; send a valid HTTP/1.1 request"), status

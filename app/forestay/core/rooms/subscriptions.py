@@ -115,6 +115,8 @@ class Subscriptions:
                 self._unsubscribe(name, room)
 
     def _unsubscribe(self, name: RoomName, room: _Subscription) -> None:
+        # The timer refers to the room: as a cycle both would wait for the garbage collector.
+        room.linger = None
         if self._rooms.get(name) is room:
             del self._rooms[name]
             room.close()

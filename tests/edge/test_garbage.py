@@ -1,0 +1,163 @@
+"""What an ended connection leaves behind: nothing that only a full garbage collection would free."""
+
+import asyncio
+import gc
+import socket
+import struct
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests.support.gateway import API_KEY, Gateway, frame, gateway, token, upgrade
+
+# Of these, a cycle that each connection leaves would be found as often. What happens once stays below it.
+ROUNDS = 20
+
+
+class Bare:
+    """A client on a socket without asyncio's transport, which would leave garbage of its own in this process."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.socket = socket.socket()
+        self.socket.settimeout(0)
+
+    async def send(self, data: bytes) -> None:
+        await self._loop.sock_sendall(self.socket, data)
+
+    async def hear(self, what: bytes) -> None:
+        """Read until `what` comes."""
+        heard = b""
+        while what not in heard:
+            more = await asyncio.wait_for(self._loop.sock_recv(self.socket, 65536), 10)
+            assert more, heard
+            heard += more
+
+    async def end(self) -> None:
+        """Read until the gateway closes the connection."""
+        try:
+            while await asyncio.wait_for(self._loop.sock_recv(self.socket, 65536), 10):
+                pass
+        except ConnectionError:
+            pass
+
+
+@asynccontextmanager
+async def bare(port: int) -> AsyncIterator[Bare]:
+    """A client that has connected and sent nothing."""
+    client = Bare()
+    try:
+        await asyncio.get_running_loop().sock_connect(client.socket, ("127.0.0.1", port))
+        yield client
+    finally:
+        client.socket.close()
+
+
+@asynccontextmanager
+async def member(pod: Gateway) -> AsyncIterator[Bare]:
+    """A client in a room, that spoke there."""
+    async with bare(pod.port) as client:
+        await client.send(upgrade(token("bob")))
+        await client.hear(b'"welcome"')
+        for sentence in ('{"type":"join","room":"a"}', '{"type":"broadcast","room":"a","payload":7}', "{bad"):
+            await client.send(frame(1, sentence.encode()))
+        await client.hear(b'"bad_json"')
+        yield client
+
+
+async def hangs_up(pod: Gateway) -> None:
+    async with member(pod):
+        pass
+
+
+async def resets(pod: Gateway) -> None:
+    async with member(pod) as client:
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+async def says_goodbye(pod: Gateway) -> None:
+    async with member(pod) as client:
+        await client.send(frame(8, struct.pack("!H", 1000)))
+        await client.end()
+
+
+async def breaks_the_protocol(pod: Gateway) -> None:
+    async with member(pod) as client:
+        await client.send(b"\xf0\x80\0\0\0\0")
+        await client.end()
+
+
+async def is_disconnected(pod: Gateway) -> None:
+    async with member(pod) as client:
+        [connection] = pod.running._pod.hub.of_user("bob")
+        await pod.running._pod.backend.disconnect("bob")
+        await client.hear(struct.pack("!H", 4403))
+        assert connection.ended is not None
+
+
+async def has_no_token(pod: Gateway) -> None:
+    async with bare(pod.port) as client:
+        await client.send(upgrade(None))
+        await client.end()
+
+
+async def is_malformed(pod: Gateway) -> None:
+    async with bare(pod.port) as client:
+        await client.send(b"GET \0 HTTP/1.1\r\n\r\n")
+        await client.end()
+
+
+async def asks_nothing(pod: Gateway) -> None:
+    async with bare(pod.port) as client:
+        await client.send(b"GET /")
+
+
+async def _probes(pod: Gateway) -> None:
+    async with bare(pod.internal_port) as client:
+        await client.send(b"GET /livez HTTP/1.1\r\nHost: pod\r\nConnection: close\r\n\r\n")
+        await client.end()
+
+
+async def _publishes(pod: Gateway) -> None:
+    async with bare(pod.internal_port) as client:
+        head = f"POST /v1/rooms/a/messages HTTP/1.1\r\nHost: pod\r\nAuthorization: Bearer {API_KEY}\r\n"
+        await client.send(head.encode() + b"Content-Length: 24\r\n\r\n" + b'{"type":"x","payload":7}')
+        await client.hear(b"HTTP/1.1 2")
+
+
+@pytest.mark.parametrize(
+    "visit",
+    [
+        *(hangs_up, resets, says_goodbye, breaks_the_protocol, is_disconnected),
+        *(has_no_token, is_malformed, asks_nothing),
+    ],
+)
+async def test_an_ended_connection_is_freed_without_the_collector(visit: Callable[[Gateway], Awaitable[None]]) -> None:
+    """However a connection ends, it leaves no reference cycle: full collections are rare, so cycles would pile up."""
+    async with gateway(close_timeout=0.2) as pod:
+        for _ in range(3):
+            await visit(pod)
+        await _settled(pod)
+        gc.collect()
+        gc.disable()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            for _ in range(ROUNDS):
+                await visit(pod)
+            await _settled(pod)
+            gc.collect()
+            found = Counter(type(one).__qualname__ for one in gc.garbage)
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+    assert not {name: number for name, number in found.items() if number >= ROUNDS}
+
+
+async def _settled(pod: Gateway) -> None:
+    """Wait until the pod has forgotten all connections, subscriptions and timers of the visits."""
+    while pod.running._pod.subscriptions.rooms() or pod.running._admission.sockets:
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(0.3)
