@@ -42,6 +42,44 @@ async def test_replace_closes_the_oldest_connection(lost: tuple[str, ...]) -> No
     assert (pod.hub.of_user("alice"), bob.ended) == ([older, new], None)
 
 
+@virtual
+async def test_a_place_can_be_lost_before_the_registry_has_answered() -> None:
+    """The news that another pod gave the place away can come before the answer. The connection ends all the same."""
+    shared = Shared()
+    one, two = (
+        ClusterPod("one", shared, per_user=1, policy=REPLACE),
+        ClusterPod("two", shared, per_user=1, policy=REPLACE),
+    )
+    one.registry.holding = True
+    early = asyncio.create_task(one.registration.register(one.connection()))
+    await asyncio.sleep(0)
+    new = await two.connect()
+    await asyncio.sleep(0)
+    one.registry.answer()
+    ending = await early
+    assert ending is not None
+    assert ending.code == CloseCode.CONNECTION_LIMIT
+    assert (len(one.hub), two.hub.of_user("alice")) == (0, [new])
+    one.registry.answer()
+    assert one.counted() == [new.id]
+
+
+@virtual
+async def test_a_registration_that_is_cancelled_is_not_expected_any_more() -> None:
+    """What its claim may have taken is released with the next heartbeat."""
+    pod = ClusterPod(per_user=1)
+    await pod.heartbeat.send()
+    pod.registry.holding = True
+    early = asyncio.create_task(pod.registration.register(pod.connection()))
+    await asyncio.sleep(0)
+    early.cancel()
+    await asyncio.wait([early])
+    pod.registry.holding = False
+    await pod.heartbeat.send()
+    assert pod.counted() == []
+    await pod.connect()
+
+
 @pytest.mark.parametrize("policy", [REJECT, REPLACE])
 @virtual
 async def test_a_connection_that_moves_does_not_count_on_a_lost_bus(policy: UserLimitPolicy) -> None:

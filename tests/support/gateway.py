@@ -169,10 +169,16 @@ class Client:
         self.body = b""
 
     @classmethod
-    async def request(cls, port: int, data: bytes) -> "Client":
-        """Send an HTTP request and read the head of the answer, and the body of a refusal."""
+    async def open_connection(cls, port: int, data: bytes = b"") -> "Client":
+        """Connect and send `data`, without a look at the answer."""
         client = cls(*await asyncio.open_connection("127.0.0.1", port))
         client.writer.write(data)
+        return client
+
+    @classmethod
+    async def request(cls, port: int, data: bytes) -> "Client":
+        """Send an HTTP request and read the head of the answer, and the body of a refusal."""
+        client = await cls.open_connection(port, data)
         head = (await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), PATIENCE)).decode("latin-1")
         status, *lines = head.split("\r\n")
         client.status = int(status.split()[1])

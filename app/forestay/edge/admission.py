@@ -57,6 +57,11 @@ class Admission:
         self._all_closed.set()
 
     @property
+    def open(self) -> bool:
+        """Whether the pod takes new connections, if it has room for them."""
+        return self._lifecycle.open
+
+    @property
     def sockets(self) -> int:
         """The number of places that are taken. Sockets that only wait for the answer to a close frame have one."""
         return self._places

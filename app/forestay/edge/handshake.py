@@ -22,7 +22,7 @@ from forestay.edge.log_throttle import LogThrottle
 from forestay.edge.problems import problem
 from forestay.edge.request_trace import request_trace, trace_id
 from forestay.edge.websocket import ClientSocket, ReadOnlyWebSocket, WebSocketSession
-from forestay.protocol.codes import ErrorCode, Refusal
+from forestay.protocol.codes import ENDINGS, CloseCode, ErrorCode, Refusal
 from forestay.protocol.v1.wire import V1Wire
 
 log = structlog.get_logger(__name__)
@@ -145,6 +145,9 @@ class Handshake:
         if connection.ended is not None:
             socket.close(connection.ended)
         guest.greeted()
+        if not self._admission.open:
+            # The drain began while the registry was asked, and may have ended all others already.
+            connection.end(ENDINGS[CloseCode.GOING_AWAY])
         await WebSocketSession(self._dispatcher, self._sessions, connection, socket).run(ws, writer)
         return ws
 

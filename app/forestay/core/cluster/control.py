@@ -201,9 +201,7 @@ class ControlChannel:
 
     def _end(self, control: _End) -> None:
         for id in control.connections:
-            connection = self._hub.by_id(id)
-            if connection is not None:
-                connection.end(ENDINGS[control.code])
+            self._hub.end(id, control.code)
 
     def _broadcast(self, control: _Control) -> None:
         self._publish(pods_room(), control)

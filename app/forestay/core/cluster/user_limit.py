@@ -4,6 +4,7 @@ The registry counts each connection before it is welcomed. While the registry ca
 this pod alone, and the connections that came meanwhile are registered later.
 """
 
+from asyncio import CancelledError
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,7 +14,7 @@ from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.hub import Hub
 from forestay.core.ports.bus import AnswerLost, BusLost, Outcome
 from forestay.core.ports.registry import Claim, Registry
-from forestay.protocol.codes import ENDINGS, CloseCode
+from forestay.protocol.codes import CloseCode
 
 
 class UserLimitPolicy(StrEnum):
@@ -52,8 +53,6 @@ class UserLimit:
         """
         self._owed: dict[str, str] = {}
         """Connections of this pod that the registry does not count yet, by id, with their user."""
-        self._claiming: set[str] = set()
-        """Connections whose claim the registry has not answered. They are not in the hub yet, and not gone either."""
 
     @property
     def connections(self) -> int:
@@ -66,7 +65,8 @@ class UserLimit:
         For use where there is a limit.
         """
         user = connection.identity.user
-        self._claiming.add(connection.id)
+        # Another pod may give the place away before the answer is here.
+        self._hub.expect(connection.id)
         try:
             claim = await self._registry.claim(user, connection.id, self._per_user, replace=self._replace)
         except BusLost as lost:
@@ -76,13 +76,17 @@ class UserLimit:
             if isinstance(lost, AnswerLost):
                 # The registry may count it, also where this pod refuses it. So it is released at its end.
                 self._counted[connection.id] = user
+        except CancelledError:
+            # The registry may count it. The next heartbeat releases it.
+            self._counted[connection.id] = user
+            raise
         else:
             if claim.granted:
                 self._counted[connection.id] = user
         finally:
-            self._claiming.discard(connection.id)
+            displaced = self._hub.expected_no_more(connection.id)
         self._end(claim.yielding)
-        return claim.granted
+        return claim.granted and not displaced
 
     def release(self, connection: Connection) -> None:
         """Stop counting `connection`."""
@@ -121,13 +125,7 @@ class UserLimit:
                 self._release(id, user)
 
     def _end(self, ids: Iterable[str]) -> None:
-        elsewhere = []
-        for id in ids:
-            connection = self._hub.by_id(id)
-            if connection is None:
-                elsewhere.append(id)
-            else:
-                connection.end(ENDINGS[CloseCode.CONNECTION_LIMIT])
+        elsewhere = [id for id in ids if not self._hub.end(id, CloseCode.CONNECTION_LIMIT)]
         if elsewhere:
             self._control.end(elsewhere, CloseCode.CONNECTION_LIMIT)
 
@@ -135,7 +133,7 @@ class UserLimit:
         """Whether the connection has ended or is moving. A client that moves has two connections for a moment."""
         connection = self._hub.by_id(id)
         if connection is None:
-            return id not in self._claiming
+            return not self._hub.expects(id)
         return connection.relocating is not None
 
     def _release(self, id: str, user: str) -> None:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from forestay.core.fanout.connection import Connection
+from forestay.protocol.codes import ENDINGS, CloseCode
 
 
 class Hub:
@@ -14,6 +15,8 @@ class Hub:
         self._by_user: dict[str, dict[Connection, None]] = {}
         self._by_wire: Counter[str] = Counter()
         self._moving: set[Connection] = set()
+        self._expected: dict[str, bool] = {}
+        """Connections whose registration waits, by id, and whether they were ended meanwhile."""
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -23,6 +26,29 @@ class Hub:
         self._by_id[connection.id] = connection
         self._by_user.setdefault(connection.identity.user, {})[connection] = None
         self._by_wire[connection.wire.name] += 1
+
+    def expect(self, id: str) -> None:
+        """Know of a connection that is not welcomed yet, until `expected_no_more`."""
+        self._expected[id] = False
+
+    def expects(self, id: str) -> bool:
+        """Whether the registration of the connection with this id waits."""
+        return id in self._expected
+
+    def expected_no_more(self, id: str) -> bool:
+        """Forget an expected connection. Returns whether it was ended meanwhile."""
+        return self._expected.pop(id)
+
+    def end(self, id: str, code: CloseCode) -> bool:
+        """End the connection with this id; if it is only expected, it is not welcomed. False if it is not here."""
+        connection = self._by_id.get(id)
+        if connection is not None:
+            connection.end(ENDINGS[code])
+        elif id in self._expected:
+            self._expected[id] = True
+        else:
+            return False
+        return True
 
     def remove(self, connection: Connection) -> None:
         """Remove a connection that has ended."""
