@@ -284,6 +284,34 @@ async def test_entries_expire_and_the_position_stays(new_pod: NewPod) -> None:
     assert after == Position(sent[0].epoch, 3)
 
 
+async def test_a_page_ends_where_its_budget_does(new_pod: NewPod) -> None:
+    """A page has the messages that fit into the budget, the newest ones or those after a position, and says more."""
+    pod = await new_pod()
+    wide = Retention(size=200, ttl=60)
+    sent = await pod.send(*(f"{number:03}" + "x" * 1000 for number in range(60)), kept=wide)
+    read = pod.bus.history
+    newest = await read(ROOM, Query(50, budget=10_500), wide)
+    after = await read(ROOM, Query(50, since=sent[4], budget=30_500), wide)
+    before = await read(ROOM, Query(50, before=sent[20], budget=10_500), wide)
+    assert [text[:3] for text in texts(newest)] == [f"{number:03}" for number in range(60 - len(newest.messages), 60)]
+    assert [text[:3] for text in texts(after)] == [f"{5 + at:03}" for at in range(len(after.messages))]
+    assert [text[:3] for text in texts(before)] == [f"{number:03}" for number in range(20 - len(before.messages), 20)]
+    assert all(8 <= len(page.messages) <= 10 for page in (newest, before))
+    assert 26 <= len(after.messages) <= 30
+    assert all((page.whole, page.more) == (True, True) for page in (newest, after, before))
+
+
+async def test_a_page_has_one_message_whatever_its_budget(new_pod: NewPod) -> None:
+    """A message larger than the budget comes alone, so that a reader gets on; the last one has nothing after it."""
+    pod = await new_pod()
+    sent = await pod.send("a" * 5000, "b" * 5000)
+    read = pod.bus.history
+    first = await read(ROOM, Query(10, since=Position(sent[0].epoch, 0), budget=100), KEPT)
+    last = await read(ROOM, Query(10, since=sent[0], budget=100), KEPT)
+    assert (texts(first), first.whole, first.more) == (["a" * 5000], True, True)
+    assert (texts(last), last.whole, last.more) == (["b" * 5000], True, False)
+
+
 async def test_random_queries_match_the_memory_bus(new_pod: NewPod) -> None:
     """Pages, their positions and their flags are those of the memory bus, for bounds of all kinds."""
     pod, reference = await new_pod(), Pod(MemoryBus(Exchange()))
@@ -297,7 +325,8 @@ async def test_random_queries_match_the_memory_bus(new_pod: NewPod) -> None:
         side = rng.choice(("since", "before"))
 
         def query(epoch: str) -> Query:
-            return Query(limit, **{side: Position("foreign" if foreign else epoch, offset)})  # noqa: B023
+            bound = Position("foreign" if foreign else epoch, offset)  # noqa: B023
+            return Query(limit, since=bound) if side == "since" else Query(limit, before=bound)  # noqa: B023
 
         found, expected = (
             await pod.bus.history(ROOM, query(ours), KEPT),

@@ -151,6 +151,23 @@ async def test_a_large_room_is_read_in_pages(new_pod: NewPod) -> None:
     assert found == users
 
 
+async def test_a_page_of_members_ends_where_its_budget_does(new_pod: NewPod) -> None:
+    """What members show of themselves counts in bytes, and a page has one member whatever its budget."""
+    pod = await new_pod("one")
+    users = [f"user-{number:02}" for number in range(20)]
+    for user in users:
+        await pod.put(user, 1, info=b'"' + b"x" * 1000 + b'"')
+    page = await pod.registry.presence_page(ROOM, None, 15, 5500)
+    alone = await pod.registry.presence_page(ROOM, users[3], 15, 10)
+    last = await pod.registry.presence_page(ROOM, users[-2], 15, 10)
+    names = [member.user for member in page.members]
+    assert names == users[: len(names)]
+    assert 4 <= len(names) <= 5
+    assert (page.more, page.users, page.connections) == (True, 20, 20)
+    assert ([member.user for member in alone.members], alone.more) == (users[4:5], True)
+    assert ([member.user for member in last.members], last.more) == (users[-1:], False)
+
+
 async def test_news_is_published_once_for_a_user(new_pod: NewPod) -> None:
     """News comes with the first connection of a user on any pod, and with the last one on all pods."""
     one, two = await new_pod("one"), await new_pod("two")

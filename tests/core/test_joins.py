@@ -8,7 +8,7 @@ import pytest
 
 from forestay.bus.memory.bus import MemoryBus
 from forestay.core.fanout.connection import Connection
-from forestay.core.ports.bus import BusLost, Page, Query
+from forestay.core.ports.bus import PAGE_BYTES, BusLost, Page, Query
 from forestay.core.rules.access import Identity, Rights
 from forestay.core.rules.policies import Policy, Retention
 from forestay.protocol.codes import ENDINGS, CloseCode
@@ -37,7 +37,9 @@ class AwayBus(MemoryBus):
 class BrokenRegistry(ReluctantRegistry):
     """A bus whose `history` has a bug."""
 
-    async def presence_page(self, room: RoomName, after: str | None, limit: int) -> PresencePage:
+    async def presence_page(
+        self, room: RoomName, after: str | None, limit: int, budget: int = PAGE_BYTES
+    ) -> PresencePage:
         raise RuntimeError("a bug")
 
 

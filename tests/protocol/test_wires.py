@@ -99,7 +99,7 @@ TABLE: list[tuple[replies.Reply, dict[str, Any], tuple[str, str, str, dict[str, 
         ("presence", "5", "chat.a", {"users": '["alice", "bob"]'}),
     ),
     (
-        replies.HistoryReply("6", ROOM, "e1", KEPT, more=False),
+        replies.HistoryReply("6", ROOM, "e1", KEPT, more=False, newest=True),
         {
             "type": "history",
             "id": "6",

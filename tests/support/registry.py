@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from forestay.bus.memory.bus import MemoryBus
 from forestay.bus.memory.registry import MemoryRegistry, RegistryState
-from forestay.core.ports.bus import AnswerLost, BusLost, Outcome
+from forestay.core.ports.bus import PAGE_BYTES, AnswerLost, BusLost, Outcome
 from forestay.core.ports.registry import Claim, HeartbeatReply, Holdings, Revocation
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
@@ -57,9 +57,11 @@ class ReluctantRegistry(MemoryRegistry):
             super().release(user, connection, lambda _: None)
         self._settle(settled)
 
-    async def presence_page(self, room: RoomName, after: str | None, limit: int) -> PresencePage:
+    async def presence_page(
+        self, room: RoomName, after: str | None, limit: int, budget: int = PAGE_BYTES
+    ) -> PresencePage:
         self._reach("presence_page", room)
-        return await self._answered("presence_page", await super().presence_page(room, after, limit))
+        return await self._answered("presence_page", await super().presence_page(room, after, limit, budget))
 
     async def claim(self, user: str, connection: str, limit: int, *, replace: bool) -> Claim:
         self._reach("claim", connection, str(limit))

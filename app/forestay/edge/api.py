@@ -10,7 +10,7 @@ import structlog
 from aiohttp import web
 from msgspec import Meta, Raw, Struct
 
-from forestay.core.ports.bus import Query
+from forestay.core.ports.bus import PAGE_BYTES, Query
 from forestay.core.ports.observer import Observer
 from forestay.core.sessions.backend import Backend
 from forestay.edge.problems import problem
@@ -19,13 +19,16 @@ from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.depth import deeper_than
 from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
-from forestay.protocol.v1.encoder import history_entries, position_fields, presence_fields
+from forestay.protocol.v1.encoder import position_fields
+from forestay.protocol.v1.pages import history_fields, presence_fields
 
 log = structlog.get_logger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _BINARY: Final = "application/octet-stream"
+# Bytes of a page of history or presence. A backend has more memory than a client, and no limit of a WebSocket library.
+_PAGE_BYTES: Final = PAGE_BYTES
 
 
 class _Publication(Struct, frozen=True):
@@ -114,8 +117,10 @@ class Api:
         return _json(position_fields(position))
 
     async def _history(self, request: web.Request) -> web.StreamResponse:
-        page = await self._backend.history(self._backend.room(request.match_info["room"]), _query(request))
-        return _json({"epoch": page.top.epoch, "messages": history_entries(page.messages), "more": page.more})
+        query = _query(request)
+        page = await self._backend.history(self._backend.room(request.match_info["room"]), query)
+        newest = query.since is None
+        return _json(history_fields(page.top.epoch, page.messages, more=page.more, newest=newest, budget=_PAGE_BYTES))
 
     async def _body(self, request: web.Request) -> bytes:
         too_large = Refusal(
@@ -163,7 +168,8 @@ class Api:
 
     async def _presence(self, request: web.Request) -> web.StreamResponse:
         room = self._backend.room(request.match_info["room"])
-        return _json(presence_fields(await self._backend.present(room, request.query.get("after"), _limit(request))))
+        page = await self._backend.present(room, request.query.get("after"), _limit(request))
+        return _json(presence_fields(page, _PAGE_BYTES))
 
     async def _connections(self, request: web.Request) -> web.StreamResponse:
         connections, complete = await self._backend.connections(request.match_info["user"])

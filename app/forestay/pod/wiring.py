@@ -146,14 +146,16 @@ def assemble(settings: Settings, policies: Policies, links: Links, verifier: Ver
     handlers = Handlers(
         broadcasts=Broadcasts(policies, publisher, outbox),
         rooms=RoomRequests(policies, limits, joins, outbox),
-        queries=Queries(policies, presence, publisher, outbox),
+        queries=Queries(policies, presence, publisher, outbox, limits.message_bytes),
         renewal=Renewal(checked, sessions, outbox),
     )
     return Pod(
         bus=bus,
         lifecycle=Lifecycle(),
         verifier=checked,
-        wire=V1Wire(runtime.clock, Reader(settings.json_depth, settings.rooms_per_connection)),
+        wire=V1Wire(
+            runtime.clock, Reader(settings.json_depth, settings.rooms_per_connection), settings.max_message_bytes
+        ),
         hub=hub,
         rooms=rooms,
         recovery=recovery,

@@ -93,6 +93,8 @@ class HistoryReply(Struct, frozen=True):
     messages: Sequence[Message]
     more: bool
     """Whether the limit cut off messages."""
+    newest: bool
+    """Whether a page that is too large for its wire keeps its newest messages, and not its oldest ones."""
 
 
 class Resync(Struct, frozen=True):

@@ -5,10 +5,11 @@ process.
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import accumulate, takewhile
 from secrets import token_hex
 from time import monotonic
-from typing import Final
+from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
@@ -23,8 +24,16 @@ KEY_TTL: Final = 300.0
 QUIET_TTL: Final = 24 * 3600.0
 """Seconds by which epoch and offset outlive the entries: a client that comes back later learns that they are gone."""
 
+Entry = TypeVar("Entry")
+
 # Histories from which on those that expired are deleted.
 _MIN_SWEEP: Final = 1000
+
+
+def within(found: Sequence[Entry], budget: int, size: Callable[[Entry], int]) -> Sequence[Entry]:
+    """The first of `found` that have at most `budget` bytes together, and always the first one."""
+    sizes = accumulate(map(size, found))
+    return found[: max(1, sum(1 for _ in takewhile(lambda total: total <= budget, sizes)))]
 
 
 class _History:
@@ -76,13 +85,15 @@ class _History:
             whole = query.since.epoch == self.epoch and self._reaches(query.since.offset)
             after = query.since.offset if query.since.epoch == self.epoch else 0
             found = [entry for entry in entries if _offset(entry) > after]
-            return Page(self.top, found[: query.limit], whole, len(found) > query.limit)
+            page = within(found[: query.limit], query.budget, _size)
+            return Page(self.top, page, whole, len(found) > len(page))
         if query.before is not None and query.before.epoch == self.epoch:
             found = [entry for entry in entries if _offset(entry) < query.before.offset]
         else:
             found = list(entries)
         newest = found[-query.limit :] if query.limit else []
-        return Page(self.top, newest, whole, len(found) > query.limit)
+        page = within(newest[::-1], query.budget, _size)[::-1]
+        return Page(self.top, page, whole, len(found) > len(page))
 
     def _reaches(self, offset: int) -> bool:
         """Whether everything after `offset` is still there."""
@@ -187,6 +198,10 @@ class MemoryBus:
         self._closed = True
         for room in tuple(self._rooms):
             self.unsubscribe(room)
+
+
+def _size(entry: Message) -> int:
+    return len(entry.payload)
 
 
 def _offset(entry: Message) -> int:

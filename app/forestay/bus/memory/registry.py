@@ -6,8 +6,8 @@ Nothing survives the process.
 from collections.abc import Callable, Sequence
 from time import monotonic
 
-from forestay.bus.memory.bus import MemoryBus
-from forestay.core.ports.bus import Outcome
+from forestay.bus.memory.bus import MemoryBus, within
+from forestay.core.ports.bus import PAGE_BYTES, Outcome
 from forestay.core.ports.registry import Claim, HeartbeatReply, Holdings, Revocation
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
@@ -51,12 +51,15 @@ class MemoryRegistry:
             self._bus.publish(news)
         settled(Outcome.ACCEPTED)
 
-    async def presence_page(self, room: RoomName, after: str | None, limit: int) -> PresencePage:
+    async def presence_page(
+        self, room: RoomName, after: str | None, limit: int, budget: int = PAGE_BYTES
+    ) -> PresencePage:
         users = self._state.rooms.get(room, {})
         members = [_total(user, list(users[user].values())) for user in sorted(users, key=str.encode)]
         rest = [member for member in members if after is None or member.user.encode() > after.encode()]
         connections = sum(member.connections for member in members)
-        return PresencePage(connections, len(members), rest[:limit], len(rest) > limit)
+        page = within(rest[:limit], budget, lambda one: len(one.user.encode()) + len(one.info or b""))
+        return PresencePage(connections, len(members), page, len(rest) > len(page))
 
     async def claim(self, user: str, connection: str, limit: int, *, replace: bool) -> Claim:
         claimed = self._state.claims.setdefault(user, {})

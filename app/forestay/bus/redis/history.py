@@ -20,7 +20,7 @@ _MAX_OFFSET: Final = 2**53 - 1
 
 
 def page_command(keys: RoomKeys, query: Query, kept: Retention, incarnation: bytes, new_epoch: str) -> bytes:
-    """The command that reads the part that `query` asks for, and one entry more.
+    """The command that reads the part that `query` asks for.
 
     `incarnation`: that of the node, for servers that let no script ask for INFO. `new_epoch`: an epoch that no room has
     had, in case that the room needs one.
@@ -39,20 +39,21 @@ def page_command(keys: RoomKeys, query: Query, kept: Retention, incarnation: byt
         form,
         bound.epoch.encode("utf-8", "replace") if bound else b"",
         max(0, min(bound.offset, _MAX_OFFSET)) if bound else 0,
-        query.limit + 1,
+        query.limit,
+        query.budget,
     )
 
 
 def read_page(reply: object, query: Query, garbage: Callable[[], None]) -> Page:
     """The page in the reply to `query`. `garbage` is called for each entry that cannot be decoded. Raises BusLost."""
     match reply:
-        case [bytes() as epoch, int() as offset, list() as entries]:
+        case [bytes() as epoch, int() as offset, list() as entries, int() as cut, int() as first]:
             top = Position(epoch.decode(), offset)
         case _:
             raise BusLost("the script sent an unexpected reply")
-    more = len(entries) > query.limit
+    more = bool(cut)
     found: list[Message] = []
-    for entry in entries[: query.limit]:
+    for entry in entries:
         try:
             found.append(_message(entry, top.epoch))
         except (BadEnvelope, ValueError):
@@ -62,8 +63,7 @@ def read_page(reply: object, query: Query, garbage: Callable[[], None]) -> Page:
         return Page(top, found[::-1], whole=True, more=more)
     whole = since.epoch == top.epoch and since.offset <= top.offset
     if whole and since.offset < top.offset:
-        first = _offset(entries[0]) if entries else None
-        whole = first == since.offset + 1 and _dense(found, min(len(entries), query.limit))
+        whole = first == since.offset + 1 and _dense(found, len(entries))
     return Page(top, found, whole, more)
 
 

@@ -31,7 +31,7 @@ from forestay.bus.redis.registry_scripts import (
     REVOKE,
 )
 from forestay.bus.redis.script import Script
-from forestay.core.ports.bus import AnswerLost, BusLost, Outcome
+from forestay.core.ports.bus import PAGE_BYTES, AnswerLost, BusLost, Outcome
 from forestay.core.ports.registry import Claim, HeartbeatReply, Holdings, Revocation
 from forestay.protocol.depth import MAX_DEPTH, deeper_than
 from forestay.protocol.envelope import encode
@@ -80,14 +80,16 @@ class RedisRegistry:
             del self._members[room]
             self._bus.write(keys.partition, _evalsha(DISOWN, (owned,), _bytes(room)), _ignore)
 
-    async def presence_page(self, room: RoomName, after: str | None, limit: int) -> PresencePage:
+    async def presence_page(
+        self, room: RoomName, after: str | None, limit: int, budget: int = PAGE_BYTES
+    ) -> PresencePage:
         start = b"-" if after is None else b"(" + _bytes(after)
-        data = _evalsha(PAGE, self._keys.presence(room), start, limit + 1)
+        data = _evalsha(PAGE, self._keys.presence(room), start, limit, budget)
         reply = await self._bus.read(self._keys.room(room).partition, data)
         match reply:
-            case [int() as connections, int() as users, list() as flat]:
+            case [int() as connections, int() as users, list() as flat, int() as more]:
                 members = [self._member(user, entries) for user, entries in zip(flat[::2], flat[1::2], strict=True)]
-                return PresencePage(connections, users, members[:limit], len(members) > limit)
+                return PresencePage(connections, users, members, bool(more))
             case _:
                 raise BusLost(_UNEXPECTED)
 

@@ -49,15 +49,24 @@ return redis.call('SREM', KEYS[1], ARGV[1])
 """Removes a room from those in which a pod has members."""
 
 PAGE: Final = script("""
--- KEYS members, users; ARGV start of the page, count
-local found = redis.call('ZRANGEBYLEX', KEYS[2], ARGV[1], '+', 'LIMIT', 0, ARGV[2])
-local answer = {}
+-- KEYS members, users; ARGV start of the page, count, bytes
+local found = redis.call('ZRANGEBYLEX', KEYS[2], ARGV[1], '+', 'LIMIT', 0, ARGV[2] + 1)
+local answer, left, more = {}, tonumber(ARGV[3]), 0
 for at, user in ipairs(found) do
-  answer[2 * at - 1], answer[2 * at] = user, redis.call('HGET', KEYS[1], user) or ''
+  local entries = redis.call('HGET', KEYS[1], user) or ''
+  left = left - #user - #entries
+  if at > tonumber(ARGV[2]) or (at > 1 and left < 0) then
+    more = 1
+    break
+  end
+  answer[2 * at - 1], answer[2 * at] = user, entries
 end
-return {tonumber(redis.call('HGET', KEYS[1], '') or 0), redis.call('ZCARD', KEYS[2]), answer}
+return {tonumber(redis.call('HGET', KEYS[1], '') or 0), redis.call('ZCARD', KEYS[2]), answer, more}
 """)
-"""Reads a page of a room's members. Replies with connections, users, and each user with the entries of the pods."""
+"""Reads a page of a room's members.
+
+Replies with connections, users, each user of the page with the entries of the pods, and 1 where more users follow.
+"""
 
 OWNED: Final = script("""
 -- KEYS rooms owned by a pod, users owned by it

@@ -16,6 +16,10 @@ KEY_TTL: Final = 300
 QUIET_TTL: Final = 24 * 3600
 """Seconds by which epoch and offset outlive the entries: a client that comes back later learns that they are gone."""
 
+# Entries that a script reads at once: at first, and when it knows how large they are.
+_FIRST_PART: Final = 8
+_LARGEST_PART: Final = 500
+
 # Expiries are renewed only when this much of them is gone: a read every few seconds need not be a write.
 _RENEW_AFTER: Final = 3600
 
@@ -76,21 +80,37 @@ return {{epoch, offset}}
 """Adds a message to the history of a room and publishes it. Replies with epoch and offset."""
 
 READ: Final = _script(f"""
--- KEYS meta, stream; ARGV replid without INFO, new epoch, ttl, since | before | newest, epoch, offset, count
+-- KEYS meta, stream; ARGV replid without INFO, new epoch, ttl, since | before | newest, epoch, offset, count, bytes
 local epoch, top = open(KEYS[1], KEYS[2], incarnation(ARGV[1]), ARGV[2], tonumber(ARGV[3]) + {QUIET_TTL * 1000})
-local same, bound, count = ARGV[5] == epoch, tonumber(ARGV[6]), ARGV[7]
-local found
+local same, bound, count, left = ARGV[5] == epoch, tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local verb, edge, limit, step = 'XREVRANGE', '+', '-', -1
 if ARGV[4] == 'since' then
-  found = redis.call('XRANGE', KEYS[2], number((same and bound or 0) + 1), '+', 'COUNT', count)
-else
-  local last = ARGV[4] == 'before' and same and number(math.max(bound - 1, 0)) .. '-0' or '+'
-  found = redis.call('XREVRANGE', KEYS[2], last, '-', 'COUNT', count)
+  verb, edge, limit, step = 'XRANGE', number((same and bound or 0) + 1), '+', 1
+elseif ARGV[4] == 'before' and same then
+  edge = number(math.max(bound - 1, 0)) .. '-0'
 end
-return {{epoch, top, found}}
+local found, first, used, asked = {{}}, 0, 0, {_FIRST_PART}
+while true do
+  -- In parts, because nothing tells how large the entries are before they are read.
+  asked = math.min(asked, count - #found + 1)
+  local part = redis.call(verb, KEYS[2], edge, limit, 'COUNT', asked)
+  for _, entry in ipairs(part) do
+    edge = tonumber(string.match(entry[1], '^%d+'))
+    if first == 0 then first = edge end
+    local size = #entry[2][2]
+    if #found == count or (#found > 0 and used + size > left) then return {{epoch, top, found, 1, first}} end
+    used = used + size
+    found[#found + 1] = entry
+  end
+  if #part < asked or (step < 0 and edge == 0) then return {{epoch, top, found, 0, first}} end
+  edge = number(edge + step) .. (step < 0 and '-0' or '')
+  asked = math.max(1, math.min({_LARGEST_PART}, math.floor((left - used) * #found / math.max(used, 1)) + 1))
+end
 """)
-"""Reads a part of the history of a room. Replies with epoch, top and entries.
+"""Reads a part of the history of a room.
 
-Entries before a position and the newest ones come in descending order.
+Replies with epoch, top, the entries, 1 where more follow, and the offset of the first one that was found. Entries
+before a position and the newest ones come in descending order.
 """
 
 POSITIONS: Final = _script(f"""

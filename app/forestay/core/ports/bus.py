@@ -3,12 +3,15 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from forestay.core.rules.policies import Retention
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName
+
+PAGE_BYTES: Final = 2**20
+"""Bytes of a page for which the reader asks nothing less."""
 
 
 class Outcome(Enum):
@@ -34,6 +37,8 @@ class Query:
     limit: int
     since: Position | None = None
     before: Position | None = None
+    budget: int = PAGE_BYTES
+    """Bytes that the messages of the page may have together, as the bus keeps them. The first one always comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,7 @@ class Page:
     whole: bool
     """Whether no message is missing between `since` and the first one: same epoch, and nothing trimmed."""
     more: bool
-    """Whether the limit cut off messages."""
+    """Whether the limit or the budget cut off messages."""
 
 
 class BusLost(Exception):

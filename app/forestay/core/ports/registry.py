@@ -9,7 +9,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from forestay.core.ports.bus import Outcome
+from forestay.core.ports.bus import PAGE_BYTES, Outcome
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
 from forestay.protocol.presence import Member, PresencePage
@@ -73,8 +73,14 @@ class Registry(Protocol):
         `news` is published where the user was on no pod before, or is on no pod any more.
         """
 
-    async def presence_page(self, room: RoomName, after: str | None, limit: int) -> PresencePage:
-        """At most `limit` users in `room`, those after the user `after`."""
+    async def presence_page(
+        self, room: RoomName, after: str | None, limit: int, budget: int = PAGE_BYTES
+    ) -> PresencePage:
+        """At most `limit` users in `room`, those after the user `after`.
+
+        The page ends earlier where its users take more than `budget` bytes, as the registry keeps them. It has at least
+        one user, if there is one.
+        """
 
     async def claim(self, user: str, connection: str, limit: int, *, replace: bool) -> Claim:
         """Count one more connection of `user`, who may have `limit` on all pods; 0 means no limit."""

@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec.json import encode as to_json
 
-from forestay.core.ports.bus import Bus, BusLost, Outcome, Unavailable
+from forestay.core.ports.bus import PAGE_BYTES, Bus, BusLost, Outcome, Unavailable
 from forestay.core.ports.registry import Registry
 from forestay.core.ports.runtime import Runtime
 from forestay.core.rules.access import Identity
@@ -102,10 +102,13 @@ class Presence:
             entry.waiting.append(known)
             await known
 
-    async def page(self, room: RoomName, after: str | None, limit: int) -> PresencePage:
-        """At most `limit` users in `room` on all pods, those after the user `after`. Raises Refusal."""
+    async def page(self, room: RoomName, after: str | None, limit: int, budget: int = PAGE_BYTES) -> PresencePage:
+        """At most `limit` users in `room` on all pods, in `budget` bytes, those after the user `after`.
+
+        Raises Refusal.
+        """
         try:
-            return await self._registry.presence_page(room, after, limit)
+            return await self._registry.presence_page(room, after, limit, budget)
         except BusLost:
             raise Unavailable from None
 

@@ -20,11 +20,15 @@ from forestay.protocol.replies import HistoryReply, PresenceReply
 class Queries:
     """The caller awaits what a method returns before the next request of that client. All methods raise Refusal."""
 
-    def __init__(self, policies: Policies, presence: Presence, publisher: Publisher, outbox: Outbox) -> None:
+    def __init__(
+        self, policies: Policies, presence: Presence, publisher: Publisher, outbox: Outbox, page_bytes: int
+    ) -> None:
+        """`page_bytes`: the largest message, and so all that is read for a page. The wire cuts the rest."""
         self._policies = policies
         self._presence = presence
         self._publisher = publisher
         self._outbox = outbox
+        self._page_bytes = page_bytes
 
     def history(self, connection: Connection, request: requests.History) -> Awaitable[None]:
         """Send a page of the history of a room."""
@@ -47,15 +51,17 @@ class Queries:
         self, connection: Connection, request: requests.History, name: RoomName, kept: Retention
     ) -> None:
         try:
-            page = await self._publisher.history(name, Query(request.limit, request.since, request.before), kept)
+            query = Query(request.limit, request.since, request.before, self._page_bytes)
+            page = await self._publisher.history(name, query, kept)
         except Refusal as refusal:
             self._outbox.refuse(connection, refusal, request.id, request.room)
             return
-        self._outbox.send(connection, HistoryReply(request.id, name, page.top.epoch, page.messages, page.more))
+        newest = request.since is None
+        self._outbox.send(connection, HistoryReply(request.id, name, page.top.epoch, page.messages, page.more, newest))
 
     async def _send_presence(self, connection: Connection, request: requests.Presence, name: RoomName) -> None:
         try:
-            page = await self._presence.page(name, request.after, request.limit)
+            page = await self._presence.page(name, request.after, request.limit, self._page_bytes)
         except Refusal as refusal:
             self._outbox.refuse(connection, refusal, request.id, request.room)
             return

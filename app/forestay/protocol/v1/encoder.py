@@ -3,7 +3,7 @@
 A frame from a server has no mask (RFC 6455 §5.1), so the same bytes serve all members of a room.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from struct import pack
 from typing import Final, assert_never
 
@@ -14,9 +14,12 @@ from forestay.protocol import replies
 from forestay.protocol.codes import Ending
 from forestay.protocol.message import Kind, Message, Position, timestamp
 from forestay.protocol.names import PROTOCOL, RoomName, shown
-from forestay.protocol.presence import PresencePage, user_fields
+from forestay.protocol.v1.pages import history_fields, presence_fields
 
 Payload = Mapping[str, object]
+
+LARGEST: Final = 65536
+"""Bytes of the largest message, where nothing else is set."""
 
 _TEXT: Final = 0x81
 _BINARY: Final = 0x82
@@ -68,28 +71,15 @@ def position_fields(position: Position | None) -> dict[str, object]:
     return {} if position is None else {"epoch": position.epoch, "offset": position.offset}
 
 
-def history_entries(messages: Sequence[Message]) -> list[dict[str, object]]:
-    """Messages as the `history` reply and the HTTP API list them."""
-    return [_history_entry(message) for message in messages]
-
-
-def presence_fields(page: PresencePage) -> dict[str, object]:
-    """A page of presence as the `presence` reply and the HTTP API show it."""
-    members = [user_fields(one.user, one.info) | {"connections": one.connections} for one in page.members]
-    fields: dict[str, object] = {"count": page.connections, "users": page.users, "members": members}
-    if page.more:
-        fields["next"] = page.members[-1].user
-    return fields
-
-
 class Encoder:
     """Protocol version 1 over WebSocket: JSON in text frames, binary messages as they came."""
 
     name: Final = "v1"
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        """`clock`: Unix seconds, for the `timestamp` of replies."""
+    def __init__(self, clock: Callable[[], float], largest: int = LARGEST) -> None:
+        """`clock`: Unix seconds, for the `timestamp` of replies. `largest`: bytes of a message; pages are cut to it."""
         self._clock = clock
+        self._largest = largest
         self._limits: replies.ClientLimits | None = None
         self._limits_fields: dict[str, object] = {}
         """Of `_limits`, which are those of the last `welcome`: they are the same for all connections of a pod."""
@@ -148,18 +138,34 @@ class Encoder:
         match reply:
             case replies.Pong():
                 kind = "pong"
-            case replies.Joined(_, room):
-                kind, payload = "joined", _joined(reply)
+            case replies.Joined():
+                return self._joined(reply)
             case replies.Left(_, room, reason):
                 kind, payload = "left", None if reason is None else {"reason": reason}
             case replies.PresenceReply(_, room, page):
-                kind, payload = "presence", presence_fields(page)
+                kind, payload = "presence", presence_fields(page, self._left("presence", reply.id, room, {}))
             case replies.HistoryReply(_, room):
-                entries = history_entries(reply.messages)
-                kind, payload = "history", {"epoch": reply.epoch, "messages": entries, "more": reply.more}
+                kind, payload = "history", self._history(reply)
             case _:
                 assert_never(reply)
         return self._frame(kind, reply.id, room, payload)
+
+    def _joined(self, reply: replies.Joined) -> bytes:
+        payload = position_fields(reply.position)
+        if reply.recovered is not None:
+            payload["recovered"] = reply.recovered
+        if reply.members is not None:
+            left = self._left("joined", reply.id, reply.room, payload | {"members": {}})
+            payload["members"] = presence_fields(reply.members, left)
+        return self._frame("joined", reply.id, reply.room, payload)
+
+    def _history(self, reply: replies.HistoryReply) -> Payload:
+        left = self._left("history", reply.id, reply.room, {})
+        return history_fields(reply.epoch, reply.messages, more=reply.more, newest=reply.newest, budget=left)
+
+    def _left(self, kind: str, id: str | None, room: RoomName, payload: Payload) -> int:
+        """The bytes that a page may take in such a message, in place of an empty object."""
+        return self._largest - len(self._text(kind, id, room, payload)) + len("{}")
 
     def _notice(self, reply: replies.Notice) -> bytes:
         match reply:
@@ -174,8 +180,11 @@ class Encoder:
     def _frame(
         self, kind: str, id: str | None = None, room: RoomName | None = None, payload: Payload | None = None
     ) -> bytes:
+        return frame(_TEXT, self._text(kind, id, room, payload))
+
+    def _text(self, kind: str, id: str | None, room: RoomName | None, payload: Payload | None) -> bytes:
         stamp = timestamp(int(self._clock() * 1000))
-        return frame(_TEXT, to_json(_Envelope(kind, id, None if room is None else shown(room), payload, stamp)))
+        return to_json(_Envelope(kind, id, None if room is None else shown(room), payload, stamp))
 
     def _error(self, reply: replies.Error) -> bytes:
         refusal = reply.refusal
@@ -185,22 +194,6 @@ class Encoder:
         stamp = timestamp(int(self._clock() * 1000))
         # The room is as the client wrote it, and may be no room name.
         return frame(_TEXT, to_json(_Envelope("error", reply.id, reply.room, payload, stamp)))
-
-
-def _history_entry(message: Message) -> dict[str, object]:
-    entry: dict[str, object] = {"offset": message.position.offset if message.position else 0}
-    if message.sender is not None:
-        entry["from"] = message.sender
-    return entry | {"payload": Raw(message.payload), "timestamp": message.timestamp}
-
-
-def _joined(reply: replies.Joined) -> Payload:
-    payload = position_fields(reply.position)
-    if reply.recovered is not None:
-        payload["recovered"] = reply.recovered
-    if reply.members is not None:
-        payload["members"] = presence_fields(reply.members)
-    return payload
 
 
 def _limits_fields(limits: replies.ClientLimits) -> dict[str, object]:

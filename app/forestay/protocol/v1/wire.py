@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 
-from forestay.protocol.v1.encoder import Encoder
+from forestay.protocol.v1.encoder import LARGEST, Encoder
 from forestay.protocol.v1.reader import Reader
 
 
 class V1Wire(Encoder):
     """Encodes for WebSocket connections of version 1, and reads their requests."""
 
-    def __init__(self, clock: Callable[[], float], reader: Reader) -> None:
-        """`clock`: Unix seconds, for the `timestamp` of replies."""
-        super().__init__(clock)
+    def __init__(self, clock: Callable[[], float], reader: Reader, largest: int = LARGEST) -> None:
+        """`clock`: Unix seconds, for the `timestamp` of replies. `largest`: bytes of a message; pages are cut to it."""
+        super().__init__(clock, largest)
         self.reader = reader

@@ -1,0 +1,63 @@
+"""Cuts pages of history and presence to a number of bytes, so that nobody gets a larger message than the largest."""
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import Raw
+from msgspec.json import encode as to_json
+
+from forestay.protocol.message import Message
+from forestay.protocol.presence import PresencePage, user_fields
+
+
+def history_fields(
+    epoch: str, messages: Sequence[Message], *, more: bool, newest: bool, budget: int
+) -> dict[str, object]:
+    """A page of history as the `history` reply and the HTTP API show it, in `budget` bytes of JSON.
+
+    `newest`: a page that is too large loses its oldest messages, and otherwise its newest ones. One message always
+    stays.
+    """
+    left = budget - len(to_json({"epoch": epoch, "messages": [], "more": False}))
+    entries = _within((to_json(_entry(one)) for one in (reversed(messages) if newest else messages)), left)
+    if newest:
+        entries.reverse()
+    return {"epoch": epoch, "messages": entries, "more": more or len(entries) < len(messages)}
+
+
+def presence_fields(page: PresencePage, budget: int) -> dict[str, object]:
+    """A page of presence as the `presence` reply and the HTTP API show it, in `budget` bytes of JSON.
+
+    A page that is too large ends earlier. One user always stays.
+    """
+    fields: dict[str, object] = {"count": page.connections, "users": page.users, "members": []}
+    left = budget - len(to_json(fields))
+    members: list[Raw] = []
+    for one in page.members:
+        entry = to_json(user_fields(one.user, one.info) | {"connections": one.connections})
+        left -= len(entry) + 1
+        # The page may have to name its last user once more.
+        if members and left < len(to_json({"next": one.user})):
+            break
+        members.append(Raw(entry))
+    fields["members"] = members
+    if page.more or len(members) < len(page.members):
+        fields["next"] = page.members[len(members) - 1].user
+    return fields
+
+
+def _within(entries: Iterable[bytes], budget: int) -> list[Raw]:
+    """The first entries of a list that takes at most `budget` bytes, its commas included."""
+    found: list[Raw] = []
+    for entry in entries:
+        budget -= len(entry) + 1
+        if found and budget < 0:
+            break
+        found.append(Raw(entry))
+    return found
+
+
+def _entry(message: Message) -> dict[str, object]:
+    entry: dict[str, object] = {"offset": message.position.offset if message.position else 0}
+    if message.sender is not None:
+        entry["from"] = message.sender
+    return entry | {"payload": Raw(message.payload), "timestamp": message.timestamp}
