@@ -100,7 +100,8 @@ def _serve(options: argparse.Namespace) -> None:
     settings = load(**overrides)
     logs.configure(settings.log_level, settings.log_format)
     # Imported here so that `token` and `--help` do not load the whole server.
-    from forestay.pod import inputs, server
+    from forestay.pod import inputs, process
+    from forestay.pod.server import CannotStart
     from forestay.pod.tasks import Supervisor
 
     tasks = Supervisor(random.uniform)
@@ -110,12 +111,12 @@ def _serve(options: argparse.Namespace) -> None:
         if options.dev:
             _print_dev_banner(settings, port, internal_port)
 
-    for name in unknown_variables():
-        print(f"forestay: {name} is not a setting and is ignored", file=sys.stderr)
+    for line in _unknown():
+        print(f"forestay: {line}", file=sys.stderr)
     try:
-        asyncio.run(server.serve(settings, parts, started))
-    except server.CannotListen as error:
-        _exit_with(1, str(error))
+        asyncio.run(process.serve(settings, parts, started))
+    except CannotStart as error:
+        _exit_with(1, f"forestay: {error}")
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -126,8 +127,8 @@ def _check(options: argparse.Namespace) -> None:
     from forestay.pod.telemetry import planned
 
     inputs.prepare(settings, Supervisor(random.uniform))
-    for name in unknown_variables():
-        print(f"warning: {name} is not a setting and is ignored")
+    for line in _unknown():
+        print(f"warning: {line}")
     if settings.jwks_url and not (settings.jwt_audience and settings.jwt_issuer):
         print(
             "warning: FORESTAY_JWKS_URL without FORESTAY_JWT_AUDIENCE and _ISSUER: tokens for other services may pass"
@@ -138,6 +139,14 @@ def _check(options: argparse.Namespace) -> None:
         print("warning: FORESTAY_API_KEY is not set: the HTTP API answers every request with 401")
     _explain_drain(settings)
     print("ok")
+
+
+def _unknown() -> list[str]:
+    """One line for each variable with our prefix that is not a setting."""
+    return [
+        f"{name} is not a setting and is ignored" + (f"; did you mean {similar}?" if similar else "")
+        for name, similar in unknown_variables().items()
+    ]
 
 
 def _explain_drain(settings: Settings) -> None:
@@ -173,9 +182,9 @@ def _ping(options: argparse.Namespace) -> None:
 
 def _bearer(options: argparse.Namespace, user: str, rooms: Mapping[str, str] | None) -> str:
     """Returns the given token, else mints one for `user`. Raises SettingsError if there is neither."""
-    token = options.token or os.environ.get(TOKEN)
+    token = str(options.token or os.environ.get(TOKEN) or "").strip()
     if token:
-        return str(token)
+        return token
     settings = load()
     if settings.jwt_secret is None:
         raise SettingsError(

@@ -21,6 +21,26 @@ SECRET = "hunter2"
         ("rediss://cache", Address((HostPort("cache", 6379),), tls=True)),
         ("redis://cache?tls=1&ca=/etc/ca.pem", Address((HostPort("cache", 6379),), tls=True, ca="/etc/ca.pem")),
         ("redis://cache?tls=0&prefix=blue", Address((HostPort("cache", 6379),), prefix="blue")),
+        ("unix:///run/redis.sock", Address((HostPort("/run/redis.sock", 0),))),
+        (
+            "unix://ada:pw@/run/my%20redis.sock?db=2",
+            Address((HostPort("/run/my redis.sock", 0),), database=2, user="ada", password="pw"),
+        ),
+        (
+            "rediss://cache?cert=/etc/pod.crt&key=/etc/pod.key",
+            Address((HostPort("cache", 6379),), tls=True, cert="/etc/pod.crt", key="/etc/pod.key"),
+        ),
+        (
+            "redis+cluster://a?map=10.0.0.1:7000->nat:1,[fd00::1]->nat:2",
+            Address(
+                (HostPort("a", 6379),),
+                cluster=True,
+                nat=(
+                    (HostPort("10.0.0.1", 7000), HostPort("nat", 1)),
+                    (HostPort("fd00::1", 6379), HostPort("nat", 2)),
+                ),
+            ),
+        ),
         ("redis+cluster://a:1,b", Address((HostPort("a", 1), HostPort("b", 6379)), cluster=True)),
         ("redis+cluster://a/0?tls=true", Address((HostPort("a", 6379),), cluster=True, tls=True)),
         (
@@ -56,7 +76,7 @@ def test_every_form_is_read(url: str, address: Address) -> None:
         ("redis://a?tls=maybe", "tls"),
         ("redis://a?prefix=a:b", "prefix"),
         ("redis://a?prefix={a}", "prefix"),
-        ("redis://a?timeout=3", "timeout"),
+        ("redis://a?timeout=3", "option"),
         ("redis://a?tls=1&tls=0", "twice"),
         (f"redis+sentinel://u:{SECRET}@a", "master"),
     ],

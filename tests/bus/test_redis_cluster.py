@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from forestay.bus.redis.client.address import HostPort
 from forestay.bus.redis.topology.cluster import SLOTS
 from forestay.core.ports.bus import BusLost, Outcome, Query
 from forestay.core.rules.policies import Retention
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
 from tests.bus.redis_pod import KEPT, ROOM, NewPod, Pod, until
-from tests.support.local_redis import Cluster, RedisServer
+from tests.support.local_redis import Cluster, RedisServer, free_port
 
 ROOMS = [RoomName(f"room.{number}") for number in range(60)]
 
@@ -45,6 +46,29 @@ async def test_rooms_of_all_nodes_work(cluster: Cluster, new_pod: NewPod) -> Non
     assert {position.offset for position in (await pod.bus.positions(ROOMS)).values()} == {1}
     assert len(pod.bus._nodes.nodes) == 3
     assert pod.bus.up
+
+
+async def test_a_cluster_behind_nat_is_reached(tmp_path: Path, new_pod: NewPod) -> None:
+    """With `map` the pod connects to where the announced nodes can be reached."""
+    cluster = Cluster(tmp_path)
+    pairs = []
+    for server in cluster.servers:
+        announced = free_port()
+        server.options += ["--cluster-announce-port", str(announced)]
+        server.options += ["--cluster-announce-bus-port", str(server.port + 10000)]
+        pairs.append(f"127.0.0.1:{announced}->127.0.0.1:{server.port}")
+    try:
+        cluster.start()
+        pod = new_pod(f"{cluster.url}?map={','.join(pairs)}")
+        await pod.bus.start()
+        for room in ROOMS:
+            pod.bus.publish(Message(room, b"1", "now"), pod.settled.append, kept=KEPT)
+        await until(lambda: len(pod.settled) == len(ROOMS))
+        assert {settlement.outcome for settlement in pod.settled} == {Outcome.ACCEPTED}
+        assert set(pod.bus._nodes.nodes) == {HostPort("127.0.0.1", server.port) for server in cluster.servers}
+        await pod.bus.close()
+    finally:
+        cluster.close()
 
 
 async def test_a_moved_slot_is_followed(cluster: Cluster, new_pod: NewPod) -> None:

@@ -1,11 +1,15 @@
 """A start ends with an error and a remedy if the bus can never work, and goes on if it may work later."""
 
 import asyncio
+import json
+import re
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from structlog.testing import capture_logs
 
 from forestay.bus.redis.client.address import HostPort
 from forestay.core.ports.bus import BusLost, Outcome
@@ -122,6 +126,98 @@ async def test_a_server_with_an_unknown_authority_is_refused(secure: str, new_po
         new_pod(secure + "?ca=/nowhere")
 
 
+async def test_a_server_that_asks_for_a_certificate_gets_ours(
+    redis_server: RedisServer, authority: Authority, new_pod: NewPod, tmp_path: Path
+) -> None:
+    """With `cert` and `key` the pod works over mutual TLS; without them it stays without a bus."""
+    road = Road(redis_server.port, authority.tls(mutual=True))
+    await road.open()
+    certificate, key = authority.client(tmp_path)
+    url = f"rediss://127.0.0.1:{road.port}?ca={authority.ca}"
+    both = tmp_path / "both.pem"
+    both.write_bytes(certificate.read_bytes() + key.read_bytes())
+    for options in (f"&cert={certificate}&key={key}", f"&cert={both}"):
+        pod = new_pod(url + options)
+        await pod.bus.start()
+        assert (await pod.publish("x", KEPT)).outcome is Outcome.ACCEPTED
+    pod = new_pod(url, timeout=0.5)
+    await pod.bus.start()
+    assert not pod.bus.up
+    await road.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "remedy"),
+    [
+        ("ca={key}", "certificates in PEM form"),
+        ("cert={certificate}", "need a certificate and its key"),
+        ("cert={ca}&key={key}", "need a certificate and its key"),
+        ("cert={certificate}&key={locked}", "without a password"),
+        ("cert={certificate}&key={nowhere}", "names no file"),
+    ],
+)
+async def test_wrong_tls_files_end_the_start_at_once(
+    options: str, remedy: str, authority: Authority, new_pod: NewPod, tmp_path: Path
+) -> None:
+    """A file that is missing, locked with a password, or not a pair is an error before any connection."""
+    certificate, key = authority.client(tmp_path)
+    locked = tmp_path / "locked.key"
+    locked.write_bytes(
+        serialization.load_pem_private_key(key.read_bytes(), None).private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"password"),
+        )
+    )
+    files = {
+        "ca": authority.ca,
+        "certificate": certificate,
+        "key": key,
+        "locked": locked,
+        "nowhere": tmp_path / "nowhere",
+    }
+    with pytest.raises(ValueError, match=re.escape(remedy)):
+        new_pod("rediss://127.0.0.1?" + options.format(**files))
+
+
+async def test_a_unix_socket_works(tmp_path: Path, new_pod: NewPod) -> None:
+    """Over a Unix socket everything works, with a password and a database; a missing socket is waited for."""
+    path = tmp_path / "redis.sock"
+    server = RedisServer(tmp_path / "local", *QUICK, "--unixsocket", str(path), "--requirepass", "pw")
+    pod = new_pod(f"unix://:pw@{path}?db=3")
+    await pod.bus.start()
+    assert not pod.bus.up
+    server.start()
+    try:
+        await until(lambda: pod.bus.up)
+        await pod.subscribe()
+        assert (await pod.publish("x", KEPT)).outcome is Outcome.ACCEPTED
+        await until(lambda: pod.heard == ["x"])
+        assert await pod.kept() == ["x"]
+    finally:
+        server.close()
+
+
+async def test_no_reply_of_a_server_puts_the_password_into_an_error(new_pod: NewPod) -> None:
+    """Some servers repeat the arguments of a command that they do not know, and so the password of AUTH."""
+
+    async def repeat(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(4096):
+            words = data.split(b"\r\n")[2::2]
+            writer.write(b"-ERR unknown command '%s', with args beginning with: %s\r\n" % (words[0], b" ".join(words)))
+        writer.close()
+
+    server = await asyncio.start_server(repeat, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    pod = new_pod(f"redis://ada:hunter2@127.0.0.1:{port}", timeout=0.5)
+    with capture_logs() as log:
+        await pod.bus.start()
+    said = json.dumps(log, default=str)
+    assert "unknown command" in said
+    assert "hunter2" not in said
+    server.close()
+
+
 @pytest.fixture
 def watched(tmp_path: Path) -> Iterator[tuple[RedisServer, RedisServer, list[Sentinel]]]:
     """A master, its replica, and a sentinel."""
@@ -177,6 +273,22 @@ async def test_a_planned_failover_is_followed(
     await until(lambda: pod.bus.up)
     await pod.publish("after")
     await until(lambda: pod.heard[-1:] == ["after"])
+
+
+async def test_a_master_behind_nat_is_reached(
+    watched: tuple[RedisServer, RedisServer, list[Sentinel]], new_pod: NewPod
+) -> None:
+    """With `map` the pod connects to where the announced master can be reached."""
+    master, _, [sentinel] = watched
+    road = Road(master.port)
+    await road.open()
+    mapped = f"127.0.0.1:{master.port}->127.0.0.1:{road.port}"
+    pod = new_pod(f"redis+sentinel://127.0.0.1:{sentinel.port}/0?master=main&map={mapped}")
+    await pod.bus.start()
+    [node] = pod.bus._nodes.nodes.values()
+    assert {link.host for link in node._links} == {HostPort("127.0.0.1", road.port)}
+    await pod.bus.close()
+    await road.close()
 
 
 async def test_a_master_that_no_sentinel_knows(

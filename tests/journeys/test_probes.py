@@ -2,25 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.support.gateway import Client, probe, token
 from tests.support.local_redis import RedisServer
 from tests.support.process import KEYS, Process, serving, start
-
-
-@pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis of this test alone, which may be frozen and killed."""
-    server = RedisServer(tmp_path / "redis", "--save", "")
-    server.start()
-    try:
-        yield server
-    finally:
-        server.close()
 
 
 def settings(server: RedisServer, **more: str) -> dict[str, str]:

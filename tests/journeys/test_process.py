@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from tests.support.gateway import API_KEY, PATIENCE, SECRET, Client, token, upgrade
+from tests.support.local_redis import RedisServer
 from tests.support.process import KEYS, forestay, serving, start
 
 ISSUER = {"FORESTAY_JWKS_URL": "http://127.0.0.1:9/keys", "FORESTAY_JWT_ALGORITHMS": "RS256"}
@@ -234,6 +235,44 @@ async def test_a_taken_port_is_named() -> None:
         )
     assert status == 1
     assert port in error
+
+
+@pytest.mark.parametrize("password", ["", ":wr%3Fong@", "ada:wrong@"])
+async def test_a_redis_that_refuses_the_password_is_one_line(password: str, own_redis: RedisServer) -> None:
+    """A password that Redis refuses ends the start with one line that names the remedy, and without a traceback."""
+    own_redis.do("CONFIG", "SET", "requirepass", "right")
+    url = own_redis.url.replace("//", f"//{password}")
+    arguments = ("serve", "--host", "127.0.0.1", "--port", "0", "--internal-port", "0")
+    status, _, error = await forestay(*arguments, **KEYS, FORESTAY_BUS_URL=url)
+    assert status == 1
+    assert "Traceback" not in error
+    last = error.splitlines()[-1]
+    assert last.startswith("forestay: the bus cannot be used: ")
+    assert "in the bus URL" in last
+    assert "ong@" not in error
+
+
+async def test_a_bus_that_was_never_reached_is_not_ready() -> None:
+    """A wrong host is a warning with its reason. The log and the probes do not say `ready`, and the pod waits."""
+    url = "redis://redis.invalid:6379"
+    async with serving(FORESTAY_BUS_URL=url, FORESTAY_BUS_TIMEOUT="2") as served:
+        async with aiohttp.request("GET", f"http://127.0.0.1:{served.internal_port}/readyz") as response:
+            body = await response.json()
+            assert (response.status, body["state"], body["failing"]) == (503, "degraded", ["starting"])
+        assert await served.end() == 0
+    events = [json.loads(line) for line in served.log.splitlines()]
+    assert "ready" not in {event["event"] for event in events}
+    [unreachable] = [event for event in events if event["event"] == "bus unreachable"]
+    assert "redis.invalid" in unreachable["reason"]
+    assert "Traceback" not in served.log
+
+
+async def test_equal_ports_are_one_clear_error() -> None:
+    """The two ports must differ; `check` and `serve` name both settings."""
+    for verb in ("check", "serve"):
+        status, _, error = await forestay(verb, **KEYS, FORESTAY_PORT="9000", FORESTAY_INTERNAL_PORT="9000")
+        assert status == 2
+        assert "FORESTAY_PORT and FORESTAY_INTERNAL_PORT are both 9000" in error
 
 
 async def test_development_mode_binds_the_loopback_and_says_that_it_is_insecure() -> None:

@@ -120,7 +120,8 @@ def test_a_bus_that_stays_lost_is_reported_once() -> None:
 def test_a_pod_has_started_when_it_has_reached_the_bus() -> None:
     """After that, a lost bus does not change the startup probe."""
     pod = Pod()
-    pod.readiness.bus_seen, pod.bus = False, False
+    pod.readiness.bus_reached.clear()
+    pod.bus = False
     assert not pod.look()
     assert (pod.readiness.started, pod.readiness.reason) == (False, "starting")
     pod.bus = True

@@ -21,7 +21,7 @@ from forestay.ops.moves.drain import Drain
 from forestay.pod.announcements import Announcements
 from forestay.pod.cluster import ClusterParts
 from forestay.pod.inputs import prepare
-from forestay.pod.server import CannotListen, Server
+from forestay.pod.server import CannotStart, Server
 from forestay.pod.tasks import Supervisor
 from forestay.pod.telemetry import Observation
 from forestay.settings import settings
@@ -130,7 +130,7 @@ async def test_a_start_that_fails_leaves_nothing_open(monkeypatch: pytest.Monkey
     with socket.create_server(("127.0.0.1", 0)) as taken:
         given = settings.load({}, jwt_secret=SECRET, host="127.0.0.1", port=0, internal_port=taken.getsockname()[1])
         running = Server(given, prepare(given, Supervisor(random.uniform)))
-        with pytest.raises(CannotListen):
+        with pytest.raises(CannotStart):
             await running.start()
         await running.stop(asyncio.Event())
     assert stops.order == [

@@ -269,11 +269,22 @@ class Authority:
         self.ca = folder / "ca.crt"
         self._authority.cert_pem.write_to_path(self.ca)
 
-    def tls(self) -> ssl.SSLContext:
-        """The TLS options of a server on 127.0.0.1."""
+    def tls(self, *, mutual: bool = False) -> ssl.SSLContext:
+        """The TLS options of a server on 127.0.0.1. `mutual`: it asks clients for a certificate of this authority."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self._authority.issue_cert("127.0.0.1").configure_cert(context)
+        if mutual:
+            context.verify_mode = ssl.CERT_REQUIRED
+            self._authority.configure_trust(context)
         return context
+
+    def client(self, folder: Path) -> tuple[Path, Path]:
+        """The files of a client's certificate and of its key."""
+        issued = self._authority.issue_cert("pod@forestay.example")
+        certificate, key = folder / "pod.crt", folder / "pod.key"
+        issued.cert_chain_pems[0].write_to_path(certificate)
+        issued.private_key_pem.write_to_path(key)
+        return certificate, key
 
 
 class Road:

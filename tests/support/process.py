@@ -78,7 +78,7 @@ class Process:
             line = (await asyncio.wait_for(self.process.stderr.readline(), 3 * PATIENCE)).decode()
             assert line, self.log
             self.log += line
-            if '"ready"' in line:
+            if '"internal_port"' in line:
                 event = json.loads(line)
                 self.port, self.internal_port = event["port"], event["internal_port"]
 

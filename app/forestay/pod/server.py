@@ -4,11 +4,8 @@ The parts meet only here. None of them reads a setting or builds another part.
 """
 
 import asyncio
-import gc
 import random
-import signal
 import time
-from collections.abc import Callable
 from functools import partial
 
 import structlog
@@ -43,18 +40,14 @@ log = structlog.get_logger(__name__)
 # at once would wait for SYN retransmissions.
 _BACKLOG = 4096
 
-# A full garbage collection walks every connection and finds no garbage. Its pause grows with their number. Young
-# objects are collected rarely too: nearly all of ours are freed by their reference count.
-_GC_THRESHOLDS = (50_000, 20, 100)
-
 # Seconds that the bus takes to close when Redis does not answer. They are a part of the flush.
 _SETTLING = 2.0
 # The least time in seconds to announce the exit, also when `flush_timeout` is shorter.
 _LEAST_ANNOUNCING = 0.5
 
 
-class CannotListen(Exception):
-    """A port is taken or may not be used; the message names it and says what to do."""
+class CannotStart(Exception):
+    """A port or the bus cannot be used, and waiting cannot help. The message says what is wrong and what to do."""
 
 
 class Server:
@@ -95,7 +88,7 @@ class Server:
         self.internal_port = settings.internal_port
 
     async def start(self) -> None:
-        """Listen on both ports, the internal one first. Raises CannotListen."""
+        """Listen on both ports, the internal one first. Raises CannotStart."""
         settings, pod, closings = self._settings, self._pod, self._closings
         # The constructor makes these, so they are closed even if a signal ends the start at its first step.
         closings.add("background tasks", self._tasks.close)
@@ -105,7 +98,10 @@ class Server:
         closings.add("control channel", pod.control.close)
         closings.add("announcements of the exit", self._announce_exit)
         self.internal_port = await _listen(self._internal, settings.host, settings.internal_port)
-        await pod.bus.start()
+        try:
+            await pod.bus.start()
+        except BusLost as error:
+            raise CannotStart(f"the bus cannot be used: {error}") from None
         pod.control.start()
         try:
             # The pod knows what was revoked before the first client comes.
@@ -122,7 +118,21 @@ class Server:
         self.port = await _listen(self._public, settings.host, settings.port)
         pod.lifecycle.move(State.READY)
         self._readiness.look(asyncio.get_running_loop().time(), time.time())
-        log.info("ready", host=settings.host, port=self.port, internal_port=self.internal_port)
+        await self._report_start()
+
+    async def _report_start(self) -> None:
+        """Log that the pod is ready. Without the bus: log that first, and readiness when the bus was reached."""
+        bound = {"host": self._settings.host, "port": self.port, "internal_port": self.internal_port}
+
+        async def ready() -> None:
+            await self._readiness.bus_reached.wait()
+            log.info("ready", **bound)
+
+        if self._readiness.bus_reached.is_set():
+            await ready()
+        else:
+            log.warning("started without the bus", reason="it has not been reached yet; requests are refused", **bound)
+            self._tasks.once("readiness", ready())
 
     async def stop(self, hurry: asyncio.Event, *, paced: bool = False) -> None:
         """Drain and close all parts. `paced`: over the window. `hurry` ends the waiting when it is set.
@@ -224,42 +234,8 @@ async def _listen(runner: web.BaseRunner, host: str, port: int) -> int:
     try:
         await site.start()
     except OSError as error:
-        raise CannotListen(
+        raise CannotStart(
             f"cannot listen on {host}:{port}: {error.strerror}; choose another port, or stop the process that has it"
         ) from None
     address = runner.addresses[0]
     return int(address[1])
-
-
-async def serve(settings: Settings, parts: Parts, started: Callable[[int, int], None]) -> None:
-    """Run a pod until a signal. SIGTERM drains it over the window, SIGINT without one; a second signal ends the drain.
-
-    `started` is called with both ports when the pod is ready. Raises CannotListen.
-    """
-    loop = asyncio.get_running_loop()
-    asked, hurry = asyncio.Event(), asyncio.Event()
-    first: list[int] = []
-
-    def signalled(number: int) -> None:
-        first.append(number)
-        (hurry if asked.is_set() else asked).set()
-
-    server = Server(settings, parts)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, signalled, number)
-    stopping = asyncio.ensure_future(asked.wait())
-    starting = asyncio.ensure_future(server.start())
-    try:
-        # A signal also ends a start that waits for the bus.
-        await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
-        if starting.done():
-            await starting
-            gc.freeze()
-            gc.set_threshold(*_GC_THRESHOLDS)
-            started(server.port, server.internal_port)
-            await stopping
-    finally:
-        starting.cancel()
-        await asyncio.wait([starting])
-        stopping.cancel()
-        await server.stop(hurry, paced=first[:1] == [signal.SIGTERM])

@@ -17,6 +17,14 @@ def _empty_is_unset(value: object) -> object:
     return None if value == "" else value
 
 
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
 def _long_enough(value: SecretStr | None) -> SecretStr | None:
     if value is not None and len(value.get_secret_value().encode()) < MIN_SECRET_BYTES:
         raise ValueError(f"shorter than {MIN_SECRET_BYTES} bytes; make one with: openssl rand -base64 48")
@@ -31,3 +39,7 @@ Text = Annotated[str | None, Unset]
 SecretText = Annotated[SecretStr | None, Unset]
 Secret = Annotated[SecretStr | None, Unset, AfterValidator(_long_enough)]
 """A random key that is long enough not to be guessed."""
+AnyCase = BeforeValidator(_lower)
+"""For a choice among words in lower case."""
+AnyCaseUpper = BeforeValidator(_upper)
+"""For a choice among words in upper case."""

@@ -1,8 +1,11 @@
 """Settings that limit what clients may cost."""
 
+from typing import Annotated
+
 from pydantic import BaseModel, Field
 
 from forestay.core.cluster.user_limit import UserLimitPolicy
+from forestay.settings.fields import AnyCase
 
 
 class Limits(BaseModel):
@@ -10,7 +13,7 @@ class Limits(BaseModel):
 
     max_connections: int = Field(10_000, ge=1, description="connections of this pod; above that upgrades get 503")
     max_connections_per_user: int = Field(0, ge=0, description="connections of one user on all pods; 0: no limit")
-    user_limit_policy: UserLimitPolicy = Field(
+    user_limit_policy: Annotated[UserLimitPolicy, AnyCase] = Field(
         UserLimitPolicy.REJECT,
         description="what gets 4409 above that limit: the newest (reject) or the oldest (replace)",
     )

@@ -6,10 +6,11 @@ also come from the file that FORESTAY_NAME_FILE names. Durations are in seconds.
 
 import os
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from forestay.settings.access import Access
@@ -22,7 +23,12 @@ TOKEN: Final = "FORESTAY_TOKEN"
 """Not a setting, but the token of the commands that act as a client."""
 
 SECRETS: Final = ("bus_url", "jwt_secret", "jwt_public_key", "api_key")
-"""Settings that can also come from a file."""
+"""Settings that can also come from a file. Their values are never repeated in an error."""
+
+# Settings that can hold a secret beside what they are for: a password in a URL.
+_NOT_REPEATED: Final = frozenset({*SECRETS, "jwks_url"})
+# The most characters of a value that an error repeats.
+_MOST_REPEATED: Final = 80
 
 
 class PodIdentity(NamedTuple):
@@ -40,6 +46,13 @@ class Settings(Timing, Limits, Access, Surroundings, BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
 
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        if self.port == self.internal_port != 0:
+            names = f"{variable_of('port')} and {variable_of('internal_port')}"
+            raise ValueError(f"{names} are both {self.port}; give the public and the internal port different numbers")
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], *_: PydanticBaseSettingsSource, **sources: PydanticBaseSettingsSource
@@ -56,8 +69,11 @@ class SettingsError(Exception):
 
 
 def load(environ: Mapping[str, str] | None = None, **overrides: object) -> Settings:
-    """Reads the settings from `environ` (default: os.environ). Raises SettingsError with all problems."""
-    source = os.environ if environ is None else environ
+    """Reads the settings from `environ` (default: os.environ). Raises SettingsError with all problems.
+
+    White space around a value does not count: editors, shells and mounted files add it, and nobody sees it.
+    """
+    source = {name: value.strip() for name, value in (os.environ if environ is None else environ).items()}
     values: dict[str, Any] = {}
     problems: list[str] = []
     for name in Settings.model_fields:
@@ -73,11 +89,15 @@ def load(environ: Mapping[str, str] | None = None, **overrides: object) -> Setti
                 problems.append(f"{variable}_FILE: {path} is not text; write the secret as UTF-8")
         elif variable in source:
             values[name] = source[variable]
-    values |= {name: value for name, value in overrides.items() if value is not None}
+    values |= {
+        name: value.strip() if isinstance(value, str) else value
+        for name, value in overrides.items()
+        if value is not None
+    }
     try:
         settings = Settings(**values)
     except ValidationError as error:
-        problems += [_explain(name, values, detail["msg"]) for detail in error.errors() for name in detail["loc"][:1]]
+        problems += [_explain(detail["loc"], values, detail["msg"]) for detail in error.errors()]
         raise SettingsError(problems) from None
     if problems:
         raise SettingsError(problems)
@@ -90,10 +110,16 @@ def pod_identity(environ: Mapping[str, str] | None = None) -> PodIdentity:
     return PodIdentity(*(source.get(name, "") for name in ("POD_NAME", "POD_NAMESPACE", "POD_UID", "SERVICE_NAME")))
 
 
-def unknown_variables(environ: Mapping[str, str] | None = None) -> list[str]:
-    """The variables with our prefix that are not settings. Most often they are typing errors."""
+def unknown_variables(environ: Mapping[str, str] | None = None) -> dict[str, str | None]:
+    """The variables with our prefix that are not settings, each with the most similar setting, or None.
+
+    Most often they are typing errors.
+    """
     known = {variable_of(name) for name in Settings.model_fields} | {variable_of(name) + "_FILE" for name in SECRETS}
-    return sorted(name for name in (environ or os.environ) if name.startswith(PREFIX) and name not in known | {TOKEN})
+    unknown = sorted(
+        name for name in (environ or os.environ) if name.upper().startswith(PREFIX) and name not in known | {TOKEN}
+    )
+    return {name: next(iter(get_close_matches(name.upper(), known, n=1, cutoff=0.75)), None) for name in unknown}
 
 
 def variable_of(name: str) -> str:
@@ -101,11 +127,19 @@ def variable_of(name: str) -> str:
     return PREFIX + name.upper()
 
 
-def _explain(name: int | str, values: Mapping[str, object], message: str) -> str:
-    field = Settings.model_fields[str(name)]
-    given = "" if name in SECRETS else f" (given: {values.get(str(name))!r})"
+def _explain(where: tuple[int | str, ...], values: Mapping[str, object], message: str) -> str:
+    """One line about a problem. `where`: the path of the value, beginning with the setting; empty: several settings."""
     reason = message.removeprefix("Value error, ")
+    if not where:
+        return reason
+    name = str(where[0])
+    field = Settings.model_fields[name]
+    given = "" if name in _NOT_REPEATED else f" (given: {_shortened(repr(values.get(name)))})"
     # A default is public, also where the setting is a secret.
     known = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
     default = "" if known in (None, []) else f"; default {known}"
-    return f"{variable_of(str(name))}: {reason}{given}. Meaning: {field.description}{default}"
+    return f"{variable_of(name)}: {reason}{given}. Meaning: {field.description}{default}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MOST_REPEATED else f"{text[:_MOST_REPEATED]}…, {len(text)} characters"

@@ -5,10 +5,10 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr
 
-from forestay.bus.redis.client.address import parse_address
+from forestay.bus.redis.client.address import check_files, parse_address
 from forestay.ops.logs.logs import LogFormat
 from forestay.ops.tracing.sampling import TraceParent
-from forestay.settings.fields import Unset
+from forestay.settings.fields import AnyCase, AnyCaseUpper, Unset
 
 MEMORY: Final = "memory://"
 """The bus URL of a single pod."""
@@ -16,8 +16,11 @@ MEMORY: Final = "memory://"
 
 def _bus_url(value: SecretStr) -> SecretStr:
     if value.get_secret_value() != MEMORY:
-        parse_address(value.get_secret_value())
+        check_files(parse_address(value.get_secret_value()))
     return value
+
+
+LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], AnyCaseUpper]
 
 
 class Surroundings(BaseModel):
@@ -39,12 +42,16 @@ class Surroundings(BaseModel):
         None, description="TOML file with the policies of rooms by pattern"
     )
 
-    trace_parent: TraceParent = Field(
+    trace_parent: Annotated[TraceParent, AnyCase] = Field(
         TraceParent.LINK,
         description="a client's own trace: link (start a new trace with a link to it), child (continue it)",
     )
     trace_names: bool = Field(False, description="put the names of rooms and users on spans; they can be private data")
 
     demo: bool = Field(False, description="serve the demo page at / of the public port")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="lowest level that is logged")
-    log_format: LogFormat = Field(LogFormat.AUTO, description="json, text, or auto: text on a terminal")
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], AnyCaseUpper] = Field(
+        "INFO", description="lowest level that is logged"
+    )
+    log_format: Annotated[LogFormat, AnyCase] = Field(
+        LogFormat.AUTO, description="json, text, or auto: text on a terminal"
+    )

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from forestay.ops.health.readiness import BusReadiness
-from forestay.settings.fields import Unset
+from forestay.settings.fields import AnyCase, Unset
 
 
 class Timing(BaseModel):
@@ -46,7 +46,7 @@ class Timing(BaseModel):
         2, ge=0, description="seconds over which clients spread their reconnects after a loss"
     )
 
-    readiness_bus: BusReadiness = Field(
+    readiness_bus: Annotated[BusReadiness, AnyCase] = Field(
         BusReadiness.AUTO,
         description="whether a lost bus makes the pod unready: auto (if others have it), strict, degraded (never)",
     )

@@ -7,10 +7,9 @@ which gives it a position, keeps it and publishes it in one step. The folder `cl
 import asyncio
 from collections.abc import Callable, Collection, Mapping
 from itertools import count
-from pathlib import Path
 from typing import Final
 
-from forestay.bus.redis.client.address import HostPort, parse_address
+from forestay.bus.redis.client.address import HostPort, check_files, parse_address
 from forestay.bus.redis.client.command import Command, ErrorReply, Failure, Settle
 from forestay.bus.redis.client.connection import pack
 from forestay.bus.redis.client.link import NodeAccess
@@ -59,8 +58,7 @@ class RedisBus:
         `url` cannot be used.
         """
         address = parse_address(url)
-        if address.ca is not None and not Path(address.ca).is_file():
-            raise ValueError(f"?ca= names no file: {address.ca}")
+        check_files(address)
         self._timeout = timeout
         self._cluster = address.cluster
         self._pubsub = SHARDED if address.cluster else PLAIN

@@ -10,7 +10,7 @@ class State(Enum):
     SATURATED = "saturated"
     """Nearly full. New connections should go to other pods, and are accepted while there is capacity."""
     DEGRADED = "degraded"
-    """The bus is lost. Connections stay and new ones are accepted; messages come when the bus is back."""
+    """The bus is lost, or was never reached. Connections stay, and new ones are accepted. Messages wait for the bus."""
     DRAINING = "draining"
     STOPPED = "stopped"
 

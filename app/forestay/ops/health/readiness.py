@@ -116,8 +116,8 @@ class Readiness:
         self._left = False
         """Whether the pod is not ready because of the bus."""
         self._grace_is_over = False
-        self.bus_seen = False
-        """Whether the bus was ever up."""
+        self.bus_reached = asyncio.Event()
+        """Set from the first time that the bus is up."""
 
     async def watch(self, clock: Callable[[], float]) -> None:
         """Look until cancelled. `clock`: Unix seconds."""
@@ -152,7 +152,7 @@ class Readiness:
 
     @property
     def _started(self) -> bool:
-        return self.bus_seen or self._rule.mode is BusReadiness.DEGRADED
+        return self.bus_reached.is_set() or self._rule.mode is BusReadiness.DEGRADED
 
     @property
     def started(self) -> bool:
@@ -174,7 +174,8 @@ class Readiness:
         if self._vitals.bus_up():
             if self._lost_at is not None:
                 self._neighbours.rest()
-            self.bus_seen, self._lost_at, self._left, self._grace_is_over = True, None, False, False
+            self.bus_reached.set()
+            self._lost_at, self._left, self._grace_is_over = None, False, False
             return
         if self._lost_at is None:
             self._lost_at = now
@@ -184,7 +185,7 @@ class Readiness:
             return
         if not self._grace_is_over:
             self._grace_is_over = True
-            if self.bus_seen:
+            if self.bus_reached.is_set():
                 self._degraded()
         if mode is BusReadiness.AUTO:
             self._decide(clock)
@@ -206,10 +207,8 @@ class Readiness:
     def _move(self) -> None:
         if not self._lifecycle.open:
             return
-        if self._lost_at is not None and self.bus_seen:
-            state = State.DEGRADED
-        else:
-            state = State.SATURATED if self._saturated else State.READY
+        served = State.SATURATED if self._saturated else State.READY
+        state = served if self._lost_at is None else State.DEGRADED
         if state is not self._lifecycle.state:
             self._lifecycle.move(state)
 

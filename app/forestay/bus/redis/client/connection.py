@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import hiredis
 from redis import exceptions as vendor
-from redis.asyncio import Connection, SSLConnection
+from redis.asyncio import Connection, SSLConnection, UnixDomainSocketConnection
 
 from forestay.bus.redis.client.address import Address, HostPort
 from forestay.bus.redis.client.command import ErrorReply
@@ -146,8 +146,11 @@ class RespConnection(asyncio.Protocol):
         lost(reason)
 
 
-class _Plain(Connection):
-    """A connection of redis-py that gives its transport away."""
+class _Taken:
+    """Lets a connection of redis-py give its transport away."""
+
+    _writer: asyncio.StreamWriter | None
+    _reader: asyncio.StreamReader | None
 
     def take(self) -> asyncio.StreamWriter | None:
         """The open connection. The caller has to close it."""
@@ -161,16 +164,21 @@ class _Plain(Connection):
             writer.transport.abort()
 
 
-class _Secure(SSLConnection, _Plain):
-    """The same over TLS."""
+class _Plain(_Taken, Connection):
+    """Over TCP."""
 
 
-async def open_client(address: Address, host: HostPort, within: float) -> RespClient:
-    """Connect to the server at `host`, within so many seconds. Raises ConnectError."""
+class _Secure(_Taken, SSLConnection):
+    """Over TLS."""
+
+
+class _Local(_Taken, UnixDomainSocketConnection):
+    """Over a Unix socket."""
+
+
+def _connection(address: Address, host: HostPort, within: float) -> _Plain | _Secure | _Local:
     # RESP2 is read faster than RESP3, and a driver's name is an error to Redis before 7.2.
     options: dict[str, Any] = {
-        "host": host.host,
-        "port": host.port,
         "db": address.database,
         "username": address.user,
         "password": address.password,
@@ -179,7 +187,19 @@ async def open_client(address: Address, host: HostPort, within: float) -> RespCl
         "socket_connect_timeout": within,
         "driver_info": None,
     }
-    connection = _Secure(ssl_ca_certs=address.ca, **options) if address.tls else _Plain(**options)
+    if not host.port:
+        return _Local(path=host.host, **options)
+    options |= {"host": host.host, "port": host.port}
+    if not address.tls:
+        return _Plain(**options)
+    return _Secure(
+        ssl_ca_certs=address.ca, ssl_certfile=address.cert, ssl_keyfile=address.key or address.cert, **options
+    )
+
+
+async def open_client(address: Address, host: HostPort, within: float) -> RespClient:
+    """Connect to the server at `host`, within so many seconds. Raises ConnectError."""
+    connection = _connection(address, host, within)
     try:
         async with asyncio.timeout(within):
             try:
@@ -193,7 +213,7 @@ async def open_client(address: Address, host: HostPort, within: float) -> RespCl
     except TimeoutError:
         raise Unreachable(f"{host} did not answer within {within:g} s") from None
     except (vendor.RedisError, OSError) as error:
-        raise _connect_error(error, host) from error
+        raise _connect_error(error, address, host) from error
     finally:
         # Also when this task was cancelled while connecting.
         connection.abandon()
@@ -209,9 +229,9 @@ def _raise_swallowed_cancellation() -> None:
         raise asyncio.CancelledError
 
 
-def _connect_error(error: BaseException, host: HostPort) -> ConnectError:
+def _connect_error(error: BaseException, address: Address, host: HostPort) -> ConnectError:
     """Misconfigured with a remedy if another attempt cannot help, else Unreachable."""
-    text = f"{host}: {error}"
+    text = f"{host}: {_without_secrets(str(error), address)}"
     if isinstance(error, vendor.AuthenticationError | vendor.AuthenticationWrongNumberOfArgsError):
         return Misconfigured(f"{text}; check the user and the password in the bus URL")
     if isinstance(error, vendor.AuthorizationError):
@@ -226,6 +246,14 @@ def _connect_error(error: BaseException, host: HostPort) -> ConnectError:
             return Misconfigured(f"{text}; name the authority's file with ?ca= in the bus URL")
         cause = cause.__cause__ or cause.__context__
     return Unreachable(text)
+
+
+def _without_secrets(text: str, address: Address) -> str:
+    """`text` without our credentials. A server repeats the arguments of a command that it does not know, AUTH too."""
+    for secret in (address.password, address.user):
+        if secret:
+            text = text.replace(secret, "…")
+    return text
 
 
 def _ignore(_: object) -> None:

@@ -47,7 +47,7 @@ async def _ask(address: Address, host: HostPort) -> Shares:
         raise connect_error(error, host) from None
     finally:
         client.drop()
-    ranges = _slot_ranges(answer, host)
+    ranges = [(first, last, address.reachable(primary)) for first, last, primary in _slot_ranges(answer, host)]
     shares: dict[HostPort, set[int]] = {}
     for partition, slot in enumerate(SLOTS):
         for first, last, primary in ranges:

@@ -71,6 +71,6 @@ class Sentinels:
             client.drop()
         match answer:
             case [bytes() as name, bytes() as port]:
-                return HostPort(name.decode(), int(port))
+                return self._address.reachable(HostPort(name.decode(), int(port)))
             case _:
                 return None
