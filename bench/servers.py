@@ -22,13 +22,14 @@ HERE = Path(__file__).parent
 OURS = {
     "FORESTAY_JWT_SECRET": SECRET,
     "FORESTAY_MESSAGE_RATE": "0",
+    "FORESTAY_MESSAGE_BYTES_RATE": "0",
     "FORESTAY_MAX_CONNECTIONS": "20000",
     "FORESTAY_LOG_LEVEL": "WARNING",
 }
 VARIANTS = {
     "forestay": {},
     "forestay-norest": {"FORESTAY_FLUSH_REST": "0"},
-    "forestay-limits": {"FORESTAY_MESSAGE_RATE": "200"},
+    "forestay-limits": {"FORESTAY_MESSAGE_RATE": "200", "FORESTAY_MESSAGE_BYTES_RATE": str(2**20)},
     "forestay-presence": {"FORESTAY_ROOMS_FILE": str(HERE / "presence.toml")},
 }
 """Our server with the default settings, except for these."""

@@ -37,6 +37,7 @@ _GROWTH = 24.0
 """MiB that memory may grow after that, for the allocator. A leak of one KiB per input would be four times as much."""
 _SETTINGS = {
     "MESSAGE_RATE": "0",
+    "MESSAGE_BYTES_RATE": "0",
     # The storm and its witnesses share one process, which may read late. The cap itself is tested elsewhere.
     "SEND_BUFFER_BYTES": str(32 * 2**20),
     "LOG_LEVEL": "INFO",

@@ -32,7 +32,7 @@ _MASK: Final = b"\x01\x02\x03\x04"
 _LIVES = "lives"
 _NEVER = 2**40
 _MIB = 2**20
-_SETTINGS = {"MESSAGE_RATE": "0", "SEND_BUFFER_BYTES": str(_MIB)}
+_SETTINGS = {"MESSAGE_RATE": "0", "MESSAGE_BYTES_RATE": "0", "SEND_BUFFER_BYTES": str(_MIB)}
 
 
 def _text(payload: bytes) -> bytes:

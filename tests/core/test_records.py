@@ -1,13 +1,10 @@
-"""Rights, rate limits, policies and the states of a pod decide without a loop."""
+"""Rights, policies and the states of a pod decide without a loop."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from forestay.core.rules.access import Identity, Right, Rights
 from forestay.core.rules.lifecycle import Lifecycle, State
 from forestay.core.rules.policies import Policies, Policy, Slow, parse_policy
-from forestay.core.rules.rate_limit import MAX_REFUSED, TokenBucket
 from forestay.protocol.codes import Refusal
 from forestay.protocol.names import RoomName, personal_room
 
@@ -39,46 +36,6 @@ def test_the_memory_of_decisions_is_bounded() -> None:
     for number in range(10_000):
         rights.of(RoomName(f"room-{number}"))
     assert len(rights._known) <= 256
-
-
-@given(st.lists(st.floats(0, 0.5), min_size=1, max_size=200))
-def test_no_window_holds_more_than_burst_and_rate(gaps: list[float]) -> None:
-    """The limit holds for any spacing of the messages."""
-    rate, burst, now = 10.0, 5.0, 0.0
-    bucket = TokenBucket(burst, now)
-    allowed: list[float] = []
-    for gap in gaps:
-        now += gap
-        if bucket.wait(rate, burst, now) == 0:
-            allowed.append(now)
-    for at, start in enumerate(allowed):
-        for count, end in enumerate(allowed[at:], start=1):
-            assert count <= burst + rate * (end - start) + 1e-6
-
-
-def run(rate_sent: float, seconds: float) -> tuple[int, bool, TokenBucket]:
-    """Send `rate_sent` messages per second where 200 are allowed. How many passed, and whether that exhausted it."""
-    bucket, passed, exhausted = TokenBucket(400, 0.0), 0, False
-    for number in range(int(rate_sent * seconds)):
-        now = number / rate_sent
-        passed += bucket.wait(200, 400, now) == 0
-        exhausted = exhausted or bucket.exhausted(now)
-    return passed, exhausted, bucket
-
-
-def test_a_flood_gets_nothing_through_and_runs_out() -> None:
-    """A flood gets nothing through after its burst, and exhausts the bucket after `MAX_REFUSED` seconds."""
-    passed, exhausted, bucket = run(10_000, MAX_REFUSED + 0.5)
-    assert passed < 400 + 200 * 0.2
-    assert exhausted
-    assert bucket.wait(200, 400, MAX_REFUSED + 2.0) == 0, "a client that stops the flood is accepted again"
-
-
-def test_a_moderate_excess_is_refused_in_part_and_never_ended() -> None:
-    """A client that is a quarter too fast is refused in part, and is not ended."""
-    passed, exhausted, _ = run(250, 60)
-    assert not exhausted
-    assert passed > 150 * 60
 
 
 def test_every_move_of_a_pod_is_in_the_table() -> None:

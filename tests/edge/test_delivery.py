@@ -97,7 +97,7 @@ async def test_a_slow_client_does_not_affect_the_others(tmp_path: Path, policy: 
     """It is ended with 4413, or receives `resync` and continues. The others receive all messages."""
     rooms = tmp_path / "rooms.toml"
     rooms.write_text(f'[[rooms]]\npattern = "**"\nslow = "{policy}"\n')
-    async with gateway(rooms_file=str(rooms), send_buffer_bytes=65536, message_rate=0) as running:
+    async with gateway(rooms_file=str(rooms), send_buffer_bytes=65536, message_rate=0, message_bytes_rate=0) as running:
         slow = await running.join("slow", "chat.a")
         slow.reader._transport.pause_reading()  # type: ignore[attr-defined]
         good = await running.join("good", "chat.a")
@@ -122,7 +122,9 @@ async def test_a_slow_client_does_not_affect_the_others(tmp_path: Path, policy: 
 
 async def test_a_client_that_does_not_receive_is_not_read() -> None:
     """What waits for it is bounded, and the keepalive ends it."""
-    async with gateway(send_buffer_bytes=65536, message_rate=0, ping_interval=0.5, pong_timeout=0.5) as running:
+    async with gateway(
+        send_buffer_bytes=65536, message_rate=0, message_bytes_rate=0, ping_interval=0.5, pong_timeout=0.5
+    ) as running:
         greedy = await running.connect("greedy")
         greedy.reader._transport.pause_reading()  # type: ignore[attr-defined]
         ask = frame(1, b'{"type":"ping","id":"' + b"x" * 60 + b'"}') * 1000

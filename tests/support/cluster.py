@@ -21,7 +21,7 @@ from forestay.core.ports.runtime import Runtime
 from forestay.core.rooms.presence import Presence
 from forestay.core.rules.access import Identity, Rights
 from forestay.core.rules.policies import Policies, Policy
-from forestay.core.rules.rate_limit import TokenBucket
+from forestay.core.rules.rate_limit import Rates, TokenBucket
 from forestay.protocol.codes import Ending
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
@@ -59,7 +59,7 @@ def make_connection(
     runtime: Runtime, identity: Identity, end: Callable[[Connection, Ending], None] = lambda *_: None
 ) -> Connection:
     """A connection with an id of its own and a transport that records."""
-    bucket, now = TokenBucket(1, 0.0), runtime.loop.time()
+    bucket, now = TokenBucket(Rates(1, 1), 0.0), runtime.loop.time()
     return Connection(runtime.new_id(), identity, RecordingTransport(), bucket, now, end)
 
 

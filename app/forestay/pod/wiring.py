@@ -178,7 +178,7 @@ def session_limits(settings: Settings) -> SessionLimits:
         message_bytes=settings.max_message_bytes,
         rate=settings.message_rate,
         burst=settings.message_burst,
-        bytes_rate=0,
+        bytes_rate=settings.message_bytes_rate,
         rooms=settings.rooms_per_connection,
         keepalive=KeepaliveTimes(settings.ping_interval, settings.pong_timeout),
         reconnect_spread=settings.reconnect_spread,

@@ -133,7 +133,7 @@ def _endings() -> dict[CloseCode, str]:
         CloseCode.NO_PONG: "no sign of life within the pong timeout",
         CloseCode.CONNECTION_LIMIT: "too many connections of this user",
         CloseCode.TOO_SLOW: "too slow: the send buffer is full",
-        CloseCode.RATE_LIMITED: "nothing but refused messages for too long",
+        CloseCode.RATE_LIMITED: "sent too much for too long while it was told to wait",
     }
 
 

@@ -24,4 +24,7 @@ class Limits(BaseModel):
     )
     message_rate: float = Field(200, ge=0, description="messages per second and connection; 0: no limit")
     message_burst: float = Field(400, ge=1, description="messages that may come at once, above the rate")
+    message_bytes_rate: float = Field(
+        2**20, ge=0, description="bytes of messages per second and connection; 0: no limit"
+    )
     rooms_per_connection: int = Field(100, ge=1, description="rooms of one connection")

@@ -11,6 +11,7 @@ from typing import assert_never
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.outbox import Outbox
 from forestay.core.ports.runtime import Runtime
+from forestay.core.rules.rate_limit import Rates
 from forestay.core.rules.session_limits import SessionLimits
 from forestay.core.sessions.broadcasts import Broadcasts
 from forestay.core.sessions.queries import Queries
@@ -37,7 +38,9 @@ class Dispatcher:
     def __init__(self, runtime: Runtime, limits: SessionLimits, handlers: Handlers, outbox: Outbox) -> None:
         self._loop = runtime.loop
         self._observer = runtime.observer
-        self._limits = limits
+        self._rates = Rates(limits.rate, limits.burst, limits.bytes_rate, limits.message_bytes)
+        self._limited = bool(limits.rate or limits.bytes_rate)
+        self._limit = " or ".join(_limits_in_words(limits))
         self._handlers = handlers
         self._broadcast = handlers.broadcasts.broadcast
         self._outbox = outbox
@@ -53,9 +56,9 @@ class Dispatcher:
         if isinstance(request, requests.RoomRequest):
             room = request.room
         elif isinstance(request, requests.JoinMany):
-            self._join_many(connection, request)
+            self._join_many(connection, request, size)
             return None
-        if not self._allow(connection, request.id, room):
+        if not self._allow(connection, request.id, room, size):
             return None
         try:
             # First the request that is by far the most frequent.
@@ -74,40 +77,46 @@ class Dispatcher:
         """Refuse a message of `size` bytes that is no request."""
         if self._observer is not None:
             self._observer.received("unreadable", size)
-        if self._allow(connection, unreadable.id, unreadable.room):
+        if self._allow(connection, unreadable.id, unreadable.room, size):
             self._outbox.refuse(connection, unreadable.refusal, unreadable.id, unreadable.room)
 
     def ping(self, connection: Connection, data: bytes) -> None:
         """The client sent a ping of its wire. It counts as a message, because it costs as much."""
-        if self._allow(connection, None, None):
+        if self._allow(connection, None, None, len(data)):
             self._outbox.send_bytes(connection, connection.wire.pong(data))
 
     def pong(self, connection: Connection) -> None:
-        """The client answered a ping of its wire, or sent a pong unasked. It counts as a message."""
-        self._allow(connection, None, None)
+        """The client answered a ping of its wire, or sent a pong unasked.
 
-    def _allow(self, connection: Connection, id: str | None, room: str | None) -> bool:
-        """Note that the client is alive, and spend one message of its rate. Refuse what exceeds the rate."""
+        The first pong after a ping is free: a client that was told to wait must answer. Each other one is a message.
+        """
+        if connection.pinged_at is not None and connection.heard_at < connection.pinged_at:
+            connection.heard_at = self._loop.time()
+        else:
+            self._allow(connection, None, None, 0)
+
+    def _allow(self, connection: Connection, id: str | None, room: str | None, size: int) -> bool:
+        """Note that the client is alive, and spend a message of `size` bytes. Refuse what exceeds its rates."""
         now = self._loop.time()
         connection.heard_at = now
-        limits = self._limits
-        if not limits.rate:
+        if not self._limited:
             return True
-        wait = connection.bucket.wait(limits.rate, limits.burst, now)
+        wait = connection.bucket.wait(self._rates, now, size)
         if not wait:
             return True
-        message = f"more than {limits.rate:g} messages per second; wait for retry_after_ms"
+        message = f"more than {self._limit} per second; send it again after retry_after_ms"
         self._outbox.refuse(connection, Refusal(ErrorCode.RATE_LIMITED, message, retry_after=wait), id, room)
-        if connection.bucket.exhausted(now):
+        if connection.bucket.exhausted:
             connection.end(ENDINGS[CloseCode.RATE_LIMITED])
         return False
 
-    def _join_many(self, connection: Connection, request: requests.JoinMany) -> None:
+    def _join_many(self, connection: Connection, request: requests.JoinMany, size: int) -> None:
         """Carry out one join after the other, as if each had come in a message of its own."""
+        share = size // len(request.joins)
         for join in request.joins:
             if connection.ended is not None:
                 return
-            if not self._allow(connection, join.id, join.room):
+            if not self._allow(connection, join.id, join.room, share):
                 continue
             try:
                 if isinstance(join, requests.Unreadable):
@@ -150,3 +159,8 @@ class Dispatcher:
                 return self._handlers.renewal.renew(connection, request)
             case _:
                 assert_never(request)
+
+
+def _limits_in_words(limits: SessionLimits) -> list[str]:
+    words = [f"{limits.rate:g} messages"] if limits.rate else []
+    return words + ([f"{limits.bytes_rate:g} bytes"] if limits.bytes_rate else [])

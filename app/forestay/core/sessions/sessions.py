@@ -7,7 +7,7 @@ from forestay.core.ports.runtime import Runtime
 from forestay.core.ports.transport import Transport
 from forestay.core.rooms.membership import Membership
 from forestay.core.rules.access import Identity, Right
-from forestay.core.rules.rate_limit import TokenBucket
+from forestay.core.rules.rate_limit import Rates, TokenBucket
 from forestay.core.rules.session_limits import SessionLimits
 from forestay.core.sessions.keepalive import Keepalive
 from forestay.protocol.codes import ABNORMAL_CLOSURE, ENDS_AT_ONCE, Ending, ErrorCode, Refusal
@@ -33,6 +33,7 @@ class Sessions:
         self._keepalive = keepalive
         self._outbox = outbox
         self._client_limits = _client_limits(limits)
+        self._rates = Rates(limits.rate, limits.burst, limits.bytes_rate, limits.message_bytes)
         # One bound method for all connections: each holds it.
         self._end_connection = self._end
 
@@ -43,7 +44,7 @@ class Sessions:
         transport, after the answer to the handshake.
         """
         now = self._runtime.loop.time()
-        bucket = TokenBucket(self._limits.burst, now)
+        bucket = TokenBucket(self._rates, now)
         connection = Connection(self._runtime.new_id(), identity, transport, bucket, now, self._end_connection)
         ending = await self._registration.register(connection)
         if ending is not None:

@@ -4,6 +4,7 @@ A frame from a server has no mask (RFC 6455 §5.1), so the same bytes serve all 
 """
 
 from collections.abc import Callable, Mapping
+from math import ceil
 from struct import pack
 from typing import Final, assert_never
 
@@ -190,7 +191,8 @@ class Encoder:
         refusal = reply.refusal
         payload: dict[str, object] = {"code": refusal.code, "message": refusal.message}
         if refusal.retry_after is not None:
-            payload["retry_after_ms"] = max(1, round(refusal.retry_after * 1000))
+            # Rounded up: who comes a part of a millisecond early is refused again.
+            payload["retry_after_ms"] = max(1, ceil(refusal.retry_after * 1000 - 1e-6))
         stamp = timestamp(int(self._clock() * 1000))
         # The room is as the client wrote it, and may be no room name.
         return frame(_TEXT, to_json(_Envelope("error", reply.id, reply.room, payload, stamp)))
