@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,14 +40,18 @@ HOSTILE = [
 
 @contextmanager
 def written(form: logs.LogFormat) -> Iterator[io.StringIO]:
-    """Yields the text that is logged within the block."""
+    """Yields the text that is logged within the block. It is there at the end of the block."""
     stream, before = io.StringIO(), sys.stderr
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
-    sys.stderr = stream
     try:
-        logs.configure("DEBUG", form)
-        yield stream
+        with tempfile.TemporaryFile("w+", encoding="utf-8", newline="") as file:
+            sys.stderr = file
+            logs.configure("DEBUG", form)
+            yield stream
+            root.handlers[0].flush()
+            file.seek(0)
+            stream.write(file.read())
     finally:
         sys.stderr = before
         root.handlers = handlers

@@ -20,4 +20,5 @@ def readings(connections: int = 0, rooms: int = 0) -> Readings:
         fair_share=lambda: 0.0,
         draining=lambda: False,
         task_failures=lambda: dict.fromkeys(NAMES, 0),
+        dropped_lines=lambda: 0,
     )

@@ -9,6 +9,7 @@ from forestay.edge.admission import Admission
 from forestay.ops.health.loop_lag import LoopLag
 from forestay.ops.health.readiness import Readiness, Vitals
 from forestay.ops.kubernetes.neighbourhood import Neighbourhood
+from forestay.ops.logs import logs
 from forestay.ops.metrics.metrics import Readings
 from forestay.ops.moves.balance import Balance, BalanceFacts
 from forestay.pod.tasks import Supervisor
@@ -75,4 +76,5 @@ def readings(settings: Settings, pod: Pod, sources: Sources) -> Readings:
         fair_share=lambda: 0.0 if balance is None else balance.share or 0.0,
         draining=lambda: pod.lifecycle.state is State.DRAINING,
         task_failures=lambda: sources.tasks.failures,
+        dropped_lines=logs.dropped,
     )

@@ -12,6 +12,8 @@ from typing import Final
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from forestay.ops.logs.writer import LineHandler
+
 
 class LogFormat(StrEnum):
     AUTO = "auto"
@@ -46,8 +48,9 @@ def configure(level: str, form: LogFormat) -> None:
         structlog.processors.format_exc_info,
         _redact,
     ]
-    text = form is LogFormat.TEXT or (form is LogFormat.AUTO and sys.stderr.isatty())
-    readable: list[Processor] = [_printable, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    text = form is LogFormat.TEXT or (form is LogFormat.AUTO and terminal)
+    readable: list[Processor] = [_printable, structlog.dev.ConsoleRenderer(colors=terminal)]
     renderers = readable if text else [structlog.processors.JSONRenderer()]
     structlog.configure(
         processors=[
@@ -58,7 +61,8 @@ def configure(level: str, form: LogFormat) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    # Python has no standard error where the process was started without one. Its number may be a client's socket then.
+    handler = logging.NullHandler() if sys.stderr is None else LineHandler(sys.stderr.fileno())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
@@ -72,6 +76,11 @@ def configure(level: str, form: LogFormat) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
+
+
+def dropped() -> int:
+    """Log lines of this process that could not be written."""
+    return sum(handler.dropped for handler in logging.getLogger().handlers if isinstance(handler, LineHandler))
 
 
 def _without_unknown(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

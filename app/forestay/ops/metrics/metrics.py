@@ -48,6 +48,8 @@ class Readings:
     draining: Callable[[], bool]
     task_failures: Callable[[], Mapping[str, int]]
     """How often background tasks have failed, by the name of the task."""
+    dropped_lines: Callable[[], int]
+    """Log lines that could not be written."""
 
 
 class Metrics:
@@ -85,6 +87,7 @@ class Metrics:
         yield _gauges("forestay_ready", "1 for the reason why the pod is ready or not ready.", "reason", ready)
         yield _gauge("forestay_event_loop_lag_seconds", "Worst lag of the last 30 to 60 seconds.", readings.lag())
         yield _counters("forestay_tasks_failed", "Failures of background tasks.", "task", readings.task_failures())
+        yield _counter("forestay_log_lines_dropped", "Log lines that could not be written.", readings.dropped_lines())
         yield _counters("forestay_kubernetes_faults", "Failed cluster requests.", "cause", counts.cluster_faults)
 
     def _connections(self) -> Iterable[Metric]:
