@@ -15,6 +15,7 @@ from forestay.core.rules.policies import SHIPPED, Policy
 from forestay.edge.tokens.mint import mint
 from forestay.edge.tokens.verifier import parse_rooms
 from forestay.ops.logs import logs
+from forestay.settings.secrets import places_of, variable_of
 from forestay.settings.settings import (
     TOKEN,
     Settings,
@@ -22,7 +23,6 @@ from forestay.settings.settings import (
     load,
     pod_identity,
     unknown_variables,
-    variable_of,
 )
 from forestay.settings.surroundings import MEMORY
 from forestay.terminal import verbs as terminal
@@ -208,7 +208,7 @@ def _dev_overrides(options: argparse.Namespace) -> dict[str, object]:
 
 
 def _is_set(name: str) -> bool:
-    return any(os.environ.get(variable_of(name) + end) for end in ("", "_FILE"))
+    return bool(os.environ.get(variable_of(name)) or places_of(name, os.environ))
 
 
 def _print_dev_banner(settings: Settings, port: int, internal_port: int) -> None:

@@ -56,7 +56,7 @@ def test_variables_and_volumes_are_added() -> None:
     )
     assert rendered.gateway["env"][-2:] == [{"name": "TZ", "value": "UTC"}, secret]
     assert rendered.gateway["envFrom"] == [{"secretRef": {"name": "more"}}]
-    assert [volume["name"] for volume in rendered.pod["volumes"]] == ["tmp", "more"]
+    assert [volume["name"] for volume in rendered.pod["volumes"]] == ["tmp", "secrets", "more"]
     assert rendered.gateway["volumeMounts"][-1] == {"name": "more", "mountPath": "/more"}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
+from forestay.settings.secrets import SECRETS, variable_of
 from helm.rendering import CHART, Library, Object, read, render
 from tests.support.chart import FULL, MATRIX, READY, Chart, chart
 
@@ -56,7 +57,7 @@ def test_pods_are_restricted(values: dict[str, Any]) -> None:
             assert inside["readOnlyRootFilesystem"] is True
             assert int({**outside, **inside}["runAsUser"]) > 0
         for volume in spec["volumes"]:
-            assert set(volume) - {"name"} <= {"configMap", "secret", "emptyDir"}
+            assert set(volume) - {"name"} <= {"configMap", "secret", "projected", "emptyDir"}
 
 
 @matrix
@@ -75,14 +76,20 @@ def test_selectors_never_change(values: dict[str, Any]) -> None:
 
 
 def test_secrets_are_only_in_secrets() -> None:
-    """A password in redis.url is only in a Secret, and keys are only referred to."""
+    """A password in redis.url is only in a Secret; keys are files of the pod, and no variable has one."""
     rendered = chart(FULL)
     seen = {each["kind"] for each in rendered.objects if "pass:word" in json.dumps(each)}
     assert seen == set()
     encoded = rendered.one("Secret", "-bus")["data"]["redis-url"]
     assert [each["kind"] for each in rendered.objects if encoded in json.dumps(each)] == ["Secret"]
-    for name in ("FORESTAY_BUS_URL", "FORESTAY_JWT_SECRET", "FORESTAY_JWT_PUBLIC_KEY", "FORESTAY_API_KEY"):
-        assert "secretKeyRef" in rendered.environment[name]
+    assert "secretKeyRef" not in json.dumps(rendered.pod)
+    [volume] = [volume for volume in rendered.pod["volumes"] if volume["name"] == "secrets"]
+    items = [item for source in volume["projected"]["sources"] for item in source["secret"]["items"]]
+    names = {variable_of(name.replace("-", "_")) for name in (item["path"] for item in items)}
+    assert names <= {variable_of(name) for name in SECRETS}
+    assert {"FORESTAY_BUS_URL", "FORESTAY_JWT_SECRET", "FORESTAY_JWT_PUBLIC_KEY", "FORESTAY_API_KEY"} <= names
+    [mount] = [mount for mount in rendered.gateway["volumeMounts"] if mount["name"] == "secrets"]
+    assert mount["mountPath"] == rendered.environment["FORESTAY_SECRETS_DIR"]
     assert "pass:word" not in rendered.notes
 
 

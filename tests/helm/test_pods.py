@@ -6,8 +6,12 @@ from typing import Any
 
 import pytest
 
-from forestay.settings.settings import PREFIX, load
+from forestay.edge.tokens.verifier import parse_rooms
+from forestay.settings.secrets import PREFIX
+from forestay.settings.settings import load
+from helm.rendering import CHART, read
 from tests.support.chart import FULL, KEYS, MATRIX, READY, Chart, chart
+from tests.support.repository import ROOT
 
 matrix = pytest.mark.parametrize("values", MATRIX.values(), ids=MATRIX)
 
@@ -102,7 +106,7 @@ def test_the_gateway_learns_who_it_is() -> None:
 def test_the_gateway_takes_what_the_chart_gives_it(values: dict[str, Any]) -> None:
     """Every variable of the chart is a setting with a value that the gateway can read."""
     given = {name: value for name, value in chart(values).environment.items() if isinstance(value, str)}
-    settings = load({**given, "FORESTAY_ROOMS_FILE": ""})
+    settings = load({**given, "FORESTAY_ROOMS_FILE": "", "FORESTAY_SECRETS_DIR": ""})
     assert settings.max_connections == values.get("maxConnections", 10_000)
 
 
@@ -152,13 +156,53 @@ def test_the_url_is_completed_with_the_authority(url: str, completed: str) -> No
     assert mounts["redis-ca"] == "/etc/forestay/redis"
 
 
+def test_the_small_redis_has_a_password_and_lets_only_gateways_in() -> None:
+    """Redis and the gateways read the same password from one Secret, and a policy keeps all others out."""
+    rendered = chart(KEYS, redis={"enabled": True, "password": "a" * 20})
+    data = {key: base64.b64decode(value).decode() for key, value in rendered.one("Secret", "-redis")["data"].items()}
+    assert data["redis.conf"] == f"requirepass {'a' * 20}\n"
+    assert data["url"] == f"redis://:{'a' * 20}@forestay-redis:6379"
+    [source] = [
+        source["secret"]
+        for volume in rendered.pod["volumes"]
+        if volume["name"] == "secrets"
+        for source in volume["projected"]["sources"]
+        if source["secret"]["name"] == "forestay-redis"
+    ]
+    assert source["items"] == [{"key": "url", "path": "bus-url"}]
+    [rule] = rendered.one("NetworkPolicy", "-redis")["spec"]["ingress"]
+    [peer] = rule["from"]
+    assert peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "gateway"
+    random = rendered_password(chart(KEYS, redis={"enabled": True}))
+    assert len(random) == 32
+    assert random.isalnum()
+
+
+def rendered_password(rendered: Chart) -> str:
+    return base64.b64decode(rendered.one("Secret", "-redis")["data"]["password"]).decode()
+
+
+def test_a_user_has_a_limit_of_connections() -> None:
+    """The chart limits the connections of a user; 0 removes the limit."""
+    assert 0 < int(chart(READY).environment["FORESTAY_MAX_CONNECTIONS_PER_USER"]) <= 100
+    assert chart(READY, maxConnectionsPerUser=0).environment["FORESTAY_MAX_CONNECTIONS_PER_USER"] == "0"
+
+
+def test_the_examples_give_narrow_rights() -> None:
+    """Each example, and the plain manifests, give tokens without the claim `rooms` no right to write."""
+    paths = [*sorted((CHART / "examples").glob("*.yaml")), ROOT / "k8s" / "values.yaml"]
+    for path in paths:
+        rights = read(path)["settings"]["FORESTAY_DEFAULT_RIGHTS"]
+        assert [letters for letters in parse_rooms(rights).values() if set(letters) - set("r")] == [], path
+
+
 def test_the_small_redis_forgets_and_the_notes_say_so() -> None:
     """The bundled Redis has no disk, a memory limit and no eviction, and the notes warn once."""
     rendered = chart(KEYS, redis={"enabled": True})
     command = rendered.one("Deployment", "-redis")["spec"]["template"]["spec"]["containers"][0]["command"]
-    options = dict(zip(command[1::2], command[2::2], strict=True))
+    assert command[:2] == ["redis-server", "/etc/redis/redis.conf"]
+    options = dict(zip(command[2::2], command[3::2], strict=True))
     assert (options["--save"], options["--maxmemory"], options["--maxmemory-policy"]) == ("", "128mb", "noeviction")
-    assert rendered.environment["FORESTAY_BUS_URL"] == "redis://forestay-redis:6379"
     assert "WARNING: redis.enabled" in rendered.notes
     assert "WARNING" not in chart(READY).notes
 

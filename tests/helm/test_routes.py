@@ -133,7 +133,11 @@ def test_helm_test_speaks_through_the_service() -> None:
     assert container["args"] == ["ping", "ws://forestay:80/ws"]
     assert container["image"] == chart(READY).gateway["image"]
     names = {each["name"]: each for each in container["env"]}
-    assert names["FORESTAY_JWT_SECRET"]["valueFrom"]["secretKeyRef"]["name"] == "keys"
+    [secrets] = [volume["secret"] for volume in pod["spec"]["volumes"] if volume["name"] == "secrets"]
+    assert (secrets["secretName"], secrets["items"]) == ("keys", [{"key": "jwt-secret", "path": "jwt-secret"}])
+    assert {"name": "secrets", "mountPath": names["FORESTAY_SECRETS_DIR"]["value"], "readOnly": True} in container[
+        "volumeMounts"
+    ]
     assert names["FORESTAY_JWT_AUDIENCE"]["value"] == "chat"
     issued = {"auth": {"jwksUrl": "https://issuer"}, "redis": {"existingSecret": "bus"}}
     assert chart(issued).all("Pod") == []

@@ -8,7 +8,8 @@ from typing import Any
 import yaml
 
 import forestay
-from forestay.settings.settings import Settings, variable_of
+from forestay.settings.secrets import variable_of
+from forestay.settings.settings import Settings
 from helm.manifests import FOLDER, manifests, written
 from helm.rendering import CHART, read
 from helm.values_table import README, page

@@ -6,7 +6,8 @@ from forestay.core.ports.tasks import NAMES
 from forestay.ops.metrics.counts import Counts
 from forestay.ops.metrics.metrics import Metrics
 from forestay.protocol.codes import CloseCode, ErrorCode
-from forestay.settings.settings import PREFIX, Settings, load, variable_of
+from forestay.settings.secrets import PREFIX, variable_of
+from forestay.settings.settings import Settings, load
 from tests.support.readings import readings
 from tests.support.repository import ROOT, codes, rows
 

@@ -1,8 +1,11 @@
 """Settings as people write them: white space, case, typing errors, and secrets that no error may repeat."""
 
+from pathlib import Path
+
 import pytest
 
-from forestay.settings.settings import SECRETS, Settings, SettingsError, load, unknown_variables, variable_of
+from forestay.settings.secrets import SECRETS, variable_of
+from forestay.settings.settings import Settings, SettingsError, load, unknown_variables
 from tests.support.gateway import API_KEY, SECRET
 
 CANARY = "hunter2canary"
@@ -130,3 +133,31 @@ def test_a_default_is_never_a_secret() -> None:
     assert {name: Settings.model_fields[name].default for name in SECRETS if name != "bus_url"} == dict.fromkeys(
         (name for name in SECRETS if name != "bus_url"), None
     )
+
+
+def test_secrets_come_from_a_folder(tmp_path: Path) -> None:
+    """Each secret is read from its file, if there is one; other files and missing ones do not count."""
+    (tmp_path / "jwt-secret").write_text(SECRET + "\n")
+    (tmp_path / "bus-url").write_text("redis://:pw@cache\n")
+    (tmp_path / "notes").write_text("x")
+    settings = load({"FORESTAY_SECRETS_DIR": str(tmp_path), "FORESTAY_API_KEY": API_KEY})
+    assert settings.jwt_secret is not None
+    assert settings.api_key is not None
+    found = (settings.jwt_secret, settings.bus_url, settings.api_key)
+    assert [secret.get_secret_value() for secret in found] == [SECRET, "redis://:pw@cache", API_KEY]
+    assert settings.jwt_public_key is None
+
+
+def test_a_secret_has_one_place(tmp_path: Path) -> None:
+    """A secret in two places is an error that names both, and neither value."""
+    (tmp_path / "api-key").write_text(CANARY * 4)
+    for variable in ("FORESTAY_API_KEY", "FORESTAY_API_KEY_FILE"):
+        with pytest.raises(SettingsError) as raised:
+            load({"FORESTAY_SECRETS_DIR": str(tmp_path), variable: CANARY * 5})
+        [problem] = raised.value.problems
+        assert problem == f"{variable} and api-key in FORESTAY_SECRETS_DIR are both set; keep one"
+    (tmp_path / "api-key").write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsError, match=r"api-key in FORESTAY_SECRETS_DIR: .* is not text"):
+        load({"FORESTAY_SECRETS_DIR": str(tmp_path)})
+    with pytest.raises(SettingsError, match="FORESTAY_SECRETS_DIR: no such folder"):
+        load({"FORESTAY_SECRETS_DIR": str(tmp_path / "nowhere")})

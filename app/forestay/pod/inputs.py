@@ -11,7 +11,8 @@ from forestay.core.rules.policies import SHIPPED, Policies, Policy, parse_policy
 from forestay.edge.tokens.keys import Keys
 from forestay.edge.tokens.verifier import TokenVerifier
 from forestay.pod.tasks import Supervisor
-from forestay.settings.settings import PREFIX, Settings, SettingsError, variable_of
+from forestay.settings.secrets import PREFIX, variable_of
+from forestay.settings.settings import Settings, SettingsError
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, Field
 
 from forestay.edge.origins import Origins
-from forestay.settings.fields import Secret, SecretText, Text, WordList
+from forestay.settings.fields import Folder, Secret, SecretText, Text, WordList
 
 
 def _origins(value: list[str]) -> list[str]:
@@ -16,6 +16,7 @@ def _origins(value: list[str]) -> list[str]:
 class Access(BaseModel):
     """Who may connect, and with which rights."""
 
+    secrets_dir: Folder = Field(None, description="folder with a file for each secret, such as jwt-secret and api-key")
     jwt_secret: Secret = Field(None, description="HMAC key that verifies tokens, at least 32 bytes")
     jwt_public_key: SecretText = Field(None, description="public key that verifies tokens, as PEM")
     jwks_url: Text = Field(None, description="https URL of the key set that verifies tokens")

@@ -1,5 +1,6 @@
 """How the text of a variable becomes a value: lists, secrets, and texts that may be left out."""
 
+from pathlib import Path
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
@@ -25,6 +26,12 @@ def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
 
+def _folder(value: Path | None) -> Path | None:
+    if value is not None and not value.is_dir():
+        raise ValueError("no such folder; check the path and the mount")
+    return value
+
+
 def _long_enough(value: SecretStr | None) -> SecretStr | None:
     if value is not None and len(value.get_secret_value().encode()) < MIN_SECRET_BYTES:
         raise ValueError(f"shorter than {MIN_SECRET_BYTES} bytes; make one with: openssl rand -base64 48")
@@ -39,6 +46,7 @@ Text = Annotated[str | None, Unset]
 SecretText = Annotated[SecretStr | None, Unset]
 Secret = Annotated[SecretStr | None, Unset, AfterValidator(_long_enough)]
 """A random key that is long enough not to be guessed."""
+Folder = Annotated[Path | None, Unset, AfterValidator(_folder)]
 AnyCase = BeforeValidator(_lower)
 """For a choice among words in lower case."""
 AnyCaseUpper = BeforeValidator(_upper)

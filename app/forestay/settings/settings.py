@@ -1,13 +1,12 @@
 """All settings of a pod, and how they are read from the environment.
 
-Only the composition root and the command line import this. A setting NAME is the variable FORESTAY_NAME; secrets can
-also come from the file that FORESTAY_NAME_FILE names. Durations are in seconds.
+Only the composition root and the command line import this. A setting NAME is the variable FORESTAY_NAME. Durations are
+in seconds.
 """
 
 import os
 from collections.abc import Mapping
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
 from pydantic import SecretStr, ValidationError, model_validator
@@ -15,15 +14,12 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from forestay.settings.access import Access
 from forestay.settings.limits import Limits
+from forestay.settings.secrets import PREFIX, SECRETS, read_secret, variable_of
 from forestay.settings.surroundings import Surroundings
 from forestay.settings.timing import Timing
 
-PREFIX: Final = "FORESTAY_"
 TOKEN: Final = "FORESTAY_TOKEN"
 """Not a setting, but the token of the commands that act as a client."""
-
-SECRETS: Final = ("bus_url", "jwt_secret", "jwt_public_key", "api_key")
-"""Settings that can also come from a file. Their values are never repeated in an error."""
 
 # Settings that can hold a secret beside what they are for: a password in a URL.
 _NOT_REPEATED: Final = frozenset({*SECRETS, "jwks_url"})
@@ -77,18 +73,13 @@ def load(environ: Mapping[str, str] | None = None, **overrides: object) -> Setti
     values: dict[str, Any] = {}
     problems: list[str] = []
     for name in Settings.model_fields:
-        variable = variable_of(name)
-        if name in SECRETS and (path := source.get(variable + "_FILE")):
-            if source.get(variable):
-                problems.append(f"{variable} and {variable}_FILE are both set; keep one")
-            try:
-                values[name] = Path(path).read_text().strip()
-            except OSError as error:
-                problems.append(f"{variable}_FILE: cannot read {path}: {error.strerror}; check the path and the mount")
-            except UnicodeDecodeError:
-                problems.append(f"{variable}_FILE: {path} is not text; write the secret as UTF-8")
-        elif variable in source:
-            values[name] = source[variable]
+        try:
+            value = read_secret(name, source) if name in SECRETS else source.get(variable_of(name))
+        except ValueError as error:
+            problems.append(str(error))
+        else:
+            if value is not None:
+                values[name] = value
     values |= {
         name: value.strip() if isinstance(value, str) else value
         for name, value in overrides.items()
@@ -120,11 +111,6 @@ def unknown_variables(environ: Mapping[str, str] | None = None) -> dict[str, str
         name for name in (environ or os.environ) if name.upper().startswith(PREFIX) and name not in known | {TOKEN}
     )
     return {name: next(iter(get_close_matches(name.upper(), known, n=1, cutoff=0.75)), None) for name in unknown}
-
-
-def variable_of(name: str) -> str:
-    """The environment variable of the setting `name`."""
-    return PREFIX + name.upper()
 
 
 def _explain(where: tuple[int | str, ...], values: Mapping[str, object], message: str) -> str:

@@ -90,6 +90,30 @@ scaleDown:
 {{- $url -}}
 {{- end -}}
 
+{{/* The Secrets whose keys are files of the pod, as sources of a projected volume; empty: none. A key of `auth` may be
+     missing; the file is then missing too. */}}
+{{- define "forestay.secretSources" -}}
+{{- $values := .Values -}}
+{{- $sources := list -}}
+{{- with $values.auth.existingSecret -}}
+{{- $items := list -}}
+{{- range $key, $path := dict "jwtSecret" "jwt-secret" "jwtPublicKey" "jwt-public-key" "apiKey" "api-key" -}}
+{{- with get $values.auth.secretKeys $key }}{{ $items = append $items (dict "key" . "path" $path) }}{{ end -}}
+{{- end -}}
+{{- $sources = append $sources (dict "secret" (dict "name" . "optional" true "items" $items)) -}}
+{{- end -}}
+{{- $bus := dict -}}
+{{- if $values.redis.enabled -}}
+{{- $bus = dict "name" (printf "%s-redis" (include "forestay.fullname" .)) "items" (list (dict "key" "url" "path" "bus-url")) -}}
+{{- else if $values.redis.url -}}
+{{- $bus = dict "name" (printf "%s-bus" (include "forestay.fullname" .)) "items" (list (dict "key" "redis-url" "path" "bus-url")) -}}
+{{- else if $values.redis.existingSecret -}}
+{{- $bus = dict "name" $values.redis.existingSecret "items" (list (dict "key" $values.redis.existingSecretKey "path" "bus-url")) -}}
+{{- end -}}
+{{- with $bus }}{{ $sources = append $sources (dict "secret" .) }}{{ end -}}
+{{- with $sources }}{{ toYaml . }}{{ end -}}
+{{- end -}}
+
 {{/* The ports of Redis as a list. A password may have colons, so it goes first. */}}
 {{- define "forestay.redisPorts" -}}
 {{- if .Values.networkPolicy.redisPorts -}}
@@ -118,6 +142,8 @@ scaleDown:
 FORESTAY_PORT: service.port (in the pod it is 8080)
 FORESTAY_INTERNAL_PORT: nothing (it is 9090)
 FORESTAY_MAX_CONNECTIONS: maxConnections
+FORESTAY_MAX_CONNECTIONS_PER_USER: maxConnectionsPerUser
+FORESTAY_SECRETS_DIR: auth.existingSecret and redis.existingSecret
 FORESTAY_DRAIN_WINDOW: drain.window
 FORESTAY_DRAIN_LEAD: drain.lead
 FORESTAY_CLOSE_TIMEOUT: drain.close
@@ -164,6 +190,11 @@ FORESTAY_API_KEY: auth.existingSecret
 {{- end -}}
 
 {{- $decided := include "forestay.decided" . | fromYaml -}}
+{{- range $given -}}
+{{- if or (and $values.auth.existingSecret (has . (list "FORESTAY_JWT_SECRET" "FORESTAY_JWT_PUBLIC_KEY" "FORESTAY_API_KEY"))) (and $buses (eq . "FORESTAY_BUS_URL")) -}}
+{{- fail (printf "extraEnv: %s is set already, by %s" . (get $decided .)) -}}
+{{- end -}}
+{{- end -}}
 {{- range $name, $_ := $values.settings -}}
 {{- $plain := trimSuffix "_FILE" $name -}}
 {{- with get $decided $name | default (get $decided $plain) | default "" -}}

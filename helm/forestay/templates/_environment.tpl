@@ -1,4 +1,4 @@
-{{/* The variables of the gateway, as a list. What is secret comes from Secrets by reference only. */}}
+{{/* The variables of the gateway, as a list. What is secret comes from Secrets, as files. */}}
 {{- define "forestay.environment" -}}
 {{- $values := .Values -}}
 - name: POD_NAME
@@ -11,6 +11,8 @@
   value: {{ include "forestay.fullname" . | quote }}
 - name: FORESTAY_MAX_CONNECTIONS
   value: {{ int64 $values.maxConnections | quote }}
+- name: FORESTAY_MAX_CONNECTIONS_PER_USER
+  value: {{ int64 $values.maxConnectionsPerUser | quote }}
 - name: FORESTAY_DRAIN_WINDOW
   value: {{ int64 $values.drain.window | quote }}
 - name: FORESTAY_DRAIN_LEAD
@@ -33,27 +35,9 @@
 - name: FORESTAY_ROOMS_FILE
   value: /etc/forestay/rooms/rooms.toml
 {{- end }}
-{{- if $values.redis.enabled }}
-- name: FORESTAY_BUS_URL
-  value: redis://{{ include "forestay.fullname" . }}-redis:6379
-{{- else if or $values.redis.url $values.redis.existingSecret }}
-- name: FORESTAY_BUS_URL
-  valueFrom:
-    secretKeyRef:
-      {{- if $values.redis.url }}
-      name: {{ include "forestay.fullname" . }}-bus
-      key: redis-url
-      {{- else }}
-      name: {{ quote $values.redis.existingSecret }}
-      key: {{ quote $values.redis.existingSecretKey }}
-      {{- end }}
-{{- end }}
-{{- with $values.auth.existingSecret }}
-{{- range $name, $key := dict "FORESTAY_JWT_SECRET" "jwtSecret" "FORESTAY_JWT_PUBLIC_KEY" "jwtPublicKey" "FORESTAY_API_KEY" "apiKey" }}
-- name: {{ $name }}
-  valueFrom:
-    secretKeyRef: {name: {{ quote $values.auth.existingSecret }}, key: {{ get $values.auth.secretKeys $key | quote }}, optional: true}
-{{- end }}
+{{- if include "forestay.secretSources" . }}
+- name: FORESTAY_SECRETS_DIR
+  value: /etc/forestay/secrets
 {{- end }}
 {{- with $values.auth.jwksUrl }}
 - name: FORESTAY_JWKS_URL
