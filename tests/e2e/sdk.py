@@ -34,7 +34,7 @@ class SdkMember(Listener):
             account = self._crowd.account
             account.interrupted[self.name] += 1
             account.disconnected[self.name] += 1
-            account.closes[change.code or 1006] += 1
+            account.closes[change.code if isinstance(change.code, int) else 1006] += 1
 
     def _moved(self) -> None:
         self._crowd.account.closes[MOVED] += 1

@@ -17,6 +17,7 @@ from forestay_client.codes import after_close, after_status
 from forestay_client.events import Handlers
 from forestay_client.inbox import Inbox
 from forestay_client.outbox import Outbox, Request
+from forestay_client.pace import Limits, Pace
 from forestay_client.sentences import write
 from forestay_client.token import Tokens, expiry
 
@@ -29,8 +30,8 @@ def test_the_client_does_what_the_protocol_says_after_each_close() -> None:
 
 @pytest.mark.parametrize(
     ("status", "verdict"),
-    [(400, "stop"), (401, "come back once, with a new token"), (403, "stop")]
-    + [(status, "come back, with jitter") for status in (404, 429, 500, 502, 503, 504)],
+    [(400, "stop"), (401, "come back once, with a new token"), (403, "stop"), (404, "stop")]
+    + [(status, "come back, with jitter") for status in (408, 429, 500, 502, 503, 504)],
 )
 def test_the_client_does_what_the_protocol_says_after_each_status(status: int, verdict: str) -> None:
     """After each handshake status the client does what the protocol says, also for those of proxies."""
@@ -195,3 +196,24 @@ def test_a_coroutine_handler_is_refused() -> None:
 def test_a_token_that_never_expires_lasts() -> None:
     """An opaque token is used until the gateway refuses it."""
     assert Tokens(lambda: "").remaining("opaque") > time.time()
+
+
+def test_a_bucket_is_never_overdrawn() -> None:
+    """Whatever is asked at whatever time, a gateway with the same limits has a token for it."""
+    pace, now, tokens, at = Pace(Limits(rate=10, burst=4), 0.0), 0.0, 4.0, 0.0
+    for step in range(200):
+        now += (step % 7) * 0.03
+        now += pace.wait(1, now)
+        pace.spend(1, now)
+        tokens, at = min(4.0, tokens + (now - at) * 10), now
+        assert tokens >= 1
+        tokens -= 1
+    assert now < 200 / 10 * 1.2
+
+
+def test_what_is_larger_than_the_bucket_goes_when_it_is_full() -> None:
+    """A message of more bytes than a second's worth waits for a full bucket, and leaves a debt."""
+    pace = Pace(Limits(bytes_rate=1000), 0.0)
+    assert pace.wait(5000, 0.0) == 0.0
+    pace.spend(5000, 0.0)
+    assert pace.wait(1, 0.0) > 4.0

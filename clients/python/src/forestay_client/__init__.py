@@ -2,11 +2,14 @@
 
 from forestay_client.client import Client
 from forestay_client.errors import (
+    AddressError,
     DisconnectedError,
     ForestayError,
     RefusedError,
+    TooLargeError,
     UnauthorizedError,
     UnknownOutcomeError,
+    UnsendableError,
 )
 from forestay_client.messages import (
     BinaryMessage,
@@ -20,6 +23,7 @@ from forestay_client.messages import (
     PresenceChange,
     PresencePage,
     Resync,
+    Retry,
     RoomState,
     RoomStateChange,
     StateChange,
@@ -30,6 +34,7 @@ from forestay_client.room import Room
 __version__ = "0.1.0"
 
 __all__ = [
+    "AddressError",
     "BinaryMessage",
     "Client",
     "ClientOptions",
@@ -47,10 +52,13 @@ __all__ = [
     "PresencePage",
     "RefusedError",
     "Resync",
+    "Retry",
     "Room",
     "RoomState",
     "RoomStateChange",
     "StateChange",
+    "TooLargeError",
     "UnauthorizedError",
     "UnknownOutcomeError",
+    "UnsendableError",
 ]

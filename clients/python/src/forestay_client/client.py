@@ -1,45 +1,47 @@
 """The client: connected for as long as it is wanted, whatever becomes of a connection."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from types import TracebackType
 from typing import Literal, Self, Unpack, overload
 
-from websockets.exceptions import InvalidURI
-from websockets.uri import parse_uri
-
-from forestay_client import sentences
+from forestay_client import address, sentences
 from forestay_client.connection import Connection
-from forestay_client.endings import UNAUTHORIZED
+from forestay_client.endings import FAILED, UNAUTHORIZED
 from forestay_client.errors import DisconnectedError, RefusedError, UnauthorizedError
 from forestay_client.events import Handler, Handlers
 from forestay_client.lifetime import Lifetime, Listener
 from forestay_client.lines import Lines
-from forestay_client.messages import BinaryMessage, ClientState, Moved, StateChange
+from forestay_client.messages import BinaryMessage, ClientState, Moved, Retry, StateChange
 from forestay_client.options import ClientOptions, Options
 from forestay_client.room import Room
 from forestay_client.sentences import Sentence
 from forestay_client.token import GetToken, Tokens
+
+_LOG = logging.getLogger("forestay_client")
+
+Trouble = DisconnectedError | UnauthorizedError | None
 
 
 class Client:
     """One connection to a gateway, and the rooms on it.
 
     `get_token` returns a token, or awaits one; it is called only when one is needed. It raises UnauthorizedError where
-    there will be none; after any other exception it is called again. The other arguments are those of `Options`.
+    there will be none; after any other exception it is called again. The other arguments are those of `Options`. Raises
+    AddressError for a URL that is none of a gateway.
     """
 
     def __init__(self, url: str, *, get_token: GetToken, **options: Unpack[ClientOptions]) -> None:
-        try:
-            parse_uri(url)
-        except InvalidURI as error:
-            raise ValueError(f"an address such as wss://example.com/ws, not {url!r}") from error
+        address.check(url)
         self._url = url
         self._tokens = Tokens(get_token)
         self._lines = Lines(Options(**options))
-        self._handlers = Handlers("state", "moved", "binary", "error")
+        address.check_proxy(self._lines.options.proxy)
+        self._handlers = Handlers("state", "retry", "moved", "binary", "error")
         self._rooms: dict[str, Room] = {}
         self._state = ClientState.DISCONNECTED
+        self._error: Trouble = None
         self._running: asyncio.Task[None] | None = None
         self._lifetime: Lifetime | None = None
         self._ready: list[asyncio.Future[None]] = []
@@ -47,6 +49,11 @@ class Client:
     @property
     def state(self) -> ClientState:
         return self._state
+
+    @property
+    def error(self) -> Trouble:
+        """Why there is no connection: of the last attempt while `connecting`, of the end while `disconnected`."""
+        return self._error
 
     @property
     def user(self) -> str | None:
@@ -62,6 +69,8 @@ class Client:
 
     @overload
     def on(self, event: Literal["state"], handler: Callable[[StateChange], object]) -> Callable[[], None]: ...
+    @overload
+    def on(self, event: Literal["retry"], handler: Callable[[Retry], object]) -> Callable[[], None]: ...
     @overload
     def on(self, event: Literal["moved"], handler: Callable[[Moved], object]) -> Callable[[], None]: ...
     @overload
@@ -85,7 +94,7 @@ class Client:
         self._lines.error = None
         for place in self._lines.rooms.values():
             place.disconnected(None)
-        listener = Listener(self._changed, lambda moved: self._handlers.emit("moved", moved), self._heard)
+        listener = Listener(self._changed, self._retry, lambda moved: self._handlers.emit("moved", moved), self._heard)
         self._lifetime = Lifetime(self._url, self._tokens, self._lines, listener)
         self._running = asyncio.ensure_future(self._run(self._lifetime))
         self._changed(ClientState.CONNECTING)
@@ -127,20 +136,23 @@ class Client:
         await self.disconnect()
 
     async def _run(self, lifetime: Lifetime) -> None:
-        ending = await lifetime.run()
-        error = UnauthorizedError() if ending is UNAUTHORIZED else DisconnectedError(ending.code, ending.reason)
+        try:
+            ending = await lifetime.run()
+        except Exception:  # noqa: BLE001 - a bug of this package, of which those who wait have to hear
+            _LOG.exception("the client has failed")
+            ending = FAILED
+        error = UnauthorizedError() if ending is UNAUTHORIZED else ending.error()
         self._lines.error = error
         await asyncio.gather(*self._stop(lifetime, error))
 
     def _stop(self, lifetime: Lifetime, error: DisconnectedError | UnauthorizedError) -> list[asyncio.Task[None]]:
         """Be disconnected; the goodbyes, which may be waited for."""
         self._lifetime = None
-        code, reason = (error.code, error.reason) if isinstance(error, DisconnectedError) else (None, "unauthorized")
-        goodbyes = lifetime.stop(code, reason)
+        goodbyes = lifetime.stop(*_told(error))
         for place in self._lines.rooms.values():
             place.disconnected(error)
         self._lines.outbox.fail()
-        self._changed(ClientState.DISCONNECTED, code, reason)
+        self._changed(ClientState.DISCONNECTED, error)
         return goodbyes
 
     def _heard(self, connection: Connection, said: Sentence | bytes) -> None:
@@ -157,7 +169,12 @@ class Client:
         if not taken and said.get("type") == "error":
             self._handlers.emit("error", sentences.refusal(said))
 
-    def _changed(self, state: ClientState, code: int | None = None, reason: str = "") -> None:
+    def _retry(self, retry: Retry) -> None:
+        self._error = retry.error
+        self._handlers.emit("retry", retry)
+
+    def _changed(self, state: ClientState, error: Trouble = None) -> None:
+        self._error = error
         if state is self._state:
             return
         old, self._state = self._state, state
@@ -170,4 +187,11 @@ class Client:
                     each.set_result(None)
                 else:
                     each.set_exception(self._lines.error or DisconnectedError())
-        self._handlers.emit("state", StateChange(old, state, code, reason))
+        self._handlers.emit("state", StateChange(old, state, *_told(error), error))
+
+
+def _told(error: Trouble) -> tuple[int | str | None, str]:
+    """The code and the reason, as a change of state has them."""
+    if isinstance(error, DisconnectedError):
+        return error.code, error.reason
+    return None, "" if error is None else "unauthorized"

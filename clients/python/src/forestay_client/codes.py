@@ -17,11 +17,16 @@ NORMAL = 1000
 _RECONNECT = frozenset({1001, 1006, 1011, 1012, 1013, 4408, 4413, 4429})
 _TOKEN_EXPIRED = 4401
 
-# Repairing any of these takes another client, another page or another token; trying again does not.
-_FINAL_STATUSES = frozenset({400, 403})
+ELSEWHERE = frozenset({200, 204, 301, 302, 303, 307, 308, 404, 405, 410, 426})
+"""Statuses of a server that is no gateway: the address is wrong. Where it was right before, a proxy is changing."""
+
+# Repairing any of these takes another client, page, token or address; trying again does not.
+_FINAL_STATUSES = ELSEWHERE | {400, 403}
+
+RATE_LIMITED = "rate_limited"
 
 # A join is tried again after these; after any other code the room is left.
-PASSING = frozenset({"unavailable", "rate_limited"})
+PASSING = frozenset({"unavailable", RATE_LIMITED})
 
 
 def after_close(code: int) -> Verdict:

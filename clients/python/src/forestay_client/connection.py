@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable
 
 from websockets.asyncio.client import ClientConnection
@@ -10,10 +9,11 @@ from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
 from forestay_client import sentences
-from forestay_client.codes import NORMAL
+from forestay_client.codes import NORMAL, RATE_LIMITED
 from forestay_client.endings import GOODBYE, Ending, closed, lost
 from forestay_client.outbox import Outbox, Request
 from forestay_client.sentences import Notice, Sentence, Welcome
+from forestay_client.writer import Writer, join
 
 _LOG = logging.getLogger("forestay_client")
 
@@ -29,11 +29,9 @@ class Connection:
     def __init__(self, socket: ClientConnection, welcome: Welcome, token: str) -> None:
         loop = asyncio.get_running_loop()
         self._socket = socket
-        self._own: deque[Request | str] = deque()
-        self._outbox: Outbox | None = None
-        self._serving = False
+        self._writer: Writer
+        self._outbox: Outbox
         self._unanswered: dict[str, Request] = {}
-        self._wake = asyncio.Event()
         self._heard_at = loop.time()
         self._tasks: list[asyncio.Task[None]] = []
         self._goodbye: asyncio.Task[None] | None = None
@@ -48,29 +46,38 @@ class Connection:
     def start(self, outbox: Outbox, hear: Hear) -> None:
         """Read, write and watch from now on; `hear` is called with everything that answers no request."""
         self._outbox = outbox
+        self._writer = Writer(
+            self._socket, self.welcome.limits, outbox, self._written, lambda answer: hear(self, answer)
+        )
         self._tasks = [asyncio.ensure_future(work) for work in (self._read(hear), self._write(), self._watch())]
 
     def serve(self, *, serving: bool) -> None:
         """Take the application's requests from the outbox from now on, or no more of them."""
-        self._serving = serving
-        if serving and self._outbox is not None:
-            self._outbox.wake = self._wake.set
-        self._wake.set()
+        self._writer.serving = serving
+        if serving:
+            self._outbox.served(self, self._writer.wake)
+        else:
+            self._outbox.left(self, self._writer.postponed())
 
     def say(self, **sentence: object) -> str:
         """Say something of the client's own, before what waits in the outbox; the id that its answer will have."""
+        if sentence["type"] == "join":
+            wish = join(**{name: value for name, value in sentence.items() if name != "type"})
+            self._writer.put(wish)
+            return wish.id
         id = sentences.new_id()
-        self._own.append(sentences.write(sentence | {"id": id}))
-        self._wake.set()
+        self._writer.put(sentences.write(sentence | {"id": id}))
         return id
 
     def ask(self, **sentence: object) -> asyncio.Future[Sentence]:
         """Say something of the client's own, and be told the answer."""
-        request = Request(sentence)
+        request = Request(sentence, own=True)
         if self.closed.done():
             request.failed()
-        self._own.append(request)
-        self._wake.set()
+        elif sentence["type"] == "auth":  # before the token at hand has expired
+            self._writer.hurry(request)
+        else:
+            self._writer.put(request)
         return request.answer
 
     @property
@@ -106,14 +113,12 @@ class Connection:
         for task in self._tasks:
             if task is not asyncio.current_task():
                 task.cancel()
-        own = [request for request in self._own if isinstance(request, Request)]
         unanswered = list(self._unanswered.values())
-        self._own.clear()
         self._unanswered.clear()
-        for request in own:
+        self._outbox.left(self, self._writer.postponed())
+        for request in self._writer.close():
             request.failed()
-        if self._outbox is not None:
-            self._outbox.lost(unanswered)
+        self._outbox.lost(unanswered)
         self.closed.set_result(ending)
 
     async def _read(self, hear: Hear) -> None:
@@ -124,9 +129,10 @@ class Connection:
                 self._heard_at = loop.time()
                 try:
                     self._hear(frame, hear)
-                except (AttributeError, KeyError, TypeError, ValueError):
+                except (AttributeError, KeyError, TypeError, ValueError) as error:
                     # A later version of the protocol, or a proxy's words: what is not understood is not acted upon.
-                    _LOG.warning("not understood: %.200r", frame, exc_info=True)
+                    # It is somebody's message, so it is not for the log.
+                    _LOG.warning("a message of %d bytes was not understood (%s)", len(frame), type(error).__name__)
         except ConnectionClosed as error:
             self.end(closed(error))
 
@@ -134,9 +140,18 @@ class Connection:
         if isinstance(frame, bytes):
             hear(self, frame)
             return
-        sentence = sentences.read(frame)
+        for sentence in self._writer.answered(sentences.read(frame)):
+            self._hear_sentence(sentence, hear)
+
+    def _hear_sentence(self, sentence: Sentence, hear: Hear) -> None:
+        refusal = sentences.refusal(sentence) if sentence.get("type") == "error" else None
+        slower = refusal is not None and refusal.code == RATE_LIMITED
+        if slower:
+            self._writer.slow_down()
         request = self._unanswered.pop(sentence.get("id", ""), None)
-        if request is not None:
+        if request is not None and refusal is not None and slower:
+            self._writer.again(request, refusal)
+        elif request is not None:
             request.answered(sentence)
         elif sentence.get("type") == "reconnect" and not self.notice.done():
             notice = sentences.notice(sentence)
@@ -146,33 +161,17 @@ class Connection:
             hear(self, sentence)
 
     async def _write(self) -> None:
-        while True:
-            while self._socket.state is State.OPEN and (said := self._next()) is not None:
-                try:
-                    await self._send(said)
-                except ConnectionClosed:
-                    return
-            self._wake.clear()
-            await self._wake.wait()
-
-    def _next(self) -> Request | str | None:
-        if self._own:
-            return self._own.popleft()
-        return self._outbox.take() if self._serving and self._outbox is not None else None
-
-    async def _send(self, said: Request | str) -> None:
-        if isinstance(said, str):
-            await self._socket.send(said)
+        try:
+            await self._writer.run()
+        except ConnectionClosed:
             return
-        said.written_on = self
-        id = said.id
-        if id is not None:
-            self._unanswered[id] = said
+
+    def _written(self, request: Request) -> None:
+        request.written_on = self
+        if (id := request.id) is not None:
+            self._unanswered[id] = request
             # Also when nobody waits for the answer any more.
-            said.answer.add_done_callback(lambda _: self._unanswered.pop(id, None))
-        await self._socket.send(said.data)
-        if id is None:
-            said.answered({})
+            request.answer.add_done_callback(lambda _: self._unanswered.pop(id, None))
 
     async def _watch(self) -> None:
         """Say `ping` where it is quiet, and end the connection where that is not answered either.
@@ -186,8 +185,8 @@ class Connection:
                 await asyncio.sleep(self.welcome.ping_interval - quiet)
                 continue
             asked_at = loop.time()
-            self.say(type="ping")
-            await asyncio.sleep(self.welcome.pong_timeout)
+            self._writer.hurry(sentences.write({"type": "ping", "id": sentences.new_id()}))
+            await asyncio.sleep(self._writer.delay() + self.welcome.pong_timeout)
             if self._heard_at < asked_at:
                 self.end(lost("no sign of life"))
                 return

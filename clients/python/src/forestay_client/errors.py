@@ -17,6 +17,23 @@ class RefusedError(ForestayError):
         """Seconds after which the same may succeed, where the gateway can tell."""
 
 
+class TooLargeError(RefusedError):
+    """The message is larger than the gateway takes. It was not sent: the gateway would have closed the connection."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__("too_large", f"the message has {size:,} bytes, and the gateway takes at most {limit:,}")
+        self.size = size
+        """Bytes of the whole message, as it would have been written."""
+        self.limit = limit
+
+
+class UnsendableError(RefusedError, ValueError, TypeError):
+    """The arguments cannot be put into a message. It was not sent.
+
+    It is a ValueError and a TypeError too, for callers that expect those of a wrong argument.
+    """
+
+
 class UnknownOutcomeError(ForestayError):
     """The message was sent and not answered: it may or may not have been published."""
 
@@ -30,11 +47,21 @@ class UnauthorizedError(ForestayError):
     """Raise it in `get_token` when there will be no token: the client stops asking."""
 
 
-class DisconnectedError(ForestayError):
-    """The client is disconnected, and does not come back by itself."""
+class AddressError(ForestayError, ValueError):
+    """The URL is not one of a gateway. The message does not repeat it, because a URL may have a token in it."""
 
-    def __init__(self, code: int | None = None, reason: str = "") -> None:
-        super().__init__(" ".join(filter(None, ["disconnected", str(code or ""), reason])))
+    code = "bad_url"
+
+
+class DisconnectedError(ForestayError):
+    """There is no connection, and why. It is raised where the client does not come back by itself."""
+
+    def __init__(self, code: int | str | None = None, reason: str = "", detail: str = "") -> None:
+        words = " ".join(filter(None, ["disconnected", str(code or ""), reason if reason != code else ""]))
+        super().__init__(f"{words}: {detail}" if detail else words)
         self.code = code
-        """The close code, or the HTTP status of a refused handshake; None after `disconnect()`."""
+        """The close code, or the HTTP status of a refused handshake, or `bad_token` where `get_token` gave none that
+        can be used; None after `disconnect()`."""
         self.reason = reason
+        self.detail = detail
+        """A sentence for people: what is wrong, where anybody knows."""

@@ -1,14 +1,19 @@
 """The way in: a socket, a token, and the gateway's welcome."""
 
 import asyncio
+import logging
 
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from forestay_client import endings, sentences
 from forestay_client.connection import CLOSE_TIMEOUT, Connection
 from forestay_client.options import Options
+
+_WIRE = logging.getLogger("forestay_client.wire")
+# At DEBUG the library logs what it writes, the token included; that the application logs at DEBUG is no wish for it.
+_WIRE.setLevel(logging.WARNING)
 
 
 class HandshakeError(Exception):
@@ -22,15 +27,16 @@ async def open_connection(url: str, token: str, options: Options) -> Connection:
     try:
         async with asyncio.timeout(options.connect_timeout):
             return await _welcomed(url, token, options)
+    except HandshakeError:
+        raise
     except InvalidStatus as error:
-        raise HandshakeError(endings.refused(error)) from error
+        ending = endings.refused(error, token)
     except ConnectionClosed as error:
-        raise HandshakeError(endings.closed(error)) from error
-    except TimeoutError as error:
-        raise HandshakeError(endings.lost("no welcome in time")) from error
-    # What is no welcome, or not read as one, comes from something that is no gateway, or not yet.
-    except (WebSocketException, OSError, KeyError, TypeError, ValueError) as error:
-        raise HandshakeError(endings.lost(str(error))) from error
+        ending = endings.closed(error)
+    except Exception as error:  # noqa: BLE001 - what is no welcome comes from something that is no gateway, or not yet
+        ending = endings.failed(error)
+    # Without its cause, whose words may have the token in them.
+    raise HandshakeError(ending) from None
 
 
 async def _welcomed(url: str, token: str, options: Options) -> Connection:
@@ -45,10 +51,15 @@ async def _welcomed(url: str, token: str, options: Options) -> Connection:
         max_size=None,
         open_timeout=None,
         proxy=options.proxy,
+        logger=_WIRE,
         ssl=(options.ssl or True) if url.startswith("wss:") else None,
     )
     try:
-        return Connection(socket, sentences.welcome(sentences.read(await socket.recv(decode=True))), token)
+        welcome = sentences.read(await socket.recv(decode=True))
+        return Connection(socket, sentences.welcome(welcome), token)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        socket.transport.abort()
+        raise HandshakeError(endings.lost("no welcome", "what answers at this address is no gateway")) from None
     except BaseException:
         socket.transport.abort()
         raise

@@ -3,20 +3,20 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from forestay_client.codes import Verdict
+from forestay_client.codes import ELSEWHERE, Verdict
 from forestay_client.connection import Connection
-from forestay_client.endings import UNAUTHORIZED, Ending, lost
-from forestay_client.errors import UnauthorizedError
+from forestay_client.endings import UNAUTHORIZED, Ending, lost, unusable
+from forestay_client.errors import DisconnectedError, UnauthorizedError
 from forestay_client.handshake import HandshakeError, open_connection
 from forestay_client.lines import Lines, Place
-from forestay_client.messages import ClientState, Moved
+from forestay_client.messages import ClientState, Moved, Retry
 from forestay_client.relocation import Relocation
 from forestay_client.renewal import keep_renewed
 from forestay_client.sentences import Sentence
-from forestay_client.token import Tokens
+from forestay_client.token import Tokens, UnusableTokenError, said_of
 
 _LOG = logging.getLogger("forestay_client")
 
@@ -31,7 +31,8 @@ _LEAD = 0.2
 class Listener:
     """Who is called when something happens."""
 
-    changed: Callable[[ClientState, int | None, str], None]
+    changed: Callable[[ClientState, DisconnectedError | None], None]
+    retry: Callable[[Retry], None]
     moved: Callable[[Moved], None]
     heard: Callable[[Connection, Sentence | bytes], None]
     """Called with what answers no request."""
@@ -46,6 +47,8 @@ class Lifetime:
         self._lines = lines
         self._listener = listener
         self._backoff = lines.backoff()
+        self._arrived = False
+        """Whether a gateway has been found at this address."""
         self._open: set[Connection] = set()
         self._renewing: asyncio.Task[None] | None = None
         self._farewells: set[asyncio.Task[None]] = set()
@@ -55,17 +58,19 @@ class Lifetime:
         while True:
             try:
                 ending = await self._stay(await self._come_in())
-            except HandshakeError as error:
-                ending = error.ending
+            except HandshakeError as failed:
+                ending = self._judged(failed.ending)
             if not self._comes_back(ending):
                 return ending
-            self._listener.changed(ClientState.CONNECTING, ending.code, ending.reason)
-            if ending.verdict is Verdict.RECONNECT and not ending.at_once:
+            error = ending.error()
+            self._listener.changed(ClientState.CONNECTING, error)
+            if ending.verdict is not Verdict.RENEW_TOKEN and not ending.at_once:
                 wait = ending.retry_after + self._backoff.next()
-                _LOG.info("no connection (%s %s); next try in %.1f s", ending.code, ending.reason, wait)
+                self._listener.retry(Retry(error, wait))
+                _LOG.info("no connection (%s); next try in %.1f s", ending, wait)
                 await asyncio.sleep(wait)
 
-    def stop(self, code: int | None, reason: str) -> list[asyncio.Task[None]]:
+    def stop(self, code: int | str | None, reason: str) -> list[asyncio.Task[None]]:
         """Hear nothing any more; the goodbyes, which may be waited for."""
         self._stop_renewing()
         for farewell in self._farewells:
@@ -77,6 +82,14 @@ class Lifetime:
             goodbyes.append(asyncio.ensure_future(connection.close()))
         return goodbyes
 
+    def _judged(self, ending: Ending) -> Ending:
+        """What is known here besides, of a handshake that failed."""
+        if ending.code in ELSEWHERE and self._arrived:
+            return replace(ending, verdict=Verdict.RECONNECT)
+        if ending.verdict is Verdict.RENEW_TOKEN and (doubt := self._tokens.doubt()):
+            return replace(ending, detail="; ".join(filter(None, [ending.detail, doubt])))
+        return ending
+
     def _comes_back(self, ending: Ending) -> bool:
         if ending.verdict is Verdict.RENEW_TOKEN:
             return self._tokens.refused()
@@ -86,12 +99,15 @@ class Lifetime:
         """A new connection that is heard. Raises HandshakeError."""
         try:
             token = await self._tokens.get()
-        except UnauthorizedError as error:
-            raise HandshakeError(UNAUTHORIZED) from error
-        except Exception as error:
-            _LOG.warning("no token to connect with: %r", error)
-            raise HandshakeError(lost("no token")) from error
+        except UnauthorizedError:
+            raise HandshakeError(UNAUTHORIZED) from None
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong in the application's function may pass
+            words = said_of(error)
+            _LOG.warning("no token to connect with: %s", words)
+            final = isinstance(error, UnusableTokenError)
+            raise HandshakeError(unusable(words) if final else lost("no token", words)) from None
         connection = await open_connection(self._url, token, self._lines.options)
+        self._arrived = True
         self._backoff.spread = connection.welcome.reconnect_spread
         self._open.add(connection)
         connection.closed.add_done_callback(lambda end: self._lost(connection, end.result().code, end.result().reason))
@@ -102,7 +118,7 @@ class Lifetime:
         """Be connected, on this connection and those that take its place; how the last one ended."""
         self._introduce(connection)
         self._take_up(connection)
-        self._listener.changed(ClientState.CONNECTED, None, "")
+        self._listener.changed(ClientState.CONNECTED, None)
         while not connection.closed.done():
             news: set[asyncio.Future[Any]] = {connection.closed, connection.notice}
             await asyncio.wait(news, return_when=asyncio.FIRST_COMPLETED)
@@ -158,7 +174,7 @@ class Lifetime:
         if connection in self._open:
             self._listener.heard(connection, said)
 
-    def _lost(self, connection: Connection, code: int | None, reason: str) -> None:
+    def _lost(self, connection: Connection, code: int | str | None, reason: str) -> None:
         self._open.discard(connection)
         if connection is self._lines.successor:
             self._lines.successor = None

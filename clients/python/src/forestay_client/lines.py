@@ -1,12 +1,11 @@
 """What all rooms of a client share: its connections, what waits to be said, and who bound which type."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from forestay_client.backoff import Backoff
 from forestay_client.connection import Connection
-from forestay_client.errors import ForestayError, RefusedError, UnknownOutcomeError
+from forestay_client.errors import ForestayError, RefusedError, TooLargeError, UnknownOutcomeError
 from forestay_client.events import Handlers
 from forestay_client.membership import Membership
 from forestay_client.options import Options
@@ -51,14 +50,17 @@ class Lines:
         """
         if self.error is not None:
             raise RefusedError("unavailable", str(self.error))
+        limit = 0 if self.current is None else self.current.welcome.limits.message_bytes
+        if limit and request.size > limit:
+            raise TooLargeError(request.size, limit)
         self.outbox.add(request)
         try:
-            async with asyncio.timeout(self.options.timeout):
-                return await request.answer
+            return await self.outbox.answer(request, self.options.timeout)
         except TimeoutError:
             if request.written_on and not request.repeatable:
                 raise UnknownOutcomeError(None) from None
             missing = "answer" if request.written_on else "connection"
             raise RefusedError("unavailable", f"no {missing} in time") from None
         finally:
+            request.answer.cancel()
             self.outbox.discard(request)

@@ -94,7 +94,7 @@ class Membership:
         self._change(RoomState.LEFT, code, reason)
         return [line.ask(type="leave", room=self._room) for line in entries]
 
-    def lost(self, line: Line, code: int | None, reason: str) -> None:
+    def lost(self, line: Line, code: int | str | None, reason: str) -> None:
         """A connection is over."""
         entry = self._entries.pop(line, None)
         if entry is None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from forestay_client.errors import DisconnectedError, UnauthorizedError
+
 
 class ClientState(StrEnum):
     DISCONNECTED = "disconnected"
@@ -125,8 +127,20 @@ class StateChange:
 
     old_state: ClientState
     state: ClientState
-    code: int | None = None
+    code: int | str | None = None
     reason: str = ""
+    error: DisconnectedError | UnauthorizedError | None = None
+    """Why there is no connection, where there is none any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """There is no connection, and the client tries again."""
+
+    error: DisconnectedError
+    """What became of the last connection, or of the last attempt."""
+    after: float
+    """Seconds until the next attempt."""
 
 
 @dataclass(frozen=True, slots=True)

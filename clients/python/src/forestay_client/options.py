@@ -1,6 +1,6 @@
 """What may be chosen when a client is made; durations are seconds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ssl import SSLContext
 from typing import Literal, TypedDict
 
@@ -22,7 +22,7 @@ class ClientOptions(TypedDict, total=False):
 @dataclass(frozen=True, slots=True)
 class Options:
     timeout: float = 5.0
-    """How long a request may take, the wait for a connection included."""
+    """How long a request may wait for a connection, and how long for its answer once it is written."""
 
     connect_timeout: float = 10.0
     """How long a handshake may take, up to the gateway's `welcome`."""
@@ -40,10 +40,11 @@ class Options:
     """How many messages of a room may wait for its `async for`."""
 
     outbox: int = 1000
-    """How many requests may wait for a connection."""
+    """How many requests may wait to be written."""
 
     ssl: SSLContext | None = None
     """How to check the certificate of a `wss://` address; None is the system's way."""
 
-    proxy: str | Literal[True] | None = True
+    # There may be a password in it.
+    proxy: str | Literal[True] | None = field(default=True, repr=False)
     """A proxy's address; True is the one of the environment, None is no proxy."""

@@ -8,7 +8,7 @@ from forestay_client.codes import NORMAL, Verdict
 from forestay_client.connection import Connection
 from forestay_client.endings import UNAUTHORIZED, Ending
 from forestay_client.errors import RefusedError, UnauthorizedError, UnknownOutcomeError
-from forestay_client.token import Tokens
+from forestay_client.token import Tokens, said_of
 
 _LOG = logging.getLogger("forestay_client")
 
@@ -35,7 +35,7 @@ async def _renew(connection: Connection, tokens: Tokens) -> float | None:
         connection.end(UNAUTHORIZED)
         return None
     except Exception as error:  # noqa: BLE001 - whatever goes wrong in the application's function may pass
-        _LOG.warning("no token to renew with: %r", error)
+        _LOG.warning("no token to renew with: %s", said_of(error))
         return 0.0
     try:
         await connection.ask(type="auth", payload={"token": token})

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
-from typing import Literal, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 from forestay_client import sentences
 from forestay_client.errors import DisconnectedError, ForestayError, RefusedError, UnknownOutcomeError
@@ -25,6 +25,9 @@ from forestay_client.messages import (
 )
 from forestay_client.outbox import Request
 from forestay_client.sentences import Sentence
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 
 class Room:
@@ -77,6 +80,7 @@ class Room:
 
         Raises RefusedError where the gateway does not let us in, and DisconnectedError when the client gives up.
         """
+        sentences.check_room(self.name)
         if self._lines.error is not None:
             raise self._lines.error
         if self.state is RoomState.JOINED:
@@ -99,8 +103,10 @@ class Room:
         """Speak to the room, in it or not; returns once the gateway has accepted it, with its position if it has one.
 
         Raises RefusedError, or UnknownOutcomeError, whose `key` makes a retry safe. Where the room is known to have a
-        history, a key is made if none is given.
+        history, a key is made if none is given. What cannot be sent at all is a RefusedError too: TooLargeError,
+        UnsendableError.
         """
+        sentences.check_key(key)
         if key is None and self.position is not None:
             key = secrets.token_hex(16)
         said = {"type": "broadcast", "room": self.name, "payload": payload, "key": key, "echo": echo}
@@ -129,6 +135,7 @@ class Room:
 
     async def bind(self, type: int) -> None:
         """Send binary messages of this type to this room, now and after each reconnect."""
+        sentences.check_type(type)
         request = Request({"type": "bind", "room": self.name, "payload": {"type": type}}, repeatable=True)
         await self._lines.request(request)
         self._lines.bindings[type] = self.name
@@ -136,8 +143,11 @@ class Room:
             if connection is not request.written_on:
                 connection.bind(type, self.name)
 
-    async def send(self, type: int, data: bytes) -> None:
-        """Send a binary message; returns once it is written. It is not acknowledged."""
+    async def send(self, type: int, data: "Buffer") -> None:
+        """Send the bytes of any buffer as a binary message; returns once it is written. It is not acknowledged.
+
+        Raises TypeError for what is no buffer, and RefusedError as `publish` does.
+        """
         await self._lines.request(Request(sentences.write_binary(type, data)))
 
     async def __aiter__(self) -> AsyncIterator[Message]:

@@ -1,18 +1,29 @@
 """What is said on the wire, read and written: JSON in, the application's words out, and the other way round."""
 
 import json
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
-from forestay_client.errors import RefusedError
+from forestay_client.errors import RefusedError, UnsendableError
 from forestay_client.messages import BinaryMessage, HistoryPage, Joined, Member, Message, Position, PresencePage, Resync
+from forestay_client.pace import Limits
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer  # the one of `collections.abc` is new in Python 3.12
 
 type_header = struct.Struct("!I")
 
 Sentence = Mapping[str, Any]
+
+_ADDRESS: Final = re.compile("[OPX&]")
+"""In the format of a buffer: an object or a pointer."""
+_FIELD_NAME: Final = re.compile(":[^:]*:")
+
+_LONGEST_KEY: Final = 128
 
 _ids = count(1)
 
@@ -25,16 +36,61 @@ def new_id() -> str:
 def write(sentence: Mapping[str, object]) -> str:
     """A sentence as JSON, without the fields that are None.
 
-    Raises ValueError or TypeError for what JSON has no word for.
+    Raises UnsendableError for what JSON has no word for.
     """
     said = {name: value for name, value in sentence.items() if value is not None or name == "payload"}
-    text = json.dumps(said, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    text.encode()  # a lone surrogate is no UTF-8: the caller hears of it, and not the connection
+    try:
+        text = json.dumps(said, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except RecursionError:
+        raise UnsendableError("too_deep", "too many nested lists and dicts") from None
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UnsendableError("bad_message", f"this is no JSON: {error}") from None
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UnsendableError("bad_message", "a text has an unpaired surrogate, which UTF-8 has no bytes for") from None
     return text
 
 
-def write_binary(type: int, data: bytes) -> bytes:
-    return type_header.pack(type) + data
+def check_room(room: object) -> None:
+    """Raises UnsendableError for a name that no gateway could be asked for."""
+    if not isinstance(room, str):
+        raise UnsendableError("invalid_room", f"the name of a room is a str, not {room.__class__.__name__}")
+    write({"room": room})
+
+
+def check_key(key: object) -> None:
+    """Raises UnsendableError for what is no key."""
+    if key is not None and not (isinstance(key, str) and 1 <= len(key) <= _LONGEST_KEY):
+        raise UnsendableError("bad_message", f"a key is a str of 1 to {_LONGEST_KEY} characters")
+
+
+def check_type(type: object) -> None:
+    """Raises UnsendableError for what is no type of binary messages."""
+    if not isinstance(type, int) or isinstance(type, bool) or not 0 <= type < 1 << 32:
+        raise UnsendableError("bad_binary", "a type is a whole number from 0 to 4294967295")
+
+
+def size_of(said: str | bytes) -> int:
+    """The bytes of a message on the wire."""
+    return len(said) if isinstance(said, bytes) or said.isascii() else len(said.encode())
+
+
+def write_binary(type: int, data: "Buffer") -> bytes:
+    """A binary message. Raises UnsendableError for what is no type, and TypeError for what is no buffer of bytes."""
+    check_type(type)
+    return type_header.pack(type) + _bytes_of(data)
+
+
+def _bytes_of(data: "Buffer") -> bytes:
+    """The bytes of any buffer, whatever the type and the order of its items."""
+    try:
+        view = memoryview(data)
+    except (TypeError, ValueError, BufferError):
+        raise TypeError(f"bytes or another buffer of bytes, not {data.__class__.__name__}") from None
+    if _ADDRESS.search(_FIELD_NAME.sub("", view.format)):
+        raise TypeError(f"bytes or another buffer of bytes, not {data.__class__.__name__} of objects or pointers")
+    return view.tobytes()
 
 
 def read(text: str) -> Sentence:
@@ -110,7 +166,9 @@ def refusal(sentence: Sentence) -> RefusedError:
     said = payload(sentence)
     after = said.get("retry_after_ms")
     return RefusedError(
-        str(said.get("code", "")), str(said.get("message", "")), None if after is None else float(after) / 1000
+        str(said.get("code", "")),
+        str(said.get("message", "")),
+        after / 1000 if isinstance(after, int | float) else None,
     )
 
 
@@ -123,6 +181,7 @@ class Welcome:
     ping_interval: float
     pong_timeout: float
     reconnect_spread: float
+    limits: Limits
 
 
 def welcome(sentence: Sentence) -> Welcome:
@@ -133,6 +192,21 @@ def welcome(sentence: Sentence) -> Welcome:
         ping_interval=said["ping_interval_ms"] / 1000,
         pong_timeout=said["pong_timeout_ms"] / 1000,
         reconnect_spread=said["reconnect_spread_ms"] / 1000,
+        limits=_limits(said.get("limits")),
+    )
+
+
+def _limits(said: object) -> Limits:
+    """What is not said is no limit; an older gateway says no `burst`, and takes as much as its rate at once."""
+    named = said if isinstance(said, dict) else {}
+    given = {name: value for name, value in named.items() if isinstance(value, int | float) and value > 0}
+    rate = given.get("rate", 0)
+    return Limits(
+        int(given.get("message_bytes", 0)),
+        rate,
+        given.get("burst", rate),
+        given.get("bytes_rate", 0),
+        int(given.get("rooms_per_join", 0)),
     )
 
 

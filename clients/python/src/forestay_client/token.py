@@ -5,10 +5,36 @@ import base64
 import binascii
 import inspect
 import json
+import logging
+import re
 import time
+import traceback
 from collections.abc import Awaitable, Callable
+from typing import Final
+
+_LOG = logging.getLogger("forestay_client")
 
 GetToken = Callable[[], str | Awaitable[str]]
+
+_STRANGE: Final = re.compile(r"[^\x21-\x7e]")
+
+
+class UnusableTokenError(Exception):
+    """What the application gave is no token. The message says why, and has nothing of it."""
+
+
+def checked(token: object) -> str:
+    """The token. Raises UnusableTokenError for what no gateway could read."""
+    if not isinstance(token, str):
+        raise UnusableTokenError(f"get_token returned {token.__class__.__name__}; a token is a str")
+    if not token:
+        raise UnusableTokenError("get_token returned an empty str")
+    if strange := _STRANGE.search(token):
+        raise UnusableTokenError(
+            f"the token has white space, a control character or a letter outside ASCII in it (character "
+            f"{strange.start() + 1} of {len(token)})"
+        )
+    return token
 
 
 def expiry(token: str) -> float | None:
@@ -19,14 +45,25 @@ def expiry(token: str) -> float | None:
     try:
         claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
         return float(claims["exp"])
-    except (binascii.Error, KeyError, TypeError, ValueError):
+    except (binascii.Error, KeyError, OverflowError, RecursionError, TypeError, ValueError):
         return None
+
+
+def said_of(error: Exception) -> str:
+    """What went wrong with `get_token`, and where; not the application's words, which may have a secret in them."""
+    if isinstance(error, UnusableTokenError):
+        return str(error)
+    where = traceback.extract_tb(error.__traceback__)[-1:]
+    places = "".join(f" in {frame.filename.rsplit('/', 1)[-1]}, line {frame.lineno}" for frame in where)
+    return f"get_token raised {error.__class__.__name__}{places}"
 
 
 class Tokens:
     """Asks the application for a token only when the one at hand is missing, expired or refused."""
 
     def __init__(self, get_token: GetToken, clock: Callable[[], float] = time.time) -> None:
+        if not callable(get_token):
+            raise TypeError(f"get_token is a function that returns a token, not {get_token.__class__.__name__}")
         self._get_token = get_token
         self._clock = clock
         self._token: str | None = None
@@ -38,6 +75,9 @@ class Tokens:
         async with self._one_at_a_time:
             if self._token is None or self.remaining(self._token) <= 0:
                 self._token = await self._ask()
+                if doubt := self.doubt():
+                    # It is tried all the same: the clock may be wrong, and the gateway knows.
+                    _LOG.warning("%s", doubt)
             return self._token
 
     async def renew(self) -> str:
@@ -48,7 +88,7 @@ class Tokens:
     async def _ask(self) -> str:
         found = self._get_token()
         if not inspect.isawaitable(found):
-            return found
+            return checked(found)
         asking = asyncio.ensure_future(found)
         try:
             # `wait` ends with its caller even where the application does not let itself be cancelled: who has gone away
@@ -56,7 +96,7 @@ class Tokens:
             await asyncio.wait({asking})
         finally:
             asking.cancel()
-        return asking.result()
+        return checked(asking.result())
 
     def keep(self, token: str) -> None:
         self._token = token
@@ -65,6 +105,11 @@ class Tokens:
         """Seconds that `token` is still good for."""
         expires = expiry(token)
         return float("inf") if expires is None else expires - self._clock()
+
+    def doubt(self) -> str:
+        """Why the token at hand may be refused, as far as it can be read."""
+        late = 0.0 if self._token is None else -self.remaining(self._token)
+        return f"the token expired {late:,.0f} s ago by the clock of this machine" if late > 0 else ""
 
     def refused(self) -> bool:
         """The gateway took the token for a bad one; whether another one is worth a try: once."""
