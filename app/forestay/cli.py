@@ -240,9 +240,10 @@ def _mint(settings: Settings, user: str, rooms: Mapping[str, str] | None, ttl: f
         ttl=ttl,
         now=time.time(),
         algorithm=next((name for name in settings.jwt_algorithms if name.startswith("HS")), "HS256"),
-        audience=settings.jwt_audience,
-        issuer=settings.jwt_issuer,
+        audience=next(iter(settings.jwt_audience), None),
+        issuer=next(iter(settings.jwt_issuer), None),
         max_bytes=settings.max_token_bytes,
+        names=settings.claim_names,
     )
 
 

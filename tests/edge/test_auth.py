@@ -12,12 +12,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from forestay.core.rules.access import Identity, Right
+from forestay.edge.tokens.claims import STANDARD, ClaimNames
 from forestay.edge.tokens.keys import Keys
-from forestay.edge.tokens.verifier import LEEWAY, MAX_BYTES, TokenVerifier, parse_rooms
+from forestay.edge.tokens.verifier import LEEWAY, MAX_BYTES, TokenRules, TokenVerifier, parse_rooms
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.names import RoomName
-from tests.support.jwks import LONG_SECRET, SECRET, ec_signer, ed_signer, forged, rsa_signer
-from tests.support.tasks import PlainTasks
+from tests.support.jwks import LONG_SECRET, SECRET, ec_signer, ed_signer, forged, keys, rsa_signer
 
 NOW = 1_800_000_000.0
 HEADER = {"alg": "HS256", "typ": "JWT"}
@@ -27,14 +27,15 @@ LOBBY = RoomName("chat.lobby")
 
 def verifier(
     *,
-    keys: Keys | None = None,
+    known: Keys | None = None,
     audience: str | None = None,
     issuer: str | None = None,
     rights: str = "**:rwph",
-    now: float = NOW,
+    names: ClaimNames = STANDARD,
 ) -> TokenVerifier:
-    keys = keys or Keys(PlainTasks(), secret=SECRET)
-    return TokenVerifier(keys, default_rights=rights, audience=audience, issuer=issuer, clock=lambda: now)
+    audiences, issuers = ([] if each is None else [each] for each in (audience, issuer))
+    rules = TokenRules(rights, audiences=audiences, issuers=issuers, names=names)
+    return TokenVerifier(known or keys(secret=SECRET), rules, clock=lambda: NOW)
 
 
 def at_once(verifying: Coroutine[Any, Any, Identity]) -> Identity:
@@ -89,14 +90,14 @@ def test_identities_share_no_memory() -> None:
 def test_a_secret_verifies_each_configured_hmac(algorithm: str) -> None:
     """HS256, HS384 and HS512 are accepted where they are configured."""
     digest = f"sha{algorithm[2:]}"
-    by = verifier(keys=Keys(PlainTasks(), secret=LONG_SECRET, algorithms=[algorithm]))
+    by = verifier(known=keys(secret=LONG_SECRET, algorithms=[algorithm]))
     assert accepted(forged({"alg": algorithm}, CLAIMS, LONG_SECRET, digest=digest), by).user == "ada"
 
 
 @pytest.mark.parametrize("signer", [rsa_signer(), ec_signer(), ed_signer()], ids=lambda each: each.algorithm)
 def test_a_public_key_verifies_the_signatures_of_its_owner(signer: Any) -> None:
     """RSA, P-256 and Ed25519 keys accept their own signatures at once, and refuse those of another key."""
-    by = verifier(keys=Keys(PlainTasks(), public_key=signer.pem))
+    by = verifier(known=keys(public_key=signer.pem))
     assert accepted(signer.token(CLAIMS), by).user == "ada"
     other = {"RS256": rsa_signer, "ES256": ec_signer, "EdDSA": ed_signer}[signer.algorithm]("other")
     assert refused(other.token(CLAIMS), by) == "signature does not match"
@@ -117,7 +118,6 @@ HEADERS: dict[str, tuple[object, str]] = {
     "alg a list": ({"alg": ["HS256"]}, "not a signed JWT"),
     "alg a number": ({"alg": 256}, "not a signed JWT"),
     "kid a number": (HEADER | {"kid": 1}, "not a signed JWT"),
-    "kid null": (HEADER | {"kid": None}, "not a signed JWT"),
     "kid a list": (HEADER | {"kid": ["a"]}, "not a signed JWT"),
     "kid an object": (HEADER | {"kid": {"a": 1}}, "not a signed JWT"),
     "kid huge": (HEADER | {"kid": "k" * 257}, "not a signed JWT"),
@@ -145,8 +145,8 @@ def test_a_header_cannot_change_how_the_token_is_verified(header: object, messag
     assert refused(token(header)).startswith(message)
 
 
-@pytest.mark.parametrize("kid", ["../../../../dev/null", "' OR 1=1 --", "\0", "schlüssel-🗝", "k" * 256, ""])
-def test_a_configured_key_ignores_the_key_id(kid: str) -> None:
+@pytest.mark.parametrize("kid", ["../../../../dev/null", "' OR 1=1 --", "\0", "schlüssel-🗝", "k" * 256, "", None])
+def test_a_configured_key_ignores_the_key_id(kid: str | None) -> None:
     """A `kid` names a published key. With a configured key it is not used, and never opened or run."""
     assert accepted(token(HEADER | {"kid": kid})).user == "ada"
 
@@ -156,7 +156,7 @@ def test_a_key_inside_a_token_is_ignored(name: str) -> None:
     """A token signed with a key from its own header is refused, in each field that can hold a key."""
     own = rsa_signer("theirs")
     brought = {"jku": "https://127.0.0.1:9/keys", "x5u": "https://127.0.0.1:9/x5", "x5c": [own.pem], "jwk": own.jwk()}
-    by = verifier(keys=Keys(PlainTasks(), public_key=rsa_signer().pem))
+    by = verifier(known=keys(public_key=rsa_signer().pem))
     assert refused(own.token(CLAIMS, **{name: brought[name]}), by) == "signature does not match"
     assert accepted(rsa_signer().token(CLAIMS, **{name: brought[name]}), by).user == "ada"
 
@@ -329,7 +329,6 @@ OURS = {"aud": "us", "iss": "us"}
     [
         CANARY,
         f"{CANARY}.{CANARY}.{CANARY}",
-        token(HEADER | {"alg": CANARY}),
         token({CANARY: CANARY}),
         token(HEADER | {"kid": [CANARY]}),
         token(HEADER | {"crit": [CANARY]}),
@@ -337,8 +336,6 @@ OURS = {"aud": "us", "iss": "us"}
         token(sub=f"{CANARY}\n", **OURS),
         token(exp=CANARY, **OURS),
         token(jti={CANARY: CANARY}, **OURS),
-        token(aud=CANARY, iss=CANARY),
-        token(aud="us", iss=CANARY),
         token(rooms={CANARY: CANARY}, **OURS),
         token(rooms={f"{CANARY} ": "r"}, **OURS),
         token(rooms={CANARY: [CANARY]}, **OURS),
@@ -455,7 +452,8 @@ def outcome(text: str) -> Identity | None:
     except Refusal as refusal:
         answer = refusal
     assert answer.code is ErrorCode.BAD_TOKEN
-    assert len(answer.message) < 120
+    assert len(answer.message) < 500
+    assert answer.message.isprintable()
     return None
 
 
@@ -509,5 +507,43 @@ def test_the_settings_decide_how_long_a_token_may_be() -> None:
     message = refused(longer)
     assert f"{len(longer)} bytes, more than 8192" in message
     assert "FORESTAY_MAX_TOKEN_BYTES" in message
-    by = TokenVerifier(Keys(PlainTasks(), secret=SECRET), default_rights="**:r", max_bytes=65536, clock=lambda: NOW)
+    by = TokenVerifier(keys(secret=SECRET), TokenRules("**:r", max_bytes=65536), clock=lambda: NOW)
     assert accepted(longer, by).user == "ada"
+
+
+SEEN: dict[str, tuple[str, list[str]]] = {
+    "alg": (token({"alg": "HS512"}), ['alg is "HS512"', "FORESTAY_JWT_ALGORITHMS accepts HS256"]),
+    "alg of strangers": (token({"alg": "x\n\u202e" + "y" * 300}), ['"x\\n\\u202eyyy', "FORESTAY_JWT_ALGORITHMS"]),
+    "iss": (token(iss="https://a.example", aud="us"), ['iss is "https://a.example"', 'JWT_ISSUER expects "us", "us/"']),
+    "iss missing": (token(aud="us"), ["missing claim: iss", 'FORESTAY_JWT_ISSUER expects "us"']),
+    "iss without its slash": (token(aud="us", iss="us//"), ["they differ in the slash at the end"]),
+    "aud": (token(iss="us", aud=["a", "b"]), ['aud is "a", "b"', 'FORESTAY_JWT_AUDIENCE expects "us"']),
+    "many aud": (token(iss="us", aud=[f"a{n}" for n in range(50)]), ['"a4", and 45 more']),
+    "aud missing": (token(iss="us"), ["missing claim: aud", "FORESTAY_JWT_AUDIENCE_CLAIM"]),
+    "aud of strangers": (token(iss="us", aud="a\n\x1b[31m" + "b" * 500), ['"a\\n\\u001b[31mbbb']),
+    "exp": (token(exp=NOW - 60), ["exp is 2027-01-15T07:59:00+00:00", "clock says 2027-01-15T08:00:00+00:00"]),
+    "exp long ago": (token(exp=-1e300), ["exp is -1e+300"]),
+    "nbf": (token(nbf=NOW + 60), ["nbf is 2027-01-15T08:01:00+00:00", "clock says 2027-01-15T08:00:00+00:00"]),
+}
+
+
+@pytest.mark.parametrize(("text", "words"), SEEN.values(), ids=SEEN)
+def test_a_refusal_says_what_was_seen_what_is_expected_and_which_setting_decides(text: str, words: list[str]) -> None:
+    """What it repeats of the token is quoted and cut, and fits into one line."""
+    rules = TokenRules("**:r", audiences=["us"], issuers=["us", "us/"])
+    message = refused(text, TokenVerifier(keys(secret=SECRET), rules, clock=lambda: NOW))
+    for word in words:
+        assert word in message
+    assert message.isprintable()
+    assert message.isascii() or "…" in message
+    assert len(message) < 500
+
+
+@pytest.mark.parametrize("name", ["aud", "iss"])
+def test_a_token_of_one_of_several_audiences_and_issuers_is_accepted(name: str) -> None:
+    """One of each is enough, and a part of one is not."""
+    rules = TokenRules("**:r", audiences=["web", "mobile"], issuers=["https://a.example", "https://b.example"])
+    by = TokenVerifier(keys(secret=SECRET), rules, clock=lambda: NOW)
+    good = {"aud": ["else", "mobile"], "iss": "https://b.example"}
+    assert accepted(token(**good), by).user == "ada"
+    assert f"{name} is" in refused(token(**(good | {name: "mobil"})), by)

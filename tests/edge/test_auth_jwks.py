@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -12,7 +13,8 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from forestay.edge.tokens.jwks import MAX_BYTES, TIMES, JwksCache, RenewalTimes
+from forestay.edge.tokens.jwks import TIMES, JwksCache, KeySetAddress, RenewalTimes
+from forestay.edge.tokens.key_set_client import MAX_BYTES
 from forestay.protocol.codes import ErrorCode, Refusal
 from tests.support.jwks import Endpoint, endpoint
 from tests.support.tasks import PlainTasks
@@ -74,7 +76,7 @@ async def make(issuer: Endpoint, clock: Clock) -> AsyncIterator[Make]:
     made = []
 
     def make(url: str = issuer.url, times: RenewalTimes = TIMES) -> JwksCache[str]:
-        made.append(JwksCache(url, read, PlainTasks(), times, clock))
+        made.append(JwksCache(KeySetAddress(url, times=times), read, PlainTasks(), clock))
         return made[-1]
 
     yield make
@@ -112,7 +114,7 @@ async def test_callers_at_the_same_time_share_one_request(issuer: Endpoint, make
     cache, hanging = make(), Hanging(issuer)
     crowd = [asyncio.ensure_future(cache.get()) for _ in range(100)]
     await hanging.reached.wait()
-    crowd += [asyncio.ensure_future(cache.renewed()) for _ in range(100)]
+    crowd += [asyncio.ensure_future(cache.renewed(None)) for _ in range(100)]
     await asyncio.sleep(0)
     hanging.released.set()
     assert set(await asyncio.gather(*crowd)) == {"one"}
@@ -201,9 +203,9 @@ async def test_a_bad_response_does_not_replace_good_keys(
     """Known keys stay in use. A caller that misses a key is told to retry."""
     cache = make()
     await cache.get()
-    clock.now += TIMES.cooldown
+    clock.now += TIMES.longest_retry
     issuer.say(**fault)
-    await unavailable(cache.renewed())
+    await unavailable(cache.renewed(None))
     assert await cache.get() == "one"
     assert len(issuer.asked) == 2
 
@@ -215,25 +217,115 @@ async def test_the_largest_response_is_read(issuer: Endpoint, make: Make) -> Non
     assert len(await make().get()) == MAX_BYTES
 
 
-async def test_missing_keys_cause_one_request_per_cooldown(issuer: Endpoint, make: Make, clock: Clock) -> None:
-    """Any number of callers with unknown keys causes one request in each cooldown."""
+async def test_callers_that_miss_a_key_share_a_request(issuer: Endpoint, make: Make) -> None:
+    """Any number of callers with unknown keys at the same time cause one request."""
     cache = make()
     await cache.get()
-    for second in range(1, 91):
-        clock.now = float(second)
-        assert set(await asyncio.gather(*(cache.renewed() for _ in range(20)))) == {"one"}
-    assert len(issuer.asked) == 1 + 3
+    assert set(await asyncio.gather(*(cache.renewed(f"k{n}") for n in range(200)))) == {"one"}
+    assert len(issuer.asked) == 2
 
 
-async def test_a_new_key_is_known_after_the_next_request(issuer: Endpoint, make: Make, clock: Clock) -> None:
+async def test_missing_keys_cause_few_requests(issuer: Endpoint, make: Make) -> None:
+    """One caller after the other with another unknown key: some requests at once, and then one in each interval."""
+    times = RenewalTimes(burst=3, refill=0.2)
+    cache = make(times=times)
+    await cache.get()
+    started = time.monotonic()
+    for n in range(6):
+        assert await cache.renewed(f"k{n}") == "one"
+    # The clock of the test stands still, so the budget fills only while a caller waits for it: once for each request.
+    assert time.monotonic() - started >= 3 * times.refill
+    assert len(issuer.asked) == 1 + 6
+
+
+async def test_the_budget_fills_with_time(issuer: Endpoint, make: Make, clock: Clock) -> None:
+    """After a pause, the same number of requests may come at once again, and not more."""
+    cache = make(times=RenewalTimes(burst=2, refill=10.0))
+    await cache.get()
+    for n in range(2):
+        await cache.renewed(f"a{n}")
+    clock.now += 1000
+    for n in range(2):
+        await cache.renewed(f"b{n}")
+    assert len(issuer.asked) == 1 + 4
+    waiting = asyncio.ensure_future(cache.renewed("c"))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    assert len(issuer.asked) == 1 + 4
+    await cache.close()
+    assert await waiting == "one"
+
+
+async def test_a_key_that_was_not_found_is_not_looked_for_again_at_once(
+    issuer: Endpoint, make: Make, clock: Clock
+) -> None:
+    """One bad token that comes again and again does not use up the requests of others."""
+    cache = make()
+    await cache.get()
+    for _ in range(50):
+        assert await cache.renewed("stranger") == "one"
+    assert len(issuer.asked) == 2
+    issuer.say("two")
+    assert await cache.renewed("genuine") == "two"
+    clock.now += TIMES.missed
+    await cache.renewed("stranger")
+    assert len(issuer.asked) == 4
+
+
+async def test_the_memory_of_unknown_keys_is_bounded(issuer: Endpoint, make: Make) -> None:
+    """Strangers can name any number of keys. Only the latest are remembered."""
+    cache = make(times=RenewalTimes(refill=0.0))
+    await cache.get()
+    for batch in range(12):
+        await asyncio.gather(*(cache.renewed(f"{batch}-{n}") for n in range(100)))
+    assert 0 < len(cache._missed) <= 1024
+    asked = len(issuer.asked)
+    await cache.renewed("11-99")
+    assert len(issuer.asked) == asked
+    await cache.renewed("0-0")
+    assert len(issuer.asked) == asked + 1
+
+
+async def test_the_callers_that_wait_are_bounded(issuer: Endpoint, make: Make) -> None:
+    """While the issuer does not answer, strangers cannot make more than some handshakes wait."""
+    cache = make()
+    await cache.get()
+    hanging = Hanging(issuer)
+    crowd = [asyncio.ensure_future(cache.renewed(f"k{n}")) for n in range(300)]
+    await hanging.reached.wait()
+    refused = [each for each in crowd if each.done()]
+    assert len(refused) == 300 - 256
+    for each in refused:
+        await unavailable(each)
+    hanging.released.set()
+    assert set(await asyncio.gather(*(each for each in crowd if each not in refused))) == {"one"}
+
+
+async def test_a_request_that_began_before_the_caller_came_does_not_rule_its_key_out(
+    issuer: Endpoint, make: Make, clock: Clock
+) -> None:
+    """The key may have been published meanwhile, so the next token with it causes a request."""
+    cache = make()
+    await cache.get()
+    hanging = Hanging(issuer)
+    first = asyncio.ensure_future(cache.renewed("a"))
+    await hanging.reached.wait()
+    clock.now += 0.001
+    late = asyncio.ensure_future(cache.renewed("b"))
+    await asyncio.sleep(0)
+    hanging.released.set()
+    assert [await first, await late] == ["one", "one"]
+    issuer.say("two")
+    assert await cache.renewed("a") == "one"
+    assert await cache.renewed("b") == "two"
+
+
+async def test_a_new_key_is_known_after_the_next_request(issuer: Endpoint, make: Make) -> None:
     """The caller that asked and all later ones get the new keys."""
     cache = make()
     await cache.get()
     issuer.say("two")
-    clock.now = TIMES.cooldown - 0.001
-    assert await cache.renewed() == "one"
-    clock.now = TIMES.cooldown
-    assert await cache.renewed() == "two"
+    assert await cache.renewed("new") == "two"
     assert await cache.get() == "two"
 
 
@@ -241,10 +333,10 @@ async def test_known_keys_serve_while_a_request_is_under_way(issuer: Endpoint, m
     """Only the caller that misses a key waits."""
     cache = make()
     await cache.get()
-    clock.now = TIMES.cooldown
+    clock.now = TIMES.longest_retry
     issuer.say("two")
     hanging = Hanging(issuer)
-    missing = asyncio.ensure_future(cache.renewed())
+    missing = asyncio.ensure_future(cache.renewed(None))
     await hanging.reached.wait()
     assert await cache.get() == "one"
     hanging.released.set()
@@ -263,13 +355,13 @@ async def test_keys_are_renewed_before_they_expire(issuer: Endpoint, make: Make)
 async def test_the_renewal_recovers_after_failures(issuer: Endpoint, make: Make) -> None:
     """Failed requests are repeated in the background until one succeeds."""
     issuer.say("down", status=503)
-    cache = make(times=RenewalTimes(retry=0.01, cooldown=0.02))
+    cache = make(times=RenewalTimes(retry=0.01, longest_retry=0.02, refill=0.0))
     await unavailable(cache.get())
     await until(lambda: len(issuer.asked) >= 3)
     issuer.say("two")
     asked = len(issuer.asked)
     await until(lambda: len(issuer.asked) > asked)
-    assert await cache.renewed() == "two"
+    assert await cache.renewed(None) == "two"
 
 
 async def test_callers_add_no_requests_to_an_endpoint_that_is_down(issuer: Endpoint, make: Make) -> None:
@@ -283,13 +375,13 @@ async def test_callers_add_no_requests_to_an_endpoint_that_is_down(issuer: Endpo
 
 
 async def test_the_time_between_retries_doubles(issuer: Endpoint, make: Make, clock: Clock) -> None:
-    """It grows with each failure, up to the cooldown."""
+    """It grows with each failure, up to a bound."""
     issuer.say("down", status=503)
     cache = make(times=RenewalTimes(retry=4.0))
     waits = []
     for _ in range(6):
-        waits.append((await unavailable(cache.renewed())).retry_after)
-        clock.now += TIMES.cooldown
+        waits.append((await unavailable(cache.renewed(None))).retry_after)
+        clock.now += TIMES.longest_retry
     assert waits == [4, 8, 16, 30, 30, 30]
 
 
@@ -299,13 +391,13 @@ async def test_keys_are_used_for_a_day_while_the_endpoint_fails(issuer: Endpoint
     await cache.get()
     issuer.say("down", status=503)
     clock.now = TIMES.stale
-    await unavailable(cache.renewed())
+    await unavailable(cache.renewed(None))
     assert await cache.get() == "one"
     clock.now += 1
     await unavailable(cache.get())
     issuer.say("two")
-    clock.now += TIMES.cooldown
-    assert await cache.renewed() == "two"
+    clock.now += TIMES.longest_retry
+    assert await cache.renewed(None) == "two"
     assert await cache.get() == "two"
 
 
@@ -351,7 +443,7 @@ async def test_the_renewal_runs_in_an_empty_context(issuer: Endpoint, make: Make
         seen.append(mine.get("empty"))
         return body.decode()
 
-    cache = JwksCache(issuer.url, look, PlainTasks(), RenewalTimes(lifetime=0.01))
+    cache = JwksCache(KeySetAddress(issuer.url, times=RenewalTimes(lifetime=0.01)), look, PlainTasks())
     await cache.get()
     await until(lambda: len(seen) >= 2)
     await cache.close()
@@ -371,8 +463,8 @@ async def test_a_failure_is_logged_without_the_address(issuer: Endpoint, make: M
 
 async def test_closing_cancels_the_request_and_refuses_its_callers(issuer: Endpoint, make: Make) -> None:
     """Callers that wait are refused. They are not cancelled and do not hang."""
-    cache, hanging = make(times=RenewalTimes(cooldown=0.01)), Hanging(issuer)
-    waiting = [asyncio.ensure_future(each) for each in (cache.get(), cache.renewed())]
+    cache, hanging = make(times=RenewalTimes(refill=0.0)), Hanging(issuer)
+    waiting = [asyncio.ensure_future(each) for each in (cache.get(), cache.renewed(None))]
     await hanging.reached.wait()
     await cache.close()
     for each in waiting:
@@ -397,11 +489,11 @@ async def test_closing_works_before_the_first_request(issuer: Endpoint, make: Ma
 
 async def test_known_keys_serve_after_closing(issuer: Endpoint, make: Make) -> None:
     """Handshakes under way are served, and no request is made."""
-    cache = make(times=RenewalTimes(lifetime=0.01, cooldown=0.0))
+    cache = make(times=RenewalTimes(lifetime=0.01, refill=0.0))
     await cache.get()
     await cache.close()
     asked = len(issuer.asked)
-    assert await cache.renewed() == "one"
+    assert await cache.renewed(None) == "one"
     await asyncio.sleep(0.05)
     assert len(issuer.asked) == asked
 
@@ -441,10 +533,10 @@ class Resting(PlainTasks):
 async def test_one_task_makes_all_requests(issuer: Endpoint, clock: Clock) -> None:
     """The first caller starts it by the name that its failures are counted under."""
     tasks = Renewals()
-    cache = JwksCache(issuer.url, read, tasks, RenewalTimes(cooldown=0.0), clock)
+    cache = JwksCache(KeySetAddress(issuer.url, times=RenewalTimes(refill=0.0)), read, tasks, clock)
     assert tasks.names == []
     for _ in range(3):
-        await cache.renewed()
+        await cache.renewed(None)
     await cache.close()
     assert (len(issuer.asked), tasks.names) == (3, ["jwks_renewal"])
 
@@ -458,10 +550,10 @@ async def test_a_bug_leaves_no_caller_waiting(issuer: Endpoint, clock: Clock) ->
             raise bugs.pop()
         return body.decode()
 
-    cache = JwksCache(issuer.url, broken, Renewals(), RenewalTimes(), clock)
+    cache = JwksCache(KeySetAddress(issuer.url), broken, Renewals(), clock)
     await unavailable(cache.get())
-    clock.now += TIMES.cooldown
-    assert await cache.renewed() == "one"
+    clock.now += TIMES.longest_retry
+    assert await cache.renewed(None) == "one"
     await cache.close()
 
 
@@ -471,8 +563,8 @@ async def test_a_caller_does_not_wait_for_a_renewal_that_rests(issuer: Endpoint,
     def broken(body: bytes) -> str:
         raise RuntimeError("a bug")
 
-    cache = JwksCache(issuer.url, broken, Resting(), RenewalTimes(timeout=0.5, cooldown=0.0), clock)
+    cache = JwksCache(KeySetAddress(issuer.url, times=RenewalTimes(timeout=0.5, refill=0.0)), broken, Resting(), clock)
     await unavailable(cache.get())
-    await unavailable(cache.renewed())
+    await unavailable(cache.renewed(None))
     assert len(issuer.asked) == 1
     await cache.close()

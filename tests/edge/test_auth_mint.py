@@ -6,19 +6,17 @@ from typing import Any
 import pytest
 
 from forestay.core.rules.access import Right
-from forestay.edge.tokens.keys import Keys
 from forestay.edge.tokens.mint import mint
-from forestay.edge.tokens.verifier import TokenVerifier
+from forestay.edge.tokens.verifier import TokenRules, TokenVerifier
 from forestay.protocol.codes import Refusal
 from forestay.protocol.names import RoomName
-from tests.support.jwks import LONG_SECRET, SECRET
-from tests.support.tasks import PlainTasks
+from tests.support.jwks import LONG_SECRET, SECRET, keys
 
 NOW = 1_800_000_000.25
 
 
-def verifier(now: float = NOW, **purpose: Any) -> TokenVerifier:
-    return TokenVerifier(Keys(PlainTasks(), secret=SECRET), default_rights="**:rwph", clock=lambda: now, **purpose)
+def verifier(now: float = NOW, **rules: Any) -> TokenVerifier:
+    return TokenVerifier(keys(secret=SECRET), TokenRules("**:rwph", **rules), clock=lambda: now)
 
 
 async def test_a_minted_token_is_accepted() -> None:
@@ -46,15 +44,13 @@ async def test_without_rooms_the_default_rights_apply() -> None:
 async def test_the_required_audience_and_issuer_are_in_the_token() -> None:
     """A gateway that requires both accepts the token."""
     token = mint(SECRET, "ada", rooms=None, ttl=1, now=NOW, audience="forestay", issuer="us")
-    assert (await verifier(audience="forestay", issuer="us").verify(token)).user == "ada"
+    assert (await verifier(audiences=["forestay"], issuers=["us"]).verify(token)).user == "ada"
 
 
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
 async def test_every_hmac_can_sign(algorithm: str) -> None:
     """Tokens can be minted for a gateway that accepts only a longer HMAC."""
-    by = TokenVerifier(
-        Keys(PlainTasks(), secret=LONG_SECRET, algorithms=[algorithm]), default_rights="", clock=lambda: NOW
-    )
+    by = TokenVerifier(keys(secret=LONG_SECRET, algorithms=[algorithm]), TokenRules(""), clock=lambda: NOW)
     token = mint(LONG_SECRET, "ada", rooms=None, ttl=1, now=NOW, algorithm=algorithm)
     assert (await by.verify(token)).user == "ada"
 

@@ -21,7 +21,7 @@ from forestay.bus.redis.topology.discovery import Discovery
 from forestay.core.cluster import heartbeat
 from forestay.core.ports.tasks import NAMES, TaskName
 from forestay.core.rooms import recovery
-from forestay.edge.tokens.jwks import JwksCache
+from forestay.edge.tokens.key_set_client import KeySetClient
 from forestay.ops.health.loop_lag import LoopLag
 from forestay.ops.health.readiness import Readiness
 from forestay.ops.kubernetes.api import Cluster
@@ -103,7 +103,7 @@ CASES: dict[TaskName, Case] = {
     "balance": Case(Balance, "look", {"rebalance_shed": True}, IN_A_CLUSTER),
     "heartbeat": Case(MemoryRegistry, "heartbeat"),
     "jwks_renewal": Case(
-        JwksCache, "_download", {"jwt_secret": None, "jwks_url": f"http://{NOWHERE}/keys"}, trigger=verify_a_token
+        KeySetClient, "download", {"jwt_secret": None, "jwks_url": f"http://{NOWHERE}/keys"}, trigger=verify_a_token
     ),
     "kubernetes_events": Case(Cluster, "create", {"kubernetes_events": True}, IN_A_CLUSTER, record_an_event),
     "kubernetes_watch": Case(Cluster, "list", {"rebalance_shed": True}, IN_A_CLUSTER, from_start=True),

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import json
 from base64 import urlsafe_b64encode
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -14,12 +14,31 @@ import jwt
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm, get_default_algorithms
+
+from forestay.edge.tokens.jwks import TIMES, KeySetAddress, RenewalTimes
+from forestay.edge.tokens.keys import Keys
+from tests.support.tasks import PlainTasks
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 
 SECRET = b"a secret of more than thirty-two bytes"
 LONG_SECRET = SECRET * 2
+_MAKERS: dict[str, Any] = get_default_algorithms() | {"Ed25519": OKPAlgorithm()}
+
+
+def keys(
+    *,
+    secret: bytes | None = None,
+    public_key: str | None = None,
+    jwks_url: str | None = None,
+    algorithms: Sequence[str] = (),
+    times: RenewalTimes = TIMES,
+) -> Keys:
+    """Keys from one source of each kind."""
+    address = None if jwks_url is None else KeySetAddress(jwks_url, times=times)
+    secrets = () if secret is None else (secret,)
+    return Keys(PlainTasks(), secrets=secrets, public_key=public_key, key_set=address, algorithms=algorithms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +50,11 @@ class Signer:
 
     def token(self, claims: Mapping[str, object], **headers: object) -> str:
         return jwt.encode(dict(claims), self.private, self.algorithm, headers=headers)
+
+    def signed(self, header: Mapping[str, Any], claims: object, *, named: str | None = None) -> str:
+        """A token of these parts, signed with the `alg` of its header. `named`: what the header says instead."""
+        content = f"{_part(dict(header) | ({} if named is None else {'alg': named}))}.{_part(claims)}"
+        return f"{content}.{_part(_MAKERS[header['alg']].sign(content.encode(), self.private))}"
 
     @property
     def pem(self) -> str:

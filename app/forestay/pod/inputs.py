@@ -8,8 +8,9 @@ from typing import Any
 from forestay.core.ports.tasks import Tasks
 from forestay.core.ports.verifier import Verifier
 from forestay.core.rules.policies import SHIPPED, Policies, Policy, parse_policy
+from forestay.edge.tokens.jwks import KeySetAddress
 from forestay.edge.tokens.keys import Keys
-from forestay.edge.tokens.verifier import TokenVerifier
+from forestay.edge.tokens.verifier import TokenRules, TokenVerifier
 from forestay.pod.tasks import Supervisor
 from forestay.settings.secrets import PREFIX, variable_of
 from forestay.settings.settings import Settings, SettingsError
@@ -52,24 +53,32 @@ def _keys(settings: Settings, tasks: Tasks) -> Keys:
     if not (secret or public_key or settings.jwks_url):
         either = ", ".join(variable_of(name) for name in ("jwt_secret", "jwt_public_key", "jwks_url"))
         raise ValueError(f"no token key: set one of {either}; or try it out with: forestay serve --dev")
+    previous = settings.jwt_secret_previous
+    if previous and not secret:
+        raise ValueError(
+            f"{variable_of('jwt_secret_previous')} is set, but {variable_of('jwt_secret')} is not; set both"
+        )
+    if settings.jwks_ca and not settings.jwks_url:
+        raise ValueError(f"{variable_of('jwks_ca')} is set, but {variable_of('jwks_url')} is not; set both")
     return Keys(
         tasks,
-        secret=secret.get_secret_value().encode() if secret else None,
+        secrets=[each.get_secret_value().encode() for each in (secret, previous) if each],
         public_key=public_key.get_secret_value() if public_key else None,
-        jwks_url=settings.jwks_url,
+        key_set=KeySetAddress(settings.jwks_url, settings.jwks_ca) if settings.jwks_url else None,
         algorithms=settings.jwt_algorithms,
     )
 
 
 def _verifier(settings: Settings, keys: Keys) -> Verifier:
-    """Raises ValueError for wrong default rights. An empty audience or issuer counts as unset."""
-    return TokenVerifier(
-        keys,
-        default_rights=settings.default_rights,
-        audience=settings.jwt_audience,
-        issuer=settings.jwt_issuer,
+    """Raises ValueError for wrong default rights."""
+    rules = TokenRules(
+        settings.default_rights,
+        audiences=settings.jwt_audience,
+        issuers=settings.jwt_issuer,
+        names=settings.claim_names,
         max_bytes=settings.max_token_bytes,
     )
+    return TokenVerifier(keys, rules)
 
 
 def _read_policies(settings: Settings, otherwise: Policy) -> Policies:

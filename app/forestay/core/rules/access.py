@@ -4,12 +4,25 @@ The rights of all matching patterns are united. A matching pattern without right
 by a Verifier, not here.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Flag
+from typing import Final
 
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.names import Pattern, RoomName, is_personal, shown
+
+MAX_USER: Final = 256
+"""The most characters of the name of a user."""
+
+# Control characters, and halves of surrogate pairs, which UTF-8 cannot encode.
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]").search
+
+
+def is_user(name: str) -> bool:
+    """Whether a user may have this name: a token with another one is refused."""
+    return 0 < len(name) <= MAX_USER and _FORBIDDEN(name) is None
 
 
 class Right(Flag):

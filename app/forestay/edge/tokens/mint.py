@@ -9,9 +9,11 @@ from typing import TypedDict, Unpack
 
 import jwt
 
-from forestay.core.rules.access import Rights
-from forestay.edge.tokens.keys import SECRET_ALGORITHMS, read_secret
-from forestay.edge.tokens.verifier import MAX_BYTES, MAX_PATTERNS, is_user
+from forestay.core.rules.access import Rights, is_user
+from forestay.edge.tokens.algorithms import SECRET_ALGORITHMS
+from forestay.edge.tokens.claims import STANDARD, ClaimNames
+from forestay.edge.tokens.keys import read_secret
+from forestay.edge.tokens.verifier import MAX_BYTES, MAX_PATTERNS
 
 
 class TokenPurpose(TypedDict, total=False):
@@ -21,6 +23,7 @@ class TokenPurpose(TypedDict, total=False):
     issuer: str | None
     algorithm: str
     max_bytes: int
+    names: ClaimNames
 
 
 def mint(
@@ -44,13 +47,14 @@ def mint(
         raise ValueError("the user must have 1 to 256 characters, none of them a control character")
     if not (ttl > 0 and isfinite(now + ttl)):
         raise ValueError("the lifetime of a token must be a number of seconds above 0")
-    claims: dict[str, object] = {"sub": user, "iat": now, "exp": now + ttl}
+    names = purpose.get("names", STANDARD)
+    claims: dict[str, object] = {names.user: user, "iat": now, "exp": now + ttl}
     if rooms is not None:
         if len(rooms) > MAX_PATTERNS:
             raise ValueError(f"a token has at most {MAX_PATTERNS} room patterns")
         Rights(rooms)
-        claims["rooms"] = dict(rooms)
-    required = {"aud": purpose.get("audience"), "iss": purpose.get("issuer")}
+        claims[names.rooms] = dict(rooms)
+    required = {names.audience: purpose.get("audience"), "iss": purpose.get("issuer")}
     claims |= {claim: value for claim, value in required.items() if value is not None}
     token = jwt.encode(claims, secret, algorithm)
     longest = purpose.get("max_bytes", MAX_BYTES)

@@ -1,22 +1,26 @@
 """Verifies tokens: turns a JSON Web Token into an identity, or refuses it.
 
 Nothing in a token is used before its signature is verified, and nothing in it chooses how it is verified. A refusal
-says what is wrong and contains no part of the token. The handshake finds the token in the request.
+says what is wrong, what was seen and which setting decides. Of the token it repeats the algorithm, the key id, the
+issuer and the audience, quoted and cut: these are no secret. The handshake finds the token in the request.
 """
 
-import re
 import time
-from base64 import urlsafe_b64decode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Final
 
-import jwt
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from forestay.core.rules.access import Identity, Rights, read_rules
-from forestay.edge.tokens.keys import ALGORITHMS, MAX_KID, Key, Keys
-from forestay.protocol.codes import ErrorCode, Refusal
+from forestay.edge.tokens.algorithms import is_signed
+from forestay.edge.tokens.claims import STANDARD, ClaimNames, Claims, bad_token, read_claims
+from forestay.edge.tokens.key_set import MAX_KID, Key
+from forestay.edge.tokens.keys import Keys
+from forestay.edge.tokens.quoted import listed, quoted
 from forestay.protocol.depth import MAX_DEPTH, deeper_than
 
 MAX_BYTES: Final = 8192
@@ -31,86 +35,54 @@ MAX_PATTERNS: Final = 100
 MAX_INFO: Final = 1024
 """The most bytes of a token's info. The bus keeps it in memory for each member, and each presence page repeats it."""
 
-_MAX_USER: Final = 256
-# Control characters, and halves of surrogate pairs, which UTF-8 cannot encode.
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]").search
-
-# Only the algorithms that can be configured: `none` is not among them. A weak key is an error, not a warning.
-_JWS = jwt.PyJWS(algorithms=ALGORITHMS, options={"verify_signature": True, "enforce_minimum_key_length": True})
-
 
 class _Header(msgspec.Struct):
     """The fields of a header that are read. Those that offer a key (`jku`, `jwk`, `x5c`, `x5u`) are not."""
 
     alg: str
-    kid: Annotated[str, msgspec.Meta(max_length=MAX_KID)] | UnsetType = UNSET
+    kid: Annotated[str, msgspec.Meta(max_length=MAX_KID)] | None = None
     crit: msgspec.Raw | UnsetType = UNSET
     b64: bool = True
 
 
-class _Claims(msgspec.Struct):
-    """The claims that are read. No type is converted: `"exp": "1"` and `"exp": true` are malformed."""
-
-    sub: str
-    exp: float
-    nbf: float | UnsetType = UNSET
-    iat: float | UnsetType = UNSET
-    aud: str | list[str] | UnsetType = UNSET
-    iss: str | UnsetType = UNSET
-    jti: str | UnsetType = UNSET
-    rooms: dict[str, str] | UnsetType = UNSET
-    info: dict[str, msgspec.Raw] | UnsetType = UNSET
-
-
 _read_header = msgspec.json.Decoder(_Header).decode
-_read_claims = msgspec.json.Decoder(_Claims).decode
-_MISSING = re.compile(r"missing required field `(\w+)`").search
-_MALFORMED = re.compile(r"`\$\.(\w+)").search
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRules:
+    """What a token must be like.
+
+    A token must have one of the audiences and one of the issuers, exactly. Where none are configured, they are not
+    checked: a secret that only this gateway uses needs none. Configure both where an issuer also serves others.
+    """
+
+    default_rights: str
+    """The rights of tokens that name none, like `chat.*:rw news.*:r`."""
+    audiences: Sequence[str] = ()
+    issuers: Sequence[str] = ()
+    names: ClaimNames = STANDARD
+    max_bytes: int = MAX_BYTES
 
 
 class TokenVerifier:
-    """The Verifier for JSON Web Tokens.
+    """The Verifier for JSON Web Tokens."""
 
-    A configured audience or issuer must be in the token, exactly. Without a configured audience, the token's audience
-    is ignored: a secret that only this gateway uses needs none. Configure both where an issuer also serves others.
-    """
-
-    def __init__(
-        self,
-        keys: Keys,
-        *,
-        default_rights: str,
-        audience: str | None = None,
-        issuer: str | None = None,
-        max_bytes: int = MAX_BYTES,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        """Raises ValueError where the default rights are not like `chat.*:rw news.*:r`."""
-        if audience == "" or issuer == "":
+    def __init__(self, keys: Keys, rules: TokenRules, clock: Callable[[], float] = time.time) -> None:
+        """Raises ValueError where the default rights are malformed, or an audience or an issuer is empty."""
+        if "" in (*rules.audiences, *rules.issuers):
             raise ValueError("the audience or the issuer is empty; give a name or leave it out")
-        self._default = read_rules(parse_rooms(default_rights))
+        self._default = read_rules(parse_rooms(rules.default_rights))
         self._keys = keys
-        self._audience = audience
-        self._issuer = issuer
-        self._max_bytes = max_bytes
+        self._rules = rules
         self._clock = clock
 
     async def verify(self, token: str) -> Identity:
         """The identity in `token`. Raises Refusal: BAD_TOKEN, or UNAVAILABLE while there are no keys to verify it."""
         # Counted in characters, each at least one byte. Text that is not ASCII is refused next.
-        if len(token) > self._max_bytes:
-            limit = f"more than {self._max_bytes}; FORESTAY_MAX_TOKEN_BYTES decides"
-            raise _bad(f"token too long: {len(token)} bytes, {limit}")
-        header = _header(token)
-        if header.alg not in self._keys.algorithms:
-            raise _bad(f"algorithm not allowed: sign the token with {' or '.join(self._keys.algorithms)}")
-        kid = None if header.kid is UNSET else header.kid
-        keys = await self._keys.find(header.alg, kid)
-        if not keys:
-            raise _bad(
-                "unknown key: the issuer publishes no key with the token's key id and algorithm; get a new token"
-            )
-        claims = _claims(_payload(token, keys))
+        if len(token) > self._rules.max_bytes:
+            limit = f"more than {self._rules.max_bytes}; FORESTAY_MAX_TOKEN_BYTES decides"
+            raise bad_token(f"token too long: {len(token)} bytes, {limit}")
+        claims = read_claims(await self._payload(token), self._rules.names)
         self._check_time(claims)
         self._check_purpose(claims)
         return self._identity(claims)
@@ -119,39 +91,72 @@ class TokenVerifier:
         """Stop fetching the issuer's keys."""
         await self._keys.close()
 
-    def _check_time(self, claims: _Claims) -> None:
+    async def _payload(self, token: str) -> bytes:
+        """The signed content. Raises Refusal unless one of our keys verifies the signature."""
+        header = _header(token)
+        if header.alg not in self._keys.algorithms:
+            seen, accepted = quoted(header.alg), " or ".join(self._keys.algorithms)
+            raise bad_token(
+                f"algorithm not allowed: the token's alg is {seen}, and FORESTAY_JWT_ALGORITHMS accepts {accepted}"
+            )
+        # An empty key id names nothing, as none.
+        kid = header.kid or None
+        keys = await self._keys.find(header.alg, kid)
+        if not keys:
+            seen = "the token names no kid" if kid is None else f"the token's kid is {quoted(kid)}"
+            expected = f"the set at FORESTAY_JWKS_URL has no such key for {header.alg}"
+            raise bad_token(f"unknown key: {seen}, and {expected}; get a new token")
+        content, _, text = token.rpartition(".")
+        signature, payload = _part(text), _part(content.rpartition(".")[2])
+        if not _verified(content, header.alg, keys, signature):
+            newer = await self._keys.find_newer(header.alg, kid, keys)
+            if not _verified(content, header.alg, newer, signature):
+                raise bad_token("signature does not match")
+        return payload
+
+    def _check_time(self, claims: Claims) -> None:
         # PyJWT would look at a clock of its own, and cut fractions off.
         now = self._clock()
-        if claims.exp <= now:
-            raise _bad("token expired: get a new one")
-        if claims.nbf is not UNSET and claims.nbf > now + LEEWAY:
-            raise _bad("token not valid yet: its nbf is in the future")
-        if claims.iat is not UNSET and claims.iat > now + LEEWAY:
-            raise _bad("token not valid yet: its iat is in the future")
+        if claims.expires_at <= now:
+            ended = f"its exp is {_moment(claims.expires_at)}, and the gateway's clock says {_moment(now)}"
+            raise bad_token(f"token expired: {ended}; get a new one")
+        for name, value in (("nbf", claims.not_before), ("iat", claims.issued_at)):
+            if value is not None and value > now + LEEWAY:
+                begins = f"its {name} is {_moment(value)}, and the gateway's clock says {_moment(now)}"
+                raise bad_token(f"token not valid yet: {begins}")
 
-    def _check_purpose(self, claims: _Claims) -> None:
-        if self._audience is not None:
-            if claims.aud is UNSET:
-                raise _bad("missing claim: aud")
-            if self._audience not in ([claims.aud] if isinstance(claims.aud, str) else claims.aud):
-                raise _bad("audience does not match: the token is meant for another service")
-        if self._issuer is not None:
-            if claims.iss is UNSET:
-                raise _bad("missing claim: iss")
-            if claims.iss != self._issuer:
-                raise _bad("issuer does not match: the token comes from another issuer")
+    def _check_purpose(self, claims: Claims) -> None:
+        audiences, issuers, name = self._rules.audiences, self._rules.issuers, self._rules.names.audience
+        if audiences:
+            if claims.audience is None:
+                other = "FORESTAY_JWT_AUDIENCE_CLAIM can name another claim"
+                raise bad_token(f"missing claim: {name}; FORESTAY_JWT_AUDIENCE expects {listed(audiences)}; {other}")
+            seen = [claims.audience] if isinstance(claims.audience, str) else claims.audience
+            if not set(audiences) & set(seen):
+                raise bad_token(
+                    f"audience does not match: the token's {name} is {listed(seen)}, "
+                    f"and FORESTAY_JWT_AUDIENCE expects {listed(audiences)}"
+                )
+        if issuers:
+            if claims.issuer is None:
+                raise bad_token(f"missing claim: iss; FORESTAY_JWT_ISSUER expects {listed(issuers)}")
+            if claims.issuer not in issuers:
+                slash = claims.issuer.rstrip("/") in [each.rstrip("/") for each in issuers]
+                raise bad_token(
+                    f"issuer does not match: the token's iss is {quoted(claims.issuer)}, and FORESTAY_JWT_ISSUER "
+                    f"expects {listed(issuers)}{'; they differ in the slash at the end' if slash else ''}"
+                )
 
-    def _identity(self, claims: _Claims) -> Identity:
-        if not is_user(claims.sub):
-            raise _bad(f"malformed claim: sub must be 1 to {_MAX_USER} characters, none of them a control character")
+    def _identity(self, claims: Claims) -> Identity:
+        rooms = claims.rooms
         return Identity(
-            user=claims.sub,
+            user=claims.user,
             # One object per token, because it remembers decisions: one user must not fill the memory of another.
-            rights=Rights(self._default) if claims.rooms is UNSET else _rights(claims.rooms),
-            expires_at=claims.exp,
-            token_id=None if claims.jti is UNSET else claims.jti,
-            issued_at=None if claims.iat is UNSET else claims.iat,
-            info=None if claims.info is UNSET else _info(claims.info),
+            rights=Rights(self._default) if rooms is None else _rights(self._rules.names.rooms, rooms),
+            expires_at=claims.expires_at,
+            token_id=claims.token_id,
+            issued_at=claims.issued_at,
+            info=None if claims.info is None else _info(claims.info),
         )
 
 
@@ -170,79 +175,55 @@ def parse_rooms(text: str) -> dict[str, str]:
     return rooms
 
 
-def is_user(name: str) -> bool:
-    """Whether `name` may be the `sub` of a token."""
-    return 0 < len(name) <= _MAX_USER and _FORBIDDEN(name) is None
-
-
 def _header(token: str) -> _Header:
     encoded, *others = token.split(".")
     if not token.isascii() or len(others) != 2:
-        raise _bad("not a signed JWT: three parts with dots between them are expected")
+        raise bad_token("not a signed JWT: three parts with dots between them are expected")
+    text = _part(encoded)
+    if deeper_than(text, MAX_DEPTH):
+        raise bad_token(f"not a signed JWT: its header nests deeper than {MAX_DEPTH} arrays and objects")
     try:
-        text = urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
-        if deeper_than(text, MAX_DEPTH):
-            raise _bad(f"not a signed JWT: its header nests deeper than {MAX_DEPTH} arrays and objects")
         header = _read_header(text)
     except ValueError:
-        raise _bad("not a signed JWT: its header is not readable") from None
+        raise bad_token("not a signed JWT: its header is not readable") from None
     if header.crit is not UNSET or not header.b64:
-        raise _bad("the token's header demands an extension that is not supported; leave out crit and b64")
+        raise bad_token("the token's header demands an extension that is not supported; leave out crit and b64")
     return header
 
 
-def _payload(token: str, keys: Sequence[Key]) -> bytes:
-    """The signed content. Raises Refusal unless one of `keys` verifies the signature."""
-    for key in keys:
-        payload = _signed(token, key)
-        if payload is not None:
-            return payload
-    raise _bad("signature does not match")
-
-
-def _signed(token: str, key: Key) -> bytes | None:
+def _part(text: str) -> bytes:
+    """One part of a token. Raises Refusal unless it is base64url in its one exact form."""
     try:
-        payload: bytes = _JWS.decode_complete(token, key.material, [key.algorithm])["payload"]
-    except jwt.InvalidSignatureError:
-        return None
-    except jwt.PyJWTError:
-        raise _bad("not a signed JWT: a part of it is not readable") from None
-    return payload
+        decoded = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except ValueError:
+        decoded = None
+    if decoded is None or urlsafe_b64encode(decoded).rstrip(b"=").decode() != text:
+        raise bad_token("not a signed JWT: a part of it is not readable")
+    return decoded
 
 
-def _claims(payload: bytes) -> _Claims:
-    """The claims in `payload`. Raises Refusal.
+def _verified(content: str, algorithm: str, keys: Sequence[Key], signature: bytes) -> bool:
+    return any(is_signed(content.encode(), algorithm, key.material, signature) for key in keys)
 
-    Of the parser's errors only the field's name is repeated: the rest may contain a part of the token.
-    """
-    if deeper_than(payload, MAX_DEPTH):
-        raise _bad(f"malformed claims: nested deeper than {MAX_DEPTH} arrays and objects")
+
+def _moment(seconds: float) -> str:
     try:
-        return _read_claims(payload)
-    except ValueError as error:
-        missing, malformed = _MISSING(str(error)), _MALFORMED(str(error))
-    if missing is not None:
-        raise _bad(f"missing claim: {missing[1]}")
-    if malformed is not None:
-        raise _bad(f"malformed claim: {malformed[1]} has the wrong type or is out of range")
-    raise _bad("the token's claims are not a JSON object")
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    except (OverflowError, ValueError, OSError):
+        return f"{seconds:g}"
 
 
-def _rights(rooms: Mapping[str, str]) -> Rights:
+def _rights(name: str, rooms: Mapping[str, str]) -> Rights:
     if len(rooms) > MAX_PATTERNS:
-        raise _bad(f"malformed claim: rooms has more than {MAX_PATTERNS} patterns")
+        raise bad_token(f"malformed claim: {name} has more than {MAX_PATTERNS} patterns")
     try:
         return Rights(rooms)
     except ValueError:
-        raise _bad("malformed claim: rooms must map room patterns to letters of r, w, p and h") from None
+        raise bad_token(f"malformed claim: {name} must map room patterns to letters of r, w, p and h") from None
 
 
 def _info(info: Mapping[str, msgspec.Raw]) -> bytes:
     encoded = msgspec.json.encode(info)
     if len(encoded) > MAX_INFO:
-        raise _bad(f"malformed claim: info has more than {MAX_INFO} bytes")
+        raise bad_token(f"malformed claim: info has more than {MAX_INFO} bytes")
     return encoded
-
-
-def _bad(message: str) -> Refusal:
-    return Refusal(ErrorCode.BAD_TOKEN, message)
