@@ -126,7 +126,7 @@ def assemble(settings: Settings, policies: Policies, links: Links, verifier: Ver
     recovery = Recovery(runtime, bus, policies, Delivery(runtime, hub, rooms, passes))
     subscriptions = Subscriptions(runtime, bus, recovery)
     presence = Presence(runtime, bus, registry, policies, settings.presence_grace)
-    publisher = Publisher(runtime, bus, policies)
+    publisher = Publisher(runtime, bus, policies, limits.message_bytes)
     membership = Membership(rooms, subscriptions, presence, outbox)
     join_rules = JoinRules(policies, settings.bus_timeout)
     joins = Joins(runtime, membership, subscriptions, recovery, presence, join_rules)

@@ -28,9 +28,9 @@ class ErrorCode(StrEnum):
     OUTCOME_UNKNOWN = "outcome_unknown"
     BAD_TOKEN = "bad_token"
     IDENTITY_CHANGED = "identity_changed"
-    # Only over HTTP. A socket has no path that could be missing, and closes with 1009 instead.
-    NOT_FOUND = "not_found"
     TOO_LARGE = "too_large"
+    # Only over HTTP. A socket has no path that could be missing.
+    NOT_FOUND = "not_found"
 
 
 class CloseCode(IntEnum):

@@ -13,6 +13,7 @@ from forestay.core.ports.observer import Source
 from forestay.core.ports.runtime import Runtime
 from forestay.core.rules.policies import Policies, Retention
 from forestay.protocol.codes import ErrorCode, Refusal
+from forestay.protocol.delivered import MOST_ADDED, largest_form
 from forestay.protocol.message import Message, Position, timestamp
 from forestay.protocol.names import RoomName
 
@@ -20,10 +21,13 @@ from forestay.protocol.names import RoomName
 class Publisher:
     """The only part that publishes room messages."""
 
-    def __init__(self, runtime: Runtime, bus: Bus, policies: Policies) -> None:
+    def __init__(self, runtime: Runtime, bus: Bus, policies: Policies, largest: int) -> None:
+        """`largest`: bytes of the largest message that a client gets."""
         self._runtime = runtime
         self._policies = policies
         self._bus = bus
+        self._largest = largest
+        self._surely_fits = largest - MOST_ADDED
 
     def stamp(self) -> str:
         """The `timestamp` of a message that this pod accepts now."""
@@ -36,6 +40,8 @@ class Publisher:
         kept = None if message.binary else policy.history
         if key is not None and kept is None:
             raise Refusal(ErrorCode.KEY_NEEDS_HISTORY, "'key' needs a room with history; this room has none")
+        if len(message.payload) > self._surely_fits:
+            self._check_size(message, kept=kept is not None, traced=policy.trace)
         observer, tracer, leg = self._runtime.observer, self._runtime.tracer, None
         if tracer is not None:
             leg = tracer.begin(message, source, policy.pattern, shown=policy.trace)
@@ -57,6 +63,16 @@ class Publisher:
                 settled(settlement)
 
         self._bus.publish(message, observed, kept=kept, key=key)
+
+    def _check_size(self, message: Message, *, kept: bool, traced: bool) -> None:
+        excess = largest_form(message, kept=kept, traced=traced) - self._largest
+        if excess > 0:
+            form = "receivers, and readers of the history," if kept else "receivers"
+            raise Refusal(
+                ErrorCode.TOO_LARGE,
+                f"{form} would get {excess + self._largest} bytes, and a message has at most {self._largest}; "
+                f"make the payload {excess} bytes smaller",
+            )
 
     async def accepted(self, message: Message, source: Source, key: str | None = None) -> Position | None:
         """Publish `message` and wait for the outcome. Returns its position in the room's history. Raises Refusal."""

@@ -14,9 +14,12 @@ from forestay.core.sessions.addresses import public_room
 from forestay.protocol import requests
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.message import Message
+from forestay.protocol.misread import is_json
 from forestay.protocol.names import RoomName, parse_room
 from forestay.protocol.replies import Ack
 from forestay.protocol.trace import parse_trace
+
+_MISREAD: Final = "this binary message is JSON; send JSON in a text message. To send it as binary, bind type"
 
 MAX_BINDINGS: Final = 256
 """Binary types that one connection can bind. It bounds what a client can make the gateway keep."""
@@ -53,6 +56,8 @@ class Broadcasts:
         if len(data) < 4:
             raise Refusal(ErrorCode.BAD_BINARY, "a binary message starts with its type, four bytes big-endian")
         (kind,) = unpack_from("!I", data)
+        if not (connection.bindings and kind in connection.bindings) and is_json(data):
+            raise Refusal(ErrorCode.BAD_BINARY, f"{_MISREAD} {kind} first")
         name = self._bound_room(connection, kind)
         connection.identity.require(Right.BROADCAST, name)
         message = Message(

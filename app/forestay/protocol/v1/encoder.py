@@ -28,6 +28,9 @@ _CLOSE: Final = 0x88
 _PING: Final = 0x89
 _PONG: Final = 0x8A
 
+_LONGEST_ROOM: Final = 256
+"""Characters of a room that an error repeats."""
+
 # A control frame holds at most 125 bytes, and two of them are the close code (RFC 6455 §5.5).
 _MAX_REASON: Final = 123
 
@@ -194,8 +197,9 @@ class Encoder:
             # Rounded up: who comes a part of a millisecond early is refused again.
             payload["retry_after_ms"] = max(1, ceil(refusal.retry_after * 1000 - 1e-6))
         stamp = timestamp(int(self._clock() * 1000))
-        # The room is as the client wrote it, and may be no room name.
-        return frame(_TEXT, to_json(_Envelope("error", reply.id, reply.room, payload, stamp)))
+        # The room is as the client wrote it, and may be no room name. A longer text is none, and could be any length.
+        room = reply.room if reply.room is not None and len(reply.room) <= _LONGEST_ROOM else None
+        return frame(_TEXT, to_json(_Envelope("error", reply.id, room, payload, stamp)))
 
 
 def _limits_fields(limits: replies.ClientLimits) -> dict[str, object]:

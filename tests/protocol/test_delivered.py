@@ -1,0 +1,47 @@
+"""The size of a message for its receivers is computed as it will be encoded."""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forestay.protocol.delivered import MOST_ADDED, largest_form
+from forestay.protocol.message import Message, Position, timestamp
+from forestay.protocol.names import RoomName
+from forestay.protocol.replies import HistoryReply
+from forestay.protocol.trace import TraceContext
+from forestay.protocol.v1.encoder import Encoder
+from tests.support.core import frames
+
+V1 = Encoder(lambda: 1_700_000_000.0, 2**24)
+TRACE = TraceContext("00-" + "a" * 32 + "-" + "b" * 16 + "-01", "k=v")
+rooms = st.sampled_from(["a", "a" * 128, "@alice"]).map(RoomName)
+users = st.none() | st.text(min_size=1, max_size=256)
+
+
+@given(room=rooms, sender=users, text=st.text(max_size=300), traced=st.booleans())
+def test_the_size_of_a_broadcast_is_exact(room: RoomName, sender: str | None, text: str, *, traced: bool) -> None:
+    """In a room without history, the computed size is that of the frame's payload."""
+    message = Message(room, json.dumps(text).encode(), timestamp(0), sender=sender, trace=TRACE)
+    [encoded] = frames(V1.message(message, traced=traced))
+    assert largest_form(message, kept=False, traced=traced) == len(encoded)
+
+
+@given(rooms, users, st.text(max_size=300), st.text(max_size=64), st.integers(0, 2**53 - 1))
+def test_no_form_of_a_kept_message_is_larger(
+    room: RoomName, sender: str | None, text: str, id_: str, offset: int
+) -> None:
+    """In a room with history, neither the message nor a page with it alone is larger, for any `id` of the reader."""
+    payload = json.dumps(text).encode()
+    message = Message(room, payload, timestamp(0), sender, trace=TRACE, position=Position("p" * 32, offset))
+    size = largest_form(message, kept=True, traced=True)
+    [encoded] = frames(V1.message(message, traced=True))
+    [page] = frames(V1.reply(HistoryReply(id_, room, "p" * 32, [message], more=False, newest=True)))
+    assert max(len(encoded), len(page)) <= size
+    assert size - len(payload) <= MOST_ADDED
+
+
+def test_a_binary_message_stays_as_it_is() -> None:
+    """Nothing is added to a binary message."""
+    message = Message(RoomName("a"), b"\0\0\0\7abc", timestamp(0), "alice", binary=True)
+    assert largest_form(message, kept=True, traced=True) == 7
