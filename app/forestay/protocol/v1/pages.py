@@ -48,6 +48,8 @@ def presence_fields(page: PresencePage, budget: int) -> dict[str, object]:
 def _within(entries: Iterable[bytes], budget: int) -> list[Raw]:
     """The first entries of a list that takes at most `budget` bytes, its commas included."""
     found: list[Raw] = []
+    # The first entry has no comma.
+    budget += 1
     for entry in entries:
         budget -= len(entry) + 1
         if found and budget < 0:
