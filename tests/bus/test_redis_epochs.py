@@ -149,9 +149,12 @@ async def test_without_info_in_scripts_the_replid_of_the_connection_is_used(redi
     def run(script: bytes, keys: list[str], *arguments: str) -> object:
         return redis_server.do("EVAL", script.replace(b"'INFO'", b"'NOINFO'"), len(keys), *keys, *arguments)
 
-    keys, rest = ["{1}m", "{1}s"], ("60000", "10", "envelope", "channel", "PUBLISH")
-    assert run(PUBLISH.text, keys, "replid1", "epoch1", *rest) == [b"epoch1", 1]
-    assert run(PUBLISH.text, keys, "replid1", "epoch2", *rest) == [b"epoch1", 2]
-    assert run(POSITIONS.text, keys[:1], "replid1", "epoch3") == [b"epoch1", 2]
-    assert run(POSITIONS.text, keys[:1], "replid2", "epoch4") == [b"epoch4", 2]
-    assert run(PUBLISH.text, keys, "replid2", "epoch5", *rest) == [b"epoch4", 3]
+    keys, rest = ["{1}m", "{1}s", "{1}g"], ("60000", "10", "envelope", "channel", "PUBLISH")
+    first, again = (run(PUBLISH.text, keys, "replid1", f"new{number}", *rest) for number in range(2))
+    assert isinstance(first, list)
+    assert again == [first[0], 2]
+    assert run(POSITIONS.text, keys[:1], "replid1", "new", "1") == [first[0], 2]
+    moved = run(POSITIONS.text, keys[:1], "replid2", "new", "1")
+    assert isinstance(moved, list)
+    assert moved[0] != first[0]
+    assert run(PUBLISH.text, keys, "replid2", "new3", *rest) == [moved[0], 3]

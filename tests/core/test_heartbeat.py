@@ -226,6 +226,84 @@ async def test_a_pod_that_could_not_be_reaped_is_tried_again() -> None:
     assert pod.registry.calls("reap") == [("reap", "p0")]
 
 
+async def beat(pod: ClusterPod, seconds: float, *others: str) -> None:
+    """Let the time pass with a heartbeat every 5 s, also of these other pods."""
+    for _ in range(int(seconds / 5)):
+        await asyncio.sleep(5)
+        for other in others:
+            await send_heartbeat(pod.shared, other)
+        await pod.heartbeat.send()
+
+
+@virtual
+async def test_after_an_outage_a_lease_passes_before_a_pod_is_reaped() -> None:
+    """While the registry was away no pod could keep its lease. One that does not come back is reaped after all."""
+    pod = await cluster("p1", "p0", "p2")
+    pod.registry.lost = EVERYTHING
+    with pytest.raises(BusLost):
+        await pod.heartbeat.send()
+    await asyncio.sleep(LEASE + 1)
+    pod.registry.lost = ()
+    await pod.heartbeat.send()
+    assert set(pod.registry.calls("reap")) == set()
+    await beat(pod, LEASE - 5, "p2")
+    assert pod.registry.calls("reap") == []
+    await beat(pod, 20, "p2")
+    assert pod.registry.calls("reap") == [("reap", "p0")]
+
+
+@virtual
+async def test_after_a_gap_in_its_own_heartbeats_a_pod_reaps_later() -> None:
+    """A pod that was stopped itself, or whose heartbeat was answered late, does not judge the others by that time."""
+    pod = await cluster("p1", "p0")
+    await asyncio.sleep(LEASE + 1)
+    await pod.heartbeat.send()
+    await pod.heartbeat.send()
+    assert pod.registry.calls("reap") == []
+
+
+@virtual
+async def test_a_new_pod_does_not_reap_what_it_finds_expired() -> None:
+    """An outage may have ended just before it started. So it leaves a lease to the others."""
+    pod = ClusterPod("p1")
+    await send_heartbeat(pod.shared, "p0")
+    await asyncio.sleep(LEASE + 1)
+    await pod.heartbeat.send()
+    await pod.heartbeat.send()
+    assert pod.registry.calls("reap") == []
+    await beat(pod, 20)
+    assert pod.registry.calls("reap") == [("reap", "p0")]
+
+
+@virtual
+async def test_a_wall_clock_that_jumps_changes_no_lease() -> None:
+    """Only the loop's time counts, which never jumps."""
+    pod = await cluster("p1", "p0")
+    for jump in (3600.0, -3600.0):
+        object.__setattr__(pod.shared.runtime, "clock", lambda jump=jump: BORN + jump)
+        await beat(pod, 30, "p0")
+    assert (pod.registry.calls("reap"), set(pod.pods.alive)) == ([], {"p0", "p1"})
+
+
+@virtual
+async def test_a_registry_that_lost_its_memory_is_told_without_news() -> None:
+    """The members know the users already. A user that came meanwhile is announced."""
+    pod = await cluster("p1")
+    pod.bus.subscribe(LOUD, FunctionSubscriber())
+    pod.presence.enter(LOUD, identity("alice"))
+    pod.registry.outcome = Outcome.REFUSED
+    pod.presence.enter(LOUD, identity("bob"))
+    pod.registry.outcome = Outcome.ACCEPTED
+    pod.received.clear()
+    pod.shared.state.rooms.clear()
+    lapse(pod.shared, "p1")
+    pod.registry.lost_memory = True
+    await pod.heartbeat.send()
+    assert [json.loads(news.payload) for news in pod.received] == [{"user": "bob"}]
+    page = await pod.registry.presence_page(LOUD, None, 10)
+    assert [member.user for member in page.members] == ["alice", "bob"]
+
+
 @pytest.mark.parametrize(
     ("others", "users", "grace", "left"),
     [([], ["alice"], 0, ["0"]), ([], [], 0, []), (["p2"], ["alice"], GRACE, []), (["p2"], [], 0, [])],

@@ -31,10 +31,15 @@ ttl = 1
 [[rooms]]
 pattern = "people.*"
 presence = true
+
+[[rooms]]
+pattern = "crowd.*"
+join_leave = true
 """
 KEPT = "log.a"
 LIVE = "chat.a"
 PRESENT = "people.a"
+CROWD = "crowd.a"
 BRIEF = "brief.a"
 PATIENCE = 30.0
 """Seconds after which a test fails."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from forestay.bus.memory.bus import MemoryBus
@@ -30,6 +31,8 @@ class ReluctantRegistry(MemoryRegistry):
         """The answer to each `put` and `release`. Only accepted ones take effect."""
         self.lost: Collection[str] = ()
         """The methods that raise BusLost; also those whose answer is held already."""
+        self.lost_memory = False
+        """What heartbeats say about the memory of the registry."""
         self.holding = False
         """Whether answers wait for `answer`. The call itself takes effect at once."""
         self._held: deque[Callable[[], None]] = deque()
@@ -74,7 +77,8 @@ class ReluctantRegistry(MemoryRegistry):
 
     async def heartbeat(self, lease: float, connections: int = 0) -> HeartbeatReply:
         self._reach("heartbeat", str(lease), str(connections))
-        return await self._answered("heartbeat", await super().heartbeat(lease, connections))
+        reply = replace(await super().heartbeat(lease, connections), lost_memory=self.lost_memory)
+        return await self._answered("heartbeat", reply)
 
     async def recall(self) -> Holdings:
         self._reach("recall")

@@ -26,6 +26,9 @@ QUIET_TTL: Final = 24 * 3600.0
 
 Entry = TypeVar("Entry")
 
+# Seconds for which the first epoch stays: at most half of what a history is remembered.
+_SPAN: Final = QUIET_TTL / 2
+
 # Histories from which on those that expired are deleted.
 _MIN_SWEEP: Final = 1000
 
@@ -39,8 +42,8 @@ def within(found: Sequence[Entry], budget: int, size: Callable[[Entry], int]) ->
 class _History:
     """The history of one room."""
 
-    def __init__(self, now: float) -> None:
-        self.epoch = token_hex(8)
+    def __init__(self, epoch: str, now: float) -> None:
+        self.epoch = epoch
         self.offset = 0
         self.entries: deque[Message] = deque()
         self.expires = now
@@ -110,17 +113,43 @@ class Exchange:
         self.subscribers: dict[RoomName, dict[MemoryBus, Subscriber]] = {}
         self._histories: dict[RoomName, _History] = {}
         self._sweep_at = _MIN_SWEEP
+        self._seed = token_hex(8)
+        self._seeded = clock()
+        self._seed_used = False
 
     def history(self, room: RoomName) -> _History:
         """The history of `room`, which is created if there is none."""
-        now = self.clock()
-        history = self._histories.get(room)
-        if history is None or now >= history.forgotten:
+        history = self.find(room)
+        if history is None:
+            now = self.clock()
             if len(self._histories) >= self._sweep_at:
                 self._sweep(now)
-            history = self._histories[room] = _History(now)
+            history = self._histories[room] = _History(self._first_epoch(), now)
+            self._seed_used = True
+        return history
+
+    def find(self, room: RoomName) -> _History | None:
+        """The history of `room`; None if there is none."""
+        history = self._histories.get(room)
+        now = self.clock()
+        if history is None or now >= history.forgotten:
+            return None
         history.expire(now)
         return history
+
+    def start_of(self, since: Position | None) -> Page:
+        """The page of a room without messages. Its epoch is the same for all of them; the first message takes it."""
+        epoch = self._first_epoch()
+        # The epoch of the span before is as good: what the room had since then could not be forgotten yet.
+        if since is not None and since.epoch == self._first_epoch(ago=1):
+            epoch = since.epoch
+        return Page(Position(epoch, 0), (), whole=since in (None, Position(epoch, 0)), more=False)
+
+    def _first_epoch(self, ago: int = 0) -> str:
+        """The first epoch, `ago` spans ago. No room gets the same one twice."""
+        if self._seed_used and not self._histories:
+            self._seed, self._seeded, self._seed_used = token_hex(8), self.clock(), False
+        return f"{self._seed}{int((self.clock() - self._seeded) // _SPAN) - ago:x}"
 
     def _sweep(self, now: float) -> None:
         """Delete the histories that expired. The next sweep comes when twice as many are left."""
@@ -131,7 +160,7 @@ class Exchange:
 
     def keep_alive(self, room: RoomName) -> Position | None:
         """The position of `room`; None without a history. Renews the expiry of epoch and offset."""
-        history = self._histories.get(room)
+        history = self.find(room)
         if history is None:
             return None
         history.forgotten = max(history.forgotten, self.clock() + QUIET_TTL)
@@ -185,7 +214,8 @@ class MemoryBus:
                 del self._exchange.subscribers[room]
 
     async def history(self, room: RoomName, query: Query, kept: Retention) -> Page:
-        return self._exchange.history(room).read(query)
+        found = self._exchange.find(room)
+        return self._exchange.start_of(query.since) if found is None else found.read(query)
 
     async def positions(self, rooms: Collection[RoomName]) -> Mapping[RoomName, Position]:
         found = ((room, self._exchange.keep_alive(room)) for room in rooms)

@@ -114,6 +114,8 @@ class MemoryRegistry:
                 self._remove_empty(room, user)
         for user, claimed in list(state.claims.items()):
             state.claims[user] = {id: owner for id, owner in claimed.items() if owner != pod}
+            if not state.claims[user]:
+                del state.claims[user]
         state.leases.pop(pod, None)
         state.load.pop(pod, None)
         return gone

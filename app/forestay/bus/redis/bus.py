@@ -18,14 +18,14 @@ from forestay.bus.redis.client.nodes import NodeOptions, Nodes
 from forestay.bus.redis.client.probe import ProbeChannel
 from forestay.bus.redis.client.report import Report
 from forestay.bus.redis.client.subscription import PLAIN, SHARDED, Subscription
-from forestay.bus.redis.history import page_command, positions_command, read_page, read_positions
+from forestay.bus.redis.history import Asker, page_command, positions_command, read_page, read_positions
 from forestay.bus.redis.keys import KeySpace, RoomKeys, idempotency_key
 from forestay.bus.redis.messages import MessageReceiver, encode_live
 from forestay.bus.redis.scripts import PUBLISH
 from forestay.bus.redis.topology.dialer import Dialer
 from forestay.bus.redis.topology.discovery import Discovery
 from forestay.bus.redis.topology.sentinels import Sentinels
-from forestay.core.ports.bus import BusLost, Outcome, Page, Query, Settled, Settlement, Subscriber
+from forestay.core.ports.bus import BusFull, BusLost, Cause, Outcome, Page, Query, Settled, Settlement, Subscriber
 from forestay.core.ports.observer import Observer
 from forestay.core.ports.tasks import Tasks
 from forestay.core.rules.policies import Retention
@@ -37,6 +37,7 @@ from forestay.protocol.names import RoomName
 _MAX_ROOMS: Final = 500
 
 _REFUSED: Final = Settlement(Outcome.REFUSED)
+_FULL: Final = Settlement(Outcome.REFUSED, cause=Cause.FULL)
 _UNKNOWN: Final = Settlement(Outcome.UNKNOWN)
 _ACCEPTED: Final = Settlement(Outcome.ACCEPTED)
 
@@ -62,9 +63,11 @@ class RedisBus:
         self._timeout = timeout
         self._cluster = address.cluster
         self._pubsub = SHARDED if address.cluster else PLAIN
-        self.keys = KeySpace(address.prefix)
+        self.keys = KeySpace(address.prefix, cluster=address.cluster)
         self._pod = new_id()
         self._epochs = count()
+        self.older_pods = False
+        """Whether a pod of a release is there that knows no first epoch. Written by the registry."""
         count_event = observer.bus if observer is not None else _ignore
         self._receiver = MessageReceiver(count_event)
         self._report = Report(count_event)
@@ -118,16 +121,19 @@ class RedisBus:
             data = self._publish_command(node, keys, encode(message), kept, once)
             node.writing.offer(Command(data, settle, keys.partition))
 
-    def _new_epoch(self) -> str:
-        """An epoch that no room has had. Each command to a room with history carries one, in case the room needs it."""
+    def new_epoch(self) -> str:
+        """An epoch that no room has had. Commands carry one, in case that a room needs it or Redis has no seed."""
         return f"{self._pod}-{next(self._epochs):x}"
+
+    def _asker(self, node: Node) -> Asker:
+        return Asker(node.incarnation, self.new_epoch(), self.older_pods)
 
     def _publish_command(
         self, node: Node, keys: RoomKeys, envelope: bytes, kept: Retention, once: bytes | None
     ) -> bytes:
-        names = (keys.meta, keys.stream) if once is None else (keys.meta, keys.stream, once)
+        names = (keys.meta, keys.stream, keys.seed) if once is None else (keys.meta, keys.stream, keys.seed, once)
         ttl = max(1, int(kept.ttl * 1000))
-        arguments = (node.incarnation, self._new_epoch(), ttl, kept.size, envelope, keys.channel, self._pubsub.publish)
+        arguments = (node.incarnation, self.new_epoch(), ttl, kept.size, envelope, keys.channel, self._pubsub.publish)
         return pack(b"EVALSHA", PUBLISH.digest, len(names), *names, *arguments)
 
     def _probe_channel(self, partition: int) -> ProbeChannel:
@@ -144,7 +150,7 @@ class RedisBus:
     async def history(self, room: RoomName, query: Query, kept: Retention) -> Page:
         keys = self.keys.room(room)
         node = self._node(keys.partition)
-        data = page_command(keys, query, kept, node.incarnation, self._new_epoch())
+        data = page_command(keys, query, kept, self._asker(node))
         reply = await self._ask(node, data, keys.partition)
         return read_page(reply, query, self._receiver.garbage)
 
@@ -170,7 +176,7 @@ class RedisBus:
         keys = [self.keys.room(room) for room in rooms]
         partition = keys[0].partition
         node = self._node(partition)
-        data = positions_command([one.meta for one in keys], node.incarnation, self._new_epoch())
+        data = positions_command(keys, self._asker(node))
         positions = read_positions(await self._ask(node, data, partition), len(rooms))
         return {room: position for room, position in zip(rooms, positions, strict=True) if position is not None}
 
@@ -217,7 +223,7 @@ class RedisBus:
         node.reading.offer(Command(data, settle, partition))
         reply = await answer
         if isinstance(reply, ErrorReply):
-            raise BusLost(f"Redis replied {reply.kind}")
+            raise BusFull("Redis has reached its maxmemory") if reply.full else BusLost(f"Redis replied {reply.kind}")
         if isinstance(reply, Failure):
             raise BusLost("Redis did not reply")
         return reply
@@ -232,6 +238,8 @@ def _settlement(reply: object) -> Settlement:
             return Settlement(Outcome.ACCEPTED, Position(epoch.decode(), offset))
         case Failure.UNKNOWN:
             return _UNKNOWN
+        case ErrorReply(full=True):
+            return _FULL
         case _:
             return _REFUSED
 

@@ -5,7 +5,7 @@ The replies are trusted no more than any other data on the bus.
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 from forestay.bus.redis.client.connection import pack
 from forestay.bus.redis.keys import RoomKeys
@@ -19,23 +19,31 @@ from forestay.protocol.message import Message, Position
 _MAX_OFFSET: Final = 2**53 - 1
 
 
-def page_command(keys: RoomKeys, query: Query, kept: Retention, incarnation: bytes, new_epoch: str) -> bytes:
-    """The command that reads the part that `query` asks for.
+class Asker(NamedTuple):
+    """What goes with each question."""
 
-    `incarnation`: that of the node, for servers that let no script ask for INFO. `new_epoch`: an epoch that no room has
-    had, in case that the room needs one.
-    """
+    incarnation: bytes
+    """That of the node, for servers that let no script ask for INFO."""
+    new_epoch: str
+    """An epoch that no room has had, in case that Redis has no seed."""
+    older_pods: bool
+    """Whether a pod is there that knows no first epoch, so that the epochs of empty rooms must be stored."""
+
+
+def page_command(keys: RoomKeys, query: Query, kept: Retention, asker: Asker) -> bytes:
+    """The command that reads the part that `query` asks for."""
     bound = query.since or query.before
     form = "since" if query.since else "before" if query.before else "newest"
     return pack(
         b"EVALSHA",
         READ.digest,
-        2,
+        3,
         keys.meta,
         keys.stream,
-        incarnation,
-        new_epoch,
-        int(kept.ttl * 1000),
+        keys.seed,
+        asker.incarnation,
+        asker.new_epoch,
+        max(1, int(kept.ttl * 1000)) if asker.older_pods else 0,
         form,
         bound.epoch.encode("utf-8", "replace") if bound else b"",
         max(0, min(bound.offset, _MAX_OFFSET)) if bound else 0,
@@ -67,9 +75,12 @@ def read_page(reply: object, query: Query, garbage: Callable[[], None]) -> Page:
     return Page(top, found, whole, more)
 
 
-def positions_command(metas: Sequence[bytes], incarnation: bytes, new_epoch: str) -> bytes:
-    """The command that asks for the positions of the rooms with these `meta` keys."""
-    return pack(b"EVALSHA", POSITIONS.digest, len(metas), *metas, incarnation, new_epoch)
+def positions_command(rooms: Sequence[RoomKeys], asker: Asker) -> bytes:
+    """The command that asks for the positions of the rooms with these keys."""
+    names = [one.meta for one in rooms]
+    if asker.older_pods:
+        names += [*(one.stream for one in rooms), rooms[0].seed]
+    return pack(b"EVALSHA", POSITIONS.digest, len(names), *names, asker.incarnation, asker.new_epoch, len(rooms))
 
 
 def read_positions(reply: object, rooms: int) -> list[Position | None]:

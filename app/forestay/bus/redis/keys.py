@@ -27,6 +27,8 @@ class RoomKeys(NamedTuple):
     meta: bytes
     """The hash with the room's epoch and offset."""
     stream: bytes
+    seed: bytes
+    """The hash with the seed of the first epoch. On one node all rooms share it."""
     idempotency: bytes
     """The beginning of every idempotency key of the room."""
 
@@ -34,8 +36,10 @@ class RoomKeys(NamedTuple):
 class KeySpace:
     """The keys and channels below one prefix."""
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, *, cluster: bool = False) -> None:
+        """`cluster`: the partitions are on several nodes."""
         self._prefix = prefix
+        self._cluster = cluster
         self._cache: dict[RoomName, RoomKeys] = {}
 
     def room(self, room: RoomName) -> RoomKeys:
@@ -79,9 +83,14 @@ class KeySpace:
         """The revocations in their order, and by the time when they end."""
         return self._key(0, "v", "order"), self._key(0, "v", "end")
 
+    def seed(self, partition: int) -> bytes:
+        """The seed of the first epoch for the rooms of one partition."""
+        return self._key(partition if self._cluster else 0, "g", "first")
+
     def _make(self, room: RoomName) -> RoomKeys:
         partition, name = _partition_and_name(room)
-        return RoomKeys(partition, *(self._key(partition, kind, name) for kind in "cmsk"))
+        channel, meta, stream, idempotency = (self._key(partition, kind, name) for kind in "cmsk")
+        return RoomKeys(partition, channel, meta, stream, self.seed(partition), idempotency)
 
     def _key(self, partition: int, kind: str, name: str) -> bytes:
         return f"{self._prefix}:{{{partition}}}:{kind}:{name}".encode()

@@ -31,7 +31,7 @@ from forestay.bus.redis.registry_scripts import (
     REVOKE,
 )
 from forestay.bus.redis.script import Script
-from forestay.core.ports.bus import PAGE_BYTES, AnswerLost, BusLost, Outcome
+from forestay.core.ports.bus import PAGE_BYTES, AnswerLost, BusFull, BusLost, Outcome
 from forestay.core.ports.registry import Claim, HeartbeatReply, Holdings, Revocation
 from forestay.protocol.depth import MAX_DEPTH, deeper_than
 from forestay.protocol.envelope import encode
@@ -58,8 +58,8 @@ class RedisRegistry:
         """The users that this pod has in each room."""
         self._last_revocation = b"0"
         """The number of the last revocation that this pod knows."""
-        self._incarnations: object = None
-        """Those of the bus at the last heartbeat."""
+        self._memory: object = None
+        """What tells one memory of the bus from another one, as it was at the last heartbeat."""
         self._seen: set[str] = set()
         """The pods that had entries in rooms that were read since the last heartbeat."""
 
@@ -131,20 +131,24 @@ class RedisRegistry:
         await self._write(_FIRST, data)
 
     async def heartbeat(self, lease: float, connections: int = 0) -> HeartbeatReply:
-        keys = (self._keys.leases(), self._keys.revocations()[0], self._keys.load())
-        data = _evalsha(HEARTBEAT, keys, self._pod, int(lease * 1000), self._last_revocation, connections)
+        keys = (self._keys.leases(), self._keys.revocations()[0], self._keys.load(), self._keys.seed(_FIRST))
+        facts = (self._pod, int(lease * 1000), self._last_revocation, connections, self._bus.new_epoch())
+        data = _evalsha(HEARTBEAT, keys, *facts)
         match await self._write(_FIRST, data):
-            case [int() as had_lease, list() as pods, list() as expired, list() as revocations, list() as load]:
+            case [int() as had_lease, list() as pods, list() as expired, list() as revocations, list() as load, seed]:
                 # A Redis that was restarted or replaced may have an older state, and this pod's lease in it.
-                before, self._incarnations = self._incarnations, self._bus.incarnations
-                known = bool(had_lease) and before == self._incarnations
+                before, self._memory = self._memory, (self._bus.incarnations, seed)
+                lost = before not in (None, self._memory)
+                known = bool(had_lease) and not lost
                 new = [found for text in revocations[::2] if (found := _revocation(text)) is not None]
                 self._last_revocation = (revocations[-1] if revocations else self._last_revocation) if known else b"0"
                 alive = _texts(pods)
-                loads = dict(zip(_texts(load[::2]), map(int, load[1::2]), strict=True))
+                written = dict(zip(_texts(load[::2]), load[1::2], strict=True))
+                self._bus.older_pods = any(written.get(pod, b"+")[:1] != b"+" for pod in alive)
+                loads = {pod: int(connections) for pod, connections in written.items()}
                 load_of_alive = {pod: loads[pod] for pod in alive if pod in loads}
                 expired_pods = [*_texts(expired), *self._without_lease(alive)]
-                return HeartbeatReply(known, alive, expired_pods, new, load_of_alive)
+                return HeartbeatReply(known, alive, expired_pods, new, load_of_alive, lost_memory=lost)
             case _:
                 raise BusLost(_UNEXPECTED)
 
@@ -197,8 +201,8 @@ class RedisRegistry:
             await self._write(partition, data)
         return gone
 
-    def _retire_keys(self) -> tuple[bytes, bytes]:
-        return self._keys.leases(), self._keys.load()
+    def _retire_keys(self) -> tuple[bytes, bytes, bytes]:
+        return self._keys.leases(), self._keys.load(), self._keys.seed(_FIRST)
 
     async def retire(self, grace: float) -> None:
         if grace:
@@ -219,6 +223,8 @@ class RedisRegistry:
         reply = await answer
         if reply is Failure.UNKNOWN:
             raise AnswerLost("Redis did not reply to the command")
+        if isinstance(reply, ErrorReply) and reply.full:
+            raise BusFull("Redis has reached its maxmemory")
         if isinstance(reply, ErrorReply | Failure):
             raise BusLost("Redis did not execute the command")
         return reply

@@ -3,11 +3,18 @@
 For each room `members` maps a user to the entries of all pods, in MessagePack: `{pod: [connections, info]}`. The empty
 user stands for the sum of all connections. `users` has the same users in order. The rooms and users in which a pod has
 entries are in sets that it owns, one of each kind per partition.
+
+A full Redis refuses a script that needs memory, unless the script has written before. So a script that makes the data
+grow begins with the write that needs memory, and fails without any effect. A script that ends something begins with a
+removal, and works in a full Redis too: a pod leaves, a lease goes on, a connection is no longer counted.
 """
 
 from typing import Final
 
 from forestay.bus.redis.script import script
+
+SEED_TTL: Final = 7 * 86_400
+"""Seconds for which the seed of the first epoch stays without pods. `scripts.py` says what it is for."""
 
 PUT: Final = script("""
 -- KEYS members, users, rooms owned by the pod
@@ -18,13 +25,11 @@ local stored = redis.call('HGET', members, user)
 local pods = stored and cmsgpack.unpack(stored) or {}
 local before, mine = next(pods) ~= nil, pods[pod]
 local change = connections - (mine and mine[1] or 0)
-if connections > 0 then
-  pods[pod] = {connections, ARGV[4]}
-  redis.call('SADD', owned, ARGV[5])
-else
-  pods[pod] = nil
-end
+pods[pod] = connections > 0 and {connections, ARGV[4]} or nil
 local after = next(pods) ~= nil
+-- A full Redis takes this as a removal.
+if change < 0 then redis.call('HDEL', members, user) end
+if connections > 0 then redis.call('SADD', owned, ARGV[5]) end
 if after then
   redis.call('HSET', members, user, cmsgpack.pack(pods))
   redis.call('ZADD', users, 0, user)
@@ -104,10 +109,10 @@ for at = 1, #all, 2 do
     if pods[pod] then
       change = change - pods[pod][1]
       pods[pod] = nil
+      redis.call('HDEL', members, all[at])
       if next(pods) then
         redis.call('HSET', members, all[at], cmsgpack.pack(pods))
       else
-        redis.call('HDEL', members, all[at])
         redis.call('ZREM', users, all[at])
         gone[#gone + 1] = all[at]
       end
@@ -174,45 +179,58 @@ local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
 HEARTBEAT: Final = script(
     _NOW
-    + """
--- KEYS leases, revocations, load; ARGV pod, lease in ms, the last revocation that the pod knows, connections
+    + f"""
+-- KEYS leases, revocations, load, seed
+-- ARGV pod, lease in ms, the last revocation that the pod knows, connections, new epoch
 local until_when = redis.call('ZSCORE', KEYS[1], ARGV[1])
 local known = until_when and tonumber(until_when) > now and 1 or 0
+redis.call('HDEL', KEYS[3], ARGV[1])
+if redis.call('EXISTS', KEYS[4]) == 0 then redis.call('HSET', KEYS[4], 'id', ARGV[5], 'since', time[1]) end
+redis.call('EXPIRE', KEYS[4], {SEED_TTL})
 redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]), ARGV[1])
-redis.call('HSET', KEYS[3], ARGV[1], ARGV[4])
-return {
+redis.call('HSET', KEYS[3], ARGV[1], '+' .. ARGV[4])
+return {{
   known,
   redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf'),
   redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now),
   redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. ARGV[3], '+inf', 'WITHSCORES'),
   redis.call('HGETALL', KEYS[3]),
-}
+  redis.call('HMGET', KEYS[4], 'id')[1],
+}}
 """
 )
-"""Extends the lease of a pod and stores its number of connections.
+"""Extends the lease of a pod and stores its number of connections. Makes the seed of the first epoch, if there is none.
 
 Replies with whether the pod had a lease, the pods that have one, those whose lease has ended, the revocations since the
-last one that the pod knows, and the connections of each pod.
+last one that the pod knows, the connections of each pod, and the seed, which is another one after a loss of all data.
+The number of connections has a plus sign. Releases that know no first epoch write it without one.
 """
 
 RETIRE: Final = script(
     _NOW
     + """
--- KEYS leases, load; ARGV pod, ms left
+-- KEYS leases, load, seed; ARGV pod, ms left
 redis.call('HDEL', KEYS[2], ARGV[1])
 if tonumber(ARGV[2]) > 0 then return redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]), ARGV[1]) end
-return redis.call('ZREM', KEYS[1], ARGV[1])
+redis.call('ZREM', KEYS[1], ARGV[1])
+if redis.call('ZCARD', KEYS[1]) == 0 then redis.call('DEL', KEYS[3]) end
+return 1
 """
 )
-"""Shortens the lease of a pod, or ends it, and forgets its number of connections."""
+"""Shortens the lease of a pod, or ends it, and forgets its number of connections. The last pod takes the seed along."""
 
-REVOKE: Final = script("""
+REVOCATIONS_WHEN_FULL: Final = 1000
+"""With fewer revocations than this, a full Redis takes another one: a token must be revocable at any time."""
+
+REVOKE: Final = script(f"""
 -- KEYS revocations, the same by their end; ARGV revocation, its end, now
 local over = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[3])
 for _, revocation in ipairs(over) do
   redis.call('ZREM', KEYS[1], revocation)
   redis.call('ZREM', KEYS[2], revocation)
 end
+-- A removal of nothing. After it, a full Redis takes what follows.
+if redis.call('ZCARD', KEYS[1]) < {REVOCATIONS_WHEN_FULL} then redis.call('ZREM', KEYS[1], '') end
 local time, last = redis.call('TIME'), redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')
 local number = tonumber(time[1]) * 1000000 + tonumber(time[2])
 if last[2] and tonumber(last[2]) >= number then number = tonumber(last[2]) + 1 end

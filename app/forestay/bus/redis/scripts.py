@@ -3,11 +3,20 @@
 Every script first checks whether this Redis may have lost writes: `master_replid` is new after each restart and each
 promotion. If so the room gets a new epoch, so that no client takes a shorter history for the whole one; entries and
 offset stay. Some servers let no script ask for INFO. Then the replid that was read at connect time is used.
+
+A question stores nothing about a room. A room without messages has the *first epoch*, which is the same for all such
+rooms, and its first message takes it. The first epoch comes from a seed, the replid, the number of evicted keys and the
+time. So no room gets the same one twice: the seed is lost with a flush, a new replid comes with a restart, and after
+two spans a room's keys may have expired. Releases before this one know no first epoch. While such a pod is there, the
+epoch of an empty room is stored when somebody asks for it.
+
+In a full Redis a script fails without any effect. Redis checks this only until the first write of a script, and only
+for commands that need memory. So such a command comes first.
 """
 
 from typing import Final
 
-from forestay.bus.redis.registry_scripts import REGISTRY_SCRIPTS
+from forestay.bus.redis.registry_scripts import REGISTRY_SCRIPTS, SEED_TTL
 from forestay.bus.redis.script import Script, script
 
 KEY_TTL: Final = 300
@@ -20,33 +29,53 @@ QUIET_TTL: Final = 24 * 3600
 _FIRST_PART: Final = 8
 _LARGEST_PART: Final = 500
 
+# Seconds for which the first epoch stays. Twice as long is at most QUIET_TTL, after which a room can be forgotten.
+_SPAN: Final = QUIET_TTL // 2
+
 # Expiries are renewed only when this much of them is gone: a read every few seconds need not be a write.
 _RENEW_AFTER: Final = 3600
 
-_COMMON: Final = """
+_COMMON: Final = f"""
 local function incarnation(otherwise)
   local info = redis.pcall('INFO', 'replication')
   return type(info) == 'string' and string.match(info, 'master_replid:(%x+)') or otherwise
 end
 local function number(n) return string.format('%.0f', n) end
--- The epoch and the offset of a room; nil if it has none yet.
-local function position(meta, run, new_epoch)
+local function short(text) return string.sub(redis.sha1hex(text), 1, 20) end
+-- The epoch and the offset of a room; nil if it has none yet. Also right where a full Redis cannot store the epoch.
+local function position(meta, run)
   local known = redis.call('HMGET', meta, 'epoch', 'run', 'offset')
   if not known[1] then return nil end
   if known[2] ~= run then
-    redis.call('HSET', meta, 'epoch', new_epoch, 'run', run)
-    known[1] = new_epoch
+    known[1] = short(known[1] .. ' ' .. run)
+    redis.pcall('HSET', meta, 'epoch', known[1], 'run', run)
   end
   return known[1], tonumber(known[3])
 end
--- The same, but creates them if there are none. Entries without an epoch belong to nothing.
-local function open(meta, stream, run, new_epoch, ttl)
-  local epoch, offset = position(meta, run, new_epoch)
-  if epoch then return epoch, offset end
-  redis.call('DEL', stream)
-  redis.call('HSET', meta, 'epoch', new_epoch, 'run', run, 'offset', 0)
-  redis.call('PEXPIRE', meta, ttl)
-  return new_epoch, 0
+-- The first epoch, `ago` spans ago.
+local function first_epoch(seed, run, new_epoch, ago)
+  local known = redis.call('HMGET', seed, 'id', 'since')
+  local now = tonumber(redis.call('TIME')[1])
+  if not known[1] then
+    known = {{new_epoch, now}}
+    local stored = redis.pcall('HSET', seed, 'id', new_epoch, 'since', now)
+    if type(stored) == 'number' then redis.call('EXPIRE', seed, {SEED_TTL}) end
+  end
+  local stats = redis.pcall('INFO', 'stats')
+  local evicted = type(stats) == 'string' and string.match(stats, 'evicted_keys:(%d+)') or ''
+  local span = math.floor((now - tonumber(known[2])) / {_SPAN}) - ago
+  return short(table.concat({{run, known[1], evicted, span}}, ' '))
+end
+-- Store the epoch of a room that has none, if a full Redis takes it.
+local function open(meta, stream, seed, run, new_epoch, ttl)
+  -- Entries without an epoch belong to nothing, and the room had messages.
+  local lost = redis.call('EXISTS', stream) == 1
+  local epoch = lost and new_epoch or first_epoch(seed, run, new_epoch, 0)
+  if type(redis.pcall('HSET', meta, 'epoch', epoch, 'run', run, 'offset', 0)) == 'number' then
+    redis.call('PEXPIRE', meta, ttl)
+    redis.call('DEL', stream)
+  end
+  return epoch, 0
 end
 """
 
@@ -56,15 +85,16 @@ def _script(text: str) -> Script:
 
 
 PUBLISH: Final = _script(f"""
--- KEYS meta, stream, idempotency key if any
+-- KEYS meta, stream, seed, idempotency key if any
 -- ARGV replid without INFO, new epoch, ttl, size, envelope, channel, PUBLISH or SPUBLISH
-local meta, stream, once = KEYS[1], KEYS[2], KEYS[3]
-local envelope, ttl = ARGV[5], tonumber(ARGV[3])
-local epoch, offset = open(meta, stream, incarnation(ARGV[1]), ARGV[2], ttl + {QUIET_TTL * 1000})
+local meta, stream, once = KEYS[1], KEYS[2], KEYS[4]
+local run, envelope, ttl = incarnation(ARGV[1]), ARGV[5], tonumber(ARGV[3])
 if once then
   local earlier = redis.call('HMGET', once, 'epoch', 'offset')
   if earlier[1] then return {{earlier[1], tonumber(earlier[2])}} end
 end
+local epoch, offset = position(meta, run)
+if not epoch then epoch, offset = open(meta, stream, KEYS[3], run, ARGV[2], ttl) end
 offset = redis.call('HINCRBY', meta, 'offset', 1)
 local place = number(offset)
 redis.call('XADD', stream, 'MAXLEN', ARGV[4], place .. '-0', 'm', envelope)
@@ -80,8 +110,17 @@ return {{epoch, offset}}
 """Adds a message to the history of a room and publishes it. Replies with epoch and offset."""
 
 READ: Final = _script(f"""
--- KEYS meta, stream; ARGV replid without INFO, new epoch, ttl, since | before | newest, epoch, offset, count, bytes
-local epoch, top = open(KEYS[1], KEYS[2], incarnation(ARGV[1]), ARGV[2], tonumber(ARGV[3]) + {QUIET_TTL * 1000})
+-- KEYS meta, stream, seed
+-- ARGV replid without INFO, new epoch, ttl to store an epoch, since | before | newest, epoch, offset, count, bytes
+local run, ttl = incarnation(ARGV[1]), tonumber(ARGV[3])
+local epoch, top = position(KEYS[1], run)
+if not epoch and ttl > 0 then
+  epoch, top = open(KEYS[1], KEYS[2], KEYS[3], run, ARGV[2], ttl + {QUIET_TTL * 1000})
+elseif not epoch then
+  -- The first epoch of the span before is as good: what the room had since then could not have expired.
+  local before = first_epoch(KEYS[3], run, ARGV[2], 1)
+  return {{ARGV[5] == before and before or first_epoch(KEYS[3], run, ARGV[2], 0), 0, {{}}, 0, 0}}
+end
 local same, bound, count, left = ARGV[5] == epoch, tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local verb, edge, limit, step = 'XREVRANGE', '+', '-', -1
 if ARGV[4] == 'since' then
@@ -114,11 +153,15 @@ before a position and the newest ones come in descending order.
 """
 
 POSITIONS: Final = _script(f"""
--- KEYS the metas; ARGV replid without INFO, new epoch
-local run, answer = incarnation(ARGV[1]), {{}}
-for number, meta in ipairs(KEYS) do
-  local epoch, offset = position(meta, run, ARGV[2])
-  if epoch and redis.call('PTTL', meta) < {(QUIET_TTL - _RENEW_AFTER) * 1000} then
+-- KEYS the metas; to store epochs also the streams, in the same order, and the seed
+-- ARGV replid without INFO, new epoch, number of rooms
+local run, answer, rooms = incarnation(ARGV[1]), {{}}, tonumber(ARGV[3])
+for number = 1, rooms do
+  local meta = KEYS[number]
+  local epoch, offset = position(meta, run)
+  if not epoch and #KEYS > rooms then
+    epoch, offset = open(meta, KEYS[rooms + number], KEYS[#KEYS], run, ARGV[2], {QUIET_TTL * 1000})
+  elseif epoch and redis.call('PTTL', meta) < {(QUIET_TTL - _RENEW_AFTER) * 1000} then
     redis.call('EXPIRE', meta, {QUIET_TTL})
   end
   answer[2 * number - 1], answer[2 * number] = epoch or '', offset or 0

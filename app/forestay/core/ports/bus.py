@@ -22,12 +22,20 @@ class Outcome(Enum):
     UNKNOWN = "the bus may have it"
 
 
+class Cause(Enum):
+    """Why the bus does not have a message, where more is known than that it is away."""
+
+    FULL = "the bus has no memory left"
+
+
 class Settlement(NamedTuple):
     """The outcome of one publish."""
 
     outcome: Outcome
     position: Position | None = None
     """The position of an accepted message in a room with history."""
+    cause: Cause | None = None
+    """Why it was refused, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,10 @@ class Page:
 
 class BusLost(Exception):
     """The bus cannot be reached."""
+
+
+class BusFull(BusLost):
+    """The bus has no memory left for what it was asked to keep. It did nothing."""
 
 
 class AnswerLost(BusLost):
@@ -106,7 +118,11 @@ class Bus(Protocol):
         """Deliver nothing more of `room`."""
 
     async def history(self, room: RoomName, query: Query, kept: Retention) -> Page:
-        """Read the history of a room that has one. Raises BusLost."""
+        """Read the history of a room that has one. Raises BusLost.
+
+        It stores nothing about a room. A room without messages has an epoch all the same, which its first message
+        takes: a client that has joined it can resume from there.
+        """
 
     async def positions(self, rooms: Collection[RoomName]) -> Mapping[RoomName, Position]:
         """The current positions of rooms with history, read together. A room without any message is left out.
@@ -130,10 +146,14 @@ class Bus(Protocol):
 
 
 class Unavailable(Refusal):
-    """The bus did not take a publish. A repeat is safe."""
+    """The bus did not take a request. A repeat is safe."""
 
-    def __init__(self) -> None:
-        super().__init__(ErrorCode.UNAVAILABLE, "the bus does not take messages right now; try again", retry_after=1.0)
+    def __init__(self, *, full: bool = False) -> None:
+        """`full`: because it has no memory left."""
+        message = "the bus does not take messages right now; try again"
+        if full:
+            message = "the bus is full: it has no memory left to keep this; try again later, or tell the operator"
+        super().__init__(ErrorCode.UNAVAILABLE, message, retry_after=5.0 if full else 1.0)
 
 
 class OutcomeUnknown(Refusal):

@@ -70,7 +70,7 @@ class Observer:
         """A client became slow. `policy`: what happens to it."""
 
     def bus(self, event: str) -> None:
-        """An event of the bus, from a closed set: `connected`, `lost`, `deaf`, `resubscribed`, `garbage`."""
+        """An event of the bus, from a closed set, as docs/operating.md lists them."""
 
     def gap_filled(self, messages: int) -> None:
         """A pod missed this number of messages of a room, and read them from the history."""

@@ -49,6 +49,8 @@ class HeartbeatReply:
     """Those that are new since the last heartbeat."""
     load: Mapping[str, int]
     """Connections by pod, of those alive pods that reported them."""
+    lost_memory: bool = False
+    """Whether the registry has lost data since the last heartbeat. Then it forgot users who are still there."""
 
 
 @dataclass(frozen=True, slots=True)

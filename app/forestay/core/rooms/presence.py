@@ -26,7 +26,7 @@ FIRST_PAGE: Final = 100
 class PresenceEntry:
     """One user in one room, by the connections of this pod."""
 
-    __slots__ = ("connections", "grace", "in_flight", "info", "registered", "waiting")
+    __slots__ = ("announced", "connections", "grace", "in_flight", "info", "registered", "waiting")
 
     def __init__(self) -> None:
         self.connections = 0
@@ -35,6 +35,8 @@ class PresenceEntry:
         """Removes the user when it fires. None while it has a connection, or is gone."""
         self.registered = True
         """Whether the registry has the latest number."""
+        self.announced = False
+        """Whether the registry has had the user here, so that the members know of it."""
         self.in_flight = 0
         """Updates that the registry has not answered yet."""
         self.waiting: list[Future[None]] = []
@@ -112,18 +114,21 @@ class Presence:
         except BusLost:
             raise Unavailable from None
 
-    def correct(self, believed: Iterable[tuple[RoomName, str]]) -> None:
-        """Send all entries of this pod to the registry, and remove those that the registry wrongly has."""
+    def correct(self, believed: Iterable[tuple[RoomName, str]], *, silently: bool = False) -> None:
+        """Send all entries of this pod to the registry, and remove those that the registry wrongly has.
+
+        `silently`: the registry forgot users who are here, and the members know of them already.
+        """
         for room, user in believed:
             self._entry(room, user).registered = False
-        self.renew(everything=True)
+        self.renew(everything=True, silently=silently)
 
-    def renew(self, *, everything: bool = False) -> None:
+    def renew(self, *, everything: bool = False, silently: bool = False) -> None:
         """Send to the registry again what it did not accept, or everything."""
         for room, entries in list(self._rooms.items()):
             for user, entry in list(entries.items()):
                 if everything or not entry.registered:
-                    self._register(room, user, entry)
+                    self._register(room, user, entry, silently=silently and entry.announced)
 
     def announce_leave(self, room: RoomName, user: str) -> None:
         """Tell the members of `room` that `user` left, because its pod is gone and cannot do so."""
@@ -144,8 +149,8 @@ class Presence:
         entry.grace = None
         self._register(room, user, entry)
 
-    def _register(self, room: RoomName, user: str, entry: PresenceEntry) -> None:
-        """Tell the registry how many connections of `user` are in `room` on this pod."""
+    def _register(self, room: RoomName, user: str, entry: PresenceEntry, *, silently: bool = False) -> None:
+        """Tell the registry how many connections of `user` are in `room` on this pod; `silently` without news."""
         counted = entry.counted
         entry.registered = False
         entry.in_flight += 1
@@ -153,12 +158,14 @@ class Presence:
         def settled(outcome: Outcome) -> None:
             accepted = outcome is Outcome.ACCEPTED
             entry.registered = accepted
+            if accepted:
+                entry.announced = counted > 0
             entry.answered()
             # A later update that is still unanswered may fail. It is repeated only while the entry is here.
             if accepted and not counted and not entry.counted and not entry.in_flight:
                 self._forget(room, user, entry)
 
-        news = self._news(room, user, entry.info, here=counted > 0)
+        news = None if silently and counted else self._news(room, user, entry.info, here=counted > 0)
         self._registry.put(Member(user, counted, entry.info), room, news, settled)
 
     def _entry(self, room: RoomName, user: str) -> PresenceEntry:

@@ -8,7 +8,19 @@ from asyncio import Future
 
 from msgspec.structs import replace
 
-from forestay.core.ports.bus import Bus, BusLost, Outcome, OutcomeUnknown, Page, Query, Settled, Settlement, Unavailable
+from forestay.core.ports.bus import (
+    Bus,
+    BusFull,
+    BusLost,
+    Cause,
+    Outcome,
+    OutcomeUnknown,
+    Page,
+    Query,
+    Settled,
+    Settlement,
+    Unavailable,
+)
 from forestay.core.ports.observer import Source
 from forestay.core.ports.runtime import Runtime
 from forestay.core.rules.policies import Policies, Retention
@@ -83,26 +95,26 @@ class Publisher:
                 settlement.set_result(result)
 
         self.publish(message, source, settled, key)
-        outcome, position = await settlement
-        refusal = refusal_of(outcome)
+        result = await settlement
+        refusal = refusal_of(result)
         if refusal is not None:
             raise refusal
-        return position
+        return result.position
 
     async def history(self, room: RoomName, query: Query, kept: Retention) -> Page:
         """Read the history of a room. Raises Refusal."""
         try:
             return await self._bus.history(room, query, kept)
-        except BusLost:
-            raise Unavailable from None
+        except BusLost as lost:
+            raise Unavailable(full=isinstance(lost, BusFull)) from None
 
 
-def refusal_of(outcome: Outcome) -> Refusal | None:
+def refusal_of(settlement: Settlement) -> Refusal | None:
     """The refusal that the sender gets; None where the bus has the message."""
-    match outcome:
+    match settlement.outcome:
         case Outcome.ACCEPTED:
             return None
         case Outcome.REFUSED:
-            return Unavailable()
+            return Unavailable(full=settlement.cause is Cause.FULL)
         case Outcome.UNKNOWN:
             return OutcomeUnknown()

@@ -163,7 +163,9 @@ class Recovery:
 
     def _compare(self, room: RoomName, view: _View, found: Position | None) -> None:
         """Repair a view that two checks found behind at the same position. After one check a message may be late."""
-        if view.held is not None or found == view.position:
+        # A room without messages is not found, and its view is at the start.
+        at_start = found is None and view.position is not None and not view.position.offset
+        if view.held is not None or found == view.position or at_start:
             view.suspect = None
         elif view.suspect is not None and view.suspect == view.position:
             view.suspect = None
@@ -182,6 +184,10 @@ class Recovery:
         elif here.epoch == there.epoch and there.offset <= here.offset + 1:
             if there.offset > here.offset:
                 self._advance(view, message)
+        elif there.offset == 1 and not here.offset:
+            # The room had no messages, and the first one has another epoch: an older release chose it, for example.
+            self._members.resync(room, "lost", Position(there.epoch, 0))
+            self._advance(view, message)
         else:
             self._hold(room, view, message)
 
@@ -256,6 +262,9 @@ class Recovery:
 
 def _merge(since: Position, page: Page, tail: list[Message], position: Position | None) -> list[Message] | None:
     """The messages after `since` up to `position`, from the page and from what was served while it was read."""
+    if page.whole and position is not None and not (page.top.offset or position.offset):
+        # The room has no messages. Its epoch may be a newer one than the view's.
+        return []
     if not page.whole or position is None or position.epoch != since.epoch:
         return None
     merged: list[Message] = []

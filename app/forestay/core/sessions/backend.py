@@ -6,7 +6,7 @@ A backend may use every room. The caller was authenticated before.
 from typing import Final
 
 from forestay.core.cluster.control import Connected, ControlChannel
-from forestay.core.ports.bus import BusLost, Page, Query, Unavailable
+from forestay.core.ports.bus import BusFull, BusLost, Page, Query, Unavailable
 from forestay.core.ports.observer import Source
 from forestay.core.ports.registry import Registry, Revocation
 from forestay.core.ports.runtime import Runtime
@@ -107,6 +107,6 @@ class Backend:
         )
         try:
             await self._registry.revoke(revocation)
-        except BusLost:
-            raise Unavailable from None
+        except BusLost as lost:
+            raise Unavailable(full=isinstance(lost, BusFull)) from None
         self._control.revoke(revocation)

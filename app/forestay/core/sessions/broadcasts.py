@@ -107,7 +107,7 @@ class Broadcasts:
 
     def _publish(self, connection: Connection, message: Message, id: str | None, key: str | None) -> None:
         def settled(settlement: Settlement) -> None:
-            refusal = refusal_of(settlement.outcome)
+            refusal = refusal_of(settlement)
             if refusal is not None:
                 pattern = self._policies.of(message.room).pattern
                 refused = RefusedMessage(message.trace, pattern, offered=True)

@@ -78,7 +78,7 @@ class Counts(Observer):
         self.refusals = LabelCounts(code for code in ErrorCode if code not in _NOT_ON_A_SOCKET)
         self.requests = LabelCounts(("ok", *ErrorCode, "failed"))
         self.slow_by_policy = LabelCounts(Slow)
-        self.bus_events = LabelCounts(("connected", "lost", "deaf", "resubscribed", "garbage"))
+        self.bus_events = LabelCounts(("connected", "lost", "deaf", "resubscribed", "garbage", "full", "refused"))
         self.gaps = 0
         self.gap_messages = 0
         self.resyncs = LabelCounts(("lost", "missed", "slow"))

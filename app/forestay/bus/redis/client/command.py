@@ -20,6 +20,11 @@ class ErrorReply(Exception):
     def kind(self) -> str:
         return str(self).partition(" ")[0]
 
+    @property
+    def full(self) -> bool:
+        """Whether Redis has no memory for the command. Before 7.0 the kind of a script's error is always `ERR`."""
+        return "OOM command not allowed" in str(self)
+
     def redirect(self, asked: HostPort) -> HostPort | None:
         """Where `MOVED slot host:port` or `ASK slot host:port` points; None if it cannot be read.
 

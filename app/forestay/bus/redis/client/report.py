@@ -58,8 +58,9 @@ class Report:
 
     def error_reply(self, error: ErrorReply) -> None:
         """A command settles with an error."""
+        self._count("full" if error.full else "refused")
         # Only the kind: the rest may name a key, and so a user.
-        self._log_once("bus refuses", error.kind)
+        self._log_once("bus refuses", "OOM: Redis has reached its maxmemory" if error.full else error.kind)
 
     def _set_first_result(self, result: Misconfigured | None) -> None:
         if self._first_result is not None and not self._first_result.done():
