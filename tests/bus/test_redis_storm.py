@@ -27,7 +27,7 @@ class Members:
         self.seen: list[Message | str] = []
         runtime = Runtime(asyncio.get_running_loop(), time.time, lambda: "id", random.uniform, PlainTasks())
         policies = Policies([Policy(pattern="**", history=HISTORY)])
-        self.recovery = Recovery(runtime, pod.bus, policies, self)
+        self.recovery = Recovery(runtime, pod.bus, policies, self, 2**16)
 
     def deliver(self, message: Message) -> None:
         self.seen.append(message)

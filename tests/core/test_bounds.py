@@ -7,9 +7,9 @@ import pytest
 from forestay.bus.memory.bus import KEY_TTL, Exchange, MemoryBus
 from forestay.bus.redis import keys
 from forestay.bus.redis.keys import KeySpace
+from forestay.core.fanout import backlog
 from forestay.core.ports.bus import Query
 from forestay.core.ports.registry import Revocation
-from forestay.core.rooms import recovery
 from forestay.core.rules import policies
 from forestay.core.rules.policies import Policies, Retention
 from forestay.protocol import envelope
@@ -40,7 +40,7 @@ def test_the_names_of_keys_are_remembered_for_a_bounded_number_of_rooms(monkeypa
 
 async def test_messages_that_wait_for_a_repair_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Messages beyond the bound are not kept, and are read from the history when the bus is back."""
-    monkeypatch.setattr(recovery, "_MAX_HELD", 3)
+    monkeypatch.setattr(backlog, "MAX_ENTRIES", 3)
     pod = Pod()
     await pod.open()
     pod.bus.away = True
@@ -57,8 +57,8 @@ async def test_messages_that_wait_for_a_repair_are_bounded(monkeypatch: pytest.M
 
 
 async def test_messages_that_are_kept_for_joins_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A join whose history is read slowly keeps no more messages than the bound; it is told that it missed some."""
-    monkeypatch.setattr(recovery, "_MAX_HELD", 3)
+    """A join whose history is read slowly keeps no more messages than the bound; the others are in the history."""
+    monkeypatch.setattr(backlog, "MAX_ENTRIES", 3)
     pod = Pod()
     await pod.open()
     pod.send(3)
@@ -70,7 +70,29 @@ async def test_messages_that_are_kept_for_joins_are_bounded(monkeypatch: pytest.
     pod.send(10)
     assert len(pod.recovery._views[ROOM].tail) == 3
     await missed
-    assert pod.recovery._views[ROOM].tail == []
+    assert len(pod.recovery._views[ROOM].tail) == 0
+
+
+async def test_messages_that_wait_for_a_repair_are_bounded_in_bytes() -> None:
+    """Large messages fill the memory as well as many do. Those that do not fit are read from the history."""
+    pod = Pod()
+    pod.kept = Retention(size=1000, ttl=60.0)
+    await pod.open()
+    pod.recovery._views[ROOM].kept = pod.kept
+    pod.bus.away = True
+    pod.bus.doubt()
+    largest = backlog.MAX_BYTES // 20
+    for number in range(1, 101):
+        payload = str(number).encode().rjust(largest)
+        pod.sender.publish(Message(ROOM, payload, "now"), kept=pod.kept)
+    await settle()
+    held = pod.recovery._views[ROOM].held
+    assert held is not None
+    assert len(held) == 20
+    pod.bus.away = False
+    async with asyncio.timeout(5):
+        while pod.members.seen != list(range(1, 101)):
+            await asyncio.sleep(0.01)
 
 
 def test_a_message_of_the_bus_that_no_pod_can_have_sent_is_not_decoded() -> None:

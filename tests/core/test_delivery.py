@@ -248,6 +248,48 @@ async def test_the_policy_of_the_room_ends_a_slow_member_or_drops_its_messages()
     ]
 
 
+async def test_answers_do_not_make_a_client_slow() -> None:
+    """A client that asks for a lot gets its room messages too; it is slow when as many of those wait for it."""
+    core = Core(Policy("kept", history=Retention(100, 60)), send_buffer_bytes=4096)
+    asking, socket = core.connect(rooms={"**": "rwh"})
+    core.say(asking, type="join", room="a")
+    speaker, _ = core.connect()
+    for number in range(10):
+        core.say(speaker, type="broadcast", room="kept", payload=[number, "x" * 1000])
+    await passes()
+    socket.stuck = True
+    await core.ask(asking, type="history", room="kept")
+    await passes()
+    assert (socket.waiting > 10_000, socket.reading_held) == (True, True)
+    before = socket.waiting
+    while socket.ending is None:
+        core.say(speaker, type="broadcast", room="a", payload="x" * 500)
+        await passes()
+        assert socket.waiting < before + 4096 + 1000
+    assert socket.ending == ENDINGS[CloseCode.TOO_SLOW]
+    assert socket.waiting > before + 3000
+
+
+async def test_answers_that_were_taken_give_no_room_for_messages() -> None:
+    """What a client asked for once and has read does not let more messages wait for it later."""
+    core = Core(Policy("kept", history=Retention(100, 60)), send_buffer_bytes=4096)
+    asking, socket = core.connect(rooms={"**": "rwh"})
+    core.say(asking, type="join", room="a")
+    speaker, _ = core.connect()
+    for number in range(10):
+        core.say(speaker, type="broadcast", room="kept", payload=[number, "x" * 1000])
+    await passes()
+    socket.stuck = True
+    await core.ask(asking, type="history", room="kept")
+    await passes()
+    socket.waiting = 0
+    core.say(asking, type="ping")
+    while socket.ending is None:
+        core.say(speaker, type="broadcast", room="a", payload="x" * 500)
+        await passes()
+        assert socket.waiting < 4096 + 1000
+
+
 @pytest.mark.parametrize(("outcome", "code"), [(Outcome.REFUSED, "unavailable"), (Outcome.UNKNOWN, "outcome_unknown")])
 async def test_a_message_that_the_bus_did_not_take_is_not_acknowledged(outcome: Outcome, code: str) -> None:
     """The code of the refusal says whether a retry is safe."""

@@ -78,7 +78,7 @@ class Pod:
         self.cluster = cluster = ClusterPod()
         self.runtime = runtime = replace(cluster.runtime, uniform=draw or cluster.runtime.uniform)
         slow = SlowReaders(1 << 20, None)
-        outbox = Outbox(cluster.rooms, Passes(runtime, slow, Pace(0.0, 0.0)), slow, None)
+        outbox = Outbox(runtime, cluster.rooms, Passes(runtime, slow, Pace(0.0, 0.0)), slow)
         limits = SessionLimits(1 << 16, 0.0, 0.0, 0.0, 100, KeepaliveTimes(PING, PONG), 0.0, max_age, LEAD)
         self.keepalive = Keepalive(runtime, limits, Relocation(runtime, cluster.registration, outbox, LEAD))
 

@@ -8,6 +8,7 @@ import pytest
 from forestay.bus.memory.bus import MemoryBus
 from forestay.core.fanout.connection import Connection
 from forestay.core.ports.bus import Subscriber
+from forestay.core.rooms.joins import MAX_WAITING
 from forestay.core.rules.access import Identity, Rights
 from forestay.protocol.codes import ENDINGS, CloseCode
 from forestay.protocol.names import RoomName
@@ -130,3 +131,48 @@ async def test_a_join_is_refused_where_the_right_ended_meanwhile() -> None:
     await passes()
     [(kind, id)] = answers(socket)
     assert (kind, id, alice.rooms) == ("error", "1", set())
+
+
+async def test_a_refused_join_leaves_nothing_behind_while_the_bus_does_not_answer() -> None:
+    """It gives back its room at once, so that a client which tries other rooms for ever holds none of them."""
+    core, bus, alice, socket = waiting(timeout=0.02)
+    for turn in range(3):
+        for number in range(100):
+            core.say(alice, type="join", room=f"room-{turn}-{number}")
+        async with asyncio.timeout(5):
+            while len(answers(socket)) < 100 * (turn + 1):
+                await asyncio.sleep(0.01)
+    core.pod.subscriptions.close()
+    assert (core.pod.subscriptions.rooms(), bus.heard) == ([], set())
+    assert not core.pod.joins.pending(alice)
+
+
+async def test_a_client_that_leaves_takes_its_joins_with_it() -> None:
+    """Also while the bus does not answer, and the requests that waited behind them are not carried out."""
+    core, bus, alice, socket = waiting()
+    for number in range(50):
+        for kind in ("join", "leave", "join"):
+            core.say(alice, type=kind, room=f"room-{number}")
+    alice.end(ENDINGS[CloseCode.GOING_AWAY])
+    assert not core.pod.joins.pending(alice)
+    core.pod.subscriptions.close()
+    assert (core.pod.subscriptions.rooms(), bus.heard) == ([], set())
+    bus.confirm()
+    await passes()
+    assert (answers(socket), alice.rooms) == ([], set())
+
+
+async def test_so_many_requests_wait_behind_joins_and_no_more() -> None:
+    """Joins and leaves of rooms that are being joined are refused above that, and the others keep their order."""
+    core, bus, alice, socket = waiting()
+    for number in range(500):
+        core.say(alice, type="leave" if number % 2 else "join", room="ab"[number % 4 // 2], id=str(number))
+    await passes()
+    refused = answers(socket)
+    assert len(refused) == 500 - 2 - MAX_WAITING
+    assert {said["payload"]["code"] for said in socket.heard()[1:]} == {"unavailable"}
+    bus.confirm()
+    await passes()
+    carried_out = answers(socket)[len(refused) :]
+    assert sorted(int(id or "") for _, id in carried_out) == list(range(MAX_WAITING + 2))
+    assert alice.rooms == set()

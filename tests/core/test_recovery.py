@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from forestay.bus.memory.bus import Exchange, MemoryBus
 from forestay.core.ports.bus import BusLost, Page, Query, Subscriber
 from forestay.core.ports.runtime import Runtime
+from forestay.core.rooms.missed import Missed
 from forestay.core.rooms.recovery import Recovery
 from forestay.core.rules.policies import Policies, Policy, Retention
 from forestay.protocol.message import Kind, Message, Position
@@ -89,7 +90,7 @@ class Pod:
         self.tasks = PlainTasks()
         runtime = Runtime(asyncio.get_running_loop(), time.time, lambda: "id", random.uniform, self.tasks)
         policies = Policies([Policy(pattern="**", history=history)])
-        self.recovery = Recovery(runtime, self.bus, policies, self.members)
+        self.recovery = Recovery(runtime, self.bus, policies, self.members, 1000)
         self.sent = 0
 
     async def open(self) -> None:
@@ -278,7 +279,7 @@ async def test_a_joiner_gets_the_missed_messages_up_to_the_live_ones() -> None:
     pod.send(2)
     found = await missed
     assert found is not None
-    assert [int(message.payload) for message in found] == [2, 3, 4, 5]
+    assert ([int(message.payload) for message in found.messages], found.level) == ([2, 3, 4, 5], True)
 
 
 async def test_a_joiner_that_is_ahead_of_the_pod_waits_for_it() -> None:
@@ -289,7 +290,7 @@ async def test_a_joiner_that_is_ahead_of_the_pod_waits_for_it() -> None:
     pod.bus.delaying = True
     pod.send()
     top = pod.exchange.history(ROOM).top
-    assert await pod.recovery.missed(ROOM, top) == []
+    assert await pod.recovery.missed(ROOM, top) == Missed((), level=True)
     assert pod.members.seen == [1, 2]
     pod.bus.delaying = False
     pod.bus.catch_up()
@@ -319,7 +320,7 @@ steps = st.lists(
 @pytest.fixture(autouse=True)
 def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask a bus that is away again at once: these tests are not about the wait."""
-    monkeypatch.setattr("forestay.core.rooms.recovery._RETRY", 0.001)
+    monkeypatch.setattr("forestay.core.rooms.recovery.RETRY", 0.001)
 
 
 @settings(

@@ -29,11 +29,13 @@ from forestay.core.ports.runtime import Runtime
 from forestay.core.ports.tasks import Tasks
 from forestay.core.ports.tracer import Tracer
 from forestay.core.ports.verifier import Verifier
-from forestay.core.rooms.joins import JoinRules, Joins
+from forestay.core.rooms.join_requests import JoinRules
+from forestay.core.rooms.joins import Joins
 from forestay.core.rooms.membership import Membership
 from forestay.core.rooms.presence import Presence
 from forestay.core.rooms.publishing import Publisher
 from forestay.core.rooms.recovery import Recovery
+from forestay.core.rooms.resumes import Resumes
 from forestay.core.rooms.subscriptions import Subscriptions
 from forestay.core.rules.lifecycle import Lifecycle
 from forestay.core.rules.policies import Policies
@@ -121,14 +123,16 @@ def assemble(settings: Settings, policies: Policies, links: Links, verifier: Ver
     hub, rooms = Hub(), Rooms(policies)
     slow = SlowReaders(settings.send_buffer_bytes, runtime.observer)
     passes = Passes(runtime, slow, Pace(settings.flush_rest, settings.flush_rest_cap))
-    outbox = Outbox(rooms, passes, slow, runtime.observer)
+    outbox = Outbox(runtime, rooms, passes, slow)
 
-    recovery = Recovery(runtime, bus, policies, Delivery(runtime, hub, rooms, passes))
+    # Two parts of what a joiner missed, and the next page that it asks for, wait for it without making it slow.
+    part_bytes = min(65536, settings.send_buffer_bytes // 4)
+    recovery = Recovery(runtime, bus, policies, Delivery(runtime, hub, rooms, passes), part_bytes)
     subscriptions = Subscriptions(runtime, bus, recovery)
     presence = Presence(runtime, bus, registry, policies, settings.presence_grace)
     publisher = Publisher(runtime, bus, policies, limits.message_bytes)
-    membership = Membership(rooms, subscriptions, presence, outbox)
-    join_rules = JoinRules(policies, settings.bus_timeout)
+    membership = Membership(rooms, subscriptions, presence, Resumes(runtime, rooms, recovery, outbox), outbox)
+    join_rules = JoinRules(policies, settings.bus_timeout, limits.message_bytes)
     joins = Joins(runtime, membership, subscriptions, recovery, presence, join_rules)
 
     pods = Pods(links.pod)
@@ -141,7 +145,7 @@ def assemble(settings: Settings, policies: Policies, links: Links, verifier: Ver
 
     relocation = Relocation(runtime, registration, outbox, limits.lead)
     keepalive = Keepalive(runtime, limits, relocation)
-    sessions = Sessions(runtime, limits, registration, membership, keepalive, outbox)
+    sessions = Sessions(runtime, limits, registration, joins, keepalive, outbox)
     checked = RevocationVerifier(verifier, revocations)
     handlers = Handlers(
         broadcasts=Broadcasts(policies, publisher, outbox),

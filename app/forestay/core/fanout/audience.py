@@ -41,6 +41,11 @@ class Audience:
     def add(self, member: Connection) -> None:
         """Let `member` in. It gets the frames that are queued from now on."""
         self.members[member] = None
+        self.skip_pending(member)
+
+    def skip_pending(self, member: Connection) -> None:
+        """Give `member` only the frames that are queued from now on."""
+        self._shares.pop(member, None)
         if self.pending:
             self._shares[member] = _Share(len(self.pending))
 

@@ -44,6 +44,9 @@ def take(room: Room) -> Batch:
     for wire, audience in room.audiences.items():
         shared, own = audience.take()
         parts[wire] = Part(audience.members, shared, own)
+    if room.resuming is not None:
+        for member in room.resuming.members:
+            parts[member.wire].own[member] = b""
     return Batch(room, parts, arrivals)
 
 

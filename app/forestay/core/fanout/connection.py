@@ -19,6 +19,7 @@ class Connection:
 
     __slots__ = (
         "_end",
+        "answered",
         "answers",
         "bindings",
         "bucket",
@@ -70,6 +71,8 @@ class Connection:
         """The room of each type of binary messages. Written by Broadcasts."""
         self.answers: list[bytes] = []
         """Frames for this client alone. A pass writes them before room messages. Written by Passes."""
+        self.answered = 0
+        """Bytes of answers that the client may not have taken yet: at most so many. Written by SlowReaders."""
         self.missed: set[RoomName] | None = None
         """Rooms with dropped messages, because the client is slow. Each gets a `resync`. Written by SlowReaders."""
         self.ended: Ending | None = None

@@ -39,6 +39,8 @@ class Delivery:
                 audience.queue_except(frame, excluded)
             else:
                 audience.queue(frame)
+        if room.resuming is not None:
+            room.resuming.delivered(message, left_out)
         self._passes.schedule(room)
         if self._observer is not None:
             self._observer.delivered(message, recipients)

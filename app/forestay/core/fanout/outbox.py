@@ -1,25 +1,38 @@
 """Writes to one client: replies, refusals, missed messages, and at the end all that is still pending for it."""
 
+from asyncio import sleep
 from collections.abc import Iterable
+from typing import Final
 
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.passes import Passes
 from forestay.core.fanout.rooms import Room, Rooms
 from forestay.core.fanout.slow import SlowReaders
-from forestay.core.ports.observer import Observer, RefusedMessage
+from forestay.core.ports.observer import RefusedMessage
+from forestay.core.ports.runtime import Runtime
 from forestay.protocol.codes import Refusal
-from forestay.protocol.message import Message
-from forestay.protocol.replies import Error, Reply
+from forestay.protocol.message import Message, Position
+from forestay.protocol.names import RoomName
+from forestay.protocol.replies import Error, Reply, Resync
+
+STALLED: Final = 30.0
+"""Seconds without a byte taken after which a client is slow that is sent what it missed. The kernel takes in large
+steps, so a slow but steady client can seem to take nothing for a while."""
+
+# Seconds between two looks at whether a client has taken what was sent.
+_FIRST_LOOK: Final = 0.005
+_LAST_LOOK: Final = 0.25
 
 
 class Outbox:
     """Encodes for one client in its own wire. The next pass writes it."""
 
-    def __init__(self, rooms: Rooms, passes: Passes, slow: SlowReaders, observer: Observer | None) -> None:
+    def __init__(self, runtime: Runtime, rooms: Rooms, passes: Passes, slow: SlowReaders) -> None:
+        self._loop = runtime.loop
+        self._observer = runtime.observer
         self._rooms = rooms
         self._passes = passes
         self._slow = slow
-        self._observer = observer
 
     def send(self, connection: Connection, reply: Reply) -> None:
         """Send `reply`, before the room messages of the next pass."""
@@ -42,11 +55,34 @@ class Outbox:
             self._observer.refused(refusal.code, connection.source, message)
         self.send(connection, Error(id, room, refusal))
 
+    def resync(self, connection: Connection, name: RoomName, reason: str, position: Position | None = None) -> None:
+        """Tell a client that it lost messages of the room `name`, why, and where live messages go on."""
+        if self._observer is not None:
+            self._observer.resynced(reason, 1)
+        self.send(connection, Resync(name, reason, position))
+
     def replay(self, connection: Connection, room: Room, messages: Iterable[Message]) -> None:
         """Send messages that the client missed, before live messages."""
         wire, traced = connection.wire, room.policy.trace
         for message in messages:
             self._passes.answer(connection, wire.message(message, traced=traced))
+
+    async def taken(self, connection: Connection, patience: float = STALLED) -> bool:
+        """Wait until little of what was sent waits for the client. False where it takes nothing for `patience` seconds.
+
+        Nothing tells when a client takes something, so this looks again and again, less and less often.
+        """
+        transport, enough = connection.transport, self._slow.limit // 4
+        waiting, moved, pause = transport.buffered(), self._loop.time(), _FIRST_LOOK
+        while waiting > enough and not transport.closed():
+            await sleep(pause)
+            pause = min(2 * pause, _LAST_LOOK)
+            before, waiting = waiting, transport.buffered()
+            if waiting < before:
+                moved = self._loop.time()
+            elif self._loop.time() - moved > patience:
+                return False
+        return True
 
     def settle(self, connection: Connection, room: Room) -> None:
         """Send what `connection` is still owed of `room`, which it leaves. The reply `left` comes after that."""

@@ -118,13 +118,13 @@ class Passes:
     def _write_rooms(self, batches: list[Batch]) -> tuple[int, int]:
         """Write to each member what the batches have for it. Returns the number of writes, and their bytes."""
         writes = size = 0
-        # This is SlowReaders.slow, without the cost of a call for each write of the pod.
+        # The first look of SlowReaders.slow, without the cost of a call for each write of the pod.
         limit = self._slow.limit
         for connection, chunks in gather(batches).items():
             transport = connection.transport
             if connection.ended is not None or transport.closed():
                 continue
-            if connection.missed is not None or transport.buffered() > limit:
+            if (connection.missed is not None or transport.buffered() > limit) and self._slow.slow(connection):
                 self._hold_back(connection, batches)
             elif connection.answers:
                 # Answers go first. Both are written together with the answers of other connections.
@@ -141,11 +141,11 @@ class Passes:
         transport = connection.transport
         if not chunks or transport.closed():
             return 0
-        if transport.buffered() > self._slow.limit:
-            # The client does not take its answers. More requests would only make more of them.
-            transport.hold_reading()
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         transport.write(data)
+        waiting = transport.buffered()
+        if waiting:
+            self._slow.note_answers(connection, len(data), waiting)
         return len(data)
 
     def _report(self, batches: Iterable[Batch], started: float) -> None:

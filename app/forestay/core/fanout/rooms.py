@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from forestay.core.fanout.audience import Audience
 from forestay.core.fanout.connection import Connection
+from forestay.core.fanout.resuming import Kept, Resuming
 from forestay.core.ports.observer import Arrival
 from forestay.core.rules.policies import Policies, Policy
 from forestay.protocol.names import RoomName
@@ -13,7 +14,7 @@ from forestay.protocol.wire import Wire
 class Room:
     """One room on this pod."""
 
-    __slots__ = ("arrivals", "audiences", "name", "policy", "resting")
+    __slots__ = ("arrivals", "audiences", "name", "policy", "resting", "resuming")
 
     def __init__(self, name: RoomName, policy: Policy) -> None:
         self.name = name
@@ -24,6 +25,8 @@ class Room:
         """The messages among the pending frames. Kept only where they are observed or traced."""
         self.resting = False
         """Whether a pass wrote to the room a moment ago, and the next one waits. Written by Passes."""
+        self.resuming: Resuming | None = None
+        """The members that are still sent what they missed, if there are any."""
 
     @property
     def size(self) -> int:
@@ -43,9 +46,33 @@ class Room:
         audience.remove(member)
         if not audience.members:
             del self.audiences[member.wire]
+        self._forget(member)
+
+    def hold(self, member: Connection, offset: int) -> Kept:
+        """Give `member` no messages until `go_on`. Returns where those are kept meanwhile that no history has.
+
+        `offset`: of the last message that was delivered here.
+        """
+        if self.resuming is None:
+            self.resuming = Resuming(offset)
+        kept = self.resuming.members[member] = Kept()
+        return kept
+
+    def go_on(self, member: Connection) -> None:
+        """Give `member` the messages that are queued from now on."""
+        self._forget(member)
+        self.audiences[member.wire].skip_pending(member)
+
+    def _forget(self, member: Connection) -> None:
+        if self.resuming is not None:
+            self.resuming.members.pop(member, None)
+            if not self.resuming.members:
+                self.resuming = None
 
     def owed(self, member: Connection) -> bytes:
         """The pending frames for `member`, joined; empty where there are none."""
+        if self.resuming is not None and member in self.resuming.members:
+            return b""
         audience = self.audiences[member.wire]
         return audience.owed(member) if audience.pending else b""
 

@@ -1,9 +1,9 @@
 """Slow readers: clients that take messages more slowly than they come.
 
-A client is slow while more than `limit` bytes wait for it. Room messages are then not written to it, and the policy of
-the room decides: the connection ends with 4413, or it gets a `resync` for the room once it has caught up to half of the
-limit. Replies are written all the same. Their number is bounded, because nothing more is read from a client that does
-not take them.
+A client is slow while more than `limit` bytes of room messages wait for it. Room messages are then not written to it,
+and the policy of the room decides: the connection ends with 4413, or it gets a `resync` for the room once it has caught
+up to half of the limit. Answers do not make a client slow: it asked for them. Once more than `limit` bytes wait,
+nothing more is read from it, so answers are bounded too.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,18 @@ class SlowReaders:
 
     def slow(self, connection: Connection) -> bool:
         """Whether room messages must not be written to `connection` now."""
-        return connection.missed is not None or connection.transport.buffered() > self.limit
+        if connection.missed is not None:
+            return True
+        waiting = connection.transport.buffered()
+        return waiting > self.limit and waiting - min(connection.answered, waiting) > self.limit
+
+    def note_answers(self, connection: Connection, size: int, waiting: int) -> None:
+        """Note that `size` bytes of answers were written, and that `waiting` bytes wait for the client since then."""
+        before = min(connection.answered, max(0, waiting - size))
+        connection.answered = before + min(size, waiting)
+        if waiting > self.limit:
+            # The client does not take its answers. More requests would only make more of them.
+            connection.transport.hold_reading()
 
     def hold_back(self, connection: Connection, batches: Sequence[Batch]) -> None:
         """Drop what `batches` have for `connection`. End it, or note the rooms, as their policies say."""

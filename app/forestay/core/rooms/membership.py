@@ -1,43 +1,58 @@
 """Puts connections into rooms and takes them out: the members, the subscription and presence change together."""
 
-from collections.abc import Sequence
+from math import inf
 
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.outbox import Outbox
 from forestay.core.fanout.rooms import Room, Rooms
+from forestay.core.rooms.missed import Missed
 from forestay.core.rooms.presence import Presence
+from forestay.core.rooms.resumes import Resumes
 from forestay.core.rooms.subscriptions import Subscriptions
-from forestay.protocol.message import Message
+from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
 
 
 class Membership:
     """Each member of a room holds one subscription to it."""
 
-    def __init__(self, rooms: Rooms, subscriptions: Subscriptions, presence: Presence, outbox: Outbox) -> None:
+    def __init__(
+        self, rooms: Rooms, subscriptions: Subscriptions, presence: Presence, resumes: Resumes, outbox: Outbox
+    ) -> None:
         self._rooms = rooms
         self._subscriptions = subscriptions
         self._presence = presence
+        self._resumes = resumes
         self._outbox = outbox
 
-    def enter(self, connection: Connection, name: RoomName, missed: Sequence[Message]) -> None:
-        """Let `connection` in. It gets `missed`, then live messages. The caller holds a subscription for it."""
+    def enter(self, connection: Connection, name: RoomName, since: Position | None, missed: Missed | None) -> None:
+        """Let `connection` in. The caller holds a subscription for it.
+
+        It gets live messages; before them what it missed after `since`, of which `missed` is the first part.
+        """
         room = self._rooms.enter(name)
-        self._outbox.replay(connection, room, missed)
         room.add(connection)
         connection.rooms.add(name)
+        if since is not None and missed is not None:
+            self._resumes.begin(connection, room, since, missed)
+
+    async def taken(self, connection: Connection) -> None:
+        """Wait until the client has taken nearly all of what it was sent, or until its connection is closed."""
+        await self._outbox.taken(connection, patience=inf)
 
     def leave(self, connection: Connection, name: RoomName) -> None:
         """Take `connection` out of the room `name`. It gets what it is still owed."""
         room = self._rooms.get(name)
         if room is None:
             raise RuntimeError("a connection is in a room that does not exist")
+        self._resumes.stop(connection, name)
         self._outbox.settle(connection, room)
         connection.rooms.discard(name)
         self._remove(connection, room, grace=False)
 
     def leave_all(self, connection: Connection) -> None:
         """Take a connection that has ended out of all its rooms. Nothing more is written to it."""
+        self._resumes.stop_all(connection)
         if connection.rooms:
             for room in self._rooms.of(connection):
                 self._remove(connection, room, grace=True)

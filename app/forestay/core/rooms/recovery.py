@@ -10,18 +10,22 @@ from asyncio import CancelledError, Future, Task, sleep
 from collections.abc import Callable, Coroutine
 from typing import Final, Protocol
 
+from forestay.core.fanout.backlog import Backlog
 from forestay.core.ports.bus import Bus, BusLost, Page, Query
 from forestay.core.ports.runtime import Runtime
-from forestay.core.rules.policies import Policies, Retention
+from forestay.core.rooms.missed import Missed, MissedReader, View
+from forestay.core.rules.policies import Policies
 from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName
 
 CHECK_INTERVAL: Final = 5.0
 """Seconds between two checks of the positions of all rooms. One request reads all of them."""
 
-# Messages that are kept back, or kept for joins, while a history is read. With more, the room gets a resync.
-_MAX_HELD = 10_000
-_RETRY: Final = 0.5
+RETRY: Final = 0.5
+"""Seconds until a bus that is away is asked again."""
+
+# A read that finds nothing new may have begun before the last message came; the next one has not.
+_ATTEMPTS: Final = 3
 
 
 class Members(Protocol):
@@ -34,37 +38,17 @@ class Members(Protocol):
         """Tell the members of a room that messages are lost, why, and where live messages go on."""
 
 
-class _View:
-    """One room with history, as far as its members here were served."""
-
-    __slots__ = ("held", "kept", "open", "position", "readers", "suspect", "tail", "waiting")
-
-    def __init__(self, kept: Retention) -> None:
-        self.kept = kept
-        self.open = True
-        self.position: Position | None = None
-        """The last message that the members were given; None until it is known."""
-        self.held: list[Message] | None = []
-        """Messages that wait until the history is read; None while the view is complete."""
-        self.waiting: list[Callable[[], None]] = []
-        """Called once the view is complete."""
-        self.readers = 0
-        """Joins that read the history now."""
-        self.tail: list[Message] = []
-        """Messages that were served while joins read the history."""
-        self.suspect: Position | None = None
-        """The view's own position when the last check found that the room has another one."""
-
-
 class Recovery:
     """The views of all rooms with history on this pod."""
 
-    def __init__(self, runtime: Runtime, bus: Bus, policies: Policies, members: Members) -> None:
+    def __init__(self, runtime: Runtime, bus: Bus, policies: Policies, members: Members, part_bytes: int) -> None:
+        """`part_bytes`: bytes of messages that a joiner is given at once. One message always comes."""
         self._runtime = runtime
+        self._missed = MissedReader(runtime.loop, bus, part_bytes)
         self._bus = bus
         self._policies = policies
         self._members = members
-        self._views: dict[RoomName, _View] = {}
+        self._views: dict[RoomName, View] = {}
         self._tasks: set[Task[None]] = set()
 
     def open(self, room: RoomName, ready: Callable[[], None]) -> None:
@@ -73,7 +57,7 @@ class Recovery:
         if kept is None:
             ready()
             return
-        view = self._views[room] = _View(kept)
+        view = self._views[room] = View(kept)
         view.waiting.append(ready)
         self._start(self._repair(room, view))
 
@@ -88,6 +72,11 @@ class Recovery:
         view = self._views.get(room)
         return view.position if view else None
 
+    def offset(self, room: RoomName) -> int:
+        """The offset of that message; 0 where there is none."""
+        position = self.position(room)
+        return 0 if position is None else position.offset
+
     def receive(self, message: Message) -> None:
         """Take a message from the bus."""
         view = self._views.get(message.room)
@@ -95,8 +84,8 @@ class Recovery:
             self._members.deliver(message)
         elif view.held is None:
             self._serve(message.room, view, message)
-        elif len(view.held) < _MAX_HELD:
-            view.held.append(message)
+        elif not view.held.add(message, len(message.payload)):
+            view.overflowed = True
 
     def doubt(self, room: RoomName) -> None:
         """Repair `room`, because messages may be lost on their way to this pod."""
@@ -106,29 +95,26 @@ class Recovery:
         elif view.held is None:
             self._hold(room, view)
 
-    async def missed(self, room: RoomName, since: Position) -> list[Message] | None:
-        """The messages after `since` up to the position of the room; None where they cannot be known.
+    async def missed(self, room: RoomName, since: Position) -> Missed | None:
+        """The next messages after `since`, up to the position of the room; None where they cannot be known.
 
-        The answer holds until the caller awaits again: later messages are live. Raises BusLost.
+        Raises BusLost.
         """
-        view = self._views.get(room)
-        if view is None or view.position is None:
+        async with self._missed.turn:
+            view = self._views.get(room)
+            if view is None or view.position is None:
+                return None
+            if since.epoch == view.position.epoch and since.offset > view.position.offset:
+                await self._catch_up(room, view)
+            for _ in range(_ATTEMPTS):
+                if view.position == since:
+                    return Missed((), level=True)
+                found = await self._missed.read(room, view, since)
+                if found is None or found.messages or found.level:
+                    return found
             return None
-        if since.epoch == view.position.epoch and since.offset > view.position.offset:
-            await self._catch_up(room, view)
-        if view.position == since:
-            return []
-        view.readers += 1
-        try:
-            page = await self._bus.history(room, Query(view.kept.size, since=since), view.kept)
-        finally:
-            view.readers -= 1
-            tail = view.tail
-            if not view.readers:
-                view.tail = []
-        return _merge(since, page, tail, view.position)
 
-    async def _catch_up(self, room: RoomName, view: _View) -> None:
+    async def _catch_up(self, room: RoomName, view: View) -> None:
         """Complete the view, because a client got messages on another pod that this pod has not served yet."""
         read: Future[None] = self._runtime.loop.create_future()
 
@@ -139,7 +125,11 @@ class Recovery:
         view.waiting.append(done)
         if view.held is None:
             self._hold(room, view)
-        await read
+        try:
+            await read
+        finally:
+            if done in view.waiting:
+                view.waiting.remove(done)
 
     async def check_forever(self) -> None:
         """Compare the positions of the rooms on the bus with those of the views, until cancelled."""
@@ -161,7 +151,7 @@ class Recovery:
             except CancelledError:
                 pass
 
-    def _compare(self, room: RoomName, view: _View, found: Position | None) -> None:
+    def _compare(self, room: RoomName, view: View, found: Position | None) -> None:
         """Repair a view that two checks found behind at the same position. After one check a message may be late."""
         # A room without messages is not found, and its view is at the start.
         at_start = found is None and view.position is not None and not view.position.offset
@@ -173,7 +163,7 @@ class Recovery:
         else:
             view.suspect = view.position
 
-    def _serve(self, room: RoomName, view: _View, message: Message) -> None:
+    def _serve(self, room: RoomName, view: View, message: Message) -> None:
         """Serve `message` where it is the next one, drop it where it was served, and read what is missing otherwise."""
         here, there = view.position, message.position
         if there is None:
@@ -191,31 +181,31 @@ class Recovery:
         else:
             self._hold(room, view, message)
 
-    def _advance(self, view: _View, message: Message) -> None:
-        view.position = message.position
-        if view.readers and len(view.tail) < _MAX_HELD:
-            view.tail.append(message)
+    def _advance(self, view: View, message: Message) -> None:
+        view.note(message)
         self._members.deliver(message)
 
-    def _hold(self, room: RoomName, view: _View, *messages: Message) -> None:
-        view.held = list(messages)
+    def _hold(self, room: RoomName, view: View, *messages: Message) -> None:
+        view.held = Backlog()
+        for message in messages:
+            view.held.add(message, len(message.payload))
         self._start(self._repair(room, view))
 
-    async def _repair(self, room: RoomName, view: _View) -> None:
+    async def _repair(self, room: RoomName, view: View) -> None:
         """Make the view complete, then go on with the messages that were held back."""
         try:
             await self._read_on(room, view)
         except Exception:
             # A bug. A room that stays held would get no more messages. So its members get a resync and go on live.
-            held, view.held = view.held or [], []
+            held, view.held = view.held or Backlog(), Backlog()
             if view.open:
                 placed = [message.position for message in held if message.position is not None]
                 view.position = placed[-1] if placed else view.position
                 self._members.resync(room, "lost", view.position)
-                self._release(view)
+                self._release(room, view)
             raise
 
-    async def _read_on(self, room: RoomName, view: _View) -> None:
+    async def _read_on(self, room: RoomName, view: View) -> None:
         """Read the history after the view's position."""
         more, filled = True, 0
         while more:
@@ -233,9 +223,9 @@ class Recovery:
             more = page.more
         if filled and self._runtime.observer is not None:
             self._runtime.observer.gap_filled(filled)
-        self._release(view)
+        self._release(room, view)
 
-    async def _read(self, room: RoomName, view: _View) -> Page:
+    async def _read(self, room: RoomName, view: View) -> Page:
         """Read the history after the view's position. Tries again until the bus answers."""
         while True:
             since = view.position
@@ -244,36 +234,21 @@ class Recovery:
                 return await self._bus.history(room, query, view.kept)
             except BusLost:
                 # When the bus is back it doubts every room, but a room that is being repaired ignores that.
-                await sleep(_RETRY)
+                await sleep(RETRY)
 
-    def _release(self, view: _View) -> None:
-        held, view.held = view.held or [], None
+    def _release(self, room: RoomName, view: View) -> None:
+        held, view.held = view.held or Backlog(), None
         waiting, view.waiting = view.waiting, []
         for ready in waiting:
             ready()
         for message in held:
             self.receive(message)
+        if view.overflowed:
+            view.overflowed = False
+            if view.held is None:
+                self._hold(room, view)
 
     def _start(self, work: Coroutine[object, object, None]) -> None:
         task = self._runtime.tasks.once("recovery_repair", work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _merge(since: Position, page: Page, tail: list[Message], position: Position | None) -> list[Message] | None:
-    """The messages after `since` up to `position`, from the page and from what was served while it was read."""
-    if page.whole and position is not None and not (page.top.offset or position.offset):
-        # The room has no messages. Its epoch may be a newer one than the view's.
-        return []
-    if not page.whole or position is None or position.epoch != since.epoch:
-        return None
-    merged: list[Message] = []
-    at = since.offset
-    for message in (*page.messages, *tail):
-        there = message.position
-        if there is not None and there.epoch == since.epoch and at < there.offset <= position.offset:
-            if there.offset != at + 1:
-                return None
-            at = there.offset
-            merged.append(message)
-    return merged if at == position.offset else None

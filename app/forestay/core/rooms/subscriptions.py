@@ -40,8 +40,8 @@ class _Subscription:
         self.holders = 1
         """Members and pending joins. While there are any, the subscription stays."""
         self.stage = _Stage.SUBSCRIBING
-        self.waiting: list[Callback] = []
-        """Called once members can enter."""
+        self.waiting: dict[Callback, None] = {}
+        """Called once members can enter, in this order."""
         self.linger: TimerHandle | None = None
         """Ends the subscription when it fires. None while there are holders."""
 
@@ -63,7 +63,7 @@ class _Subscription:
     def _opened(self) -> None:
         if self.stage is _Stage.OPENING:
             self.stage = _Stage.OPEN
-            waiting, self.waiting = self.waiting, []
+            waiting, self.waiting = self.waiting, {}
             for ready in waiting:
                 ready()
 
@@ -86,7 +86,7 @@ class Subscriptions:
         room = self._rooms.get(name)
         if room is None:
             room = self._rooms[name] = _Subscription(name, self._recovery)
-            room.waiting.append(ready)
+            room.waiting[ready] = None
             self._bus.subscribe(name, room)
             return
         room.holders += 1
@@ -96,13 +96,15 @@ class Subscriptions:
         if room.stage is _Stage.OPEN:
             ready()
         else:
-            room.waiting.append(ready)
+            room.waiting[ready] = None
 
-    def release(self, name: RoomName) -> None:
-        """Undo one `hold`."""
+    def release(self, name: RoomName, ready: Callback | None = None) -> None:
+        """Undo one `hold`. `ready`: that of the `hold`, where it may not have been called yet; it never is then."""
         room = self._rooms.get(name)
         if room is None:
             raise RuntimeError("a room is released that was not held")
+        if ready is not None:
+            room.waiting.pop(ready, None)
         room.holders -= 1
         if not room.holders:
             room.linger = self._loop.call_later(LINGER, self._unsubscribe, name, room)

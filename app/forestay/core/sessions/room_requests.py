@@ -2,7 +2,8 @@
 
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.outbox import Outbox
-from forestay.core.rooms.joins import JoinRequest, JoinResult, Joins, LeaveRequest
+from forestay.core.rooms.join_requests import JoinRequest, JoinResult, LeaveRequest
+from forestay.core.rooms.joins import Joins
 from forestay.core.rules.access import Right
 from forestay.core.rules.policies import Policies
 from forestay.core.rules.session_limits import SessionLimits

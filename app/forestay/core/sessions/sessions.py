@@ -5,8 +5,8 @@ from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.outbox import Outbox
 from forestay.core.ports.runtime import Runtime
 from forestay.core.ports.transport import Transport
-from forestay.core.rooms.membership import Membership
-from forestay.core.rules.access import Identity, Right
+from forestay.core.rooms.joins import Joins
+from forestay.core.rules.access import Identity
 from forestay.core.rules.rate_limit import Rates, TokenBucket
 from forestay.core.rules.session_limits import SessionLimits
 from forestay.core.sessions.keepalive import Keepalive
@@ -22,14 +22,14 @@ class Sessions:
         runtime: Runtime,
         limits: SessionLimits,
         registration: Registration,
-        membership: Membership,
+        joins: Joins,
         keepalive: Keepalive,
         outbox: Outbox,
     ) -> None:
         self._runtime = runtime
         self._limits = limits
         self._registration = registration
-        self._membership = membership
+        self._joins = joins
         self._keepalive = keepalive
         self._outbox = outbox
         self._client_limits = _client_limits(limits)
@@ -67,10 +67,8 @@ class Sessions:
             raise Refusal(ErrorCode.IDENTITY_CHANGED, "the token belongs to another user; connect again with it")
         connection.identity = identity
         self._keepalive.watch(connection)
-        for name in list(connection.rooms):
-            if Right.JOIN not in identity.rights.of(name):
-                self._membership.leave(connection, name)
-                self._outbox.send(connection, Left(None, name, "forbidden"))
+        for name in self._joins.expel(connection):
+            self._outbox.send(connection, Left(None, name, "forbidden"))
 
     def lost(self, connection: Connection, ending: Ending) -> None:
         """Forget a connection that the client closed or that broke. Called once for each connection."""
@@ -94,7 +92,7 @@ class Sessions:
 
     def _forget(self, connection: Connection, ending: Ending, *, by_client: bool) -> None:
         connection.ended = ending
-        self._membership.leave_all(connection)
+        self._joins.leave_all(connection)
         self._outbox.forget(connection)
         self._keepalive.forget(connection)
         self._registration.remove(connection)

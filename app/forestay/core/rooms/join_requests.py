@@ -1,0 +1,99 @@
+"""The requests to join and to leave rooms, and what is known of a join that is under way."""
+
+from asyncio import Semaphore, Task, TimerHandle
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from forestay.core.fanout.connection import Connection
+from forestay.core.rules.policies import Policies
+from forestay.protocol.codes import Refusal
+from forestay.protocol.message import Position
+from forestay.protocol.names import RoomName
+from forestay.protocol.presence import PresencePage
+
+# Joins of one connection that are loaded at the same time. The replies are large, and the client may not read them.
+_LOADS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class JoinResult:
+    """The result of a join."""
+
+    position: Position | None
+    """Where live messages start; None in rooms without history."""
+    recovered: bool | None
+    """Whether all missed messages follow; None where the request had no `since`."""
+    members: PresencePage | None
+    """The users in the room, this one included; None where the request did not ask for them or they cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class JoinRequest:
+    """A connection that asks to enter a room, and the callbacks for the result."""
+
+    connection: Connection
+    name: RoomName
+    since: Position | None
+    joined: Callable[[JoinResult], None]
+    """Called just before the first message of the room."""
+    refused: Callable[[Refusal], None]
+    with_members: bool = False
+    """Whether the answer shows who is in the room."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveRequest:
+    """A connection that asks to leave a room, and the callbacks for the result."""
+
+    connection: Connection
+    name: RoomName
+    left: Callable[[], None]
+    refused: Callable[[Refusal], None]
+
+
+@dataclass(frozen=True, slots=True)
+class JoinRules:
+    """The rules of every join."""
+
+    policies: Policies
+    timeout: float
+    """Seconds that a join may take, without the time that the client takes to read what it was sent before."""
+    page_bytes: int
+    """Bytes of the members in a reply."""
+
+
+class Stage(Enum):
+    SUBSCRIBING = "waits for the bus"
+    LOADING = "reads presence and history"
+    DONE = "entered or given up"
+
+
+class PendingJoin:
+    """One join under way."""
+
+    __slots__ = ("deadline", "loading", "present", "request", "stage", "subscribed", "waiting")
+
+    def __init__(self, request: JoinRequest) -> None:
+        self.request = request
+        self.stage = Stage.SUBSCRIBING
+        self.deadline: TimerHandle | None = None
+        """Refuses the join when it fires. None while the join waits for its client, or for a load before it."""
+        self.subscribed: Callable[[], None] | None = None
+        """What is called when the room is subscribed. It names the hold on the subscription."""
+        self.loading: Task[None] | None = None
+        self.present = False
+        """Whether presence counts the user because of this join."""
+        self.waiting: list[Callable[[], None]] = []
+        """Later requests of the connection about this room."""
+
+
+class JoinQueue:
+    """The joins of one connection that are under way."""
+
+    __slots__ = ("joins", "loads")
+
+    def __init__(self) -> None:
+        self.joins: dict[RoomName, PendingJoin] = {}
+        self.loads = Semaphore(_LOADS)
