@@ -1,6 +1,7 @@
 """Backends use the HTTP API, and are refused with a code."""
 
 import asyncio
+import json
 import string
 from urllib.parse import quote
 
@@ -8,8 +9,9 @@ import aiohttp
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from yarl import URL
 
-from tests.support.gateway import API_KEY, KEY, call, gateway
+from tests.support.gateway import API_KEY, JSON, KEY, Client, call, gateway
 
 
 async def test_a_backend_publishes_to_a_room_in_json_and_in_binary() -> None:
@@ -149,3 +151,79 @@ def test_no_request_causes_an_internal_error(requests: list[tuple[str, str, byte
                         continue
 
     asyncio.run(run())
+
+
+NAMES = ["{x}", "{", "a/b", "%2F", "%", "..", ".", "a b", "+", "ключ", "🗝", "a\\b", "a:b@c", "x" * 256, "?a=b#c", "*"]
+
+
+@pytest.mark.parametrize("user", NAMES)
+async def test_every_path_of_a_user_takes_every_name(user: str) -> None:
+    """A name has any characters but control characters. Only its own user is meant, whatever the name looks like."""
+    part = "".join(f"%{byte:02X}" for byte in user.encode())
+    async with gateway() as running:
+        mine, other = await running.join(user, "@me"), await running.join("other", "@me")
+        for form in {part, quote(user, safe="")} - {".", ".."}:
+            url = URL(f"{running.internal}/v1/users/{form}/messages", encoded=True)
+            async with aiohttp.request("POST", url, data=b'{"payload": 1}', headers=JSON) as response:
+                assert response.status == 200
+            assert (await mine.hear("broadcast"))["room"] == "@me"
+        url = URL(f"{running.internal}/v1/users/{part}/connections", encoded=True)
+        async with aiohttp.request("GET", url, headers=KEY) as response:
+            assert len((await response.json())["connections"]) == 1
+        async with aiohttp.request("DELETE", url, headers=KEY) as response:
+            assert (await response.json())["ended"] == 1
+        assert (await mine.ended()).code == 4403
+        assert await other.silent()
+
+
+@pytest.mark.parametrize("part", ["%FF", "%C3", "%zz", "%", "%E2%82", "a%0Ab", "%00", "%C2%85", "x" * 257, "%ED%A0%80"])
+@pytest.mark.parametrize(
+    "path", ["users/{}/messages", "users/{}/connections", "rooms/{}/messages", "rooms/{}/presence"]
+)
+async def test_a_name_that_nothing_can_have_is_refused(part: str, path: str) -> None:
+    """It is 400 on every path, and never taken for another name."""
+    async with gateway() as running:
+        target = f"/v1/{path.format(part)}"
+        method, body = ("POST", '{"payload": 1}') if path.endswith("messages") else ("GET", "")
+        head = f"{method} {target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {API_KEY}\r\n"
+        answer = await Client.request(
+            running.internal_port, f"{head}Connection: close\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+        )
+        assert answer.status == 400
+        assert json.loads(answer.body)["code"] in ("bad_message", "invalid_room")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/v1/rooms/a/messages", "POST"),
+        ("PUT", "/v1/users/a/messages", "POST"),
+        ("OPTIONS", "/v1/rooms", "GET, HEAD"),
+        ("POST", "/v1/users/%7Bx%7D/connections", "DELETE, GET, HEAD"),
+        ("DELETE", "/v1/revocations", "POST"),
+    ],
+)
+async def test_a_method_that_a_path_does_not_have_is_405(method: str, path: str, allowed: str) -> None:
+    """The answer lists those that it has. Without a key it is 401, so that paths cannot be probed."""
+    async with gateway() as running:
+        url = URL(f"{running.internal}{path}", encoded=True)
+        async with aiohttp.request(method, url, headers=KEY) as response:
+            assert (response.status, response.headers["Allow"]) == (405, allowed)
+            assert response.content_type == "application/problem+json"
+            assert "Access-Control-Allow-Origin" not in response.headers
+        async with aiohttp.request(method, url) as response:
+            assert response.status == 401
+
+
+async def test_a_body_that_comes_in_chunks_is_bounded_while_it_is_read() -> None:
+    """A body without a length is refused as soon as it is too large, and not when it ends."""
+    async with gateway(max_message_bytes=1000) as running:
+        head = f"POST /v1/rooms/a/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {API_KEY}\r\n"
+        chunk = f"{500:x}\r\n{'x' * 500}\r\n"
+        # The body never ends. Without a bound while it is read there is no answer.
+        data = f"{head}Transfer-Encoding: chunked\r\n\r\n{chunk * 3}"
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.internal_port)
+        writer.write(data.encode())
+        status = await asyncio.wait_for(reader.readline(), 5)
+        assert b" 413 " in status
+        writer.close()

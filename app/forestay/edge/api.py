@@ -1,30 +1,34 @@
-"""Serves the HTTP API for backends: publish, history, presence, connections and revocations."""
+"""Serves the HTTP API for backends: publish, history, presence, connections and revocations.
 
-import hmac
-from collections.abc import Awaitable, Callable
-from struct import pack
-from typing import Annotated, Final, TypeVar
+Each request that ends connections or revokes tokens leaves one line in the log: which key asked for what, about whom,
+and what came of it.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Annotated, Final
 
 import msgspec
 import structlog
 from aiohttp import web
 from msgspec import Meta, Raw, Struct
 
-from forestay.core.ports.bus import PAGE_BYTES, Query
+from forestay.core.ports.bus import PAGE_BYTES
 from forestay.core.ports.observer import Observer
+from forestay.core.rules.scopes import Grant, Scope
 from forestay.core.sessions.backend import Backend
+from forestay.edge.api_keys import ApiKeys
+from forestay.edge.api_requests import binary_type, history_query, name_in_path, page_limit, parse, read_body
 from forestay.edge.problems import problem
 from forestay.edge.request_trace import request_trace, trace_id
 from forestay.protocol.codes import ErrorCode, Refusal
-from forestay.protocol.depth import deeper_than
-from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
 from forestay.protocol.v1.encoder import position_fields
 from forestay.protocol.v1.pages import history_fields, presence_fields
 
 log = structlog.get_logger(__name__)
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.Request, Grant], Awaitable[web.StreamResponse]]
 
 _BINARY: Final = "application/octet-stream"
 # Bytes of a page of history or presence. A backend has more memory than a client, and no limit of a WebSocket library.
@@ -45,43 +49,45 @@ class _Revocation(Struct, frozen=True):
 
 _read_publication = msgspec.json.Decoder(_Publication).decode
 _read_revocation = msgspec.json.Decoder(_Revocation).decode
-Parsed = TypeVar("Parsed")
 
 
 class Api:
-    """The paths under `/v1`, on the internal port. Each of them requires the API key."""
+    """The paths under `/v1`, on the internal port. Each of them requires an API key."""
 
-    def __init__(self, backend: Backend, api_key: str, max_bytes: int, max_depth: int, observer: Observer) -> None:
-        """`api_key`: empty where none is configured, and then every request is refused.
-
-        `max_bytes`: the largest message. `max_depth`: of nested arrays and objects in a body.
-        """
+    def __init__(self, backend: Backend, keys: ApiKeys, max_bytes: int, max_depth: int, observer: Observer) -> None:
+        """`max_bytes`: the largest message. `max_depth`: of nested arrays and objects in a body."""
         self._observer = observer
         self._backend = backend
-        self._key = api_key.encode()
+        self._keys = keys
         self._max_bytes = max_bytes
         self._max_depth = max_depth
 
     def routes(self) -> list[web.AbstractRouteDef]:
-        return [
-            web.post("/v1/rooms/{room}/messages", self._guarded(self._to_room)),
-            web.post("/v1/users/{user}/messages", self._guarded(self._to_user)),
-            web.get("/v1/rooms/{room}/history", self._guarded(self._history)),
-            web.get("/v1/rooms", self._guarded(self._rooms)),
-            web.get("/v1/rooms/{room}/presence", self._guarded(self._presence)),
-            web.post("/v1/revocations", self._guarded(self._revoke)),
-            web.get("/v1/users/{user}/connections", self._guarded(self._connections)),
-            web.delete("/v1/users/{user}/connections", self._guarded(self._disconnect)),
-            web.route("*", "/v1/{rest:.*}", self._guarded(_not_found)),
-        ]
+        # aiohttp's own form of a name has no braces, and a user may have some.
+        room, user = "/v1/rooms/{room:[^/]+}", "/v1/users/{user:[^/]+}"
+        paths: dict[str, dict[str, Handler]] = {
+            f"{room}/messages": {"POST": self._to_room},
+            f"{user}/messages": {"POST": self._to_user},
+            f"{room}/history": {"GET": self._history},
+            "/v1/rooms": {"GET": self._rooms},
+            f"{room}/presence": {"GET": self._presence},
+            "/v1/revocations": {"POST": self._revoke},
+            f"{user}/connections": {"GET": self._connections, "DELETE": self._disconnect},
+        }
+        routes: list[web.AbstractRouteDef] = []
+        for path, handlers in paths.items():
+            routes += [web.route(method, path, self._guarded(handler)) for method, handler in handlers.items()]
+            # aiohttp answers a HEAD where there is a GET.
+            allowed = ", ".join(sorted({*handlers, "HEAD"} if "GET" in handlers else handlers))
+            routes.append(web.route("*", path, self._guarded(partial(_other_method, allowed))))
+        return [*routes, web.route("*", "/v1/{rest:.*}", self._guarded(_not_found))]
 
-    def _guarded(self, handler: Handler) -> Handler:
+    def _guarded(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def guarded(request: web.Request) -> web.StreamResponse:
             outcome = "failed"
             try:
-                self._check_key(request)
-                response = await handler(request)
-                outcome = "ok"
+                response = await handler(request, self._keys.check(request))
+                outcome = "ok" if response.status < 400 else ErrorCode.NOT_FOUND
             except Refusal as refusal:
                 outcome = refusal.code
                 log.debug("request refused", code=refusal.code, reason=str(refusal), trace_id=trace_id(request))
@@ -92,71 +98,34 @@ class Api:
 
         return guarded
 
-    def _check_key(self, request: web.Request) -> None:
-        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-        given = key.strip().encode(errors="surrogateescape") if scheme.lower() == "bearer" else b""
-        if not hmac.compare_digest(given, self._key) or not self._key:
-            raise Refusal(
-                ErrorCode.BAD_TOKEN, "the API key is missing or wrong; send 'Authorization: Bearer <API_KEY>'"
-            )
+    async def _to_room(self, request: web.Request, grant: Grant) -> web.StreamResponse:
+        return await self._publish(request, grant, self._backend.room(name_in_path(request)))
 
-    async def _to_room(self, request: web.Request) -> web.StreamResponse:
-        return await self._publish(request, self._backend.room(request.match_info["room"]))
+    async def _to_user(self, request: web.Request, grant: Grant) -> web.StreamResponse:
+        return await self._publish(request, grant, self._backend.personal(name_in_path(request)))
 
-    async def _to_user(self, request: web.Request) -> web.StreamResponse:
-        return await self._publish(request, self._backend.personal(request.match_info["user"]))
-
-    async def _publish(self, request: web.Request, room: RoomName) -> web.StreamResponse:
-        body = await self._body(request)
+    async def _publish(self, request: web.Request, grant: Grant, room: RoomName) -> web.StreamResponse:
+        grant.require(Scope.PUBLISH, room)
+        body = await read_body(request, self._max_bytes)
         trace = request_trace(request)
         if request.content_type == _BINARY and "Content-Type" in request.headers:
-            position = await self._backend.publish(room, _kind(request) + body, binary=True, trace=trace)
+            position = await self._backend.publish(room, binary_type(request) + body, binary=True, trace=trace)
         else:
-            publication = self._read(body, _read_publication, '{"payload": …}')
+            publication = parse(body, self._max_depth, _read_publication, '{"payload": …}')
             position = await self._backend.publish(room, bytes(publication.payload), key=publication.key, trace=trace)
         return _json(position_fields(position))
 
-    async def _history(self, request: web.Request) -> web.StreamResponse:
-        query = _query(request)
-        page = await self._backend.history(self._backend.room(request.match_info["room"]), query)
+    async def _history(self, request: web.Request, grant: Grant) -> web.StreamResponse:
+        room = self._backend.room(name_in_path(request))
+        grant.require(Scope.READ, room)
+        query = history_query(request)
+        page = await self._backend.history(room, query)
         newest = query.since is None
         return _json(history_fields(page.top.epoch, page.messages, more=page.more, newest=newest, budget=_PAGE_BYTES))
 
-    async def _body(self, request: web.Request) -> bytes:
-        too_large = Refusal(
-            ErrorCode.TOO_LARGE, f"the body has more than {self._max_bytes} bytes; send a smaller message"
-        )
-        if (request.content_length or 0) > self._max_bytes:
-            raise too_large
-        body = bytearray()
-        try:
-            async for chunk in request.content.iter_any():
-                body += chunk
-                if len(body) > self._max_bytes:
-                    raise too_large
-        except (ConnectionError, web.RequestPayloadError):
-            raise Refusal(
-                ErrorCode.BAD_MESSAGE, "the connection broke before the body was complete; send the request again"
-            ) from None
-        return bytes(body)
-
-    def _read(self, body: bytes, reader: Callable[[str], Parsed], form: str) -> Parsed:
-        try:
-            # Decoded before it is parsed: the parser would pass invalid UTF-8 to every member of the room.
-            text = body.decode()
-            if deeper_than(text, self._max_depth):
-                message = f"nested deeper than {self._max_depth} arrays and objects; flatten the body"
-                raise Refusal(ErrorCode.TOO_DEEP, message)
-            return reader(text)
-        except UnicodeDecodeError:
-            raise Refusal(ErrorCode.BAD_JSON, "the body is not UTF-8; encode it as UTF-8") from None
-        except msgspec.ValidationError as error:
-            raise Refusal(ErrorCode.BAD_MESSAGE, f"the body must be {form}: {error}") from None
-        except msgspec.DecodeError as error:
-            raise Refusal(ErrorCode.BAD_JSON, f"not valid JSON: {error}") from None
-
-    async def _rooms(self, request: web.Request) -> web.StreamResponse:
-        limit = _limit(request)
+    async def _rooms(self, request: web.Request, grant: Grant) -> web.StreamResponse:
+        grant.require_in_all_rooms(Scope.READ)
+        limit = page_limit(request)
         found, complete = await self._backend.rooms(request.query.get("after", ""), limit + 1)
         answer: dict[str, object] = {
             "rooms": [{"room": name, "members": members} for name, members in found[:limit]],
@@ -166,64 +135,75 @@ class Api:
             answer["next"] = found[limit - 1][0]
         return _json(answer)
 
-    async def _presence(self, request: web.Request) -> web.StreamResponse:
-        room = self._backend.room(request.match_info["room"])
-        page = await self._backend.present(room, request.query.get("after"), _limit(request))
+    async def _presence(self, request: web.Request, grant: Grant) -> web.StreamResponse:
+        room = self._backend.room(name_in_path(request))
+        grant.require(Scope.READ, room)
+        page = await self._backend.present(room, request.query.get("after"), page_limit(request))
         return _json(presence_fields(page, _PAGE_BYTES))
 
-    async def _connections(self, request: web.Request) -> web.StreamResponse:
-        connections, complete = await self._backend.connections(request.match_info["user"])
+    async def _connections(self, request: web.Request, grant: Grant) -> web.StreamResponse:
+        user = name_in_path(request)
+        grant.require(Scope.READ, self._backend.personal(user))
+        connections, complete = await self._backend.connections(user)
         return _json({"connections": connections, "complete": complete})
 
-    async def _disconnect(self, request: web.Request) -> web.StreamResponse:
-        ended, complete = await self._backend.disconnect(request.match_info["user"])
-        return _json({"ended": ended, "complete": complete})
+    async def _disconnect(self, request: web.Request, grant: Grant) -> web.StreamResponse:
+        user = name_in_path(request)
+        room = self._backend.personal(user)
 
-    async def _revoke(self, request: web.Request) -> web.StreamResponse:
-        what = self._read(await self._body(request), _read_revocation, '{"jti": …} or {"user": …}')
+        async def disconnect() -> Mapping[str, object]:
+            grant.require(Scope.MANAGE, room)
+            ended, complete = await self._backend.disconnect(user)
+            return {"ended": ended, "complete": complete}
+
+        return _json(await self._audited(request, grant, "disconnect", {"user": user}, disconnect))
+
+    async def _revoke(self, request: web.Request, grant: Grant) -> web.StreamResponse:
+        body = await read_body(request, self._max_bytes)
+        what = parse(body, self._max_depth, _read_revocation, '{"jti": …} or {"user": …}')
         if (what.jti is None) == (what.user is None):
             raise Refusal(ErrorCode.BAD_MESSAGE, "give either 'jti', for one token, or 'user', for all of a user")
-        await self._backend.revoke(what.jti, what.user, what.before, what.until)
-        return _json({})
+        room = self._backend.personal(what.user or "any")
+
+        async def revoke() -> Mapping[str, object]:
+            grant.require(Scope.MANAGE, room)
+            await self._backend.revoke(what.jti, what.user, what.before, what.until)
+            return {}
+
+        whom = {"jti": what.jti, "user": what.user, "before": what.before, "until": what.until}
+        return _json(await self._audited(request, grant, "revoke", whom, revoke))
+
+    async def _audited(
+        self,
+        request: web.Request,
+        grant: Grant,
+        action: str,
+        whom: Mapping[str, object],
+        work: Callable[[], Awaitable[Mapping[str, object]]],
+    ) -> Mapping[str, object]:
+        """The result of `work`, which has one line in the log, whatever comes of it."""
+        result, outcome = "failed", "failed"
+        done: Mapping[str, object] = {}
+        try:
+            done = await work()
+            result = outcome = "ok"
+        except Refusal as refusal:
+            result, outcome = refusal.code, "refused"
+            raise
+        finally:
+            log.info("audit", key=grant.name, action=action, **whom, result=result, **done, trace_id=trace_id(request))
+            self._observer.managed(action, outcome)
+        return done
 
 
-async def _not_found(request: web.Request) -> web.StreamResponse:
-    raise Refusal(ErrorCode.NOT_FOUND, "the API has no such method and path; docs/protocol.md lists them")
+async def _other_method(allowed: str, request: web.Request, grant: Grant) -> web.StreamResponse:
+    response = problem(Refusal(ErrorCode.NOT_FOUND, f"this path has no such method; it has {allowed}"), 405)
+    response.headers["Allow"] = allowed
+    return response
 
 
-def _kind(request: web.Request) -> bytes:
-    """The binary type, as the first four bytes of the frame. Raises Refusal."""
-    text = request.query.get("type", "")
-    if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= 0xFFFFFFFF):
-        raise Refusal(
-            ErrorCode.BAD_BINARY, "the binary type is missing or wrong; add '?type=' with a number from 0 to 4294967295"
-        )
-    return pack("!I", int(text))
-
-
-def _query(request: web.Request) -> Query:
-    """The query in `?limit=`, and in `?epoch=` with `?since=` or `?before=`. Raises Refusal."""
-    given = request.query
-    limit = _limit(request)
-    bounds = [name for name in ("since", "before") if name in given]
-    if not all(_is_number(given[name]) for name in bounds):
-        raise Refusal(ErrorCode.BAD_MESSAGE, "'since' and 'before' must be numbers")
-    if len(bounds) > 1 or (bounds and "epoch" not in given):
-        raise Refusal(ErrorCode.BAD_MESSAGE, "give one of 'since' and 'before', and 'epoch' with it")
-    positions = {name: Position(given["epoch"], int(given[name])) for name in bounds}
-    return Query(limit, positions.get("since"), positions.get("before"))
-
-
-def _limit(request: web.Request) -> int:
-    """The number in `?limit=`; 100 where it is missing. Raises Refusal."""
-    limit = request.query.get("limit", "100")
-    if not _is_number(limit) or not 1 <= int(limit) <= 1000:
-        raise Refusal(ErrorCode.BAD_MESSAGE, "'limit' must be a number from 1 to 1000")
-    return int(limit)
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 16
+async def _not_found(request: web.Request, grant: Grant) -> web.StreamResponse:
+    raise Refusal(ErrorCode.NOT_FOUND, "the API has no such path; docs/protocol.md lists them")
 
 
 def _json(body: object) -> web.Response:

@@ -8,6 +8,7 @@ from typing import Any
 from forestay.core.ports.tasks import Tasks
 from forestay.core.ports.verifier import Verifier
 from forestay.core.rules.policies import SHIPPED, Policies, Policy, parse_policy
+from forestay.edge.api_keys_file import ApiKeysFile
 from forestay.edge.tokens.jwks import KeySetAddress
 from forestay.edge.tokens.keys import Keys
 from forestay.edge.tokens.verifier import TokenRules, TokenVerifier
@@ -24,6 +25,8 @@ class Parts:
     policies: Policies
     tasks: Supervisor
     """Runs the background tasks of the whole pod, those of the verifier too."""
+    api_keys: ApiKeysFile | None = None
+    """The file with the keys of backends; None where there is none."""
 
 
 def prepare(settings: Settings, tasks: Supervisor, otherwise: Policy = SHIPPED) -> Parts:
@@ -43,9 +46,20 @@ def prepare(settings: Settings, tasks: Supervisor, otherwise: Policy = SHIPPED) 
         policies = _read_policies(settings, otherwise)
     except ValueError as error:
         problems.append(f"{variable_of('rooms_file')}: {error}")
-    if verifier is None or policies is None:
+    api_keys = None
+    try:
+        api_keys = _api_keys(settings)
+    except ValueError as error:
+        problems.append(f"{variable_of('api_keys_file')}: {error}")
+    if problems or verifier is None or policies is None:
         raise SettingsError(problems)
-    return Parts(verifier, policies, tasks)
+    return Parts(verifier, policies, tasks, api_keys)
+
+
+def _api_keys(settings: Settings) -> ApiKeysFile | None:
+    if settings.api_key_previous and not settings.api_key:
+        raise ValueError(f"{variable_of('api_key_previous')} is set, but {variable_of('api_key')} is not; set both")
+    return None if settings.api_keys_file is None else ApiKeysFile(settings.api_keys_file)
 
 
 def _keys(settings: Settings, tasks: Tasks) -> Keys:

@@ -15,6 +15,7 @@ from forestay.core.ports.bus import BusLost
 from forestay.core.rules.lifecycle import State
 from forestay.edge.admission import Admission, AdmissionLimits
 from forestay.edge.api import Api
+from forestay.edge.api_keys import ApiKeys
 from forestay.edge.handshake import Handshake, WebSocketLimits
 from forestay.edge.listener import PublicServer
 from forestay.edge.origins import Origins
@@ -57,6 +58,7 @@ class Server:
         self._settings = settings
         self._tasks = parts.tasks
         self._verifier = parts.verifier
+        self._api_keys = parts.api_keys
         self._lag = LoopLag()
         self._observation = observe(settings, asyncio.get_running_loop())
         counts = self._observation.counts
@@ -166,6 +168,8 @@ class Server:
             tasks.keep("loop_lag", self._lag.watch),
             tasks.keep("readiness", partial(self._readiness.watch, time.time)),
         ]
+        if self._api_keys is not None:
+            self._periodic.append(tasks.keep("api_keys", self._api_keys.watch))
         if self._balance is not None:
             self._periodic.append(tasks.keep("balance", self._balance.keep))
 
@@ -211,10 +215,11 @@ class Server:
 
     def _internal_app(self) -> web.Application:
         settings, pod = self._settings, self._pod
-        api_key = settings.api_key.get_secret_value() if settings.api_key else ""
+        secrets = [each.get_secret_value() for each in (settings.api_key, settings.api_key_previous) if each]
         app = web.Application()
         observer = self._observation.observer
-        app.add_routes(Api(pod.backend, api_key, settings.max_message_bytes, settings.json_depth, observer).routes())
+        keys = ApiKeys(secrets, self._api_keys, observer)
+        app.add_routes(Api(pod.backend, keys, settings.max_message_bytes, settings.json_depth, observer).routes())
         app.add_routes(Health(pod.lifecycle, self._readiness, self._metrics.render).routes())
         return app
 

@@ -39,6 +39,10 @@ class Access(BaseModel):
     max_token_bytes: int = Field(8192, ge=1024, le=65536, description="bytes of one token; above that 401")
     query_token: bool = Field(True, description="accept tokens in the URL; old clients need it, proxies may log it")
     api_key: Secret = Field(None, description="key of backends for /v1, at least 32 bytes; unset: 401")
+    api_key_previous: Secret = Field(None, description="the key of backends before, while the keys are turned")
+    api_keys_file: Annotated[Path | None, Unset] = Field(
+        None, description="TOML file with the digests and the scopes of more keys of backends"
+    )
     allowed_origins: Annotated[WordList, AfterValidator(_origins)] = Field(
         [], description="origins of pages that may connect; empty: the same host; *: any"
     )

@@ -66,6 +66,12 @@ class Observer:
     def answered(self, outcome: str) -> None:
         """A backend's request was answered: `ok`, the code of the refusal, or `failed` because of a bug."""
 
+    def key_refused(self, reason: str) -> None:
+        """A backend's request had no good key: `missing` or `unknown`."""
+
+    def managed(self, action: str, result: str) -> None:
+        """A backend asked to `disconnect` a user or `revoke` tokens. `result`: `ok`, `refused`, or `failed` (a bug)."""
+
     def slow(self, policy: str) -> None:
         """A client became slow. `policy`: what happens to it."""
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Final, Literal, Protocol, get_args
 
 TaskName = Literal[
+    "api_keys",
     "balance",
     "heartbeat",
     "jwks_renewal",

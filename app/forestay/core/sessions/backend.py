@@ -12,6 +12,7 @@ from forestay.core.ports.registry import Registry, Revocation
 from forestay.core.ports.runtime import Runtime
 from forestay.core.rooms.presence import Presence
 from forestay.core.rooms.publishing import Publisher
+from forestay.core.rules.access import MAX_USER, is_user
 from forestay.core.rules.policies import Policies
 from forestay.core.sessions.addresses import named_room
 from forestay.protocol.codes import ErrorCode, Refusal
@@ -48,7 +49,10 @@ class Backend:
         return named_room(text)
 
     def personal(self, user: str) -> RoomName:
-        """The personal room of `user`. The name of the user need not be a valid room name."""
+        """The personal room of `user`, whose name need not be a valid room name. Raises Refusal with BAD_MESSAGE."""
+        if not is_user(user):
+            limits = f"1 to {MAX_USER} characters, none of them a control character"
+            raise Refusal(ErrorCode.BAD_MESSAGE, f"no user can have this name: it must have {limits}")
         return personal_room(user)
 
     async def publish(

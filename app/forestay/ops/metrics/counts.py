@@ -77,6 +77,10 @@ class Counts(Observer):
         self.written_bytes = 0
         self.refusals = LabelCounts(code for code in ErrorCode if code not in _NOT_ON_A_SOCKET)
         self.requests = LabelCounts(("ok", *ErrorCode, "failed"))
+        self.keys_refused = LabelCounts(("missing", "unknown"))
+        self.managed_by_action = {
+            action: LabelCounts(("ok", "refused", "failed")) for action in ("disconnect", "revoke")
+        }
         self.slow_by_policy = LabelCounts(Slow)
         self.bus_events = LabelCounts(("connected", "lost", "deaf", "resubscribed", "garbage", "full", "refused"))
         self.gaps = 0
@@ -128,6 +132,12 @@ class Counts(Observer):
 
     def answered(self, outcome: str) -> None:
         self.requests.add(outcome)
+
+    def key_refused(self, reason: str) -> None:
+        self.keys_refused.add(reason)
+
+    def managed(self, action: str, result: str) -> None:
+        self.managed_by_action[action].add(result)
 
     def slow(self, policy: str) -> None:
         self.slow_by_policy.add(policy)

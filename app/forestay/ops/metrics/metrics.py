@@ -136,6 +136,12 @@ class Metrics:
         yield _counter("forestay_messages_delivered", "Messages times recipients on this pod.", counts.deliveries)
         yield _counters("forestay_messages_refused", "Refusals by error code.", "code", counts.refusals)
         yield _counters("forestay_api_requests", "Requests of backends by answer.", "outcome", counts.requests)
+        yield _counters("forestay_api_keys_refused", "Requests without a known key.", "reason", counts.keys_refused)
+        managed = CounterMetricFamily("forestay_api_actions", "Endings and revocations.", labels=["action", "result"])
+        for action, results in counts.managed_by_action.items():
+            for result, count in results.items():
+                managed.add_metric([action, result], count)
+        yield managed
 
     def _delivery(self) -> Iterable[Metric]:
         counts, readings = self._counts, self._readings

@@ -1,0 +1,107 @@
+"""Reads the parts of a backend's request: names in the path, the query, and the body."""
+
+import re
+from collections.abc import Callable
+from struct import pack
+from typing import TypeVar
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+from aiohttp import web
+
+from forestay.core.ports.bus import Query
+from forestay.protocol.codes import ErrorCode, Refusal
+from forestay.protocol.depth import deeper_than
+from forestay.protocol.message import Position
+
+Parsed = TypeVar("Parsed")
+
+# The part of a path like /v1/rooms/{room}/messages that has the name.
+_NAMED = 3
+_BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})").search
+
+
+def name_in_path(request: web.Request) -> str:
+    """The name of a room or a user in the path, without its percent-encoding. Raises Refusal.
+
+    Read from the path as it was sent. aiohttp would leave in what it cannot decode, and so let two names be one.
+    """
+    part = request.rel_url.raw_path.split("/")[_NAMED]
+    try:
+        if _BROKEN_ESCAPE(part):
+            raise ValueError
+        return unquote_to_bytes(part).decode()
+    except ValueError:
+        raise Refusal(
+            ErrorCode.BAD_MESSAGE, "the name in the path is not percent-encoded UTF-8; encode it, with '/' as %2F"
+        ) from None
+
+
+async def read_body(request: web.Request, max_bytes: int) -> bytes:
+    """The body of `request`. Raises Refusal as soon as it is larger than `max_bytes`, whatever length it announced."""
+    too_large = Refusal(ErrorCode.TOO_LARGE, f"the body has more than {max_bytes} bytes; send a smaller message")
+    if (request.content_length or 0) > max_bytes:
+        raise too_large
+    body = bytearray()
+    try:
+        async for chunk in request.content.iter_any():
+            body += chunk
+            if len(body) > max_bytes:
+                raise too_large
+    except (ConnectionError, web.RequestPayloadError):
+        raise Refusal(
+            ErrorCode.BAD_MESSAGE, "the connection broke before the body was complete; send the request again"
+        ) from None
+    return bytes(body)
+
+
+def parse(body: bytes, max_depth: int, reader: Callable[[str], Parsed], form: str) -> Parsed:
+    """What `reader` makes of the JSON in `body`. `form`: how the body must look. Raises Refusal."""
+    try:
+        # Decoded before it is parsed: the parser would pass invalid UTF-8 to every member of the room.
+        text = body.decode()
+        if deeper_than(text, max_depth):
+            message = f"nested deeper than {max_depth} arrays and objects; flatten the body"
+            raise Refusal(ErrorCode.TOO_DEEP, message)
+        return reader(text)
+    except UnicodeDecodeError:
+        raise Refusal(ErrorCode.BAD_JSON, "the body is not UTF-8; encode it as UTF-8") from None
+    except msgspec.ValidationError as error:
+        raise Refusal(ErrorCode.BAD_MESSAGE, f"the body must be {form}: {error}") from None
+    except msgspec.DecodeError as error:
+        raise Refusal(ErrorCode.BAD_JSON, f"not valid JSON: {error}") from None
+
+
+def binary_type(request: web.Request) -> bytes:
+    """The binary type, as the first four bytes of the frame. Raises Refusal."""
+    text = request.query.get("type", "")
+    if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= 0xFFFFFFFF):
+        raise Refusal(
+            ErrorCode.BAD_BINARY, "the binary type is missing or wrong; add '?type=' with a number from 0 to 4294967295"
+        )
+    return pack("!I", int(text))
+
+
+def history_query(request: web.Request) -> Query:
+    """The query in `?limit=`, and in `?epoch=` with `?since=` or `?before=`. Raises Refusal."""
+    given = request.query
+    limit = page_limit(request)
+    bounds = [name for name in ("since", "before") if name in given]
+    if not all(_is_number(given[name]) for name in bounds):
+        raise Refusal(ErrorCode.BAD_MESSAGE, "'since' and 'before' must be numbers")
+    if len(bounds) > 1 or (bounds and "epoch" not in given):
+        raise Refusal(ErrorCode.BAD_MESSAGE, "give one of 'since' and 'before', and 'epoch' with it")
+    positions = {name: Position(given["epoch"], int(given[name])) for name in bounds}
+    return Query(limit, positions.get("since"), positions.get("before"))
+
+
+def page_limit(request: web.Request) -> int:
+    """The number in `?limit=`; 100 where it is missing. Raises Refusal."""
+    limit = request.query.get("limit", "100")
+    if not _is_number(limit) or not 1 <= int(limit) <= 1000:
+        raise Refusal(ErrorCode.BAD_MESSAGE, "'limit' must be a number from 1 to 1000")
+    return int(limit)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 16
