@@ -6,7 +6,7 @@ from pathlib import Path
 
 NAMES = (
     *("fanout", "inbound", "connect", "idle", "churn", "stuck", "flood", "pods", "balance", "scrape", "tracing"),
-    *("drain", "storm", "soak", "compare"),
+    *("drain", "storm", "soak", "cost", "compare"),
 )
 
 

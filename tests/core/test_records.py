@@ -1,12 +1,14 @@
 """Rights, policies and the states of a pod decide without a loop."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from forestay.core.rules.access import Identity, Right, Rights
+from forestay.core.rules.access import Identity, Right, Rights, parse_rights
 from forestay.core.rules.lifecycle import Lifecycle, State
 from forestay.core.rules.policies import Policies, Policy, Slow, parse_policy
 from forestay.protocol.codes import Refusal
-from forestay.protocol.names import RoomName, personal_room
+from forestay.protocol.names import Pattern, RoomName, personal_room
 
 ROOM = RoomName("chat.lobby")
 
@@ -100,3 +102,25 @@ def test_a_bad_policy_names_what_is_wrong(table: dict[str, object], named: str) 
     """The error names the bad field. An unknown field is most often a typing error."""
     with pytest.raises(ValueError, match=named):
         parse_policy(table)
+
+
+SEGMENTS = st.lists(st.sampled_from(["a", "b", "", "*"]), min_size=1, max_size=4)
+PATTERNS = st.tuples(SEGMENTS, st.sampled_from(["", ".**"])).map(lambda made: ".".join(made[0]) + made[1])
+NAMES = (
+    st.lists(st.sampled_from(["a", "b", ""]), min_size=1, max_size=5)
+    .map(".".join)
+    .filter(lambda text: text[:1] in ("a", "b"))
+)
+
+
+@given(
+    st.dictionaries(PATTERNS.filter(lambda text: text[:1] in ("a", "b", "*")), st.sampled_from(["", "r", "w", "rwph"])),
+    NAMES,
+)
+def test_the_tree_of_rules_decides_like_its_patterns(letters: dict[str, str], name: str) -> None:
+    """The rights in a room are those of the patterns that match it, tried one by one."""
+    matching = [parse_rights(rights) for text, rights in letters.items() if Pattern(text).matches(name)]
+    united = Right(0)
+    for rights in matching:
+        united |= rights
+    assert Rights(letters).of(RoomName(name)) == (united if all(matching) else Right(0))

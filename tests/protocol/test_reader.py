@@ -10,7 +10,7 @@ from forestay.protocol.codes import ErrorCode
 from forestay.protocol.message import Position
 from forestay.protocol.requests import Broadcast, Join, JoinMany, Unreadable
 from forestay.protocol.v1.reader import REQUEST_TYPES, Reader
-from forestay.protocol.v1.salvage import salvage
+from forestay.protocol.v1.salvage import salvage, search
 
 reader = Reader(max_depth=64, rooms_per_join=3)
 json_values = st.recursive(
@@ -104,6 +104,7 @@ FAULTS = {
     "too deep and wide": "[" * 70 + "[]," * 500 + "1" + "]" * 70,
     "a number with a zero in front": "007",
     "a comma too many": "[1,]",
+    "wide": "[" + "[]," * 20_000 + '"\\ud800"]',
     "decoys": '{"id":"inner","room":"inner","a":["id","x",{"id":"y"}],"b":"\\"id\\":\\"z\\""},nul',
 }
 """Values that make their message unreadable. None of them hides the end of the value."""
@@ -159,6 +160,7 @@ def test_the_search_for_an_id_is_bounded() -> None:
     """A text made of brackets or of quotes costs a bounded search, and is refused."""
     for text in ("[]" * 500_000, '{"":[' + '"",' * 500_000, '{"a":' + "[{" * 500_000, '"' + "\\\\" * 500_000):
         assert len(salvage(text)) == 0
+        assert len(search(text)) == 0
 
 
 def test_a_list_of_rooms_becomes_one_join_for_each() -> None:

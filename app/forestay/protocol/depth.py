@@ -16,9 +16,12 @@ The deepest of these forms nests about ten levels. What clients and backends sen
 """
 
 # A string to its end, or to the end of the text. Possessive and always matching, so no character is scanned twice.
-_STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-_NO_BRACKETS = re.compile(r"[^\[\]{}]+")
-_STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
+_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
+_OPENING, _CLOSING = b"[", b"]"
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+# Brackets that are counted together. Only where they could nest too deep is each of them looked at.
+_BLOCK = 256
 
 
 def deeper_than(text: str | bytes, limit: int) -> bool:
@@ -30,9 +33,20 @@ def deeper_than(text: str | bytes, limit: int) -> bool:
     if isinstance(text, bytes):
         if text.count(b"[") + text.count(b"{") <= limit:
             return False
-        # One character for each byte. In UTF-8 a byte that looks like a bracket, a quote or a backslash is one.
-        text = text.decode("latin-1")
     elif text.count("[") + text.count("{") <= limit:
         return False
-    brackets = _NO_BRACKETS.sub("", _STRINGS.sub("", text))
-    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > limit
+    else:
+        text = text.encode(errors="replace")
+    # In UTF-8 a byte that looks like a bracket, a quote or a backslash is one.
+    brackets = _STRINGS.sub(b"", text).translate(_ONE_KIND, _NO_BRACKETS)
+    depth = 0
+    for start in range(0, len(brackets), _BLOCK):
+        block = brackets[start : start + _BLOCK]
+        opening = block.count(_OPENING)
+        if depth + opening > limit and max(accumulate(map(_STEPS.__getitem__, block), initial=depth)) > limit:
+            return True
+        depth += 2 * opening - len(block)
+    return False
+
+
+_STEPS = {_OPENING[0]: 1, _CLOSING[0]: -1}

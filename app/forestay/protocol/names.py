@@ -57,7 +57,7 @@ class Pattern:
     `chat.*` matches `chat.lobby`, but neither `chat` nor `chat.lobby.admin`. `**` matches all rooms but personal ones.
     """
 
-    __slots__ = ("_head", "_open", "text")
+    __slots__ = ("head", "open_ended", "text")
 
     def __init__(self, text: str) -> None:
         """Raises ValueError where `text` is no pattern."""
@@ -72,14 +72,16 @@ class Pattern:
             if not re.match(r"[A-Za-z0-9*]", text, re.ASCII):
                 raise ValueError(f"a pattern starts with a letter, a digit or '*': {text!r}")
         self.text = text
-        self._open = open_ended
-        self._head = head
+        self.open_ended = open_ended
+        """Whether it ends with `**`."""
+        self.head = head
+        """Its segments, without a `**` at the end."""
 
     def matches(self, room: str) -> bool:
         """Whether the pattern matches `room`, which is a room name or `@me`."""
         segments = room.split(".")
-        head = self._head
-        if len(segments) <= len(head) if self._open else len(segments) != len(head):
+        head = self.head
+        if len(segments) <= len(head) if self.open_ended else len(segments) != len(head):
             return False
         if room[0] == "@" and self.text != PERSONAL:
             return False

@@ -5,9 +5,10 @@ by a Verifier, not here.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Flag
+from functools import lru_cache
 from typing import Final
 
 from forestay.protocol.codes import ErrorCode, Refusal
@@ -41,9 +42,62 @@ _NONE = Right(0)
 _PERSONAL = Right.JOIN | Right.HISTORY
 # Decisions that are kept for each identity. A client can ask about any number of names, so the number is bounded.
 _REMEMBERED = 256
+# Different sets of rules that are kept for the next token that has them: an issuer gives the same ones to many users.
+_READ = 64
 
 
-Rule = tuple[Pattern, Right]
+class Rules:
+    """The rules of a token: rights by pattern, as a tree of segments.
+
+    A name is looked up segment by segment, so the number of patterns hardly matters. A client may ask for a decision
+    about each of its rooms with each new token.
+    """
+
+    __slots__ = ("_root",)
+
+    def __init__(self, letters: Iterable[tuple[str, str]]) -> None:
+        """`letters`: patterns with their letters. Raises ValueError where one is unknown."""
+        self._root = _Node()
+        for text, rights in letters:
+            pattern = Pattern(text)
+            node = self._root
+            for segment in pattern.head:
+                node = node.below.setdefault(segment, _Node())
+            if pattern.open_ended:
+                node.rest.append(parse_rights(rights))
+            else:
+                node.here.append(parse_rights(rights))
+
+    def decide(self, room: RoomName) -> Right:
+        """The united rights of all patterns that match `room`; none where one of them has none."""
+        nodes, found = [self._root], list[Right]()
+        for segment in room.split("."):
+            below: list[_Node] = []
+            for node in nodes:
+                found += node.rest
+                below += [node.below[step] for step in (segment, "*") if step in node.below]
+            nodes = below
+        for node in nodes:
+            found += node.here
+        united = _NONE
+        for rights in found:
+            if not rights:
+                return _NONE
+            united |= rights
+        return united
+
+
+class _Node:
+    """What follows after some segments."""
+
+    __slots__ = ("below", "here", "rest")
+
+    def __init__(self) -> None:
+        self.below: dict[str, _Node] = {}
+        self.here: list[Right] = []
+        """Of patterns that end here."""
+        self.rest: list[Right] = []
+        """Of patterns that go on with `**`."""
 
 
 class Rights:
@@ -51,35 +105,29 @@ class Rights:
 
     __slots__ = ("_known", "_rules")
 
-    def __init__(self, rules: Sequence[Rule] | Mapping[str, str]) -> None:
+    def __init__(self, rules: Rules | Mapping[str, str]) -> None:
         """`rules`: letters by pattern, or the result of `read_rules`. Raises ValueError where one is unknown."""
-        self._rules = read_rules(rules) if isinstance(rules, Mapping) else rules
+        self._rules = rules if isinstance(rules, Rules) else read_rules(rules)
         self._known: dict[RoomName, Right] = {}
 
     def of(self, room: RoomName) -> Right:
         """The rights in `room`."""
         known = self._known.get(room)
         if known is None:
-            known = self._decide(room)
+            known = _PERSONAL if is_personal(room) else self._rules.decide(room)
             if len(self._known) < _REMEMBERED:
                 self._known[room] = known
         return known
 
-    def _decide(self, room: RoomName) -> Right:
-        if is_personal(room):
-            return _PERSONAL
-        united = _NONE
-        for pattern, rights in self._rules:
-            if pattern.matches(room):
-                if not rights:
-                    return _NONE
-                united |= rights
-        return united
 
-
-def read_rules(letters: Mapping[str, str]) -> list[Rule]:
+def read_rules(letters: Mapping[str, str]) -> Rules:
     """Rights by pattern, read once for many tokens. Raises ValueError where a pattern or a letter is unknown."""
-    return [(Pattern(text), parse_rights(rights)) for text, rights in letters.items()]
+    return _read(tuple(letters.items()))
+
+
+@lru_cache(_READ)
+def _read(letters: tuple[tuple[str, str], ...]) -> Rules:
+    return Rules(letters)
 
 
 def parse_rights(letters: str) -> Right:

@@ -13,18 +13,20 @@ from msgspec import Raw
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.depth import deeper_than
 from forestay.protocol.requests import MAX_ID, Join, JoinMany, JsonRequest, RoomToJoin, Unreadable
-from forestay.protocol.v1.salvage import salvage
+from forestay.protocol.v1.salvage import decoded, salvage, search
 
 _decode = msgspec.json.Decoder(JsonRequest).decode
 _decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_list = msgspec.json.Decoder(list[Raw]).decode
 _decode_room = msgspec.json.Decoder(RoomToJoin).decode
-_decode_value = msgspec.json.Decoder().decode
 
 REQUEST_TYPES: Final = frozenset(str(request.__struct_config__.tag) for request in get_args(JsonRequest))
 """The `type` of each request that comes as JSON."""
 
-_Fields = Mapping[str, Raw]
+_TRACE: Final = ("traceparent", "tracestate")
+
+_Fields = Mapping[str, object]
+"""Values of fields by name."""
 
 
 class Reader:
@@ -54,20 +56,21 @@ class Reader:
     def _explain(self, text: str, error: msgspec.ValidationError) -> JsonRequest | JoinMany:
         """Raises Unreadable with what is wrong with `text`. Reads a list of rooms, and drops a bad trace context."""
         try:
-            fields = _decode_fields(text)
+            raw = _decode_fields(text)
         except msgspec.ValidationError:
             raise Unreadable(Refusal(ErrorCode.BAD_MESSAGE, "a message is a JSON object")) from None
         except msgspec.DecodeError as other:
             raise _broken(text, Refusal(ErrorCode.BAD_JSON, f"not valid JSON: {other}")) from None
-        kind, id = _string(fields.get("type")), _id(fields)
+        fields = _values(raw)
+        kind = _string(fields, "type")
         if kind is not None and kind not in REQUEST_TYPES:
             message = f"unknown type; the types are {', '.join(sorted(REQUEST_TYPES))}"
             raise _unreadable(ErrorCode.UNKNOWN_TYPE, message, fields) from None
-        if kind == "join" and _value(fields.get("rooms")) is not None:
-            return self._join_many(fields, id)
-        dropped = [name for name in ("traceparent", "tracestate") if name in fields and _string(fields[name]) is None]
+        if kind == "join" and not _is_null(raw.get("rooms")):
+            return self._join_many(raw, fields)
+        dropped = [name for name in _TRACE if name in raw and not isinstance(decoded(raw[name]), str)]
         if dropped:
-            kept = {name: value for name, value in fields.items() if name not in dropped}
+            kept = {name: value for name, value in raw.items() if name not in dropped}
             try:
                 request: JsonRequest = _decode(msgspec.json.encode(kept))
             except msgspec.ValidationError as other:
@@ -76,17 +79,17 @@ class Reader:
                 return request
         raise _unreadable(ErrorCode.BAD_MESSAGE, str(error), fields) from None
 
-    def _join_many(self, fields: _Fields, id: str | None) -> JoinMany:
+    def _join_many(self, raw: Mapping[str, Raw], fields: _Fields) -> JoinMany:
         """The `join` with a list of rooms. A room that cannot be read is refused on its own. Raises Unreadable."""
-        if _value(fields.get("room")) is not None:
+        if not _is_null(raw.get("room")):
             raise _unreadable(ErrorCode.BAD_MESSAGE, "`join` has either `room` or `rooms`; send one of them", fields)
-        if _value(fields.get("since")) is not None:
+        if not _is_null(raw.get("since")):
             message = 'with `rooms`, `since` stands beside each room: {"rooms": [{"room": …, "since": …}]}'
             raise _unreadable(ErrorCode.BAD_MESSAGE, message, fields)
         if (wrong := _wrong_id(fields)) is not None:
             raise _unreadable(ErrorCode.BAD_MESSAGE, wrong, fields)
         try:
-            rooms = _decode_list(fields["rooms"])
+            rooms = _decode_list(raw["rooms"])
         except msgspec.ValidationError:
             rooms = []
         if not rooms:
@@ -95,18 +98,18 @@ class Reader:
         if len(rooms) > self._rooms_per_join:
             message = f"a join may name {self._rooms_per_join} rooms, and this one has {len(rooms)}; send several joins"
             raise _unreadable(ErrorCode.TOO_MANY_ROOMS, message, fields)
+        id = _id(fields)
         return JoinMany(id, joins=[_one_of_many(room, id) for room in rooms])
 
 
 def _one_of_many(raw: Raw, id: str | None) -> Join | Unreadable:
     try:
-        one = _decode_room(raw)
+        read = _decode_room(raw)
     except msgspec.ValidationError as error:
-        value = _value(raw)
-        room = value.get("room") if isinstance(value, dict) else None
-        named = room if isinstance(room, str) else None
-        return Unreadable(Refusal(ErrorCode.BAD_MESSAGE, f"a room of `rooms`: {error}"), id, named)
-    return Join(id, room=one.room, since=one.since)
+        one = decoded(raw)
+        room = _string(one, "room") if isinstance(one, dict) else None
+        return Unreadable(Refusal(ErrorCode.BAD_MESSAGE, f"a room of `rooms`: {error}"), id, room)
+    return Join(id, room=read.room, since=read.since)
 
 
 def wire_size(text: str) -> int:
@@ -116,7 +119,9 @@ def wire_size(text: str) -> int:
 
 def _broken(text: str, refusal: Refusal) -> Unreadable:
     """The refusal of a text that is not JSON, with what can be read of it."""
-    return _unreadable(refusal.code, refusal.message, salvage(text))
+    # No parser sees what nests too deep.
+    fields = search(text) if refusal.code is ErrorCode.TOO_DEEP else salvage(text)
+    return _unreadable(refusal.code, refusal.message, fields)
 
 
 def _unreadable(code: ErrorCode, message: str, fields: _Fields) -> Unreadable:
@@ -124,40 +129,41 @@ def _unreadable(code: ErrorCode, message: str, fields: _Fields) -> Unreadable:
     if wrong is not None and wrong != message:
         # The client waits for an answer with this `id`, and gets one without it. So it is told why.
         message = wrong if "`$.id`" in message else f"{message}; {wrong}"
-    return Unreadable(Refusal(code, message), _id(fields), _string(fields.get("room")))
+    return Unreadable(Refusal(code, message), _id(fields), _string(fields, "room"))
+
+
+def _values(fields: Mapping[str, Raw]) -> dict[str, object]:
+    """The values of the fields that a refusal needs."""
+    return {name: decoded(fields[name]) for name in ("id", "room", "type") if name in fields}
 
 
 def _id(fields: _Fields) -> str | None:
-    id = _string(fields.get("id"))
+    id = _string(fields, "id")
     return id if id is not None and len(id) <= MAX_ID else None
 
 
 def _wrong_id(fields: _Fields) -> str | None:
     """What is wrong with the `id`; None where there is none, or a good one."""
-    if "id" not in fields:
+    id = fields.get("id")
+    if id is None:
         return None
-    try:
-        id = _decode_value(fields["id"])
-    except msgspec.DecodeError:
-        got = "a string that is not valid JSON"
+    if not isinstance(id, str):
+        got = _NAMES.get(type(id), "a number")
+    elif len(id) <= MAX_ID:
+        return None
     else:
-        if id is None or (isinstance(id, str) and len(id) <= MAX_ID):
-            return None
-        got = str(len(id)) if isinstance(id, str) else _NAMES.get(type(id), "a number")
+        got = str(len(id))
     return f"`id` must be a string of at most {MAX_ID} characters; got {got}"
 
 
-_NAMES: Final = {bool: "a boolean", list: "an array", dict: "an object"}
+_NAMES: Final = {bool: "a boolean", list: "an array", dict: "an object", object: "a string that is not valid JSON"}
 
 
-def _string(raw: Raw | None) -> str | None:
-    value = _value(raw)
+def _string(fields: _Fields, name: str) -> str | None:
+    value = fields.get(name)
     return value if isinstance(value, str) else None
 
 
-def _value(raw: Raw | None) -> object:
-    """The value of a field; None where it is missing or not valid JSON."""
-    try:
-        return None if raw is None else _decode_value(raw)
-    except msgspec.DecodeError:
-        return None
+def _is_null(raw: Raw | None) -> bool:
+    """Whether a field is missing or `null`, which is the same."""
+    return raw is None or bytes(raw) == b"null"

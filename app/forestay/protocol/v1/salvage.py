@@ -3,41 +3,84 @@
 Only the members of the outermost object count. The time is linear in the length of the text, and bounded.
 """
 
+import json
 import re
 from typing import Final
 
-from msgspec import Raw
+import msgspec
 
-_SALVAGED: Final = frozenset({'"id"', '"room"'})
-# A string to its end, a run of brackets, a colon, or a number or word. All quantifiers are possessive, so no character
-# is scanned twice. What lies between is skipped.
-_TOKENS = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[{]++|[\]}]++|:|[^\s"\[\]{}:,]++', re.DOTALL)
-# A text of 64 KiB can consist of brackets. The search gives up after this many tokens, which is a few milliseconds.
-_MOST_TOKENS: Final = 16_384
+INVALID: Final = object()
+"""Stands for a value that is there, and is not valid JSON."""
+
+_WANTED: Final = frozenset({'"id"', '"room"'})
+_STRING: Final = r'"(?:[^"\\]++|\\.)*+"'
+# Among the members of the outermost object: a string, a run of brackets, a colon, or a number or word. Further inside,
+# strings and brackets only. All quantifiers are possessive, so no character is scanned twice.
+_MEMBERS = re.compile(_STRING + r'|[\[{]++|[\]}]++|:|[^\s"\[\]{}:,]++', re.DOTALL)
+_INSIDE = re.compile(_STRING + r"|[\[{]++|[\]}]++", re.DOTALL)
+# A text of 64 KiB can consist of brackets. The search gives up after this many tokens, which is about a millisecond.
+_MOST_TOKENS: Final = 4096
+
+_decode = msgspec.json.Decoder().decode
+# Numbers are not needed, and long ones take long to read.
+_forgiving = json.JSONDecoder(strict=False, parse_int=len, parse_float=len).decode
 
 
-def salvage(text: str) -> dict[str, Raw]:
-    """The values of `id` and `room` in the outermost object of `text`, as they are written there."""
-    found: dict[str, Raw] = {}
-    depth, key, value_follows = 0, "", False
-    for count, match in enumerate(_TOKENS.finditer(text)):
-        token = match[0]
+def salvage(text: str) -> dict[str, object]:
+    """The values of `id` and `room` in the outermost object of `text`."""
+    try:
+        # Python's own parser accepts lone surrogates, line breaks in strings, and NaN, and it is fast.
+        fields = _forgiving(text)
+    except (ValueError, RecursionError):
+        return search(text)
+    return (
+        {name: _checked(fields[name]) for name in ("id", "room") if name in fields} if isinstance(fields, dict) else {}
+    )
+
+
+def decoded(raw: msgspec.Raw | bytes) -> object:
+    """The value in `raw`, or INVALID."""
+    try:
+        return _decode(raw)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return INVALID
+
+
+def search(text: str) -> dict[str, object]:
+    """The same without a parser, as far as the text can be followed."""
+    found: dict[str, object] = {}
+    depth, key, value_follows, at = 0, "", False, 0
+    for _ in range(_MOST_TOKENS):
+        match = (_MEMBERS if depth < 2 else _INSIDE).search(text, at)
+        if match is None:
+            break
+        token, at = match[0], match.end()
         first = token[0]
         if first in "[{":
             if depth == 1 and value_follows:
-                found[key[1:-1]] = Raw(b"[]" if first == "[" else b"{}")
+                found[key[1:-1]] = [] if first == "[" else {}
             depth += len(token)
             value_follows = False
         elif first in "]}":
             depth -= len(token)
-            value_follows = False
-        elif depth == 1:
-            if first == ":":
-                value_follows = key in _SALVAGED
-            else:
-                if value_follows:
-                    found[key[1:-1]] = Raw(token.encode())
-                key, value_follows = ("" if value_follows else token), False
-        if count >= _MOST_TOKENS or (depth <= 0 and count):
-            break
+            if depth <= 0:
+                break
+        elif depth != 1:
+            pass
+        elif first == ":":
+            value_follows = key in _WANTED
+        else:
+            if value_follows:
+                found[key[1:-1]] = decoded(token.encode(errors="replace"))
+            key, value_follows = ("" if value_follows else token), False
     return found
+
+
+def _checked(value: object) -> object:
+    """`value`, or INVALID where it is a string with half of a surrogate pair."""
+    try:
+        if isinstance(value, str):
+            value.encode()
+    except UnicodeEncodeError:
+        return INVALID
+    return value
