@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from forestay.core.rules.policies import Policy
 from forestay.core.rules.rate_limit import MAX_REFUSED, Rates, TokenBucket
+from tests.support.core import Core, passes
 
 KIB = 1024
 _LATE = 0.25
@@ -173,3 +175,40 @@ def test_excess_is_forgiven() -> None:
             bucket.wait(rates, now)
         now += 8.0
     assert not bucket.exhausted
+
+
+PRICES = [
+    ({"type": "ping"}, 1),
+    ({"type": "broadcast", "room": "a", "payload": 1}, 1),
+    ({"type": "join", "room": "a"}, 1),
+    ({"type": "join", "rooms": [{"room": "a"}, {"room": "no room"}, 5]}, 3),
+    ({"type": "bind", "room": "a", "payload": {"type": 1}}, 1),
+    ({"type": "leave", "room": "told"}, 11),
+    ({"type": "auth", "payload": {"token": "x"}}, 20),
+    ({"type": "history", "room": "a"}, 3),
+    ({"type": "history", "room": "a", "limit": 1000}, 21),
+    ({"type": "presence", "room": "a", "limit": 10}, 1),
+    ({"type": "jion"}, 1),
+    ({"type": "jion", "x": "x" * 65_000}, 32),
+]
+
+
+@pytest.mark.parametrize(("request_", "price"), PRICES, ids=lambda one: str(one)[:40])
+async def test_what_costs_more_counts_as_more(request_: dict[str, object], price: int) -> None:
+    """Each request takes as many messages of the rate as the protocol's page says."""
+    core = Core(
+        Policy("told", presence=True, join_leave=True), message_rate=1e-6, message_burst=100, message_bytes_rate=0
+    )
+    connection, transport = core.connect()
+    core.say(connection, type="join", room="told")
+    await passes()
+    if request_["type"] == "auth":
+        await core.ask(connection, **request_)
+    else:
+        core.say(connection, **request_)
+    core.say(connection, type="ping", id="last")
+    while "rate_limited" not in str(transport.heard()[-1]):
+        core.say(connection, type="ping")
+        await passes()
+    pongs = sum(one["type"] == "pong" and one.get("id") is None for one in transport.heard())
+    assert 1 + price + 1 + pongs - (request_["type"] == "ping") == 100

@@ -13,6 +13,7 @@ from msgspec.json import encode as to_json
 from forestay.core.ports.bus import PAGE_BYTES, Bus, BusLost, Outcome, Unavailable
 from forestay.core.ports.registry import Registry
 from forestay.core.ports.runtime import Runtime
+from forestay.core.rooms.news import NewsBudget
 from forestay.core.rules.access import Identity
 from forestay.core.rules.policies import Policies
 from forestay.protocol.message import Kind, Message, timestamp
@@ -72,6 +73,7 @@ class Presence:
         self._registry = registry
         self._policies = policies
         self._grace = grace
+        self._budget = NewsBudget()
         self._rooms: dict[RoomName, dict[str, PresenceEntry]] = {}
         self._entries = 0
 
@@ -82,10 +84,11 @@ class Presence:
     def enter(self, room: RoomName, identity: Identity) -> None:
         """Count one more connection of this user in `room`."""
         entry = self._entry(room, identity.user)
+        came = not entry.counted
         entry.cancel_grace()
         entry.connections += 1
         entry.info = identity.info
-        self._register(room, identity.user, entry)
+        self._register(room, identity.user, entry, told=not came or self._may_tell(room))
 
     def leave(self, room: RoomName, user: str, *, grace: bool) -> None:
         """Count one connection of `user` in `room` less. With `grace` the user may come back for a while."""
@@ -94,7 +97,7 @@ class Presence:
         if not entry.connections and grace and self._grace:
             entry.grace = self._runtime.loop.call_later(self._grace, self._expire, room, user, entry)
         else:
-            self._register(room, user, entry)
+            self._register(room, user, entry, told=bool(entry.connections) or self._may_tell(room))
 
     async def registered(self, room: RoomName, user: str) -> None:
         """Wait until the registry has answered all updates about `user` in `room`."""
@@ -147,10 +150,19 @@ class Presence:
 
     def _expire(self, room: RoomName, user: str, entry: PresenceEntry) -> None:
         entry.grace = None
-        self._register(room, user, entry)
+        self._register(room, user, entry, told=self._may_tell(room))
 
-    def _register(self, room: RoomName, user: str, entry: PresenceEntry, *, silently: bool = False) -> None:
-        """Tell the registry how many connections of `user` are in `room` on this pod; `silently` without news."""
+    def _may_tell(self, room: RoomName) -> bool:
+        """Whether the members of `room` may be told of one more user that came or went. They are told so many."""
+        return not self._policies.of(room).join_leave or self._budget.spend(room, self._runtime.loop.time())
+
+    def _register(
+        self, room: RoomName, user: str, entry: PresenceEntry, *, silently: bool = False, told: bool = True
+    ) -> None:
+        """Tell the registry how many connections of `user` are in `room` on this pod.
+
+        `silently`: the members are not told that the user is here. `told`: they are told what changes.
+        """
         counted = entry.counted
         entry.registered = False
         entry.in_flight += 1
@@ -165,7 +177,7 @@ class Presence:
             if accepted and not counted and not entry.counted and not entry.in_flight:
                 self._forget(room, user, entry)
 
-        news = None if silently and counted else self._news(room, user, entry.info, here=counted > 0)
+        news = None if not told or (silently and counted) else self._news(room, user, entry.info, here=counted > 0)
         self._registry.put(Member(user, counted, entry.info), room, news, settled)
 
     def _entry(self, room: RoomName, user: str) -> PresenceEntry:

@@ -110,6 +110,10 @@ class TokenBucket:
         self._bytes = room
         return self._refuse(rates, now, size, cost)
 
+    def charge(self, cost: float) -> None:
+        """Spend the worth of `cost` messages for what an accepted message made of work."""
+        self._tokens -= cost
+
     @property
     def exhausted(self) -> bool:
         """Whether the client went on sending for too long while it was told to wait."""

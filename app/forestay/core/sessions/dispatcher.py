@@ -6,7 +6,7 @@ keep their order, and most of them need no task.
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Final, assert_never
 
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.outbox import Outbox
@@ -20,6 +20,11 @@ from forestay.core.sessions.room_requests import RoomRequests
 from forestay.protocol import requests
 from forestay.protocol.codes import ENDINGS, CloseCode, ErrorCode, Refusal
 from forestay.protocol.replies import Pong
+
+_AUTH: Final = 20.0
+# Entries of a page of history or presence that count as one more message, and bytes of a text that cannot be read.
+_ENTRIES: Final = 50
+_BYTES_OF_RUBBISH: Final = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,32 +57,34 @@ class Dispatcher:
         """
         if self._observer is not None:
             self._observer.received(str(request.__struct_config__.tag), size)
-        room = None
-        if isinstance(request, requests.RoomRequest):
-            room = request.room
-        elif isinstance(request, requests.JoinMany):
+        # First the request that is by far the most frequent.
+        if isinstance(request, requests.Broadcast):
+            if self._allow(connection, request.id, request.room, size):
+                try:
+                    self._broadcast(connection, request)
+                except Refusal as refusal:
+                    message = self._handlers.broadcasts.refused(request)
+                    self._outbox.refuse(connection, refusal, request.id, request.room, message)
+            return None
+        if isinstance(request, requests.JoinMany):
             self._join_many(connection, request, size)
             return None
-        if not self._allow(connection, request.id, room, size):
+        room = request.room if isinstance(request, requests.RoomRequest) else None
+        if not self._allow(connection, request.id, room, size, _price(request)):
             return None
         try:
-            # First the request that is by far the most frequent.
-            if isinstance(request, requests.Broadcast):
-                self._broadcast(connection, request)
-                return None
             return self._carry_out(connection, request)
         except Refusal as refusal:
-            message = None
-            if isinstance(request, requests.Broadcast | requests.Binary):
-                message = self._handlers.broadcasts.refused(request)
-            self._outbox.refuse(connection, refusal, request.id, room, message)
+            binary = self._handlers.broadcasts.refused(request) if isinstance(request, requests.Binary) else None
+            self._outbox.refuse(connection, refusal, request.id, room, binary)
             return None
 
     def reject(self, connection: Connection, unreadable: requests.Unreadable, size: int) -> None:
         """Refuse a message of `size` bytes that is no request."""
         if self._observer is not None:
             self._observer.received("unreadable", size)
-        if self._allow(connection, unreadable.id, unreadable.room, size):
+        price = 1.0 + size // _BYTES_OF_RUBBISH
+        if self._allow(connection, unreadable.id, unreadable.room, size, price):
             self._outbox.refuse(connection, unreadable.refusal, unreadable.id, unreadable.room)
 
     def ping(self, connection: Connection, data: bytes) -> None:
@@ -95,13 +102,16 @@ class Dispatcher:
         else:
             self._allow(connection, None, None, 0)
 
-    def _allow(self, connection: Connection, id: str | None, room: str | None, size: int) -> bool:
-        """Note that the client is alive, and spend a message of `size` bytes. Refuse what exceeds its rates."""
+    def _allow(self, connection: Connection, id: str | None, room: str | None, size: int, price: float = 1.0) -> bool:
+        """Note that the client is alive, and spend a message of `size` bytes. Refuse what exceeds its rates.
+
+        `price`: how many cheap messages it counts as.
+        """
         now = self._loop.time()
         connection.heard_at = now
         if not self._limited:
             return True
-        wait = connection.bucket.wait(self._rates, now, size)
+        wait = connection.bucket.wait(self._rates, now, size, price)
         if not wait:
             return True
         message = f"more than {self._limit} per second; send it again after retry_after_ms"
@@ -159,6 +169,17 @@ class Dispatcher:
                 return self._handlers.renewal.renew(connection, request)
             case _:
                 assert_never(request)
+
+
+def _price(request: requests.OtherRequest) -> float:
+    """How many cheap messages `request` counts as, by what it costs the pod. `python -m bench cost` measures it."""
+    match request:
+        case requests.Auth():
+            return _AUTH
+        case requests.History() | requests.Presence():
+            return 1.0 + request.limit // _ENTRIES
+        case _:
+            return 1.0
 
 
 def _limits_in_words(limits: SessionLimits) -> list[str]:

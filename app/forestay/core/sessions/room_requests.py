@@ -1,5 +1,7 @@
 """Carries out the requests to join and leave rooms."""
 
+from typing import Final
+
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.outbox import Outbox
 from forestay.core.rooms.join_requests import JoinRequest, JoinResult, LeaveRequest
@@ -10,6 +12,9 @@ from forestay.core.rules.session_limits import SessionLimits
 from forestay.core.sessions.addresses import any_room
 from forestay.protocol import replies, requests
 from forestay.protocol.codes import ErrorCode, Refusal
+
+TOLD_LEAVE: Final = 10.0
+"""Messages that a `leave` costs besides itself, where the members are told of it and of the next join."""
 
 
 class RoomRequests:
@@ -45,6 +50,8 @@ class RoomRequests:
         name = any_room(connection.identity, request.room)
 
         def left() -> None:
+            if self._policies.of(name).join_leave:
+                connection.bucket.charge(TOLD_LEAVE)
             self._outbox.send(connection, replies.Left(request.id, name))
 
         def refused(refusal: Refusal) -> None:
