@@ -86,7 +86,7 @@ def test_secrets_are_only_in_secrets() -> None:
     [volume] = [volume for volume in rendered.pod["volumes"] if volume["name"] == "secrets"]
     items = [item for source in volume["projected"]["sources"] for item in source["secret"]["items"]]
     names = {variable_of(name.replace("-", "_")) for name in (item["path"] for item in items)}
-    assert names <= {variable_of(name) for name in SECRETS}
+    assert names <= {variable_of(name) for name in SECRETS} | {"FORESTAY_API_KEYS.TOML"}
     assert {"FORESTAY_BUS_URL", "FORESTAY_JWT_SECRET", "FORESTAY_JWT_PUBLIC_KEY", "FORESTAY_API_KEY"} <= names
     [mount] = [mount for mount in rendered.gateway["volumeMounts"] if mount["name"] == "secrets"]
     assert mount["mountPath"] == rendered.environment["FORESTAY_SECRETS_DIR"]

@@ -182,6 +182,17 @@ def rendered_password(rendered: Chart) -> str:
     return base64.b64decode(rendered.one("Secret", "-redis")["data"]["password"]).decode()
 
 
+def test_keys_with_scopes_are_a_file_that_may_change() -> None:
+    """A Secret's key becomes the file that the gateway reads again; without its name there is no such file."""
+    assert "FORESTAY_API_KEYS_FILE" not in chart(READY).environment
+    rendered = chart({**READY, "auth": {"existingSecret": "keys", "secretKeys": {"apiKeys": "backends"}}})
+    path = rendered.environment["FORESTAY_API_KEYS_FILE"]
+    [volume] = [volume for volume in rendered.pod["volumes"] if volume["name"] == "secrets"]
+    items = volume["projected"]["sources"][0]["secret"]["items"]
+    assert path == f"{rendered.environment['FORESTAY_SECRETS_DIR']}/api-keys.toml"
+    assert {"key": "backends", "path": "api-keys.toml"} in items
+
+
 def test_a_user_has_a_limit_of_connections() -> None:
     """The chart limits the connections of a user; 0 removes the limit."""
     assert 0 < int(chart(READY).environment["FORESTAY_MAX_CONNECTIONS_PER_USER"]) <= 100

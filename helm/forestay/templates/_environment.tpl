@@ -39,6 +39,10 @@
 - name: FORESTAY_SECRETS_DIR
   value: /etc/forestay/secrets
 {{- end }}
+{{- if and $values.auth.existingSecret $values.auth.secretKeys.apiKeys }}
+- name: FORESTAY_API_KEYS_FILE
+  value: /etc/forestay/secrets/api-keys.toml
+{{- end }}
 {{- with $values.auth.jwksUrl }}
 - name: FORESTAY_JWKS_URL
   value: {{ quote . }}
