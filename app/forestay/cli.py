@@ -4,11 +4,12 @@ import argparse
 import asyncio
 import os
 import random
+import re
 import secrets
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from forestay import __version__
 from forestay.core.rules.policies import SHIPPED, Policy
@@ -27,6 +28,7 @@ from forestay.settings.settings import (
 from forestay.settings.surroundings import MEMORY
 from forestay.terminal import verbs as terminal
 from forestay.terminal.verbs import duration
+from forestay.terminal.words import shown
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -42,8 +44,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(130)
 
 
+# The value of an option, as an error about the option repeats it.
+_VALUE: Final = re.compile(r"(--[\w-]+)=\S+")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Names unknown options without their values, which may be a token or a password."""
+
+    def error(self, message: str) -> NoReturn:
+        known, colon, words = message.partition("unrecognized arguments: ")
+        if colon:
+            names = [word.partition("=")[0] for word in words.split() if word.startswith("--")]
+            message = f"{known}{colon}{' '.join(names) or 'more than this command takes'}"
+        super().error(_VALUE.sub(r"\1=...", message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="forestay",
         description="Real-time rooms for Kubernetes: WebSocket connections that survive deploys.",
         epilog="Settings are environment variables that start with FORESTAY_; docs/settings.md lists them.",
@@ -176,8 +193,8 @@ def _ping(options: argparse.Namespace) -> None:
     try:
         seconds = asyncio.run(ping(options.url, token, room, options.timeout))
     except Unanswered as error:
-        _exit_with(1, f"no pong from {options.url}: {error}")
-    print(f"pong from {options.url} in {seconds * 1000:.1f} ms")
+        _exit_with(1, f"no pong from {shown(options.url)}: {error}")
+    print(f"pong from {shown(options.url)} in {seconds * 1000:.1f} ms")
 
 
 def _bearer(options: argparse.Namespace, user: str, rooms: Mapping[str, str] | None) -> str:

@@ -2,12 +2,13 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
-from forestay.terminal.crowd import MARK, Crowd, Gate, message
+from forestay.terminal.crowd import MARK, Crowd, Gate, Speech, message
 
 FRAMES = 5000
 
@@ -88,3 +89,18 @@ def test_a_message_has_the_size_that_was_asked_for() -> None:
     data = message("bench.room", 200)
     start = data.index(b'"payload":') + len(b'"payload":')
     assert len(data[start:-1]) == 200
+
+
+def test_a_busy_machine_sends_late_and_not_less() -> None:
+    """All messages of a speech are sent, also when the loop gets no time in the last moments."""
+
+    class Busy(Crowd):
+        def read(self, wait: float) -> None:
+            time.sleep(0.3)
+
+    speaker, listener = socket.socketpair()
+    with speaker, listener:
+        crowd = Busy(Gate("127.0.0.1", 0, "token"))
+        assert Speech([(speaker, "bench.room")], 10).give(crowd, 0.5) == 5
+        crowd.close()
+        assert listener.recv(65536).count(MARK) == 5

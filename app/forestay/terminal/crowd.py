@@ -16,11 +16,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from forestay.terminal.words import refusal
+
 MARK = b"@#@"
 _DIGITS = 20
 _STAMPS = re.compile(re.escape(MARK) + rb"(\d{%d})" % _DIGITS)
 _KEEP = len(MARK) - 1
 _BUFFER = 1 << 18
+_STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
+_LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d{1,9})\r?$", re.MULTILINE)
+# Seconds to wait for an answer while a connection is made.
+_PATIENCE = 30.0
 _PONG = b"\x8a\x80\0\0\0\0"
 
 
@@ -169,13 +175,25 @@ class Crowd:
 
     def _joined(self, room: str) -> socket.socket:
         one = connection(self._gate)
+        one.settimeout(_PATIENCE)
         one.sendall(handshake(self._gate))
-        head = expect(one, b"\r\n\r\n")
+        head, _, rest = expect(one, b"\r\n\r\n").partition(b"\r\n\r\n")
         if not head.startswith(b"HTTP/1.1 101"):
-            raise RuntimeError(f"no upgrade: {head[:200]!r}")
+            raise RuntimeError(_refusal(one, head, rest))
         one.sendall(join(room))
-        expect(one, b'"joined"', head.partition(b"\r\n\r\n")[2])
+        expect(one, b'"joined"', rest)
         return one
+
+
+def _refusal(one: socket.socket, head: bytes, body: bytes) -> str:
+    """Reads the rest of the answer to a refused handshake. Returns what it says."""
+    status, length = _STATUS.match(head), _LENGTH.search(head)
+    if status is None:
+        return "the server did not answer as an HTTP server does; is it the right port?"
+    missing = int(length[1]) if length else 0
+    while len(body) < min(missing, _BUFFER) and (more := one.recv(65536)):
+        body += more
+    return refusal(int(status[1]), body)
 
 
 def connection(gate: Gate) -> socket.socket:
@@ -216,18 +234,21 @@ class Speech:
     echo: bool | None = None
 
     def give(self, crowd: Crowd, seconds: float, progress: Callable[[float], None] = lambda _: None) -> int:
-        """Publishes for `seconds` while `crowd` reads. Returns the number of sent messages.
+        """Publishes for `seconds` while `crowd` reads. Returns the number of sent messages, which is rate x seconds.
 
-        `progress` is called with the elapsed seconds. The loop is open: if the server falls behind, messages pile up.
+        `progress` is called with the elapsed seconds. The loop is open: if the server falls behind, messages pile up. A
+        machine that is too busy to send a message in time sends it late.
         """
-        sent, started = 0, time.monotonic()
-        while (elapsed := time.monotonic() - started) < seconds:
-            progress(elapsed)
-            while sent < elapsed * self.rate:
+        sent, total, started = 0, round(self.rate * seconds), time.monotonic()
+        while sent < total or time.monotonic() - started < seconds:
+            elapsed = time.monotonic() - started
+            progress(min(elapsed, seconds))
+            while sent < min(total, elapsed * self.rate):
                 speaker, room = self.speakers[sent % len(self.speakers)]
                 send(speaker, message(room, self.size, echo=self.echo))
                 sent += 1
-            crowd.read(min(0.02, started + sent / self.rate - time.monotonic()))
+            due = started + (sent / self.rate if sent < total else seconds)
+            crowd.read(min(0.02, due - time.monotonic()))
         return sent
 
 

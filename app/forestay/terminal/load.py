@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from forestay.terminal.crowd import Crowd, Gate, Speech, percentile, raise_file_limit
+from forestay.terminal.words import shown, usable
 
 _SILENCE = 3.0
 """Seconds without a message after which no more messages are expected."""
@@ -66,12 +67,14 @@ def load(url: str, token: str, plan: Load) -> str:
 
 
 def _gate(url: str, token: str) -> Gate:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port or 80
+    except ValueError:
+        raise ValueError("the URL cannot be read; it must look like ws://localhost:8080/ws") from None
     if parts.scheme != "ws" or not parts.hostname:
-        raise ValueError(f"load accepts ws:// only, because it measures the gateway and not TLS: {url!r}")
-    return Gate(
-        parts.hostname, parts.port or 80, token, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    )
+        raise ValueError(f"load accepts ws:// only, because it measures the gateway and not TLS: {shown(url)}")
+    return Gate(parts.hostname, port, usable(token), (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
 
 
 def _connect(crowd: Crowd, plan: Load) -> list[tuple[socket.socket, str]]:

@@ -1,15 +1,20 @@
 """Measures the round trip of one message: connect, join a room, publish, receive, close."""
 
 import asyncio
+import os
 import secrets
 import time
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 import msgspec
 
 from forestay.protocol.depth import MAX_DEPTH, deeper_than
 from forestay.protocol.names import PROTOCOL
+from forestay.terminal.words import printable, refusal, usable
+
+_PROBLEM_BYTES: Final = 4096
+_PROBLEM_TIME_LIMIT: Final = 5.0
 
 
 class Unanswered(Exception):
@@ -22,6 +27,10 @@ async def ping(url: str, token: str, room: str, time_limit: float) -> float:
     The token must allow to join `room` and to publish there. `time_limit`: seconds for all of it.
     """
     stage = "connecting"
+    try:
+        token = usable(token)
+    except ValueError as error:
+        raise Unanswered(str(error)) from None
     try:
         async with asyncio.timeout(time_limit), aiohttp.ClientSession() as session:
             headers = {"Authorization": f"Bearer {token}"}
@@ -38,9 +47,34 @@ async def ping(url: str, token: str, room: str, time_limit: float) -> float:
     except TimeoutError:
         raise Unanswered(f"gave up after {time_limit:g} s while {stage}") from None
     except aiohttp.WSServerHandshakeError as error:
-        raise Unanswered(f"the gateway answered the handshake with {error.status}") from None
+        raise Unanswered(refusal(error.status, await _problem(url, token, error.status))) from None
+    except aiohttp.InvalidURL:
+        raise Unanswered("the URL cannot be read; it must look like ws://example.com/ws") from None
+    except aiohttp.ClientConnectorCertificateError:
+        raise Unanswered("the certificate of the server is not valid for this machine") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise Unanswered(f"failed while {stage}: {error}") from None
+        raise Unanswered(f"failed while {stage}: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    """Why there is no connection. The library's own message is not used, because it may quote the URL or a header."""
+    if isinstance(error, OSError) and error.errno and error.errno > 0:
+        return os.strerror(error.errno).lower()
+    return type(error).__name__
+
+
+async def _problem(url: str, token: str, status: int) -> bytes:
+    """Asks again without an upgrade, because the library drops the body of a refusal. Empty if the answer differs."""
+    headers = {"Authorization": f"Bearer {token}"}
+    try:
+        time_limit = aiohttp.ClientTimeout(total=_PROBLEM_TIME_LIMIT)
+        async with (
+            aiohttp.ClientSession(timeout=time_limit) as session,
+            session.get(url.replace("ws", "http", 1), headers=headers, allow_redirects=False) as answer,
+        ):
+            return await answer.content.read(_PROBLEM_BYTES) if answer.status == status else b""
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+        return b""
 
 
 async def _send(socket: aiohttp.ClientWebSocketResponse, request: dict[str, object]) -> None:
@@ -56,7 +90,7 @@ async def _wait_for(socket: aiohttp.ClientWebSocketResponse, kind: str, payload:
             continue  # Another member of the room sent it. What this client waits for is flat.
         reply: dict[str, Any] = msgspec.json.decode(message.data)
         if reply["type"] == "error":
-            raise Unanswered(f"refused: {reply['payload']['code']}: {reply['payload']['message']}")
+            raise Unanswered(printable(f"refused: {reply['payload']['code']}: {reply['payload']['message']}"))
         if reply["type"] == kind and (payload is None or reply["payload"] == payload):
             return
     raise Unanswered(f"closed with {socket.close_code}")

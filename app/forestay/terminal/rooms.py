@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 
 from forestay.terminal.verbs import Failed
+from forestay.terminal.words import printable, shown
 from forestay_client import (
     Client,
     ClientState,
@@ -29,8 +30,8 @@ async def join(options: argparse.Namespace, get_token: GetToken) -> None:
     """Prints the messages of a room, and publishes each typed line until the input ends."""
     async with _connected(options, get_token) as client:
         room = client.room(options.room)
-        room.on("user-joined", lambda change: _print(f"* {_printable(change.user)} joined"))
-        room.on("user-left", lambda change: _print(f"* {_printable(change.user)} left"))
+        room.on("user-joined", lambda change: _print(f"* {printable(change.user)} joined"))
+        room.on("user-left", lambda change: _print(f"* {printable(change.user)} left"))
         await room.join()
         _note(f"in {room.name} as {client.user}; type a line to publish it, Ctrl-D to leave")
         printing, publishing = (
@@ -86,9 +87,10 @@ async def _connected(options: argparse.Namespace, get_token: GetToken) -> AsyncI
             await client.ready()
         yield client
     except TimeoutError:
-        raise Failed(f"no connection to {options.url} within {options.timeout:g} s") from None
+        why = "" if client.error is None else f": {client.error}"
+        raise Failed(f"no connection to {shown(options.url)} within {options.timeout:g} s{why}") from None
     except ForestayError as error:
-        raise Failed(f"{options.url}: {error}") from None
+        raise Failed(f"{shown(options.url)}: {printable(str(error))}") from None
     finally:
         await client.disconnect()
 
@@ -157,7 +159,7 @@ def _line(message: Message) -> str:
     payload = message.payload
     text = payload.get("text") if isinstance(payload, dict) and len(payload) == 1 else payload
     shown = text if isinstance(text, str) else json.dumps(payload, ensure_ascii=False)
-    return f"{message.timestamp[11:19]} {message.room} {_printable(message.sender or '-')}: {_printable(shown)}"
+    return f"{message.timestamp[11:19]} {message.room} {printable(message.sender or '-')}: {printable(shown)}"
 
 
 def _as_json(message: Message) -> str:
@@ -167,14 +169,9 @@ def _as_json(message: Message) -> str:
     return json.dumps(fields | coordinates)
 
 
-def _printable(text: str) -> str:
-    """Escapes control characters, because a terminal would obey them."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
-
 def _note_state(change: StateChange) -> None:
     if change.state is ClientState.CONNECTING and change.code is not None:
-        _note(f"the connection was lost ({change.code} {change.reason})")
+        _note(printable(f"the connection was lost ({change.code} {change.reason})"))
     elif change.state is ClientState.CONNECTED:
         _note("connected")
 

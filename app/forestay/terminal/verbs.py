@@ -9,6 +9,8 @@ import secrets
 import sys
 from collections.abc import Callable
 
+from forestay.terminal.words import shown, usable
+
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 URL = "ws://localhost:8080/ws"
 
@@ -99,9 +101,10 @@ def _run_client(name: str, options: argparse.Namespace, bearer: Bearer) -> None:
     # The client logs why it has no connection, and when it tries again.
     logging.basicConfig(level=logging.INFO, format="forestay: %(message)s", stream=sys.stderr)
     logging.getLogger("websockets").setLevel(logging.WARNING)
-    bearer(options)
+    get_token = _usable(bearer)
+    get_token(options)
     try:
-        asyncio.run(rooms.VERBS[name](options, lambda: bearer(options)))
+        asyncio.run(rooms.VERBS[name](options, lambda: get_token(options)))
     except BrokenPipeError:
         # The reader of our output, such as `head`, has ended. The interpreter's last flush needs a valid descriptor.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -116,7 +119,22 @@ def _run_load(options: argparse.Namespace, bearer: Bearer) -> None:
         missing = load(options.url, bearer(options), plan)
     except ValueError as error:
         raise Failed(str(error), 2) from None
-    except (OSError, RuntimeError) as error:
-        raise Failed(f"{options.url}: {error}") from None
+    except OSError as error:
+        reason = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else "no answer"
+        raise Failed(f"{shown(options.url)}: {reason}") from None
+    except RuntimeError as error:
+        raise Failed(f"{shown(options.url)}: {error}") from None
     if missing:
         raise Failed(missing)
+
+
+def _usable(bearer: Bearer) -> Bearer:
+    """Returns a function that raises Failed for a token that no header can hold."""
+
+    def checked(options: argparse.Namespace) -> str:
+        try:
+            return usable(bearer(options))
+        except ValueError as error:
+            raise Failed(str(error), 2) from None
+
+    return checked

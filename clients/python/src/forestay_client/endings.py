@@ -22,6 +22,7 @@ from forestay_client.errors import DisconnectedError
 
 _LONGEST = 500
 """Characters of somebody else's sentence."""
+_SHORTEST = 16
 
 _FAILURES: Final[Sequence[tuple[type[Exception], str, str]]] = (
     (TimeoutError, "no welcome in time", "the gateway, or what is in between, did not answer in time"),
@@ -123,7 +124,6 @@ def failed(error: Exception) -> Ending:
 
 def _printable(words: str, token: str) -> str:
     """Somebody else's sentence, without what a terminal would obey, and without the token that it might quote."""
-    shown = words[:_LONGEST]
-    if token:
-        shown = words.replace(token, "…")[:_LONGEST]
-    return "".join(char if char.isprintable() else " " for char in shown)
+    # What is shorter is no token that was worth to be kept secret, and may be a word of the sentence.
+    shown = words.replace(token, "…") if len(token) >= _SHORTEST else words
+    return "".join(char if char.isprintable() else " " for char in shown[:_LONGEST])

@@ -1,0 +1,51 @@
+"""Words errors for a terminal, without tokens, passwords and control characters."""
+
+import json
+import re
+from typing import Final
+from urllib.parse import urlsplit
+
+_STRANGE: Final = re.compile(r"[^\x21-\x7e]")
+_LONGEST: Final = 500
+"""Characters of a sentence that another program wrote."""
+
+
+def shown(url: str) -> str:
+    """The address as an error may show it: without the user, the password and the query, which may hold a token."""
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "this address"
+    if not parts.scheme or not parts.hostname:
+        return "this address"
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return printable(f"{parts.scheme}://{host}{port}{parts.path}")
+
+
+def usable(token: str) -> str:
+    """The token without white space around it. Raises ValueError, without the token, if a header cannot hold it."""
+    stripped = token.strip()
+    if not stripped:
+        raise ValueError("the token is empty")
+    if strange := _STRANGE.search(stripped):
+        raise ValueError(
+            "the token contains white space, a control character or a character outside ASCII "
+            f"(character {strange.start() + 1} of {len(stripped)})"
+        )
+    return stripped
+
+
+def refusal(status: int, body: bytes) -> str:
+    """Says how a gateway refused a handshake: the status, and the code and the detail of its problem document."""
+    try:
+        problem = json.loads(body)
+        parts = [str(problem[name]) for name in ("code", "detail") if problem.get(name)]
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
+        parts = []
+    return printable(": ".join([f"the gateway answered the handshake with {status}", *parts])[:_LONGEST])
+
+
+def printable(text: str) -> str:
+    """Escapes control characters, because a terminal would obey them."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
