@@ -140,19 +140,18 @@ def _check(options: argparse.Namespace) -> None:
     settings = load()
     from forestay.ops.tracing.plan import prepare
     from forestay.pod import inputs
+    from forestay.pod.open_settings import open_settings
     from forestay.pod.tasks import Supervisor
     from forestay.pod.telemetry import planned
 
     inputs.prepare(settings, Supervisor(random.uniform))
     for line in _unknown():
         print(f"warning: {line}")
-    if settings.jwks_url and not (settings.jwt_audience and settings.jwt_issuer):
-        print(
-            "warning: FORESTAY_JWKS_URL without FORESTAY_JWT_AUDIENCE and _ISSUER: tokens for other services may pass"
-        )
+    for line in open_settings(settings):
+        print(f"warning: {line}")
     for problem in prepare(planned(pod_identity()))[1]:
         print(f"warning: {problem}")
-    if settings.api_key is None:
+    if settings.api_key is None and settings.api_keys_file is None:
         print("warning: FORESTAY_API_KEY is not set: the HTTP API answers every request with 401")
     _explain_drain(settings)
     print("ok")

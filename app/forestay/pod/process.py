@@ -5,9 +5,14 @@ import gc
 import signal
 from collections.abc import Callable
 
+import structlog
+
 from forestay.pod.inputs import Parts
+from forestay.pod.open_settings import open_settings
 from forestay.pod.server import Server
 from forestay.settings.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 # A full garbage collection walks every connection and finds no garbage. Its pause grows with their number. Young
 # objects are collected rarely too: nearly all of ours are freed by their reference count.
@@ -27,6 +32,8 @@ async def serve(settings: Settings, parts: Parts, started: Callable[[int, int], 
         first.append(number)
         (hurry if asked.is_set() else asked).set()
 
+    for reason in open_settings(settings):
+        log.warning("open setting", reason=reason)
     server = Server(settings, parts)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signalled, number)
