@@ -23,6 +23,7 @@ from forestay.core.rules.policies import SHIPPED, Policies
 from forestay.core.sessions.dispatcher import Dispatcher
 from forestay.core.sessions.sessions import Sessions
 from forestay.edge.admission import Admission, AdmissionLimits
+from forestay.edge.frames import MessageLimits
 from forestay.edge.handshake import Handshake, WebSocketLimits
 from forestay.edge.listener import PublicServer
 from forestay.edge.origins import Origins
@@ -111,7 +112,7 @@ async def echo_server(port: int = 0) -> AsyncIterator[int]:
     echo, silent = cast(Dispatcher, _Echo(pod)), cast(Sessions, _Silent(pod.sessions))
     wire = V1Wire(time.time, cast(Reader, _AnyText()))
     handshake = Handshake(admission, limits, echo, silent, wire, None)
-    runner = web.ServerRunner(PublicServer({"/": handshake.serve}), shutdown_timeout=1.0)
+    runner = web.ServerRunner(PublicServer({"/": handshake.serve}, MessageLimits(60, 2**20)), shutdown_timeout=1.0)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
     try:

@@ -18,6 +18,7 @@ from forestay.core.sessions.sessions import Sessions
 from forestay.edge.admission import Admission, Guest, Refused
 from forestay.edge.connect_request import check_request, check_upgrade, is_question, offered
 from forestay.edge.cors import preflight, readable
+from forestay.edge.frames import frames_of
 from forestay.edge.log_throttle import LogThrottle
 from forestay.edge.problems import problem
 from forestay.edge.request_trace import request_trace, trace_id
@@ -134,6 +135,7 @@ class Handshake:
         if transport is None:  # The connection broke during the upgrade.
             self._report("lost", request, started_at)
             return ws
+        frames = frames_of(request)
         transport.set_write_buffer_limits(self._limits.send_buffer, self._limits.send_buffer // 2)
         self._report("ok", request, started_at)
         socket = ClientSocket(transport, self._wire, self._limits.close_timeout)
@@ -148,7 +150,8 @@ class Handshake:
         if not self._admission.open:
             # The drain began while the registry was asked, and may have ended all others already.
             connection.end(ENDINGS[CloseCode.GOING_AWAY])
-        await WebSocketSession(self._dispatcher, self._sessions, connection, socket).run(ws, writer)
+        session = WebSocketSession(self._dispatcher, self._sessions, connection, socket, frames)
+        await session.run(ws, writer)
         return ws
 
     def _report(self, outcome: str, request: web.BaseRequest, started_at: float) -> None:

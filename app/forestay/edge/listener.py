@@ -14,6 +14,7 @@ from aiohttp.abc import AbstractAccessLogger
 from aiohttp.http_websocket import WebSocketReader
 
 from forestay.edge.dead_transport import free
+from forestay.edge.frames import Assemblies, Frames, MessageLimits
 from forestay.edge.log_throttle import LogThrottle
 from forestay.edge.problems import problem
 from forestay.protocol.codes import ErrorCode, Refusal
@@ -39,33 +40,17 @@ class _NoAccessLog(AbstractAccessLogger):
         """Never called."""
 
 
-class _MaskCheck:
-    """Refuses a client whose first frame is not masked (RFC 6455 §5.1), which aiohttp's reader does not do.
-
-    A client that masks one frame masks all of them, so the first frame is enough.
-    """
-
-    def __init__(self, reader: WebSocketReader) -> None:
-        self._reader = reader
-        self._head: bytes | None = b""
-        self.feed_eof = reader.feed_eof
-
-    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        if self._head is not None:
-            self._head += data
-            if len(self._head) < 2:
-                return False, b""
-            # In place of an unmasked frame the reader gets one with reserved bits: it ends both with the same code.
-            data, self._head = self._head if self._head[1] & 0x80 else b"\xf0\x80", None
-        return self._reader.feed_data(data)
-
-
 class _Protocol(web.RequestHandler):
     """aiohttp's HTTP protocol of one connection, with our responses to errors."""
 
-    def __init__(self, server: web.Server, loop: asyncio.AbstractEventLoop, malformed: LogThrottle) -> None:
+    def __init__(
+        self, server: web.Server, loop: asyncio.AbstractEventLoop, malformed: LogThrottle, assemblies: Assemblies
+    ) -> None:
         super().__init__(server, loop=loop, keepalive_timeout=HEADER_TIMEOUT, access_log_class=_NoAccessLog)
         self._malformed = malformed
+        self._assemblies = assemblies
+        self.frames: Frames | None = None
+        """Of a WebSocket connection that is not lost."""
         self._accepted: asyncio.BaseTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -74,13 +59,16 @@ class _Protocol(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
+        # They hold the reader, and the reader this.
+        self.frames = None
         # aiohttp forgets the transport earlier, when it closes the connection itself.
         if self._accepted is not None:
             free(self._accepted)
             self._accepted = None
 
     def set_parser(self, parser: WebSocketReader, data_received_cb: Callable[[], None] | None = None) -> None:
-        super().set_parser(cast(WebSocketReader, _MaskCheck(parser)), data_received_cb)
+        self.frames = Frames(parser, self, self._assemblies)
+        super().set_parser(cast(WebSocketReader, self.frames), data_received_cb)
 
     def handle_error(
         self,
@@ -109,13 +97,14 @@ class _Protocol(web.RequestHandler):
 class PublicServer(web.Server):
     """Serves each path with its handler. Other paths are answered with 404."""
 
-    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+    def __init__(self, handlers: Mapping[str, Handler], limits: MessageLimits) -> None:
         super().__init__(self._handle)
+        self._assemblies = Assemblies(limits)
         self._handlers = handlers
         self._malformed = LogThrottle("malformed requests")
 
     def __call__(self) -> web.RequestHandler:
-        return _Protocol(self, asyncio.get_running_loop(), self._malformed)
+        return _Protocol(self, asyncio.get_running_loop(), self._malformed, self._assemblies)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         handler = self._handlers.get(request.rel_url.path)

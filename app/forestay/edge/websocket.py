@@ -17,6 +17,7 @@ from aiohttp.abc import AbstractStreamWriter
 from forestay.core.fanout.connection import Connection
 from forestay.core.sessions.dispatcher import Dispatcher
 from forestay.core.sessions.sessions import Sessions
+from forestay.edge.frames import Frames
 from forestay.protocol.codes import ABNORMAL_CLOSURE, ENDINGS, CloseCode, Ending, answer_to_close
 from forestay.protocol.requests import Binary, Unreadable
 from forestay.protocol.v1.reader import wire_size
@@ -114,12 +115,14 @@ class WebSocketSession:
     """Hands the messages of one client to the dispatcher until the connection ends."""
 
     def __init__(
-        self, dispatcher: Dispatcher, sessions: Sessions, connection: Connection, socket: ClientSocket
+        self, dispatcher: Dispatcher, sessions: Sessions, connection: Connection, socket: ClientSocket, frames: Frames
     ) -> None:
+        """`frames`: those of the client, which know whether one of them broke a rule."""
         self._dispatcher = dispatcher
         self._sessions = sessions
         self._connection = connection
         self._socket = socket
+        self._frames = frames
 
     async def run(self, ws: ReadOnlyWebSocket, writer: AbstractStreamWriter) -> None:
         """Serve the connection until it ends. `writer`: aiohttp's; its `drain` waits until the buffer is half empty."""
@@ -156,6 +159,10 @@ class WebSocketSession:
                 self._connection.end(_violation(message.data.with_traceback(None)))
                 await self._socket.discard()
                 return Ending(ABNORMAL_CLOSURE, "broke the protocol")
+            elif self._frames.violation is not None:
+                self._connection.end(self._frames.violation)
+                await self._socket.discard()
+                return Ending(ABNORMAL_CLOSURE, "broke the rules of the gateway")
             else:
                 return Ending(ABNORMAL_CLOSURE, "connection lost")
 

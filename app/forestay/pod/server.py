@@ -16,6 +16,7 @@ from forestay.core.rules.lifecycle import State
 from forestay.edge.admission import Admission, AdmissionLimits
 from forestay.edge.api import Api
 from forestay.edge.api_keys import ApiKeys
+from forestay.edge.frames import BYTES_PER_FRAGMENT, FRAGMENTS, MessageLimits
 from forestay.edge.handshake import Handshake, WebSocketLimits
 from forestay.edge.listener import PublicServer
 from forestay.edge.origins import Origins
@@ -211,7 +212,10 @@ class Server:
         return Handshake(self._admission, limits, pod.dispatcher, pod.sessions, pod.wire, observer)
 
     def _public_server(self) -> PublicServer:
-        return PublicServer({"/ws": self._handshake.serve} | (demo_answers() if self._settings.demo else {}))
+        settings = self._settings
+        fragments = FRAGMENTS + settings.max_message_bytes // BYTES_PER_FRAGMENT
+        answers = {"/ws": self._handshake.serve} | (demo_answers() if settings.demo else {})
+        return PublicServer(answers, MessageLimits(settings.message_timeout, fragments))
 
     def _internal_app(self) -> web.Application:
         settings, pod = self._settings, self._pod

@@ -27,4 +27,7 @@ class Limits(BaseModel):
     message_bytes_rate: float = Field(
         2**20, ge=0, description="bytes of messages per second and connection; 0: no limit"
     )
+    message_timeout: float = Field(
+        10, gt=0, description="seconds from the first byte of a message to the last one; above that 4408"
+    )
     rooms_per_connection: int = Field(100, ge=1, description="rooms of one connection")
