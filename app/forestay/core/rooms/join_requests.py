@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Final
 
 from forestay.core.fanout.connection import Connection
+from forestay.core.rooms.turns import Turn
 from forestay.core.rules.policies import Policies
 from forestay.protocol.codes import Refusal
 from forestay.protocol.message import Position
@@ -41,6 +42,8 @@ class JoinRequest:
     refused: Callable[[Refusal], None]
     with_members: bool = False
     """Whether the answer shows who is in the room."""
+    turn: Turn | None = None
+    """The place in a list of joins, which are answered in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ class JoinRules:
 
 class Stage(Enum):
     SUBSCRIBING = "waits for the bus"
+    WAITING = "waits for its turn in a list"
     LOADING = "reads presence and history"
     DONE = "entered or given up"
 

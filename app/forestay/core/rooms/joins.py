@@ -4,9 +4,9 @@ A join may have to wait for the bus to subscribe, for presence, and for the hist
 the room. Later requests of the same connection about the same room wait behind the join; only so many may wait. A join
 that takes too long is refused. What it held is released then, and also when the connection ends.
 
-    SUBSCRIBING ──▶ LOADING ──▶ DONE      entered, or given up
-         │                       ▲
-         └───────────────────────┘        nothing to load, or the timeout has passed
+    SUBSCRIBING ──▶ WAITING ──▶ LOADING ──▶ DONE      entered, or given up
+         │           its turn                ▲
+         └───────────────────────────────────┘        nothing to load, or the timeout has passed
 """
 
 from asyncio import Task
@@ -130,6 +130,11 @@ class Joins:
         request = join.request
         connection, name = request.connection, request.name
         if join.stage is Stage.DONE:
+            return
+        if request.turn is not None and not request.turn.has_come:
+            join.stage = Stage.WAITING
+            self._stop_deadline(join)
+            request.turn.wait(lambda: self._subscribed(join))
             return
         already_in = name in connection.rooms
         if self._rules.policies.of(name).presence and not already_in:

@@ -6,11 +6,13 @@ keep their order, and most of them need no task.
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, assert_never
 
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.outbox import Outbox
 from forestay.core.ports.runtime import Runtime
+from forestay.core.rooms.turns import Turn, Turns
 from forestay.core.rules.rate_limit import Rates
 from forestay.core.rules.session_limits import SessionLimits
 from forestay.core.sessions.broadcasts import Broadcasts
@@ -114,26 +116,32 @@ class Dispatcher:
         wait = connection.bucket.wait(self._rates, now, size, price)
         if not wait:
             return True
-        message = f"more than {self._limit} per second; send it again after retry_after_ms"
-        self._outbox.refuse(connection, Refusal(ErrorCode.RATE_LIMITED, message, retry_after=wait), id, room)
+        self._outbox.refuse(connection, self._too_fast(wait), id, room)
         if connection.bucket.exhausted:
             connection.end(ENDINGS[CloseCode.RATE_LIMITED])
         return False
 
+    def _too_fast(self, wait: float) -> Refusal:
+        message = f"more than {self._limit} per second; send it again after retry_after_ms"
+        return Refusal(ErrorCode.RATE_LIMITED, message, retry_after=wait)
+
     def _join_many(self, connection: Connection, request: requests.JoinMany, size: int) -> None:
-        """Carry out one join after the other, as if each had come in a message of its own."""
-        share = size // len(request.joins)
-        for join in request.joins:
-            if connection.ended is not None:
-                return
-            if not self._allow(connection, join.id, join.room, share):
-                continue
+        """Carry out the joins as if each had come in a message of its own, and answer them in their order."""
+        connection.heard_at = now = self._loop.time()
+        turns, share = Turns(), size // len(request.joins)
+        for place, join in enumerate(request.joins):
+            turn = Turn(turns, place)
+            wait = connection.bucket.wait(self._rates, now, share) if self._limited else 0.0
             try:
+                if wait:
+                    raise self._too_fast(wait)
                 if isinstance(join, requests.Unreadable):
                     raise join.refusal
-                self._handlers.rooms.join(connection, join)
+                self._handlers.rooms.join(connection, join, turn)
             except Refusal as refusal:
-                self._outbox.refuse(connection, refusal, join.id, join.room)
+                turn.answer(partial(self._outbox.refuse, connection, refusal, join.id, join.room))
+        if connection.bucket.exhausted:
+            connection.end(ENDINGS[CloseCode.RATE_LIMITED])
 
     def _carry_out(self, connection: Connection, request: requests.OtherRequest) -> Awaitable[None] | None:
         handlers = self._handlers

@@ -1,11 +1,13 @@
 """Carries out the requests to join and leave rooms."""
 
+from collections.abc import Callable
 from typing import Final
 
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.outbox import Outbox
 from forestay.core.rooms.join_requests import JoinRequest, JoinResult, LeaveRequest
 from forestay.core.rooms.joins import Joins
+from forestay.core.rooms.turns import Turn
 from forestay.core.rules.access import Right
 from forestay.core.rules.policies import Policies
 from forestay.core.rules.session_limits import SessionLimits
@@ -26,8 +28,8 @@ class RoomRequests:
         self._joins = joins
         self._outbox = outbox
 
-    def join(self, connection: Connection, request: requests.Join) -> None:
-        """Let the connection into a room."""
+    def join(self, connection: Connection, request: requests.Join, turn: Turn | None = None) -> None:
+        """Let the connection into a room. `turn`: in a list, when it is answered."""
         identity = connection.identity
         name = any_room(identity, request.room)
         identity.require(Right.JOIN, name)
@@ -37,13 +39,14 @@ class RoomRequests:
             raise Refusal(ErrorCode.TOO_MANY_ROOMS, f"a connection may be in {self._limits.rooms} rooms; leave one")
 
         def joined(how: JoinResult) -> None:
-            self._outbox.send(connection, replies.Joined(request.id, name, how.position, how.recovered, how.members))
+            reply = replies.Joined(request.id, name, how.position, how.recovered, how.members)
+            _in_turn(turn, lambda: self._outbox.send(connection, reply))
 
         def refused(refusal: Refusal) -> None:
-            self._outbox.refuse(connection, refusal, request.id, request.room)
+            _in_turn(turn, lambda: self._outbox.refuse(connection, refusal, request.id, request.room))
 
         with_members = self._policies.of(name).presence and Right.PRESENCE in identity.rights.of(name)
-        self._joins.join(JoinRequest(connection, name, request.since, joined, refused, with_members))
+        self._joins.join(JoinRequest(connection, name, request.since, joined, refused, with_members, turn))
 
     def leave(self, connection: Connection, request: requests.Leave) -> None:
         """Take the connection out of a room."""
@@ -58,3 +61,10 @@ class RoomRequests:
             self._outbox.refuse(connection, refusal, request.id, request.room)
 
         self._joins.leave(LeaveRequest(connection, name, left, refused))
+
+
+def _in_turn(turn: Turn | None, act: Callable[[], None]) -> None:
+    if turn is None:
+        act()
+    else:
+        turn.answer(act)
