@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final, cast
 
-from aiohttp import web
 from msgspec import Raw
 
 from forestay.bus.memory.bus import MemoryBus
@@ -25,8 +24,9 @@ from forestay.core.sessions.sessions import Sessions
 from forestay.edge.admission import Admission, AdmissionLimits
 from forestay.edge.frames import MessageLimits
 from forestay.edge.handshake import Handshake, WebSocketLimits
-from forestay.edge.listener import PublicServer
 from forestay.edge.origins import Origins
+from forestay.pod.files import divide, raise_limit
+from forestay.pod.listeners import PublicPort
 from forestay.pod.tasks import Supervisor
 from forestay.pod.wiring import Links, Observed, Pod, assemble
 from forestay.protocol.requests import Binary, Broadcast
@@ -112,12 +112,10 @@ async def echo_server(port: int = 0) -> AsyncIterator[int]:
     echo, silent = cast(Dispatcher, _Echo(pod)), cast(Sessions, _Silent(pod.sessions))
     wire = V1Wire(time.time, cast(Reader, _AnyText()))
     handshake = Handshake(admission, limits, echo, silent, wire, None)
-    runner = web.ServerRunner(PublicServer({"/": handshake.serve}, MessageLimits(60, 2**20)), shutdown_timeout=1.0)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
+    public = PublicPort(settings, divide(raise_limit()), {"/": handshake.serve}, MessageLimits(60, 2**20))
     try:
-        yield int(runner.addresses[0][1])
+        yield await public.open("127.0.0.1", port)
     finally:
         pod.lifecycle.move(State.DRAINING)
         await admission.wait_closed(settings.close_timeout)
-        await runner.cleanup()
+        await public.close()

@@ -6,7 +6,6 @@ import random
 import socket
 
 import pytest
-from aiohttp import web
 from structlog.testing import capture_logs
 
 from forestay.bus.memory.bus import MemoryBus
@@ -21,6 +20,7 @@ from forestay.ops.moves.drain import Drain
 from forestay.pod.announcements import Announcements
 from forestay.pod.cluster import ClusterParts
 from forestay.pod.inputs import prepare
+from forestay.pod.listeners import InternalPort, PublicPort
 from forestay.pod.server import CannotStart, Server
 from forestay.pod.tasks import Supervisor
 from forestay.pod.telemetry import Observation
@@ -30,7 +30,7 @@ from tests.support.gateway import SECRET, gateway
 # In the order of the stop.
 PARTS: dict[str, tuple[type, str]] = {
     "drain": (Drain, "run"),
-    "public listener": (web.ServerRunner, "cleanup"),
+    "public listener": (PublicPort, "close"),
     "sessions": (Sessions, "close"),
     "subscriptions": (Subscriptions, "close"),
     "periodic tasks": (Server, "_cancel_periodic"),
@@ -41,7 +41,7 @@ PARTS: dict[str, tuple[type, str]] = {
     "control channel": (ControlChannel, "close"),
     "bus": (MemoryBus, "close"),
     "token verifier": (TokenVerifier, "close"),
-    "internal listener": (web.AppRunner, "cleanup"),
+    "internal listener": (InternalPort, "close"),
     "background tasks": (Supervisor, "close"),
 }
 

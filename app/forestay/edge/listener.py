@@ -1,4 +1,4 @@
-"""Listens on the public port: routes requests by path and refuses malformed ones.
+"""Serves HTTP on both ports: routes requests by path, limits their time, and answers malformed ones.
 
 aiohttp's own response to a malformed request repeats part of it, and logs a traceback. A token in an overlong line
 would be echoed and logged. Here the response is short, and malformed requests are counted in the log.
@@ -14,7 +14,9 @@ from aiohttp.abc import AbstractAccessLogger
 from aiohttp.http_websocket import WebSocketReader
 
 from forestay.edge.dead_transport import free
+from forestay.edge.door import Door
 from forestay.edge.frames import Assemblies, Frames, MessageLimits
+from forestay.edge.lobby import Lobby
 from forestay.edge.log_throttle import LogThrottle
 from forestay.edge.problems import problem
 from forestay.protocol.codes import ErrorCode, Refusal
@@ -23,8 +25,19 @@ log = structlog.get_logger(__name__)
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
-HEADER_TIMEOUT: Final = 10.0
-"""Seconds that a caller has for a whole request. An idle HTTP connection is kept for the same time."""
+MakeRequest = Callable[..., web.BaseRequest]
+"""Makes aiohttp's object for a request."""
+
+HEAD_TIMEOUT: Final = 10.0
+"""Seconds that a caller has for the head of a request. An idle HTTP connection is kept for the same time."""
+ANSWER_TIMEOUT: Final = 30.0
+"""Seconds from there to the end of the answer: for the body, and for a caller that takes the answer slowly."""
+
+# Seconds for which the rest of a body is read after the answer. A client that is still sending would lose the answer.
+_LINGERING: Final = 1.0
+
+_LATE: Final = Refusal(ErrorCode.BAD_MESSAGE, "the request took too long; send its body at once")
+
 # Otherwise aiohttp writes its version and Python's into every response of both ports. It has no option for that.
 vars(web_response)["SERVER_SOFTWARE"] = "forestay"
 
@@ -43,15 +56,40 @@ class _NoAccessLog(AbstractAccessLogger):
 class _Protocol(web.RequestHandler):
     """aiohttp's HTTP protocol of one connection, with our responses to errors."""
 
-    def __init__(
-        self, server: web.Server, loop: asyncio.AbstractEventLoop, malformed: LogThrottle, assemblies: Assemblies
-    ) -> None:
-        super().__init__(server, loop=loop, keepalive_timeout=HEADER_TIMEOUT, access_log_class=_NoAccessLog)
-        self._malformed = malformed
-        self._assemblies = assemblies
+    def __init__(self, server: "_Server", door: Door) -> None:
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            keepalive_timeout=HEAD_TIMEOUT,
+            access_log_class=_NoAccessLog,
+            max_line_size=server.line_bytes,
+            max_field_size=server.line_bytes,
+            lingering_time=_LINGERING,
+        )
+        self._malformed = server.malformed
+        self._assemblies = server.assemblies
         self.frames: Frames | None = None
         """Of a WebSocket connection that is not lost."""
+        self._lobby = server.lobby
+        self._door: Door | None = door
         self._accepted: asyncio.BaseTransport | None = None
+
+    def set_parser(self, parser: WebSocketReader, data_received_cb: Callable[[], None] | None = None) -> None:
+        self.admit()
+        if self._assemblies is not None:
+            self.frames = Frames(parser, self, self._assemblies)
+            parser = cast(WebSocketReader, self.frames)
+        super().set_parser(parser, data_received_cb)
+
+    def admit(self) -> None:
+        """Take the transport over from the door."""
+        if self._door is not None:
+            self._door.admit()
+            self._door = None
+
+    def dismiss(self, *, late: bool) -> None:
+        """See Guest.dismiss."""
+        self.force_close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._accepted = transport
@@ -62,13 +100,11 @@ class _Protocol(web.RequestHandler):
         # They hold the reader, and the reader this.
         self.frames = None
         # aiohttp forgets the transport earlier, when it closes the connection itself.
-        if self._accepted is not None:
-            free(self._accepted)
-            self._accepted = None
-
-    def set_parser(self, parser: WebSocketReader, data_received_cb: Callable[[], None] | None = None) -> None:
-        self.frames = Frames(parser, self, self._assemblies)
-        super().set_parser(cast(WebSocketReader, self.frames), data_received_cb)
+        transport, self._accepted = self._accepted, None
+        if self._door is None and transport is not None:
+            self._lobby.closed(self)
+            free(transport)
+        self._door = None
 
     def handle_error(
         self,
@@ -94,20 +130,81 @@ class _Protocol(web.RequestHandler):
         return response
 
 
-class PublicServer(web.Server):
-    """Serves each path with its handler. Other paths are answered with 404."""
+class _Server(web.Server):
+    """Makes the protocols of one port."""
 
-    def __init__(self, handlers: Mapping[str, Handler], limits: MessageLimits) -> None:
-        super().__init__(self._handle)
-        self._assemblies = Assemblies(limits)
+    # Whether a connection is a stranger no more when the head of its first request is complete.
+    admits_requests = False
+
+    def __init__(
+        self, handler: Handler, lobby: Lobby, line_bytes: int, make_request: MakeRequest | None = None
+    ) -> None:
+        """`line_bytes`: the longest line of a request."""
+        super().__init__(handler, request_factory=make_request)
+        self.lobby = lobby
+        self.line_bytes = line_bytes
+        self.malformed = LogThrottle("malformed requests")
+        self.assemblies: Assemblies | None = None
+        """Of the messages of WebSocket clients, where there are some."""
+
+    def door(self) -> Door:
+        """The protocol of a new connection."""
+        return Door(self.lobby, self._enter)
+
+    def _enter(self, door: Door) -> _Protocol:
+        protocol = _Protocol(self, door)
+        if self.admits_requests:
+            protocol.admit()
+        return protocol
+
+
+class PublicServer(_Server):
+    """Serves each path with its handler. Other paths are answered with 404.
+
+    A connection has one request. A second one on the same connection would come past the door.
+    """
+
+    def __init__(self, handlers: Mapping[str, Handler], lobby: Lobby, line_bytes: int, messages: MessageLimits) -> None:
+        super().__init__(self._handle, lobby, line_bytes)
+        self.assemblies = Assemblies(messages)
         self._handlers = handlers
-        self._malformed = LogThrottle("malformed requests")
-
-    def __call__(self) -> web.RequestHandler:
-        return _Protocol(self, asyncio.get_running_loop(), self._malformed, self._assemblies)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         handler = self._handlers.get(request.rel_url.path)
         if handler is None:
-            return problem(Refusal(ErrorCode.NOT_FOUND, "there is nothing at this path; docs/protocol.md lists them"))
-        return await handler(request)
+            response: web.StreamResponse = problem(
+                Refusal(ErrorCode.NOT_FOUND, "there is nothing at this path; docs/protocol.md lists them")
+            )
+        else:
+            response = await handler(request)
+        response.force_close()
+        return response
+
+
+class InternalServer(_Server):
+    """Serves the routes of an aiohttp application, with one time limit for each request.
+
+    Those who can reach this port are no strangers once they ask: a request may have a body, and another one may follow.
+    """
+
+    admits_requests = True
+
+    def __init__(self, app: web.Server, lobby: Lobby, line_bytes: int) -> None:
+        """`app`: as aiohttp makes it of an application."""
+        super().__init__(self._handle, lobby, line_bytes, app.request_factory)
+        self._serve = app.request_handler
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        protocol = request.protocol
+        if isinstance(protocol, _Protocol):
+            self.lobby.busy(protocol)
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT) as limit:
+                return await self._serve(request)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            return problem(_LATE, 408)
+        finally:
+            if isinstance(protocol, _Protocol) and protocol.connected:
+                self.lobby.idle(protocol)

@@ -28,6 +28,8 @@ STATUS: Final = {
 }
 """The HTTP status of each refusal that can be answered over HTTP."""
 
+_TYPE: Final = "application/problem+json"
+
 # The longest wait is this many times the shortest: callers refused at the same time must not retry at the same time.
 _JITTER = 2.0
 
@@ -35,16 +37,34 @@ _JITTER = 2.0
 def problem(refusal: Refusal, status: int | None = None) -> web.Response:
     """The response to a refused request. `status`: the HTTP status, where it is not the usual one of the code."""
     number = status or STATUS.get(refusal.code, 400)
-    body = {
-        "type": "about:blank",
-        "title": HTTPStatus(number).phrase,
-        "status": number,
-        "code": refusal.code,
-        "detail": refusal.message,
-    }
-    response = web.Response(status=number, body=msgspec.json.encode(body), content_type="application/problem+json")
+    response = web.Response(status=number, body=_document(refusal, number), content_type=_TYPE)
     if number == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     if refusal.retry_after is not None:
         response.headers["Retry-After"] = str(math.ceil(refusal.retry_after * random.uniform(1.0, _JITTER)))
     return response
+
+
+def raw_problem(refusal: Refusal, status: int) -> bytes:
+    """A whole response to a connection that aiohttp does not serve. The connection is closed after it."""
+    body = _document(refusal, status)
+    head = [
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        f"Content-Type: {_TYPE}",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+        "Server: forestay",
+    ]
+    return "\r\n".join([*head, "", ""]).encode() + body
+
+
+def _document(refusal: Refusal, status: int) -> bytes:
+    return msgspec.json.encode(
+        {
+            "type": "about:blank",
+            "title": HTTPStatus(status).phrase,
+            "status": status,
+            "code": refusal.code,
+            "detail": refusal.message,
+        }
+    )

@@ -9,16 +9,16 @@ import time
 from functools import partial
 
 import structlog
-from aiohttp import web
 
 from forestay.core.ports.bus import BusLost
 from forestay.core.rules.lifecycle import State
+from forestay.edge.accepting import CannotListen
 from forestay.edge.admission import Admission, AdmissionLimits
 from forestay.edge.api import Api
 from forestay.edge.api_keys import ApiKeys
 from forestay.edge.frames import BYTES_PER_FRAGMENT, FRAGMENTS, MessageLimits
 from forestay.edge.handshake import Handshake, WebSocketLimits
-from forestay.edge.listener import PublicServer
+from forestay.edge.listener import Handler
 from forestay.edge.origins import Origins
 from forestay.ops.health.loop_lag import LoopLag
 from forestay.ops.health.probes import Health
@@ -29,7 +29,9 @@ from forestay.ops.moves.drain import Drain, DrainTimes
 from forestay.pod.announcements import Announcements
 from forestay.pod.closings import Closings, attempt
 from forestay.pod.cluster import cluster_parts
+from forestay.pod.files import divide, places, raise_limit
 from forestay.pod.inputs import Parts
+from forestay.pod.listeners import InternalPort, PublicPort
 from forestay.pod.readings import Sources, balance_facts, readings, vitals
 from forestay.pod.telemetry import observe
 from forestay.pod.wiring import Observed, assemble, link
@@ -37,10 +39,6 @@ from forestay.settings.settings import Settings, pod_identity
 from forestay.web.pages import demo_answers
 
 log = structlog.get_logger(__name__)
-
-# Connections that wait to be accepted; the kernel caps it at net.core.somaxconn. With less, many clients that reconnect
-# at once would wait for SYN retransmissions.
-_BACKLOG = 4096
 
 # Seconds that the bus takes to close when Redis does not answer. They are a part of the flush.
 _SETTLING = 2.0
@@ -56,6 +54,8 @@ class Server:
     """One pod on its two ports."""
 
     def __init__(self, settings: Settings, parts: Parts) -> None:
+        files = divide(raise_limit())
+        settings = settings.model_copy(update={"max_connections": places(files, settings.max_connections)})
         self._settings = settings
         self._tasks = parts.tasks
         self._verifier = parts.verifier
@@ -83,8 +83,10 @@ class Server:
         sources = Sources(self._readiness, self._lag, self._admission, self._balance, parts.tasks)
         self._metrics = Metrics(counts, readings(settings, pod, sources))
         self._drain = Drain(pod.lifecycle, pod.hub, pod.relocation, self._admission.wait_closed, random.Random())
-        self._public = web.ServerRunner(self._public_server(), shutdown_timeout=1.0)
-        self._internal = web.AppRunner(self._internal_app(), access_log=None, shutdown_timeout=1.0)
+        self._public = PublicPort(settings, files, self._public_paths(), self._message_limits())
+        self._internal = InternalPort(
+            settings, files, self._api(), Health(pod.lifecycle, self._readiness, self._metrics.render)
+        )
         self._periodic: list[asyncio.Task[None]] = []
         self._closings = Closings()
         self.port = settings.port
@@ -95,12 +97,12 @@ class Server:
         settings, pod, closings = self._settings, self._pod, self._closings
         # The constructor makes these, so they are closed even if a signal ends the start at its first step.
         closings.add("background tasks", self._tasks.close)
-        closings.add("internal listener", self._internal.cleanup)
+        closings.add("internal listener", self._internal.close)
         closings.add("token verifier", self._verifier.close)
         closings.add("bus", pod.bus.close)
         closings.add("control channel", pod.control.close)
         closings.add("announcements of the exit", self._announce_exit)
-        self.internal_port = await _listen(self._internal, settings.host, settings.internal_port)
+        self.internal_port = await self._listen(self._internal, settings.internal_port)
         try:
             await pod.bus.start()
         except BusLost as error:
@@ -117,11 +119,17 @@ class Server:
         self._cluster.start(settings)
         closings.add("subscriptions", pod.subscriptions.close)
         closings.add("sessions", pod.sessions.close)
-        closings.add("public listener", self._public.cleanup)
-        self.port = await _listen(self._public, settings.host, settings.port)
+        closings.add("public listener", self._public.close)
+        self.port = await self._listen(self._public, settings.port)
         pod.lifecycle.move(State.READY)
         self._readiness.look(asyncio.get_running_loop().time(), time.time())
         await self._report_start()
+
+    async def _listen(self, where: PublicPort | InternalPort, port: int) -> int:
+        try:
+            return await where.open(self._settings.host, port)
+        except CannotListen as error:
+            raise CannotStart(str(error)) from None
 
     async def _report_start(self) -> None:
         """Log that the pod is ready. Without the bus: log that first, and readiness when the bus was reached."""
@@ -211,21 +219,19 @@ class Server:
         observer = self._observation.observer
         return Handshake(self._admission, limits, pod.dispatcher, pod.sessions, pod.wire, observer)
 
-    def _public_server(self) -> PublicServer:
-        settings = self._settings
-        fragments = FRAGMENTS + settings.max_message_bytes // BYTES_PER_FRAGMENT
-        answers = {"/ws": self._handshake.serve} | (demo_answers() if settings.demo else {})
-        return PublicServer(answers, MessageLimits(settings.message_timeout, fragments))
+    def _public_paths(self) -> dict[str, Handler]:
+        return {"/ws": self._handshake.serve} | (demo_answers() if self._settings.demo else {})
 
-    def _internal_app(self) -> web.Application:
+    def _message_limits(self) -> MessageLimits:
+        settings = self._settings
+        return MessageLimits(settings.message_timeout, FRAGMENTS + settings.max_message_bytes // BYTES_PER_FRAGMENT)
+
+    def _api(self) -> Api:
         settings, pod = self._settings, self._pod
         secrets = [each.get_secret_value() for each in (settings.api_key, settings.api_key_previous) if each]
-        app = web.Application()
         observer = self._observation.observer
         keys = ApiKeys(secrets, self._api_keys, observer)
-        app.add_routes(Api(pod.backend, keys, settings.max_message_bytes, settings.json_depth, observer).routes())
-        app.add_routes(Health(pod.lifecycle, self._readiness, self._metrics.render).routes())
-        return app
+        return Api(pod.backend, keys, settings.max_message_bytes, settings.json_depth, observer)
 
     def _balanced(self) -> Balance | None:
         """Return the part that balances connections; None where the other pods cannot be known."""
@@ -235,16 +241,3 @@ class Server:
             return None
         view = balance_facts(self._settings, self._pod, self._readiness, neighbours)
         return Balance(self._pod.hub, self._pod.relocation, view, random.Random(), self._announcements.shed)
-
-
-async def _listen(runner: web.BaseRunner, host: str, port: int) -> int:
-    await runner.setup()
-    site = web.TCPSite(runner, host, port, backlog=_BACKLOG)
-    try:
-        await site.start()
-    except OSError as error:
-        raise CannotStart(
-            f"cannot listen on {host}:{port}: {error.strerror}; choose another port, or stop the process that has it"
-        ) from None
-    address = runner.addresses[0]
-    return int(address[1])

@@ -1,0 +1,110 @@
+"""Builds the two ports of a pod with their limits, opens them, and closes them."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+from aiohttp import web
+
+from forestay.edge.accepting import Listener
+from forestay.edge.api import Api
+from forestay.edge.frames import MessageLimits
+from forestay.edge.listener import ANSWER_TIMEOUT, HEAD_TIMEOUT, Handler, InternalServer, PublicServer
+from forestay.edge.lobby import Lobby, LobbyLimits
+from forestay.ops.health.probes import Health
+from forestay.pod.files import Files
+from forestay.settings.settings import Settings
+
+# Seconds for requests under way when a port closes.
+_SHUTDOWN: Final = 1.0
+
+# The longest line of a request that aiohttp takes by default, and what a line has beside a token.
+_LINE: Final = 8190
+_BESIDE: Final = 1024
+
+# Bytes of a request's head beside the lines with a token: cookies, and what proxies add.
+_HEADERS: Final = 32 * 1024
+
+# Bytes of all strangers together, for each of them: a share, or half of the largest token. Never less than the sum.
+_SHARE: Final = 4096
+_LEAST_BYTES: Final = 4 * 2**20
+
+
+def line_bytes(token_bytes: int) -> int:
+    """The longest line of a request, where a token has at most `token_bytes`. base64url makes it a third longer."""
+    return max(_LINE, -(-token_bytes * 4 // 3) + _BESIDE)
+
+
+def lobby_limits(settings: Settings, sockets: int, strangers: int) -> LobbyLimits:
+    """What strangers may hold on a port with so many `sockets`, so many `strangers` among them."""
+    line = line_bytes(settings.max_token_bytes)
+    head = _HEADERS + 2 * line
+    share = max(_SHARE, settings.max_token_bytes // 2)
+    return LobbyLimits(
+        strangers=strangers,
+        sockets=sockets,
+        head_bytes=head,
+        all_bytes=max(strangers * share, _LEAST_BYTES),
+        head_timeout=HEAD_TIMEOUT,
+        answer_timeout=ANSWER_TIMEOUT,
+    )
+
+
+class PublicPort:
+    """The port of the clients."""
+
+    def __init__(
+        self, settings: Settings, files: Files, handlers: Mapping[str, Handler], messages: MessageLimits
+    ) -> None:
+        strangers = min(settings.handshakes, files.public)
+        self._lobby = Lobby("public", lobby_limits(settings, files.public, strangers))
+        self._server = PublicServer(handlers, self._lobby, line_bytes(settings.max_token_bytes), messages)
+        self._listener = Listener(self._lobby, self._server.door)
+
+    async def open(self, host: str, port: int) -> int:
+        """Listen. Returns the port. Raises CannotListen."""
+        return await self._listener.open(host, port)
+
+    async def close(self) -> None:
+        """Stop listening, and end all connections."""
+        await _close(self._listener, self._lobby, self._server)
+
+
+class InternalPort:
+    """The port of the probes, the metrics and the API."""
+
+    def __init__(self, settings: Settings, files: Files, api: Api, health: Health) -> None:
+        app = web.Application()
+        app.add_routes([*api.routes(), *health.routes()])
+        self._settings = settings
+        self._files = files
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN)
+        self._parts: tuple[Listener, Lobby, InternalServer] | None = None
+
+    async def open(self, host: str, port: int) -> int:
+        """Listen. Returns the port. Raises CannotListen."""
+        await self._runner.setup()
+        made = self._runner.server
+        if made is None:
+            raise RuntimeError("aiohttp made no server for the application")
+        lobby = Lobby("internal", lobby_limits(self._settings, self._files.internal, self._files.internal))
+        server = InternalServer(made, lobby, line_bytes(self._settings.max_token_bytes))
+        listener = Listener(lobby, server.door)
+        self._parts = (listener, lobby, server)
+        return await listener.open(host, port)
+
+    async def close(self) -> None:
+        """Stop listening, and end all connections."""
+        if self._parts is not None:
+            await _close(*self._parts)
+            self._parts = None
+        await self._runner.cleanup()
+
+
+async def _close(listener: Listener, lobby: Lobby, server: web.Server) -> None:
+    listener.close()
+    lobby.clear()
+    # Requests that have just come are handled first.
+    await asyncio.sleep(0)
+    server.pre_shutdown()
+    await server.shutdown(_SHUTDOWN)

@@ -1,0 +1,331 @@
+"""What strangers can hold on a port is limited, for all of them together, and honest clients still come in."""
+
+import asyncio
+import base64
+import json
+import resource
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+import structlog
+from aiohttp import web
+
+from forestay.edge.accepting import CannotListen, Listener
+from forestay.edge.frames import MessageLimits
+from forestay.edge.listener import PublicServer
+from forestay.edge.lobby import Lobby, LobbyLimits
+from tests.support.gateway import Client, Gateway, close_clients, gateway, token, upgrade
+
+LIMITS = LobbyLimits(strangers=50, sockets=100, head_bytes=4096, all_bytes=65536, head_timeout=60, answer_timeout=60)
+LINE = 2048
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+@dataclass
+class Port:
+    """A listening port with one path, and what is in it."""
+
+    number: int
+    lobby: Lobby
+    held: asyncio.Event = field(default_factory=asyncio.Event)
+    """Until it is set, requests with the query `held` are not answered."""
+
+    async def say(self, data: bytes = b"") -> Client:
+        """A stranger that sends `data` and is here to stay."""
+        return await Client.open_connection(self.number, data)
+
+    async def holds(self, strangers: int) -> None:
+        await self.until(lambda: self.lobby.strangers == strangers)
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        async with asyncio.timeout(5):
+            while not true():
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def port(host: str = "127.0.0.1", large: int = 0, **limits: Any) -> AsyncIterator[Port]:
+    """A port. `large`: the size of its answers."""
+    lobby = Lobby("public", replace(LIMITS, **limits))
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        if request.query_string == "held":
+            await made.held.wait()
+        return web.Response(text="x" * large or "here")
+
+    server = PublicServer({"/": answer}, lobby, LINE, MessageLimits(60, 1000))
+    listener = Listener(lobby, server.door)
+    made = Port(await listener.open(host, 0), lobby)
+    try:
+        yield made
+    finally:
+        await close_clients()
+        made.held.set()
+        listener.close()
+        lobby.clear()
+        await server.shutdown(1)
+
+
+def internal_lobby(running: Gateway) -> Lobby:
+    parts = running.running._internal._parts
+    assert parts is not None
+    return parts[1]
+
+
+async def gone(client: Client) -> bool:
+    """Whether the port ends the connection soon."""
+    try:
+        await asyncio.wait_for(client.reader.read(), 3)
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        pass
+    return True
+
+
+async def test_a_silent_connection_is_ended() -> None:
+    """The time for a request starts with the connection. Nothing is answered, because nothing was asked."""
+    async with port(head_timeout=0.2) as public:
+        client = await public.say()
+        assert await client.eof() == b""
+        await public.until(lambda: public.lobby.sockets == 0)
+
+
+@pytest.mark.parametrize("start", [b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\nA: b\r\n", b"\r\n\r\nG"])
+async def test_half_a_request_is_ended_with_408(start: bytes) -> None:
+    """A byte now and then does not extend the time."""
+    async with port(head_timeout=0.6) as public:
+        began = time.monotonic()
+        client = await public.say(start)
+        # The last byte comes well before the end. One that the port does not read would reset the connection.
+        while time.monotonic() - began < 0.3:
+            client.writer.write(b"x")
+            await asyncio.sleep(0.02)
+        head, _, body = (await client.eof()).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+        assert json.loads(body)["code"] == "bad_message"
+        assert 0.5 < time.monotonic() - began < 5
+
+
+async def test_an_answer_that_is_not_taken_is_given_up() -> None:
+    """A stranger that asks and does not read is ended too."""
+    async with port(large=2**26, answer_timeout=0.3) as public:
+        client = await public.say(GET)
+        await public.until(lambda: public.lobby.strangers == 1)
+        await public.until(lambda: public.lobby.strangers == 0)
+        await public.until(lambda: public.lobby.sockets == 0)
+        await client.close()
+
+
+async def test_the_oldest_silent_connection_goes_for_a_new_one() -> None:
+    """With all places taken by silent connections, new requests are answered."""
+    async with port(strangers=5) as public:
+        silent = []
+        for _ in range(5):
+            silent.append(await public.say(b"GET"))
+            await public.until(lambda: public.lobby.strangers == len(silent))
+        assert (await Client.request(public.number, GET)).status == 200
+        assert await gone(silent[0])
+        assert public.lobby.strangers == 4
+        for client in silent[1:]:
+            client.writer.write(GET[3:])
+            assert (await client.eof()).startswith(b"HTTP/1.1 200")
+
+
+async def test_sockets_are_limited_also_while_requests_are_answered() -> None:
+    """Requests that are being answered stay. Others wait in the backlog until there is room, and then are answered."""
+    async with port(sockets=3) as public:
+        asked = [await public.say(GET.replace(b"/ ", b"/?held ")) for _ in range(3)]
+        await public.until(lambda: public.lobby.strangers == 3)
+        waiting = [asyncio.create_task(Client.request(public.number, GET)) for _ in range(5)]
+        await asyncio.sleep(0.2)
+        assert (public.lobby.sockets, any(task.done() for task in waiting)) == (3, False)
+        public.held.set()
+        assert {(await task).status for task in waiting} == {200}
+        for client in asked:
+            assert (await client.eof()).startswith(b"HTTP/1.1 200")
+
+
+async def test_the_head_of_one_request_is_limited() -> None:
+    """Beyond the limit the answer is 431, whether the head is complete or not. It repeats nothing."""
+    large = b"GET / HTTP/1.1\r\nHost: a\r\n" + b"A: canary\r\n" * 400
+    async with port() as public:
+        for request in (large, large + b"\r\n"):
+            client = await Client.request(public.number, request)
+            assert (client.status, json.loads(client.body)["code"]) == (431, "too_large")
+            assert b"canary" not in client.body
+
+
+async def test_unfinished_requests_are_limited_together() -> None:
+    """The oldest of those with many bytes go first, small ones stay, and the sum is never above the limit."""
+    async with port(all_bytes=16_000, head_bytes=4096, strangers=40) as public:
+        small = await public.say(b"GET / HTTP/1.1\r\n")
+        large = []
+        for number in range(12):
+            large.append(await public.say(b"GET / HTTP/1.1\r\nA: " + b"x" * 2000))
+            await public.holds(min(number, 6) + 2)
+            assert public.lobby._bytes <= 16_000
+        assert [await gone(client) for client in large[:5]] == [True] * 5
+        assert (await Client.request(public.number, GET)).status == 200
+        small.writer.write(b"Host: a\r\n\r\n")
+        assert (await small.eof()).startswith(b"HTTP/1.1 200")
+        for client in large:
+            await client.close()
+        await public.until(lambda: public.lobby.sockets == 0)
+        assert public.lobby._bytes == 0
+
+
+async def test_a_stranger_cannot_send_on_while_it_is_answered() -> None:
+    """What follows the first request counts like its head. Beyond the limit the connection is ended."""
+    async with port() as public:
+        client = await public.say(GET.replace(b"/ ", b"/?held "))
+        await public.until(lambda: public.lobby.strangers == 1)
+        client.writer.write(b"GET / HTTP/1.1\r\nA: " + b"x" * 8192)
+        assert await gone(client)
+        await public.until(lambda: public.lobby.sockets == 0)
+
+
+async def test_a_connection_has_one_request() -> None:
+    """A second request behind the first one is not answered: it would not come through the door."""
+    async with port() as public:
+        client = await public.say(GET + GET)
+        assert (await client.eof()).count(b"HTTP/1.1 200") == 1
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"\x16\x03\x01\x02\x00\x01\x00", b"get / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\n\n", b"GET /\0 HTTP/1.1\r\n\r\n"],
+)
+async def test_what_is_no_request_is_answered_at_once(garbage: bytes) -> None:
+    """TLS on a plain port, or a line that no request has, does not have to wait for its timeout."""
+    async with port() as public:
+        assert (await Client.request(public.number, garbage)).status == 400
+
+
+async def test_a_request_may_come_in_any_pieces() -> None:
+    """Empty lines before it are ignored, and the end of the head is found across pieces."""
+    async with port() as public:
+        for size in (1, 2, 3, 5):
+            client = await public.say()
+            data = b"\r\n\r\n" + GET
+            for at in range(0, len(data), size):
+                await client.send(data[at : at + size])
+                await asyncio.sleep(0)
+            assert (await client.eof()).startswith(b"HTTP/1.1 200")
+
+
+async def test_an_accept_without_files_waits() -> None:
+    """A process without free files tries again after a rest, says so once, and accepts when there are files again."""
+    async with port() as public:
+        before, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        clients = [socket.socket() for _ in range(5)]
+        for one in clients:
+            one.settimeout(0)
+        loop = asyncio.get_running_loop()
+        with structlog.testing.capture_logs() as lines:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+            try:
+                for one in clients:
+                    await loop.sock_connect(one, ("127.0.0.1", public.number))
+                started, steps = time.process_time(), 0
+                until = loop.time() + 0.5
+                while loop.time() < until:
+                    await asyncio.sleep(0.01)
+                    steps += 1
+                assert time.process_time() - started < 0.25
+                assert public.lobby.sockets == 0
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (before, hard))
+            await public.until(lambda: public.lobby.sockets == 5)
+        for one in clients:
+            one.close()
+        failed = [line for line in lines if line["event"] == "connections not accepted"]
+        assert [sum(value for value in line.values() if isinstance(value, int)) for line in failed] == [1]
+
+
+@pytest.mark.parametrize("host", ["*", "::"])
+async def test_all_addresses_are_of_both_families(host: str) -> None:
+    """`*` and `::` take clients of IPv4 and of IPv6 on one port."""
+    async with port(host) as public:
+        for address in ("127.0.0.1", "::1"):
+            reader, writer = await asyncio.open_connection(address, public.number)
+            writer.write(GET)
+            assert (await reader.read()).startswith(b"HTTP/1.1 200")
+            writer.close()
+
+
+async def test_a_port_that_is_taken_is_named() -> None:
+    """The error has the address and the reason; so has one for a host that does not exist."""
+    async with port() as public:
+        lobby = Lobby("public", LIMITS)
+        for host, number in (("127.0.0.1", public.number), ("no.such.host.invalid", 0)):
+            with pytest.raises(CannotListen, match=rf"{host}:{number}: .*; choose another port"):
+                await Listener(lobby, asyncio.Protocol).open(host, number)
+
+
+async def test_the_internal_port_ends_silent_connections_and_repeats_nothing() -> None:
+    """Its limits are those of the public port, and the answer to a malformed request has nothing of it."""
+    async with gateway() as running:
+        client = await Client.request(
+            running.internal_port,
+            b"GET /livez HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer canary\r\nbad canary\r\n\r\n",
+        )
+        assert client.status == 400
+        assert b"canary" not in client.body
+        assert json.loads(client.body)["code"] == "bad_message"
+        lobby = internal_lobby(running)
+        assert lobby.limits.head_timeout == 10
+        silent = await Client.open_connection(running.internal_port, b"GET /livez")
+        while not lobby.strangers:
+            await asyncio.sleep(0.01)
+        await silent.close()
+
+
+async def test_an_internal_connection_that_waits_goes_for_others() -> None:
+    """With all sockets of the internal port open, idle or silent, a probe is answered."""
+    async with gateway() as running:
+        lobby = internal_lobby(running)
+        lobby._limits = replace(lobby.limits, sockets=4, strangers=4)
+        kept = []
+        for request in (b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n", b"GET /", b""):
+            for _ in range(2):
+                kept.append(await Client.open_connection(running.internal_port, request))
+                await asyncio.sleep(0.05)
+        assert lobby.sockets <= 4
+        for _ in range(10):
+            status, _ = await asyncio.wait_for(running.probe("/livez"), 1)
+            assert status == 200
+
+
+async def test_a_client_is_no_stranger_after_its_handshake() -> None:
+    """It is not counted among strangers, and its socket is counted until it is closed."""
+    async with gateway() as running:
+        lobby = running.running._public._lobby
+        client = await running.connect()
+        assert (lobby.strangers, lobby.sockets, lobby._bytes) == (0, 1, 0)
+        await client.say({"type": "ping"})
+        await client.hear("pong")
+        await client.close()
+        while lobby.sockets:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_token_as_large_as_allowed_fits_into_any_line() -> None:
+    """The lines of a request are as long as the largest token, in the header, the query and the subprotocol."""
+    async with gateway(max_token_bytes=65536) as running:
+        large = token(padding="x" * 48_000)
+        assert 60_000 < len(large) < 65_536
+        in_base64url = base64.urlsafe_b64encode(large.encode()).decode().rstrip("=")
+        for bearer, path, offered in (
+            (large, "/ws", None),
+            (None, f"/ws?token={large}", None),
+            (None, "/ws", f"forestay.v1, base64url.bearer.forestay.{in_base64url}"),
+        ):
+            client = await Client.request(running.port, upgrade(bearer, path, Sec_WebSocket_Protocol=offered))
+            assert client.status == 101
+            await client.close()
