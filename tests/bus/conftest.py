@@ -16,6 +16,7 @@ from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
+from forestay.bus.redis.guard import TRUSTING, Guard
 from tests.bus.redis_pod import NewPod, Pod
 from tests.support.local_redis import QUICK, Authority, Cluster, RedisServer, Road, Sentinel
 
@@ -107,8 +108,8 @@ async def new_pod() -> AsyncIterator[NewPod]:
     before = asyncio.all_tasks()
     pods: list[Pod] = []
 
-    def make(url: str, timeout: float = 1.0, probe_interval: float = 0.5) -> Pod:
-        pods.append(Pod(url, timeout, probe_interval))
+    def make(url: str, timeout: float = 1.0, probe_interval: float = 0.5, guard: Guard = TRUSTING) -> Pod:
+        pods.append(Pod(url, timeout, probe_interval, guard))
         return pods[-1]
 
     yield make

@@ -4,7 +4,8 @@ import asyncio
 import secrets
 from collections.abc import Callable
 
-from forestay.bus.redis.bus import RedisBus
+from forestay.bus.redis.bus import BusTimes, RedisBus
+from forestay.bus.redis.guard import TRUSTING, Guard
 from forestay.core.ports.bus import Query, Settlement
 from forestay.core.ports.observer import Observer
 from forestay.core.rules.policies import Retention
@@ -18,7 +19,7 @@ KEPT = Retention(size=10, ttl=60.0)
 
 
 class Pod:
-    def __init__(self, url: str, timeout: float = 1.0, probe_interval: float = 0.5) -> None:
+    def __init__(self, url: str, timeout: float = 1.0, probe_interval: float = 0.5, guard: Guard = TRUSTING) -> None:
         self.events: list[str] = []
         self.heard: list[str] = []
         self.doubted: list[RoomName] = []
@@ -26,11 +27,11 @@ class Pod:
         self.tasks = PlainTasks()
         self.bus = RedisBus(
             url,
-            timeout=timeout,
-            probe_interval=probe_interval,
+            times=BusTimes(timeout, probe_interval),
             observer=Events(self.events),
             new_id=new_id,
             tasks=self.tasks,
+            guard=guard,
         )
         self.on_message: Callable[[Message], object] = lambda message: self.heard.append(message.payload.decode())
         """What the subscriptions made from now on do with a message."""

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from forestay.bus.memory.bus import Exchange, MemoryBus
-from forestay.bus.redis.bus import RedisBus
+from forestay.bus.redis.bus import BusTimes, RedisBus
 from forestay.core.ports.bus import Bus, Outcome, Page, Query, Settlement
 from forestay.core.rules.policies import Retention
 from forestay.protocol.message import Message, Position
@@ -95,7 +95,7 @@ async def new_pod(request: pytest.FixtureRequest) -> AsyncIterator[NewPod]:
 
 def redis_bus(url: str) -> RedisBus:
     return RedisBus(
-        url, timeout=5, probe_interval=5, observer=None, new_id=lambda: secrets.token_urlsafe(9), tasks=PlainTasks()
+        url, times=BusTimes(5, 5), observer=None, new_id=lambda: secrets.token_urlsafe(9), tasks=PlainTasks()
     )
 
 

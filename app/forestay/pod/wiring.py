@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from forestay.bus.memory.bus import MemoryBus
 from forestay.bus.memory.registry import MemoryRegistry
-from forestay.bus.redis.bus import RedisBus
+from forestay.bus.redis.bus import BusTimes, RedisBus
+from forestay.bus.redis.guard import Guard
 from forestay.bus.redis.registry import RedisRegistry
+from forestay.bus.redis.seal import Seal, Signatures
 from forestay.core.cluster.control import ControlChannel
 from forestay.core.cluster.heartbeat import Heartbeat
 from forestay.core.cluster.pods import Pods
@@ -49,6 +51,7 @@ from forestay.core.sessions.relocation import Relocation
 from forestay.core.sessions.renewal import Renewal
 from forestay.core.sessions.room_requests import RoomRequests
 from forestay.core.sessions.sessions import Sessions
+from forestay.protocol.inspection import Inspector
 from forestay.protocol.v1.reader import Reader
 from forestay.protocol.v1.wire import V1Wire
 from forestay.settings.settings import Settings
@@ -105,13 +108,21 @@ def link(settings: Settings, observer: Observer, tasks: Tasks) -> Links:
         return Links(pod, memory, MemoryRegistry(pod, memory), tasks)
     redis = RedisBus(
         url,
-        timeout=settings.bus_timeout,
-        probe_interval=settings.bus_probe_interval,
+        times=BusTimes(settings.bus_timeout, settings.bus_probe_interval),
         observer=observer,
         new_id=new_id,
         tasks=tasks,
+        guard=_guard(settings),
     )
     return Links(pod, redis, RedisRegistry(pod, redis), tasks)
+
+
+def _guard(settings: Settings) -> Guard:
+    inspector = Inspector(settings.max_message_bytes, settings.json_depth)
+    found = [secret for secret in (settings.bus_secret, settings.bus_secret_previous) if secret is not None]
+    secrets = [secret.get_secret_value().encode() for secret in found]
+    required = settings.bus_signatures is Signatures.REQUIRED
+    return Guard(inspector, Seal(secrets, time.time, required=required) if secrets else None)
 
 
 def assemble(settings: Settings, policies: Policies, links: Links, verifier: Verifier, observed: Observed) -> Pod:

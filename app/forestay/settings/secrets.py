@@ -6,7 +6,16 @@ from typing import Final
 
 PREFIX: Final = "FORESTAY_"
 
-SECRETS: Final = ("bus_url", "jwt_secret", "jwt_secret_previous", "jwt_public_key", "api_key", "api_key_previous")
+SECRETS: Final = (
+    "bus_url",
+    "bus_secret",
+    "bus_secret_previous",
+    "jwt_secret",
+    "jwt_secret_previous",
+    "jwt_public_key",
+    "api_key",
+    "api_key_previous",
+)
 """Settings that can also come from a file. Their values are never repeated in an error."""
 
 FOLDER: Final = "secrets_dir"

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, Self
 from pydantic import SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from forestay.bus.redis.seal import Signatures
 from forestay.settings.access import Access
 from forestay.settings.limits import Limits
 from forestay.settings.secrets import PREFIX, SECRETS, read_secret, variable_of
@@ -47,6 +48,15 @@ class Settings(Timing, Limits, Access, Surroundings, BaseSettings):
         if self.port == self.internal_port != 0:
             names = f"{variable_of('port')} and {variable_of('internal_port')}"
             raise ValueError(f"{names} are both {self.port}; give the public and the internal port different numbers")
+        return self
+
+    @model_validator(mode="after")
+    def _signatures_need_a_secret(self) -> Self:
+        if self.bus_secret is None and (self.bus_signatures is Signatures.REQUIRED or self.bus_secret_previous):
+            name = "bus_secret_previous" if self.bus_secret_previous else "bus_signatures"
+            raise ValueError(
+                f"{variable_of(name)} needs {variable_of('bus_secret')}; make one with: openssl rand -base64 48"
+            )
         return self
 
     @classmethod

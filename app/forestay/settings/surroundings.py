@@ -6,9 +6,10 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BaseModel, Field, SecretStr
 
 from forestay.bus.redis.client.address import check_files, parse_address
+from forestay.bus.redis.seal import Signatures
 from forestay.ops.logs.logs import LogFormat
 from forestay.ops.tracing.sampling import TraceParent
-from forestay.settings.fields import AnyCase, AnyCaseUpper, Unset
+from forestay.settings.fields import AnyCase, AnyCaseUpper, Secret, Unset
 
 MEMORY: Final = "memory://"
 """The bus URL of a single pod."""
@@ -33,6 +34,11 @@ class Surroundings(BaseModel):
     )
     bus_url: Annotated[SecretStr, AfterValidator(_bus_url)] = Field(
         SecretStr("memory://"), description="URL of the bus between pods; memory:// is for a single pod"
+    )
+    bus_secret: Secret = Field(None, description="key that signs messages between pods, at least 32 bytes; unset: none")
+    bus_secret_previous: Secret = Field(None, description="another key whose signatures are accepted, to turn keys")
+    bus_signatures: Annotated[Signatures, AnyCase] = Field(
+        Signatures.ACCEPT, description="messages between pods without a signature: accept or required (drop them)"
     )
     bus_timeout: float = Field(5, gt=0, description="seconds to wait for the bus; after that the outcome is unknown")
     bus_probe_interval: float = Field(5, gt=0, description="seconds between probes through the bus")

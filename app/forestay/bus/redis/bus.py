@@ -6,6 +6,7 @@ which gives it a position, keeps it and publishes it in one step. The folder `cl
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
@@ -18,6 +19,7 @@ from forestay.bus.redis.client.nodes import NodeOptions, Nodes
 from forestay.bus.redis.client.probe import ProbeChannel
 from forestay.bus.redis.client.report import Report
 from forestay.bus.redis.client.subscription import PLAIN, SHARDED, Subscription
+from forestay.bus.redis.guard import TRUSTING, Guard
 from forestay.bus.redis.history import Asker, page_command, positions_command, read_page, read_positions
 from forestay.bus.redis.keys import KeySpace, RoomKeys, idempotency_key
 from forestay.bus.redis.messages import MessageReceiver, encode_live
@@ -29,7 +31,7 @@ from forestay.core.ports.bus import BusFull, BusLost, Cause, Outcome, Page, Quer
 from forestay.core.ports.observer import Observer
 from forestay.core.ports.tasks import Tasks
 from forestay.core.rules.policies import Retention
-from forestay.protocol.envelope import encode
+from forestay.protocol.envelope import BadEnvelope
 from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName
 
@@ -42,25 +44,36 @@ _UNKNOWN: Final = Settlement(Outcome.UNKNOWN)
 _ACCEPTED: Final = Settlement(Outcome.ACCEPTED)
 
 
+@dataclass(frozen=True, slots=True)
+class BusTimes:
+    """How long the bus waits, in seconds."""
+
+    timeout: float
+    """For a reply."""
+    probe_interval: float
+    """From one probe to the next."""
+
+
 class RedisBus:
     def __init__(
         self,
         url: str,
         *,
-        timeout: float,
-        probe_interval: float,
+        times: BusTimes,
         observer: Observer | None,
         new_id: Callable[[], str],
         tasks: Tasks,
+        guard: Guard = TRUSTING,
     ) -> None:
-        """`timeout`: seconds to wait for a reply. `probe_interval`: seconds between two probes.
+        """`guard` decides which messages from Redis are believed.
 
         `new_id` makes names of letters, digits, `_` and `-`. `tasks` runs the links and discovery. Raises ValueError if
         `url` cannot be used.
         """
         address = parse_address(url)
         check_files(address)
-        self._timeout = timeout
+        self._timeout = timeout = times.timeout
+        probe_interval = times.probe_interval
         self._cluster = address.cluster
         self._pubsub = SHARDED if address.cluster else PLAIN
         self.keys = KeySpace(address.prefix, cluster=address.cluster)
@@ -69,7 +82,8 @@ class RedisBus:
         self.older_pods = False
         """Whether a pod of a release is there that knows no first epoch. Written by the registry."""
         count_event = observer.bus if observer is not None else _ignore
-        self._receiver = MessageReceiver(count_event)
+        self._receiver = MessageReceiver(count_event, guard)
+        self._guard = guard
         self._report = Report(count_event)
         sentinels = Sentinels(address) if address.master is not None else None
         dialer = Dialer(address, sentinels, self._report, timeout)
@@ -114,12 +128,16 @@ class RedisBus:
         if node is None:
             settle(Failure.REFUSED)
         elif kept is None:
-            data = pack(self._pubsub.publish, keys.channel, encode_live(encode(message)))
+            data = pack(self._pubsub.publish, keys.channel, self.encode_live(keys, message))
             node.writing.offer(Command(data, settle, keys.partition))
         else:
             once = None if key is None else idempotency_key(keys, message.sender, key)
-            data = self._publish_command(node, keys, encode(message), kept, once)
+            data = self._publish_command(node, keys, self._guard.encode(keys.channel, message), kept, once)
             node.writing.offer(Command(data, settle, keys.partition))
+
+    def encode_live(self, keys: RoomKeys, message: Message) -> bytes:
+        """The data that a message without a position has on the channel of its room."""
+        return encode_live(self._guard.encode(keys.channel, message))
 
     def new_epoch(self) -> str:
         """An epoch that no room has had. Commands carry one, in case that a room needs it or Redis has no seed."""
@@ -152,7 +170,14 @@ class RedisBus:
         node = self._node(keys.partition)
         data = page_command(keys, query, kept, self._asker(node))
         reply = await self._ask(node, data, keys.partition)
-        return read_page(reply, query, self._receiver.garbage)
+
+        def decode(envelope: bytes, position: Position) -> Message:
+            message = self._guard.decode(keys.channel, envelope, position, live=False)
+            if message.room != room:
+                raise BadEnvelope("a message of another room")
+            return message
+
+        return read_page(reply, query, decode, self._receiver.dropped)
 
     async def positions(self, rooms: Collection[RoomName]) -> Mapping[RoomName, Position]:
         found: dict[RoomName, Position] = {}

@@ -12,7 +12,7 @@ from forestay.bus.redis.keys import RoomKeys
 from forestay.bus.redis.scripts import POSITIONS, READ
 from forestay.core.ports.bus import BusLost, Page, Query
 from forestay.core.rules.policies import Retention
-from forestay.protocol.envelope import BadEnvelope, decode
+from forestay.protocol.envelope import BadEnvelope
 from forestay.protocol.message import Message, Position
 
 # The largest number that Lua holds exactly. A client may name any offset; none of ours is larger.
@@ -52,20 +52,29 @@ def page_command(keys: RoomKeys, query: Query, kept: Retention, asker: Asker) ->
     )
 
 
-def read_page(reply: object, query: Query, garbage: Callable[[], None]) -> Page:
-    """The page in the reply to `query`. `garbage` is called for each entry that cannot be decoded. Raises BusLost."""
+def read_page(
+    reply: object,
+    query: Query,
+    decode: Callable[[bytes, Position], Message],
+    dropped: Callable[[BadEnvelope], None],
+) -> Page:
+    """The page in the reply to `query`. `decode` reads an envelope, and raises BadEnvelope where it is not believed.
+
+    `dropped` is called for each such entry. Raises BusLost.
+    """
     match reply:
         case [bytes() as epoch, int() as offset, list() as entries, int() as cut, int() as first]:
-            top = Position(epoch.decode(), offset)
+            top = Position(_epoch(epoch), offset)
         case _:
             raise BusLost("the script sent an unexpected reply")
     more = bool(cut)
     found: list[Message] = []
     for entry in entries:
         try:
-            found.append(_message(entry, top.epoch))
-        except (BadEnvelope, ValueError):
-            garbage()
+            envelope, position = _entry(entry, top.epoch)
+            found.append(decode(envelope, position))
+        except BadEnvelope as error:
+            dropped(error)
     since = query.since
     if since is None:
         return Page(top, found[::-1], whole=True, more=more)
@@ -88,20 +97,20 @@ def read_positions(reply: object, rooms: int) -> list[Position | None]:
     if not isinstance(reply, list) or len(reply) != 2 * rooms:
         raise BusLost("the script sent an unexpected reply")
     pairs = zip(reply[::2], reply[1::2], strict=True)
-    return [Position(epoch.decode(), int(offset)) if epoch else None for epoch, offset in pairs]
+    return [Position(_epoch(epoch), int(offset)) if epoch else None for epoch, offset in pairs]
 
 
-def _message(entry: object, epoch: str) -> Message:
-    """The message of an entry `[id, [field, envelope]]`."""
+def _entry(entry: object, epoch: str) -> tuple[bytes, Position]:
+    """Envelope and position of an entry `[id, [field, envelope]]`. Redis makes its id. Raises BadEnvelope."""
     match entry:
-        case [bytes(), [bytes(), bytes() as envelope]]:
-            return decode(envelope, Position(epoch, _offset(entry)))
+        case [bytes() as id, [bytes(), bytes() as envelope]]:
+            return envelope, Position(epoch, int(id.partition(b"-")[0]))
         case _:
             raise BadEnvelope("not an entry of ours")
 
 
-def _offset(entry: object) -> int:
-    return int(entry[0].partition(b"-")[0]) if isinstance(entry, list) else 0
+def _epoch(text: bytes) -> str:
+    return text.decode("utf-8", "replace")
 
 
 def _dense(messages: Sequence[Message], entries: int) -> bool:

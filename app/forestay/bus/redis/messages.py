@@ -8,7 +8,9 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from forestay.bus.redis.client.subscription import Subscription
-from forestay.protocol.envelope import BadEnvelope, decode
+from forestay.bus.redis.guard import Guard
+from forestay.bus.redis.seal import Forged
+from forestay.protocol.envelope import BadEnvelope
 from forestay.protocol.message import Message, Position
 
 _LIVE, _WITH_POSITION = b"LH"
@@ -19,45 +21,45 @@ _MAX_DIGITS: Final = 16
 class MessageReceiver:
     """Decodes the messages of rooms and passes them on."""
 
-    def __init__(self, count: Callable[[str], None]) -> None:
-        """`count` is called with the name of each event."""
+    def __init__(self, count: Callable[[str], None], guard: Guard) -> None:
+        """`count` is called with the name of each event. `guard` decides which messages are believed."""
         self._count = count
+        self._guard = guard
 
     def received(self, subscription: Subscription, data: bytes) -> None:
         try:
-            message = decode_message(data)
-        except BadEnvelope:
-            self.garbage()
+            message = self._decode(subscription.channel, data)
+        except BadEnvelope as error:
+            self.dropped(error)
             return
         if message.room == subscription.room:
             subscription.subscriber.received(message)
         else:
-            self.garbage()
+            self._count("garbage")
 
     def doubted(self, subscriptions: Collection[Subscription]) -> None:
         self._count("resubscribed")
         for subscription in subscriptions:
             subscription.subscriber.doubted()
 
-    def garbage(self) -> None:
-        """Count data that cannot be decoded."""
-        self._count("garbage")
+    def dropped(self, error: BadEnvelope) -> None:
+        """Count a message that is not believed."""
+        self._count("forged" if isinstance(error, Forged) else "garbage")
+
+    def _decode(self, channel: bytes, data: bytes) -> Message:
+        """The message in `data`. Raises BadEnvelope."""
+        form = data[0] if data else None
+        if form == _LIVE:
+            return self._guard.decode(channel, data[1:], None, live=True)
+        if form != _WITH_POSITION:
+            raise BadEnvelope(f"form {data[:1]!r}")
+        epoch, colon, rest = data[1:].partition(b":")
+        offset, second_colon, envelope = rest.partition(b":")
+        if not (colon and second_colon and epoch.isascii() and offset.isdigit() and len(offset) < _MAX_DIGITS):
+            raise BadEnvelope("no position")
+        return self._guard.decode(channel, envelope, Position(epoch.decode(), int(offset)), live=True)
 
 
 def encode_live(envelope: bytes) -> bytes:
     """The data of a message without a position."""
     return b"L" + envelope
-
-
-def decode_message(data: bytes) -> Message:
-    """The message in `data`. Raises BadEnvelope."""
-    form = data[0] if data else None
-    if form == _LIVE:
-        return decode(data[1:])
-    if form != _WITH_POSITION:
-        raise BadEnvelope(f"form {data[:1]!r}")
-    epoch, colon, rest = data[1:].partition(b":")
-    offset, second_colon, envelope = rest.partition(b":")
-    if not (colon and second_colon and epoch.isascii() and offset.isdigit() and len(offset) < _MAX_DIGITS):
-        raise BadEnvelope("no position")
-    return decode(envelope, Position(epoch.decode(), int(offset)))

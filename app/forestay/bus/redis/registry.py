@@ -14,7 +14,6 @@ from forestay.bus.redis.bus import RedisBus
 from forestay.bus.redis.client.command import ErrorReply, Failure
 from forestay.bus.redis.client.connection import pack
 from forestay.bus.redis.keys import PARTITIONS
-from forestay.bus.redis.messages import encode_live
 from forestay.bus.redis.registry_scripts import (
     CLAIM,
     CONNECTIONS,
@@ -34,7 +33,8 @@ from forestay.bus.redis.script import Script
 from forestay.core.ports.bus import PAGE_BYTES, AnswerLost, BusFull, BusLost, Outcome
 from forestay.core.ports.registry import Claim, HeartbeatReply, Holdings, Revocation
 from forestay.protocol.depth import MAX_DEPTH, deeper_than
-from forestay.protocol.envelope import encode
+from forestay.protocol.envelope import BadEnvelope
+from forestay.protocol.inspection import inspect_json
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
 from forestay.protocol.presence import Member, PresencePage
@@ -67,7 +67,7 @@ class RedisRegistry:
         keys = self._keys.room(room)
         owned = self._keys.owned_rooms(keys.partition, self._pod)
         info = member.info or b""
-        published = (b"", b"") if news is None else (encode_live(encode(news)), keys.channel)
+        published = (b"", b"") if news is None else (self._bus.encode_live(keys, news), keys.channel)
         entry = (self._pod, _bytes(member.user), member.connections, info, _bytes(room))
         data = _evalsha(PUT, (*self._keys.presence(room), owned), *entry, *published, self._bus.publish_verb)
         self._bus.write(keys.partition, data, lambda reply: settled(_outcome(reply)))
@@ -100,7 +100,7 @@ class RedisRegistry:
         except msgspec.MsgspecError:
             entries = {}
         self._seen.update(entries)
-        info = next((info for _, info in entries.values() if info), None)
+        info = next((info for _, info in entries.values() if info and _is_json(info)), None)
         connections = sum(connections for connections, _ in entries.values())
         return Member(_text(user), connections, info.encode() if info else None)
 
@@ -145,7 +145,7 @@ class RedisRegistry:
                 alive = _texts(pods)
                 written = dict(zip(_texts(load[::2]), load[1::2], strict=True))
                 self._bus.older_pods = any(written.get(pod, b"+")[:1] != b"+" for pod in alive)
-                loads = {pod: int(connections) for pod, connections in written.items()}
+                loads = {pod: int(number) for pod, number in written.items() if number.lstrip(b"+").isdigit()}
                 load_of_alive = {pod: loads[pod] for pod in alive if pod in loads}
                 expired_pods = [*_texts(expired), *self._without_lease(alive)]
                 return HeartbeatReply(known, alive, expired_pods, new, load_of_alive, lost_memory=lost)
@@ -247,6 +247,14 @@ def _revocation(text: object) -> Revocation | None:
         return _decode_revocation(text)
     except msgspec.MsgspecError:
         return None
+
+
+def _is_json(text: str) -> bool:
+    try:
+        inspect_json(_bytes(text), MAX_DEPTH)
+    except BadEnvelope:
+        return False
+    return True
 
 
 def _bytes(text: str) -> bytes:

@@ -82,7 +82,9 @@ class Counts(Observer):
             action: LabelCounts(("ok", "refused", "failed")) for action in ("disconnect", "revoke")
         }
         self.slow_by_policy = LabelCounts(Slow)
-        self.bus_events = LabelCounts(("connected", "lost", "deaf", "resubscribed", "garbage", "full", "refused"))
+        self.bus_events = LabelCounts(
+            ("connected", "lost", "deaf", "resubscribed", "garbage", "forged", "full", "refused")
+        )
         self.gaps = 0
         self.gap_messages = 0
         self.resyncs = LabelCounts(("lost", "missed", "slow"))
