@@ -145,13 +145,13 @@ class Connection:
 
     def _hear_sentence(self, sentence: Sentence, hear: Hear) -> None:
         refusal = sentences.refusal(sentence) if sentence.get("type") == "error" else None
-        slower = refusal is not None and refusal.code == RATE_LIMITED
-        if slower:
-            self._writer.slow_down()
         request = self._unanswered.pop(sentence.get("id", ""), None)
-        if request is not None and refusal is not None and slower:
-            self._writer.again(request, refusal)
-        elif request is not None:
+        if refusal is not None and refusal.code == RATE_LIMITED:
+            self._writer.slow_down(refusal)
+            if request is not None:
+                self._writer.again(request, refusal)
+                return
+        if request is not None:
             request.answered(sentence)
         elif sentence.get("type") == "reconnect" and not self.notice.done():
             notice = sentences.notice(sentence)

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from forestay_client.errors import ForestayError, RefusedError, UnknownOutcomeError
-from forestay_client.sentences import Sentence, new_id, refusal, size_of, write
+from forestay_client.sentences import Sentence, cost_of, new_id, refusal, size_of, write
 
 TRIES = 20
 """How often a request is said that the gateway refuses for its rate. Who is paced meets that rarely, and once."""
@@ -20,6 +20,7 @@ class Request:
         """None where no answer comes: to have written it is the answer then."""
         self.data = said if isinstance(said, bytes) else write({**said, "id": self.id})
         self.size = size_of(self.data)
+        self.cost = 1 if isinstance(said, bytes) else cost_of(said)
         self.repeatable = repeatable
         """Whether to say it again on the next connection does no harm."""
         self.own = own

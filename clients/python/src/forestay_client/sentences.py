@@ -25,6 +25,12 @@ _FIELD_NAME: Final = re.compile(":[^:]*:")
 
 _LONGEST_KEY: Final = 128
 
+_COST_OF_A_TOKEN: Final = 20
+_PAGE: Final = 100
+"""Entries of a page, where nobody says how many."""
+_ENTRIES_FOR_ONE: Final = 50
+"""So many entries of a page count as a message more."""
+
 _ids = count(1)
 
 
@@ -50,6 +56,18 @@ def write(sentence: Mapping[str, object]) -> str:
     except UnicodeEncodeError:
         raise UnsendableError("bad_message", "a text has an unpaired surrogate, which UTF-8 has no bytes for") from None
     return text
+
+
+def cost_of(sentence: Mapping[str, object]) -> int:
+    """How many cheap messages the gateway counts it as, as far as that can be known here."""
+    match sentence["type"]:
+        case "auth":
+            return _COST_OF_A_TOKEN
+        case "history" | "presence":
+            limit = sentence.get("limit")
+            return 1 + (limit if isinstance(limit, int) and limit > 0 else _PAGE) // _ENTRIES_FOR_ONE
+        case _:
+            return 1
 
 
 def check_room(room: object) -> None:

@@ -115,9 +115,9 @@ class Writer:
         self._again.append((now + (error.retry_after or 0.0), request))
         self._wake.set()
 
-    def slow_down(self) -> None:
+    def slow_down(self, error: RefusedError) -> None:
         """The gateway refused something because of its rate."""
-        self._pace.refused(asyncio.get_running_loop().time())
+        self._pace.refused(error.retry_after or 0.0, asyncio.get_running_loop().time())
 
     def answered(self, sentence: Sentence) -> Sequence[Sentence]:
         """An answer as it would be if each room had been joined by a message of its own."""
@@ -177,7 +177,7 @@ class Writer:
         if wait := self._pace.wait(size, now):
             return wait
         take()
-        self._pace.spend(size, now)
+        self._pace.spend(size, now, said.cost if isinstance(said, Request) else 1)
         if isinstance(said, Request):
             said.tries += 1
             said.written_at = now
