@@ -26,7 +26,7 @@ UV_VERSION := 0.13.9
 PYTEST := $(BIN)/pytest
 RANDOM_KEY := od -An -N32 -tx1 /dev/urandom | tr -d ' \n'
 
-.PHONY: help setup run dev demo deploy-picture test test-slow cover check fix docs bench conformance clients e2e e2e-trace
+.PHONY: help setup run dev demo deploy-picture test test-slow mutate cover check fix docs bench conformance clients e2e e2e-trace
 .PHONY: trace-picture image tree architecture-picture chart-docs manifests lock audit clean
 .PHONY: check-format check-lint check-types check-imports check-rules check-js check-sizes check-spelling check-cover
 
@@ -57,6 +57,9 @@ test: setup ## run every test; what could not run here is named at the end
 
 test-slow: setup ## run the tests that take longer than a run should
 	$(PYTEST) -m slow $(ARGS)
+
+mutate: setup ## take each defence out of a copy, and demand that its tests notice: ARGS="S23 pongs"
+	$(BIN)/python -m tests.mutation $(ARGS)
 
 cover: setup ## run the tests, and say how much of each folder they ran: ARGS="tests/core"
 	$(call measured,$(ARGS))

@@ -2,15 +2,14 @@
 
 import asyncio
 import json
-import secrets
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import aiohttp
 import pytest
 
-from tests.support.gateway import API_KEY, Client, call, frame, gateway, token, upgrade
-from tests.support.local_redis import RedisServer
+from forestay.protocol.message import Kind, Message
+from forestay.protocol.names import RoomName
+from tests.support.gateway import API_KEY, Client, frame, gateway, token, upgrade
 from tests.support.process import serving
 
 CANARY = "canary-7d1f"
@@ -95,19 +94,16 @@ async def test_a_star_in_an_origin_is_no_wildcard() -> None:
             assert client.status == status
 
 
-async def test_nobody_hears_of_their_own_coming(redis: RedisServer, tmp_path: Path) -> None:
-    """The news of a user comes by way of Redis after `joined`, and goes to the other members only."""
-    rooms = tmp_path / "rooms.toml"
-    rooms.write_text('[[rooms]]\npattern = "**"\njoin_leave = true\n')
-    url = f"{redis.url}?prefix=t{secrets.token_hex(6)}"
-    async with gateway(bus_url=url, rooms_file=str(rooms)) as pod:
-        alice = await pod.join("alice", "chat.a")
-        bob = await pod.join("bob", "chat.a")
+@pytest.mark.parametrize("kind", [Kind.USER_JOINED, Kind.USER_LEFT])
+async def test_nobody_hears_news_of_themselves(kind: Kind) -> None:
+    """News of a user that come from another pod go to the other members, and to no connection of the user."""
+    async with gateway() as pod:
+        alice, bob, other = [await pod.join(user, "chat.a") for user in ("alice", "bob", "bob")]
+        news = Message(RoomName("chat.a"), b'{"user":"bob"}', "2026-01-01T00:00:00Z", sender="bob", kind=kind)
+        pod.running._pod.bus.publish(news)
         assert (await alice.hear())["payload"] == {"user": "bob"}
-        # All messages of a room come in one order. So the news is behind bob when he hears this.
-        await call(pod, "POST", "/v1/rooms/chat.a/messages", b'{"payload":7}')
-        assert (await bob.hear("broadcast"))["payload"] == 7
-        assert (await alice.hear("broadcast"))["payload"] == 7
+        assert await bob.silent()
+        assert await other.silent()
 
 
 async def test_no_log_line_repeats_a_malformed_request() -> None:
