@@ -22,12 +22,13 @@ PYTHON ?=
 EXTRAS := kubernetes uvloop
 # uv writes the locks and is needed for nothing else, so it is not in them.
 UV_VERSION := 0.13.9
+CYCLONEDX_VERSION := 7.5.0
 
 PYTEST := $(BIN)/pytest
 RANDOM_KEY := od -An -N32 -tx1 /dev/urandom | tr -d ' \n'
 
 .PHONY: help setup run dev demo deploy-picture test test-slow mutate cover check fix docs bench conformance clients e2e e2e-trace
-.PHONY: trace-picture image tree architecture-picture chart-docs manifests lock audit clean
+.PHONY: trace-picture image tree architecture-picture chart-docs manifests lock audit sbom clean
 .PHONY: check-format check-lint check-types check-imports check-rules check-js check-sizes check-spelling check-cover
 
 help: ## list these verbs
@@ -116,6 +117,12 @@ lock: $(BIN)/python ## resolve the dependencies anew, with hashes and without ad
 audit: $(BIN)/python ## ask whether a locked version has a known hole
 	$(BIN)/pip install --quiet "uv==$(UV_VERSION)"
 	$(BIN)/uv tool run pip-audit --strict --disable-pip --require-hashes --requirement requirements/dev.txt $(ARGS)
+
+sbom: $(BIN)/python ## write what the image installs as CycloneDX: dist/sbom/forestay.cdx.json
+	$(BIN)/pip install --quiet "uv==$(UV_VERSION)"
+	@mkdir -p dist/sbom
+	PYTHONWARNINGS=ignore $(BIN)/uv tool run --from "cyclonedx-bom==$(CYCLONEDX_VERSION)" cyclonedx-py requirements \
+		--pyproject pyproject.toml --output-reproducible --output-file dist/sbom/forestay.cdx.json requirements/runtime.txt
 
 clean: ## remove what the tools left behind; .venv stays
 	rm -rf .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist htmlcov

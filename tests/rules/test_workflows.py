@@ -31,9 +31,17 @@ def test_each_verb_exists(workflow: Path) -> None:
     assert set(_verbs(workflow)) <= set(verbs)
 
 
+def test_ci_asks_for_known_holes() -> None:
+    """The script and the workflow both ask; the release carries a list of what the image installs."""
+    assert ".ci/audit" in _text(ROOT / ".ci" / "run").split()
+    steps = _read(ROOT / ".github" / "workflows" / "ci.yml")["jobs"]["audit"]["steps"]
+    assert ".ci/audit" in [step.get("run") for step in steps]
+    assert "sbom" in _verbs(ROOT / ".github" / "workflows" / "release.yml")
+
+
 def test_ci_covers_each_python_that_is_promised() -> None:
     """The matrix of CI begins with the oldest supported Python and has each that pyproject.toml and the image name."""
-    [job] = _read(ROOT / ".github" / "workflows" / "ci.yml")["jobs"].values()
+    job = _read(ROOT / ".github" / "workflows" / "ci.yml")["jobs"]["verbs"]
     matrix = job["strategy"]["matrix"]["python"]
     project = tomllib.loads(_text(ROOT / "pyproject.toml"))["project"]
     oldest = project["requires-python"].removeprefix(">=")
