@@ -23,7 +23,7 @@ from forestay.settings import settings
 
 SECRET: Final = "a secret for tests only, of more than 32 bytes"
 API_KEY: Final = "an api key for tests only, of more than 32 bytes"
-PATIENCE: Final = 10.0
+PATIENCE: Final = 30.0
 """Seconds. No step takes this long unless it is broken, also on a busy machine."""
 
 
