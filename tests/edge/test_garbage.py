@@ -114,13 +114,13 @@ async def asks_nothing(pod: Gateway) -> None:
         await client.send(b"GET /")
 
 
-async def _probes(pod: Gateway) -> None:
+async def probes(pod: Gateway) -> None:
     async with bare(pod.internal_port) as client:
         await client.send(b"GET /livez HTTP/1.1\r\nHost: pod\r\nConnection: close\r\n\r\n")
         await client.end()
 
 
-async def _publishes(pod: Gateway) -> None:
+async def publishes(pod: Gateway) -> None:
     async with bare(pod.internal_port) as client:
         head = f"POST /v1/rooms/a/messages HTTP/1.1\r\nHost: pod\r\nAuthorization: Bearer {API_KEY}\r\n"
         await client.send(head.encode() + b"Content-Length: 24\r\n\r\n" + b'{"type":"x","payload":7}')
@@ -131,7 +131,7 @@ async def _publishes(pod: Gateway) -> None:
     "visit",
     [
         *(hangs_up, resets, says_goodbye, breaks_the_protocol, is_disconnected),
-        *(has_no_token, is_malformed, asks_nothing),
+        *(has_no_token, is_malformed, asks_nothing, probes, publishes),
     ],
 )
 async def test_an_ended_connection_is_freed_without_the_collector(visit: Callable[[Gateway], Awaitable[None]]) -> None:
