@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
+from forestay.protocol.misread import is_json
 from tests.conformance.gateway import PATIENCE
 from tests.conformance.wire import BINARY, CLOSE, FIN, PING, PONG, TEXT, Frame, Malformed, Wire, frame
 
@@ -105,8 +106,11 @@ class Line:
                 pong.set_result(None)
         elif heard.opcode == CLOSE:
             self.code = heard.close_code
-        elif heard.opcode == BINARY and len(heard.payload) < 4:
-            self._report("a binary message without its type")
+        elif heard.opcode == BINARY:
+            if len(heard.payload) < 4:
+                self._report("a binary message without its type")
+            elif is_json(heard.payload):
+                self._report(f"JSON that a client sent in a binary message: {heard.payload[:300]!r}")
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -24,7 +24,20 @@ SHARED_ROOM: Final = "fuzz.shared"
 """The room in which a witness receives the messages of the inputs."""
 
 _TYPES = ("join", "leave", "broadcast", "broadcast", "broadcast", "ping", "pong", "bind", "presence", "history", "auth")
-_FIELDS = ("type", "room", "id", "payload", "key", "since", "echo", "traceparent", "tracestate", "timestamp", "from")
+_FIELDS = (
+    "type",
+    "room",
+    "id",
+    "payload",
+    "key",
+    "since",
+    "echo",
+    "traceparent",
+    "tracestate",
+    "timestamp",
+    "from",
+    "rooms",
+)
 _ROOMS = (
     *("fuzz.a", "fuzz.a.b", "@me", "@somebody", "fuzz", "", ".", "fuzz..a", "-fuzz", "**"),
     *("fuzz.*", "FUZZ.SHARED", "\uff46uzz.a", "fuzz.a\u200b", "fuzz.\u0430", "../fuzz", "__proto__", "fuzz.a\x00"),
@@ -70,8 +83,13 @@ def text_message(rng: random.Random, environment: Environment) -> bytes:
 def noise(rng: random.Random) -> tuple[int, bytes]:
     """Random bytes, and the opcode of their message."""
     size = rng.choice((rng.randrange(16), rng.randrange(300), rng.randrange(3000), _boundary(rng)))
-    if rng.random() < 0.4:
+    chance = rng.random()
+    if chance < 0.4:
         return BINARY, rng.randbytes(size)
+    if chance < 0.45:
+        # Nobody may get it: a client has sent text in the wrong kind of frame.
+        text = rng.choice((*_NESTED, '{"type":"auth","payload":{"token":"x"}}')).ljust(4)
+        return BINARY, text.encode(rng.choice(("utf-8", "utf-8-sig", "utf-16-le", "utf-16")))
     if rng.random() < 0.2:
         return TEXT, rng.randbytes(min(size, 200))
     return TEXT, "".join(rng.choices(_CHARACTERS, k=min(size, 20_000))).encode()
@@ -87,6 +105,9 @@ def _object(rng: random.Random, environment: Environment) -> str:
     fields = {"type": f'"{kind}"', "id": '"c1"'}
     if kind not in ("ping", "pong", "auth"):
         fields["room"] = _quoted(_room(rng, environment))
+    if kind == "join" and rng.random() < 0.3:
+        del fields["room"]
+        fields["rooms"] = _rooms(rng, environment)
     if kind == "broadcast":
         fields["payload"] = _value(rng)
     elif kind == "bind":
@@ -104,6 +125,17 @@ def _object(rng: random.Random, environment: Environment) -> str:
         rng.shuffle(members)
     space = rng.choice(_SPACES) if rng.random() < 0.1 else ""
     return space + "{" + f",{space}".join(members) + "}" + space
+
+
+def _rooms(rng: random.Random, environment: Environment) -> str:
+    """The list of a join, in which some entries are none."""
+    entries = [
+        _value(rng)
+        if rng.random() < 0.1
+        else f'{{"room":{_quoted(_room(rng, environment))},"since":{rng.choice(("null", "1", _NESTED[-5]))}}}'
+        for _ in range(rng.choice((0, 1, 3, 20, 100, 101, 600)))
+    ]
+    return f"[{','.join(entries)}]"
 
 
 def _room(rng: random.Random, environment: Environment) -> str:

@@ -1,6 +1,7 @@
 """The reader turns any text into a request or an Unreadable, and keeps the bytes of a payload."""
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -158,6 +159,12 @@ def test_an_id_that_cannot_be_used_is_named(id_: str, named: str, rest: str) -> 
 
 def test_the_search_for_an_id_is_bounded() -> None:
     """A text made of brackets or of quotes costs a bounded search, and is refused."""
+    tiring = ('\\"', "\\", '"', "[]", '"",', "[{", "x", "1,", ":", "\\u0022", '"\\\\', " ", '""')
+    for text in (start + piece * 300_000 for start in ("", '"', "{", '{"a":', '{"":["') for piece in tiring):
+        started = time.process_time()
+        assert len(salvage(text)) == 0
+        assert len(search(text)) == 0
+        assert time.process_time() - started < 1.0, text[:20]
     for text in ("[]" * 500_000, '{"":[' + '"",' * 500_000, '{"a":' + "[{" * 500_000, '"' + "\\\\" * 500_000):
         assert len(salvage(text)) == 0
         assert len(search(text)) == 0

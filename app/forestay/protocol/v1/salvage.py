@@ -13,9 +13,10 @@ INVALID: Final = object()
 """Stands for a value that is there, and is not valid JSON."""
 
 _WANTED: Final = frozenset({'"id"', '"room"'})
-_STRING: Final = r'"(?:[^"\\]++|\\.)*+"'
+# To its end, or to the end of the text: always matching, so no character is scanned twice.
+_STRING: Final = r'"(?:[^"\\]++|\\.)*+("?)'
 # Among the members of the outermost object: a string, a run of brackets, a colon, or a number or word. Further inside,
-# strings and brackets only. All quantifiers are possessive, so no character is scanned twice.
+# strings and brackets only. All quantifiers are possessive.
 _MEMBERS = re.compile(_STRING + r'|[\[{]++|[\]}]++|:|[^\s"\[\]{}:,]++', re.DOTALL)
 _INSIDE = re.compile(_STRING + r"|[\[{]++|[\]}]++", re.DOTALL)
 # A text of 64 KiB can consist of brackets. The search gives up after this many tokens, which is about a millisecond.
@@ -52,7 +53,8 @@ def search(text: str) -> dict[str, object]:
     depth, key, value_follows, at = 0, "", False, 0
     for _ in range(_MOST_TOKENS):
         match = (_MEMBERS if depth < 2 else _INSIDE).search(text, at)
-        if match is None:
+        # A string without its end is the last token, and no value.
+        if match is None or match[1] == "":
             break
         token, at = match[0], match.end()
         first = token[0]
