@@ -5,7 +5,20 @@ import sys
 from pathlib import Path
 
 NAMES = (
-    *("fanout", "inbound", "connect", "idle", "churn", "stuck", "flood", "pods", "balance", "scrape", "tracing"),
+    *(
+        "fanout",
+        "inbound",
+        "connect",
+        "idle",
+        "churn",
+        "stuck",
+        "flood",
+        "greedy",
+        "pods",
+        "balance",
+        "scrape",
+        "tracing",
+    ),
     *("drain", "storm", "soak", "cost", "compare"),
 )
 

@@ -30,6 +30,7 @@ VARIANTS = {
     "forestay": {},
     "forestay-norest": {"FORESTAY_FLUSH_REST": "0"},
     "forestay-limits": {"FORESTAY_MESSAGE_RATE": "200", "FORESTAY_MESSAGE_BYTES_RATE": str(2**20)},
+    "forestay-history": {"FORESTAY_ROOMS_FILE": str(HERE / "history.toml")},
     "forestay-presence": {"FORESTAY_ROOMS_FILE": str(HERE / "presence.toml")},
 }
 """Our server with the default settings, except for these."""

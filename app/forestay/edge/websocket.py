@@ -146,6 +146,8 @@ class WebSocketSession:
                     work = self._dispatch(message)
                     if work is not None:
                         await work
+                        # Large answers are written before more of them are made: a bus may answer without a wait.
+                        await asyncio.sleep(0)
                     if self._socket.reading_held:
                         await self._socket.wait_until_taken(writer)
                 turn += 1 + len(message.data) // _BYTES_PER_MESSAGE
