@@ -235,9 +235,9 @@ def _print_dev_banner(settings: Settings, port: int, internal_port: int) -> None
         f"""
   forestay {__version__} runs INSECURELY, for development: on loopback only, with the tokens below.
 
-  page      http://{host}:{port}/#token={token}
-  as bob    http://{host}:{port}/#token={other}
-  socket    ws://{host}:{port}/ws
+  page      http://{host}:{port}{settings.path_prefix}/#token={token}
+  as bob    http://{host}:{port}{settings.path_prefix}/#token={other}
+  socket    ws://{host}:{port}{settings.path_prefix}/ws
   internal  http://{host}:{internal_port}/metrics
   token     {token}
   api key   {settings.api_key.get_secret_value() if settings.api_key else "none"}

@@ -22,6 +22,7 @@ from forestay.core.rules.policies import SHIPPED, Policies
 from forestay.core.sessions.dispatcher import Dispatcher
 from forestay.core.sessions.sessions import Sessions
 from forestay.edge.admission import Admission, AdmissionLimits
+from forestay.edge.client_address import TrustedProxies
 from forestay.edge.frames import MessageLimits
 from forestay.edge.handshake import Handshake, WebSocketLimits
 from forestay.edge.origins import Origins
@@ -102,7 +103,7 @@ async def echo_server(port: int = 0) -> AsyncIterator[int]:
     pod = assemble(settings, Policies((), SHIPPED), links, anybody, Observed())
     pod.lifecycle.move(State.READY)
     capacity = AdmissionLimits(settings.max_connections, settings.handshakes)
-    admission = Admission(capacity, Origins([]), anybody, pod.lifecycle)
+    admission = Admission(capacity, Origins([]), TrustedProxies([]), anybody, pod.lifecycle)
     limits = WebSocketLimits(
         query_token=True,
         message_bytes=LARGEST,

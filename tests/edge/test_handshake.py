@@ -178,7 +178,7 @@ async def test_a_refused_origin_is_explained() -> None:
             assert part in detail
         assert len(detail) < 700
         [line] = [line for line in lines if line["event"] == "handshakes refused"]
-        assert line["last 403 forbidden"] == detail
+        assert line["last 403 forbidden"] == f"{detail} (client 127.0.0.1)"
     async with gateway() as running:
         client = await Client.request(running.port, upgrade(GOOD, Origin="x" * 5000))
         detail = json.loads(client.body)["detail"]

@@ -16,6 +16,7 @@ import structlog
 from aiohttp import web
 
 from forestay.edge.accepting import CannotListen, Listener
+from forestay.edge.client_address import TrustedProxies
 from forestay.edge.frames import MessageLimits
 from forestay.edge.listener import PublicServer
 from forestay.edge.lobby import Lobby, LobbyLimits
@@ -58,7 +59,7 @@ async def port(host: str = "127.0.0.1", large: int = 0, **limits: Any) -> AsyncI
             await made.held.wait()
         return web.Response(text="x" * large or "here")
 
-    server = PublicServer({"/": answer}, lobby, LINE, MessageLimits(60, 1000))
+    server = PublicServer({"/": answer}, lobby, LINE, MessageLimits(60, 1000), TrustedProxies([]))
     listener = Listener(lobby, server.door)
     made = Port(await listener.open(host, 0), lobby)
     try:

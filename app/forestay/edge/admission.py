@@ -7,13 +7,14 @@ its check, before anything waits. Otherwise all requests that wait at the same t
 
 import asyncio
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol, cast
 
 from aiohttp import web
 
 from forestay.core.ports.verifier import Verifier
 from forestay.core.rules.access import Identity
 from forestay.core.rules.lifecycle import Lifecycle
+from forestay.edge.client_address import TrustedProxies
 from forestay.edge.origins import Origins
 from forestay.protocol.codes import ErrorCode, Refusal
 
@@ -28,6 +29,10 @@ class AdmissionLimits:
     max_connections: int
     max_handshakes: int
     """Handshakes under way at the same time."""
+
+
+class _Proxied(Protocol):
+    client: str | None
 
 
 class Refused(Exception):
@@ -46,9 +51,17 @@ class Admission:
     Only a caller with a good token takes a place, so strangers cannot fill the pod.
     """
 
-    def __init__(self, limits: AdmissionLimits, origins: Origins, verifier: Verifier, lifecycle: Lifecycle) -> None:
+    def __init__(
+        self,
+        limits: AdmissionLimits,
+        origins: Origins,
+        proxies: TrustedProxies,
+        verifier: Verifier,
+        lifecycle: Lifecycle,
+    ) -> None:
         self._limits = limits
         self._origins = origins
+        self._proxies = proxies
         self._verifier = verifier
         self._lifecycle = lifecycle
         self._handshakes = 0
@@ -65,6 +78,10 @@ class Admission:
     def sockets(self) -> int:
         """The number of places that are taken. Sockets that only wait for the answer to a close frame have one."""
         return self._places
+
+    def client(self, request: web.BaseRequest) -> str | None:
+        """The address of the client, as the proxies that are trusted say it; None where that is not known."""
+        return self._proxies.client(cast(_Proxied, request.protocol).client or request.remote, request.headers)
 
     async def wait_closed(self, seconds: float) -> None:
         """Wait until every place is free, at most `seconds`."""

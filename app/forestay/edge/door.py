@@ -35,7 +35,7 @@ class Serving(Protocol):
 class Door(asyncio.Protocol):
     """The protocol of one connection until it is admitted."""
 
-    __slots__ = ("_admitted", "_counted", "_head", "_lobby", "_make", "_serving", "_transport", "received")
+    __slots__ = ("_admitted", "_counted", "_head", "_lobby", "_make", "_serving", "_transport", "client", "received")
 
     def __init__(self, lobby: Lobby, make: "Callable[[Door], Serving]") -> None:
         """`make`: returns what serves this connection. It calls `admit` when the connection is no stranger any more."""
@@ -46,6 +46,8 @@ class Door(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._counted = True
         self._admitted = False
+        self.client: str | None = None
+        """The address of the client, where a trusted proxy has said it before the request."""
         self.received = 0
         """Bytes that have come through this door."""
 

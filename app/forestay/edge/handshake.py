@@ -87,14 +87,16 @@ class Handshake:
                 guest.leave()
         except Refused as refused:
             self._report(str(refused.status), request, started_at)
+            client = self._admission.client(request)
             log.debug(
                 "handshake refused",
+                client=client,
                 status=refused.status,
                 code=refused.refusal.code,
                 reason=str(refused),
                 trace_id=trace_id(request),
             )
-            self._refused.count(f"{refused.status} {refused.refusal.code}", str(refused))
+            self._refused.count(f"{refused.status} {refused.refusal.code}", f"{refused} (client {client})")
             response = problem(refused.refusal, refused.status)
             response.headers["Sec-WebSocket-Version"] = "13"
             readable(request, response)

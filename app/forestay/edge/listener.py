@@ -13,12 +13,14 @@ from aiohttp import web, web_response
 from aiohttp.abc import AbstractAccessLogger
 from aiohttp.http_websocket import WebSocketReader
 
+from forestay.edge.client_address import TrustedProxies
 from forestay.edge.dead_transport import free
 from forestay.edge.door import Door
 from forestay.edge.frames import Assemblies, Frames, MessageLimits
 from forestay.edge.lobby import Lobby
 from forestay.edge.log_throttle import LogThrottle
 from forestay.edge.problems import problem
+from forestay.edge.proxied_door import ProxiedDoor
 from forestay.protocol.codes import ErrorCode, Refusal
 
 log = structlog.get_logger(__name__)
@@ -71,6 +73,8 @@ class _Protocol(web.RequestHandler):
         self.frames: Frames | None = None
         """Of a WebSocket connection that is not lost."""
         self._lobby = server.lobby
+        self.client = door.client
+        """See Door.client."""
         self._door: Door | None = door
         self._accepted: asyncio.BaseTransport | None = None
 
@@ -164,10 +168,23 @@ class PublicServer(_Server):
     A connection has one request. A second one on the same connection would come past the door.
     """
 
-    def __init__(self, handlers: Mapping[str, Handler], lobby: Lobby, line_bytes: int, messages: MessageLimits) -> None:
+    def __init__(
+        self,
+        handlers: Mapping[str, Handler],
+        lobby: Lobby,
+        line_bytes: int,
+        messages: MessageLimits,
+        proxies: TrustedProxies,
+    ) -> None:
+        """`proxies`: those that may say the client's address before the request."""
         super().__init__(self._handle, lobby, line_bytes)
+        self._proxies = proxies
         self.assemblies = Assemblies(messages)
         self._handlers = handlers
+
+    def door(self) -> Door:
+        """The protocol of a new connection."""
+        return ProxiedDoor(self.lobby, self._enter, self._proxies) if self._proxies else super().door()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         handler = self._handlers.get(request.rel_url.path)

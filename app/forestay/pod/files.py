@@ -15,11 +15,12 @@ log = structlog.get_logger(__name__)
 # limit up to a most. A small limit is kept back by half.
 _BASE: Final = 64
 _PART: Final = 32
-_MOST: Final = 512
+_MOST: Final = 256
 
 # The part of the public files that only strangers take, so that a full pod can still answer 503.
 _STRANGERS_PART: Final = 8
 _LEAST_STRANGERS: Final = 8
+_MOST_STRANGERS: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ def divide(limit: int) -> Files:
     """Divide `limit` files."""
     kept = min(limit // 2, _BASE + min(limit // _PART, _MOST))
     public = max(2, limit - kept)
-    strangers = max(1, min(public // 2, max(_LEAST_STRANGERS, public // _STRANGERS_PART)))
+    strangers = max(1, min(public // 2, max(_LEAST_STRANGERS, public // _STRANGERS_PART), _MOST_STRANGERS))
     return Files(limit, public, public - strangers, max(2, kept // 2))
 
 

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from forestay.edge.accepting import Listener
 from forestay.edge.api import Api
+from forestay.edge.client_address import TrustedProxies
 from forestay.edge.frames import MessageLimits
 from forestay.edge.listener import ANSWER_TIMEOUT, HEAD_TIMEOUT, Handler, InternalServer, PublicServer
 from forestay.edge.lobby import Lobby, LobbyLimits
@@ -57,8 +58,9 @@ class PublicPort:
         self, settings: Settings, files: Files, handlers: Mapping[str, Handler], messages: MessageLimits
     ) -> None:
         strangers = min(settings.handshakes, files.public)
+        proxies = TrustedProxies(settings.trusted_proxies)
         self._lobby = Lobby("public", lobby_limits(settings, files.public, strangers))
-        self._server = PublicServer(handlers, self._lobby, line_bytes(settings.max_token_bytes), messages)
+        self._server = PublicServer(handlers, self._lobby, line_bytes(settings.max_token_bytes), messages, proxies)
         self._listener = Listener(self._lobby, self._server.door)
 
     async def open(self, host: str, port: int) -> int:

@@ -16,6 +16,7 @@ from forestay.edge.accepting import CannotListen
 from forestay.edge.admission import Admission, AdmissionLimits
 from forestay.edge.api import Api
 from forestay.edge.api_keys import ApiKeys
+from forestay.edge.client_address import TrustedProxies
 from forestay.edge.frames import BYTES_PER_FRAGMENT, FRAGMENTS, MessageLimits
 from forestay.edge.handshake import Handshake, WebSocketLimits
 from forestay.edge.listener import Handler
@@ -205,8 +206,9 @@ class Server:
 
     def _make_admission(self) -> Admission:
         settings, pod = self._settings, self._pod
+        proxies = TrustedProxies(settings.trusted_proxies)
         limits = AdmissionLimits(max_connections=settings.max_connections, max_handshakes=settings.handshakes)
-        return Admission(limits, Origins(settings.allowed_origins), pod.verifier, pod.lifecycle)
+        return Admission(limits, Origins(settings.allowed_origins), proxies, pod.verifier, pod.lifecycle)
 
     def _make_handshake(self) -> Handshake:
         settings, pod = self._settings, self._pod
@@ -220,7 +222,9 @@ class Server:
         return Handshake(self._admission, limits, pod.dispatcher, pod.sessions, pod.wire, observer)
 
     def _public_paths(self) -> dict[str, Handler]:
-        return {"/ws": self._handshake.serve} | (demo_answers() if self._settings.demo else {})
+        prefix = self._settings.path_prefix
+        paths: dict[str, Handler] = {f"{prefix}/ws": self._handshake.serve}
+        return paths | (demo_answers(prefix) if self._settings.demo else {})
 
     def _message_limits(self) -> MessageLimits:
         settings = self._settings

@@ -1,5 +1,6 @@
 """Settings of what is around a pod: addresses, the bus, the cluster, logs and traces."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -7,9 +8,12 @@ from pydantic import AfterValidator, BaseModel, Field, SecretStr
 
 from forestay.bus.redis.client.address import check_files, parse_address
 from forestay.bus.redis.seal import Signatures
+from forestay.edge.client_address import TrustedProxies
 from forestay.ops.logs.logs import LogFormat
 from forestay.ops.tracing.sampling import TraceParent
-from forestay.settings.fields import AnyCase, AnyCaseUpper, Secret, Unset
+from forestay.settings.fields import AnyCase, AnyCaseUpper, Secret, Unset, WordList
+
+_PATH: Final = re.compile(r"[\w.~/-]+", re.ASCII)
 
 MEMORY: Final = "memory://"
 """The bus URL of a single pod."""
@@ -21,16 +25,36 @@ def _bus_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _networks(value: list[str]) -> list[str]:
+    TrustedProxies(value)
+    return value
+
+
+def _path_prefix(value: str) -> str:
+    path = value.strip("/")
+    if not path:
+        return ""
+    if not _PATH.fullmatch(path) or any(part in ("", ".", "..") for part in path.split("/")):
+        raise ValueError("not a path; write it like /chat or /apps/chat, with letters, digits and -._~")
+    return f"/{path}"
+
+
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], AnyCaseUpper]
 
 
 class Surroundings(BaseModel):
     """Where a pod listens, and what it talks to."""
 
-    host: str = Field("0.0.0.0", description="address that both ports listen on")
+    host: str = Field("0.0.0.0", description="address that both ports listen on; * and :: are all, of IPv4 and IPv6")
     port: int = Field(8080, ge=0, le=65535, description="public port: WebSocket and the demo page; 0: any free port")
     internal_port: int = Field(
         9090, ge=0, le=65535, description="port of the probes, the metrics and the HTTP API; keep it private"
+    )
+    path_prefix: Annotated[str, AfterValidator(_path_prefix)] = Field(
+        "", description="path in front of /ws and the demo page, for example /chat; empty: none"
+    )
+    trusted_proxies: Annotated[WordList, AfterValidator(_networks)] = Field(
+        [], description="networks of proxies that say the address of a client, for example 10.0.0.0/8; empty: none"
     )
     bus_url: Annotated[SecretStr, AfterValidator(_bus_url)] = Field(
         SecretStr("memory://"), description="URL of the bus between pods; memory:// is for a single pod"

@@ -18,16 +18,29 @@ _HEADERS: Final = {
 }
 
 
-def demo_answers() -> dict[str, Answer]:
-    """Returns the handlers of the demo page by path: the page at `/` and its files at `/demo/…`."""
+def demo_answers(prefix: str = "") -> dict[str, Answer]:
+    """Returns the handlers of the demo page by path: the page at `/` and its files at `/demo/…`.
+
+    `prefix`: the path in front of them. The page finds its files and the gateway by their paths relative to its own, so
+    `prefix` without a slash leads to the page.
+    """
     answers: dict[str, Answer] = {}
     for file in files("forestay.web").joinpath("demo").iterdir():
         if file.is_file():
             answer = _file(file.name, file.read_bytes())
-            answers[f"/demo/{file.name}"] = answer
+            answers[f"{prefix}/demo/{file.name}"] = answer
             if file.name == "index.html":
-                answers["/"] = answer
+                answers[f"{prefix}/"] = answer
+    if prefix:
+        answers[prefix] = _redirect(f"{prefix}/")
     return answers
+
+
+def _redirect(target: str) -> Answer:
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(status=308, headers={"Location": target})
+
+    return answer
 
 
 def _file(name: str, body: bytes) -> Answer:

@@ -29,7 +29,7 @@ const stay = new Stay();
 let limit;
 let showing = 0;
 
-const line = new Line(`${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}/ws`, {
+const line = new Line(new URL("ws", document.baseURI).href.replace(/^http/, "ws"), {
   state: changeState,
   measured: (ms) => [stateView, facts].forEach((view) => view.measured(ms)),
   moved() {
