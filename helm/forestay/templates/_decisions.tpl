@@ -97,7 +97,7 @@ scaleDown:
 {{- $sources := list -}}
 {{- with $values.auth.existingSecret -}}
 {{- $items := list -}}
-{{- range $key, $path := dict "jwtSecret" "jwt-secret" "jwtSecretPrevious" "jwt-secret-previous" "jwtPublicKey" "jwt-public-key" "apiKey" "api-key" "apiKeyPrevious" "api-key-previous" "apiKeys" "api-keys.toml" -}}
+{{- range $key, $path := dict "jwtSecret" "jwt-secret" "jwtSecretPrevious" "jwt-secret-previous" "jwtPublicKey" "jwt-public-key" "apiKey" "api-key" "apiKeyPrevious" "api-key-previous" "apiKeys" "api-keys.toml" "busSecret" "bus-secret" "busSecretPrevious" "bus-secret-previous" -}}
 {{- with get $values.auth.secretKeys $key }}{{ $items = append $items (dict "key" . "path" $path) }}{{ end -}}
 {{- end -}}
 {{- $sources = append $sources (dict "secret" (dict "name" . "optional" true "items" $items)) -}}
@@ -162,6 +162,8 @@ FORESTAY_JWT_SECRET_PREVIOUS: auth.existingSecret
 FORESTAY_API_KEY: auth.existingSecret
 FORESTAY_API_KEY_PREVIOUS: auth.existingSecret
 FORESTAY_API_KEYS_FILE: auth.secretKeys.apiKeys
+FORESTAY_BUS_SECRET: auth.existingSecret
+FORESTAY_BUS_SECRET_PREVIOUS: auth.existingSecret
 {{- end -}}
 
 {{/* Everything that cannot be, said before anything is rendered. */}}
@@ -194,7 +196,7 @@ FORESTAY_API_KEYS_FILE: auth.secretKeys.apiKeys
 
 {{- $decided := include "forestay.decided" . | fromYaml -}}
 {{- range $given -}}
-{{- if or (and $values.auth.existingSecret (has . (list "FORESTAY_JWT_SECRET" "FORESTAY_JWT_SECRET_PREVIOUS" "FORESTAY_JWT_PUBLIC_KEY" "FORESTAY_API_KEY" "FORESTAY_API_KEY_PREVIOUS"))) (and $buses (eq . "FORESTAY_BUS_URL")) -}}
+{{- if or (and $values.auth.existingSecret (has . (list "FORESTAY_JWT_SECRET" "FORESTAY_JWT_SECRET_PREVIOUS" "FORESTAY_JWT_PUBLIC_KEY" "FORESTAY_API_KEY" "FORESTAY_API_KEY_PREVIOUS" "FORESTAY_BUS_SECRET" "FORESTAY_BUS_SECRET_PREVIOUS"))) (and $buses (eq . "FORESTAY_BUS_URL")) -}}
 {{- fail (printf "extraEnv: %s is set already, by %s" . (get $decided .)) -}}
 {{- end -}}
 {{- end -}}
