@@ -6,6 +6,7 @@ time in each message.
 """
 
 import base64
+import json
 import os
 import re
 import resource
@@ -13,18 +14,17 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from forestay.terminal.words import refusal
+from forestay.terminal.replies import CLOSE, TEXT, frames, refused
+from forestay.terminal.words import printable
 
 MARK = b"@#@"
 _DIGITS = 20
 _STAMPS = re.compile(re.escape(MARK) + rb"(\d{%d})" % _DIGITS)
 _KEEP = len(MARK) - 1
 _BUFFER = 1 << 18
-_STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
-_LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d{1,9})\r?$", re.MULTILINE)
 # Seconds to wait for an answer while a connection is made.
 _PATIENCE = 30.0
 _PONG = b"\x8a\x80\0\0\0\0"
@@ -101,6 +101,8 @@ class Crowd:
         """Messages since the last reset."""
         self.latencies: list[int] = []
         """Nanoseconds from making a message to reading it, for each message of the sampled connections."""
+        self.limits: Mapping[str, float] = {}
+        """What the gateway takes from each connection, as the last welcome said."""
         self.closed = 0
         """Connections that the server closed."""
 
@@ -179,21 +181,21 @@ class Crowd:
         one.sendall(handshake(self._gate))
         head, _, rest = expect(one, b"\r\n\r\n").partition(b"\r\n\r\n")
         if not head.startswith(b"HTTP/1.1 101"):
-            raise RuntimeError(_refusal(one, head, rest))
+            raise RuntimeError(refused(one, head, rest))
         one.sendall(join(room))
-        expect(one, b'"joined"', rest)
+        for opcode, body in frames(one, rest):
+            if opcode == CLOSE:
+                code, reason = int.from_bytes(body[:2]), body[2:].decode(errors="replace")
+                raise RuntimeError(printable(f"the gateway closed the connection: {code} {reason}"))
+            reply = json.loads(body) if opcode == TEXT else {}
+            if reply.get("type") == "welcome":
+                self.limits = reply["payload"]["limits"]
+            elif reply.get("type") == "error":
+                said = reply["payload"]
+                raise RuntimeError(printable(f"the join was refused: {said['code']}: {said['message']}"))
+            elif reply.get("type") == "joined":
+                break
         return one
-
-
-def _refusal(one: socket.socket, head: bytes, body: bytes) -> str:
-    """Reads the rest of the answer to a refused handshake. Returns what it says."""
-    status, length = _STATUS.match(head), _LENGTH.search(head)
-    if status is None:
-        return "the server did not answer as an HTTP server does; is it the right port?"
-    missing = int(length[1]) if length else 0
-    while len(body) < min(missing, _BUFFER) and (more := one.recv(65536)):
-        body += more
-    return refusal(int(status[1]), body)
 
 
 def connection(gate: Gate) -> socket.socket:

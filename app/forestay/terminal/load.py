@@ -3,10 +3,11 @@
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from forestay.terminal.crowd import Crowd, Gate, Speech, percentile, raise_file_limit
+from forestay.terminal.crowd import Crowd, Gate, Speech, message, percentile, raise_file_limit
 from forestay.terminal.words import shown, usable
 
 _SILENCE = 3.0
@@ -16,6 +17,8 @@ _PONG_INTERVAL = 5.0
 _SAMPLES = 20
 """The number of connections whose latency is measured."""
 _WIDTH = 40
+_FRAME_HEADER = 14
+"""Bytes of a large frame besides the message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,8 @@ class Bar:
 def load(url: str, token: str, plan: Load) -> str:
     """Loads the gateway at `url` and prints the result. Returns what is missing as text, or an empty text.
 
-    Raises ValueError if the URL is not a ws:// URL, and OSError or RuntimeError if the clients cannot connect.
+    Raises ValueError if the URL is not a ws:// URL or the gateway's limits forbid the plan. Raises OSError or
+    RuntimeError if the clients cannot connect.
     """
     raise_file_limit()
     crowd = Crowd(_gate(url, token))
@@ -85,8 +89,22 @@ def _connect(crowd: Crowd, plan: Load) -> list[tuple[socket.socket, str]]:
     while len(members) < plan.connections:
         number = min(chunk, plan.connections - len(members))
         members += crowd.connect(plan.room, number, sample=number)
+        _check_limits(crowd.limits, plan)
         bar.show(len(members) / plan.connections, f"{len(members)} of {plan.connections}")
     return [(member, plan.room) for member in members]
+
+
+def _check_limits(limits: Mapping[str, float], plan: Load) -> None:
+    """Raises ValueError for a plan that the gateway would refuse. A refused message would only look like a lost one."""
+    size = len(message(plan.room, plan.size, echo=True)) - _FRAME_HEADER
+    if size > limits.get("message_bytes", size):
+        raise ValueError(f"a message of {size} bytes is larger than the gateway takes ({limits['message_bytes']})")
+    each, rate = plan.rate / plan.connections, limits.get("rate", 0)
+    if rate and each > rate:
+        raise ValueError(
+            f"{each:g} messages per second from each connection are more than the gateway takes ({rate:g}); "
+            "use more --connections or a lower --rate"
+        )
 
 
 def _publish(crowd: Crowd, speech: Speech, plan: Load) -> int:
