@@ -272,6 +272,17 @@ async def test_a_revocation_is_learned_once_by_every_pod(new_pod: NewPod) -> Non
     assert list((await (await new_pod("three")).registry.heartbeat(30)).revocations) == [first, second]
 
 
+async def test_a_revocation_that_has_ended_is_dropped_with_the_next_one(new_pod: NewPod) -> None:
+    """So the number that is kept is that of the revocations in force, and not of all that ever were."""
+    one = await new_pod("one")
+    lasting = Revocation(jti="lasting", until=time.time() + 60)
+    for number in range(50):
+        await one.registry.revoke(Revocation(jti=f"t{number}", until=time.time() - 5))
+    await one.registry.revoke(lasting)
+    assert list((await one.registry.heartbeat(30)).revocations) == [lasting]
+    assert list((await (await new_pod("two")).registry.heartbeat(30)).revocations) == [lasting]
+
+
 async def test_recall_returns_the_entries_of_the_pod(new_pod: NewPod) -> None:
     """Recall returns the users and connections of this pod, and none of other pods."""
     one, two = await new_pod("one"), await new_pod("two")

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 from yarl import URL
 
 from tests.support.gateway import API_KEY, JSON, KEY, Client, call, gateway
@@ -227,3 +228,44 @@ async def test_a_body_that_comes_in_chunks_is_bounded_while_it_is_read() -> None
         status = await asyncio.wait_for(reader.readline(), 5)
         assert b" 413 " in status
         writer.close()
+
+
+async def test_a_body_that_announces_too_much_is_refused_before_it_comes() -> None:
+    """The answer does not wait for a byte of it."""
+    async with gateway(max_message_bytes=1000) as running:
+        head = f"POST /v1/rooms/a/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {API_KEY}\r\n"
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.internal_port)
+        writer.write(f"{head}Content-Length: 1001\r\n\r\n".encode())
+        assert b" 413 " in await asyncio.wait_for(reader.readline(), 5)
+        writer.close()
+
+
+CANARY = "canary-in-the-mine"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/rooms/a/messages", f'{{"payload": "{CANARY}'),
+        ("/v1/rooms/a/messages", f'{{"{CANARY}": "{CANARY}"}}'),
+        ("/v1/rooms/a/messages", f'{{"payload": 1, "key": ["{CANARY}"]}}'),
+        ("/v1/rooms/a/messages", f'{{"payload": 1, "key": "{CANARY * 20}"}}'),
+        ("/v1/rooms/a/messages", f'{{"payload": "{CANARY}\udcff"}}'),
+        ("/v1/rooms/a/messages", f'["{CANARY}"]'),
+        (f"/v1/rooms/a/messages?type={CANARY}", f'{{"payload": {CANARY}}}'),
+        ("/v1/revocations", f'{{"jti": {{"{CANARY}": 1}}}}'),
+        ("/v1/revocations", f'{{"jti": "{CANARY}", "user": "{CANARY}"}}'),
+        ("/v1/revocations", f'{{"user": "a", "before": "{CANARY}"}}'),
+        ("/v1/revocations", f'{{"user": "{CANARY}\\n"}}'),
+        ("/v1/nothing", CANARY),
+        (f"/v1/rooms/%FF{CANARY}/messages", '{"payload": 1}'),
+    ],
+)
+async def test_an_error_of_the_api_repeats_nothing_of_a_body(path: str, body: str) -> None:
+    """Neither the answer nor the log has it: it can be a token, or data about a person."""
+    async with gateway(log_level="DEBUG") as running:
+        with capture_logs() as logged:
+            status, problem = await call(running, "POST", path, body.encode(errors="surrogateescape"))
+        assert 400 <= status < 500
+        assert CANARY not in json.dumps(problem)
+        assert CANARY not in repr(logged)

@@ -254,3 +254,11 @@ async def test_wrong_keys_are_counted_and_logged_without_them() -> None:
         assert API_KEY not in repr(logged)
         assert await _metric(running, 'forestay_api_keys_refused_total{reason="unknown"}') == 5
         assert await _metric(running, 'forestay_api_keys_refused_total{reason="missing"}') == 1
+
+
+def test_a_file_has_a_largest_size(tmp_path: Path) -> None:
+    """A wrong path, such as one of a log, is not read to its end."""
+    path = tmp_path / "keys.toml"
+    path.write_bytes(b"#" * (256 * 1024 + 1))
+    with pytest.raises(ValueError, match="more than 262144 bytes"):
+        ApiKeysFile(path)

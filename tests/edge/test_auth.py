@@ -547,3 +547,10 @@ def test_a_token_of_one_of_several_audiences_and_issuers_is_accepted(name: str) 
     good = {"aud": ["else", "mobile"], "iss": "https://b.example"}
     assert accepted(token(**good), by).user == "ada"
     assert f"{name} is" in refused(token(**(good | {name: "mobil"})), by)
+
+
+def test_the_info_of_a_user_is_bounded() -> None:
+    """1,024 bytes are kept, and a token with more is refused: each member of a room would cost that memory."""
+    fits = {"x": "y" * (1024 - len('{"x":""}'))}
+    assert len(accepted(token(info=fits)).info or b"") == 1024
+    assert refused(token(info={"x": fits["x"] + "y"})) == "malformed claim: info has more than 1024 bytes"

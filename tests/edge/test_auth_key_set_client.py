@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from forestay.edge.tokens.key_set_client import KeySetClient, NotFetched
-from tests.support.tls import Authority
+from tests.support.local_redis import Authority
 
 HOST = "issuer.test"
 CANARY = "canary-in-the-mine"
@@ -94,28 +94,32 @@ async def failure(client: KeySetClient) -> str:
 
 async def test_a_private_authority_is_trusted_where_it_is_named(authority: Authority) -> None:
     """Without it the certificate is not trusted, and the error names the setting."""
-    async with issuer(authority.server("localhost")) as port:
+    async with issuer(authority.tls("localhost")) as port:
         url = f"https://localhost:{port}/keys"
-        assert await KeySetClient(url, authority.pem).download() == (f"keys for localhost:{port}".encode(), "max-age=7")
+        assert await KeySetClient(url, authority.ca).download() == (f"keys for localhost:{port}".encode(), "max-age=7")
         assert "FORESTAY_JWKS_CA" in await failure(KeySetClient(url))
 
 
 async def test_only_the_named_authority_is_trusted(authority: Authority, tmp_path: Path) -> None:
     """A certificate of another authority, or for another host, is not accepted."""
-    other = Authority(tmp_path, "other")
-    async with issuer(authority.server("localhost")) as port:
-        assert "not trusted" in await failure(KeySetClient(f"https://localhost:{port}/keys", other.pem))
-        assert "not trusted" in await failure(KeySetClient(f"https://127.0.0.1:{port}/keys", authority.pem))
+    folder = tmp_path / "other"
+    folder.mkdir()
+    other = Authority(folder)
+    async with issuer(authority.tls("localhost")) as port:
+        assert "not trusted" in await failure(KeySetClient(f"https://localhost:{port}/keys", other.ca))
+        assert "not trusted" in await failure(KeySetClient(f"https://127.0.0.1:{port}/keys", authority.ca))
 
 
 async def test_a_file_of_the_authority_that_is_replaced_counts_at_once(authority: Authority, tmp_path: Path) -> None:
     """A mounted file changes while the gateway runs. One that is gone is a failed request that names it."""
     named = tmp_path / "mounted.pem"
-    named.write_bytes(Authority(tmp_path, "before").pem.read_bytes())
-    async with issuer(authority.server("localhost")) as port:
+    folder = tmp_path / "before"
+    folder.mkdir()
+    named.write_bytes(Authority(folder).ca.read_bytes())
+    async with issuer(authority.tls("localhost")) as port:
         client = KeySetClient(f"https://localhost:{port}/keys", named)
         await failure(client)
-        named.write_bytes(authority.pem.read_bytes())
+        named.write_bytes(authority.ca.read_bytes())
         assert (await client.download())[0].startswith(b"keys")
         named.unlink()
         assert "mounted.pem: No such file" in await failure(client)
@@ -136,9 +140,9 @@ async def test_the_proxy_of_the_environment_is_used(
     authority: Authority, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     """The request goes through it, TLS from end to end, so the host need not resolve here."""
-    async with issuer(authority.server(HOST)) as port, Proxy().running() as proxy:
+    async with issuer(authority.tls(HOST)) as port, Proxy().running() as proxy:
         monkeypatch.setenv(variable, f"http://127.0.0.1:{proxy.port}")
-        body, _ = await KeySetClient(f"https://{HOST}:{port}/keys?{CANARY}", authority.pem).download()
+        body, _ = await KeySetClient(f"https://{HOST}:{port}/keys?{CANARY}", authority.ca).download()
         assert body == f"keys for {HOST}:{port}".encode()
         [head] = proxy.heads
         assert head.startswith(f"CONNECT {HOST}:{port} ")
@@ -148,9 +152,9 @@ async def test_the_proxy_of_the_environment_is_used(
 
 async def test_the_login_of_a_proxy_is_used(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     """User and password stand in the variable, percent-encoded."""
-    async with issuer(authority.server(HOST)) as port, Proxy().running() as proxy:
+    async with issuer(authority.tls(HOST)) as port, Proxy().running() as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"127.0.0.1:{proxy.port}".join(("http://ada:a%40b@", "")))
-        await KeySetClient(f"https://{HOST}:{port}/keys", authority.pem).download()
+        await KeySetClient(f"https://{HOST}:{port}/keys", authority.ca).download()
         assert f"Basic {base64.b64encode(b'ada:a@b').decode()}" in proxy.heads[0]
 
 
@@ -159,10 +163,10 @@ async def test_a_host_without_a_proxy_is_reached_directly(
     authority: Authority, monkeypatch: pytest.MonkeyPatch, exempt: str
 ) -> None:
     """NO_PROXY lists hosts and ends of hosts, or all of them."""
-    async with issuer(authority.server("localhost")) as port, Proxy().running() as proxy:
+    async with issuer(authority.tls("localhost")) as port, Proxy().running() as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
         monkeypatch.setenv("NO_PROXY", exempt)
-        await KeySetClient(f"https://localhost:{port}/keys", authority.pem).download()
+        await KeySetClient(f"https://localhost:{port}/keys", authority.ca).download()
         assert proxy.heads == []
 
 
@@ -181,9 +185,9 @@ async def test_no_failure_repeats_the_login_of_the_proxy(monkeypatch: pytest.Mon
     url = f"https://{HOST}:1/keys?{CANARY}"
     async with Proxy(refusal=407).running() as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"http://ada:{CANARY}@127.0.0.1:{proxy.port}")
-        refused = await failure(KeySetClient(url, authority.pem))
+        refused = await failure(KeySetClient(url, authority.ca))
     assert refused == "the proxy refused with status 407"
-    unreachable = await failure(KeySetClient(url, authority.pem))
+    unreachable = await failure(KeySetClient(url, authority.ca))
     assert unreachable.startswith("the proxy cannot be reached")
     monkeypatch.setenv("HTTPS_PROXY", "")
     for text in (unreachable, await failure(KeySetClient(url))):

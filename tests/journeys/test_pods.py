@@ -226,6 +226,15 @@ async def test_a_revoked_token_is_good_on_no_pod(new_pod: NewPod) -> None:
     assert refused["payload"]["code"] == "bad_token"
 
 
+async def test_a_revocation_reaches_other_pods_at_once(new_pod: NewPod) -> None:
+    """It does not wait for their heartbeat."""
+    one, two = await new_pod(), await new_pod()
+    two.running._cancel_periodic()
+    mine = await two.connect("alice", jti="t1")
+    assert await call(one, "POST", "/v1/revocations", b'{"jti": "t1"}') == (200, {})
+    assert (await mine.ended()).code == 4403
+
+
 async def test_a_users_tokens_up_to_now_are_revoked(new_pod: NewPod) -> None:
     """Revoking a user's tokens covers those issued before and those without `iat`, and no later ones."""
     one, two = await new_pod(), await new_pod()

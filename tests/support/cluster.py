@@ -70,7 +70,7 @@ class Shared:
         loop = asyncio.get_running_loop()
         self.runtime = virtual_runtime()
         self.exchange = Exchange(loop.time)
-        self.state = RegistryState(loop.time)
+        self.state = RegistryState(loop.time, self.runtime.clock)
 
 
 class RecordingBus(MemoryBus):

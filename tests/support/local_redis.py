@@ -269,10 +269,10 @@ class Authority:
         self.ca = folder / "ca.crt"
         self._authority.cert_pem.write_to_path(self.ca)
 
-    def tls(self, *, mutual: bool = False) -> ssl.SSLContext:
-        """The TLS options of a server on 127.0.0.1. `mutual`: it asks clients for a certificate of this authority."""
+    def tls(self, host: str = "127.0.0.1", *, mutual: bool = False) -> ssl.SSLContext:
+        """The TLS options of a server called `host`. `mutual`: it asks clients for a certificate of this authority."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self._authority.issue_cert("127.0.0.1").configure_cert(context)
+        self._authority.issue_cert(host).configure_cert(context)
         if mutual:
             context.verify_mode = ssl.CERT_REQUIRED
             self._authority.configure_trust(context)

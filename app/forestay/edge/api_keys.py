@@ -28,7 +28,7 @@ class ApiKeys:
     def __init__(self, secrets: Sequence[str], file: ApiKeysFile | None, observer: Observer) -> None:
         """`secrets`: the current key, and behind it the previous one; empty where none are configured."""
         names = zip(secrets, (DEFAULT, PREVIOUS), strict=False)
-        self._fixed = {sha256(secret.encode()).digest(): full_grant(name) for secret, name in names if secret}
+        self._fixed = {sha256(secret.encode()).digest(): full_grant(name) for secret, name in names}
         self._file = file
         self._observer = observer
         self._refused = LogThrottle("api keys refused")

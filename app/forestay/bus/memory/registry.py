@@ -4,7 +4,7 @@ Nothing survives the process.
 """
 
 from collections.abc import Callable, Sequence
-from time import monotonic
+from time import monotonic, time
 
 from forestay.bus.memory.bus import MemoryBus, within
 from forestay.core.ports.bus import PAGE_BYTES, Outcome
@@ -17,8 +17,9 @@ from forestay.protocol.presence import Member, PresencePage
 class RegistryState:
     """What the pods of one process have registered."""
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = monotonic, unix: Callable[[], float] = time) -> None:
         self.clock = clock
+        self.unix = unix
         self.leases: dict[str, float] = {}
         """By pod, the time when its lease ends."""
         self.load: dict[str, int] = {}
@@ -27,7 +28,9 @@ class RegistryState:
         """By room and user, the entry of each pod."""
         self.claims: dict[str, dict[str, str]] = {}
         """By user, the connections in their order, with their pods."""
-        self.revocations: list[Revocation] = []
+        self.revocations: dict[int, Revocation] = {}
+        """By rising numbers. Those that have ended are dropped with the next one."""
+        self.last_revocation = 0
 
 
 class MemoryRegistry:
@@ -35,8 +38,8 @@ class MemoryRegistry:
         self._pod = pod
         self._bus = bus
         self._state = state or RegistryState()
-        self._known_revocations = 0
-        """How many revocations this pod knows."""
+        self._last_revocation = 0
+        """The number of the last revocation that this pod knows."""
 
     def put(self, member: Member, room: RoomName, news: Message | None, settled: Callable[[Outcome], None]) -> None:
         users = self._state.rooms.setdefault(room, {})
@@ -81,15 +84,19 @@ class MemoryRegistry:
         settled(Outcome.ACCEPTED)
 
     async def revoke(self, revocation: Revocation) -> None:
-        self._state.revocations.append(revocation)
+        state, now = self._state, self._state.unix()
+        for number in [number for number, known in state.revocations.items() if known.until <= now]:
+            del state.revocations[number]
+        state.last_revocation += 1
+        state.revocations[state.last_revocation] = revocation
 
     async def heartbeat(self, lease: float, connections: int = 0) -> HeartbeatReply:
         state, now = self._state, self._state.clock()
         known = state.leases.get(self._pod, 0.0) > now
         state.leases[self._pod] = now + lease
         state.load[self._pod] = connections
-        new = state.revocations[self._known_revocations :]
-        self._known_revocations = len(state.revocations)
+        new = [revocation for number, revocation in state.revocations.items() if number > self._last_revocation]
+        self._last_revocation = state.last_revocation
         alive = [pod for pod, until in state.leases.items() if until > now]
         expired = [pod for pod in state.leases if pod not in alive]
         return HeartbeatReply(known, alive, expired, new, {pod: state.load[pod] for pod in alive if pod in state.load})
