@@ -21,7 +21,7 @@ _WINDOW: Final = 0.5
 _EXCESS: Final = 0.5
 # A second without excess forgives that of half a second.
 _FORGIVEN: Final = 0.5
-# Seconds of excess that each refusal counts in any case, and each byte of the refused message.
+# Seconds of excess that each refusal counts in any case, for each message that it counts as, and for each byte.
 _REFUSAL: Final = 0.0001
 _REFUSED_BYTE: Final = _REFUSAL / 1024
 # Seconds by which a message may come later than it was told, as timers and networks do, without the loss of its token.
@@ -64,7 +64,7 @@ class _Refused:
         self._worth = 0.0
         self._flagged = False
 
-    def count(self, worth: float, size: int, now: float) -> None:
+    def count(self, worth: float, size: int, cost: float, now: float) -> None:
         """Count a refusal. `worth`: seconds of the rate that the message would have taken."""
         window = int(now / _WINDOW)
         if window != self._window:
@@ -72,7 +72,7 @@ class _Refused:
             self.excess = max(0.0, self.excess - quiet * _WINDOW * _FORGIVEN)
             self._window, self._worth, self._flagged = window, 0.0, False
         self._worth += worth
-        self.excess += _REFUSAL + size * _REFUSED_BYTE
+        self.excess += cost * _REFUSAL + size * _REFUSED_BYTE
         if not self._flagged and self._worth >= _EXCESS * _WINDOW * _ONE:
             self._flagged = True
             self.excess += _WINDOW
@@ -133,7 +133,7 @@ class TokenBucket:
             bytes_at = max(refused.bytes_due, now - self._bytes / rates.bytes)
             refused.bytes_due = bytes_at + share
             worth, at = max(worth, share), max(at, bytes_at)
-        refused.count(worth, size, now)
+        refused.count(worth, size, cost, now)
         return at - now
 
     def _full(self, tokens: float, rates: Rates, now: float) -> float:

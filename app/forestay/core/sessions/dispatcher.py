@@ -130,6 +130,8 @@ class Dispatcher:
         connection.heard_at = now = self._loop.time()
         turns, share = Turns(), size // len(request.joins)
         for place, join in enumerate(request.joins):
+            if connection.ended is not None:
+                return
             turn = Turn(turns, place)
             wait = connection.bucket.wait(self._rates, now, share) if self._limited else 0.0
             try:
