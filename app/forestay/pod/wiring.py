@@ -39,6 +39,7 @@ from forestay.core.rooms.publishing import Publisher
 from forestay.core.rooms.recovery import Recovery
 from forestay.core.rooms.resumes import Resumes
 from forestay.core.rooms.subscriptions import Subscriptions
+from forestay.core.rules.budgets import UserAmounts
 from forestay.core.rules.lifecycle import Lifecycle
 from forestay.core.rules.policies import Policies
 from forestay.core.rules.session_limits import KeepaliveTimes, SessionLimits
@@ -141,7 +142,8 @@ def assemble(settings: Settings, policies: Policies, links: Links, verifier: Ver
     recovery = Recovery(runtime, bus, policies, Delivery(runtime, hub, rooms, passes), part_bytes)
     subscriptions = Subscriptions(runtime, bus, recovery)
     presence = Presence(runtime, bus, registry, policies, settings.presence_grace)
-    publisher = Publisher(runtime, bus, policies, limits.message_bytes)
+    amounts = UserAmounts(settings.user_new_rooms, settings.user_keys)
+    publisher = Publisher(runtime, bus, policies, limits.message_bytes, amounts)
     membership = Membership(rooms, subscriptions, presence, Resumes(runtime, rooms, recovery, outbox), outbox)
     join_rules = JoinRules(policies, settings.bus_timeout, limits.message_bytes)
     joins = Joins(runtime, membership, subscriptions, recovery, presence, join_rules)

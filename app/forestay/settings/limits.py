@@ -31,3 +31,9 @@ class Limits(BaseModel):
         10, gt=0, description="seconds from the first byte of a message to the last one; above that 4408"
     )
     rooms_per_connection: int = Field(100, ge=1, description="rooms of one connection")
+    user_new_rooms: int = Field(
+        5000, ge=0, description="new rooms with history that a user's publishes make in an hour, on a pod; 0: no limit"
+    )
+    user_keys: int = Field(
+        60_000, ge=0, description="keys that a user's publishes use in five minutes, on a pod; 0: no limit"
+    )

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
-from forestay.core.ports.bus import Outcome, Page, Query, Settled, Settlement, Subscriber
+from forestay.core.ports.bus import Cause, Outcome, Page, Query, Settled, Settlement, Subscriber
 from forestay.core.rules.policies import Retention
 from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName
@@ -28,6 +28,9 @@ Entry = TypeVar("Entry")
 
 # Seconds for which the first epoch stays: at most half of what a history is remembered.
 _SPAN: Final = QUIET_TTL / 2
+
+# Bytes of the other fields of a message, encoded.
+_FIELDS: Final = 50
 
 # Histories from which on those that expired are deleted.
 _MIN_SWEEP: Final = 1000
@@ -46,6 +49,7 @@ class _History:
         self.epoch = epoch
         self.offset = 0
         self.entries: deque[Message] = deque()
+        self.bytes = 0
         self.expires = now
         """When the entries expire."""
         self.forgotten = now + QUIET_TTL
@@ -62,8 +66,9 @@ class _History:
         self.offset += 1
         message = replace(message, position=self.top)
         self.entries.append(message)
-        while len(self.entries) > kept.size:
-            self.entries.popleft()
+        self.bytes += _stored(message)
+        while len(self.entries) > kept.size or (kept.bytes and self.bytes > kept.bytes and len(self.entries) > 1):
+            self.bytes -= _stored(self.entries.popleft())
         self.expires = now + kept.ttl
         self.forgotten = self.expires + QUIET_TTL
         return message
@@ -71,6 +76,7 @@ class _History:
     def expire(self, now: float) -> None:
         if now >= self.expires:
             self.entries.clear()
+            self.bytes = 0
 
     def earlier(self, sender: str | None, key: str, now: float) -> Position | None:
         """The position of the message that `sender` published under `key` before; None if there is none."""
@@ -179,9 +185,20 @@ class MemoryBus:
         self._closed = False
 
     def publish(
-        self, message: Message, settled: Settled | None = None, *, kept: Retention | None = None, key: str | None = None
+        self,
+        message: Message,
+        settled: Settled | None = None,
+        *,
+        kept: Retention | None = None,
+        key: str | None = None,
+        create: bool = True,
     ) -> None:
-        settlement = Settlement(Outcome.REFUSED) if self._closed else self._accept(message, kept, key)
+        if self._closed:
+            settlement = Settlement(Outcome.REFUSED)
+        elif kept is not None and not create and self._exchange.find(message.room) is None:
+            settlement = Settlement(Outcome.REFUSED, cause=Cause.NEW_ROOM)
+        else:
+            settlement = self._accept(message, kept, key)
         if settled is not None:
             settled(settlement)
 
@@ -232,6 +249,11 @@ class MemoryBus:
 
 def _size(entry: Message) -> int:
     return len(entry.payload)
+
+
+def _stored(entry: Message) -> int:
+    """The bytes that `entry` counts for: about as many as on another bus."""
+    return len(entry.payload) + len(entry.sender or "") + len(entry.room) + _FIELDS
 
 
 def _offset(entry: Message) -> int:

@@ -24,10 +24,11 @@ from forestay.bus.redis.history import Asker, page_command, positions_command, r
 from forestay.bus.redis.keys import KeySpace, RoomKeys, idempotency_key
 from forestay.bus.redis.messages import MessageReceiver, encode_live
 from forestay.bus.redis.scripts import PUBLISH
+from forestay.bus.redis.settlements import settlement
 from forestay.bus.redis.topology.dialer import Dialer
 from forestay.bus.redis.topology.discovery import Discovery
 from forestay.bus.redis.topology.sentinels import Sentinels
-from forestay.core.ports.bus import BusFull, BusLost, Cause, Outcome, Page, Query, Settled, Settlement, Subscriber
+from forestay.core.ports.bus import BusFull, BusLost, Page, Query, Settled, Subscriber
 from forestay.core.ports.observer import Observer
 from forestay.core.ports.tasks import Tasks
 from forestay.core.rules.policies import Retention
@@ -37,11 +38,6 @@ from forestay.protocol.names import RoomName
 
 # Rooms in one command. The script takes about a microsecond for each, and Redis serves no other client meanwhile.
 _MAX_ROOMS: Final = 500
-
-_REFUSED: Final = Settlement(Outcome.REFUSED)
-_FULL: Final = Settlement(Outcome.REFUSED, cause=Cause.FULL)
-_UNKNOWN: Final = Settlement(Outcome.UNKNOWN)
-_ACCEPTED: Final = Settlement(Outcome.ACCEPTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +113,17 @@ class RedisBus:
         return self._pubsub.publish
 
     def publish(
-        self, message: Message, settled: Settled | None = None, *, kept: Retention | None = None, key: str | None = None
+        self,
+        message: Message,
+        settled: Settled | None = None,
+        *,
+        kept: Retention | None = None,
+        key: str | None = None,
+        create: bool = True,
     ) -> None:
         def settle(reply: object) -> None:
             if settled is not None:
-                settled(_settlement(reply))
+                settled(settlement(reply))
 
         keys = self.keys.room(message.room)
         node = self._nodes.routes[keys.partition]
@@ -132,7 +134,8 @@ class RedisBus:
             node.writing.offer(Command(data, settle, keys.partition))
         else:
             once = None if key is None else idempotency_key(keys, message.sender, key)
-            data = self._publish_command(node, keys, self._guard.encode(keys.channel, message), kept, once)
+            envelope = self._guard.encode(keys.channel, message)
+            data = self._publish_command(node, keys, envelope, kept, once, create=create)
             node.writing.offer(Command(data, settle, keys.partition))
 
     def encode_live(self, keys: RoomKeys, message: Message) -> bytes:
@@ -147,12 +150,13 @@ class RedisBus:
         return Asker(node.incarnation, self.new_epoch(), self.older_pods)
 
     def _publish_command(
-        self, node: Node, keys: RoomKeys, envelope: bytes, kept: Retention, once: bytes | None
+        self, node: Node, keys: RoomKeys, envelope: bytes, kept: Retention, once: bytes | None, *, create: bool
     ) -> bytes:
         names = (keys.meta, keys.stream, keys.seed) if once is None else (keys.meta, keys.stream, keys.seed, once)
         ttl = max(1, int(kept.ttl * 1000))
         arguments = (node.incarnation, self.new_epoch(), ttl, kept.size, envelope, keys.channel, self._pubsub.publish)
-        return pack(b"EVALSHA", PUBLISH.digest, len(names), *names, *arguments)
+        limits = (kept.bytes, int(create)) if kept.bytes or not create else ()
+        return pack(b"EVALSHA", PUBLISH.digest, len(names), *names, *arguments, *limits)
 
     def _probe_channel(self, partition: int) -> ProbeChannel:
         return ProbeChannel(partition, self.keys.probe(partition, self._pod))
@@ -252,21 +256,6 @@ class RedisBus:
         if isinstance(reply, Failure):
             raise BusLost("Redis did not reply")
         return reply
-
-
-def _settlement(reply: object) -> Settlement:
-    """The outcome of a publish. An ErrorReply is a refusal: neither the script nor PUBLISH fails half-way."""
-    match reply:
-        case int():
-            return _ACCEPTED
-        case [bytes() as epoch, int() as offset]:
-            return Settlement(Outcome.ACCEPTED, Position(epoch.decode(), offset))
-        case Failure.UNKNOWN:
-            return _UNKNOWN
-        case ErrorReply(full=True):
-            return _FULL
-        case _:
-            return _REFUSED
 
 
 def _ignore(event: str) -> None:

@@ -84,9 +84,43 @@ def _script(text: str) -> Script:
     return script(_COMMON + text)
 
 
-PUBLISH: Final = _script(f"""
+_FITTING: Final = """
+-- How many entries stay with a new one of `added` bytes, and their bytes together.
+local function fitting(meta, stream, top, size, limit, added)
+  local known = redis.call('HMGET', meta, 'bytes', 'at')
+  local edge, kept, total = '-', 1, added
+  if known[2] == number(top) then
+    -- The sum is known. The oldest entries go until the rest fits.
+    total = total + tonumber(known[1])
+    repeat
+      local part = redis.call('XRANGE', stream, edge, '+', 'COUNT', 16)
+      for _, entry in ipairs(part) do
+        local offset = tonumber(string.match(entry[1], '^%d+'))
+        if total <= limit and top - offset + 2 <= size then return top - offset + 2, total end
+        total = total - #entry[2][2]
+        edge = number(offset + 1)
+      end
+    until #part < 16
+    return 1, added
+  end
+  -- A publish without this limit came last. The newest entries stay as long as they fit.
+  edge = '+'
+  repeat
+    local part = redis.call('XREVRANGE', stream, edge, '-', 'COUNT', 16)
+    for _, entry in ipairs(part) do
+      if kept == size or total + #entry[2][2] > limit then return kept, total end
+      kept, total = kept + 1, total + #entry[2][2]
+      edge = number(tonumber(string.match(entry[1], '^%d+')) - 1) .. '-0'
+    end
+  until #part < 16 or edge == '0-0'
+  return kept, total
+end
+"""
+
+PUBLISH: Final = _script(f"""{_FITTING}
 -- KEYS meta, stream, seed, idempotency key if any
 -- ARGV replid without INFO, new epoch, ttl, size, envelope, channel, PUBLISH or SPUBLISH
+-- and perhaps bytes (0: no limit), 0 if the room may not be new
 local meta, stream, once = KEYS[1], KEYS[2], KEYS[4]
 local run, envelope, ttl = incarnation(ARGV[1]), ARGV[5], tonumber(ARGV[3])
 if once then
@@ -94,10 +128,14 @@ if once then
   if earlier[1] then return {{earlier[1], tonumber(earlier[2])}} end
 end
 local epoch, offset = position(meta, run)
+if not epoch and ARGV[9] == '0' then return {{'', 0}} end
 if not epoch then epoch, offset = open(meta, stream, KEYS[3], run, ARGV[2], ttl) end
+local size, limit, bytes = ARGV[4], tonumber(ARGV[8] or 0)
+if limit > 0 then size, bytes = fitting(meta, stream, offset, tonumber(size), limit, #envelope) end
 offset = redis.call('HINCRBY', meta, 'offset', 1)
 local place = number(offset)
-redis.call('XADD', stream, 'MAXLEN', ARGV[4], place .. '-0', 'm', envelope)
+if bytes then redis.call('HSET', meta, 'bytes', number(bytes), 'at', place) end
+redis.call('XADD', stream, 'MAXLEN', size, place .. '-0', 'm', envelope)
 redis.call('PEXPIRE', stream, ttl)
 redis.call('PEXPIRE', meta, ttl + {QUIET_TTL * 1000})
 if once then

@@ -26,6 +26,7 @@ class Cause(Enum):
     """Why the bus does not have a message, where more is known than that it is away."""
 
     FULL = "the bus has no memory left"
+    NEW_ROOM = "the room has no history yet, and the publish may not create one"
 
 
 class Settlement(NamedTuple):
@@ -36,6 +37,8 @@ class Settlement(NamedTuple):
     """The position of an accepted message in a room with history."""
     cause: Cause | None = None
     """Why it was refused, where that is known."""
+    retry_after: float = 0.0
+    """Seconds after which a new room will be allowed, where that was the cause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +106,19 @@ class Bus(Protocol):
     """
 
     def publish(
-        self, message: Message, settled: Settled | None = None, *, kept: Retention | None = None, key: str | None = None
+        self,
+        message: Message,
+        settled: Settled | None = None,
+        *,
+        kept: Retention | None = None,
+        key: str | None = None,
+        create: bool = True,
     ) -> None:
         """Offer `message`. `settled` gets the outcome; it may be called before this returns.
 
         `kept`: keep the message in the history of its room, and give it a position. `key`: within 300 s, the same key
         of the same sender in the same room is published once, and a repeat settles as the first; only with `kept`.
+        `create`: whether a room without history gets one; else the message is refused there with Cause.NEW_ROOM.
         """
 
     def subscribe(self, room: RoomName, subscriber: Subscriber) -> None:

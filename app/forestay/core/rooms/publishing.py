@@ -5,6 +5,7 @@ this pod.
 """
 
 from asyncio import Future
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -23,18 +24,28 @@ from forestay.core.ports.bus import (
 )
 from forestay.core.ports.observer import Source
 from forestay.core.ports.runtime import Runtime
-from forestay.core.rules.policies import Policies, Retention
+from forestay.core.ports.tracer import Leg, Tracer
+from forestay.core.rooms.spending import Spending
+from forestay.core.rules.budgets import NO_LIMITS, UserAmounts
+from forestay.core.rules.policies import Policies, Policy, Retention
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.delivered import MOST_ADDED, largest_form
 from forestay.protocol.message import Message, Position, timestamp
 from forestay.protocol.names import RoomName
 
+_TOO_MANY_ROOMS: Final = (
+    "you have made too many new rooms with history in the last hour; wait, or publish to a room that has messages"
+)
+
 
 class Publisher:
     """The only part that publishes room messages."""
 
-    def __init__(self, runtime: Runtime, bus: Bus, policies: Policies, largest: int) -> None:
-        """`largest`: bytes of the largest message that a client gets."""
+    def __init__(
+        self, runtime: Runtime, bus: Bus, policies: Policies, largest: int, amounts: UserAmounts = NO_LIMITS
+    ) -> None:
+        """`largest`: bytes of the largest message that a client gets. `amounts`: what users may leave on the bus."""
+        self._spending = Spending(runtime.loop, amounts)
         self._runtime = runtime
         self._policies = policies
         self._bus = bus
@@ -54,14 +65,14 @@ class Publisher:
             raise Refusal(ErrorCode.KEY_NEEDS_HISTORY, "'key' needs a room with history; this room has none")
         if len(message.payload) > self._surely_fits:
             self._check_size(message, kept=kept is not None, traced=policy.trace)
-        observer, tracer, leg = self._runtime.observer, self._runtime.tracer, None
-        if tracer is not None:
-            leg = tracer.begin(message, source, policy.pattern, shown=policy.trace)
-            trace = None if leg is None else leg.trace
-            if trace is not message.trace:
-                message = replace(message, trace=trace)
+        create = True
+        if kept is not None and message.sender is not None:
+            settled, create = self._spending.begin(message.sender, key, settled)
+        observer, leg = self._runtime.observer, None
+        if self._runtime.tracer is not None:
+            message, leg = _traced(self._runtime.tracer, message, source, policy)
         if observer is None and leg is None:
-            self._bus.publish(message, settled, kept=kept, key=key)
+            self._bus.publish(message, settled, kept=kept, key=key, create=create)
             return
         now = self._runtime.loop.time
         offered = now()
@@ -74,7 +85,7 @@ class Publisher:
             if settled is not None:
                 settled(settlement)
 
-        self._bus.publish(message, observed, kept=kept, key=key)
+        self._bus.publish(message, observed, kept=kept, key=key, create=create)
 
     def _check_size(self, message: Message, *, kept: bool, traced: bool) -> None:
         excess = largest_form(message, kept=kept, traced=traced) - self._largest
@@ -109,11 +120,23 @@ class Publisher:
             raise Unavailable(full=isinstance(lost, BusFull)) from None
 
 
+def _traced(tracer: Tracer, message: Message, source: Source, policy: Policy) -> tuple[Message, Leg | None]:
+    """`message` with its trace context, and its way over the bus, where it is traced."""
+    leg = tracer.begin(message, source, policy.pattern, shown=policy.trace)
+    trace = None if leg is None else leg.trace
+    return message if trace is message.trace else replace(message, trace=trace), leg
+
+
 def refusal_of(settlement: Settlement) -> Refusal | None:
     """The refusal that the sender gets; None where the bus has the message."""
     match settlement.outcome:
         case Outcome.ACCEPTED:
             return None
+        case Outcome.REFUSED if settlement.cause is Cause.NEW_ROOM:
+            message = (
+                "you have made too many new rooms with history in the last hour; rooms that exist still take messages"
+            )
+            return Refusal(ErrorCode.RATE_LIMITED, message, retry_after=settlement.retry_after)
         case Outcome.REFUSED:
             return Unavailable(full=settlement.cause is Cause.FULL)
         case Outcome.UNKNOWN:

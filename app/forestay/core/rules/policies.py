@@ -26,6 +26,8 @@ class Retention:
     """Messages."""
     ttl: float
     """Seconds for which they are kept after the last one."""
+    bytes: int = 0
+    """Bytes of all of them; 0 means no limit. The newest message is always kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,9 @@ LARGEST_HISTORY: Final = 10_000
 LONGEST_HISTORY: Final = 30 * 86400
 """Seconds. A history is a cache for clients that reconnect, and no storage."""
 
+LEAST_HISTORY_BYTES: Final = 1024
+"""Bytes. A history that is smaller would keep one message."""
+
 _FIELDS = {field.name for field in fields(Policy)}
 # Rooms come and go. Decisions are kept for as many rooms as a pod may plausibly have, and then all forgotten.
 _REMEMBERED = 20_000
@@ -79,14 +84,20 @@ def parse_policy(table: Mapping[str, object], base: Policy = SHIPPED) -> Policy:
 
 
 def _history(table: object) -> Retention:
-    if not isinstance(table, Mapping) or set(table) != {"size", "ttl"}:
-        raise ValueError("'history' has 'size' in messages and 'ttl' in seconds: [rooms.history] size = 100, ttl = 60")
+    if not isinstance(table, Mapping) or set(table) - {"bytes"} != {"size", "ttl"}:
+        raise ValueError(
+            "'history' has 'size' in messages, 'ttl' in seconds and perhaps 'bytes': "
+            "[rooms.history] size = 100, ttl = 60, bytes = 1000000"
+        )
     size, ttl = table["size"], table["ttl"]
     if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= LARGEST_HISTORY:
         raise ValueError(f"'history.size' is 1 to {LARGEST_HISTORY} messages, not {size!r}")
     if not isinstance(ttl, int | float) or isinstance(ttl, bool) or not 0 < ttl <= LONGEST_HISTORY:
         raise ValueError(f"'history.ttl' is more than 0 and at most {LONGEST_HISTORY} seconds, not {ttl!r}")
-    return Retention(size, float(ttl))
+    most = table.get("bytes", 0)
+    if not isinstance(most, int) or isinstance(most, bool) or not (most == 0 or LEAST_HISTORY_BYTES <= most <= 2**40):
+        raise ValueError(f"'history.bytes' is at least {LEAST_HISTORY_BYTES} bytes, or 0 for no limit, not {most!r}")
+    return Retention(size, float(ttl), most)
 
 
 def _flag(table: Mapping[str, object], name: str, base: Policy) -> bool:
