@@ -22,6 +22,25 @@ async def test_a_revoked_token_gets_no_place() -> None:
 
 
 @virtual
+async def test_a_user_who_is_disconnected_while_the_place_is_claimed_does_not_come_in() -> None:
+    """A connection that is not welcomed yet is ended like the others of the user."""
+    pod = ClusterPod(per_user=3)
+    there = await pod.connect()
+    pod.registry.holding = True
+    coming = asyncio.create_task(pod.registration.register(pod.connection()))
+    other = asyncio.create_task(pod.registration.register(pod.connection("bob")))
+    await asyncio.sleep(0)
+    await pod.control.connections("alice", end=True)
+    pod.registry.holding = False
+    pod.registry.answer()
+    ending = await coming
+    assert ending is not None
+    assert ending.code == CloseCode.REVOKED
+    assert there.ended is not None
+    assert (await other, len(pod.hub)) == (None, 1)
+
+
+@virtual
 async def test_a_token_that_is_revoked_while_the_place_is_claimed_does_not_come_in() -> None:
     """The revocation is looked up after the answer to the claim, because it may arrive before that."""
     pod = ClusterPod(per_user=1)

@@ -165,6 +165,33 @@ def test_redacting_takes_linear_time() -> None:
     assert effort(400_000) < 40 * max(effort(40_000), 0.001)
 
 
+def test_what_aiohttp_says_about_requests_is_not_logged() -> None:
+    """Its error for a malformed request has the request in its traceback, and a warning repeats subprotocols."""
+    malformed = aiohttp.http_exceptions.BadStatusLine("GET /ws?access_token=canary")
+    with written(logs.LogFormat.JSON) as stream:
+        logging.getLogger("aiohttp.server").error("Error handling request", exc_info=malformed)
+        logging.getLogger("aiohttp.websocket").warning("Client protocols %r don't overlap", ["canary"])
+        logging.getLogger("aiohttp.server").error("another error")
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["another error"]
+
+
+async def test_the_last_reason_of_each_kind_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reason is said with its counts, and forgotten with them."""
+    lines: list[dict[str, object]] = []
+    monkeypatch.setattr(log_throttle, "INTERVAL", 0.05)
+    monkeypatch.setattr(log_throttle.log, "info", lambda event, **counts: lines.append({"event": event, **counts}))
+    throttle = log_throttle.LogThrottle("refused")
+    for number in range(3):
+        throttle.count("401", f"reason {number}")
+    throttle.count("503")
+    while len(lines) < 2:
+        await asyncio.sleep(0.01)
+    assert lines == [
+        {"event": "refused", "401": 1, "last 401": "reason 0"},
+        {"event": "refused", "401": 2, "503": 1, "last 401": "reason 2"},
+    ]
+
+
 async def test_a_flood_of_refusals_is_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first refusal is logged at once, and those that follow as counts after a pause."""
     lines: list[dict[str, object]] = []

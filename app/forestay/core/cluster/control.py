@@ -19,7 +19,7 @@ from forestay.core.fanout.rooms import Rooms
 from forestay.core.ports.bus import Bus
 from forestay.core.ports.registry import Revocation
 from forestay.core.ports.runtime import Runtime
-from forestay.protocol.codes import ENDINGS, CloseCode
+from forestay.protocol.codes import CloseCode
 from forestay.protocol.depth import MAX_DEPTH, deeper_than
 from forestay.protocol.message import Kind, Message, timestamp
 from forestay.protocol.names import RoomName, is_personal, parse_room, pods_room
@@ -191,8 +191,8 @@ class ControlChannel:
         connections = self._hub.of_user(question.user)
         found = [Connected(one.id, me, sorted(one.public_rooms())) for one in connections]
         if question.end:
-            for connection in connections:
-                connection.end(ENDINGS[CloseCode.REVOKED])
+            for id in (*(one.id for one in connections), *self._hub.expected_of(question.user)):
+                self._hub.end(id, CloseCode.REVOKED)
         return _Answer(question.number, me, connections=found)
 
     def _public_rooms(self, after: str, limit: int) -> list[tuple[str, int]]:

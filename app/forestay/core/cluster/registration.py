@@ -17,10 +17,8 @@ class Registration:
 
     async def register(self, connection: Connection) -> Ending | None:
         """Count `connection` from now on. Returns why it must end instead, and counts nothing then."""
-        code = None
-        if self._user_limit.limited and not await self._user_limit.claim(connection):
-            code = CloseCode.CONNECTION_LIMIT
-        elif self._revocations.covers(connection.identity):
+        code = await self._user_limit.claim(connection) if self._user_limit.limited else None
+        if code is None and self._revocations.covers(connection.identity):
             code = CloseCode.REVOKED
         if code is not None:
             self._user_limit.release(connection)

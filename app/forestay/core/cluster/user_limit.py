@@ -59,14 +59,14 @@ class UserLimit:
         """Connections of this pod, of all users."""
         return len(self._hub)
 
-    async def claim(self, connection: Connection) -> bool:
-        """Claim a place for `connection`, and end those that have to go for it. False where the user has too many.
+    async def claim(self, connection: Connection) -> CloseCode | None:
+        """Claim a place for `connection`, and end those that have to go for it. Returns why it must end instead.
 
         For use where there is a limit.
         """
         user = connection.identity.user
-        # Another pod may give the place away before the answer is here.
-        self._hub.expect(connection.id)
+        # Another pod may give the place away, or a backend disconnect the user, before the answer is here.
+        self._hub.expect(connection.id, user)
         try:
             claim = await self._registry.claim(user, connection.id, self._per_user, replace=self._replace)
         except BusLost as lost:
@@ -84,9 +84,9 @@ class UserLimit:
             if claim.granted:
                 self._counted[connection.id] = user
         finally:
-            displaced = self._hub.expected_no_more(connection.id)
+            ended = self._hub.expected_no_more(connection.id)
         self._end(claim.yielding)
-        return claim.granted and not displaced
+        return ended if claim.granted else CloseCode.CONNECTION_LIMIT
 
     def release(self, connection: Connection) -> None:
         """Stop counting `connection`."""

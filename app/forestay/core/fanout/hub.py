@@ -15,8 +15,8 @@ class Hub:
         self._by_user: dict[str, dict[Connection, None]] = {}
         self._by_wire: Counter[str] = Counter()
         self._moving: set[Connection] = set()
-        self._expected: dict[str, bool] = {}
-        """Connections whose registration waits, by id, and whether they were ended meanwhile."""
+        self._expected: dict[str, tuple[str, CloseCode | None]] = {}
+        """Connections whose registration waits, by id: their user, and how they were ended meanwhile."""
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -27,17 +27,21 @@ class Hub:
         self._by_user.setdefault(connection.identity.user, {})[connection] = None
         self._by_wire[connection.wire.name] += 1
 
-    def expect(self, id: str) -> None:
-        """Know of a connection that is not welcomed yet, until `expected_no_more`."""
-        self._expected[id] = False
+    def expect(self, id: str, user: str) -> None:
+        """Know of a connection of `user` that is not welcomed yet, until `expected_no_more`."""
+        self._expected[id] = (user, None)
 
     def expects(self, id: str) -> bool:
         """Whether the registration of the connection with this id waits."""
         return id in self._expected
 
-    def expected_no_more(self, id: str) -> bool:
-        """Forget an expected connection. Returns whether it was ended meanwhile."""
-        return self._expected.pop(id)
+    def expected_of(self, user: str) -> list[str]:
+        """The ids of the expected connections of `user`."""
+        return [id for id, (whose, _) in self._expected.items() if whose == user]
+
+    def expected_no_more(self, id: str) -> CloseCode | None:
+        """Forget an expected connection. Returns how it was ended meanwhile; None if it was not."""
+        return self._expected.pop(id)[1]
 
     def end(self, id: str, code: CloseCode) -> bool:
         """End the connection with this id; if it is only expected, it is not welcomed. False if it is not here."""
@@ -45,7 +49,7 @@ class Hub:
         if connection is not None:
             connection.end(ENDINGS[code])
         elif id in self._expected:
-            self._expected[id] = True
+            self._expected[id] = (self._expected[id][0], code)
         else:
             return False
         return True
