@@ -287,18 +287,32 @@ async def test_the_memory_of_unknown_keys_is_bounded(issuer: Endpoint, make: Mak
 
 
 async def test_the_callers_that_wait_are_bounded(issuer: Endpoint, make: Make) -> None:
-    """While the issuer does not answer, strangers cannot make more than some handshakes wait."""
-    cache = make()
+    """When strangers have used up the requests, they cannot make more than some handshakes wait for the next one."""
+    cache = make(times=RenewalTimes(burst=1, refill=0.5))
     await cache.get()
-    hanging = Hanging(issuer)
+    await cache.renewed("first")
     crowd = [asyncio.ensure_future(cache.renewed(f"k{n}")) for n in range(300)]
-    await hanging.reached.wait()
-    refused = [each for each in crowd if each.done()]
-    assert len(refused) == 300 - 256
+    while len(refused := [each for each in crowd if each.done()]) < 300 - 256:
+        await asyncio.sleep(0)
     for each in refused:
         await unavailable(each)
-    hanging.released.set()
     assert set(await asyncio.gather(*(each for each in crowd if each not in refused))) == {"one"}
+    assert len(issuer.asked) == 3
+
+
+async def test_a_crowd_with_a_new_key_is_served_by_one_request(issuer: Endpoint, make: Make) -> None:
+    """After a change of keys everybody may come at once, before the request and while it is under way."""
+    cache = make()
+    await cache.get()
+    issuer.say("two")
+    hanging = Hanging(issuer)
+    crowd = [asyncio.ensure_future(cache.renewed("new")) for _ in range(1000)]
+    await hanging.reached.wait()
+    crowd += [asyncio.ensure_future(cache.renewed("new")) for _ in range(1000)]
+    await asyncio.sleep(0)
+    hanging.released.set()
+    assert set(await asyncio.gather(*crowd)) == {"two"}
+    assert len(issuer.asked) == 2
 
 
 async def test_a_request_that_began_before_the_caller_came_does_not_rule_its_key_out(

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from forestay.core.rules.access import Right
+from forestay.edge.tokens.claims import ClaimNames
 from forestay.edge.tokens.mint import mint
 from forestay.edge.tokens.verifier import TokenRules, TokenVerifier
 from forestay.protocol.codes import Refusal
@@ -81,3 +82,20 @@ def test_what_the_gateway_would_refuse_is_not_minted(change: dict[str, Any], rem
     given: dict[str, Any] = {"secret": SECRET, "user": "ada", "rooms": None, "ttl": 60.0, "now": NOW}
     with pytest.raises(ValueError, match=remedy):
         mint(**(given | change))
+
+
+async def test_a_minted_token_has_its_claims_where_the_gateway_looks_for_them() -> None:
+    """A name with dots is written whole, because a whole name is tried first."""
+    names = ClaimNames("preferred_username", "azp", "resource_access.forestay.rooms")
+    token = mint(SECRET, "ada", rooms={"chat": "r"}, ttl=1, now=NOW, audience="web", names=names)
+    identity = await verifier(audiences=["web"], names=names).verify(token)
+    assert identity.user == "ada"
+    assert identity.rights.of(RoomName("chat")) == Right.JOIN
+
+
+async def test_a_longer_token_is_minted_where_the_settings_allow_it() -> None:
+    """The gateway that accepts it has the same limit."""
+    rooms = {f"{'r' * 100}{number}": "r" for number in range(90)}
+    token = mint(SECRET, "ada", rooms=rooms, ttl=1, now=NOW, max_bytes=65536)
+    assert len(token) > 8192
+    assert (await verifier(max_bytes=65536).verify(token)).user == "ada"

@@ -32,7 +32,8 @@ log = structlog.get_logger(__name__)
 _MAX_AGE = re.compile(r"(?:^|[,\s])max-age\s*=\s*\"?(\d{1,9})", re.ASCII | re.IGNORECASE).search
 # The share of its lifetime after which a document is renewed. The rest is for more attempts if the first one fails.
 _RENEWED_AT = 0.8
-# The most callers that wait for a newer document at once. Strangers can be all of them; others are told to come again.
+# The most callers that wait for the budget at once. Strangers can be all of them; others are told to come again. The
+# wait for a request under way is short and has no such bound: after a change of keys, a crowd comes with the new one.
 _MAX_WAITING: Final = 256
 # The most unknown keys that are remembered.
 _MAX_MISSED: Final = 1024
@@ -87,14 +88,20 @@ class _Budget:
         self._level = float(times.burst)
         self._at = clock()
 
+    @property
+    def empty(self) -> bool:
+        """Whether the next request has to wait."""
+        return self._now() < 1.0
+
     def take(self) -> float:
         """Take one request. Returns the seconds to wait for it."""
-        now, refill = self._clock(), self._times.refill
-        if refill <= 0:
-            return 0.0
-        self._level = min(float(self._times.burst), self._level + (now - self._at) / refill) - 1.0
-        self._at = now
-        return max(0.0, -self._level * refill)
+        self._level, self._at = self._now() - 1.0, self._clock()
+        return max(0.0, -self._level * self._times.refill)
+
+    def _now(self) -> float:
+        """How many requests are allowed now, with what time has added."""
+        burst, refill = float(self._times.burst), self._times.refill
+        return burst if refill <= 0 else min(burst, self._level + (self._clock() - self._at) / refill)
 
 
 class JwksCache(Generic[T]):
@@ -125,6 +132,7 @@ class JwksCache(Generic[T]):
         self._missed: dict[str, float] = {}
         """When each unknown key was looked for, the oldest first."""
         self._waiting = 0
+        self._fetching = False
         # Done when the request ends that is under way or asked for.
         self._request: Future[None] | None = None
         self._asked = asyncio.Event()
@@ -163,7 +171,7 @@ class JwksCache(Generic[T]):
             return await self.get()
         if self._failures and self._request is None and now < self._next_at:
             raise self._unavailable()
-        if self._waiting >= _MAX_WAITING:
+        if self._waiting >= _MAX_WAITING and not self._fetching and self._budget.empty:
             raise self._unavailable(self._times.refill)
         self._waiting += 1
         try:
@@ -227,9 +235,11 @@ class JwksCache(Generic[T]):
             self._asked.clear()
             self._tried_at = self._clock()
             pause = self._times.longest_retry
+            self._fetching = True
             try:
                 pause = await self._fetch()
             finally:
+                self._fetching = False
                 self._next_at = self._clock() + pause
                 self._end_request()
             try:
