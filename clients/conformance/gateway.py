@@ -120,6 +120,10 @@ class Gateway:
         self._timeline = timeline
         self._came = asyncio.Event()
         self._by_socket: dict[ServerConnection, Connection] = {}
+        self.plain: Response | None = None
+        """What a plain GET is answered with, after a refused handshake; None is 426: nothing is wrong."""
+        self.mute = False
+        """Whether a plain GET has no answer."""
         self.connections: list[Connection] = []
         self.url = ""
 
@@ -142,6 +146,11 @@ class Gateway:
 
     async def decide(self, carrier: ServerConnection, request: Request) -> Response | None:
         """What a handshake is answered with, as soon as the scenario has said so."""
+        if "Upgrade" not in request.headers:
+            self._timeline.note("gateway", "is asked why")
+            if self.mute:
+                carrier.transport.abort()
+            return self.plain or refusal(426, {})
         connection = Connection(len(self.connections) + 1, request, self._timeline)
         self._timeline.note(f"gateway {connection.number}", "is asked for a connection")
         self._by_socket[carrier] = connection
@@ -184,9 +193,9 @@ def _spoken(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol 
     return next((one for one in offered if one == "forestay.v1"), None)
 
 
-def refusal(status: int, headers: Mapping[str, str]) -> Response:
+def refusal(status: int, headers: Mapping[str, str], code: str = "unavailable", detail: str = "") -> Response:
     """The answer to a handshake that is refused."""
-    body = json.dumps({"type": "about:blank", "status": status, "code": "unavailable"}).encode()
+    body = json.dumps({"type": "about:blank", "status": status, "code": code, "detail": detail}).encode()
     fields = Headers({"Content-Type": "application/problem+json", "Content-Length": str(len(body))} | dict(headers))
     fields["Connection"] = "close"
     return Response(status, HTTPStatus(status).phrase, fields, body)

@@ -136,6 +136,7 @@ class Player:
         if welcome is not False:
             payload = {**WELCOME, "connection": f"c{step.what}", **self._scenario.welcome, **welcome}
             connection.greeting = {"type": "welcome", "payload": payload}
+        self._gateway.plain, self._gateway.mute = None, False
         connection.verdict.set_result(None)
         async with asyncio.timeout(PATIENCE):
             await connection.opened.wait()
@@ -144,9 +145,10 @@ class Player:
     async def _refuse(self, step: Step) -> None:
         connection = await self._gateway.arrived(step.what, PATIENCE)
         self._judged = max(self._judged, step.what)
-        connection.verdict.set_result(
-            gateway.refusal(filled(step.more["status"], self._known), step.more.get("headers", {}))
-        )
+        words = {name: step.more[name] for name in ("code", "detail") if name in step.more}
+        refusal = gateway.refusal(filled(step.more["status"], self._known), step.more.get("headers", {}), **words)
+        self._gateway.plain, self._gateway.mute = refusal, not step.more.get("plain", True)
+        connection.verdict.set_result(refusal)
 
     async def _hear(self, step: Step) -> None:
         connection = self._connection(step.more.get("from"))

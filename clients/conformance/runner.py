@@ -89,8 +89,10 @@ class _Play:
 
 
 def _meant(scenario: Scenario, hello: Known) -> bool:
-    sees = "status" if hello.get("status") else "no-status"
-    return scenario.needs in ("", sees)
+    """Whether the SDK learns the status of a refused handshake as the scenario needs it."""
+    status = hello.get("status")
+    needs = {"status": status is True, "answer": bool(status), "no-status": status is not True}
+    return needs.get(scenario.needs, True)
 
 
 def _tokens(scenario: Scenario) -> Known:

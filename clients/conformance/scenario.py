@@ -16,7 +16,7 @@ VERBS: Final[Mapping[str, frozenset[str]]] = {
     "never": frozenset(),
     "forgive": frozenset(),
     "accept": frozenset({"welcome", "token", "note"}),
-    "refuse": frozenset({"status", "headers"}),
+    "refuse": frozenset({"status", "headers", "code", "detail", "plain"}),
     "hear": frozenset({"from", "within_ms"}),
     "hear_binary": frozenset({"from"}),
     "say": frozenset({"to"}),
@@ -63,7 +63,7 @@ class Scenario:
     title: str
     steps: tuple[Step, ...]
     needs: str = ""
-    """What an SDK has to see for this to make sense: `status`, or that it does not: `no-status`."""
+    """How an SDK has to learn the status of a refused handshake for this to make sense. Left out, in any way."""
     options: Mapping[str, Any] = field(default_factory=dict)
     welcome: Mapping[str, Any] = field(default_factory=dict)
     tokens: Mapping[str, float] = field(default_factory=dict)

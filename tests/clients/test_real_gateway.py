@@ -158,6 +158,43 @@ async def test_a_cut_is_made_good(client: Sdk, pod: Gateway) -> None:
         await balancer.close()
 
 
+async def test_many_rooms_are_joined_at_the_shipped_rate(client: Sdk, rooms: str) -> None:
+    """500 rooms are all joined, and all come back after a cut, while the client publishes; it is never ended."""
+    names = [f"chat.{number}" for number in range(500)]
+    async with gateway(rooms_file=rooms, rooms_per_connection=500) as pod:
+        balancer = Balancer([pod.port])
+        await balancer.open()
+        try:
+            await client.connect(balancer.url)
+            for name in names:
+                await client.tell("join", room=name, as_=name)
+            for name in names:
+                await client.expect("result", as_=name)
+                await client.expect("joined", room=name)
+            balancer.cut()
+            await client.expect("state", state="connecting", code=1006)
+            await client.expect("state", state="connected")
+            for number in range(100):
+                await client.tell("publish", room="log.a", payload=number, as_=str(number))
+            for number in range(100):
+                await client.expect("result", as_=str(number), value={"offset": number + 1})
+            for name in names:
+                await client.expect("joined", room=name)
+            assert [state["state"] for state in client.states] == ["connecting", "connected"] * 2
+        finally:
+            await balancer.close()
+
+
+async def test_a_message_that_is_too_large_ends_nothing(client: Sdk, pod: Gateway) -> None:
+    """A publish of 70,000 characters is refused by the client, and the connection goes on."""
+    await client.connect(pod.url)
+    await client.join("log.a")
+    await client.tell("publish", room="log.a", payload="x" * 70_000, as_="large")
+    await client.expect("failure", as_="large", error="refused", code="too_large")
+    await client.publish("log.a", "small")
+    assert len(client.states) == 2
+
+
 async def test_a_token_is_renewed_while_the_connection_lives(client: Sdk, pod: Gateway) -> None:
     """The client renews its token in time, so the connection outlives the first token."""
     first = time.time() + 4

@@ -1,5 +1,6 @@
 """Runs Node, and the JavaScript client's tools."""
 
+import asyncio
 import os
 import re
 import shutil
@@ -58,3 +59,11 @@ def npm(*arguments: str | Path, cwd: Path = PACKAGE) -> str:
 def tool(name: str, *arguments: str | Path, cwd: Path = PACKAGE) -> str:
     """Runs one of the package's tools and returns its output."""
     return run(node(), PACKAGE / "node_modules" / ".bin" / name, *arguments, cwd=cwd)
+
+
+async def program_output(*command: str | Path) -> str:
+    """Returns a program's standard output, while the loop of the test goes on."""
+    process = await asyncio.create_subprocess_exec(*command, env=environment(), stdout=asyncio.subprocess.PIPE)
+    stdout, _ = await asyncio.wait_for(process.communicate(), _PATIENCE)
+    assert process.returncode == 0
+    return stdout.decode()

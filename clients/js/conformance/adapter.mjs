@@ -120,7 +120,7 @@ function run(command) {
   );
 }
 
-say({ on: "hello", sdk: "js", status: false });
+say({ on: "hello", sdk: "js", status: "asked" });
 const lines = createInterface({ input: process.stdin });
 lines.on("line", (line) => line.trim() && run(JSON.parse(line)));
 lines.on("close", () => process.exit(0));

@@ -9,7 +9,7 @@ import { makeSession } from "./session.js";
 export type ClientState = "disconnected" | "connecting" | "connected";
 
 export interface ClientEvents {
-  /** The code is a close code, or the HTTP status of a refused handshake where the WebSocket class shows it. */
+  /** The code is a close code, or the HTTP status of a refused handshake where it can be known. */
   state: StateChange<ClientState>;
   /** The connection is lost, or none came about, and the next try is so many milliseconds away. */
   waiting: { delay: number; code?: number; reason?: string };
@@ -26,8 +26,11 @@ export class Client extends Emitter<ClientState, ClientEvents> {
   declare user: string | undefined;
   /** Names the present connection, uniquely among all pods. */
   declare connection: string | undefined;
+  /** Why there is no connection, or none comes about; not set while connected, and after `disconnect()`. */
+  declare error: Error | undefined;
   #session;
 
+  /** Throws a `RefusedError` with `bad_url` where the URL cannot be one of a gateway. */
   constructor(url: string | URL, options: ClientOptions) {
     super("disconnected");
     this.#session = makeSession(this, url, options);
@@ -38,7 +41,10 @@ export class Client extends Emitter<ClientState, ClientEvents> {
     return this.#session._room(name);
   }
 
-  /** Be connected from now on, until `disconnect()` or until coming back makes no sense. Ends a wait for a next try. */
+  /**
+   * Be connected from now on, until `disconnect()` or until coming back makes no sense. Ends a wait for a next try.
+   * Throws a `RefusedError` with `no_websocket` where there is no WebSocket class.
+   */
   connect(): void {
     this.#session._connect();
   }
@@ -50,6 +56,6 @@ export class Client extends Emitter<ClientState, ClientEvents> {
   /** Resolves when connected; rejects with a `DisconnectedError` when that is not going to happen. */
   async ready(): Promise<void> {
     while (this.state === "connecting") await this._next("state");
-    if (this.state !== "connected") throw new DisconnectedError("disconnected");
+    if (this.state !== "connected") throw this.error ?? new DisconnectedError("disconnected");
   }
 }

@@ -4,13 +4,13 @@
 export type Verdict = "return" | "once" | "stop";
 
 /**
- * The close codes that do not mean stop, and what the HTTP statuses of a refused handshake mean where the WebSocket
- * class shows them. For what is not in it, ask `verdictOf`.
+ * The close codes that do not mean stop, and what the HTTP statuses of a refused handshake mean. For what is not in it, ask `verdictOf`.
  */
 export const verdicts: Readonly<Record<number, Verdict>> = {
   400: "stop",
   401: "once",
   403: "stop",
+  404: "stop",
   1001: "return",
   1006: "return",
   1011: "return",

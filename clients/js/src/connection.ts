@@ -1,11 +1,15 @@
 // One socket and its one life: opened once, welcomed once, ended once, and silent from then on.
 
 import type { Frame, Position } from "./frames.js";
+import { type Limits, makePacer, type Pacer } from "./pacing.js";
 import { makeTimer } from "./timer.js";
 import { subprotocols } from "./token.js";
 
 /** Milliseconds by which a timer is late when the machine has slept. */
 const SLEPT = 2_000;
+
+/** Milliseconds for which a question that had no answer is not asked again. */
+const QUIET = 10_000;
 
 /** @internal What `welcome` says. */
 export interface Welcome {
@@ -14,11 +18,12 @@ export interface Welcome {
   ping_interval_ms: number;
   pong_timeout_ms: number;
   reconnect_spread_ms: number;
+  limits: Limits;
 }
 
 /** @internal How a connection ended. */
 export interface Ending {
-  /** A close code, or the status of a refused handshake where the WebSocket class shows it. */
+  /** A close code, or the status of a refused handshake where it is known. */
   code?: number;
   reason?: string;
 }
@@ -31,9 +36,10 @@ export interface Membership {
 /** @internal */
 export interface Connection {
   _welcome: Welcome | undefined;
+  /** From the welcome on, what writes. */
+  _pacer: Pacer | undefined;
   /** By room what we asked last, and what was said to it. */
   _rooms: Map<object, Membership>;
-  _send(data: string | Uint8Array<ArrayBuffer>): void;
   /** Ask now whether the gateway is there. */
   _probe(): void;
   /** Say goodbye, and hear nothing more. */
@@ -42,6 +48,8 @@ export interface Connection {
 
 /** @internal */
 export interface Owner {
+  /** Until when it is not asked why handshakes are refused. */
+  _quietUntil: number;
   /** The first is a welcome. `data` is as it came. */
   _heard(connection: Connection, frame: Frame, data: string | ArrayBuffer): void;
   /**
@@ -65,9 +73,9 @@ interface Refused {
 
 /** @internal */
 export const openConnection = (
-  url: string | URL,
+  url: string,
   token: string,
-  options: { connectTimeout: number; WebSocket: unknown },
+  options: { timeout: number; connectTimeout: number; WebSocket: unknown },
   owner: Owner,
 ): Connection => {
   const socket: WebSocket & Partial<Ws> = new (options.WebSocket as typeof WebSocket)(url, subprotocols(token));
@@ -78,30 +86,64 @@ export const openConnection = (
     if (isOver) return;
     isOver = true;
     timer();
+    connection._pacer?._stop();
     connection._rooms.clear();
     owner._ended(connection, ending, isEarly, retryAfter);
   };
 
   /** Go without waiting for a close handshake, which may never come. */
-  const drop = (reason: string, code = 1006, retryAfter?: number): void => {
-    end({ code, reason }, false, retryAfter);
+  const drop = (reason: string, code = 1006, isEarly?: boolean, retryAfter?: number): void => {
+    end({ code, reason }, isEarly, retryAfter);
     socket.terminate?.();
     socket.close();
   };
 
+  /** The handshake was refused. A browser does not show why, but it shows the answer to a plain GET, which is the same. */
+  const refuse = async (code = 1006, reason = "", retryAfter = 0): Promise<void> => {
+    if (Date.now() > owner._quietUntil) {
+      try {
+        const response = await fetch(url.replace("ws", "http"), {
+          headers: { authorization: `Bearer ${token}` },
+          cache: "no-store",
+          signal: AbortSignal.timeout(options.timeout),
+        });
+        const { status } = response;
+        const problem = await response.json().catch(() => ({}));
+        // 426: nothing is wrong. Servers that do not know the question may answer with 400 or less.
+        if ((status > 400 && status !== 426) || problem.code === "bad_token") {
+          code = status;
+          reason = problem.detail ?? response.statusText;
+          retryAfter = Number(response.headers.get("retry-after")) * 1_000 || 0;
+        } else reason ||= `GET: ${status}`;
+      } catch {
+        owner._quietUntil = Date.now() + QUIET;
+      }
+    }
+    drop(reason, code, code === 1006, retryAfter);
+  };
+
   const probe = (isAgain?: boolean): void => {
-    const patience = connection._welcome!.pong_timeout_ms;
-    const due = Date.now() + patience;
-    socket.send('{"type":"ping"}');
-    // After a sleep the answer may lie in the socket unread, so it is asked for once more.
-    timer(() => (!isAgain && Date.now() - due > SLEPT ? probe(true) : drop("no pong")), patience);
+    const { _add, _pump } = connection._pacer!;
+    // In front of what waits, for it asks whether there is somebody to wait for.
+    _add({
+      _id: 0,
+      _data: '{"type":"ping"}',
+      _size: 15,
+      _sent() {
+        const patience = connection._welcome!.pong_timeout_ms;
+        const due = Date.now() + patience;
+        // After a sleep the answer may lie in the socket unread, so it is asked for once more.
+        timer(() => (!isAgain && Date.now() - due > SLEPT ? probe(true) : drop("no pong")), patience);
+      },
+    });
+    _pump();
   };
 
   const connection: Connection = {
     _welcome: undefined,
+    _pacer: undefined,
     _rooms: new Map(),
-    _send: (data) => socket.send(data),
-    _probe: () => connection._welcome && probe(),
+    _probe: () => connection._pacer && probe(),
     _close() {
       end();
       socket.close(1000);
@@ -111,18 +153,30 @@ export const openConnection = (
   socket.binaryType = "arraybuffer";
   socket.onmessage = ({ data }) => {
     if (isOver) return;
-    const frame: Frame = typeof data === "string" ? JSON.parse(data) : { type: "binary", payload: data };
-    if (frame.type === "welcome") connection._welcome = frame.payload;
+    let frame: Frame = { type: "binary", payload: data };
+    try {
+      if (typeof data === "string") frame = JSON.parse(data);
+      if (frame.type === "welcome") {
+        connection._welcome = frame.payload;
+        connection._pacer = makePacer(frame.payload.limits, (message) => socket.send(message));
+      }
+      if (!connection._pacer) throw frame;
+    } catch {
+      return drop("no Forestay gateway");
+    }
     // A browser sees no protocol pings, so it asks when it was quiet for as long as the gateway would wait.
     timer(connection._probe, connection._welcome?.ping_interval_ms);
     owner._heard(connection, frame, data);
   };
-  // A handshake that came about has agreed on a protocol.
-  socket.onclose = ({ code, reason }) => end({ code, reason }, !socket.protocol);
+  socket.onclose = ({ code, reason }) => {
+    // A handshake that came about has agreed on a protocol.
+    if (code === 1006 && !socket.protocol && !isOver) refuse();
+    else end({ code, reason }, !socket.protocol);
+  };
   // What went wrong comes with the close; `ws` throws errors that nobody listens to.
   socket.onerror = () => {};
   socket.on?.("unexpected-response", (_, { statusCode, statusMessage, headers }) =>
-    drop(statusMessage, statusCode, +headers["retry-after"]! * 1000 || 0),
+    refuse(statusCode, statusMessage, Number(headers["retry-after"]) * 1_000 || 0),
   );
   timer(() => drop("no welcome"), options.connectTimeout);
   return connection;

@@ -10,10 +10,13 @@ class Failure extends Error {
 /** The gateway said no, or was never asked: what was refused has had no effect. */
 export class RefusedError extends Failure {
   override name = "RefusedError";
-  /** One of the protocol's error codes. */
+  /** One of the protocol's error codes; `bad_url` or `no_websocket` where the client cannot even begin. */
   declare readonly code: string;
   /** Milliseconds after which the same may be accepted. */
   declare readonly retryAfter?: number;
+  /** With `too_large`: the bytes of the message as it would have been written, and how many the gateway takes. */
+  declare readonly size?: number;
+  declare readonly limit?: number;
 }
 
 /** A message may or may not have been published. The same again with the same `key` is published once. */
@@ -28,9 +31,26 @@ export class UnauthorizedError extends Error {
   override name = "UnauthorizedError";
 }
 
-/** The client has stopped: by `disconnect()`, or because coming back makes no sense. */
+/** There is no connection, and why: by `disconnect()`, by a loss, or because coming back makes no sense. */
 export class DisconnectedError extends Failure {
   override name = "DisconnectedError";
-  declare readonly code?: number;
+  /** A close code, the HTTP status of a refused handshake, or `bad_token` where `getToken` gave none. */
+  declare readonly code?: number | string;
+  /** What the gateway said, or what is wrong. */
   declare readonly reason?: string;
 }
+
+/** @internal */
+export const refused = (code: string, message?: string, more?: Partial<RefusedError>): RefusedError =>
+  new RefusedError(message, { code, ...more });
+
+/** @internal The payload of an `error`. */
+export interface Refusal {
+  code: string;
+  message?: string;
+  retry_after_ms?: number;
+}
+
+/** @internal */
+export const refusedBy = ({ code, message, retry_after_ms: retryAfter }: Refusal): RefusedError =>
+  refused(code, message, { retryAfter } as Partial<RefusedError>);

@@ -1,43 +1,42 @@
-// Requests under way: so many, for so long, and written as soon as there is a connection to write them to.
+// Requests under way: so many, for so long, and written as soon as a connection takes them.
 
 import type { Connection } from "./connection.js";
-import { RefusedError } from "./errors.js";
+import { encode, type Packed } from "./encode.js";
+import { type RefusedError, refused, refusedBy } from "./errors.js";
 import type { Frame } from "./frames.js";
-import { makeTimer } from "./timer.js";
+import type { Parcel } from "./pacing.js";
+import { makeTimer, type Timer } from "./timer.js";
 
 /** @internal */
-export type Answer = (error: RefusedError | undefined, payload?: any) => void;
+export type Answer = (error: RefusedError | null, payload?: any) => void;
 
-/** @internal The payload of an `error`. */
-export interface Refusal {
-  code: string;
-  message?: string;
-  retry_after_ms?: number;
-}
+const encoder = new TextEncoder();
 
-/** @internal */
-export const refused = ({ code, message, retry_after_ms: retryAfter }: Refusal): RefusedError =>
-  new RefusedError(message, { code, retryAfter });
+/** Milliseconds to wait after a refusal that names no time. */
+const PAUSE = 1_000;
 
-interface Request {
+interface Request extends Parcel {
   _isBounded: boolean | undefined;
-  _writtenTo?: Connection;
-  _write(connection: Connection): void;
-  /** Without a reply, what was never written is refused; of the rest nobody knows. */
-  _settle(reply?: Frame): void;
+  /** Where it is answered, or waits to be written. */
+  _on?: Connection | undefined;
+  /** The id of the message that it was written in. */
+  _as?: number | undefined;
+  /** How long the application waits: for a connection, and for the answer after it is written. */
+  _timer: Timer;
+  _answer: Answer;
 }
 
 /** @internal */
 export interface Requests {
   /**
-   * Write it to `connection`, or keep it until there is one. An object gets an id and is answered, bytes are not. The
+   * Write it to `connection`, or keep it until there is one. A frame gets an id and is answered, bytes are not. The
    * bounds are for what the application asks (`isBounded`); what we ask ourselves ends with the connection.
    */
-  _ask(what: object, answer: Answer, connection: Connection | undefined, isBounded?: boolean): void;
-  /** Write what waits. */
+  _ask(what: object | Packed, answer: Answer, connection: Connection | undefined, isBounded?: boolean): void;
+  /** Write to `connection` what was not written anywhere. */
   _flush(connection: Connection): void;
   /** Whether this was asked. */
-  _settle(id: string | undefined, reply: Frame): boolean;
+  _settle(reply: Frame, connection: Connection): boolean;
   /** Nothing more comes from `connection`; without one, what waits is given up. */
   _giveUp(connection?: Connection): void;
   /** Whether the application waits for an answer from `connection`. */
@@ -46,48 +45,116 @@ export interface Requests {
 
 /** @internal */
 export const makeRequests = ({ timeout, outbox }: { timeout: number; outbox: number }): Requests => {
-  const all = new Map<string | undefined, Request>();
+  const all = new Set<Request>();
   let count = 0;
 
-  /** Those written to `connection`; without one, those that wait. */
-  const on = (connection?: Connection) => [...all.values()].filter((request) => request._writtenTo === connection);
+  /** Those of `connection`; without one, those that wait for one. */
+  const on = (connection?: Connection) => [...all].filter(({ _on }) => _on === connection);
+
+  const unqueue = (request: Request): void => {
+    const queue = request._on?._pacer?._queue ?? [];
+    // What is not in it has the last index of all.
+    queue.splice(queue.indexOf(request) >>> 0, 1);
+  };
+
+  /** Without an outcome, what was never written is refused; of the rest nobody knows. */
+  const settle = (
+    request: Request,
+    error = refused(request._as ? "outcome_unknown" : "unavailable", "no answer") as RefusedError | null,
+    payload?: unknown,
+  ): void => {
+    if (!all.delete(request)) return;
+    request._timer();
+    unqueue(request);
+    request._answer(error, payload);
+  };
+
+  const wait = (request: Request): void => void request._timer(() => settle(request), timeout);
+
+  const write = (request: Request, connection: Connection): void => {
+    const size = request._size;
+    const limit = connection._welcome!.limits.message_bytes;
+    if (size > limit) {
+      return settle(request, refused("too_large", `${size} bytes are more than ${limit}`, { size, limit }));
+    }
+    request._timer();
+    unqueue(request);
+    request._on = connection;
+    const { _add, _pump } = connection._pacer!;
+    _add(request);
+    // Rooms that are joined together are written together.
+    if (request._join) queueMicrotask(_pump);
+    else _pump();
+  };
 
   return {
     _ask(what, answer, connection, isBounded) {
-      if (isBounded && all.size >= outbox) return answer(refused({ code: "unavailable", message: "outbox full" }));
-      const id = String(++count);
-      const isBytes = what instanceof Uint8Array;
-      const data = isBytes ? (what as Uint8Array<ArrayBuffer>) : JSON.stringify({ ...what, id });
-      const timer = makeTimer();
+      if (isBounded && [...all].filter(({ _isBounded }) => _isBounded).length >= outbox) {
+        return answer(refused("unavailable", "outbox full"));
+      }
+      const id = ++count;
+      const { _bytes, _size } = what as Packed;
       const request: Request = {
+        _id: id,
         _isBounded: isBounded,
-        _write(to) {
-          request._writtenTo = to;
-          to._send(data);
-          if (isBytes) request._settle({ type: "" });
-        },
-        _settle(
-          { type, payload } = {
-            type: "error",
-            payload: { code: request._writtenTo ? "outcome_unknown" : "unavailable", message: "no answer" },
-          },
-        ) {
-          all.delete(id);
-          timer();
-          answer(type === "error" ? refused(payload) : undefined, payload);
+        _size,
+        _timer: makeTimer(),
+        _answer: answer,
+        _sent(as) {
+          request._as = as;
+          if (_bytes) settle(request, null);
+          else if (isBounded) wait(request);
         },
       };
-      all.set(id, request);
-      if (isBounded) timer(() => request._settle(), timeout);
-      if (connection) request._write(connection);
+      const read = (bytes?: Uint8Array<ArrayBuffer>): void => {
+        if (bytes) request._data = bytes;
+        else settle(request, refused("bad_binary", "unreadable Blob"));
+        request._on?._pacer?._pump();
+      };
+      try {
+        if (!_bytes) {
+          const { type, ...join } = what as Frame;
+          if (type === "join") request._join = join;
+          request._size = encoder.encode((request._data = encode({ ...what, id: `${id}` }))).length;
+        } else if (_bytes instanceof Uint8Array) read(_bytes);
+        else _bytes.then(read, () => read());
+      } catch (error) {
+        return answer(error as RefusedError);
+      }
+      all.add(request);
+      if (connection) write(request, connection);
+      else wait(request);
     },
-    _flush: (connection) => on().forEach((request) => request._write(connection)),
-    _settle(id, reply) {
-      const request = all.get(id);
-      request?._settle(reply);
-      return !!request;
+    _flush(connection) {
+      for (const request of all) {
+        if (request._isBounded && !request._as && request._on !== connection) write(request, connection);
+      }
     },
-    _giveUp: (connection) => on(connection).forEach((request) => request._settle()),
-    _isWaitingFor: (connection) => on(connection).some((request) => request._isBounded),
+    _settle(reply, connection) {
+      const { id, room, type, payload } = reply;
+      const isLate = type === "error" && payload.code === "rate_limited";
+      // The answers to a `join` of many rooms all have its id, and the room that they are about.
+      const isAnswered = ({ _as, _join }: Request) =>
+        _as === Number(id) && (!_join || !room || (_join as Frame).room === room);
+      const answered = id ? [...all].filter(isAnswered) : [];
+      if (isLate) {
+        for (const request of answered) request._as = undefined;
+        const { _add, _hold, _pump } = connection._pacer!;
+        _hold(payload.retry_after_ms ?? PAUSE);
+        _add(...answered);
+        _pump();
+      } else for (const request of answered) settle(request, type === "error" ? refusedBy(payload) : null, payload);
+      return !!answered[0];
+    },
+    _giveUp(connection) {
+      for (const request of on(connection)) {
+        if (!connection || request._as || !request._isBounded) settle(request);
+        else {
+          request._on = undefined;
+          wait(request);
+        }
+      }
+    },
+    _isWaitingFor: (connection) => on(connection).some(({ _isBounded }) => _isBounded),
   };
 };

@@ -1,9 +1,9 @@
 // A room: wished for once, it comes back after every loss, at the position where it was.
 
 import { Emitter, END, type StateChange } from "./emitter.js";
-import { type RefusedError, UnknownOutcomeError } from "./errors.js";
+import { pack } from "./encode.js";
+import { type RefusedError, refused, UnknownOutcomeError } from "./errors.js";
 import type { Frame, HistoryPage, Position, PresencePage } from "./frames.js";
-import { refused } from "./requests.js";
 
 export type RoomState = "left" | "joining" | "joined";
 
@@ -55,6 +55,8 @@ export interface Session {
   _room(name: string): Room<any>;
   _connect(): void;
   _stop(): void;
+  /** Why nothing will come, if that is final. */
+  _failure(): Error | undefined;
   /** For the application: it waits where it has to, but not for ever. */
   _ask(what: object): Promise<any>;
   _join(room: Room<any>): void;
@@ -86,12 +88,15 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
 
   /** Be in the room from now on, through every reconnect, until `leave()`. Resolves when we are in it. */
   async join(): Promise<Joined> {
+    if (this.state === "joined") return this.#joined!;
+    const failure = this.#session._failure();
+    const joined = failure ? Promise.reject(failure) : this._next("joined");
     if (!this._wanted) {
       this._wanted = true;
       this._become("joining");
       this.#session._join(this);
     }
-    return this.state === "joined" ? this.#joined! : this._next("joined");
+    return joined;
   }
 
   /** Resolves when the gateway has confirmed it, or when there is nobody left to do so. */
@@ -104,7 +109,7 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
   /** Resolves when the bus has accepted it, in rooms with history to its position. */
   publish(payload: T, options: PublishOptions = {}): Promise<Partial<Position>> {
     const { key = this._position && randomKey() } = options;
-    return this.#ask({ type: "broadcast", payload: payload ?? null, ...options, key }).catch((error: RefusedError) => {
+    return this.#ask({ type: "broadcast", payload, ...options, key }).catch((error: RefusedError) => {
       throw error.code === "outcome_unknown" ? new UnknownOutcomeError("no answer", { key }) : error;
     });
   }
@@ -127,9 +132,9 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
     });
   }
 
-  /** Resolves when it is written: binary messages are not acknowledged. */
-  send(type: number, bytes: Uint8Array): Promise<void> {
-    return this.#session._ask(new Uint8Array([type >> 24, type >> 16, type >> 8, type, ...bytes]));
+  /** Resolves when it is written: binary messages are not acknowledged. Of a view or a Blob its bytes are sent. */
+  async send(type: number, data: ArrayBufferView | ArrayBufferLike | Blob): Promise<void> {
+    return this.#session._ask(pack(type, data));
   }
 
   /** Messages from now on, until the room is left or the client disconnected. */
@@ -191,7 +196,7 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
     const { payload } = said;
     if (type === "broadcast") {
       if (this.#advance(said)) this._emit("message", said as Message<T>);
-    } else if (type === "left") this._leave(refused({ code: payload.reason }));
+    } else if (type === "left") this._leave(refused(payload.reason));
     else {
       if (type === "resync") this.#advance(payload);
       this._emit(type as "resync", payload);
@@ -203,6 +208,6 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
     this._wanted = false;
     this._position = this.#joined = undefined;
     this._become("left", why && { code: why.code, reason: why.message });
-    this._emit(END, why ?? refused({ code: "not_joined", message: "left" }));
+    this._emit(END, why ?? refused("not_joined", "left"));
   }
 }

@@ -1,22 +1,29 @@
 // What is behind a client: its rooms, its requests, and the one connection or two that they are on.
 
+import { addressOf } from "./address.js";
 import type { Client, ClientState } from "./client.js";
 import { verdictOf } from "./codes.js";
-import { type Connection, type Ending, openConnection } from "./connection.js";
+import { type Connection, type Ending, type Owner, openConnection } from "./connection.js";
 import { END } from "./emitter.js";
-import { DisconnectedError } from "./errors.js";
+import { DisconnectedError, RefusedError, refused, refusedBy } from "./errors.js";
 import type { Frame } from "./frames.js";
 import { joinedOn, joinOn, leaveOn } from "./membership.js";
 import { type Move, makeMove } from "./move.js";
 import { type ClientOptions, DEFAULTS, LEAST_WINDOW, LONGEST_TIMER, NEARLY_OVER, PAUSE, STEADY } from "./options.js";
 import { watchPage } from "./page.js";
-import { type Answer, makeRequests, refused } from "./requests.js";
+import { type Answer, makeRequests } from "./requests.js";
 import { type Joined, Room, type Session } from "./room.js";
 import { makeTimer } from "./timer.js";
-import { timeLeft } from "./token.js";
+import { checked, timeLeft } from "./token.js";
+
+const failureOf = (ending: Ending = {}, code: number | string | undefined = ending.code): DisconnectedError => {
+  const words = ["disconnected", code, ending.reason].filter(Boolean);
+  return new DisconnectedError(words.join(" "), { ...ending, code });
+};
 
 /** @internal */
-export const makeSession = (client: Client, url: string | URL, given: ClientOptions): Session => {
+export const makeSession = (client: Client, address: string | URL, given: ClientOptions): Session => {
+  const url = addressOf(address);
   const options = { ...DEFAULTS, WebSocket: globalThis.WebSocket, ...given };
   const requests = makeRequests(options);
   const rooms = new Map<string, Room<any>>();
@@ -67,17 +74,18 @@ export const makeSession = (client: Client, url: string | URL, given: ClientOpti
     requests._flush(connection);
   };
 
-  const owner = {
-    _heard(connection: Connection, frame: Frame, data: string | ArrayBuffer): void {
+  const owner: Owner = {
+    _quietUntil: 0,
+    _heard(connection, frame, data) {
       if (frame.type === "welcome") welcomed(connection);
       else if (frame.type === "reconnect") announced(connection, frame.payload);
-      else if (!requests._settle(frame.id, frame)) tell(connection, frame, data);
+      else if (!requests._settle(frame, connection)) tell(connection, frame, data);
       move?._check();
     },
-    _ended(connection: Connection, ending?: Ending, isEarly?: boolean, retryAfter?: number): void {
+    _ended(connection, ending, isEarly, retryAfter) {
       living.delete(connection);
-      if (ending) lost(connection, ending, isEarly, retryAfter);
       requests._giveUp(connection);
+      if (ending) lost(connection, ending, isEarly, retryAfter);
     },
   };
 
@@ -90,12 +98,13 @@ export const makeSession = (client: Client, url: string | URL, given: ClientOpti
     for (const room of wanted()) joinOn(connection, room, requests, joined);
     if (connection !== current) return;
     settleIn(connection);
+    client.error = undefined;
     client._become("connected");
   };
 
   const tell = (connection: Connection, frame: Frame, data: string | ArrayBuffer): void => {
     const { type, payload } = frame;
-    if (type === "error") client._emit("error", refused(payload));
+    if (type === "error") client._emit("error", refusedBy(payload));
     else if (type === "binary") {
       const number = new DataView(payload).getUint32(0);
       const room = bindings.get(number);
@@ -120,11 +129,14 @@ export const makeSession = (client: Client, url: string | URL, given: ClientOpti
     const next = move?._to;
     const verdict = verdictOf(ending.code!);
     const isOnce = verdict === "once";
+    if (isEarly && timeLeft(token) <= 0) ending.reason ||= "token expired, by our clock";
     if (isOnce || isEarly) token = undefined;
     if (connection !== current) return connection === next ? move!._failed() : move?._finish();
     // Where the next connection is there already, it becomes the present one as far as it has come.
     if (verdict === "return" && next?._welcome && next !== connection) return move!._finish(ending);
-    if (verdict === "stop" || (isOnce && wasRefused)) return stop(ending);
+    // Where a gateway was before, 404 is a proxy that changes.
+    const isFinal = verdict === "stop" && !(ending.code === 404 && client.user);
+    if (isFinal || (isOnce && wasRefused)) return stop(ending);
     wasRefused ||= isOnce;
     down(ending);
     if (isOnce) open();
@@ -158,14 +170,19 @@ export const makeSession = (client: Client, url: string | URL, given: ClientOpti
   const dial = (done: (connection: Connection) => void, failed: () => void): void => {
     const use = (fresh: string) => {
       token = fresh;
-      done(openConnection(url, fresh, options, owner));
+      try {
+        done(openConnection(url, fresh, options, owner));
+      } catch (error) {
+        // By its name only: what it says may have the token in it.
+        stop({ reason: `WebSocket: ${(error as Error).name}` });
+      }
     };
     withToken(timeLeft(token) > NEARLY_OVER ? token! : nextToken(), use, failed);
   };
 
   /** Asked for once at a time. */
   const nextToken = () =>
-    (asked ??= new Promise<string>((resolve) => resolve(given.getToken())).finally(() => {
+    (asked ??= new Promise((resolve) => resolve(given.getToken())).then(checked).finally(() => {
       asked = undefined;
     }));
 
@@ -181,6 +198,10 @@ export const makeSession = (client: Client, url: string | URL, given: ClientOpti
     const refuse = whileOn((error: Error) => {
       // By its name, since a page may hold this package twice.
       if (error.name === "UnauthorizedError") return stop({ code: 4401, reason: error.message });
+      if (error instanceof RefusedError && client.state !== "connected") {
+        return stop({ code: 4401, reason: error.message }, error.code);
+      }
+      client.error = error;
       client._emit("error", error);
       failed();
     });
@@ -188,7 +209,7 @@ export const makeSession = (client: Client, url: string | URL, given: ClientOpti
   };
 
   /** Nothing is left of what was connected or being connected. */
-  const down = (ending: Ending, state: ClientState = "connecting"): void => {
+  const down = (ending: Ending, state: ClientState = "connecting", error: Error | null = failureOf(ending)): void => {
     const last = current;
     run++;
     waiting();
@@ -196,19 +217,20 @@ export const makeSession = (client: Client, url: string | URL, given: ClientOpti
     steady();
     move?._end();
     current = move = client.connection = undefined;
+    client.error = error ?? undefined;
     client._become(state, ending);
     for (const room of wanted()) room._become("joining", ending);
     last?._close();
   };
 
-  const stop = (ending: Ending = {}): void => {
+  const stop = (ending?: Ending, code?: string): void => {
     if (client.state === "disconnected") return;
-    const stopped = new DisconnectedError("disconnected", ending);
+    const stopped = failureOf(ending, code);
     for (const emitter of [client, ...rooms.values()]) (emitter as Client)._emit(END, stopped);
     unwatch();
     // Whoever asks next does not get the token that is still awaited.
     asked = undefined;
-    down(ending, "disconnected");
+    down(ending ?? {}, "disconnected", ending ? stopped : null);
     requests._giveUp();
   };
 
@@ -226,6 +248,7 @@ export const makeSession = (client: Client, url: string | URL, given: ClientOpti
         const isOther = error?.code === "identity_changed";
         // A token that was not taken is asked for again later, for as long as the old one lasts.
         if (!error || isOther) token = fresh;
+        if (error) client._emit("error", error);
         if (!isOther) return planRenewal();
         down({ reason: error.code });
         open();
@@ -264,6 +287,9 @@ export const makeSession = (client: Client, url: string | URL, given: ClientOpti
   const connect = (): void => {
     if (waiting()) open();
     if (client.state !== "disconnected") return;
+    if (typeof options.WebSocket !== "function") {
+      throw refused("no_websocket", "no WebSocket class");
+    }
     unwatch = watchPage({
       online: connect,
       offline: probe,
@@ -285,7 +311,8 @@ export const makeSession = (client: Client, url: string | URL, given: ClientOpti
       return room;
     },
     _connect: connect,
-    _stop: stop,
+    _stop: () => stop(),
+    _failure: () => (client.state === "disconnected" ? client.error : undefined),
     _ask: (what) =>
       new Promise((resolve, reject) => {
         const answer: Answer = (error, payload) => (error ? reject(error) : resolve(payload));

@@ -1,4 +1,6 @@
-// The token: how long it lasts, and how it is shown in the way that browsers can.
+// The token: how long it lasts, whether it is one, and how it is shown in the way that browsers can.
+
+import { refused } from "./errors.js";
 
 /** @internal Milliseconds until it ends; for ever, for one that cannot be read. Nothing is verified here. */
 export const timeLeft = (token: string | undefined): number => {
@@ -10,12 +12,16 @@ export const timeLeft = (token: string | undefined): number => {
   }
 };
 
-/**
- * @internal A browser cannot send an Authorization header with a WebSocket. The letters of a JWT are such that base64
- * has no `+` and no `/` in it, so that without its padding it is base64url.
- */
+/** @internal Without the white space around it. Throws what says what else it is, and never the token itself. */
+export const checked = (given: unknown): string => {
+  const token = typeof given === "string" ? given.trim() : "";
+  if (/^[!-~]+$/.test(token)) return token;
+  const what = given ? typeof given : JSON.stringify(given);
+  throw refused("bad_token", `getToken returned no token: ${what}`);
+};
+
+/** @internal A browser cannot send an Authorization header with a WebSocket. */
 export const subprotocols = (token: string): string[] => [
   "forestay.v1",
-  // biome-ignore lint/style/useTemplate: what is built is shorter like this.
-  "base64url.bearer.forestay." + btoa(token).replace(/=/g, ""),
+  `base64url.bearer.forestay.${btoa(token).replace(/=/g, "").replace(/\+/g, "-").replace(/\//g, "_")}`,
 ];

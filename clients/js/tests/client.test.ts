@@ -1,45 +1,10 @@
 // What the conformance suite cannot see from outside: races, clocks, pages, and classes given to us.
 
 import { readFileSync } from "node:fs";
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { beforeEach, describe, expect, test, vi } from "vitest";
 import { WebSocket as Ws } from "ws";
-import { Client, type ClientOptions, DisconnectedError, UnauthorizedError, verdictOf, verdicts } from "../src/index.js";
-import { Gateway } from "./gateway.js";
-
-let gateway: Gateway;
-const clients: Client[] = [];
-
-beforeEach(async () => {
-  gateway = await Gateway.open();
-});
-
-afterEach(() => {
-  for (const client of clients.splice(0)) client.disconnect();
-  gateway.close();
-  vi.useRealTimers();
-  vi.unstubAllGlobals();
-});
-
-/** A JWT that ends so many seconds from now. */
-function token(seconds = 3_600, name = "t"): string {
-  const claims = { exp: Math.floor(Date.now() / 1000) + seconds, jti: name };
-  return `e30.${Buffer.from(JSON.stringify(claims)).toString("base64url")}.c2ln`;
-}
-
-function make(options: Partial<ClientOptions> = {}): Client {
-  const client = new Client(gateway.url, { getToken: () => token(), minDelay: 10, ...options });
-  clients.push(client);
-  return client;
-}
-
-/** The events of one name, as they come. */
-function collect<E>(emitter: { on(name: any, listener: (event: E) => void): unknown }, name: string): E[] {
-  const events: E[] = [];
-  emitter.on(name, (event) => events.push(event));
-  return events;
-}
-
-const until = (isSo: () => boolean) => vi.waitFor(() => expect(isSo()).toBe(true), { timeout: 5_000, interval: 5 });
+import { type ClientOptions, DisconnectedError, UnauthorizedError, verdictOf, verdicts } from "../src/index.js";
+import { collect, gateway, make, token, until } from "./client.js";
 
 describe("tokens", () => {
   test("one that arrives after disconnect() is not used, and one of the next connect() is", async () => {

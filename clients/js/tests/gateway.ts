@@ -1,6 +1,6 @@
 // A gateway in this process that says what a test tells it to, over real sockets.
 
-import { createServer, type IncomingMessage } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
@@ -42,6 +42,15 @@ class Queue<T> {
   }
 }
 
+/** What a connection that is served has come to. */
+export interface Served {
+  rooms: string[];
+  published: unknown[];
+  refused: number;
+  /** Of each `join`, how many rooms it named. */
+  sizes: number[];
+}
+
 /** One connection, from the gateway's side. */
 export class Peer {
   readonly token: string;
@@ -69,8 +78,52 @@ export class Peer {
     this.say({ type: "welcome", payload: { ...WELCOME, ...changes } });
   }
 
+  hearBinary(): Promise<Buffer> {
+    return this.#binary.take();
+  }
+
   hear(type: string): Promise<Frame> {
     return this.#heard.take((frame) => frame.type === type);
+  }
+
+  /** Answers joins and broadcasts from now on, and refuses what is over the rate as a gateway does. */
+  serve(rate: number, burst: number): Served {
+    const served: Served = { rooms: [], published: [], refused: 0, sizes: [] };
+    let tokens = burst;
+    let at = performance.now();
+    let due = at;
+    const spend = (): number => {
+      const now = performance.now();
+      tokens = Math.min(burst, tokens + ((now - at) / 1_000) * rate);
+      at = now;
+      if (tokens >= 0.999) {
+        tokens -= 1;
+        return 0;
+      }
+      served.refused++;
+      due = Math.max(due + 1_000 / rate, now + ((1 - tokens) / rate) * 1_000);
+      return due - now;
+    };
+    this.socket.on("message", (data: Buffer, isBinary) => {
+      const frame = isBinary ? { type: "binary" } : (JSON.parse(data.toString()) as Frame);
+      const asked = (frame.rooms as { room: string }[] | undefined) ?? [{ room: frame.room! }];
+      if (frame.type === "join") served.sizes.push(asked.length);
+      for (const { room } of asked) {
+        const answer = { id: frame.id, ...(frame.type === "join" && { room }) };
+        const wait = spend();
+        if (wait > 0) {
+          const payload = { code: "rate_limited", message: "too fast", retry_after_ms: Math.ceil(wait) };
+          this.say({ type: "error", ...answer, payload });
+        } else if (frame.type === "join") {
+          served.rooms.push(room);
+          this.say({ type: "joined", ...answer, payload: {} });
+        } else if (frame.type === "broadcast") {
+          served.published.push(frame.payload);
+          this.say({ type: "ack", ...answer, payload: {} });
+        }
+      }
+    });
+    return served;
   }
 
   /** How many messages came that no test has asked for. */
@@ -89,6 +142,11 @@ export class Peer {
 export class Gateway {
   /** With what each handshake is refused, in turn; `undefined` lets in. */
   refusals: (string | undefined)[] = [];
+  /** What the problem documents say in answer to a plain GET, which is refused like the last handshake. */
+  detail: string | undefined;
+  /** The tokens of the plain GETs. */
+  asked: (string | undefined)[] = [];
+  #refusal: string | undefined;
   #server = createServer();
   #sockets = new WebSocketServer({ noServer: true });
   #peers = new Queue<Peer>();
@@ -96,6 +154,7 @@ export class Gateway {
 
   static async open(): Promise<Gateway> {
     const gateway = new Gateway();
+    gateway.#server.on("request", (request, response) => gateway.#answer(request, response));
     gateway.#server.on("upgrade", (...upgrade) => gateway.#upgrade(...upgrade));
     await new Promise<void>((resolve) => gateway.#server.listen(0, "127.0.0.1", resolve));
     return gateway;
@@ -105,9 +164,19 @@ export class Gateway {
     return `ws://127.0.0.1:${(this.#server.address() as AddressInfo).port}/ws`;
   }
 
+  #answer({ headers }: IncomingMessage, response: ServerResponse): void {
+    this.asked.push(headers.authorization?.replace("Bearer ", ""));
+    const [line = "", ...fields] = (this.#refusal ?? "426 Upgrade Required").split("\r\n");
+    for (const field of fields) response.setHeader(...(field.split(": ") as [string, string]));
+    response.statusMessage = line.slice(4);
+    response.writeHead(Number(line.slice(0, 3)), { "Content-Type": "application/problem+json", Connection: "close" });
+    response.end(JSON.stringify({ status: Number(line.slice(0, 3)), detail: this.detail }));
+  }
+
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     this.handshakes++;
     const refusal = this.refusals.shift();
+    this.#refusal = refusal;
     if (refusal) return void socket.end(`HTTP/1.1 ${refusal}\r\nContent-Length: 0\r\n\r\n`);
     this.#sockets.handleUpgrade(request, socket, head, (ws) => this.#peers.add(new Peer(ws, request)));
   }

@@ -1,8 +1,13 @@
-// Lists the close codes: what each means, and whether the client reconnects. The verdicts come from the client.
+// Lists the close codes and the statuses of refused handshakes: what each means, and whether the client reconnects. The verdicts come from the client.
 
 import { verdictOf } from "./forestay.js";
 
 const CODES = new Map([
+  [400, ["bad handshake", "The gateway could not read the request."]],
+  [401, ["token refused", "The gateway refused the token. A new one is needed."]],
+  [403, ["page refused", "Pages of this origin may not connect."]],
+  [404, ["not found", "There is no gateway at this address."]],
+  [503, ["unavailable", "The gateway is full, is leaving, or cannot check tokens just now."]],
   [1000, ["closed", "Either side said goodbye."]],
   [1001, ["going away", "This gateway is leaving, or wants its connections spread anew."]],
   [1002, ["protocol error", "One side did not speak WebSocket."]],

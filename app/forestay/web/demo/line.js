@@ -5,7 +5,8 @@ import { tapped } from "./wire.js";
 
 // A user cuts the connection to watch what happens, so the reconnect takes at least this long.
 const PAUSE_MS = 1_000;
-const EXPIRED = 4401;
+// The token's time is over, or the handshake refused it.
+const WANT_TOKEN = [401, 4401];
 
 export class Line {
   client = null;
@@ -53,13 +54,13 @@ export class Line {
   }
 
   #changed({ state, oldState, code, reason = "" }) {
-    if (code === EXPIRED) this.#refused = reason;
+    if (WANT_TOKEN.includes(code)) this.#refused = reason;
     if (state === "connected") {
       this.#attempt = 0;
       this.#become({ name: "connected" });
     } else if (state === "disconnected") {
       const close = code === undefined ? { code: 1000, reason: "bye", byHand: true } : { code, reason };
-      this.#become({ name: "stopped", close, needsToken: code === EXPIRED });
+      this.#become({ name: "stopped", close, needsToken: WANT_TOKEN.includes(code) });
       this.#refused = null;
     } else if (oldState === "disconnected") this.#become({ name: "connecting", attempt: 0 });
   }
