@@ -30,7 +30,7 @@ def test_the_client_does_what_the_protocol_says_after_each_close() -> None:
 
 @pytest.mark.parametrize(
     ("status", "verdict"),
-    [(400, "stop"), (401, "come back once, with a new token"), (403, "stop"), (404, "stop")]
+    [(400, "stop"), (401, "come back once, with a new token"), (403, "stop"), (404, "stop"), (431, "stop")]
     + [(status, "come back, with jitter") for status in (408, 429, 500, 502, 503, 504)],
 )
 def test_the_client_does_what_the_protocol_says_after_each_status(status: int, verdict: str) -> None:

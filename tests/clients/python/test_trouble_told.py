@@ -200,9 +200,8 @@ async def test_a_port_without_a_listener_is_called_so() -> None:
         url = server.url
     assert (await retry(url)).error.reason == "connection refused"
     assert (await retry("ws://no-such-host.invalid/ws", proxy=None)).error.reason == "host not found"
-    assert (
-        await retry("ws://a.invalid/ws", proxy=url.replace("ws://", "http://"))
-    ).error.reason == "connection refused"
+    proxy = url.replace("ws://", "http://").removesuffix("/ws")
+    assert (await retry("ws://a.invalid/ws", proxy=proxy)).error.reason == "connection refused"
 
 
 async def test_a_server_without_tls_is_called_so() -> None:

@@ -21,7 +21,7 @@ ELSEWHERE = frozenset({200, 204, 301, 302, 303, 307, 308, 404, 405, 410, 426})
 """Statuses of a server that is no gateway: the address is wrong. Where it was right before, a proxy is changing."""
 
 # Repairing any of these takes another client, page, token or address; trying again does not.
-_FINAL_STATUSES = ELSEWHERE | {400, 403}
+_FINAL_STATUSES = ELSEWHERE | {400, 403, 413, 414, 431}
 
 RATE_LIMITED = "rate_limited"
 
