@@ -33,13 +33,14 @@ class CountingBus(MemoryBus):
     now = 0
     most = 0
     away = False
+    takes = 0.001
 
     async def history(self, room: RoomName, query: Query, kept: Retention) -> Page:
         self.reads += 1
         self.now += 1
         self.most = max(self.most, self.now)
         try:
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(self.takes)
             if self.away:
                 raise BusLost
             return await super().history(room, query, kept)
@@ -373,3 +374,37 @@ async def test_resumes_read_the_history_a_few_at_a_time() -> None:
     await asyncio.sleep(5)
     assert all(numbers(one) == list(range(offset + 1, 201)) for offset, one in enumerate(clients))
     assert world.bus.most <= 32
+
+
+@virtual
+async def test_a_storm_of_resumes_that_takes_its_time_refuses_nobody() -> None:
+    """A join that waits for its turn is not late, however long the others before it take together."""
+    world = World()
+    await world.open(200)
+    world.bus.takes = 2.0
+    clients = []
+    for offset in range(200):
+        world.start["offset"] = offset
+        clients.append(world.resume(taking=True)[1])
+    await asyncio.sleep(600)
+    assert all(numbers(one) == list(range(offset + 1, 201)) for offset, one in enumerate(clients))
+    assert {reply for one in clients for reply in replies(one)} == {"joined"}
+
+
+@virtual
+async def test_a_bus_that_does_not_answer_refuses_a_whole_storm_in_time() -> None:
+    """Also those whose turn has not come, so that they can ask again; nothing of them is left."""
+    world = World()
+    await world.open(200)
+    before = len(asyncio.all_tasks())
+    world.bus.takes = 3600.0
+    clients = []
+    for offset in range(200):
+        world.start["offset"] = offset
+        clients.append(world.resume(taking=True))
+    await asyncio.sleep(5.1)
+    for connection, transport in clients:
+        assert [said["payload"]["code"] for said in transport.heard() if said["type"] == "error"] == ["unavailable"]
+        assert not world.core.pod.joins.pending(connection)
+    # Reads that began go on, for whoever asks the same next.
+    assert len(asyncio.all_tasks()) <= before + 32

@@ -32,6 +32,7 @@ from forestay.core.rooms.recovery import Recovery
 from forestay.core.rooms.subscriptions import Subscriptions
 from forestay.core.rules.access import Right
 from forestay.protocol.codes import ENDINGS, CloseCode, ErrorCode, Refusal
+from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
 from forestay.protocol.presence import PresencePage
 
@@ -58,6 +59,8 @@ class Joins:
         self._presence = presence
         self._rules = rules
         self._under_way: dict[Connection, JoinQueue] = {}
+        self._in_line: dict[PendingJoin, None] = {}
+        """Joins that wait for their turn to read a history."""
 
     def pending(self, connection: Connection) -> Collection[RoomName]:
         """The rooms that `connection` has asked to join and is not in yet."""
@@ -179,10 +182,25 @@ class Joins:
                 # The list of members should contain the client itself.
                 await self._presence.registered(request.name, request.connection.identity.user)
             members = await self._members(request)
-            # This is the last step: it says whether live messages follow on the missed ones.
-            missed = await self._missed(request)
-            join.loading = None
-            self._complete(join, missed, members)
+            if request.since is None or request.name in request.connection.rooms:
+                self._loaded_all(join, None, members)
+                return
+            self._stop_deadline(join)
+            self._in_line[join] = None
+            try:
+                await self._recovery.turn.acquire()
+            finally:
+                del self._in_line[join]
+            try:
+                self._start_deadline(join)
+                # This is the last step: it says whether live messages follow on the missed ones.
+                self._loaded_all(join, await self._missed(request.name, request.since), members)
+            finally:
+                self._recovery.turn.release()
+
+    def _loaded_all(self, join: PendingJoin, missed: Missed | None, members: PresencePage | None) -> None:
+        join.loading = None
+        self._complete(join, missed, members)
 
     async def _members(self, request: JoinRequest) -> PresencePage | None:
         if not request.with_members:
@@ -192,11 +210,9 @@ class Joins:
         except Refusal:
             return None
 
-    async def _missed(self, request: JoinRequest) -> Missed | None:
-        if request.since is None or request.name in request.connection.rooms:
-            return None
+    async def _missed(self, name: RoomName, since: Position) -> Missed | None:
         try:
-            return await self._recovery.missed(request.name, request.since)
+            return await self._recovery.missed(name, since)
         except BusLost:
             return None
 
@@ -231,9 +247,10 @@ class Joins:
         self._subscriptions.release(request.name, join.subscribed)
 
     def _expire(self, join: PendingJoin) -> None:
-        """Refuse the join, because the bus took too long, and those that wait behind its load."""
+        """Refuse the join, because the bus took too long, and those that wait behind it."""
         late = [join]
         if join.stage is Stage.LOADING:
+            late += self._in_line
             late += [one for one in self._under_way[join.request.connection].joins.values() if one.deadline is None]
         for one in late:
             if one.stage is not Stage.DONE:

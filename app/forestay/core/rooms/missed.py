@@ -1,20 +1,15 @@
 """Reads what joiners missed of a room: a part at a time, and once for all that ask the same."""
 
-from asyncio import AbstractEventLoop, Semaphore, Task, shield
+from asyncio import AbstractEventLoop, Task, shield
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Final
 
 from forestay.core.fanout.backlog import Backlog
 from forestay.core.ports.bus import Bus, BusLost, Page, Query
 from forestay.core.rules.policies import Retention
 from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName
-
-# Reads of histories for joiners at the same time, on the whole pod. When a pod is gone, thousands of clients come with
-# a position to the others: more at once would fill the memory, and stop the loop when the answers come.
-_READERS: Final = 32
 
 
 class View:
@@ -77,11 +72,9 @@ class MissedReader:
         self._loop = loop
         self._bus = bus
         self._part_bytes = part_bytes
-        self.turn = Semaphore(_READERS)
-        """Held while a joiner reads. The loop wakes no more of them at once than have a turn."""
 
     async def read(self, room: RoomName, view: View, since: Position) -> Missed | None:
-        """The next messages after `since`, up to the position of the view. It needs a `turn`. Raises BusLost."""
+        """The next messages after `since`, up to the position of the view. Raises BusLost."""
         view.readers += 1
         try:
             read = view.reads.get(since)

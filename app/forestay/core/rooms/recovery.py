@@ -6,7 +6,7 @@ connection, or a regular check finds the room ahead. If the history no longer ha
 room without history has no position. If messages may be lost there, the members always get a `resync`.
 """
 
-from asyncio import CancelledError, Future, Task, sleep
+from asyncio import CancelledError, Future, Semaphore, Task, sleep
 from collections.abc import Callable, Coroutine
 from typing import Final, Protocol
 
@@ -24,6 +24,9 @@ CHECK_INTERVAL: Final = 5.0
 RETRY: Final = 0.5
 """Seconds until a bus that is away is asked again."""
 
+# Reads of histories for joiners at the same time, on the whole pod. When a pod is gone, thousands of clients come with
+# a position to the others: more at once would fill the memory, and stop the loop when the answers come.
+_READERS: Final = 32
 # A read that finds nothing new may have begun before the last message came; the next one has not.
 _ATTEMPTS: Final = 3
 
@@ -44,6 +47,8 @@ class Recovery:
     def __init__(self, runtime: Runtime, bus: Bus, policies: Policies, members: Members, part_bytes: int) -> None:
         """`part_bytes`: bytes of messages that a joiner is given at once. One message always comes."""
         self._runtime = runtime
+        self.turn = Semaphore(_READERS)
+        """Held while a joiner reads what it missed. The loop wakes no more of them at once than have a turn."""
         self._missed = MissedReader(runtime.loop, bus, part_bytes)
         self._bus = bus
         self._policies = policies
@@ -98,21 +103,20 @@ class Recovery:
     async def missed(self, room: RoomName, since: Position) -> Missed | None:
         """The next messages after `since`, up to the position of the room; None where they cannot be known.
 
-        Raises BusLost.
+        The caller has a `turn`. Raises BusLost.
         """
-        async with self._missed.turn:
-            view = self._views.get(room)
-            if view is None or view.position is None:
-                return None
-            if since.epoch == view.position.epoch and since.offset > view.position.offset:
-                await self._catch_up(room, view)
-            for _ in range(_ATTEMPTS):
-                if view.position == since:
-                    return Missed((), level=True)
-                found = await self._missed.read(room, view, since)
-                if found is None or found.messages or found.level:
-                    return found
+        view = self._views.get(room)
+        if view is None or view.position is None:
             return None
+        if since.epoch == view.position.epoch and since.offset > view.position.offset:
+            await self._catch_up(room, view)
+        for _ in range(_ATTEMPTS):
+            if view.position == since:
+                return Missed((), level=True)
+            found = await self._missed.read(room, view, since)
+            if found is None or found.messages or found.level:
+                return found
+        return None
 
     async def _catch_up(self, room: RoomName, view: View) -> None:
         """Complete the view, because a client got messages on another pod that this pod has not served yet."""

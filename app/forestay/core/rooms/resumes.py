@@ -82,10 +82,11 @@ class Resumes:
                     self._give_up(connection, room)
                     return
                 try:
-                    missed = await self._recovery.missed(room.name, at)
+                    async with self._recovery.turn:
+                        missed = await self._recovery.missed(room.name, at)
                 except BusLost:
-                    missed = Missed((), level=False)
                     await sleep(RETRY)
+                    continue
             if missed is None:
                 self._outbox.resync(connection, room.name, "lost", self._recovery.position(room.name))
                 break
