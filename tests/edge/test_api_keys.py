@@ -1,6 +1,7 @@
 """Keys of backends have scopes, are read again when their file changes, and leave a trace when they use power."""
 
 import asyncio
+import os
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -254,6 +255,14 @@ async def test_wrong_keys_are_counted_and_logged_without_them() -> None:
         assert API_KEY not in repr(logged)
         assert await _metric(running, 'forestay_api_keys_refused_total{reason="unknown"}') == 5
         assert await _metric(running, 'forestay_api_keys_refused_total{reason="missing"}') == 1
+
+
+def test_a_pipe_or_a_folder_is_no_file(tmp_path: Path) -> None:
+    """To open a pipe without a writer would stop the gateway."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(ValueError, match="is not a file"):
+            ApiKeysFile(path)
 
 
 def test_a_file_has_a_largest_size(tmp_path: Path) -> None:

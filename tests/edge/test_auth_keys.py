@@ -420,7 +420,9 @@ REASONS: dict[str, tuple[object, str]] = {
     "private": (ed_signer().jwk(kid="a", d="Y2FuYXJ5"), 'key "a": it has private parts'),
     "kid": (rsa_signer().jwk(kid=7), "key 1 of the set, without a kid: its kid is not a text"),
     "kid with a line break": ({"kid": "a\nb\u202e" + "c" * 200}, r'key "a\nb\u202eccc'),
-    "broken": (rsa_signer().jwk(kid="a", n="Y2FuYXJ5*"), 'key "a": '),
+    "no base64url": (rsa_signer().jwk(kid="a", n="Y2FuYXJ5+/"), 'key "a": its n is not base64url'),
+    "a part that is a number": (ec_signer().jwk(kid="a", x=7), 'key "a": its x is not base64url'),
+    "broken": (rsa_signer().jwk(kid="a", n="Y2FuYXJ5"), 'key "a": it'),
 }
 
 

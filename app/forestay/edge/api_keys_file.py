@@ -74,6 +74,9 @@ class ApiKeysFile:
 
     def _read(self) -> bytes:
         try:
+            # The loop would stand still while it opens a pipe.
+            if self._path.exists() and not self._path.is_file():
+                raise ValueError(f"{self._path} is not a file; check the path and the mount")
             with self._path.open("rb") as file:
                 content = file.read(_MAX_BYTES + 1)
         except OSError as error:

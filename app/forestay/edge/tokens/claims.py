@@ -97,8 +97,7 @@ def _user(fields: _Fields, name: str) -> str:
     """The user. A `sub` is text; another claim may also be a whole number, which counts as its digits."""
     user: str | int | None = _typed(fields, name, _text if name == STANDARD.user else _text_or_integer)
     if user is None:
-        setting = "" if name == STANDARD.user else ", which FORESTAY_JWT_USER_CLAIM names"
-        raise bad_token(f"missing claim: {name}{setting}")
+        raise bad_token(f"missing claim: {name}; FORESTAY_JWT_USER_CLAIM says which claim names the user")
     if isinstance(user, int):
         user = str(user)
     if not is_user(user):

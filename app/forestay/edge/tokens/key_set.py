@@ -5,6 +5,7 @@ absent. Nothing of a key but its id is repeated, since the set of a careless iss
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -22,6 +23,8 @@ MAX_KID: Final = 256
 
 _MAX_KEYS: Final = 100
 _PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth"})
+_PARTS: Final = {"RSA": ("n", "e"), "EC": ("x", "y"), "OKP": ("x",)}
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]+={0,2}", re.ASCII).fullmatch
 _READERS: Final = {"RSA": RSAAlgorithm.from_jwk, "EC": ECAlgorithm.from_jwk, "OKP": OKPAlgorithm.from_jwk}
 
 
@@ -120,6 +123,11 @@ def _material(jwk: Mapping[str, object]) -> object:
         raise _Unused(f"its kty is {quoted(kind)}, and not RSA, EC or OKP")
     if not _PRIVATE.isdisjoint(jwk):
         raise _Unused("it has private parts; its issuer must publish only the public half, and make a new key")
+    for part in _PARTS[str(kind)]:
+        text = jwk.get(part, "_")
+        # The reader would leave out what is no base64url, and so make another key.
+        if not isinstance(text, str) or not _BASE64URL(text):
+            raise _Unused(f"its {part} is not base64url")
     try:
         material: object = reader(dict(jwk))
     except (PyJWTError, UnsupportedAlgorithm, ValueError, TypeError, LookupError):
