@@ -79,11 +79,15 @@ class Pace:
         self._bytes.spend(size, now)
 
     def handful(self, now: float) -> tuple[int, int]:
-        """How many messages are worth to wait for, those of a tenth of a second; and how many may be said at once."""
+        """How many messages are worth to wait for, and how many may be said at once.
+
+        It is worth to wait for those of a tenth of a second, or of half a bucket: while a late timer is waited for, the
+        other half fills.
+        """
         if not self._messages.rate:
             return 1, 1 << 30
         there = int(self._messages.tokens(now) + _NOTHING)
-        worth = max(1, min(int(self._messages.capacity), int(self._messages.rate / 10)))
+        worth = max(1, min(int(self._messages.capacity / 2), int(self._messages.rate / 10)))
         return worth, max(worth, there)
 
     def refused(self, after: float, now: float) -> None:
