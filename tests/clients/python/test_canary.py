@@ -51,9 +51,9 @@ async def tried(words: Words, url: str, get_token: Callable[[], Any], **options:
     told = asyncio.Event()
     retries = 0
 
-    def retried(retry: object) -> None:
+    def waits(waiting: object) -> None:
         nonlocal retries
-        words.of(retry)
+        words.of(waiting)
         retries += 1
         if retries == 2:
             told.set()
@@ -63,7 +63,7 @@ async def tried(words: Words, url: str, get_token: Callable[[], Any], **options:
     except (ForestayError, TypeError) as error:
         words.of(error)
         return
-    client.on("retry", retried)
+    client.on("waiting", waits)
     client.on("state", words.of)
     client.on("error", words.of)
     client.connect()
@@ -99,6 +99,7 @@ def tokens() -> list[Callable[[], Any]]:
 
     return [
         lambda: f"{CANARY}\n",
+        lambda: f"{CANARY}\n{CANARY}",
         lambda: f"{CANARY}\r\nX-Evil: 1",
         lambda: f" {CANARY}",
         lambda: f"{CANARY}é",
@@ -215,7 +216,7 @@ async def test_a_living_connection_says_no_secret(words: Words) -> None:
 
     async with strict() as there:
         client = Client(there.url, get_token=get_token, refresh_margin=1.1, max_delay=0.01)
-        client.on("retry", words.of)
+        client.on("waiting", words.of)
         async with client:
             for odd in (f'{{"type": "{CANARY}"', f'{{"type": "broadcast", "room": ["{CANARY}"]}}', f'"{CANARY}"'):
                 await there.connections[0].send(odd)

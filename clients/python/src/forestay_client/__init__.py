@@ -23,10 +23,10 @@ from forestay_client.messages import (
     PresenceChange,
     PresencePage,
     Resync,
-    Retry,
     RoomState,
     RoomStateChange,
     StateChange,
+    Waiting,
 )
 from forestay_client.options import ClientOptions, Options
 from forestay_client.room import Room
@@ -52,7 +52,6 @@ __all__ = [
     "PresencePage",
     "RefusedError",
     "Resync",
-    "Retry",
     "Room",
     "RoomState",
     "RoomStateChange",
@@ -61,4 +60,5 @@ __all__ = [
     "UnauthorizedError",
     "UnknownOutcomeError",
     "UnsendableError",
+    "Waiting",
 ]

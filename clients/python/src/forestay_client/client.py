@@ -13,7 +13,7 @@ from forestay_client.errors import DisconnectedError, RefusedError, Unauthorized
 from forestay_client.events import Handler, Handlers
 from forestay_client.lifetime import Lifetime, Listener
 from forestay_client.lines import Lines
-from forestay_client.messages import BinaryMessage, ClientState, Moved, Retry, StateChange
+from forestay_client.messages import BinaryMessage, ClientState, Moved, StateChange, Waiting
 from forestay_client.options import ClientOptions, Options
 from forestay_client.room import Room
 from forestay_client.sentences import Sentence
@@ -38,7 +38,7 @@ class Client:
         self._tokens = Tokens(get_token)
         self._lines = Lines(Options(**options))
         address.check_proxy(self._lines.options.proxy)
-        self._handlers = Handlers("state", "retry", "moved", "binary", "error")
+        self._handlers = Handlers("state", "waiting", "moved", "binary", "error")
         self._rooms: dict[str, Room] = {}
         self._state = ClientState.DISCONNECTED
         self._error: Trouble = None
@@ -70,7 +70,7 @@ class Client:
     @overload
     def on(self, event: Literal["state"], handler: Callable[[StateChange], object]) -> Callable[[], None]: ...
     @overload
-    def on(self, event: Literal["retry"], handler: Callable[[Retry], object]) -> Callable[[], None]: ...
+    def on(self, event: Literal["waiting"], handler: Callable[[Waiting], object]) -> Callable[[], None]: ...
     @overload
     def on(self, event: Literal["moved"], handler: Callable[[Moved], object]) -> Callable[[], None]: ...
     @overload
@@ -94,7 +94,9 @@ class Client:
         self._lines.error = None
         for place in self._lines.rooms.values():
             place.disconnected(None)
-        listener = Listener(self._changed, self._retry, lambda moved: self._handlers.emit("moved", moved), self._heard)
+        listener = Listener(
+            self._changed, self._waiting, lambda moved: self._handlers.emit("moved", moved), self._heard
+        )
         self._lifetime = Lifetime(self._url, self._tokens, self._lines, listener)
         self._running = asyncio.ensure_future(self._run(self._lifetime))
         self._changed(ClientState.CONNECTING)
@@ -169,9 +171,9 @@ class Client:
         if not taken and said.get("type") == "error":
             self._handlers.emit("error", sentences.refusal(said))
 
-    def _retry(self, retry: Retry) -> None:
-        self._error = retry.error
-        self._handlers.emit("retry", retry)
+    def _waiting(self, waiting: Waiting) -> None:
+        self._error = waiting.error
+        self._handlers.emit("waiting", waiting)
 
     def _changed(self, state: ClientState, error: Trouble = None) -> None:
         self._error = error

@@ -12,7 +12,7 @@ from forestay_client.endings import UNAUTHORIZED, Ending, lost, unusable
 from forestay_client.errors import DisconnectedError, UnauthorizedError
 from forestay_client.handshake import HandshakeError, open_connection
 from forestay_client.lines import Lines, Place
-from forestay_client.messages import ClientState, Moved, Retry
+from forestay_client.messages import ClientState, Moved, Waiting
 from forestay_client.relocation import Relocation
 from forestay_client.renewal import keep_renewed
 from forestay_client.sentences import Sentence
@@ -32,7 +32,7 @@ class Listener:
     """Who is called when something happens."""
 
     changed: Callable[[ClientState, DisconnectedError | None], None]
-    retry: Callable[[Retry], None]
+    waiting: Callable[[Waiting], None]
     moved: Callable[[Moved], None]
     heard: Callable[[Connection, Sentence | bytes], None]
     """Called with what answers no request."""
@@ -66,7 +66,7 @@ class Lifetime:
             self._listener.changed(ClientState.CONNECTING, error)
             if ending.verdict is not Verdict.RENEW_TOKEN and not ending.at_once:
                 wait = ending.retry_after + self._backoff.next()
-                self._listener.retry(Retry(error, wait))
+                self._listener.waiting(Waiting(wait, error, ending.code, ending.reason))
                 _LOG.info("no connection (%s); next try in %.1f s", ending, wait)
                 await asyncio.sleep(wait)
 

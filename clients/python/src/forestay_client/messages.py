@@ -134,13 +134,15 @@ class StateChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Retry:
-    """There is no connection, and the client tries again."""
+class Waiting:
+    """There is no connection, and the client tries again; `code` and `reason` are those of the error."""
 
+    delay: float
+    """Seconds until the next attempt."""
     error: DisconnectedError
     """What became of the last connection, or of the last attempt."""
-    after: float
-    """Seconds until the next attempt."""
+    code: int | str | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,10 +23,11 @@ class UnusableTokenError(Exception):
     """What the application gave is no token. The message says why, and has nothing of it."""
 
 
-def checked(token: object) -> str:
-    """The token. Raises UnusableTokenError for what no gateway could read."""
-    if not isinstance(token, str):
-        raise UnusableTokenError(f"get_token returned {token.__class__.__name__}; a token is a str")
+def checked(given: object) -> str:
+    """The token, without the white space around it. Raises UnusableTokenError for what no gateway could read."""
+    if not isinstance(given, str):
+        raise UnusableTokenError(f"get_token returned {given.__class__.__name__}; a token is a str")
+    token = given.strip()
     if not token:
         raise UnusableTokenError("get_token returned an empty str")
     if strange := _STRANGE.search(token):
