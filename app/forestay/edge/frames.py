@@ -105,9 +105,14 @@ class Frames:
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
         """Take what the client has sent."""
         size = len(data)
-        # Nearly always: one short message, all of it and nothing else.
-        if self._whole and 5 < size < 132 and data[1] - size == _SHORT and data[0] & _FIN:
-            return self._feed(data)
+        # Nearly always: one message of less than 64 KiB, all of it and nothing else.
+        if self._whole and size > 5 and data[0] & _FIN:
+            second = data[1]
+            if second - size == _SHORT:
+                if second < _LONG:
+                    return self._feed(data)
+            elif second == _LONG and size > 7 and data[2] << 8 | data[3] == size - 8:
+                return self._feed(data)
         if self.violation is not None:
             return False, b""
         good = self._follow(data)
