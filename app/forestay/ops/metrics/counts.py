@@ -40,6 +40,20 @@ BATCH_BUCKETS: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
 GATEWAY, CLIENT = "gateway", "client"
 
 # These codes are used over HTTP only.
+BUS_EVENTS: Final = (
+    "connected",
+    "lost",
+    "deaf",
+    "resubscribed",
+    "unreachable",
+    "misconfigured",
+    "garbage",
+    "forged",
+    "full",
+    "refused",
+)
+"""What can happen to the bus, as docs/operating.md says."""
+
 _NOT_ON_A_SOCKET: Final = {ErrorCode.NOT_FOUND, ErrorCode.TOO_LARGE}
 _OTHER: Final = "other"
 
@@ -82,9 +96,7 @@ class Counts(Observer):
             action: LabelCounts(("ok", "refused", "failed")) for action in ("disconnect", "revoke")
         }
         self.slow_by_policy = LabelCounts(Slow)
-        self.bus_events = LabelCounts(
-            ("connected", "lost", "deaf", "resubscribed", "garbage", "forged", "full", "refused")
-        )
+        self.bus_events = LabelCounts(BUS_EVENTS)
         self.gaps = 0
         self.gap_messages = 0
         self.resyncs = LabelCounts(("lost", "missed", "slow"))

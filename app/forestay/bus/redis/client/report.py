@@ -51,7 +51,8 @@ class Report:
         log.warning("bus probe lost", reason="a probe was published and did not come back; subscribing again")
 
     def connect_failed(self, error: ConnectError) -> None:
-        """A connection could not be made, or is of no use."""
+        """A connection could not be made, or is of no use. There will be another attempt in any case."""
+        self._count("misconfigured" if isinstance(error, Misconfigured) else "unreachable")
         self._log_once("bus unreachable", str(error))
         self._set_first_result(error if isinstance(error, Misconfigured) else None)
         self.topology_stale.set()
