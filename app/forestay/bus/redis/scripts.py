@@ -88,19 +88,20 @@ _FITTING: Final = """
 -- How many entries stay with a new one of `added` bytes, and their bytes together.
 local function fitting(meta, stream, top, size, limit, added)
   local known = redis.call('HMGET', meta, 'bytes', 'at')
-  local edge, kept, total = '-', 1, added
+  local edge, kept, total, asked = '-', 1, added, 2
   if known[2] == number(top) then
     -- The sum is known. The oldest entries go until the rest fits.
     total = total + tonumber(known[1])
     repeat
-      local part = redis.call('XRANGE', stream, edge, '+', 'COUNT', 16)
+      local part = redis.call('XRANGE', stream, edge, '+', 'COUNT', asked)
       for _, entry in ipairs(part) do
         local offset = tonumber(string.match(entry[1], '^%d+'))
         if total <= limit and top - offset + 2 <= size then return top - offset + 2, total end
         total = total - #entry[2][2]
         edge = number(offset + 1)
       end
-    until #part < 16
+      asked = 2 * asked
+    until #part == 0
     return 1, added
   end
   -- A publish without this limit came last. The newest entries stay as long as they fit.
