@@ -113,6 +113,8 @@ async def running(new_gateway: Callable[[], NewPod]) -> AsyncIterator[dict[str, 
         "FORESTAY_PRESENCE_GRACE": "0",
         "FORESTAY_MAX_CONNECTIONS_PER_USER": "2",
         "FORESTAY_USER_LIMIT_POLICY": "replace",
+        # This release signs its messages. The previous one knows no such setting, and reads them all the same.
+        "FORESTAY_BUS_SECRET": secrets.token_hex(32),
     }
     async with together(*(start(one, **settings) for one in BOTH)) as pods:
         await know_each_other(*(process.pod for process in pods))
