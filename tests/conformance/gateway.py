@@ -86,6 +86,15 @@ class GatewayProcess:
         return int(found[1]) / 1024 if found else 0.0
 
     @property
+    def cpu(self) -> float:
+        """CPU seconds that it has used so far; wall time where the system does not say."""
+        try:
+            # What clock_getcpuclockid(3) makes of another process.
+            return time.clock_gettime(~self._process.pid << 3 | 2)
+        except OSError:
+            return time.monotonic()
+
+    @property
     def files(self) -> int:
         """The number of open file descriptors; 0 where the system does not say."""
         try:

@@ -124,10 +124,10 @@ HANDSHAKES: Final[dict[str, tuple[bytes, set[int]]]] = {
         _changed("Host:", "Content-Length: 5\r\nTransfer-Encoding: chunked\r\nHost:") + b"0\r\n\r\n",
         {400},
     ),
-    "a header of 9 kB": (_changed("Host:", "X: " + "y" * 9000 + "\r\nHost:"), {400, 431}),
+    "a header of 40 kB": (_changed("Host:", "X: " + "y" * 40_000 + "\r\nHost:"), {400, 431}),
     "200 headers": (_changed("Host:", "X: y\r\n" * 200 + "Host:"), {400, 431}),
     "20,000 headers": (_changed("Host:", "X: y\r\n" * 20_000 + "Host:"), {400, 431}),
-    "a target of 10 kB": (_changed("/ws", "/" + "a" * 10_000), {400, 414}),
+    "a target of 10 kB": (_changed("/ws", "/" + "a" * 10_000), {400, 404, 414}),
 }
 """An upgrade request, and the allowed statuses of its answer."""
 
@@ -135,6 +135,15 @@ HANDSHAKES: Final[dict[str, tuple[bytes, set[int]]]] = {
 async def rules() -> bool:
     """Checks all rules. Returns whether each is kept."""
     broken: list[str] = []
+    await _by_hand(broken)
+    # These only wait, each with a gateway of its own. What is above keeps this process too busy to answer pings.
+    await asyncio.gather(_waits(broken), _silent(broken), _paused(broken))
+    for each in broken:
+        say(f"BROKEN {each}")
+    return not broken
+
+
+async def _by_hand(broken: list[str]) -> None:
     async with GatewayProcess(_SETTINGS) as gateway:
         for name, (data, allowed) in STREAMS.items():
             _note(broken, name, await _ending(gateway, data), allowed)
@@ -144,17 +153,26 @@ async def rules() -> bool:
             _note(broken, name, await trial(gateway), {True})
         await gateway.stop()
         broken += [f"logged {count} times: {origin}: {first}" for origin, (count, first) in gateway.trouble.items()]
+
+
+async def _waits(broken: list[str]) -> None:
+    async with GatewayProcess(_SETTINGS) as gateway:
+        for name, ended in zip(WAITS, await asyncio.gather(*(wait(gateway) for wait in WAITS.values())), strict=True):
+            _note(broken, name, ended, {True})
+
+
+async def _silent(broken: list[str]) -> None:
     short_timeouts = {"PING_INTERVAL": "1", "PONG_TIMEOUT": "1"}
     async with GatewayProcess(_SETTINGS | short_timeouts) as gateway:
         line = Line(await connect(gateway.port, gateway.token("rules")), broken.append)
         _note(broken, "silence after a ping", await line.ended(), {4408})
         await line.hang_up()
+
+
+async def _paused(broken: list[str]) -> None:
     async with GatewayProcess(_SETTINGS | pause.SETTINGS) as gateway:
         codes = await pause.survivors(gateway)
         _note(broken, "clients closed by a pod that stood still for four seconds", set(codes) - {None}, [set()])
-    for each in broken:
-        say(f"BROKEN {each}")
-    return not broken
 
 
 def _note(broken: list[str], name: str, got: object, allowed: Iterable[object]) -> None:
@@ -190,7 +208,8 @@ async def _status(gateway: GatewayProcess, request: bytes) -> int | str:
     wire.hang_up()
     if re.search(rb"HTTP/1\.\d \d{3} ", rest):
         return f"{status}, and then another answer"
-    if b"sec-websocket-version: 13" not in head.lower() and b"malformed" not in rest:
+    # A request that is refused before its path is read may be no handshake.
+    if status not in (404, 431) and b"sec-websocket-version: 13" not in head.lower() and b"malformed" not in rest:
         return f"{status} without the version that we speak"
     return status
 
@@ -247,7 +266,7 @@ async def _nothing_said(gateway: GatewayProcess, drops: bytes = b"") -> bool:
             await wire.send(drops[16:])
         try:
             async with asyncio.timeout(2.0):
-                await wire.reader.read(1)
+                await wire.reader.read(65536)
         except (TimeoutError, ConnectionError):
             pass
     wire.hang_up(reset=True)
@@ -259,7 +278,11 @@ TRIALS: Final[dict[str, Callable[[GatewayProcess], Awaitable[bool]]]] = {
     "200 fragments without an end": _fragments_without_end,
     "400,000 pings, no pong read": _answers_unread,
     "a member that never reads": _rooms_unread,
+}
+"""Rules that take some seconds, with a check for each."""
+
+WAITS: Final[dict[str, Callable[[GatewayProcess], Awaitable[bool]]]] = {
     "a caller that says nothing": _nothing_said,
     "a caller that says one header every two seconds": partial(_nothing_said, drops=b"GET / HTTP/1.1\r\nX: y\r\n"),
 }
-"""Rules that take some seconds, with a check for each."""
+"""Rules that only wait, all at the same time."""

@@ -21,7 +21,8 @@ ROOM: Final = "witness.order"
 _SPEAKER = "witness-speaker"
 _EVERY = 0.05
 _SLOWEST = 5.0
-"""Seconds to wait for a pong: far more than a busy machine needs, and less than a backtracking search would take."""
+"""CPU seconds of the gateway until a pong comes: less than a backtracking search would take. They do not count what a
+busy machine gives to others."""
 
 
 class Witnesses:
@@ -104,7 +105,7 @@ class Witnesses:
 
     async def _ping(self) -> None:
         while not self._stopping:
-            started = time.monotonic()
+            started, used = time.monotonic(), self._gateway.cpu
             try:
                 await asyncio.wait_for(await self._listener.ping(), PATIENCE)
             except TimeoutError:
@@ -114,8 +115,9 @@ class Witnesses:
             self.pings += 1
             took = time.monotonic() - started
             self.slowest_pong = max(self.slowest_pong, took)
-            if took > _SLOWEST:
-                self._report(f"the ping of a witness was answered after {took:.1f} s: something keeps the loop busy")
+            busy = self._gateway.cpu - used
+            if min(took, busy) > _SLOWEST:
+                self._report(f"the ping of a witness cost {busy:.1f} CPU seconds: something keeps the loop busy")
             await asyncio.sleep(_EVERY)
 
     async def _read(self, connection: ClientConnection, hear: Any) -> None:
