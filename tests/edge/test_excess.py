@@ -55,6 +55,29 @@ async def test_every_kind_of_message_counts_against_the_rate(message: bytes) -> 
         assert heard["payload"]["code"] == "rate_limited"
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"type": "history", "room": "a", "id": "x", "limit": 1000},
+        {"type": "presence", "room": "a", "id": "x", "limit": 1000},
+        {"type": "auth", "id": "x", "payload": {"token": "a.b.c"}},
+    ],
+    ids=["history", "presence", "auth"],
+)
+async def test_a_dear_request_counts_as_several_messages(request_: dict[str, object]) -> None:
+    """Fewer of them come through at once than of cheap ones, because each costs the pod more."""
+
+    async def accepted(sentence: dict[str, object]) -> int:
+        async with gateway(message_rate=1, message_burst=20) as pod:
+            client = await pod.connect()
+            await client.say(*[sentence] * 20)
+            heard = [await client.hear() for _ in range(20)]
+        return sum(one["type"] != "error" or one["payload"]["code"] != "rate_limited" for one in heard)
+
+    assert await accepted({"type": "ping", "id": "x"}) == 20
+    assert await accepted(request_) < 20
+
+
 async def test_a_body_without_a_length_is_read_to_the_limit_only() -> None:
     """A body in chunks is refused with 413 once it is too large, and not read to its end."""
     async with gateway(max_message_bytes=1000) as pod:
