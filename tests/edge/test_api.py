@@ -216,20 +216,6 @@ async def test_a_method_that_a_path_does_not_have_is_405(method: str, path: str,
             assert response.status == 401
 
 
-async def test_a_body_that_comes_in_chunks_is_bounded_while_it_is_read() -> None:
-    """A body without a length is refused as soon as it is too large, and not when it ends."""
-    async with gateway(max_message_bytes=1000) as running:
-        head = f"POST /v1/rooms/a/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {API_KEY}\r\n"
-        chunk = f"{500:x}\r\n{'x' * 500}\r\n"
-        # The body never ends. Without a bound while it is read there is no answer.
-        data = f"{head}Transfer-Encoding: chunked\r\n\r\n{chunk * 3}"
-        reader, writer = await asyncio.open_connection("127.0.0.1", running.internal_port)
-        writer.write(data.encode())
-        status = await asyncio.wait_for(reader.readline(), 5)
-        assert b" 413 " in status
-        writer.close()
-
-
 async def test_a_body_that_announces_too_much_is_refused_before_it_comes() -> None:
     """The answer does not wait for a byte of it."""
     async with gateway(max_message_bytes=1000) as running:
