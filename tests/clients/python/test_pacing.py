@@ -73,6 +73,47 @@ async def test_what_was_refused_for_the_rate_is_said_again() -> None:
         assert len(gateway.of("bind")) == 2
 
 
+async def test_a_room_that_is_joined_again_is_not_left() -> None:
+    """A `leave` that was refused for the rate is not said again after the room was joined again."""
+    async with strict() as gateway, client(gateway) as alice:
+        room = alice.room("a")
+        await room.join()
+        for said_first in (True, False):
+            gateway.refusals = [150]
+            leaving = asyncio.ensure_future(room.leave())
+            # The first time the refusal is heard before the join is said, the second time after it.
+            await asyncio.sleep(0.05 if said_first else 0)
+            await room.join()
+            await asyncio.wait_for(leaving, PATIENCE)
+            await asyncio.sleep(0.2)
+            assert [each["type"] for each in gateway.heard] == ["join", "leave", "join"]
+            del gateway.heard[1:]
+        gateway.refusals = [50]
+        await room.leave()
+        assert [each["type"] for each in gateway.heard] == ["join", "leave", "leave"]
+
+
+async def test_a_type_that_is_bound_again_stays_bound() -> None:
+    """A `bind` after a reconnect that is refused for the rate is said again; another refusal is told."""
+    async with strict() as gateway, client(gateway) as alice:
+        room, errors = alice.room("a"), list[RefusedError]()
+        alice.on("error", errors.append)
+        await room.bind(7)
+        gateway.refusals = [50]
+        gateway.connections[0].transport.abort()
+        async with asyncio.timeout(PATIENCE):
+            while len(gateway.of("bind")) < 3:
+                await asyncio.sleep(0.01)
+        await room.publish(1)
+        assert errors == []
+        gateway.understands = False
+        gateway.connections[1].transport.abort()
+        async with asyncio.timeout(PATIENCE):
+            while not errors:
+                await asyncio.sleep(0.01)
+        assert errors[0].code == "bad_message"
+
+
 async def test_a_gateway_that_refuses_for_ever_is_told_of() -> None:
     """A publish that is refused again and again is refused to its caller in the end."""
     async with strict() as gateway, client(gateway) as alice:

@@ -11,6 +11,7 @@ from websockets.protocol import State
 from forestay_client import sentences
 from forestay_client.codes import NORMAL, RATE_LIMITED
 from forestay_client.endings import GOODBYE, Ending, closed, lost
+from forestay_client.errors import RefusedError
 from forestay_client.outbox import Outbox, Request
 from forestay_client.sentences import Notice, Sentence, Welcome
 from forestay_client.writer import Writer, join
@@ -31,6 +32,7 @@ class Connection:
         self._socket = socket
         self._writer: Writer
         self._outbox: Outbox
+        self._hear_other: Hear
         self._unanswered: dict[str, Request] = {}
         self._heard_at = loop.time()
         self._tasks: list[asyncio.Task[None]] = []
@@ -46,6 +48,7 @@ class Connection:
     def start(self, outbox: Outbox, hear: Hear) -> None:
         """Read, write and watch from now on; `hear` is called with everything that answers no request."""
         self._outbox = outbox
+        self._hear_other = hear
         self._writer = Writer(
             self._socket, self.welcome.limits, outbox, self._written, lambda answer: hear(self, answer)
         )
@@ -91,7 +94,14 @@ class Connection:
 
     def bind(self, type: int, room: str) -> None:
         """Have binary messages of `type` go to `room`."""
-        self.say(type="bind", room=room, payload={"type": type})
+
+        def tell(answer: asyncio.Future[Sentence]) -> None:
+            error = None if answer.cancelled() else answer.exception()
+            if isinstance(error, RefusedError) and not self.closed.done():
+                payload = {"code": error.code, "message": error.message}
+                self._hear_other(self, {"type": "error", "room": room, "payload": payload})
+
+        self.ask(type="bind", room=room, payload={"type": type}).add_done_callback(tell)
 
     async def close(self) -> None:
         """Say goodbye, and hear what was on its way here until the gateway has answered."""

@@ -23,6 +23,8 @@ class Request:
         self.cost = 1 if isinstance(said, bytes) else cost_of(said)
         self.repeatable = repeatable
         """Whether to say it again on the next connection does no harm."""
+        self.leaves = None if isinstance(said, bytes) or said["type"] != "leave" else said["room"]
+        """The room, if this is to leave it."""
         self.own = own
         """Whether it is the client's, about one connection, and not the application's."""
         self.written_on: object = None

@@ -84,6 +84,8 @@ class Writer:
         self._own: deque[Join | Request | str] = deque()
         self._again: deque[tuple[float, Request]] = deque()
         self._wake = asyncio.Event()
+        self._last: dict[object, Join | Request] = {}
+        """What was said last about a room: to join it or to leave it."""
         self._joined_by: dict[str, dict[str, str]] = {}
         """The id that each room's join has, by the id of the message that it went out in and the room."""
         self.serving = False
@@ -93,6 +95,10 @@ class Writer:
         self._wake.set()
 
     def put(self, said: Join | Request | str) -> None:
+        if isinstance(said, Join):
+            self._last[said.room] = said
+        elif isinstance(said, Request) and said.leaves is not None:
+            self._last[said.leaves] = said
         self._own.append(said)
         self._wake.set()
 
@@ -193,12 +199,17 @@ class Writer:
             return self._urgent.popleft, self._urgent[0], 0.0
         if self._own:
             return self._own.popleft, self._own[0], 0.0
-        while self._again and self._again[0][1].answer.done():
-            self._again.popleft()
+        while self._again and self._is_over(self._again[0][1]):
+            self._again.popleft()[1].answered({})
         if self._again:
             due, request = self._again[0]
             return self._again.popleft, request, max(0.0, due - now)
         return self._outbox.take, self._outbox.head() if self.serving else None, None
+
+    def _is_over(self, request: Request) -> bool:
+        """Whether nobody waits for it any more, or it would leave a room that was joined again since."""
+        rejoined = request.leaves is not None and self._last.get(request.leaves) is not request
+        return rejoined or request.answer.done()
 
     async def _join(self, now: float) -> float:
         """Join the rooms that are next, as many of them in one message as there may be."""
