@@ -168,13 +168,15 @@ export const openConnection = (
     timer(connection._probe, connection._welcome?.ping_interval_ms);
     owner._heard(connection, frame, data);
   };
-  socket.onclose = ({ code, reason }) => {
+  const closed = ({ code, reason }: Required<Ending>): void => {
     // A handshake that came about has agreed on a protocol.
     if (code === 1006 && !socket.protocol && !isOver) refuse();
     else end({ code, reason }, !socket.protocol);
   };
-  // What went wrong comes with the close; `ws` throws errors that nobody listens to.
-  socket.onerror = () => {};
+  socket.onclose = closed;
+  // What went wrong comes with the close. But Node 22 does not close what was refused; and `ws` throws errors that nobody
+  // listens to.
+  socket.onerror = () => setTimeout(() => socket.readyState || closed({ code: 1006, reason: "" }));
   socket.on?.("unexpected-response", (_, { statusCode, statusMessage, headers }) =>
     refuse(statusCode, statusMessage, Number(headers["retry-after"]) * 1_000 || 0),
   );

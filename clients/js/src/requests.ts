@@ -21,6 +21,8 @@ interface Request extends Parcel {
   _on?: Connection | undefined;
   /** The id of the message that it was written in. */
   _as?: number | undefined;
+  /** The last one because of the rate, after which it is written again. */
+  _refusal?: RefusedError;
   /** How long the application waits: for a connection, and for the answer after it is written. */
   _timer: Timer;
   _answer: Answer;
@@ -60,7 +62,8 @@ export const makeRequests = ({ timeout, outbox }: { timeout: number; outbox: num
   /** Without an outcome, what was never written is refused; of the rest nobody knows. */
   const settle = (
     request: Request,
-    error = refused(request._as ? "outcome_unknown" : "unavailable", "no answer") as RefusedError | null,
+    error: RefusedError | null = (!request._as && request._refusal) ||
+      refused(request._as ? "outcome_unknown" : "unavailable", "no answer"),
     payload?: unknown,
   ): void => {
     if (!all.delete(request)) return;
@@ -138,7 +141,10 @@ export const makeRequests = ({ timeout, outbox }: { timeout: number; outbox: num
         _as === Number(id) && (!_join || !room || (_join as Frame).room === room);
       const answered = id ? [...all].filter(isAnswered) : [];
       if (isLate) {
-        for (const request of answered) request._as = undefined;
+        for (const request of answered) {
+          request._as = undefined;
+          request._refusal = refusedBy(payload);
+        }
         const { _add, _hold, _pump } = connection._pacer!;
         _hold(payload.retry_after_ms ?? PAUSE);
         _add(...answered);

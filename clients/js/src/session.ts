@@ -129,7 +129,7 @@ export const makeSession = (client: Client, address: string | URL, given: Client
     const next = move?._to;
     const verdict = verdictOf(ending.code!);
     const isOnce = verdict === "once";
-    if (isEarly && timeLeft(token) <= 0) ending.reason ||= "token expired, by our clock";
+    if (isEarly) ending.reason ||= timeLeft(token) > 0 ? "cannot connect" : "token expired, by our clock";
     if (isOnce || isEarly) token = undefined;
     if (connection !== current) return connection === next ? move!._failed() : move?._finish();
     // Where the next connection is there already, it becomes the present one as far as it has come.

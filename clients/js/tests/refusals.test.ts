@@ -85,9 +85,25 @@ describe("a refused handshake, whose status a browser does not show", () => {
     client.connect();
     await until(() => tries > 3);
     expect(fetched).toHaveBeenCalledTimes(1);
-    expect(client.error).toMatchObject({ code: 1006 });
+    expect(client.error).toMatchObject({ code: 1006, reason: "cannot connect" });
     fetched.mockRestore();
   });
+});
+
+test("a class that reports an error and never a close, like that of Node 22, is not waited for", async () => {
+  class Mute {
+    readyState = 0;
+    protocol = "";
+    onerror = (): void => {};
+    constructor() {
+      setTimeout(() => this.onerror());
+    }
+    close(): void {}
+  }
+  const client = make({ WebSocket: Mute });
+  client.connect();
+  await until(() => client.error !== undefined);
+  expect(client.error).toMatchObject({ code: 1006, reason: "GET: 426" });
 });
 
 const servers: Server[] = [];
