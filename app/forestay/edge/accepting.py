@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from forestay.edge.lobby import Lobby, Room
+from forestay.edge.lobby import Lobby
 from forestay.edge.log_throttle import LogThrottle
 
 log = structlog.get_logger(__name__)
@@ -23,6 +23,9 @@ _BACKLOG: Final = 4096
 
 # Connections that are accepted in one step of the loop. Between two steps the others get their turn.
 _AT_ONCE: Final = 64
+
+# Connections that go for new ones in one step. Their files are free in the next one.
+_DISMISSED_AT_ONCE: Final = 16
 
 # Seconds of rest: where the port is full, and where the process or the machine has no more files or memory.
 _REST_FULL: Final = 0.05
@@ -79,10 +82,10 @@ class Listener:
         self._sockets.clear()
 
     def _accept(self, listening: socket.socket) -> None:
-        for _ in range(_AT_ONCE):
-            room = self._lobby.room()
-            if room is not Room.NOW:
-                if room is Room.LATER:
+        dismissed = 0
+        for number in range(_AT_ONCE):
+            if self._lobby.blocked:
+                if not number:
                     self._failed.count("the port is full")
                     self._rest(listening, _REST_FULL)
                 return
@@ -98,10 +101,12 @@ class Listener:
                 self._rest(listening, _REST_WITHOUT_FILES)
                 return
             accepted.settimeout(0)
-            self._lobby.accepted()
+            dismissed += self._lobby.accepted()
             task = self._loop.create_task(self._connect(accepted))
             self._connecting.add(task)
             task.add_done_callback(self._connecting.discard)
+            if dismissed >= _DISMISSED_AT_ONCE:
+                return
 
     async def _connect(self, accepted: socket.socket) -> None:
         protocol = self._make()

@@ -9,7 +9,6 @@ others out.
 import asyncio
 import math
 from dataclasses import dataclass
-from enum import Enum
 from typing import Final, Protocol
 
 from forestay.edge.log_throttle import LogThrottle
@@ -20,9 +19,6 @@ HEAVY: Final = "unfinished requests with many bytes"
 _SILENT: Final = "too slow"
 _CROWDED: Final = "too many at once"
 TOO_LARGE: Final = "too large"
-
-# Sockets that are closed in one step to make room.
-_AT_ONCE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +37,6 @@ class LobbyLimits:
     """Seconds from the connection to the end of the request's head."""
     answer_timeout: float
     """Seconds from there to the end of the answer, or to the admission."""
-
-
-class Room(Enum):
-    """Whether a port can take one more connection."""
-
-    NOW = "it has room"
-    SOON = "it has room in the next step of the loop"
-    LATER = "it is full of connections that are being served"
 
 
 class Guest(Protocol):
@@ -101,20 +89,19 @@ class Lobby:
         """The number of connections that are not admitted."""
         return len(self._waiting) + len(self._answered)
 
-    def room(self) -> "Room":
-        """Whether one more connection may be accepted. Where the port is full, those that only wait go for it."""
-        limits = self._limits
-        if self._sockets >= limits.sockets:
-            # Their sockets are closed in the next step of the loop. Several at once, so that a burst is accepted.
-            dismissed = [self._dismiss_oldest() for _ in range(_AT_ONCE)]
-            return Room.SOON if any(dismissed) else Room.LATER
-        if self.strangers >= limits.strangers and not self._dismiss_oldest():
-            return Room.LATER
-        return Room.NOW
+    @property
+    def blocked(self) -> bool:
+        """Whether the port is full, and no connection in it can go for a new one."""
+        return self._full(self._sockets + 1) and not self._waiting and not self._idle
 
-    def accepted(self) -> None:
-        """Count a new connection."""
+    def accepted(self) -> bool:
+        """Count a new connection. Where the port is full, the oldest that waits goes for it. Whether one went."""
         self._sockets += 1
+        # Its socket is closed in the next step of the loop. Until then it counts.
+        return self._full(self._sockets) and self._dismiss_oldest()
+
+    def _full(self, sockets: int) -> bool:
+        return sockets > self._limits.sockets or self.strangers >= self._limits.strangers
 
     def closed(self, guest: Guest) -> None:
         """Stop counting a connection that was accepted."""
