@@ -186,3 +186,25 @@ async def test_close_settles_every_publish(redis_server: RedisServer, new_pod: N
     await pod.bus.close()
     redis_server.thaw()
     assert [settlement.outcome for settlement in pod.settled] == [Outcome.REFUSED, Outcome.UNKNOWN]
+
+
+async def test_rooms_that_nobody_wants_any_more_are_forgotten_while_redis_does_not_answer(
+    redis_server: RedisServer, new_pod: NewPod
+) -> None:
+    """Clients that ask for ever new rooms, and go or are refused, leave nothing that Redis would have to hear of."""
+    pod = new_pod(redis_server.url)
+    await pod.bus.start()
+    await pod.subscribe()
+    redis_server.freeze()
+    for number in range(10_000):
+        room = RoomName(f"room.{number}")
+        pod.bus.subscribe(room, pod.subscriber(room))
+        if number % 100:
+            pod.bus.unsubscribe(room)
+        if number % 1000 == 0:
+            await asyncio.sleep(0)
+    [node] = pod.bus._nodes.nodes.values()
+    assert len(node.listener._changed) <= 200
+    redis_server.thaw()
+    wanted = pod.bus.keys.room(RoomName("room.9900")).channel
+    await until(lambda: redis_server.do("PUBSUB", "NUMSUB", wanted) == [wanted, 1])

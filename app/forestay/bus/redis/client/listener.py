@@ -58,9 +58,8 @@ class Listener:
         """Confirmed on this connection, and still wanted."""
         self._subscribed: set[bytes] = set()
         """The channels that Redis will send once it has read all commands."""
-        self._changed: deque[bytes] = deque()
-        self._changed_set: set[bytes] = set()
-        """The same channels twice, each once: where `_wanted` and `_subscribed` may differ."""
+        self._changed: dict[bytes, None] = {}
+        """The channels of which `_wanted` and `_subscribed` may differ, in the order in which they changed."""
         self._rejected: set[bytes] = set()
         """The channels that the node says belong to another one."""
         self._requests: deque[_Request] = deque()
@@ -87,7 +86,11 @@ class Listener:
     def remove(self, channel: bytes) -> None:
         self._wanted.pop(channel, None)
         self._confirmed.pop(channel, None)
-        self._change(channel)
+        if channel in self._changed and channel not in self._subscribed:
+            # Redis never heard of it. While it does not answer, clients may ask for ever new rooms.
+            del self._changed[channel]
+        else:
+            self._change(channel)
 
     def probe_moved(self, old: bytes) -> None:
         """The probe has another channel than `old` now."""
@@ -101,9 +104,7 @@ class Listener:
             self._change(channel)
 
     def _change(self, channel: bytes) -> None:
-        if channel not in self._changed_set:
-            self._changed_set.add(channel)
-            self._changed.append(channel)
+        self._changed[channel] = None
         if not self._flush_scheduled and not self._requests:
             self._flush_scheduled = True
             self._loop.call_soon(self._flush)
@@ -116,8 +117,8 @@ class Listener:
         subscribe: list[bytes] = []
         unsubscribe: list[bytes] = []
         while self._changed and len(subscribe) + len(unsubscribe) < _BATCH:
-            channel = self._changed.popleft()
-            self._changed_set.discard(channel)
+            channel = next(iter(self._changed))
+            del self._changed[channel]
             wanted = channel in self._wanted or channel == self._probe.channel.name
             if wanted and channel in self._subscribed:
                 # It was removed and added again before the batch went out.
@@ -227,8 +228,7 @@ class Listener:
 
     def connected(self, incarnation: bytes) -> None:
         self._rejected.clear()
-        self._changed = deque((self._probe.channel.name, *self._wanted))
-        self._changed_set = set(self._changed)
+        self._changed = dict.fromkeys((self._probe.channel.name, *self._wanted))
         self._flush()
 
     def disconnected(self, reason: str) -> None:
