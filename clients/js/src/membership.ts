@@ -12,7 +12,9 @@ export const joinedOn = (connection: Connection, room: Room<any>): Partial<Posit
 /** @internal Resolves when it is answered, or cannot be any more. */
 export const leaveOn = (connection: Connection, room: Room<any>, requests: Requests): Promise<unknown> => {
   connection._rooms.delete(room);
-  return new Promise((left) => requests._ask({ type: "leave", room: room.name }, left, connection));
+  // What was joined again is not left by a leave that was refused before and comes late.
+  const isVain = () => connection._rooms.has(room);
+  return new Promise((left) => requests._ask({ type: "leave", room: room.name }, left, connection, false, isVain));
 };
 
 /** @internal Calls `joined` when it is, for as long as this is what we asked last of the connection about the room. */

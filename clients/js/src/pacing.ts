@@ -26,6 +26,8 @@ export interface Parcel {
   _size: number;
   /** A room to join. It may share a message with others. */
   _join?: object;
+  /** Says whether it is no longer to be written. Then it has taken itself out of the queue. */
+  _isOff?(): boolean | undefined;
   /** Called before it is written, with the id of the message that it is part of. */
   _sent(id: number): void;
 }
@@ -64,6 +66,7 @@ export const makePacer = (limits: Limits, send: (data: Data) => void): Pacer => 
 
   const pump = (): void => {
     for (let first = queue[0]; first?._data; first = queue[0]) {
+      if (first._isOff?.()) continue;
       const now = performance.now();
       const seconds = ((now - at) / 1_000) * SPEED;
       if (seconds > 0) {

@@ -32,9 +32,16 @@ interface Request extends Parcel {
 export interface Requests {
   /**
    * Write it to `connection`, or keep it until there is one. A frame gets an id and is answered, bytes are not. The
-   * bounds are for what the application asks (`isBounded`); what we ask ourselves ends with the connection.
+   * bounds are for what the application asks (`isBounded`); what we ask ourselves ends with the connection. `isVain`: it
+   * is not to be written any more.
    */
-  _ask(what: object | Packed, answer: Answer, connection: Connection | undefined, isBounded?: boolean): void;
+  _ask(
+    what: object | Packed,
+    answer: Answer,
+    connection: Connection | undefined,
+    isBounded?: boolean,
+    isVain?: () => boolean,
+  ): void;
   /** Write to `connection` what was not written anywhere. */
   _flush(connection: Connection): void;
   /** Whether this was asked. */
@@ -91,7 +98,7 @@ export const makeRequests = ({ timeout, outbox }: { timeout: number; outbox: num
   };
 
   return {
-    _ask(what, answer, connection, isBounded) {
+    _ask(what, answer, connection, isBounded, isVain) {
       if (isBounded && [...all].filter(({ _isBounded }) => _isBounded).length >= outbox) {
         return answer(refused("unavailable", "outbox full"));
       }
@@ -103,6 +110,11 @@ export const makeRequests = ({ timeout, outbox }: { timeout: number; outbox: num
         _size,
         _timer: makeTimer(),
         _answer: answer,
+        _isOff() {
+          if (!isVain?.()) return;
+          settle(request, null);
+          return true;
+        },
         _sent(as) {
           request._as = as;
           if (_bytes) settle(request, null);

@@ -112,6 +112,28 @@ describe("requests", () => {
     expect(peer.unheard).toBe(0);
   });
 
+  test("a leave that was refused does not come after a new join", async () => {
+    const { client, peer } = await connected();
+    const room = client.room("a");
+    const joining = room.join();
+    await peer.admit();
+    await joining;
+    const leaving = room.leave();
+    const { id } = await peer.hear("leave");
+    const again = room.join();
+    const rejoin = await peer.hear("join");
+    peer.say({ type: "error", id, room: "a", payload: { code: "rate_limited", message: "no", retry_after_ms: 50 } });
+    peer.say({ type: "joined", id: rejoin.id, room: "a", payload: {} });
+    await Promise.all([leaving, again]);
+    void client
+      .room("b")
+      .publish("x")
+      .catch(() => {});
+    await peer.hear("broadcast");
+    expect(peer.unheard).toBe(0);
+    expect(room.state).toBe("joined");
+  });
+
   test("a gateway that refuses for longer than an answer may take is told of by its own refusal", async () => {
     const { client, peer } = await connected({}, { timeout: 100 });
     const publishing = client.room("a").publish("x");
