@@ -77,7 +77,7 @@ def beside_the_greedy(server: Running, *, greedy: int, messages: int, pings: int
 
 def main() -> None:
     given = options(__doc__, "forestay-history", seconds=0).parse_args()
-    messages, pings = 100, 300
+    messages, pings = 100, 1000
     if given.quick:
         given.rounds, messages, pings = 1, 10, 20
     work = partial(beside_the_greedy, messages=messages, pings=pings)

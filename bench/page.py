@@ -31,6 +31,10 @@ _SECTIONS: Sequence[tuple[str, str]] = (
     ("churn", "Joiners and leavers get their part of a batch; the others' buffer stays shared."),
     ("stuck", "What one reader that never reads does to the others."),
     ("flood", "Another connection's round trip, while one says single bytes as fast as it can."),
+    (
+        "greedy",
+        "What ten clients do to another one that ask for far more than they read, and what they take in memory.",
+    ),
     ("pods-100", "The subscribers are on another pod than the publisher."),
     ("pods-1000", ""),
     ("drain", "Below 0 the overlap is a time without a connection. New ones go through a balancer to the other pod."),
