@@ -21,11 +21,11 @@ from forestay.core.rules.lifecycle import State
 from forestay.core.rules.policies import SHIPPED, Policies
 from forestay.core.sessions.dispatcher import Dispatcher
 from forestay.core.sessions.sessions import Sessions
-from forestay.edge.admission import Admission, AdmissionLimits
 from forestay.edge.client_address import TrustedProxies
-from forestay.edge.frames import MessageLimits
-from forestay.edge.handshake import Handshake, WebSocketLimits
-from forestay.edge.origins import Origins
+from forestay.edge.handshake.admission import Admission, AdmissionLimits
+from forestay.edge.handshake.handshake import Handshake, WebSocketLimits
+from forestay.edge.handshake.origins import Origins
+from forestay.edge.websocket.frames import MessageLimits
 from forestay.pod.files import divide, raise_limit
 from forestay.pod.listeners import PublicPort
 from forestay.pod.tasks import Supervisor

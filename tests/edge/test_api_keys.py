@@ -11,8 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from forestay.core.rules.scopes import Scope
-from forestay.edge import api_keys_file
-from forestay.edge.api_keys_file import ApiKeysFile, read_keys
+from forestay.edge.api.keys_file import ApiKeysFile, read_keys
 from forestay.protocol.codes import Refusal
 from forestay.protocol.names import RoomName
 from tests.support.gateway import API_KEY, JSON, Pod, call, gateway
@@ -41,7 +40,7 @@ def keys_file(tmp_path: Path) -> Path:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The gateway looks at its file often."""
-    monkeypatch.setattr(api_keys_file, "INTERVAL", 0.02)
+    monkeypatch.setattr("forestay.edge.api.keys_file.INTERVAL", 0.02)
 
 
 # Key, method, path, body, and the status.

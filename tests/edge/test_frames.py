@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forestay.edge.frames import BYTES_PER_FRAGMENT, FRAGMENTS, Assemblies, Frames, MessageLimits
+from forestay.edge.websocket.frames import BYTES_PER_FRAGMENT, FRAGMENTS, Assemblies, Frames, MessageLimits
 from tests.support.gateway import Closed, Gateway, frame, gateway
 
 TEXT, CONTINUATION, PING, PONG = 1, 0, 9, 10

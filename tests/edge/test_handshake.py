@@ -10,7 +10,7 @@ import weakref
 import pytest
 import structlog
 
-from forestay.edge.origins import Origins
+from forestay.edge.handshake.origins import Origins
 from tests.support.gateway import Client, frame, gateway, token, upgrade
 
 GOOD = token()

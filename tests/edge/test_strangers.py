@@ -15,11 +15,11 @@ import pytest
 import structlog
 from aiohttp import web
 
-from forestay.edge.accepting import CannotListen, Listener
 from forestay.edge.client_address import TrustedProxies
-from forestay.edge.frames import MessageLimits
-from forestay.edge.listener import PublicServer
-from forestay.edge.lobby import Lobby, LobbyLimits
+from forestay.edge.listening.listener import CannotListen, Listener
+from forestay.edge.listening.lobby import Lobby, LobbyLimits
+from forestay.edge.listening.servers import PublicServer
+from forestay.edge.websocket.frames import MessageLimits
 from tests.support.gateway import Client, Gateway, close_clients, gateway, token, upgrade
 
 LIMITS = LobbyLimits(strangers=50, sockets=100, head_bytes=4096, all_bytes=65536, head_timeout=60, answer_timeout=60)

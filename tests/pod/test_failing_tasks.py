@@ -21,8 +21,8 @@ from forestay.bus.redis.topology.discovery import Discovery
 from forestay.core.cluster import heartbeat
 from forestay.core.ports.tasks import NAMES, TaskName
 from forestay.core.rooms import recovery
-from forestay.edge import api_keys_file
-from forestay.edge.api_keys_file import ApiKeysFile
+from forestay.edge.api import keys_file
+from forestay.edge.api.keys_file import ApiKeysFile
 from forestay.edge.tokens.key_set_client import KeySetClient
 from forestay.ops.health.loop_lag import LoopLag
 from forestay.ops.health.readiness import Readiness
@@ -152,7 +152,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heartbeat, "MAX_INTERVAL", 0.05)
     monkeypatch.setattr(recovery, "CHECK_INTERVAL", 0.05)
     monkeypatch.setattr(balance, "INTERVAL", 0.05)
-    monkeypatch.setattr(api_keys_file, "INTERVAL", 0.05)
+    monkeypatch.setattr(keys_file, "INTERVAL", 0.05)
 
 
 async def tasks_check(pod: Gateway, *, ok: bool) -> dict[str, Any]:

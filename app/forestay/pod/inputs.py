@@ -8,7 +8,7 @@ from typing import Any
 from forestay.core.ports.tasks import Tasks
 from forestay.core.ports.verifier import Verifier
 from forestay.core.rules.policies import SHIPPED, Policies, Policy, parse_policy
-from forestay.edge.api_keys_file import ApiKeysFile
+from forestay.edge.api.keys_file import ApiKeysFile
 from forestay.edge.tokens.jwks import KeySetAddress
 from forestay.edge.tokens.keys import Keys
 from forestay.edge.tokens.verifier import TokenRules, TokenVerifier

@@ -6,12 +6,12 @@ from typing import Final
 
 from aiohttp import web
 
-from forestay.edge.accepting import Listener
-from forestay.edge.api import Api
+from forestay.edge.api.api import Api
 from forestay.edge.client_address import TrustedProxies
-from forestay.edge.frames import MessageLimits
-from forestay.edge.listener import ANSWER_TIMEOUT, HEAD_TIMEOUT, Handler, InternalServer, PublicServer
-from forestay.edge.lobby import Lobby, LobbyLimits
+from forestay.edge.listening.listener import Listener
+from forestay.edge.listening.lobby import Lobby, LobbyLimits
+from forestay.edge.listening.servers import ANSWER_TIMEOUT, HEAD_TIMEOUT, Handler, InternalServer, PublicServer
+from forestay.edge.websocket.frames import MessageLimits
 from forestay.ops.health.probes import Health
 from forestay.pod.files import Files
 from forestay.settings.settings import Settings

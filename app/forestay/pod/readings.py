@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from forestay import __version__
 from forestay.core.rules.lifecycle import State
-from forestay.edge.admission import Admission
+from forestay.edge.handshake.admission import Admission
 from forestay.ops.health.loop_lag import LoopLag
 from forestay.ops.health.readiness import Readiness, Vitals
 from forestay.ops.kubernetes.neighbourhood import Neighbourhood

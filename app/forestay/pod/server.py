@@ -12,15 +12,15 @@ import structlog
 
 from forestay.core.ports.bus import BusLost
 from forestay.core.rules.lifecycle import State
-from forestay.edge.accepting import CannotListen
-from forestay.edge.admission import Admission, AdmissionLimits
-from forestay.edge.api import Api
-from forestay.edge.api_keys import ApiKeys
+from forestay.edge.api.api import Api
+from forestay.edge.api.keys import ApiKeys
 from forestay.edge.client_address import TrustedProxies
-from forestay.edge.frames import BYTES_PER_FRAGMENT, FRAGMENTS, MessageLimits
-from forestay.edge.handshake import Handshake, WebSocketLimits
-from forestay.edge.listener import Handler
-from forestay.edge.origins import Origins
+from forestay.edge.handshake.admission import Admission, AdmissionLimits
+from forestay.edge.handshake.handshake import Handshake, WebSocketLimits
+from forestay.edge.handshake.origins import Origins
+from forestay.edge.listening.listener import CannotListen
+from forestay.edge.listening.servers import Handler
+from forestay.edge.websocket.frames import BYTES_PER_FRAGMENT, FRAGMENTS, MessageLimits
 from forestay.ops.health.loop_lag import LoopLag
 from forestay.ops.health.probes import Health
 from forestay.ops.health.readiness import BusRule, NoNeighbours, Readiness

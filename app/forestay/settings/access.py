@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from forestay.edge.origins import Origins
+from forestay.edge.handshake.origins import Origins
 from forestay.edge.tokens.claims import MAX_NAME, ClaimNames
 from forestay.settings.fields import Folder, Secret, SecretText, Text, Unset, WordList
 

@@ -17,7 +17,7 @@ from aiohttp.abc import AbstractStreamWriter
 from forestay.core.fanout.connection import Connection
 from forestay.core.sessions.dispatcher import Dispatcher
 from forestay.core.sessions.sessions import Sessions
-from forestay.edge.frames import Frames
+from forestay.edge.websocket.frames import Frames
 from forestay.protocol.codes import ABNORMAL_CLOSURE, ENDINGS, CloseCode, Ending, answer_to_close
 from forestay.protocol.requests import Binary, Unreadable
 from forestay.protocol.v1.reader import wire_size

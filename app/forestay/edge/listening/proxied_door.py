@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable
 
 from forestay.edge.client_address import TrustedProxies
-from forestay.edge.door import Door, Serving
-from forestay.edge.lobby import Lobby
-from forestay.edge.proxy_protocol import Malformed, ProxyHeader, read_header
+from forestay.edge.listening.door import Door, Serving
+from forestay.edge.listening.lobby import Lobby
+from forestay.edge.listening.proxy_protocol import Malformed, ProxyHeader, read_header
 
 
 class ProxiedDoor(Door):

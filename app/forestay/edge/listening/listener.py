@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from forestay.edge.lobby import Lobby
+from forestay.edge.listening.lobby import Lobby
 from forestay.edge.log_throttle import LogThrottle
 
 log = structlog.get_logger(__name__)

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from forestay.core.ports.observer import Observer
 from forestay.core.rules.scopes import Grant, full_grant
-from forestay.edge.api_keys_file import ApiKeysFile
+from forestay.edge.api.keys_file import ApiKeysFile
 from forestay.edge.log_throttle import LogThrottle
 from forestay.protocol.codes import ErrorCode, Refusal
 

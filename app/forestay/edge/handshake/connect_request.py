@@ -6,7 +6,7 @@ from typing import Final
 
 from aiohttp import web
 
-from forestay.edge.admission import Refused
+from forestay.edge.handshake.admission import Refused
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.names import PROTOCOL
 

@@ -14,13 +14,13 @@ from aiohttp.abc import AbstractAccessLogger
 from aiohttp.http_websocket import WebSocketReader
 
 from forestay.edge.client_address import TrustedProxies
-from forestay.edge.dead_transport import free
-from forestay.edge.door import Door
-from forestay.edge.frames import Assemblies, Frames, MessageLimits
-from forestay.edge.lobby import Lobby
+from forestay.edge.listening.dead_transport import free
+from forestay.edge.listening.door import Door
+from forestay.edge.listening.lobby import Lobby
+from forestay.edge.listening.proxied_door import ProxiedDoor
 from forestay.edge.log_throttle import LogThrottle
 from forestay.edge.problems import problem
-from forestay.edge.proxied_door import ProxiedDoor
+from forestay.edge.websocket.frames import Assemblies, Frames, MessageLimits
 from forestay.protocol.codes import ErrorCode, Refusal
 
 log = structlog.get_logger(__name__)

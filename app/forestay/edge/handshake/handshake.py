@@ -15,14 +15,14 @@ from forestay.core.ports.observer import Observer
 from forestay.core.rules.access import Identity
 from forestay.core.sessions.dispatcher import Dispatcher
 from forestay.core.sessions.sessions import Sessions
-from forestay.edge.admission import Admission, Guest, Refused
-from forestay.edge.connect_request import check_request, check_upgrade, is_question, offered
-from forestay.edge.cors import preflight, readable
-from forestay.edge.frames import frames_of
+from forestay.edge.handshake.admission import Admission, Guest, Refused
+from forestay.edge.handshake.connect_request import check_request, check_upgrade, is_question, offered
+from forestay.edge.handshake.cors import preflight, readable
 from forestay.edge.log_throttle import LogThrottle
 from forestay.edge.problems import problem
 from forestay.edge.request_trace import request_trace, trace_id
-from forestay.edge.websocket import ClientSocket, ReadOnlyWebSocket, WebSocketSession
+from forestay.edge.websocket.frames import frames_of
+from forestay.edge.websocket.websocket import ClientSocket, ReadOnlyWebSocket, WebSocketSession
 from forestay.protocol.codes import ENDINGS, CloseCode, ErrorCode, Refusal
 from forestay.protocol.v1.wire import V1Wire
 

@@ -15,7 +15,7 @@ from forestay.core.ports.verifier import Verifier
 from forestay.core.rules.access import Identity
 from forestay.core.rules.lifecycle import Lifecycle
 from forestay.edge.client_address import TrustedProxies
-from forestay.edge.origins import Origins
+from forestay.edge.handshake.origins import Origins
 from forestay.protocol.codes import ErrorCode, Refusal
 
 # Seconds. Long enough that other pods, which have capacity, get the caller first.

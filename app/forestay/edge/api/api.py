@@ -17,8 +17,8 @@ from forestay.core.ports.bus import PAGE_BYTES
 from forestay.core.ports.observer import Observer
 from forestay.core.rules.scopes import Grant, Scope
 from forestay.core.sessions.backend import Backend
-from forestay.edge.api_keys import ApiKeys
-from forestay.edge.api_requests import binary_type, history_query, name_in_path, page_limit, parse, read_body
+from forestay.edge.api.keys import ApiKeys
+from forestay.edge.api.requests import binary_type, history_query, name_in_path, page_limit, parse, read_body
 from forestay.edge.problems import problem
 from forestay.edge.request_trace import request_trace, trace_id
 from forestay.protocol.codes import ErrorCode, Refusal

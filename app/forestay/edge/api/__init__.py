@@ -1,0 +1,1 @@
+"""Serves the HTTP API for backends, and checks their keys."""

@@ -1,0 +1,1 @@
+"""Decides who may connect, and upgrades the request to a WebSocket."""

@@ -1,0 +1,1 @@
+"""Listens on both ports, and limits what connections cost until they are admitted."""

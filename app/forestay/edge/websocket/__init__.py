@@ -1,0 +1,1 @@
+"""Carries WebSocket connections: their frames, their messages, and one way to close."""
