@@ -91,15 +91,15 @@ class Admission:
         except TimeoutError:
             pass
 
-    def begin(self) -> "Guest":
+    def begin(self) -> "Attempt":
         """Take one of the handshakes that may be under way. Raises Refused. The caller calls `leave` in any case."""
         self._check_capacity()
         if self._handshakes >= self._limits.max_handshakes:
             raise _retry_later("this pod has its maximum of handshakes under way")
-        return Guest(self)
+        return Attempt(self)
 
     def count(self, *, handshakes: int = 0, places: int = 0) -> None:
-        """Change the numbers of what is taken. For use by Guest."""
+        """Change the numbers of what is taken. For use by Attempt."""
         self._handshakes += handshakes
         self._places += places
         if self._places:
@@ -133,15 +133,15 @@ class Admission:
             raise Refused(403, Refusal(ErrorCode.FORBIDDEN, self._origins.refusal(origins, host)))
 
 
-class Guest:
-    """A caller that asks to connect, and what it has taken of the pod's limits."""
+class Attempt:
+    """One attempt to connect, and what it has taken of the pod's limits."""
 
-    __slots__ = ("_admission", "_greeted", "_placed")
+    __slots__ = ("_admission", "_placed", "_under_way")
 
     def __init__(self, admission: Admission) -> None:
         """For use by Admission: takes a handshake."""
         self._admission = admission
-        self._greeted = False
+        self._under_way = True
         self._placed = False
         admission.count(handshakes=1)
 
@@ -152,15 +152,15 @@ class Guest:
         self._admission.count(places=1)
         return identity
 
-    def greeted(self) -> None:
+    def end_handshake(self) -> None:
         """End the handshake, because the caller is served now."""
-        if not self._greeted:
-            self._greeted = True
+        if self._under_way:
+            self._under_way = False
             self._admission.count(handshakes=-1)
 
     def leave(self) -> None:
         """Give back all that the caller has. For use when it was refused or answered, or its socket is closed."""
-        self.greeted()
+        self.end_handshake()
         if self._placed:
             self._placed = False
             self._admission.count(places=-1)

@@ -15,7 +15,7 @@ from forestay.core.ports.observer import Observer
 from forestay.core.rules.access import Identity
 from forestay.core.sessions.dispatcher import Dispatcher
 from forestay.core.sessions.sessions import Sessions
-from forestay.edge.handshake.admission import Admission, Guest, Refused
+from forestay.edge.handshake.admission import Admission, Attempt, Refused
 from forestay.edge.handshake.connect_request import check_request, check_upgrade, is_question, offered
 from forestay.edge.handshake.cors import preflight, readable
 from forestay.edge.log_throttle import LogThrottle
@@ -79,12 +79,12 @@ class Handshake:
             check_request(request)
             check_upgrade(request)
             protocol, token = offered(request, query_token=self._limits.query_token)
-            guest = self._admission.begin()
+            attempt = self._admission.begin()
             try:
-                identity = await guest.admit(request, token)
-                return await self._upgrade(_Opening(request, started_at, protocol), guest, identity)
+                identity = await attempt.admit(request, token)
+                return await self._upgrade(_Opening(request, started_at, protocol), attempt, identity)
             finally:
-                guest.leave()
+                attempt.leave()
         except Refused as refused:
             self._report(str(refused.status), request, started_at)
             client = self._admission.client(request)
@@ -107,11 +107,11 @@ class Handshake:
         try:
             check_request(request)
             _, token = offered(request, query_token=self._limits.query_token)
-            guest = self._admission.begin()
+            attempt = self._admission.begin()
             try:
                 await self._admission.identify(request, token)
             finally:
-                guest.leave()
+                attempt.leave()
         except Refused as refused:
             response = problem(refused.refusal, refused.status)
         else:
@@ -120,7 +120,7 @@ class Handshake:
         readable(request, response)
         return _last(response)
 
-    async def _upgrade(self, opening: "_Opening", guest: Guest, identity: Identity) -> web.StreamResponse:
+    async def _upgrade(self, opening: "_Opening", attempt: Attempt, identity: Identity) -> web.StreamResponse:
         request, started_at = opening.request, opening.started_at
         ws = ReadOnlyWebSocket(
             autoclose=False,
@@ -148,7 +148,7 @@ class Handshake:
             pass  # The connection broke during the upgrade. The first read reports it.
         if connection.ended is not None:
             socket.close(connection.ended)
-        guest.greeted()
+        attempt.end_handshake()
         if not self._admission.open:
             # The drain began while the registry was asked, and may have ended all others already.
             connection.end(ENDINGS[CloseCode.GOING_AWAY])

@@ -39,14 +39,14 @@ class LobbyLimits:
     """Seconds from there to the end of the answer, or to the admission."""
 
 
-class Guest(Protocol):
+class Dismissible(Protocol):
     """A connection that can be ended while it waits."""
 
     def dismiss(self, *, late: bool) -> None:
         """End the connection. `late`: the time for the request is over, and the answer may say so."""
 
 
-class Stranger(Guest, Protocol):
+class Stranger(Dismissible, Protocol):
     """A connection that is not admitted."""
 
     received: int
@@ -66,7 +66,7 @@ class Lobby:
         """Those whose request is being answered, with the time when it was complete."""
         self._heavy: dict[Stranger, None] = {}
         """Those of the waiting ones that have sent more than an equal share."""
-        self._idle: dict[Guest, None] = {}
+        self._idle: dict[Dismissible, None] = {}
         """Admitted connections that wait for their next request, the one that has waited longest first."""
         self._bytes = 0
         self._sockets = 0
@@ -103,18 +103,18 @@ class Lobby:
     def _full(self, sockets: int) -> bool:
         return sockets > self._limits.sockets or self.strangers >= self._limits.strangers
 
-    def closed(self, guest: Guest) -> None:
+    def closed(self, connection: Dismissible) -> None:
         """Stop counting a connection that was accepted."""
-        self._idle.pop(guest, None)
+        self._idle.pop(connection, None)
         self._sockets -= 1
 
-    def idle(self, guest: Guest) -> None:
+    def idle(self, connection: Dismissible) -> None:
         """An admitted connection waits for its next request. It goes where others need its socket."""
-        self._idle[guest] = None
+        self._idle[connection] = None
 
-    def busy(self, guest: Guest) -> None:
+    def busy(self, connection: Dismissible) -> None:
         """An admitted connection is being served. It does not go for others."""
-        self._idle.pop(guest, None)
+        self._idle.pop(connection, None)
 
     def enter(self, stranger: Stranger) -> None:
         """Let a new connection wait for the rest of its request."""
@@ -164,9 +164,9 @@ class Lobby:
         for stranger in self._waiting:
             self._send_away(stranger, _CROWDED)
             return True
-        for guest in self._idle:
-            del self._idle[guest]
-            guest.dismiss(late=False)
+        for connection in self._idle:
+            del self._idle[connection]
+            connection.dismiss(late=False)
             return True
         return False
 

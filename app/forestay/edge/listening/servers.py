@@ -92,7 +92,7 @@ class _Protocol(web.RequestHandler):
             self._door = None
 
     def dismiss(self, *, late: bool) -> None:
-        """See Guest.dismiss."""
+        """See Dismissible.dismiss."""
         self.force_close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
