@@ -13,8 +13,8 @@ from msgspec.json import encode as to_json
 from forestay.core.ports.bus import PAGE_BYTES, Bus, BusLost, Outcome, Unavailable
 from forestay.core.ports.registry import Registry
 from forestay.core.ports.runtime import Runtime
-from forestay.core.rooms.news import NewsBudget
 from forestay.core.rules.access import Identity
+from forestay.core.rules.budgets import NEWS_BURST, NEWS_PERIOD, Budgets
 from forestay.core.rules.policies import Policies
 from forestay.protocol.message import Kind, Message, timestamp
 from forestay.protocol.names import RoomName
@@ -73,7 +73,7 @@ class Presence:
         self._registry = registry
         self._policies = policies
         self._grace = grace
-        self._budget = NewsBudget()
+        self._news_budgets = Budgets[RoomName](NEWS_BURST, NEWS_PERIOD)
         self._rooms: dict[RoomName, dict[str, PresenceEntry]] = {}
         self._entries = 0
 
@@ -154,7 +154,7 @@ class Presence:
 
     def _may_tell(self, room: RoomName) -> bool:
         """Whether the members of `room` may be told of one more user that came or went. They are told so many."""
-        return not self._policies.of(room).join_leave or self._budget.spend(room, self._runtime.loop.time())
+        return not self._policies.of(room).join_leave or not self._news_budgets.spend(room, self._runtime.loop.time())
 
     def _register(
         self, room: RoomName, user: str, entry: PresenceEntry, *, silently: bool = False, told: bool = True

@@ -5,7 +5,6 @@ this pod.
 """
 
 from asyncio import Future
-from typing import Final
 
 from msgspec.structs import replace
 
@@ -25,17 +24,13 @@ from forestay.core.ports.bus import (
 from forestay.core.ports.observer import Source
 from forestay.core.ports.runtime import Runtime
 from forestay.core.ports.tracer import Leg, Tracer
-from forestay.core.rooms.spending import Spending
+from forestay.core.rooms.user_budgets import UserBudgets
 from forestay.core.rules.budgets import NO_LIMITS, UserAmounts
 from forestay.core.rules.policies import Policies, Policy, Retention
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.delivered import MOST_ADDED, largest_form
 from forestay.protocol.message import Message, Position, timestamp
 from forestay.protocol.names import RoomName
-
-_TOO_MANY_ROOMS: Final = (
-    "you have made too many new rooms with history in the last hour; wait, or publish to a room that has messages"
-)
 
 
 class Publisher:
@@ -45,7 +40,7 @@ class Publisher:
         self, runtime: Runtime, bus: Bus, policies: Policies, largest: int, amounts: UserAmounts = NO_LIMITS
     ) -> None:
         """`largest`: bytes of the largest message that a client gets. `amounts`: what users may leave on the bus."""
-        self._spending = Spending(runtime.loop, amounts)
+        self._budgets = UserBudgets(runtime.loop, amounts)
         self._runtime = runtime
         self._policies = policies
         self._bus = bus
@@ -67,7 +62,7 @@ class Publisher:
             self._check_size(message, kept=kept is not None, traced=policy.trace)
         create = True
         if kept is not None and message.sender is not None:
-            settled, create = self._spending.begin(message.sender, key, settled)
+            settled, create = self._budgets.begin(message.sender, key, settled)
         observer, leg = self._runtime.observer, None
         if self._runtime.tracer is not None:
             message, leg = _traced(self._runtime.tracer, message, source, policy)

@@ -7,17 +7,17 @@ whose budget is spent still publishes to rooms that exist.
 from asyncio import AbstractEventLoop
 
 from forestay.core.ports.bus import Cause, Outcome, Settled, Settlement
-from forestay.core.rules.budgets import KEYS_PERIOD, NEW_ROOMS_PERIOD, UserAmounts, UserBudget
+from forestay.core.rules.budgets import KEYS_PERIOD, NEW_ROOMS_PERIOD, Budgets, UserAmounts
 from forestay.protocol.codes import ErrorCode, Refusal
 
 
-class Spending:
+class UserBudgets:
     """The budgets of all users on this pod."""
 
     def __init__(self, loop: AbstractEventLoop, amounts: UserAmounts) -> None:
         self._loop = loop
-        self._new_rooms = UserBudget(amounts.new_rooms, NEW_ROOMS_PERIOD)
-        self._keys = UserBudget(amounts.keys, KEYS_PERIOD)
+        self._new_rooms = Budgets[str](amounts.new_rooms, NEW_ROOMS_PERIOD)
+        self._keys = Budgets[str](amounts.keys, KEYS_PERIOD)
 
     def begin(self, user: str, key: str | None, settled: Settled | None) -> tuple[Settled, bool]:
         """Reserve what a publish to a room with history may cost.

@@ -9,7 +9,7 @@ from forestay.bus.memory.bus import Exchange, MemoryBus
 from forestay.core.ports.observer import Source
 from forestay.core.ports.runtime import Runtime
 from forestay.core.rooms.publishing import Publisher
-from forestay.core.rules.budgets import KEYS_PERIOD, NEW_ROOMS_PERIOD, UserAmounts, UserBudget
+from forestay.core.rules.budgets import KEYS_PERIOD, NEW_ROOMS_PERIOD, Budgets, UserAmounts
 from forestay.core.rules.policies import Policies, Policy, Retention
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.message import Message, Position
@@ -93,7 +93,7 @@ async def test_keys_are_limited() -> None:
 
 def test_a_budget_forgets_users_who_have_all_of_it_again() -> None:
     """What is kept about users does not grow with everybody who ever published."""
-    budget = UserBudget(10, 100.0)
+    budget = Budgets[str](10, 100.0)
     for number in range(20_000):
         budget.spend(f"u{number}", number * 1.0)
     assert len(budget._left) < 2100
