@@ -1,7 +1,7 @@
 """The members of a room that are still sent what they missed, and the messages that they cannot get from the history.
 
 Such a member gets no live messages yet: it will read them from the history. Binary messages and news are in no history,
-so they are kept for it here, each with its place among the others.
+so they are deferred: kept for it here, each with its place among the others.
 """
 
 from collections.abc import Collection, Iterator
@@ -11,17 +11,17 @@ from forestay.core.fanout.backlog import Backlog
 from forestay.core.fanout.connection import Connection
 from forestay.protocol.message import Message
 
-KEPT_BYTES: Final = 2**18
+DEFERRED_BYTES: Final = 2**18
 """Bytes of such messages for one member. With more, it gets a `resync`."""
 
 
-class Kept:
-    """What is kept for one member."""
+class Deferred:
+    """The messages that one member gets later."""
 
     __slots__ = ("_messages", "lost")
 
     def __init__(self) -> None:
-        self._messages: Backlog[tuple[int, Message]] = Backlog(KEPT_BYTES)
+        self._messages: Backlog[tuple[int, Message]] = Backlog(DEFERRED_BYTES)
         self.lost = False
         """Whether there was more than fits."""
 
@@ -44,13 +44,13 @@ class Resuming:
     def __init__(self, offset: int) -> None:
         """`offset`: of the last message of the room that was delivered here."""
         self._offset = offset
-        self.members: dict[Connection, Kept] = {}
+        self.members: dict[Connection, Deferred] = {}
 
     def delivered(self, message: Message, left_out: Collection[Connection]) -> None:
         """The other members are given `message`, but for those in `left_out`."""
         if message.position is not None:
             self._offset = message.position.offset
             return
-        for member, kept in self.members.items():
+        for member, deferred in self.members.items():
             if member not in left_out:
-                kept.add(message, self._offset)
+                deferred.add(message, self._offset)

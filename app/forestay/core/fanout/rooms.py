@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from forestay.core.fanout.audience import Audience
 from forestay.core.fanout.connection import Connection
-from forestay.core.fanout.resuming import Kept, Resuming
+from forestay.core.fanout.resuming import Deferred, Resuming
 from forestay.core.ports.observer import Arrival
 from forestay.core.rules.policies import Policies, Policy
 from forestay.protocol.names import RoomName
@@ -48,15 +48,15 @@ class Room:
             del self.audiences[member.wire]
         self._forget(member)
 
-    def hold(self, member: Connection, offset: int) -> Kept:
-        """Give `member` no messages until `go_on`. Returns where those are kept meanwhile that no history has.
+    def hold(self, member: Connection, offset: int) -> Deferred:
+        """Give `member` no messages until `go_on`. Returns those that no history has and that come meanwhile.
 
         `offset`: of the last message that was delivered here.
         """
         if self.resuming is None:
             self.resuming = Resuming(offset)
-        kept = self.resuming.members[member] = Kept()
-        return kept
+        deferred = self.resuming.members[member] = Deferred()
+        return deferred
 
     def go_on(self, member: Connection) -> None:
         """Give `member` the messages that are queued from now on."""

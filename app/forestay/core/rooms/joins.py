@@ -60,7 +60,7 @@ class Joins:
         self._rules = rules
         self._under_way: dict[Connection, JoinQueue] = {}
         self._in_line: dict[PendingJoin, None] = {}
-        """Joins that wait for their turn to read a history."""
+        """Joins that wait until they may read a history."""
 
     def pending(self, connection: Connection) -> Collection[RoomName]:
         """The rooms that `connection` has asked to join and is not in yet."""
@@ -188,7 +188,7 @@ class Joins:
             self._stop_deadline(join)
             self._in_line[join] = None
             try:
-                await self._recovery.turn.acquire()
+                await self._recovery.reading.acquire()
             finally:
                 del self._in_line[join]
             try:
@@ -196,7 +196,7 @@ class Joins:
                 # This is the last step: it says whether live messages follow on the missed ones.
                 self._loaded_all(join, await self._missed(request.name, request.since), members)
             finally:
-                self._recovery.turn.release()
+                self._recovery.reading.release()
 
     def _loaded_all(self, join: PendingJoin, missed: Missed | None, members: PresencePage | None) -> None:
         join.loading = None

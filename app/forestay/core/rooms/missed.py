@@ -1,58 +1,15 @@
 """Reads what joiners missed of a room: a part at a time, and once for all that ask the same."""
 
-from asyncio import AbstractEventLoop, Task, shield
-from collections.abc import Callable, Iterable, Sequence
+from asyncio import AbstractEventLoop, shield
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
 from forestay.core.fanout.backlog import Backlog
 from forestay.core.ports.bus import Bus, BusLost, Page, Query
-from forestay.core.rules.policies import Retention
+from forestay.core.rooms.view import View
 from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName
-
-
-class View:
-    """One room with history, as far as its members here were served."""
-
-    __slots__ = (
-        "held",
-        "kept",
-        "open",
-        "overflowed",
-        "position",
-        "readers",
-        "reads",
-        "suspect",
-        "tail",
-        "waiting",
-    )
-
-    def __init__(self, kept: Retention) -> None:
-        self.kept = kept
-        self.open = True
-        self.position: Position | None = None
-        """The last message that the members were given; None until it is known."""
-        self.held: Backlog[Message] | None = Backlog()
-        """Messages that wait until the history is read; None while the view is complete."""
-        self.overflowed = False
-        """Whether there were too many of them. The history is then read once more."""
-        self.waiting: list[Callable[[], None]] = []
-        """Called once the view is complete."""
-        self.readers = 0
-        """Joins that read the history now."""
-        self.tail: Backlog[Message] = Backlog()
-        """The latest messages that were served while joins read the history."""
-        self.reads: dict[Position, Task[Page | None]] = {}
-        """Reads under way, by their start: who asks the same gets the same answer."""
-        self.suspect: Position | None = None
-        """The view's own position when the last check found that the room has another one."""
-
-    def note(self, message: Message) -> None:
-        """The members are given `message`, which has a position."""
-        self.position = message.position
-        if self.readers:
-            self.tail.push(message, len(message.payload))
 
 
 @dataclass(frozen=True, slots=True)

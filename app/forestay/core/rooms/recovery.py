@@ -13,7 +13,8 @@ from typing import Final, Protocol
 from forestay.core.fanout.backlog import Backlog
 from forestay.core.ports.bus import Bus, BusLost, Page, Query
 from forestay.core.ports.runtime import Runtime
-from forestay.core.rooms.missed import Missed, MissedReader, View
+from forestay.core.rooms.missed import Missed, MissedReader
+from forestay.core.rooms.view import View
 from forestay.core.rules.policies import Policies
 from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName
@@ -47,8 +48,8 @@ class Recovery:
     def __init__(self, runtime: Runtime, bus: Bus, policies: Policies, members: Members, part_bytes: int) -> None:
         """`part_bytes`: bytes of messages that a joiner is given at once. One message always comes."""
         self._runtime = runtime
-        self.turn = Semaphore(_READERS)
-        """Held while a joiner reads what it missed. The loop wakes no more of them at once than have a turn."""
+        self.reading = Semaphore(_READERS)
+        """Held while a joiner reads what it missed. The loop wakes no more of them at once than may read."""
         self._missed = MissedReader(runtime.loop, bus, part_bytes)
         self._bus = bus
         self._policies = policies
@@ -103,7 +104,7 @@ class Recovery:
     async def missed(self, room: RoomName, since: Position) -> Missed | None:
         """The next messages after `since`, up to the position of the room; None where they cannot be known.
 
-        The caller has a `turn`. Raises BusLost.
+        The caller holds `reading`. Raises BusLost.
         """
         view = self._views.get(room)
         if view is None or view.position is None:

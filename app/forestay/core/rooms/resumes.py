@@ -9,7 +9,7 @@ from asyncio import Lock, Task, sleep
 
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.outbox import Outbox
-from forestay.core.fanout.resuming import Kept
+from forestay.core.fanout.resuming import Deferred
 from forestay.core.fanout.rooms import Room, Rooms
 from forestay.core.ports.bus import BusLost
 from forestay.core.ports.runtime import Runtime
@@ -50,12 +50,12 @@ class Resumes:
         if missed.level:
             self._outbox.replay(connection, room, missed.messages)
             return
-        kept = room.hold(connection, self._recovery.offset(room.name))
-        at = self._send(connection, room, kept, since, missed)
+        deferred = room.hold(connection, self._recovery.offset(room.name))
+        at = self._send(connection, room, deferred, since, missed)
         resumes = self._under_way.get(connection)
         if resumes is None:
             resumes = self._under_way[connection] = _Resumes()
-        task = self._runtime.loop.create_task(self._run(connection, room, kept, at))
+        task = self._runtime.loop.create_task(self._run(connection, room, deferred, at))
         resumes.tasks[room.name] = task
         task.add_done_callback(lambda task: self._ended(connection, room.name, task))
 
@@ -74,7 +74,7 @@ class Resumes:
             for task in resumes.tasks.values():
                 task.cancel()
 
-    async def _run(self, connection: Connection, room: Room, kept: Kept, at: Position) -> None:
+    async def _run(self, connection: Connection, room: Room, deferred: Deferred, at: Position) -> None:
         """Send what follows on `at` until the connection is level with the room, or cannot be any more."""
         while True:
             async with self._under_way[connection].sending:
@@ -82,7 +82,7 @@ class Resumes:
                     self._give_up(connection, room)
                     return
                 try:
-                    async with self._recovery.turn:
+                    async with self._recovery.reading:
                         missed = await self._recovery.missed(room.name, at)
                 except BusLost:
                     await sleep(RETRY)
@@ -90,20 +90,20 @@ class Resumes:
             if missed is None:
                 self._outbox.resync(connection, room.name, "lost", self._recovery.position(room.name))
                 break
-            at = self._send(connection, room, kept, at, missed)
+            at = self._send(connection, room, deferred, at, missed)
             if missed.level:
                 break
-        self._outbox.replay(connection, room, kept.take(None))
-        if kept.lost:
+        self._outbox.replay(connection, room, deferred.take(None))
+        if deferred.lost:
             self._outbox.resync(connection, room.name, "slow")
         room.go_on(connection)
 
-    def _send(self, connection: Connection, room: Room, kept: Kept, at: Position, missed: Missed) -> Position:
+    def _send(self, connection: Connection, room: Room, deferred: Deferred, at: Position, missed: Missed) -> Position:
         """Send a part, with what came in between. Returns the position of its last message."""
         for message in missed.messages:
             if message.position is not None:
                 at = message.position
-                self._outbox.replay(connection, room, kept.take(at.offset))
+                self._outbox.replay(connection, room, deferred.take(at.offset))
             if message.exclude != connection.id:
                 self._outbox.replay(connection, room, (message,))
         return at
