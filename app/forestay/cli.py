@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         options.run(options)
     except SettingsError as error:
-        _exit_with(2, "Invalid settings:", *(f"  {problem}" for problem in error.problems))
+        _exit_with(2, "Invalid settings:", *(f"  {problem}" for problem in [*error.problems, *_unknown()]))
     except terminal.Failed as error:
         _exit_with(error.status, f"forestay: {error}")
     except KeyboardInterrupt:

@@ -276,11 +276,14 @@ async def test_all_addresses_are_of_both_families(host: str) -> None:
 
 
 async def test_a_port_that_is_taken_is_named() -> None:
-    """The error has the address and the reason; so has one for a host that does not exist."""
+    """The error has the address, the reason and what to do; so has one for a host that does not exist."""
     async with port() as public:
         lobby = Lobby("public", LIMITS)
-        for host, number in (("127.0.0.1", public.number), ("no.such.host.invalid", 0)):
-            with pytest.raises(CannotListen, match=rf"{host}:{number}: .*; choose another port"):
+        for host, number, advice in (
+            ("127.0.0.1", public.number, "choose another port"),
+            ("no.such.host.invalid", 0, "the address must be one of this machine"),
+        ):
+            with pytest.raises(CannotListen, match=rf"{host}:{number}: .*; {advice}"):
                 await Listener(lobby, asyncio.Protocol).open(host, number)
 
 

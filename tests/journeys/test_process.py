@@ -135,10 +135,19 @@ async def test_a_token_is_never_shown() -> None:
 async def test_every_bad_setting_is_named_at_once(tmp_path: Path) -> None:
     """All wrong settings are listed at once with the problem and a remedy, and without secrets."""
     status, _, error = await forestay(
-        "check", FORESTAY_PORT="99999", FORESTAY_JWT_SECRET="hunter2", FORESTAY_ALLOWED_ORIGINS="example.com"
+        "check",
+        FORESTAY_PORT="99999",
+        FORESTAY_JWT_SECRET="hunter2",
+        FORESTAY_ALLOWED_ORIGINS="example.com",
+        FORESTAY_DRIAN_WINDOW="5",
     )
     assert status == 2
-    for variable in ("FORESTAY_PORT", "FORESTAY_JWT_SECRET", "FORESTAY_ALLOWED_ORIGINS"):
+    for variable in (
+        "FORESTAY_PORT",
+        "FORESTAY_JWT_SECRET",
+        "FORESTAY_ALLOWED_ORIGINS",
+        "FORESTAY_DRIAN_WINDOW is not",
+    ):
         assert variable in error
     assert "openssl" in error
     assert "hunter2" not in error
@@ -178,6 +187,14 @@ async def test_serving_without_a_key_is_refused() -> None:
     assert status == 2
     for word in ("JWT_SECRET", "JWT_PUBLIC_KEY", "JWKS_URL"):
         assert word in error
+
+
+async def test_a_folder_without_a_key_is_named(tmp_path: Path) -> None:
+    """If the folder of secrets has no token key, the error says which file is expected there."""
+    (tmp_path / "jwt_secret").write_text(SECRET)
+    status, _, error = await forestay("check", FORESTAY_SECRETS_DIR=str(tmp_path))
+    assert status == 2
+    assert f"put the file jwt-secret or jwt-public-key into {tmp_path}" in error
 
 
 async def test_check_accepts_good_settings_and_points_at_slips(tmp_path: Path) -> None:

@@ -103,6 +103,14 @@ def test_a_choice_is_read_in_any_case(variable: str, value: str) -> None:
         load({variable: "sometimes"})
 
 
+@pytest.mark.parametrize("variable", ["FORESTAY_PING_INTERVAL", "FORESTAY_MESSAGE_RATE", "FORESTAY_CLOSE_TIMEOUT"])
+@pytest.mark.parametrize("value", ["inf", "1e300", "nan", "1e13"])
+def test_a_number_is_finite(variable: str, value: str) -> None:
+    """A number without an end, or one that no client could read in the welcome, is an error that names the setting."""
+    with pytest.raises(SettingsError, match=variable):
+        load({variable: value})
+
+
 def test_the_two_ports_differ() -> None:
     """Equal ports are one clear error; 0 picks two free ports and is no error."""
     with pytest.raises(SettingsError) as raised:
@@ -120,6 +128,7 @@ def test_the_two_ports_differ() -> None:
         ("FORESTAY_LOGLEVEL", "FORESTAY_LOG_LEVEL"),
         ("FORESTAY_REDIS_URL", "FORESTAY_BUS_URL"),
         ("forestay_port", "FORESTAY_PORT"),
+        ("FORESTAY_TOKN", "FORESTAY_TOKEN"),
         ("FORESTAY_SOMETHING_ELSE_ENTIRELY", None),
     ],
 )

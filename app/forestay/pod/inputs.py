@@ -46,6 +46,8 @@ def prepare(settings: Settings, tasks: Supervisor, otherwise: Policy = SHIPPED) 
         policies = _read_policies(settings, otherwise)
     except ValueError as error:
         problems.append(f"{variable_of('rooms_file')}: {error}")
+    if settings.api_key_previous and not settings.api_key:
+        problems.append(f"{variable_of('api_key_previous')} is set, but {variable_of('api_key')} is not; set both")
     api_keys = None
     try:
         api_keys = _api_keys(settings)
@@ -57,8 +59,6 @@ def prepare(settings: Settings, tasks: Supervisor, otherwise: Policy = SHIPPED) 
 
 
 def _api_keys(settings: Settings) -> ApiKeysFile | None:
-    if settings.api_key_previous and not settings.api_key:
-        raise ValueError(f"{variable_of('api_key_previous')} is set, but {variable_of('api_key')} is not; set both")
     return None if settings.api_keys_file is None else ApiKeysFile(settings.api_keys_file)
 
 
@@ -66,7 +66,12 @@ def _keys(settings: Settings, tasks: Tasks) -> Keys:
     secret, public_key = settings.jwt_secret, settings.jwt_public_key
     if not (secret or public_key or settings.jwks_url):
         either = ", ".join(variable_of(name) for name in ("jwt_secret", "jwt_public_key", "jwks_url"))
-        raise ValueError(f"no token key: set one of {either}; or try it out with: forestay serve --dev")
+        file = (
+            f", or put the file jwt-secret or jwt-public-key into {settings.secrets_dir}"
+            if settings.secrets_dir
+            else ""
+        )
+        raise ValueError(f"no token key: set one of {either}{file}; or try it out with: forestay serve --dev")
     previous = settings.jwt_secret_previous
     if previous and not secret:
         raise ValueError(

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, Final, NamedTuple, Self
 
-from pydantic import SecretStr, ValidationError, model_validator
+from pydantic import SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from forestay.bus.redis.seal import Signatures
@@ -26,6 +26,8 @@ TOKEN: Final = "FORESTAY_TOKEN"
 _NOT_REPEATED: Final = frozenset({*SECRETS, "jwks_url"})
 # The most characters of a value that an error repeats.
 _MOST_REPEATED: Final = 80
+# The largest number of any setting. Its thousandfold still fits into the whole numbers that clients read.
+_LARGEST: Final = 10**12
 
 
 class PodIdentity(NamedTuple):
@@ -42,6 +44,13 @@ class Settings(Timing, Limits, Access, Surroundings, BaseSettings):
     """All settings. The class of each group has its fields."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+
+    @field_validator("*")
+    @classmethod
+    def _is_no_larger_than_clients_read(cls, value: object) -> object:
+        if isinstance(value, int | float) and value > _LARGEST:
+            raise ValueError(f"larger than {_LARGEST:.0e}, the most that a number may be")
+        return value
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Self:
@@ -120,6 +129,7 @@ def unknown_variables(environ: Mapping[str, str] | None = None) -> dict[str, str
     unknown = sorted(
         name for name in (environ or os.environ) if name.upper().startswith(PREFIX) and name not in known | {TOKEN}
     )
+    known.add(TOKEN)
     return {name: next(iter(get_close_matches(name.upper(), known, n=1, cutoff=0.75)), None) for name in unknown}
 
 

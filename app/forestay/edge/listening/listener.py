@@ -33,6 +33,11 @@ _REST_WITHOUT_FILES: Final = 1.0
 
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
+_ADVICE: Final = {
+    errno.EADDRINUSE: "choose another port, or stop the process that has it",
+    errno.EACCES: "choose a port from 1024, or give the process the right to this one",
+}
+
 _ALL_ADDRESSES: Final = ("*", "::")
 _ALL_OF_IPV4: Final = "0.0.0.0"  # noqa: S104 - the operator asked for all addresses
 
@@ -62,10 +67,8 @@ class Listener:
         try:
             self._sockets = await _bind(self._loop, host, port)
         except OSError as error:
-            raise CannotListen(
-                f"cannot listen on {host}:{port}: {error.strerror}; "
-                "choose another port, or stop the process that has it"
-            ) from None
+            advice = _ADVICE.get(error.errno or 0, "the address must be one of this machine")
+            raise CannotListen(f"cannot listen on {host}:{port}: {error.strerror}; {advice}") from None
         for one in self._sockets:
             one.listen(_BACKLOG)
             self._loop.add_reader(one, self._accept, one)
