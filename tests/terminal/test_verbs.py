@@ -177,6 +177,26 @@ async def test_an_error_is_one_line_with_its_exit_status(
     assert "Traceback" not in error
 
 
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("ws://127.0.0.1:{public}/ws/", "404: not_found"),
+        ("ws://127.0.0.1:{internal}/ws", "what answers there with 404 is not the public port of a gateway"),
+        ("wss://127.0.0.1:{public}/ws", "is it ws:// in place of wss://?"),
+        ("ws://no.such.host.invalid/ws", "the name of the host cannot be resolved"),
+        ("127.0.0.1:{public}/ws", "it must look like ws://example.com/ws"),
+        ("ws://127.0.0.1:9/ws", "connection refused"),
+    ],
+)
+async def test_a_ping_of_a_wrong_address_says_what_is_wrong(pod: Gateway, template: str, words: str) -> None:
+    """`ping` names the mistake in an address, and no class of a library."""
+    url = template.format(public=pod.port, internal=pod.internal_port)
+    ended, out, error = await forestay("ping", url, "--timeout", "5s", FORESTAY_TOKEN=token())
+    assert (ended, out) == (1, "")
+    assert words in error
+    assert "Error" not in error
+
+
 async def test_a_token_is_minted_with_the_secret(pod: Gateway, bob: Client) -> None:
     """Without a token one is minted with the secret; without both the error names the variables."""
     room = bob.room("chat.a")

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import secrets
 import time
 from typing import Any, Final
@@ -48,10 +49,14 @@ async def ping(url: str, token: str, room: str, time_limit: float) -> float:
         raise Unanswered(f"gave up after {time_limit:g} s while {stage}") from None
     except aiohttp.WSServerHandshakeError as error:
         raise Unanswered(refusal(error.status, await _problem(url, token, error.status))) from None
-    except aiohttp.InvalidURL:
+    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
         raise Unanswered("the URL cannot be read; it must look like ws://example.com/ws") from None
     except aiohttp.ClientConnectorCertificateError:
         raise Unanswered("the certificate of the server is not valid for this machine") from None
+    except aiohttp.ClientConnectorSSLError:
+        raise Unanswered("no TLS at this address; is it ws:// in place of wss://?") from None
+    except aiohttp.ClientConnectorDNSError:
+        raise Unanswered("the name of the host cannot be resolved") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise Unanswered(f"failed while {stage}: {_reason(error)}") from None
 
@@ -70,7 +75,7 @@ async def _problem(url: str, token: str, status: int) -> bytes:
         time_limit = aiohttp.ClientTimeout(total=_PROBLEM_TIME_LIMIT)
         async with (
             aiohttp.ClientSession(timeout=time_limit) as session,
-            session.get(url.replace("ws", "http", 1), headers=headers, allow_redirects=False) as answer,
+            session.get(re.sub("^ws", "http", url), headers=headers, allow_redirects=False) as answer,
         ):
             return await answer.content.read(_PROBLEM_BYTES) if answer.status == status else b""
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError):

@@ -6,6 +6,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 _STRANGE: Final = re.compile(r"[^\x21-\x7e]")
+_FAILURES: Final = 500
+"""The first HTTP status that a gateway, or a proxy in front of it, may give without a problem document."""
 _LONGEST: Final = 500
 """Characters of a sentence that another program wrote."""
 
@@ -37,12 +39,14 @@ def usable(token: str) -> str:
 
 
 def refusal(status: int, body: bytes) -> str:
-    """Says how a gateway refused a handshake: the status, and the code and the detail of its problem document."""
+    """Says how a handshake was refused: the status, and the code and the detail of a gateway's problem document."""
     try:
         problem = json.loads(body)
         parts = [str(problem[name]) for name in ("code", "detail") if problem.get(name)]
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         parts = []
+    if not parts and status < _FAILURES:
+        return f"what answers there with {status} is not the public port of a gateway; its path is usually /ws"
     return printable(": ".join([f"the gateway answered the handshake with {status}", *parts])[:_LONGEST])
 
 
