@@ -1,4 +1,4 @@
-"""What each kind of request costs the server, in broadcasts of 100 bytes. Says which of them need a higher price."""
+"""What each kind of request costs the server, in broadcasts of 100 bytes. Says which of them should count as more."""
 
 import json
 import secrets

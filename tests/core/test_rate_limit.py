@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forestay.core.rules.policies import Policy
-from forestay.core.rules.rate_limit import MAX_REFUSED, Rates, TokenBucket
+from forestay.core.rules.rate_limit import MAX_EXCESS, Rates, TokenBucket
 from tests.support.core import Core, passes
 
 KIB = 1024
@@ -136,7 +136,7 @@ def test_a_flood_gets_the_rate_and_is_ended(rate_sent: float, at_once: int) -> N
     """A client that ignores the refusals gets no more than burst and rate, and is ended after a few seconds."""
     passed, ended = flood(rate_sent, 60, at_once)
     assert ended is not None
-    assert ended < 2.5 * MAX_REFUSED
+    assert ended < 2.5 * MAX_EXCESS
     assert passed <= 400 + 200 * ended + 1
 
 
@@ -177,7 +177,7 @@ def test_excess_is_forgiven() -> None:
     assert not bucket.exhausted
 
 
-PRICES = [
+COSTS = [
     ({"type": "ping"}, 1),
     ({"type": "broadcast", "room": "a", "payload": 1}, 1),
     ({"type": "join", "room": "a"}, 1),
@@ -193,8 +193,8 @@ PRICES = [
 ]
 
 
-@pytest.mark.parametrize(("request_", "price"), PRICES, ids=lambda one: str(one)[:40])
-async def test_what_costs_more_counts_as_more(request_: dict[str, object], price: int) -> None:
+@pytest.mark.parametrize(("request_", "cost"), COSTS, ids=lambda one: str(one)[:40])
+async def test_what_costs_more_counts_as_more(request_: dict[str, object], cost: int) -> None:
     """Each request takes as many messages of the rate as the protocol's page says."""
     core = Core(
         Policy("told", presence=True, join_leave=True), message_rate=1e-6, message_burst=100, message_bytes_rate=0
@@ -211,4 +211,4 @@ async def test_what_costs_more_counts_as_more(request_: dict[str, object], price
         core.say(connection, type="ping")
         await passes()
     pongs = sum(one["type"] == "pong" and one.get("id") is None for one in transport.heard())
-    assert 1 + price + 1 + pongs - (request_["type"] == "ping") == 100
+    assert 1 + cost + 1 + pongs - (request_["type"] == "ping") == 100

@@ -5,14 +5,14 @@ takes its share, also beyond what is there; the next one then waits for longer. 
 told the time at which everything that was refused before it is through. So a client that obeys gets all of its messages
 through, at the full rate and in the order in which they were refused.
 
-A client that does not obey gets no more than the rate, but each refusal costs work. It is ended after `MAX_REFUSED`
+A client that does not obey gets no more than the rate, but each refusal costs work. It is ended after `MAX_EXCESS`
 seconds in which it sent half as much again as it may, or earlier if the refusals are very many.
 """
 
 from math import inf
 from typing import Final
 
-MAX_REFUSED: Final = 8.0
+MAX_EXCESS: Final = 8.0
 """Seconds of excess after which a connection ends. A client that sent much before it heard the first refusal is not
 meant: that takes it a second or two."""
 
@@ -117,7 +117,7 @@ class TokenBucket:
     @property
     def exhausted(self) -> bool:
         """Whether the client went on sending for too long while it was told to wait."""
-        return self._refused is not None and self._refused.excess >= MAX_REFUSED
+        return self._refused is not None and self._refused.excess >= MAX_EXCESS
 
     def _refuse(self, rates: Rates, now: float, size: int, cost: float) -> float:
         refused = self._refused

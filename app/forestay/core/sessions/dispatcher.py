@@ -23,10 +23,11 @@ from forestay.protocol import requests
 from forestay.protocol.codes import ENDINGS, CloseCode, ErrorCode, Refusal
 from forestay.protocol.replies import Pong
 
+# What an `auth` counts as, in cheap messages: its token has a signature to verify.
 _AUTH: Final = 20.0
 # Entries of a page of history or presence that count as one more message, and bytes of a text that cannot be read.
-_ENTRIES: Final = 50
-_BYTES_OF_RUBBISH: Final = 2048
+_PAGE_ENTRIES: Final = 50
+_UNREADABLE_BYTES: Final = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Dispatcher:
             self._join_many(connection, request, size)
             return None
         room = request.room if isinstance(request, requests.RoomRequest) else None
-        if not self._allow(connection, request.id, room, size, _price(request)):
+        if not self._allow(connection, request.id, room, size, _cost(request)):
             return None
         try:
             return self._carry_out(connection, request)
@@ -85,8 +86,8 @@ class Dispatcher:
         """Refuse a message of `size` bytes that is no request."""
         if self._observer is not None:
             self._observer.received("unreadable", size)
-        price = 1.0 + size // _BYTES_OF_RUBBISH
-        if self._allow(connection, unreadable.id, unreadable.room, size, price):
+        cost = 1.0 + size // _UNREADABLE_BYTES
+        if self._allow(connection, unreadable.id, unreadable.room, size, cost):
             self._outbox.refuse(connection, unreadable.refusal, unreadable.id, unreadable.room)
 
     def ping(self, connection: Connection, data: bytes) -> None:
@@ -104,16 +105,16 @@ class Dispatcher:
         else:
             self._allow(connection, None, None, 0)
 
-    def _allow(self, connection: Connection, id: str | None, room: str | None, size: int, price: float = 1.0) -> bool:
+    def _allow(self, connection: Connection, id: str | None, room: str | None, size: int, cost: float = 1.0) -> bool:
         """Note that the client is alive, and spend a message of `size` bytes. Refuse what exceeds its rates.
 
-        `price`: how many cheap messages it counts as.
+        `cost`: how many cheap messages it counts as.
         """
         now = self._loop.time()
         connection.heard_at = now
         if not self._limited:
             return True
-        wait = connection.bucket.wait(self._rates, now, size, price)
+        wait = connection.bucket.wait(self._rates, now, size, cost)
         if not wait:
             return True
         self._outbox.refuse(connection, self._too_fast(wait), id, room)
@@ -181,13 +182,13 @@ class Dispatcher:
                 assert_never(request)
 
 
-def _price(request: requests.OtherRequest) -> float:
+def _cost(request: requests.OtherRequest) -> float:
     """How many cheap messages `request` counts as, by what it costs the pod. `python -m bench cost` measures it."""
     match request:
         case requests.Auth():
             return _AUTH
         case requests.History() | requests.Presence():
-            return 1.0 + request.limit // _ENTRIES
+            return 1.0 + request.limit // _PAGE_ENTRIES
         case _:
             return 1.0
 
