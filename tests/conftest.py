@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -32,6 +33,15 @@ def chromium() -> str:
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """A running Redis that tests share, each with its own prefix."""
     server = RedisServer(tmp_path_factory.mktemp("redis"), *QUICK)
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis of this test alone, which it may freeze, fill and kill. It keeps nothing over a restart."""
+    server = RedisServer(tmp_path / "redis", "--save", "")
     server.start()
     yield server
     server.close()

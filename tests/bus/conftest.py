@@ -6,7 +6,6 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import docker
@@ -21,15 +20,6 @@ from tests.bus.redis_pod import NewPod, Pod
 from tests.support.local_redis import QUICK, Authority, Cluster, RedisServer, Road, Sentinel
 
 IMAGE = "redis:7"
-
-
-@pytest.fixture
-def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis for one test, without snapshots."""
-    server = RedisServer(tmp_path, "--save", "")
-    server.start()
-    yield server
-    server.close()
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +84,9 @@ def running(server: Server) -> Iterator[Server]:
 
 
 @pytest.fixture
-async def road(redis_server: RedisServer) -> AsyncIterator[Road]:
+async def road(own_redis: RedisServer) -> AsyncIterator[Road]:
     """A proxy in front of that Redis, which can block and cut connections."""
-    road = Road(redis_server.port)
+    road = Road(own_redis.port)
     await road.open()
     yield road
     await road.close()

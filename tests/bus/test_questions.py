@@ -17,9 +17,9 @@ UNUSED = RoomName("unused")
 
 
 @pytest.fixture
-async def pod(redis_server: RedisServer, new_pod: NewPod) -> Pod:
+async def pod(own_redis: RedisServer, new_pod: NewPod) -> Pod:
     """A pod that has sent its first heartbeat, as every pod has before its first client."""
-    pod = new_pod(redis_server.url)
+    pod = new_pod(own_redis.url)
     await pod.bus.start()
     await RedisRegistry("one", pod.bus).heartbeat(30)
     return pod
@@ -37,9 +37,9 @@ async def read(bus: Bus, since: Position | None = None) -> Page:
     return await bus.history(UNUSED, Query(10, since=since), KEPT)
 
 
-async def test_questions_store_nothing_in_redis(redis_server: RedisServer, pod: Pod) -> None:
+async def test_questions_store_nothing_in_redis(own_redis: RedisServer, pod: Pod) -> None:
     """Whatever is asked about rooms and users that were never used, Redis has the same keys as before."""
-    before = redis_server.do("KEYS", "*")
+    before = own_redis.do("KEYS", "*")
     registry = RedisRegistry("two", pod.bus)
     for number in range(2000):
         room = RoomName(f"unused.{number}")
@@ -48,7 +48,7 @@ async def test_questions_store_nothing_in_redis(redis_server: RedisServer, pod: 
             await pod.bus.history(room, query, KEPT)
         await registry.presence_page(room, None, 10)
     await pod.bus.positions([RoomName(f"unused.{number}") for number in range(2000)])
-    assert redis_server.do("KEYS", "*") == before
+    assert own_redis.do("KEYS", "*") == before
 
 
 async def test_questions_store_nothing_in_memory() -> None:
@@ -63,7 +63,7 @@ async def test_questions_store_nothing_in_memory() -> None:
     assert exchange._histories == {}
 
 
-async def test_the_first_message_takes_the_epoch_that_a_question_told(redis_server: RedisServer, pod: Pod) -> None:
+async def test_the_first_message_takes_the_epoch_that_a_question_told(own_redis: RedisServer, pod: Pod) -> None:
     """So a client that has joined an empty room resumes from there, and gets all messages. Each bus does this."""
     for bus in (pod.bus, MemoryBus(Exchange())):
         start = (await read(bus)).top
@@ -73,21 +73,21 @@ async def test_the_first_message_takes_the_epoch_that_a_question_told(redis_serv
         assert (page.whole, len(page.messages)) == (True, 1)
 
 
-async def test_two_pods_tell_the_same_epoch(redis_server: RedisServer, pod: Pod, new_pod: NewPod) -> None:
+async def test_two_pods_tell_the_same_epoch(own_redis: RedisServer, pod: Pod, new_pod: NewPod) -> None:
     """Pods share nothing but Redis, and agree about a room that nobody has used."""
-    other = new_pod(redis_server.url)
+    other = new_pod(own_redis.url)
     await other.bus.start()
     assert (await read(pod.bus)).top == (await read(other.bus)).top
 
 
 @pytest.mark.parametrize("forget", [("FLUSHALL",), ("DEL", "meta", "stream", "seed"), ("DEL", "meta")])
 async def test_a_room_that_lost_its_keys_gets_another_epoch(
-    redis_server: RedisServer, pod: Pod, forget: tuple[str, ...]
+    own_redis: RedisServer, pod: Pod, forget: tuple[str, ...]
 ) -> None:
     """A flush or a lost epoch starts a new one: offsets are used again, and nobody takes the new ones for the old."""
     first = await send(pod.bus, UNUSED)
     names = pod.bus.keys.room(UNUSED)
-    redis_server.do(forget[0], *(getattr(names, name) for name in forget[1:]))
+    own_redis.do(forget[0], *(getattr(names, name) for name in forget[1:]))
     again = await send(pod.bus, UNUSED)
     assert again.offset == 1
     assert again.epoch != first.epoch
@@ -116,7 +116,7 @@ async def test_a_room_that_was_forgotten_gets_another_epoch_in_memory() -> None:
     assert again.epoch != first.epoch
 
 
-async def test_an_empty_room_is_resumed_for_half_a_day(redis_server: RedisServer, pod: Pod) -> None:
+async def test_an_empty_room_is_resumed_for_half_a_day(own_redis: RedisServer, pod: Pod) -> None:
     """The start of an empty room is whole in this half day and the next one, and then another epoch."""
     clock = Clock()
     memory = MemoryBus(Exchange(clock))
@@ -124,9 +124,9 @@ async def test_an_empty_room_is_resumed_for_half_a_day(redis_server: RedisServer
     def pass_half_a_day(bus: Bus) -> None:
         clock.now += QUIET_TTL / 2
         seed = pod.bus.keys.seed(0)
-        since = redis_server.do("HGET", seed, "since")
+        since = own_redis.do("HGET", seed, "since")
         assert isinstance(since, bytes)
-        redis_server.do("HSET", seed, "since", int(since) - int(QUIET_TTL / 2))
+        own_redis.do("HSET", seed, "since", int(since) - int(QUIET_TTL / 2))
 
     for bus in (memory, pod.bus):
         start = (await read(bus)).top
@@ -137,10 +137,10 @@ async def test_an_empty_room_is_resumed_for_half_a_day(redis_server: RedisServer
         assert not (await read(bus, since=start)).whole
 
 
-async def test_a_refused_message_leaves_an_empty_room_as_it_was(redis_server: RedisServer, pod: Pod) -> None:
+async def test_a_refused_message_leaves_an_empty_room_as_it_was(own_redis: RedisServer, pod: Pod) -> None:
     """Its epoch is still the one that was told."""
     start = (await read(pod.bus)).top
-    redis_server.do("CONFIG", "SET", "maxmemory", "1")
+    own_redis.do("CONFIG", "SET", "maxmemory", "1")
     settled: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
     pod.bus.publish(Message(UNUSED, b"1", "now"), lambda one: settled.set_result(one.outcome), kept=KEPT)
     assert await settled is Outcome.REFUSED

@@ -10,17 +10,17 @@ from tests.bus.redis_pod import KEPT, ROOM, NewPod, until
 from tests.support.local_redis import RedisServer
 
 
-async def test_a_restart_from_an_old_snapshot_makes_a_new_epoch(redis_server: RedisServer, new_pod: NewPod) -> None:
+async def test_a_restart_from_an_old_snapshot_makes_a_new_epoch(own_redis: RedisServer, new_pod: NewPod) -> None:
     """Offsets are used again after the restart, so the epoch is new and a page since the old one is not whole."""
-    pod = new_pod(redis_server.url)
+    pod = new_pod(own_redis.url)
     await pod.bus.start()
     for text in "abc":
         await pod.publish(text, KEPT)
-    redis_server.do("SAVE")
+    own_redis.do("SAVE")
     await pod.publish("lost", KEPT)
     before = await pod.top()
-    redis_server.kill()
-    redis_server.start()
+    own_redis.kill()
+    own_redis.start()
     await until(lambda: "lost" in pod.events)
     await until(lambda: pod.bus.up)
     positions = await pod.bus.positions([ROOM])
@@ -39,14 +39,14 @@ async def test_a_restart_from_an_old_snapshot_makes_a_new_epoch(redis_server: Re
     assert {message.position.epoch for message in page.messages if message.position} == {page.top.epoch}
 
 
-async def test_a_restart_without_data_starts_at_zero(redis_server: RedisServer, new_pod: NewPod) -> None:
+async def test_a_restart_without_data_starts_at_zero(own_redis: RedisServer, new_pod: NewPod) -> None:
     """Offsets start again at 0, in a new epoch."""
-    pod = new_pod(redis_server.url)
+    pod = new_pod(own_redis.url)
     await pod.bus.start()
     await pod.publish("a", KEPT)
     before = await pod.top()
-    redis_server.kill()
-    redis_server.start()
+    own_redis.kill()
+    own_redis.start()
     await until(lambda: "lost" in pod.events)
     await until(lambda: pod.bus.up)
     assert await pod.bus.positions([ROOM]) == {}
@@ -78,15 +78,15 @@ async def test_a_clean_restart_keeps_entries(tmp_path: Path, new_pod: NewPod) ->
         server.close()
 
 
-async def test_entries_without_an_epoch_are_deleted(redis_server: RedisServer, new_pod: NewPod) -> None:
+async def test_entries_without_an_epoch_are_deleted(own_redis: RedisServer, new_pod: NewPod) -> None:
     """Entries whose epoch was evicted are deleted: their offsets would be in the way of the new ones."""
-    pod = new_pod(redis_server.url)
+    pod = new_pod(own_redis.url)
     await pod.bus.start()
     for text in "abc":
         await pod.publish(text, KEPT)
     before = await pod.top()
     names = pod.bus.keys.room(ROOM)
-    redis_server.do("DEL", names.meta)
+    own_redis.do("DEL", names.meta)
     settlement = await pod.publish("d", KEPT)
     assert settlement.position
     assert settlement.position.offset == 1
@@ -94,14 +94,14 @@ async def test_entries_without_an_epoch_are_deleted(redis_server: RedisServer, n
     assert await pod.kept() == ["d"]
 
 
-async def test_a_page_with_evicted_entries_is_not_whole(redis_server: RedisServer, new_pod: NewPod) -> None:
+async def test_a_page_with_evicted_entries_is_not_whole(own_redis: RedisServer, new_pod: NewPod) -> None:
     """The epoch stays if only entries were evicted, and pages that miss some are not whole."""
-    pod = new_pod(redis_server.url)
+    pod = new_pod(own_redis.url)
     await pod.bus.start()
     for text in "abc":
         await pod.publish(text, KEPT)
     top = await pod.top()
-    redis_server.do("DEL", pod.bus.keys.room(ROOM).stream)
+    own_redis.do("DEL", pod.bus.keys.room(ROOM).stream)
     page = await pod.bus.history(ROOM, Query(10, since=Position(top.epoch, 1)), KEPT)
     assert (page.top, page.whole) == (top, False)
     await pod.publish("d", KEPT)
@@ -109,45 +109,45 @@ async def test_a_page_with_evicted_entries_is_not_whole(redis_server: RedisServe
     assert not hole.whole
 
 
-async def test_a_page_with_a_gap_is_not_whole(redis_server: RedisServer, new_pod: NewPod) -> None:
+async def test_a_page_with_a_gap_is_not_whole(own_redis: RedisServer, new_pod: NewPod) -> None:
     """A page with a missing entry, or with one that cannot be decoded, is not whole; the latter is counted."""
-    pod = new_pod(redis_server.url)
+    pod = new_pod(own_redis.url)
     await pod.bus.start()
     for text in "abcd":
         await pod.publish(text, KEPT)
     top = await pod.top()
-    redis_server.do("XDEL", pod.bus.keys.room(ROOM).stream, "3-0")
+    own_redis.do("XDEL", pod.bus.keys.room(ROOM).stream, "3-0")
     page = await pod.bus.history(ROOM, Query(10, since=Position(top.epoch, 1)), KEPT)
     assert ([message.payload for message in page.messages], page.whole) == ([b"b", b"d"], False)
-    redis_server.do("DEL", pod.bus.keys.room(ROOM).stream)
-    redis_server.do("XADD", pod.bus.keys.room(ROOM).stream, "4-0", "m", b"\x99from the future")
+    own_redis.do("DEL", pod.bus.keys.room(ROOM).stream)
+    own_redis.do("XADD", pod.bus.keys.room(ROOM).stream, "4-0", "m", b"\x99from the future")
     page = await pod.bus.history(ROOM, Query(10, since=Position(top.epoch, 3)), KEPT)
     assert (page.messages, page.whole) == ([], False)
     assert pod.events.count("garbage") == 1
 
 
-async def test_asking_for_positions_renews_the_expiry(redis_server: RedisServer, new_pod: NewPod) -> None:
+async def test_asking_for_positions_renews_the_expiry(own_redis: RedisServer, new_pod: NewPod) -> None:
     """Epoch and offset live 24 hours longer than the entries, and 24 hours from each question for the position."""
-    pod = new_pod(redis_server.url)
+    pod = new_pod(own_redis.url)
     await pod.bus.start()
     short = Retention(size=10, ttl=0.05)
     await pod.publish("a", short)
     names = pod.bus.keys.room(ROOM)
-    left = redis_server.do("PTTL", names.meta)
+    left = own_redis.do("PTTL", names.meta)
     assert isinstance(left, int)
     assert 86_399_000 < left <= 86_400_050
-    redis_server.do("PEXPIRE", names.meta, 5000)
+    own_redis.do("PEXPIRE", names.meta, 5000)
     await pod.bus.positions([ROOM])
-    left = redis_server.do("PTTL", names.meta)
+    left = own_redis.do("PTTL", names.meta)
     assert isinstance(left, int)
     assert 86_399_000 < left <= 86_400_000
 
 
-async def test_without_info_in_scripts_the_replid_of_the_connection_is_used(redis_server: RedisServer) -> None:
+async def test_without_info_in_scripts_the_replid_of_the_connection_is_used(own_redis: RedisServer) -> None:
     """Where scripts may not ask for INFO, a new replid in the arguments makes a new epoch."""
 
     def run(script: bytes, keys: list[str], *arguments: str) -> object:
-        return redis_server.do("EVAL", script.replace(b"'INFO'", b"'NOINFO'"), len(keys), *keys, *arguments)
+        return own_redis.do("EVAL", script.replace(b"'INFO'", b"'NOINFO'"), len(keys), *keys, *arguments)
 
     keys, rest = ["{1}m", "{1}s", "{1}g"], ("60000", "10", "envelope", "channel", "PUBLISH")
     first, again = (run(PUBLISH.text, keys, "replid1", f"new{number}", *rest) for number in range(2))

@@ -12,12 +12,12 @@ from tests.bus.redis_pod import KEPT, ROOM, NewPod, until
 from tests.support.local_redis import RedisServer, Road
 
 
-async def test_a_dead_redis_refuses_at_once(redis_server: RedisServer, new_pod: NewPod) -> None:
+async def test_a_dead_redis_refuses_at_once(own_redis: RedisServer, new_pod: NewPod) -> None:
     """A publish after the first failed attempt to connect is refused without a wait."""
-    pod = new_pod(redis_server.url)
+    pod = new_pod(own_redis.url)
     await pod.bus.start()
     assert (await pod.publish("before")).outcome is Outcome.ACCEPTED
-    redis_server.kill()
+    own_redis.kill()
     await pod.publish("at its end")
     await until(lambda: not pod.bus.up)
     await asyncio.sleep(0.3)
@@ -26,18 +26,18 @@ async def test_a_dead_redis_refuses_at_once(redis_server: RedisServer, new_pod: 
     assert time.monotonic() - began < 0.05
     with pytest.raises(BusLost):
         await pod.kept()
-    redis_server.start()
+    own_redis.start()
     await until(lambda: pod.bus.up)
     assert (await pod.publish("again")).outcome is Outcome.ACCEPTED
     assert pod.events[:2] == ["connected", "lost"]
 
 
-async def test_a_frozen_redis_executes_nothing_twice(redis_server: RedisServer, new_pod: NewPod) -> None:
+async def test_a_frozen_redis_executes_nothing_twice(own_redis: RedisServer, new_pod: NewPod) -> None:
     """A written publish is unknown in time, a waiting one refused, and after the thaw none was executed twice."""
-    pod = new_pod(redis_server.url)
+    pod = new_pod(own_redis.url)
     await pod.bus.start()
     await pod.subscribe()
-    redis_server.freeze()
+    own_redis.freeze()
     began = time.monotonic()
     pod.offer("written", KEPT)
     await asyncio.sleep(0.1)
@@ -48,7 +48,7 @@ async def test_a_frozen_redis_executes_nothing_twice(redis_server: RedisServer, 
     began = time.monotonic()
     assert (await pod.publish("while it is down")).outcome is Outcome.REFUSED
     assert time.monotonic() - began < 0.1
-    redis_server.thaw()
+    own_redis.thaw()
     await until(lambda: pod.bus.up)
     assert (await pod.publish("after", KEPT)).outcome is Outcome.ACCEPTED
     assert await pod.kept() == ["written", "after"]
@@ -87,69 +87,69 @@ async def test_a_cut_connection_settles_every_publish(road: Road, new_pod: NewPo
     assert accepted <= top <= accepted + unknown
 
 
-async def test_an_error_reply_is_a_refusal(redis_server: RedisServer, new_pod: NewPod) -> None:
+async def test_an_error_reply_is_a_refusal(own_redis: RedisServer, new_pod: NewPod) -> None:
     """Without memory, or without a replica that is required, a publish is refused at once and not kept."""
-    pod = new_pod(redis_server.url)
+    pod = new_pod(own_redis.url)
     await pod.bus.start()
     await pod.publish("before", KEPT)
-    redis_server.do("CONFIG", "SET", "maxmemory", "1")
+    own_redis.do("CONFIG", "SET", "maxmemory", "1")
     assert (await pod.publish("no room", KEPT, key="k")).outcome is Outcome.REFUSED
-    redis_server.do("CONFIG", "SET", "maxmemory", "0")
-    redis_server.do("CONFIG", "SET", "min-replicas-to-write", "1")
+    own_redis.do("CONFIG", "SET", "maxmemory", "0")
+    own_redis.do("CONFIG", "SET", "min-replicas-to-write", "1")
     assert (await pod.publish("no replica", KEPT)).outcome is Outcome.REFUSED
-    redis_server.do("CONFIG", "SET", "min-replicas-to-write", "0")
+    own_redis.do("CONFIG", "SET", "min-replicas-to-write", "0")
     settlement = await pod.publish("after", KEPT, key="k")
     assert settlement.position
     assert settlement.position.offset == 2
     assert await pod.kept() == ["before", "after"]
 
 
-async def test_a_master_that_becomes_a_replica_is_not_used(redis_server: RedisServer, new_pod: NewPod) -> None:
+async def test_a_master_that_becomes_a_replica_is_not_used(own_redis: RedisServer, new_pod: NewPod) -> None:
     """A master that became a replica refuses publishes, and is used again once it is a master."""
-    pod = new_pod(redis_server.url)
+    pod = new_pod(own_redis.url)
     await pod.bus.start()
-    redis_server.do("REPLICAOF", "127.0.0.1", "1")
+    own_redis.do("REPLICAOF", "127.0.0.1", "1")
     assert (await pod.publish("to a replica", KEPT)).outcome is Outcome.REFUSED
     await until(lambda: not pod.bus.up)
-    redis_server.do("REPLICAOF", "NO", "ONE")
+    own_redis.do("REPLICAOF", "NO", "ONE")
     await until(lambda: pod.bus.up)
     assert (await pod.publish("to the master", KEPT)).outcome is Outcome.ACCEPTED
     assert await pod.kept() == ["to the master"]
 
 
-async def test_forgotten_scripts_are_loaded_again_in_order(redis_server: RedisServer, new_pod: NewPod) -> None:
+async def test_forgotten_scripts_are_loaded_again_in_order(own_redis: RedisServer, new_pod: NewPod) -> None:
     """Publishes and reads succeed in their order after Redis has lost the scripts."""
-    pod = new_pod(redis_server.url)
+    pod = new_pod(own_redis.url)
     await pod.bus.start()
-    redis_server.do("SCRIPT", "FLUSH")
+    own_redis.do("SCRIPT", "FLUSH")
     for number in range(10):
         pod.offer(str(number), KEPT)
     await until(lambda: len(pod.settled) == 10)
     assert {settlement.outcome for settlement in pod.settled} == {Outcome.ACCEPTED}
-    redis_server.do("SCRIPT", "FLUSH")
+    own_redis.do("SCRIPT", "FLUSH")
     assert await pod.kept() == list("0123456789")
     assert await pod.bus.positions([ROOM])
 
 
-async def test_a_full_pipeline_refuses(redis_server: RedisServer, new_pod: NewPod) -> None:
+async def test_a_full_pipeline_refuses(own_redis: RedisServer, new_pod: NewPod) -> None:
     """Publishes to a Redis that does not keep up are refused beyond a limit of bytes."""
-    pod = new_pod(redis_server.url)
+    pod = new_pod(own_redis.url)
     await pod.bus.start()
-    redis_server.freeze()
+    own_redis.freeze()
     big = "x" * 2**20
     for _ in range(50):
         pod.offer(big)
     refused = len(pod.settled)
     assert 10 < refused < 25
     assert {settlement.outcome for settlement in pod.settled} == {Outcome.REFUSED}
-    redis_server.thaw()
+    own_redis.thaw()
     await until(lambda: len(pod.settled) == 50)
     assert sum(settlement.outcome is Outcome.ACCEPTED for settlement in pod.settled) == 50 - refused
 
 
-async def test_a_cancelled_read_does_not_shift_the_replies(redis_server: RedisServer, new_pod: NewPod) -> None:
+async def test_a_cancelled_read_does_not_shift_the_replies(own_redis: RedisServer, new_pod: NewPod) -> None:
     """Reads that are cancelled at any moment leave the replies to the others right."""
-    pod = new_pod(redis_server.url)
+    pod = new_pod(own_redis.url)
     await pod.bus.start()
     rooms = [RoomName(f"room.{number}") for number in range(20)]
     for room in rooms:
@@ -168,34 +168,34 @@ async def test_a_cancelled_read_does_not_shift_the_replies(redis_server: RedisSe
         assert all(answer is True for answer in answers if not isinstance(answer, asyncio.CancelledError))
 
 
-async def test_close_settles_every_publish(redis_server: RedisServer, new_pod: NewPod) -> None:
+async def test_close_settles_every_publish(own_redis: RedisServer, new_pod: NewPod) -> None:
     """Close waits a moment for replies; then written publishes are unknown and waiting ones refused."""
-    pod = new_pod(redis_server.url)
+    pod = new_pod(own_redis.url)
     await pod.bus.start()
     pod.offer("quick", KEPT)
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     await pod.bus.close()
     assert [settlement.outcome for settlement in pod.settled] == [Outcome.ACCEPTED]
-    pod = new_pod(redis_server.url)
+    pod = new_pod(own_redis.url)
     await pod.bus.start()
-    redis_server.freeze()
+    own_redis.freeze()
     pod.offer("slow", KEPT)
     await asyncio.sleep(0.01)
     pod.offer("waiting", KEPT)
     await pod.bus.close()
-    redis_server.thaw()
+    own_redis.thaw()
     assert [settlement.outcome for settlement in pod.settled] == [Outcome.REFUSED, Outcome.UNKNOWN]
 
 
 async def test_rooms_that_nobody_wants_any_more_are_forgotten_while_redis_does_not_answer(
-    redis_server: RedisServer, new_pod: NewPod
+    own_redis: RedisServer, new_pod: NewPod
 ) -> None:
     """Clients that ask for ever new rooms, and go or are refused, leave nothing that Redis would have to hear of."""
-    pod = new_pod(redis_server.url)
+    pod = new_pod(own_redis.url)
     await pod.bus.start()
     await pod.subscribe()
-    redis_server.freeze()
+    own_redis.freeze()
     for number in range(10_000):
         room = RoomName(f"room.{number}")
         pod.bus.subscribe(room, pod.subscriber(room))
@@ -205,6 +205,6 @@ async def test_rooms_that_nobody_wants_any_more_are_forgotten_while_redis_does_n
             await asyncio.sleep(0)
     [node] = pod.bus._nodes.nodes.values()
     assert len(node.listener._changed) <= 200
-    redis_server.thaw()
+    own_redis.thaw()
     wanted = pod.bus.keys.room(RoomName("room.9900")).channel
-    await until(lambda: redis_server.do("PUBSUB", "NUMSUB", wanted) == [wanted, 1])
+    await until(lambda: own_redis.do("PUBSUB", "NUMSUB", wanted) == [wanted, 1])

@@ -50,49 +50,49 @@ async def release(registry: RedisRegistry, user: str, connection: str) -> Outcom
 
 
 @pytest.fixture
-async def pod(redis_server: RedisServer, new_pod: NewPod) -> Pod:
-    pod = new_pod(redis_server.url)
+async def pod(own_redis: RedisServer, new_pod: NewPod) -> Pod:
+    pod = new_pod(own_redis.url)
     await pod.bus.start()
     return pod
 
 
 @pytest.mark.parametrize("key", [None, "k"])
-async def test_new_rooms_do_not_grow_a_full_redis(redis_server: RedisServer, pod: Pod, key: str | None) -> None:
+async def test_new_rooms_do_not_grow_a_full_redis(own_redis: RedisServer, pod: Pod, key: str | None) -> None:
     """Publishes to new rooms are refused with the cause, and Redis stays within a tenth of its `maxmemory`."""
-    redis_server.do("CONFIG", "SET", "maxmemory", FULL)
+    own_redis.do("CONFIG", "SET", "maxmemory", FULL)
     settled = [await publish(pod, f"room{number}", 50_000, key) for number in range(300)]
-    assert memory(redis_server) <= FULL * 1.1
+    assert memory(own_redis) <= FULL * 1.1
     assert settled[0].outcome is Outcome.ACCEPTED
     assert settled[-1] == Settlement(Outcome.REFUSED, cause=Cause.FULL)
     accepted = {f"room{number}".encode() for number, one in enumerate(settled) if one.outcome is Outcome.ACCEPTED}
-    rooms = {name.rpartition(b":")[2] for name in keys(redis_server) if b":m:" in name or b":s:" in name}
+    rooms = {name.rpartition(b":")[2] for name in keys(own_redis) if b":m:" in name or b":s:" in name}
     assert rooms == accepted
     assert "full" in pod.events
 
 
-async def test_one_room_does_not_grow_a_full_redis(redis_server: RedisServer, pod: Pod) -> None:
+async def test_one_room_does_not_grow_a_full_redis(own_redis: RedisServer, pod: Pod) -> None:
     """Publishes to a room that exists are refused too, and the room stays as it was."""
-    redis_server.do("CONFIG", "SET", "maxmemory", FULL)
+    own_redis.do("CONFIG", "SET", "maxmemory", FULL)
     settled = [await publish(pod, f"room{number % 40}", 50_000) for number in range(400)]
-    assert memory(redis_server) <= FULL * 1.1
+    assert memory(own_redis) <= FULL * 1.1
     assert settled[-1].cause is Cause.FULL
     for number in range(40):
         last = max((one.position.offset for one in settled[number::40] if one.position), default=0)
         assert (await pod.bus.history(RoomName(f"room{number}"), Query(0), KEPT)).top.offset == last
 
 
-async def test_a_repeat_with_a_key_is_answered_in_a_full_redis(redis_server: RedisServer, pod: Pod) -> None:
+async def test_a_repeat_with_a_key_is_answered_in_a_full_redis(own_redis: RedisServer, pod: Pod) -> None:
     """The first answer comes again, since it needs no memory."""
     first = await publish(pod, ROOM, 10, "k")
-    redis_server.do("CONFIG", "SET", "maxmemory", 1)
+    own_redis.do("CONFIG", "SET", "maxmemory", 1)
     assert await publish(pod, ROOM, 10, "k") == first
 
 
-async def test_history_is_read_in_a_full_redis(redis_server: RedisServer, pod: Pod) -> None:
+async def test_history_is_read_in_a_full_redis(own_redis: RedisServer, pod: Pod) -> None:
     """Also where a restart has made the epoch of the room a new one, which a full Redis cannot store."""
     await pod.publish("a", KEPT)
-    redis_server.do("HSET", pod.bus.keys.room(ROOM).meta, "run", "another")
-    redis_server.do("CONFIG", "SET", "maxmemory", 1)
+    own_redis.do("HSET", pod.bus.keys.room(ROOM).meta, "run", "another")
+    own_redis.do("CONFIG", "SET", "maxmemory", 1)
     page = await pod.bus.history(ROOM, Query(10), KEPT)
     again = await pod.bus.history(ROOM, Query(10, since=page.top), KEPT)
     assert [message.payload for message in page.messages] == [b"a"]
@@ -100,7 +100,7 @@ async def test_history_is_read_in_a_full_redis(redis_server: RedisServer, pod: P
     assert await pod.bus.positions([ROOM]) == {ROOM: page.top}
 
 
-async def test_what_ends_works_in_a_full_redis(redis_server: RedisServer, pod: Pod) -> None:
+async def test_what_ends_works_in_a_full_redis(own_redis: RedisServer, pod: Pod) -> None:
     """Users leave, connections are released, dead pods are reaped, and leases go on."""
     one, two = RedisRegistry("one", pod.bus), RedisRegistry("two", pod.bus)
     for registry in (one, two):
@@ -108,7 +108,7 @@ async def test_what_ends_works_in_a_full_redis(redis_server: RedisServer, pod: P
         await put(registry, "ada", 2)
         await put(registry, f"only on {registry._pod}", 1)
         await registry.claim("ada", f"c {registry._pod}", 5, replace=False)
-    redis_server.do("CONFIG", "SET", "maxmemory", 1)
+    own_redis.do("CONFIG", "SET", "maxmemory", 1)
     assert (await one.heartbeat(30)).known
     assert [await put(one, "ada", 1), await put(one, "only on one", 0)] == [Outcome.ACCEPTED] * 2
     assert await two.reap("two") == [(ROOM, "only on two")]
@@ -117,36 +117,36 @@ async def test_what_ends_works_in_a_full_redis(redis_server: RedisServer, pod: P
     assert await release(one, "ada", "c one") is Outcome.ACCEPTED
     assert await put(one, "ada", 0) is Outcome.ACCEPTED
     await one.retire(0)
-    redis_server.do("CONFIG", "SET", "maxmemory", 0)
-    assert keys(redis_server) == set()
+    own_redis.do("CONFIG", "SET", "maxmemory", 0)
+    assert keys(own_redis) == set()
 
 
-async def test_what_grows_is_refused_in_a_full_redis(redis_server: RedisServer, pod: Pod) -> None:
+async def test_what_grows_is_refused_in_a_full_redis(own_redis: RedisServer, pod: Pod) -> None:
     """A user that enters or connects is refused without any trace; so are members on a second pod."""
     one, two = RedisRegistry("one", pod.bus), RedisRegistry("two", pod.bus)
     await one.heartbeat(30)
     await put(one, "ada", 1)
-    before = {name: redis_server.do("DUMP", name) for name in keys(redis_server)}
-    redis_server.do("CONFIG", "SET", "maxmemory", 1)
+    before = {name: own_redis.do("DUMP", name) for name in keys(own_redis)}
+    own_redis.do("CONFIG", "SET", "maxmemory", 1)
     assert [await put(two, "ada", 1), await put(one, "bob", 1), await put(one, "ada", 2)] == [Outcome.REFUSED] * 3
     with pytest.raises(BusFull):
         await one.claim("ada", "c1", 5, replace=False)
-    assert {name: redis_server.do("DUMP", name) for name in keys(redis_server)} == before
+    assert {name: own_redis.do("DUMP", name) for name in keys(own_redis)} == before
 
 
-async def test_an_oldest_connection_yields_in_a_full_redis(redis_server: RedisServer, pod: Pod) -> None:
+async def test_an_oldest_connection_yields_in_a_full_redis(own_redis: RedisServer, pod: Pod) -> None:
     """A claim that takes the place of another one needs no more memory."""
     registry = RedisRegistry("one", pod.bus)
     await registry.claim("ada", "first", 1, replace=True)
-    redis_server.do("CONFIG", "SET", "maxmemory", 1)
+    own_redis.do("CONFIG", "SET", "maxmemory", 1)
     claim = await registry.claim("ada", "second", 1, replace=True)
     assert (claim.granted, list(claim.yielding)) == (True, ["first"])
 
 
-async def test_a_token_is_revoked_in_a_full_redis(redis_server: RedisServer, pod: Pod) -> None:
+async def test_a_token_is_revoked_in_a_full_redis(own_redis: RedisServer, pod: Pod) -> None:
     """A revocation ends something. So it is taken, but not without an end: there is a largest number of them."""
     registry = RedisRegistry("one", pod.bus)
-    redis_server.do("CONFIG", "SET", "maxmemory", 1)
+    own_redis.do("CONFIG", "SET", "maxmemory", 1)
     for number in range(REVOCATIONS_WHEN_FULL):
         await registry.revoke(Revocation(jti=f"t{number}", until=FAR))
     with pytest.raises(BusFull):
@@ -154,19 +154,19 @@ async def test_a_token_is_revoked_in_a_full_redis(redis_server: RedisServer, pod
     assert len((await registry.heartbeat(30)).revocations) == REVOCATIONS_WHEN_FULL
 
 
-async def test_a_redis_that_evicts_stays_small_and_gives_no_epoch_twice(redis_server: RedisServer, pod: Pod) -> None:
+async def test_a_redis_that_evicts_stays_small_and_gives_no_epoch_twice(own_redis: RedisServer, pod: Pod) -> None:
     """With `allkeys-lru` publishes are accepted. A room that was evicted gets another epoch than before."""
-    redis_server.do("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
-    redis_server.do("CONFIG", "SET", "maxmemory", FULL)
+    own_redis.do("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    own_redis.do("CONFIG", "SET", "maxmemory", FULL)
     first = await publish(pod, "room0", 50_000)
     settled = [await publish(pod, f"room{number}", 50_000) for number in range(1, 300)]
     assert {one.outcome for one in settled} == {Outcome.ACCEPTED}
-    assert memory(redis_server) <= FULL * 1.1
+    assert memory(own_redis) <= FULL * 1.1
     assert first.position
-    if not redis_server.do("EXISTS", pod.bus.keys.room(RoomName("room0")).meta):
+    if not own_redis.do("EXISTS", pod.bus.keys.room(RoomName("room0")).meta):
         again = await publish(pod, "room0", 10)
         assert again.position
         assert again.position.epoch != first.position.epoch
-    redis_server.do("DEL", pod.bus.keys.room(RoomName("room299")).meta)
+    own_redis.do("DEL", pod.bus.keys.room(RoomName("room299")).meta)
     page = await pod.bus.history(RoomName("room299"), Query(10, since=settled[-1].position), KEPT)
     assert (page.whole, page.messages) == (False, [])

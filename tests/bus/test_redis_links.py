@@ -57,9 +57,9 @@ NewPipeline = Callable[..., Pipeline]
 
 
 @pytest.fixture
-async def new_pipeline(redis_server: RedisServer, tasks: PlainTasks) -> AsyncIterator[NewPipeline]:
+async def new_pipeline(own_redis: RedisServer, tasks: PlainTasks) -> AsyncIterator[NewPipeline]:
     """Makes pipelines to a Redis, with a function that is called before each dial."""
-    address = parse_address(redis_server.url)
+    address = parse_address(own_redis.url)
     pipelines: list[Pipeline] = []
 
     def make(owner: Owner, before_dial: Callable[[], None] = lambda: None) -> Pipeline:
@@ -96,7 +96,7 @@ async def test_a_link_whose_dial_raises_is_started_again(new_pipeline: NewPipeli
 
 
 async def test_a_link_drops_its_connection_when_it_fails(
-    new_pipeline: NewPipeline, tasks: PlainTasks, redis_server: RedisServer
+    new_pipeline: NewPipeline, tasks: PlainTasks, own_redis: RedisServer
 ) -> None:
     """After a bug in a callback the old connection is closed, its commands are settled, and a new one works."""
     bug = Bug()
@@ -109,7 +109,7 @@ async def test_a_link_drops_its_connection_when_it_fails(
     assert owner.down == ["the link stopped"]
     assert tasks.failures == [TaskFailure("redis_link", bug.error)]
     # One connection is the pipeline's, the other asks.
-    await until(lambda: "connected_clients:2" in redis_server.text("INFO", "clients"))
+    await until(lambda: "connected_clients:2" in own_redis.text("INFO", "clients"))
 
 
 async def test_a_discovery_that_fails_is_started_again(

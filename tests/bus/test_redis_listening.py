@@ -35,16 +35,16 @@ def subscribers(server: RedisServer, pod: Pod, rooms: list[RoomName]) -> list[in
     return answer[1::2]
 
 
-async def test_rooms_are_doubted_after_a_killed_connection(redis_server: RedisServer, new_pod: NewPod) -> None:
+async def test_rooms_are_doubted_after_a_killed_connection(own_redis: RedisServer, new_pod: NewPod) -> None:
     """Every subscribed room is subscribed again and doubted once; later messages arrive."""
-    pod = new_pod(redis_server.url)
+    pod = new_pod(own_redis.url)
     await pod.bus.start()
     rooms = [RoomName(f"room.{number}") for number in range(1200)]
     for room in rooms:
         pod.bus.subscribe(room, pod.subscriber(room))
     await pod.subscribe()
     began = time.monotonic()
-    redis_server.do("CLIENT", "KILL", "TYPE", "pubsub")
+    own_redis.do("CLIENT", "KILL", "TYPE", "pubsub")
     await until(lambda: len(pod.doubted) == 1201)
     assert time.monotonic() - began < 2
     assert sorted(pod.doubted) == sorted([*rooms, ROOM])
@@ -53,27 +53,27 @@ async def test_rooms_are_doubted_after_a_killed_connection(redis_server: RedisSe
     assert "resubscribed" in pod.events
 
 
-async def test_only_rooms_from_before_the_loss_are_doubted(redis_server: RedisServer, new_pod: NewPod) -> None:
+async def test_only_rooms_from_before_the_loss_are_doubted(own_redis: RedisServer, new_pod: NewPod) -> None:
     """A room that was left during the loss is not doubted; one that was new during it is confirmed."""
-    pod = new_pod(redis_server.url)
+    pod = new_pod(own_redis.url)
     await pod.bus.start()
     old, new = RoomName("old"), RoomName("new")
     await pod.subscribe(old)
     await pod.subscribe()
-    redis_server.kill()
+    own_redis.kill()
     await until(lambda: not pod.bus.up)
     pod.bus.unsubscribe(old)
     confirmed = asyncio.Event()
     pod.bus.subscribe(new, pod.subscriber(new, confirmed.set))
-    redis_server.start()
+    own_redis.start()
     await until(confirmed.is_set)
     await until(lambda: pod.doubted == [ROOM])
-    assert subscribers(redis_server, pod, [old, new, ROOM]) == [0, 1, 1]
+    assert subscribers(own_redis, pod, [old, new, ROOM]) == [0, 1, 1]
 
 
-async def test_the_doubt_comes_before_later_messages(redis_server: RedisServer, new_pod: NewPod) -> None:
+async def test_the_doubt_comes_before_later_messages(own_redis: RedisServer, new_pod: NewPod) -> None:
     """Between a gap and the next message there is always a doubt, also while messages never stop."""
-    pod, sender = new_pod(redis_server.url), new_pod(redis_server.url)
+    pod, sender = new_pod(own_redis.url), new_pod(own_redis.url)
     await asyncio.gather(pod.bus.start(), sender.bus.start())
     order: list[str] = []
     pod.on_message = lambda message: order.append(message.payload.decode())
@@ -91,7 +91,7 @@ async def test_the_doubt_comes_before_later_messages(redis_server: RedisServer, 
     for _ in range(5):
         await asyncio.sleep(0.1)
         doubts = order.count("doubt")
-        redis_server.do("CLIENT", "KILL", "TYPE", "pubsub")
+        own_redis.do("CLIENT", "KILL", "TYPE", "pubsub")
         await until(lambda doubts=doubts: order.count("doubt") > doubts)  # type: ignore[misc]
     sending = False
     await task
@@ -104,9 +104,9 @@ async def test_the_doubt_comes_before_later_messages(redis_server: RedisServer, 
             heard.append(int(text))
 
 
-async def test_quick_changes_end_in_the_right_subscriptions(redis_server: RedisServer, new_pod: NewPod) -> None:
+async def test_quick_changes_end_in_the_right_subscriptions(own_redis: RedisServer, new_pod: NewPod) -> None:
     """After many quick changes Redis sends only wanted rooms, and each of them was confirmed."""
-    pod = new_pod(redis_server.url)
+    pod = new_pod(own_redis.url)
     await pod.bus.start()
     rng = random.Random(3)
     rooms = [RoomName(f"room.{number}") for number in range(40)]
@@ -127,9 +127,9 @@ async def test_quick_changes_end_in_the_right_subscriptions(redis_server: RedisS
         if rng.random() < 0.05:
             await asyncio.sleep(rng.choice((0, 0, 0.001)))
         if number % 1000 == 500:
-            redis_server.do("CLIENT", "KILL", "TYPE", "pubsub")
+            own_redis.do("CLIENT", "KILL", "TYPE", "pubsub")
     await until(lambda: confirmed >= set(wanted.items()))
-    await until(lambda: subscribers(redis_server, pod, rooms) == [int(room in wanted) for room in rooms])
+    await until(lambda: subscribers(own_redis, pod, rooms) == [int(room in wanted) for room in rooms])
     for room in rooms:
         pod.bus.publish(Message(room, room.encode(), "now"))
     await until(lambda: sorted(pod.heard) == sorted(wanted))
@@ -153,12 +153,12 @@ async def test_quick_changes_end_in_the_right_subscriptions(redis_server: RedisS
         b"\x80\x04\x95\x00.",
     ],
 )
-async def test_garbage_is_counted_and_dropped(data: bytes, redis_server: RedisServer, new_pod: NewPod) -> None:
+async def test_garbage_is_counted_and_dropped(data: bytes, own_redis: RedisServer, new_pod: NewPod) -> None:
     """Data that is not a message is counted, and the next message arrives on the same connection."""
-    pod = new_pod(redis_server.url)
+    pod = new_pod(own_redis.url)
     await pod.bus.start()
     await pod.subscribe()
-    redis_server.do("PUBLISH", pod.bus.keys.room(ROOM).channel, data)
+    own_redis.do("PUBLISH", pod.bus.keys.room(ROOM).channel, data)
     await pod.publish("fine")
     await until(lambda: pod.heard == ["fine"])
     assert pod.events == ["connected", "garbage"]
@@ -191,18 +191,18 @@ async def test_a_subscription_without_confirmation_is_sent_again(road: Road, new
     await until(lambda: pod.heard == ["heard"])
 
 
-async def test_the_round_trip_is_measured(redis_server: RedisServer, new_pod: NewPod) -> None:
+async def test_the_round_trip_is_measured(own_redis: RedisServer, new_pod: NewPod) -> None:
     """The round trip is that of a probe, and None before the first one."""
-    pod = new_pod(redis_server.url)
+    pod = new_pod(own_redis.url)
     before = pod.bus.round_trip
     await pod.bus.start()
     assert before is None
     assert 0 < (pod.bus.round_trip or 0) < 1
 
 
-async def test_a_bug_in_a_callback_does_not_end_the_connection(redis_server: RedisServer, new_pod: NewPod) -> None:
+async def test_a_bug_in_a_callback_does_not_end_the_connection(own_redis: RedisServer, new_pod: NewPod) -> None:
     """The exception goes to the handler of the loop, and the next message arrives."""
-    pod = new_pod(redis_server.url)
+    pod = new_pod(own_redis.url)
     bugs: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: bugs.append(context["exception"]))
 
@@ -221,9 +221,9 @@ async def test_a_bug_in_a_callback_does_not_end_the_connection(redis_server: Red
     assert pod.events == ["connected"]
 
 
-async def test_a_second_subscription_is_confirmed_too(redis_server: RedisServer, new_pod: NewPod) -> None:
+async def test_a_second_subscription_is_confirmed_too(own_redis: RedisServer, new_pod: NewPod) -> None:
     """A room that is subscribed twice is confirmed twice, and its messages arrive once."""
-    pod = new_pod(redis_server.url)
+    pod = new_pod(own_redis.url)
     await pod.bus.start()
     await pod.subscribe()
     await pod.subscribe()
@@ -232,9 +232,9 @@ async def test_a_second_subscription_is_confirmed_too(redis_server: RedisServer,
     await until(lambda: pod.heard == ["once", "end"])
 
 
-async def test_messages_arrive_in_the_order_of_their_positions(redis_server: RedisServer, new_pod: NewPod) -> None:
+async def test_messages_arrive_in_the_order_of_their_positions(own_redis: RedisServer, new_pod: NewPod) -> None:
     """The offsets of a room have no gap for a subscriber, while several pods publish at once."""
-    pods = [new_pod(redis_server.url) for _ in range(3)]
+    pods = [new_pod(own_redis.url) for _ in range(3)]
     await asyncio.gather(*(pod.bus.start() for pod in pods))
     offsets: list[int] = []
     pods[0].on_message = lambda message: offsets.append(message.position.offset if message.position else -1)

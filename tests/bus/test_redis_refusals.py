@@ -21,13 +21,13 @@ from tests.support.local_redis import Authority, RedisServer, Road
 from tests.support.tasks import PlainTasks
 
 
-async def test_a_redis_without_free_places_is_waited_for(redis_server: RedisServer, new_pod: NewPod) -> None:
+async def test_a_redis_without_free_places_is_waited_for(own_redis: RedisServer, new_pod: NewPod) -> None:
     """With `maxclients` reached the pod starts, counts its attempts, and works as soon as there are places."""
-    redis_server.do("CONFIG", "SET", "maxclients", 4)
+    own_redis.do("CONFIG", "SET", "maxclients", 4)
     with ExitStack() as taken:
         for _ in range(4):
-            taken.enter_context(socket.create_connection(("127.0.0.1", redis_server.port)))
-        pod = new_pod(redis_server.url, timeout=0.5)
+            taken.enter_context(socket.create_connection(("127.0.0.1", own_redis.port)))
+        pod = new_pod(own_redis.url, timeout=0.5)
         with structlog.testing.capture_logs() as logs:
             await pod.bus.start()
             assert (await pod.publish("early", KEPT)).outcome is Outcome.REFUSED
@@ -38,14 +38,14 @@ async def test_a_redis_without_free_places_is_waited_for(redis_server: RedisServ
     assert "misconfigured" not in pod.events
 
 
-async def test_a_password_that_changes_is_told_and_waited_for(redis_server: RedisServer, new_pod: NewPod) -> None:
+async def test_a_password_that_changes_is_told_and_waited_for(own_redis: RedisServer, new_pod: NewPod) -> None:
     """A running pod whose password is wrong refuses publishes, says what to check, and recovers when it fits again."""
-    pod = new_pod(redis_server.url)
+    pod = new_pod(own_redis.url)
     await pod.bus.start()
     with ExitStack() as closing, structlog.testing.capture_logs() as logs:
-        redis_server.do("CONFIG", "SET", "requirepass", "another")
+        own_redis.do("CONFIG", "SET", "requirepass", "another")
         # Connections that were made without a password stay usable, so they are cut.
-        cut = closing.enter_context(socket.create_connection(("127.0.0.1", redis_server.port)))
+        cut = closing.enter_context(socket.create_connection(("127.0.0.1", own_redis.port)))
         cut.sendall(b"AUTH another\r\nCLIENT KILL TYPE normal\r\nCLIENT KILL TYPE pubsub\r\n")
         await until(lambda: "misconfigured" in pod.events)
         assert (await pod.publish("refused", KEPT)).outcome is Outcome.REFUSED
@@ -56,15 +56,15 @@ async def test_a_password_that_changes_is_told_and_waited_for(redis_server: Redi
     assert (await pod.publish("accepted", KEPT)).outcome is Outcome.ACCEPTED
 
 
-async def test_a_right_that_is_taken_away_is_counted(redis_server: RedisServer, new_pod: NewPod) -> None:
+async def test_a_right_that_is_taken_away_is_counted(own_redis: RedisServer, new_pod: NewPod) -> None:
     """A command that Redis refuses is a refusal for the sender, and counted by its kind."""
-    pod = new_pod(redis_server.url)
+    pod = new_pod(own_redis.url)
     await pod.bus.start()
-    redis_server.do("ACL", "SETUSER", "default", "-evalsha")
+    own_redis.do("ACL", "SETUSER", "default", "-evalsha")
     assert (await pod.publish("refused", KEPT)).outcome is Outcome.REFUSED
     with pytest.raises(BusLost, match="NOPERM"):
         await pod.top()
-    redis_server.do("ACL", "SETUSER", "default", "+evalsha")
+    own_redis.do("ACL", "SETUSER", "default", "+evalsha")
     assert (await pod.publish("accepted", KEPT)).outcome is Outcome.ACCEPTED
     assert pod.events.count("refused") == 2
 
@@ -94,7 +94,7 @@ async def test_a_redis_that_loads_its_data_is_waited_for(tmp_path: Path, new_pod
 
 
 async def test_a_name_that_cannot_be_resolved_is_waited_for(
-    redis_server: RedisServer, new_pod: NewPod, monkeypatch: pytest.MonkeyPatch
+    own_redis: RedisServer, new_pod: NewPod, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A pod starts while DNS fails, and a running one survives it: the address is looked up for each attempt."""
     resolve, known = socket.getaddrinfo, False
@@ -107,7 +107,7 @@ async def test_a_name_that_cannot_be_resolved_is_waited_for(
         return resolve(host, *args, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    pod = new_pod(f"redis://redis.test:{redis_server.port}", timeout=0.5)
+    pod = new_pod(f"redis://redis.test:{own_redis.port}", timeout=0.5)
     with structlog.testing.capture_logs() as logs:
         await pod.bus.start()
         await until(lambda: "unreachable" in pod.events)
@@ -117,18 +117,18 @@ async def test_a_name_that_cannot_be_resolved_is_waited_for(
             await until(lambda: pod.bus.up)
             assert (await pod.publish("accepted", KEPT)).outcome is Outcome.ACCEPTED
         else:
-            redis_server.kill()
+            own_redis.kill()
             await until(lambda: not pod.bus.up)
-            redis_server.start()
+            own_redis.start()
 
 
 async def test_a_certificate_that_runs_out_is_told_and_its_renewal_noticed(
-    redis_server: RedisServer, tmp_path: Path, new_pod: NewPod
+    own_redis: RedisServer, tmp_path: Path, new_pod: NewPod
 ) -> None:
     """With an expired certificate the pod says so and tries again; with a new one it works without a restart."""
     authority = Authority(tmp_path)
     context = authority.tls()
-    road = Road(redis_server.port, context)
+    road = Road(own_redis.port, context)
     await road.open()
     try:
         pod = new_pod(f"rediss://127.0.0.1:{road.port}?ca={authority.ca}", timeout=0.5)
@@ -150,10 +150,10 @@ async def test_a_certificate_that_runs_out_is_told_and_its_renewal_noticed(
 
 @pytest.mark.parametrize("jump", [3600.0, -3600.0])
 async def test_a_wall_clock_that_jumps_keeps_leases_and_revocations(
-    jump: float, redis_server: RedisServer, new_pod: NewPod
+    jump: float, own_redis: RedisServer, new_pod: NewPod
 ) -> None:
     """Leases are counted by Redis. A revocation follows the wall clock as the tokens do, and comes back with it."""
-    pod = new_pod(redis_server.url)
+    pod = new_pod(own_redis.url)
     await pod.bus.start()
     registry, now = RedisRegistry("one", pod.bus), 1_800_000_000.0
     runtime = Runtime(asyncio.get_running_loop(), lambda: now, lambda: "id", lambda low, _: low, PlainTasks())

@@ -95,9 +95,9 @@ def test_keys_are_turned_in_three_steps() -> None:
             assert receiver.decode(CHANNEL, sender.encode(CHANNEL, TEXT), None, live=True) == READ
 
 
-async def test_planted_messages_are_dropped_and_counted(redis_server: RedisServer, new_pod: NewPod) -> None:
+async def test_planted_messages_are_dropped_and_counted(own_redis: RedisServer, new_pod: NewPod) -> None:
     """On the channel and in the history, without a signature or with one of another room."""
-    pods = [new_pod(redis_server.url, guard=guard(NEW)) for _ in range(2)]
+    pods = [new_pod(own_redis.url, guard=guard(NEW)) for _ in range(2)]
     for pod in pods:
         await pod.bus.start()
         await pod.subscribe()
@@ -106,9 +106,9 @@ async def test_planted_messages_are_dropped_and_counted(redis_server: RedisServe
     names = one.bus.keys.room(ROOM)
     other = one.bus.keys.room(RoomName("other"))
     for envelope in (encode(TEXT), guard(NEW).encode(other.channel, TEXT), guard(OLD).encode(names.channel, TEXT)):
-        redis_server.do("PUBLISH", names.channel, encode_live(envelope))
-    redis_server.do("XADD", names.stream, "2-0", "m", encode(TEXT))
-    redis_server.do("HSET", names.meta, "offset", 2)
+        own_redis.do("PUBLISH", names.channel, encode_live(envelope))
+    own_redis.do("XADD", names.stream, "2-0", "m", encode(TEXT))
+    own_redis.do("HSET", names.meta, "offset", 2)
     await one.publish("live")
     await until(lambda: "live" in two.heard)
     page = await two.bus.history(ROOM, Query(10), KEPT)
@@ -121,10 +121,10 @@ def heard_all(pod: Pod) -> bool:
     return pod.heard == list("0123")
 
 
-async def test_pods_with_and_without_the_secret_share_a_bus(redis_server: RedisServer, new_pod: NewPod) -> None:
+async def test_pods_with_and_without_the_secret_share_a_bus(own_redis: RedisServer, new_pod: NewPod) -> None:
     """While a secret is rolled out both hear each other, live and from histories; then it can be required."""
-    plain = new_pod(redis_server.url, guard=TRUSTING)
-    signing = new_pod(redis_server.url, guard=guard(NEW, required=False))
+    plain = new_pod(own_redis.url, guard=TRUSTING)
+    signing = new_pod(own_redis.url, guard=guard(NEW, required=False))
     for pod in (plain, signing):
         await pod.bus.start()
         await pod.subscribe()
@@ -135,9 +135,9 @@ async def test_pods_with_and_without_the_secret_share_a_bus(redis_server: RedisS
         assert await pod.kept() == list("0123")
 
 
-async def test_news_of_presence_are_signed(redis_server: RedisServer, new_pod: NewPod) -> None:
+async def test_news_of_presence_are_signed(own_redis: RedisServer, new_pod: NewPod) -> None:
     """The registry publishes them in a script, and they pass where signatures are required."""
-    pod: Pod = new_pod(redis_server.url, guard=guard(NEW))
+    pod: Pod = new_pod(own_redis.url, guard=guard(NEW))
     await pod.bus.start()
     await pod.subscribe()
     settled: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()

@@ -17,10 +17,10 @@ from tests.bus.redis_pod import KEPT, ROOM, NewPod, until
 from tests.support.local_redis import QUICK, Authority, RedisServer, Road, Sentinel, rights
 
 
-async def test_a_redis_that_is_away_is_waited_for(redis_server: RedisServer, new_pod: NewPod) -> None:
+async def test_a_redis_that_is_away_is_waited_for(own_redis: RedisServer, new_pod: NewPod) -> None:
     """While Redis is away the start returns soon and publishes are refused; later subscriptions are confirmed."""
-    redis_server.kill()
-    pod = new_pod(redis_server.url)
+    own_redis.kill()
+    pod = new_pod(own_redis.url)
     began = time.monotonic()
     await pod.bus.start()
     assert time.monotonic() - began < 0.5
@@ -30,21 +30,21 @@ async def test_a_redis_that_is_away_is_waited_for(redis_server: RedisServer, new
     assert (await pod.publish("x")).outcome is Outcome.REFUSED
     with pytest.raises(BusLost):
         await pod.bus.positions([ROOM])
-    redis_server.start()
+    own_redis.start()
     await until(confirmed.is_set)
     await until(lambda: pod.bus.up)
     assert pod.doubted == []
     assert set(pod.events) == {"unreachable", "connected"}
 
 
-async def test_a_frozen_redis_does_not_delay_the_start(redis_server: RedisServer, new_pod: NewPod) -> None:
+async def test_a_frozen_redis_does_not_delay_the_start(own_redis: RedisServer, new_pod: NewPod) -> None:
     """The start returns within the timeout if Redis accepts connections and does not reply."""
-    redis_server.freeze()
-    pod = new_pod(redis_server.url, timeout=0.5)
+    own_redis.freeze()
+    pod = new_pod(own_redis.url, timeout=0.5)
     began = time.monotonic()
     await pod.bus.start()
     assert time.monotonic() - began < 1
-    redis_server.thaw()
+    own_redis.thaw()
     await until(lambda: pod.bus.up)
 
 
@@ -59,22 +59,22 @@ async def test_a_frozen_redis_does_not_delay_the_start(redis_server: RedisServer
     ],
 )
 async def test_a_lasting_error_ends_the_start(
-    credentials: str, remedy: str, redis_server: RedisServer, new_pod: NewPod
+    credentials: str, remedy: str, own_redis: RedisServer, new_pod: NewPod
 ) -> None:
     """The error names the remedy for a missing or wrong password, an unknown user, and missing rights."""
-    redis_server.do("ACL", "SETUSER", "quiet", "on", ">q", "~*", "+@all", "resetchannels")
-    redis_server.do("ACL", "SETUSER", "mute", "on", ">m", "~*", "&*", "+@all", "-script")
-    redis_server.do("CONFIG", "SET", "requirepass", "right")
-    pod = new_pod(redis_server.url.replace("//", f"//{credentials}"))
+    own_redis.do("ACL", "SETUSER", "quiet", "on", ">q", "~*", "+@all", "resetchannels")
+    own_redis.do("ACL", "SETUSER", "mute", "on", ">m", "~*", "&*", "+@all", "-script")
+    own_redis.do("CONFIG", "SET", "requirepass", "right")
+    pod = new_pod(own_redis.url.replace("//", f"//{credentials}"))
     with pytest.raises(BusLost, match=remedy) as raised:
         await pod.bus.start()
     assert "wrong" not in str(raised.value).replace("WRONGPASS", "")
 
 
-async def test_the_documented_rights_are_enough(redis_server: RedisServer, new_pod: NewPod) -> None:
+async def test_the_documented_rights_are_enough(own_redis: RedisServer, new_pod: NewPod) -> None:
     """A user with these rights and no others can do everything."""
-    redis_server.do("ACL", "SETUSER", "pod", "on", ">pw", *rights())
-    pod = new_pod(redis_server.url.replace("//", "//pod:pw@") + "/2")
+    own_redis.do("ACL", "SETUSER", "pod", "on", ">pw", *rights())
+    pod = new_pod(own_redis.url.replace("//", "//pod:pw@") + "/2")
     await pod.bus.start()
     await pod.subscribe()
     assert (await pod.publish("x", KEPT, key="k")).position == await pod.top()
@@ -86,10 +86,10 @@ async def test_the_documented_rights_are_enough(redis_server: RedisServer, new_p
     await pod.subscribe()
 
 
-async def test_a_database_that_does_not_exist_ends_the_start(redis_server: RedisServer, new_pod: NewPod) -> None:
+async def test_a_database_that_does_not_exist_ends_the_start(own_redis: RedisServer, new_pod: NewPod) -> None:
     """The error says to choose another number; Redis has 16 databases by default."""
     with pytest.raises(BusLost, match="number"):
-        await new_pod(redis_server.url + "/99").bus.start()
+        await new_pod(own_redis.url + "/99").bus.start()
 
 
 @pytest.fixture
@@ -98,10 +98,10 @@ def authority(tmp_path: Path) -> Authority:
 
 
 @pytest.fixture
-async def secure(redis_server: RedisServer, authority: Authority) -> AsyncIterator[str]:
+async def secure(own_redis: RedisServer, authority: Authority) -> AsyncIterator[str]:
     """The URL of a Redis behind TLS with a password."""
-    redis_server.do("CONFIG", "SET", "requirepass", "pw")
-    road = Road(redis_server.port, authority.tls())
+    own_redis.do("CONFIG", "SET", "requirepass", "pw")
+    road = Road(own_redis.port, authority.tls())
     await road.open()
     yield f"rediss://:pw@127.0.0.1:{road.port}"
     await road.close()
@@ -127,10 +127,10 @@ async def test_a_server_with_an_unknown_authority_is_refused(secure: str, new_po
 
 
 async def test_a_server_that_asks_for_a_certificate_gets_ours(
-    redis_server: RedisServer, authority: Authority, new_pod: NewPod, tmp_path: Path
+    own_redis: RedisServer, authority: Authority, new_pod: NewPod, tmp_path: Path
 ) -> None:
     """With `cert` and `key` the pod works over mutual TLS; without them it stays without a bus."""
-    road = Road(redis_server.port, authority.tls(mutual=True))
+    road = Road(own_redis.port, authority.tls(mutual=True))
     await road.open()
     certificate, key = authority.client(tmp_path)
     url = f"rediss://127.0.0.1:{road.port}?ca={authority.ca}"

@@ -58,10 +58,10 @@ class Members:
         return gaps
 
 
-async def test_no_gap_without_a_resync(redis_server: RedisServer, new_pod: NewPod) -> None:
+async def test_no_gap_without_a_resync(own_redis: RedisServer, new_pod: NewPod) -> None:
     """Two pods listen and one publishes, while connections are killed, and Redis freezes and restarts with old data."""
-    listeners = [Members(new_pod(redis_server.url)) for _ in range(2)]
-    sender = new_pod(redis_server.url)
+    listeners = [Members(new_pod(own_redis.url)) for _ in range(2)]
+    sender = new_pod(own_redis.url)
     for pod in (sender, *(members.pod for members in listeners)):
         await pod.bus.start()
     await asyncio.gather(*(members.join() for members in listeners))
@@ -83,17 +83,17 @@ async def test_no_gap_without_a_resync(redis_server: RedisServer, new_pod: NewPo
         for kind in ("pubsub", "normal", "freeze", "pubsub", "restart", "normal", "pubsub", "freeze"):
             await asyncio.sleep(rng.uniform(0.2, 0.5))
             if kind == "freeze":
-                redis_server.freeze()
+                own_redis.freeze()
                 await asyncio.sleep(1.5)
-                redis_server.thaw()
+                own_redis.thaw()
             elif kind == "restart":
-                redis_server.do("SAVE")
+                own_redis.do("SAVE")
                 await asyncio.sleep(0.1)
-                redis_server.kill()
+                own_redis.kill()
                 await asyncio.sleep(0.3)
-                await asyncio.to_thread(redis_server.start)
+                await asyncio.to_thread(own_redis.start)
             else:
-                redis_server.do("CLIENT", "KILL", "TYPE", kind)
+                own_redis.do("CLIENT", "KILL", "TYPE", kind)
             await until(lambda: sender.bus.up)
 
     task = asyncio.create_task(send())

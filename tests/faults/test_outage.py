@@ -16,7 +16,7 @@ LEASE = 3
 
 
 @pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+def durable_redis(tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis of this test alone, which keeps its data over a restart."""
     server = RedisServer(tmp_path / "redis", "--save", "", "--appendonly", "yes", "--appendfsync", "always")
     server.start()
@@ -63,43 +63,43 @@ async def back(group: Actors) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_a_redis_that_was_frozen_for_longer_than_the_lease(own_redis: RedisServer, tmp_path: Path) -> None:
+async def test_a_redis_that_was_frozen_for_longer_than_the_lease(durable_redis: RedisServer, tmp_path: Path) -> None:
     """No `user-left` and no `user-joined`: no pod could keep its lease, and each of them knows it."""
-    async with crowd(own_redis, tmp_path) as (group, clients):
-        own_redis.freeze()
+    async with crowd(durable_redis, tmp_path) as (group, clients):
+        durable_redis.freeze()
         await asyncio.sleep(2 * LEASE)
-        own_redis.thaw()
+        durable_redis.thaw()
         await back(group)
         await nothing_is_heard(group, clients)
 
 
 @pytest.mark.parametrize("data", ["kept", "lost"])
-async def test_a_redis_that_was_started_again(own_redis: RedisServer, tmp_path: Path, data: str) -> None:
+async def test_a_redis_that_was_started_again(durable_redis: RedisServer, tmp_path: Path, data: str) -> None:
     """With its data the leases in it are old; without them nobody is registered. Members hear nothing of either."""
-    async with crowd(own_redis, tmp_path) as (group, clients):
-        own_redis.kill()
+    async with crowd(durable_redis, tmp_path) as (group, clients):
+        durable_redis.kill()
         await asyncio.sleep(LEASE + 1)
         if data == "lost":
-            own_redis.options += ["--appendfilename", "another.aof"]
-        own_redis.start()
+            durable_redis.options += ["--appendfilename", "another.aof"]
+        durable_redis.start()
         await back(group)
         await nothing_is_heard(group, clients)
 
 
-async def test_a_flush_is_no_absence(own_redis: RedisServer, tmp_path: Path) -> None:
+async def test_a_flush_is_no_absence(durable_redis: RedisServer, tmp_path: Path) -> None:
     """A Redis that is emptied while it runs is told again who is there, without news."""
-    async with crowd(own_redis, tmp_path) as (group, clients):
-        own_redis.do("FLUSHALL")
+    async with crowd(durable_redis, tmp_path) as (group, clients):
+        durable_redis.do("FLUSHALL")
         await nothing_is_heard(group, clients)
 
 
-async def test_who_left_during_the_outage_is_gone_after_it(own_redis: RedisServer, tmp_path: Path) -> None:
+async def test_who_left_during_the_outage_is_gone_after_it(durable_redis: RedisServer, tmp_path: Path) -> None:
     """Its own pod says so, once."""
-    async with crowd(own_redis, tmp_path) as (group, clients):
-        own_redis.freeze()
+    async with crowd(durable_redis, tmp_path) as (group, clients):
+        durable_redis.freeze()
         await asyncio.sleep(LEASE + 1)
         await clients[5].close()
-        own_redis.thaw()
+        durable_redis.thaw()
         await back(group)
         await asyncio.sleep(2 * LEASE)
         assert [await news(client) for client in clients[:5]] == [[("user-left", "u5")]] * 5

@@ -5,7 +5,6 @@ import json
 import pickle
 import random
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -26,15 +25,6 @@ KEY = re.compile(
     rb"([mskcnu]:(@[A-Za-z0-9_-]+|[A-Za-z0-9][A-Za-z0-9_.:-]{0,160})|x:@[A-Za-z0-9_-]+|[ry]:p[A-Za-z0-9_-]+"
     rb"|l:(pods|load)|v:(order|end)|g:first)"
 )
-
-
-@pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis of this test alone."""
-    server = RedisServer(tmp_path / "redis", "--save", "")
-    server.start()
-    yield server
-    server.close()
 
 
 def planted(room: RoomName) -> list[bytes]:

@@ -3,7 +3,6 @@
 import asyncio
 import time
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,6 @@ from tests.faults.actors import BRIEF, KEPT, LIVE, PATIENCE, PRESENT, actors
 from tests.faults.checker import complete, judge_live
 from tests.support.gateway import Client, Gateway, call, token
 from tests.support.local_redis import RedisServer
-
-
-@pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis of this test alone, which it may damage in any way."""
-    server = RedisServer(tmp_path / "redis", "--save", "")
-    server.start()
-    yield server
-    server.close()
 
 
 async def test_killed_and_started_empty(own_redis: RedisServer, tmp_path: Path) -> None:
