@@ -71,14 +71,15 @@ async def test_a_right_that_is_taken_away_is_counted(own_redis: RedisServer, new
 
 async def test_a_redis_that_loads_its_data_is_waited_for(tmp_path: Path, new_pod: NewPod) -> None:
     """While Redis answers LOADING the bus is down. Then it is back, with the data, and nothing is twice in it."""
-    server = RedisServer(tmp_path / "loading", "--save", "")
+    server = RedisServer(tmp_path / "loading", "--save", "", "--rdbcompression", "no")
     server.start()
     try:
         pod = new_pod(server.url)
         await pod.bus.start()
         await pod.publish("kept", KEPT)
+        # It answers once for each KiB that it loads, and waits for 5 ms at each key.
         for number in range(300):
-            server.do("SET", f"filler{number}", "x")
+            server.do("SET", f"filler{number}", "x" * 1024)
         server.do("SAVE")
         server.kill()
         server.options += ["--key-load-delay", "5000", "--loading-process-events-interval-bytes", "1024"]
