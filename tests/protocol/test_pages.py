@@ -2,7 +2,7 @@
 
 import json
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.json import encode as to_json
 
@@ -31,6 +31,7 @@ def members(sizes: list[int]) -> list[Member]:
 
 
 @given(SIZES, st.sets(st.sampled_from(["more", "newest"])), ID)
+@example([0, 0, 0, 0, 336, 400], {"more"}, None)
 def test_a_history_page_fits_into_the_largest_message(sizes: list[int], flags: set[str], id: str | None) -> None:
     """The whole reply fits, with all messages that fit beside each other on the right side, and it says what is cut."""
     largest, more, newest = 1200, "more" in flags, "newest" in flags

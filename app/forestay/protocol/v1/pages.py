@@ -17,7 +17,7 @@ def history_fields(
     `newest`: a page that is too large loses its oldest messages, and otherwise its newest ones. One message always
     stays.
     """
-    left = budget - len(to_json({"epoch": epoch, "messages": [], "more": False}))
+    left = budget - len(to_json({"epoch": epoch, "messages": [], "more": more}))
     entries = _within((to_json(_entry(one)) for one in (reversed(messages) if newest else messages)), left)
     if newest:
         entries.reverse()
