@@ -113,7 +113,7 @@ async def echo_server(port: int = 0) -> AsyncIterator[int]:
     echo, silent = cast(Dispatcher, _Echo(pod)), cast(Sessions, _Silent(pod.sessions))
     wire = V1Wire(time.time, cast(Reader, _AnyText()))
     handshake = Handshake(admission, limits, echo, silent, wire, None)
-    public = PublicPort(settings, divide(raise_limit()), {"/": handshake.serve}, MessageLimits(60, 2**20))
+    public = PublicPort(settings, divide(raise_limit()), {}, handshake.serve, MessageLimits(60, 2**20))
     try:
         yield await public.open("127.0.0.1", port)
     finally:

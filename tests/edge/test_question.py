@@ -98,6 +98,19 @@ async def test_a_page_can_read_its_answer(origin: str) -> None:
         assert client.status == 426 or origin in problem["detail"]
 
 
+async def test_a_page_can_read_that_nothing_is_at_a_path() -> None:
+    """A wrong path is the most frequent mistake: a client of any origin learns it, and the right path."""
+    async with gateway(path_prefix="/chat") as running:
+        origin = "https://app.example.com"
+        client, problem = await ask(running, GOOD, "/ws", Origin=origin)
+        assert (client.status, problem["code"]) == (404, "not_found")
+        assert problem["detail"].endswith("clients connect to /chat/ws")
+        assert client.headers["access-control-allow-origin"] == origin
+        asked = question(None, "/ws", Origin=origin, Access_Control_Request_Method="GET")
+        client = await Client.request(running.port, asked.replace(b"GET /ws", b"OPTIONS /ws"))
+        assert (client.status, client.headers["access-control-allow-headers"]) == (204, "Authorization")
+
+
 async def test_a_page_may_send_its_token_with_the_question() -> None:
     """A browser asks first whether `Authorization` may be sent, without a token and also at a full pod."""
     async with gateway(max_connections=1) as running:

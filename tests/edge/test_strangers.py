@@ -60,7 +60,7 @@ async def port(host: str = "127.0.0.1", large: int = 0, **limits: Any) -> AsyncI
             await made.held.wait()
         return web.Response(text="x" * large or "here")
 
-    server = PublicServer({"/": answer}, lobby, LINE, MessageLimits(60, 1000), TrustedProxies([]))
+    server = PublicServer({}, answer, lobby, LINE, MessageLimits(60, 1000), TrustedProxies([]))
     listener = Listener(lobby, server.door)
     made = Port(await listener.open(host, 0), lobby, listener)
     try:

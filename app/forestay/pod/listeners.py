@@ -55,12 +55,19 @@ class PublicPort:
     """The port of the clients."""
 
     def __init__(
-        self, settings: Settings, files: Files, handlers: Mapping[str, Handler], messages: MessageLimits
+        self,
+        settings: Settings,
+        files: Files,
+        handlers: Mapping[str, Handler],
+        elsewhere: Handler,
+        messages: MessageLimits,
     ) -> None:
+        """`handlers`: by path; `elsewhere`: of all other paths."""
         strangers = min(settings.handshakes, files.public)
         proxies = TrustedProxies(settings.trusted_proxies)
         self._lobby = Lobby("public", lobby_limits(settings, files.public, strangers))
-        self._server = PublicServer(handlers, self._lobby, line_bytes(settings.max_token_bytes), messages, proxies)
+        line = line_bytes(settings.max_token_bytes)
+        self._server = PublicServer(handlers, elsewhere, self._lobby, line, messages, proxies)
         self._listener = Listener(self._lobby, self._server.door)
 
     async def open(self, host: str, port: int) -> int:

@@ -16,6 +16,7 @@ from forestay.edge.api.api import Api
 from forestay.edge.api.keys import ApiKeys
 from forestay.edge.client_address import TrustedProxies
 from forestay.edge.handshake.admission import Admission, AdmissionLimits
+from forestay.edge.handshake.cors import elsewhere
 from forestay.edge.handshake.handshake import Handshake, WebSocketLimits
 from forestay.edge.handshake.origins import Origins
 from forestay.edge.listening.listener import CannotListen
@@ -84,7 +85,8 @@ class Server:
         sources = Sources(self._readiness, self._lag, self._admission, self._balance, parts.tasks)
         self._metrics = Metrics(counts, readings(settings, pod, sources))
         self._drain = Drain(pod.lifecycle, pod.hub, pod.relocation, self._admission.wait_closed, random.Random())
-        self._public = PublicPort(settings, files, self._public_paths(), self._message_limits())
+        nothing = elsewhere(f"{settings.path_prefix}/ws")
+        self._public = PublicPort(settings, files, self._public_paths(), nothing, self._message_limits())
         self._internal = InternalPort(
             settings, files, self._api(), Health(pod.lifecycle, self._readiness, self._metrics.render)
         )

@@ -1,15 +1,21 @@
-"""Lets web pages read the answers at the path of the WebSocket, so that a client can tell why it may not connect.
+"""Lets web pages read the answers of the public port, so that a client can tell why it may not connect.
 
 A browser hides the answer to a refused handshake. So a client asks the same path by a plain GET. The page can read that
 answer only if it names the page's origin. It names every origin, also one that may not connect: otherwise the client
 could not report the 403, which is what its developer must read. That gives such a page no power. The origin is checked
 before the token, so the answer to it never depends on a token. Cookies are not allowed in the request, and are no
 identity here. The answer says nothing that a request without a browser would not get.
+
+A page that asks at a wrong path must read the 404 too: otherwise a client takes this mistake for a lost network.
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp import web
+
+from forestay.edge.problems import problem
+from forestay.protocol.codes import ErrorCode, Refusal
 
 # A longer Origin is not repeated. Names of hosts have at most 253 characters.
 _LONGEST_ORIGIN: Final = 300
@@ -40,6 +46,20 @@ def preflight(request: web.BaseRequest) -> web.Response:
         response.headers["Access-Control-Allow-Headers"] = "Authorization"
         response.headers["Access-Control-Max-Age"] = _MAX_AGE
     return response
+
+
+def elsewhere(path: str) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+    """Returns the handler of every path where nothing is. Its answer names `path`, where clients connect."""
+    refusal = Refusal(ErrorCode.NOT_FOUND, f"there is nothing at this path; clients connect to {path}")
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        if request.method == "OPTIONS":
+            return preflight(request)
+        response = problem(refusal)
+        readable(request, response)
+        return response
+
+    return answer
 
 
 def _repeatable(origin: str) -> bool:

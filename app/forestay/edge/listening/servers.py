@@ -163,7 +163,7 @@ class _Server(web.Server):
 
 
 class PublicServer(_Server):
-    """Serves each path with its handler. Other paths are answered with 404.
+    """Serves each path with its handler, and all other paths with one for them.
 
     A connection has one request. A second one on the same connection would come past the door.
     """
@@ -171,6 +171,7 @@ class PublicServer(_Server):
     def __init__(
         self,
         handlers: Mapping[str, Handler],
+        elsewhere: Handler,
         lobby: Lobby,
         line_bytes: int,
         messages: MessageLimits,
@@ -181,19 +182,14 @@ class PublicServer(_Server):
         self._proxies = proxies
         self.assemblies = Assemblies(messages)
         self._handlers = handlers
+        self._elsewhere = elsewhere
 
     def door(self) -> Door:
         """The protocol of a new connection."""
         return ProxiedDoor(self.lobby, self._enter, self._proxies) if self._proxies else super().door()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        handler = self._handlers.get(request.rel_url.path)
-        if handler is None:
-            response: web.StreamResponse = problem(
-                Refusal(ErrorCode.NOT_FOUND, "there is nothing at this path; docs/protocol.md lists them")
-            )
-        else:
-            response = await handler(request)
+        response = await self._handlers.get(request.rel_url.path, self._elsewhere)(request)
         response.force_close()
         return response
 
