@@ -9,7 +9,7 @@ import pytest
 from forestay.bus.redis.guard import TRUSTING, Guard
 from forestay.bus.redis.messages import encode_live
 from forestay.bus.redis.registry import RedisRegistry
-from forestay.bus.redis.seal import WINDOW, Forged, Seal
+from forestay.bus.redis.signatures import WINDOW, Forged, Signer
 from forestay.core.ports.bus import Outcome, Query
 from forestay.protocol.envelope import decode, encode
 from forestay.protocol.message import Kind, Message, Position
@@ -35,7 +35,7 @@ class Clock:
 
 
 def guard(*secrets: bytes, required: bool = True) -> Guard:
-    return Guard(seal=Seal(secrets, Clock(), required=required))
+    return Guard(signer=Signer(secrets, Clock(), required=required))
 
 
 def test_a_signed_envelope_is_readable_without_the_secret() -> None:
@@ -65,7 +65,7 @@ def test_a_message_of_another_channel_is_forged() -> None:
 def test_an_old_message_is_forged(age: float, believed: bool) -> None:  # noqa: FBT001 - a case of a table
     """Within the window a live message can be repeated, and after it not. An entry of a history stays good."""
     clock = Clock()
-    ours = Guard(seal=Seal([NEW], clock, required=True))
+    ours = Guard(signer=Signer([NEW], clock, required=True))
     sealed = ours.encode(CHANNEL, TEXT)
     clock.now += age
     assert ours.decode(CHANNEL, sealed, Position("e", 1), live=False) == decode(encode(TEXT), Position("e", 1))

@@ -26,7 +26,7 @@ from forestay.edge.handshake.admission import Admission, AdmissionLimits
 from forestay.edge.handshake.handshake import Handshake, WebSocketLimits
 from forestay.edge.handshake.origins import Origins
 from forestay.edge.websocket.frames import MessageLimits
-from forestay.pod.files import divide, raise_limit
+from forestay.pod.file_limit import divide, raise_limit
 from forestay.pod.listeners import PublicPort
 from forestay.pod.tasks import Supervisor
 from forestay.pod.wiring import Links, Observed, Pod, assemble

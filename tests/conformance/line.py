@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
-from forestay.protocol.misread import is_json
+from forestay.protocol.json_in_binary import is_json
 from tests.conformance.gateway import PATIENCE
 from tests.conformance.wire import BINARY, CLOSE, FIN, PING, PONG, TEXT, Frame, Malformed, Wire, frame
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forestay.protocol.delivered import largest_form
+from forestay.protocol.delivered_size import largest_form
 from forestay.protocol.envelope import BadEnvelope
 from forestay.protocol.inspection import Inspector
 from forestay.protocol.message import Kind, Message, Position

@@ -13,7 +13,7 @@ from forestay.edge.listening.lobby import Lobby, LobbyLimits
 from forestay.edge.listening.servers import ANSWER_TIMEOUT, HEAD_TIMEOUT, Handler, InternalServer, PublicServer
 from forestay.edge.websocket.frames import MessageLimits
 from forestay.ops.health.probes import Health
-from forestay.pod.files import Files
+from forestay.pod.file_limit import Files
 from forestay.settings.settings import Settings
 
 # Seconds for requests under way when a port closes.

@@ -31,7 +31,7 @@ from forestay.ops.moves.drain import Drain, DrainTimes
 from forestay.pod.announcements import Announcements
 from forestay.pod.closings import Closings, attempt
 from forestay.pod.cluster import cluster_parts
-from forestay.pod.files import divide, places, raise_limit
+from forestay.pod.file_limit import divide, places, raise_limit
 from forestay.pod.inputs import Parts
 from forestay.pod.listeners import InternalPort, PublicPort
 from forestay.pod.readings import Sources, balance_facts, readings, vitals

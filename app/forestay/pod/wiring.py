@@ -11,7 +11,7 @@ from forestay.bus.memory.registry import MemoryRegistry
 from forestay.bus.redis.bus import BusTimes, RedisBus
 from forestay.bus.redis.guard import Guard
 from forestay.bus.redis.registry import RedisRegistry
-from forestay.bus.redis.seal import Seal, Signatures
+from forestay.bus.redis.signatures import Signatures, Signer
 from forestay.core.cluster.control import ControlChannel
 from forestay.core.cluster.heartbeat import Heartbeat
 from forestay.core.cluster.pods import Pods
@@ -123,7 +123,7 @@ def _guard(settings: Settings) -> Guard:
     found = [secret for secret in (settings.bus_secret, settings.bus_secret_previous) if secret is not None]
     secrets = [secret.get_secret_value().encode() for secret in found]
     required = settings.bus_signatures is Signatures.REQUIRED
-    return Guard(inspector, Seal(secrets, time.time, required=required) if secrets else None)
+    return Guard(inspector, Signer(secrets, time.time, required=required) if secrets else None)
 
 
 def assemble(settings: Settings, policies: Policies, links: Links, verifier: Verifier, observed: Observed) -> Pod:

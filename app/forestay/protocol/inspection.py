@@ -1,7 +1,7 @@
 """Inspects a message from the bus as strictly as a message from a client.
 
-Whoever can write to the bus could otherwise send clients what they cannot read: text that is not UTF-8, half of a JSON
-value, more bytes than they take. Strict clients end such a connection for good.
+An attacker who can write to the bus could otherwise send clients what they cannot read: text that is not UTF-8, half of
+a JSON value, more bytes than they take. Strict clients end such a connection for good.
 """
 
 from typing import Final
@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
-from forestay.protocol.delivered import MOST_ADDED, largest_form
+from forestay.protocol.delivered_size import MOST_ADDED, largest_form
 from forestay.protocol.depth import deeper_than
 from forestay.protocol.envelope import BadEnvelope
 from forestay.protocol.message import Kind, Message

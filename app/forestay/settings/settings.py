@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, Self
 from pydantic import SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from forestay.bus.redis.seal import Signatures
+from forestay.bus.redis.signatures import Signatures
 from forestay.settings.access import Access
 from forestay.settings.limits import Limits
 from forestay.settings.secrets import PREFIX, SECRETS, read_secret, variable_of

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BaseModel, Field, SecretStr
 
 from forestay.bus.redis.client.address import check_files, parse_address
-from forestay.bus.redis.seal import Signatures
+from forestay.bus.redis.signatures import Signatures
 from forestay.edge.client_address import TrustedProxies
 from forestay.ops.logs.logs import LogFormat
 from forestay.ops.tracing.sampling import TraceParent

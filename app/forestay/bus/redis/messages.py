@@ -9,7 +9,7 @@ from typing import Final
 
 from forestay.bus.redis.client.subscription import Subscription
 from forestay.bus.redis.guard import Guard
-from forestay.bus.redis.seal import Forged
+from forestay.bus.redis.signatures import Forged
 from forestay.protocol.envelope import BadEnvelope
 from forestay.protocol.message import Message, Position
 

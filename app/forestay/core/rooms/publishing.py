@@ -28,7 +28,7 @@ from forestay.core.rooms.user_budgets import UserBudgets
 from forestay.core.rules.budgets import NO_LIMITS, UserAmounts
 from forestay.core.rules.policies import Policies, Policy, Retention
 from forestay.protocol.codes import ErrorCode, Refusal
-from forestay.protocol.delivered import MOST_ADDED, largest_form
+from forestay.protocol.delivered_size import MOST_ADDED, largest_form
 from forestay.protocol.message import Message, Position, timestamp
 from forestay.protocol.names import RoomName
 

@@ -1,6 +1,6 @@
 """What a backend may do: publish, read history and presence on all pods, end connections, and revoke tokens.
 
-A backend may use every room. The caller was authenticated before.
+Every room can be named here. The caller has checked the key of the backend and its scopes.
 """
 
 from typing import Final

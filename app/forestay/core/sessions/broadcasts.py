@@ -13,8 +13,8 @@ from forestay.core.rules.policies import Policies
 from forestay.core.sessions.addresses import public_room
 from forestay.protocol import requests
 from forestay.protocol.codes import ErrorCode, Refusal
+from forestay.protocol.json_in_binary import is_json
 from forestay.protocol.message import Message
-from forestay.protocol.misread import is_json
 from forestay.protocol.names import RoomName, parse_room
 from forestay.protocol.replies import Ack
 from forestay.protocol.trace import parse_trace

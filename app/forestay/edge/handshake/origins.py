@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
+from forestay.edge.quoted import quoted
+
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
-# Characters of text from a request that a sentence repeats, and of the list of the allowed origins.
-_SHOWN: Final = 100
+# Characters of the list of the allowed origins that a sentence repeats.
 _LISTED: Final = 300
 
 _NULL: Final = "null"
@@ -79,13 +80,13 @@ class Origins:
 
     def refusal(self, origins: Sequence[str], host: str) -> str:
         """Say why a request may not connect: what it sent, what is allowed, and the setting. For one that may not."""
-        seen = f"Origin {_shown(origins[0])}" if len(origins) == 1 else f"{len(origins)} Origin headers instead of one"
+        seen = f"Origin {quoted(origins[0])}" if len(origins) == 1 else f"{len(origins)} Origin headers instead of one"
         if self._any:
             allowed = "one Origin of any page"
         elif self._listed:
             allowed = self._list()
         else:
-            allowed = f"pages of the same host, {_shown(host)}"
+            allowed = f"pages of the same host, {quoted(host)}"
         return (
             f"the request has {seen}; this gateway allows {allowed}; "
             "the operator lists the pages that may connect in FORESTAY_ALLOWED_ORIGINS"
@@ -98,12 +99,6 @@ class Origins:
                 return f"{text} and {len(self._listed) - index} more"
             text = f"{text}, {origin}" if index else origin
         return text
-
-
-def _shown(text: str) -> str:
-    """Text from a request as a part of a sentence: bounded, in ASCII, without characters that move a cursor."""
-    cut = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
-    return ascii(cut)
 
 
 def _parse(origin: str) -> _Origin | None:

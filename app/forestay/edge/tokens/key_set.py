@@ -14,8 +14,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from jwt.exceptions import PyJWTError
 
+from forestay.edge.quoted import quoted
 from forestay.edge.tokens.algorithms import Material, algorithms_of
-from forestay.edge.tokens.quoted import quoted
 from forestay.protocol.depth import MAX_DEPTH, deeper_than
 
 MAX_KID: Final = 256

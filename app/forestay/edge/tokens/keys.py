@@ -15,6 +15,7 @@ from jwt.algorithms import HMACAlgorithm
 from jwt.exceptions import InvalidKeyError
 
 from forestay.core.ports.tasks import Tasks
+from forestay.edge.quoted import quoted
 from forestay.edge.tokens.algorithms import (
     ALGORITHMS,
     PUBLIC_ALGORITHMS,
@@ -26,7 +27,6 @@ from forestay.edge.tokens.algorithms import (
 )
 from forestay.edge.tokens.jwks import JwksCache, KeySetAddress
 from forestay.edge.tokens.key_set import Key, read_key_set
-from forestay.edge.tokens.quoted import quoted
 
 log = structlog.get_logger(__name__)
 

@@ -16,11 +16,11 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from forestay.core.rules.access import Identity, Rights, read_rules
+from forestay.edge.quoted import listed, quoted
 from forestay.edge.tokens.algorithms import is_signed
 from forestay.edge.tokens.claims import STANDARD, ClaimNames, Claims, bad_token, read_claims
 from forestay.edge.tokens.key_set import MAX_KID, Key
 from forestay.edge.tokens.keys import Keys
-from forestay.edge.tokens.quoted import listed, quoted
 from forestay.protocol.depth import MAX_DEPTH, deeper_than
 
 MAX_BYTES: Final = 8192

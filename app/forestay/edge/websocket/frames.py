@@ -133,7 +133,7 @@ class Frames:
         return transport is None or transport.is_reading()
 
     def fail(self, violation: Ending) -> None:
-        """Read nothing more from this client. Whoever reads the messages finds the reason behind the last one."""
+        """Read nothing more from this client. The session finds the reason behind the last message."""
         self.violation = violation
         self._head = b""
         self.feed_eof()

@@ -41,7 +41,7 @@ class Signatures(StrEnum):
     """They are dropped."""
 
 
-class Seal:
+class Signer:
     """Signs with the first secret, and accepts the signatures of all."""
 
     def __init__(self, secrets: Sequence[bytes], clock: Callable[[], float], *, required: bool) -> None:

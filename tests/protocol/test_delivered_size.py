@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forestay.protocol.delivered import MOST_ADDED, largest_form
+from forestay.protocol.delivered_size import MOST_ADDED, largest_form
 from forestay.protocol.message import Message, Position, timestamp
 from forestay.protocol.names import RoomName
 from forestay.protocol.replies import HistoryReply

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forestay.protocol.misread import is_json
+from forestay.protocol.json_in_binary import is_json
 
 AUTH = {"type": "auth", "payload": {"token": "secret"}}
 MISREAD = [
