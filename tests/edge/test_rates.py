@@ -47,7 +47,7 @@ async def test_bytes_are_limited() -> None:
         refused = [answer["payload"] for answer in answers if answer["type"] == "error"]
         assert 3 <= len(refused) <= 5
         assert {error["code"] for error in refused} == {"rate_limited"}
-        assert "50000 bytes" in refused[0]["message"]
+        assert "50,000 bytes" in refused[0]["message"]
         assert refused[-1]["retry_after_ms"] > refused[0]["retry_after_ms"]
         await asyncio.sleep(refused[-1]["retry_after_ms"] / 1000)
         assert (await client.ask(says))["type"] == "ack"

@@ -194,5 +194,5 @@ def _cost(request: requests.OtherRequest) -> float:
 
 
 def _limits_in_words(limits: SessionLimits) -> list[str]:
-    words = [f"{limits.rate:g} messages"] if limits.rate else []
-    return words + ([f"{limits.bytes_rate:g} bytes"] if limits.bytes_rate else [])
+    words = [f"{limits.rate:,.10g} messages"] if limits.rate else []
+    return words + ([f"{limits.bytes_rate:,.10g} bytes"] if limits.bytes_rate else [])
