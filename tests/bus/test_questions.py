@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from forestay.bus.memory.bus import QUIET_TTL, Exchange, MemoryBus
+from forestay.bus.memory.bus import Exchange, MemoryBus
 from forestay.bus.redis.registry import RedisRegistry
 from forestay.core.ports.bus import Bus, Outcome, Page, Query
-from forestay.core.rules.policies import Retention
+from forestay.core.rules.policies import QUIET_TTL, Retention
 from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName
 from tests.bus.redis_pod import KEPT, NewPod, Pod

@@ -4,14 +4,14 @@ import asyncio
 
 import pytest
 
-from forestay.bus.memory.bus import KEY_TTL, Exchange, MemoryBus
+from forestay.bus.memory.bus import Exchange, MemoryBus
 from forestay.bus.redis import keys
 from forestay.bus.redis.keys import KeySpace
 from forestay.core.fanout import backlog
 from forestay.core.ports.bus import Query
 from forestay.core.ports.registry import Revocation
 from forestay.core.rules import policies
-from forestay.core.rules.policies import Policies, Retention
+from forestay.core.rules.policies import KEY_TTL, Policies, Retention
 from forestay.protocol import envelope
 from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName

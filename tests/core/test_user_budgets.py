@@ -9,8 +9,8 @@ from forestay.bus.memory.bus import Exchange, MemoryBus
 from forestay.core.ports.observer import Source
 from forestay.core.ports.runtime import Runtime
 from forestay.core.rooms.publishing import Publisher
-from forestay.core.rules.budgets import KEYS_PERIOD, NEW_ROOMS_PERIOD, Budgets, UserAmounts
-from forestay.core.rules.policies import Policies, Policy, Retention
+from forestay.core.rules.budgets import NEW_ROOMS_PERIOD, Budgets, UserAmounts
+from forestay.core.rules.policies import KEY_TTL, Policies, Policy, Retention
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName
@@ -85,7 +85,7 @@ async def test_keys_are_limited() -> None:
         await users.publish("log.1", key=f"k{number}")
     refusal = await users.refused("log.1", key="k5")
     assert refusal.code is ErrorCode.RATE_LIMITED
-    assert refusal.retry_after == pytest.approx(KEYS_PERIOD / 5)
+    assert refusal.retry_after == pytest.approx(KEY_TTL / 5)
     await users.publish("log.1")
     await asyncio.sleep(refusal.retry_after or 0)
     await users.publish("log.1", key="k5")

@@ -57,7 +57,7 @@ class Surroundings(BaseModel):
         [], description="networks of proxies that say the address of a client, for example 10.0.0.0/8; empty: none"
     )
     bus_url: Annotated[SecretStr, AfterValidator(_bus_url)] = Field(
-        SecretStr("memory://"), description="URL of the bus between pods; memory:// is for a single pod"
+        SecretStr(MEMORY), description="URL of the bus between pods; memory:// is for a single pod"
     )
     bus_secret: Secret = Field(None, description="key that signs messages between pods, at least 32 bytes; unset: none")
     bus_secret_previous: Secret = Field(None, description="another key whose signatures are accepted, to turn keys")
@@ -79,9 +79,7 @@ class Surroundings(BaseModel):
     trace_names: bool = Field(False, description="put the names of rooms and users on spans; they can be private data")
 
     demo: bool = Field(False, description="serve the demo page at / of the public port")
-    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], AnyCaseUpper] = Field(
-        "INFO", description="lowest level that is logged"
-    )
+    log_level: LogLevel = Field("INFO", description="lowest level that is logged")
     log_format: Annotated[LogFormat, AnyCase] = Field(
         LogFormat.AUTO, description="json, text, or auto: text on a terminal"
     )

@@ -14,15 +14,9 @@ from typing import Final, TypeVar
 from msgspec.structs import replace
 
 from forestay.core.ports.bus import Cause, Outcome, Page, Query, Settled, Settlement, Subscriber
-from forestay.core.rules.policies import Retention
+from forestay.core.rules.policies import KEY_TTL, QUIET_TTL, Retention
 from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName
-
-KEY_TTL: Final = 300.0
-"""Seconds for which an idempotency key publishes once."""
-
-QUIET_TTL: Final = 24 * 3600.0
-"""Seconds by which epoch and offset outlive the entries: a client that comes back later learns that they are gone."""
 
 Entry = TypeVar("Entry")
 

@@ -18,12 +18,7 @@ from typing import Final
 
 from forestay.bus.redis.registry_scripts import REGISTRY_SCRIPTS, SEED_TTL
 from forestay.bus.redis.script import Script, script
-
-KEY_TTL: Final = 300
-"""Seconds for which an idempotency key publishes once."""
-
-QUIET_TTL: Final = 24 * 3600
-"""Seconds by which epoch and offset outlive the entries: a client that comes back later learns that they are gone."""
+from forestay.core.rules.policies import KEY_TTL, QUIET_TTL
 
 # Entries that a script reads at once: at first, and when it knows how large they are.
 _FIRST_PART: Final = 8

@@ -7,7 +7,8 @@ whose budget is spent still publishes to rooms that exist.
 from asyncio import AbstractEventLoop
 
 from forestay.core.ports.bus import Cause, Outcome, Settled, Settlement
-from forestay.core.rules.budgets import KEYS_PERIOD, NEW_ROOMS_PERIOD, Budgets, UserAmounts
+from forestay.core.rules.budgets import NEW_ROOMS_PERIOD, Budgets, UserAmounts
+from forestay.core.rules.policies import KEY_TTL
 from forestay.protocol.codes import ErrorCode, Refusal
 
 
@@ -17,7 +18,7 @@ class UserBudgets:
     def __init__(self, loop: AbstractEventLoop, amounts: UserAmounts) -> None:
         self._loop = loop
         self._new_rooms = Budgets[str](amounts.new_rooms, NEW_ROOMS_PERIOD)
-        self._keys = Budgets[str](amounts.keys, KEYS_PERIOD)
+        self._keys = Budgets[str](amounts.keys, KEY_TTL)
 
     def begin(self, user: str, key: str | None, settled: Settled | None) -> tuple[Settled, bool]:
         """Reserve what a publish to a room with history may cost.

@@ -11,9 +11,6 @@ from typing import Final, Generic, TypeVar
 NEW_ROOMS_PERIOD: Final = 3600.0
 """Seconds over which the new rooms of a user are counted."""
 
-KEYS_PERIOD: Final = 300.0
-"""Seconds over which the keys of a user are counted: a key lives as long."""
-
 NEWS_BURST: Final = 200
 """Joins and leaves that a pod tells in one room at once."""
 

@@ -18,6 +18,13 @@ class Slow(StrEnum):
     DROP_OLDEST = "drop_oldest"
 
 
+KEY_TTL: Final = 300
+"""Seconds for which an idempotency key publishes once."""
+
+QUIET_TTL: Final = 24 * 3600
+"""Seconds by which epoch and offset outlive the entries: a client that comes back later learns that they are gone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Retention:
     """How much of a room's history is kept."""
