@@ -285,14 +285,14 @@ async def test_entries_expire_and_the_position_stays(new_pod: NewPod) -> None:
 
 
 async def test_a_page_ends_where_its_budget_does(new_pod: NewPod) -> None:
-    """A page has the messages that fit into the budget, the newest ones or those after a position, and says more."""
+    """A page has the messages that fit into `max_bytes`, the newest ones or those after a position, and says more."""
     pod = await new_pod()
     wide = Retention(size=200, ttl=60)
     sent = await pod.send(*(f"{number:03}" + "x" * 1000 for number in range(60)), kept=wide)
     read = pod.bus.history
-    newest = await read(ROOM, Query(50, budget=10_500), wide)
-    after = await read(ROOM, Query(50, since=sent[4], budget=30_500), wide)
-    before = await read(ROOM, Query(50, before=sent[20], budget=10_500), wide)
+    newest = await read(ROOM, Query(50, max_bytes=10_500), wide)
+    after = await read(ROOM, Query(50, since=sent[4], max_bytes=30_500), wide)
+    before = await read(ROOM, Query(50, before=sent[20], max_bytes=10_500), wide)
     assert [text[:3] for text in texts(newest)] == [f"{number:03}" for number in range(60 - len(newest.messages), 60)]
     assert [text[:3] for text in texts(after)] == [f"{5 + at:03}" for at in range(len(after.messages))]
     assert [text[:3] for text in texts(before)] == [f"{number:03}" for number in range(20 - len(before.messages), 20)]
@@ -302,12 +302,12 @@ async def test_a_page_ends_where_its_budget_does(new_pod: NewPod) -> None:
 
 
 async def test_a_page_has_one_message_whatever_its_budget(new_pod: NewPod) -> None:
-    """A message larger than the budget comes alone, so that a reader gets on; the last one has nothing after it."""
+    """A message larger than `max_bytes` comes alone, so that a reader gets on; the last one has nothing after it."""
     pod = await new_pod()
     sent = await pod.send("a" * 5000, "b" * 5000)
     read = pod.bus.history
-    first = await read(ROOM, Query(10, since=Position(sent[0].epoch, 0), budget=100), KEPT)
-    last = await read(ROOM, Query(10, since=sent[0], budget=100), KEPT)
+    first = await read(ROOM, Query(10, since=Position(sent[0].epoch, 0), max_bytes=100), KEPT)
+    last = await read(ROOM, Query(10, since=sent[0], max_bytes=100), KEPT)
     assert (texts(first), first.whole, first.more) == (["a" * 5000], True, True)
     assert (texts(last), last.whole, last.more) == (["b" * 5000], True, False)
 

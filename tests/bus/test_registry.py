@@ -151,7 +151,7 @@ async def test_a_large_room_is_read_in_pages(new_pod: NewPod) -> None:
 
 
 async def test_a_page_of_members_ends_where_its_budget_does(new_pod: NewPod) -> None:
-    """What members show of themselves counts in bytes, and a page has one member whatever its budget."""
+    """What members show of themselves counts in bytes, and a page has one member whatever `max_bytes` says."""
     pod = await new_pod("one")
     users = [f"user-{number:02}" for number in range(20)]
     for user in users:

@@ -38,7 +38,7 @@ class BrokenRegistry(ReluctantRegistry):
     """A bus whose `history` has a bug."""
 
     async def presence_page(
-        self, room: RoomName, after: str | None, limit: int, budget: int = PAGE_BYTES
+        self, room: RoomName, after: str | None, limit: int, max_bytes: int = PAGE_BYTES
     ) -> PresencePage:
         raise RuntimeError("a bug")
 

@@ -66,10 +66,10 @@ def test_a_presence_page_fits_into_the_largest_message(sizes: list[int], follow:
 
 
 @given(SIZES, st.integers(0, 5000))
-def test_a_page_keeps_its_budget(sizes: list[int], budget: int) -> None:
-    """The fields alone, as the HTTP API sends them, take no more than the budget, unless one entry alone does."""
-    history = history_fields("e", messages(sizes), more=False, newest=False, budget=budget)
-    presence = presence_fields(PresencePage(1, 1, members(sizes), more=False), budget)
+def test_a_page_keeps_to_its_bytes(sizes: list[int], max_bytes: int) -> None:
+    """The fields alone, as the HTTP API sends them, take no more than `max_bytes`, unless one entry alone does."""
+    history = history_fields("e", messages(sizes), more=False, newest=False, max_bytes=max_bytes)
+    presence = presence_fields(PresencePage(1, 1, members(sizes), more=False), max_bytes)
     for fields, entries in ((history, history["messages"]), (presence, presence["members"])):
         assert isinstance(entries, list)
-        assert len(to_json(fields)) <= budget or len(entries) == 1
+        assert len(to_json(fields)) <= max_bytes or len(entries) == 1

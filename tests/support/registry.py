@@ -61,10 +61,10 @@ class ReluctantRegistry(MemoryRegistry):
         self._settle(settled)
 
     async def presence_page(
-        self, room: RoomName, after: str | None, limit: int, budget: int = PAGE_BYTES
+        self, room: RoomName, after: str | None, limit: int, max_bytes: int = PAGE_BYTES
     ) -> PresencePage:
         self._reach("presence_page", room)
-        return await self._answered("presence_page", await super().presence_page(room, after, limit, budget))
+        return await self._answered("presence_page", await super().presence_page(room, after, limit, max_bytes))
 
     async def claim(self, user: str, connection: str, limit: int, *, replace: bool) -> Claim:
         self._reach("claim", connection, str(limit))

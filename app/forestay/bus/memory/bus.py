@@ -30,10 +30,10 @@ _FIELDS: Final = 50
 _MIN_SWEEP: Final = 1000
 
 
-def within(found: Sequence[Entry], budget: int, size: Callable[[Entry], int]) -> Sequence[Entry]:
-    """The first of `found` that have at most `budget` bytes together, and always the first one."""
+def within(found: Sequence[Entry], max_bytes: int, size: Callable[[Entry], int]) -> Sequence[Entry]:
+    """The first of `found` that have at most `max_bytes` together, and always the first one."""
     sizes = accumulate(map(size, found))
-    return found[: max(1, sum(1 for _ in takewhile(lambda total: total <= budget, sizes)))]
+    return found[: max(1, sum(1 for _ in takewhile(lambda total: total <= max_bytes, sizes)))]
 
 
 class _History:
@@ -88,14 +88,14 @@ class _History:
             whole = query.since.epoch == self.epoch and self._reaches(query.since.offset)
             after = query.since.offset if query.since.epoch == self.epoch else 0
             found = [entry for entry in entries if _offset(entry) > after]
-            page = within(found[: query.limit], query.budget, _size)
+            page = within(found[: query.limit], query.max_bytes, _size)
             return Page(self.top, page, whole, len(found) > len(page))
         if query.before is not None and query.before.epoch == self.epoch:
             found = [entry for entry in entries if _offset(entry) < query.before.offset]
         else:
             found = list(entries)
         newest = found[-query.limit :] if query.limit else []
-        page = within(newest[::-1], query.budget, _size)[::-1]
+        page = within(newest[::-1], query.max_bytes, _size)[::-1]
         return Page(self.top, page, whole, len(found) > len(page))
 
     def _reaches(self, offset: int) -> bool:

@@ -55,13 +55,13 @@ class MemoryRegistry:
         settled(Outcome.ACCEPTED)
 
     async def presence_page(
-        self, room: RoomName, after: str | None, limit: int, budget: int = PAGE_BYTES
+        self, room: RoomName, after: str | None, limit: int, max_bytes: int = PAGE_BYTES
     ) -> PresencePage:
         users = self._state.rooms.get(room, {})
         members = [_total(user, list(users[user].values())) for user in sorted(users, key=str.encode)]
         rest = [member for member in members if after is None or member.user.encode() > after.encode()]
         connections = sum(member.connections for member in members)
-        page = within(rest[:limit], budget, lambda one: len(one.user.encode()) + len(one.info or b""))
+        page = within(rest[:limit], max_bytes, lambda one: len(one.user.encode()) + len(one.info or b""))
         return PresencePage(connections, len(members), page, len(rest) > len(page))
 
     async def claim(self, user: str, connection: str, limit: int, *, replace: bool) -> Claim:

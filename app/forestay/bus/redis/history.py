@@ -48,7 +48,7 @@ def page_command(keys: RoomKeys, query: Query, kept: Retention, asker: Asker) ->
         bound.epoch.encode("utf-8", "replace") if bound else b"",
         max(0, min(bound.offset, _MAX_OFFSET)) if bound else 0,
         query.limit,
-        query.budget,
+        query.max_bytes,
     )
 
 

@@ -81,10 +81,10 @@ class RedisRegistry:
             self._bus.write(keys.partition, _evalsha(DISOWN, (owned,), _bytes(room)), _ignore)
 
     async def presence_page(
-        self, room: RoomName, after: str | None, limit: int, budget: int = PAGE_BYTES
+        self, room: RoomName, after: str | None, limit: int, max_bytes: int = PAGE_BYTES
     ) -> PresencePage:
         start = b"-" if after is None else b"(" + _bytes(after)
-        data = _evalsha(PAGE, self._keys.presence(room), start, limit, budget)
+        data = _evalsha(PAGE, self._keys.presence(room), start, limit, max_bytes)
         reply = await self._bus.read(self._keys.room(room).partition, data)
         match reply:
             case [int() as connections, int() as users, list() as flat, int() as more]:

@@ -11,7 +11,7 @@ from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName
 
 PAGE_BYTES: Final = 2**20
-"""Bytes of a page for which the reader asks nothing less."""
+"""Bytes of a page, unless its reader asks for less."""
 
 
 class Outcome(Enum):
@@ -48,7 +48,7 @@ class Query:
     limit: int
     since: Position | None = None
     before: Position | None = None
-    budget: int = PAGE_BYTES
+    max_bytes: int = PAGE_BYTES
     """Bytes that the messages of the page may have together, as the bus keeps them. The first one always comes."""
 
 
@@ -63,7 +63,7 @@ class Page:
     whole: bool
     """Whether no message is missing between `since` and the first one: same epoch, and nothing trimmed."""
     more: bool
-    """Whether the limit or the budget cut off messages."""
+    """Whether the limit or `max_bytes` cut off messages."""
 
 
 class BusLost(Exception):

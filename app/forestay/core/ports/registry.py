@@ -76,11 +76,11 @@ class Registry(Protocol):
         """
 
     async def presence_page(
-        self, room: RoomName, after: str | None, limit: int, budget: int = PAGE_BYTES
+        self, room: RoomName, after: str | None, limit: int, max_bytes: int = PAGE_BYTES
     ) -> PresencePage:
         """At most `limit` users in `room`, those after the user `after`.
 
-        The page ends earlier where its users take more than `budget` bytes, as the registry keeps them. It has at least
+        The page ends earlier where its users take more than `max_bytes`, as the registry keeps them. It has at least
         one user, if there is one.
         """
 

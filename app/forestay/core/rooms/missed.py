@@ -59,21 +59,21 @@ class MissedReader:
     async def _read_part(self, room: RoomName, view: View, since: Position) -> Page | None:
         """A page of the history after `since`; None where the bus is lost."""
         try:
-            return await self._bus.history(room, Query(view.kept.size, since, budget=self._part_bytes), view.kept)
+            return await self._bus.history(room, Query(view.kept.size, since, max_bytes=self._part_bytes), view.kept)
         except BusLost:
             return None
 
 
-def _follow(since: Position, messages: Iterable[Message], last: int, budget: int) -> list[Message]:
-    """The messages that follow on `since` without a gap, up to the offset `last`, in `budget` bytes of payload."""
+def _follow(since: Position, messages: Iterable[Message], last: int, max_bytes: int) -> list[Message]:
+    """The messages that follow on `since` without a gap, up to the offset `last`, in `max_bytes` of payload."""
     found: list[Message] = []
-    at = since.offset
+    at, left = since.offset, max_bytes
     for message in messages:
         there = message.position
         if there is None or there.epoch != since.epoch or not at < there.offset <= last:
             continue
-        budget -= len(message.payload)
-        if there.offset != at + 1 or (found and budget < 0):
+        left -= len(message.payload)
+        if there.offset != at + 1 or (found and left < 0):
             break
         at = there.offset
         found.append(message)

@@ -107,13 +107,13 @@ class Presence:
             entry.waiting.append(known)
             await known
 
-    async def page(self, room: RoomName, after: str | None, limit: int, budget: int = PAGE_BYTES) -> PresencePage:
-        """At most `limit` users in `room` on all pods, in `budget` bytes, those after the user `after`.
+    async def page(self, room: RoomName, after: str | None, limit: int, max_bytes: int = PAGE_BYTES) -> PresencePage:
+        """At most `limit` users in `room` on all pods, in `max_bytes`, those after the user `after`.
 
         Raises Refusal.
         """
         try:
-            return await self._registry.presence_page(room, after, limit, budget)
+            return await self._registry.presence_page(room, after, limit, max_bytes)
         except BusLost:
             raise Unavailable from None
 

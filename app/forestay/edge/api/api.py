@@ -31,8 +31,6 @@ log = structlog.get_logger(__name__)
 Handler = Callable[[web.Request, Grant], Awaitable[web.StreamResponse]]
 
 _BINARY: Final = "application/octet-stream"
-# Bytes of a page of history or presence. A backend has more memory than a client, and no limit of a WebSocket library.
-_PAGE_BYTES: Final = PAGE_BYTES
 
 
 class _Publication(Struct, frozen=True):
@@ -121,7 +119,7 @@ class Api:
         query = history_query(request)
         page = await self._backend.history(room, query)
         newest = query.since is None
-        return _json(history_fields(page.top.epoch, page.messages, more=page.more, newest=newest, budget=_PAGE_BYTES))
+        return _json(history_fields(page.top.epoch, page.messages, more=page.more, newest=newest, max_bytes=PAGE_BYTES))
 
     async def _rooms(self, request: web.Request, grant: Grant) -> web.StreamResponse:
         grant.require_in_all_rooms(Scope.READ)
@@ -139,7 +137,7 @@ class Api:
         room = self._backend.room(name_in_path(request))
         grant.require(Scope.READ, room)
         page = await self._backend.present(room, request.query.get("after"), page_limit(request))
-        return _json(presence_fields(page, _PAGE_BYTES))
+        return _json(presence_fields(page, PAGE_BYTES))
 
     async def _connections(self, request: web.Request, grant: Grant) -> web.StreamResponse:
         user = name_in_path(request)

@@ -165,7 +165,7 @@ class Encoder:
 
     def _history(self, reply: replies.HistoryReply) -> Payload:
         left = self._left("history", reply.id, reply.room, {})
-        return history_fields(reply.epoch, reply.messages, more=reply.more, newest=reply.newest, budget=left)
+        return history_fields(reply.epoch, reply.messages, more=reply.more, newest=reply.newest, max_bytes=left)
 
     def _left(self, kind: str, id: str | None, room: RoomName, payload: Payload) -> int:
         """The bytes that a page may take in such a message, in place of an empty object."""

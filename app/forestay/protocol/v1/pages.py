@@ -10,27 +10,27 @@ from forestay.protocol.presence import PresencePage, user_fields
 
 
 def history_fields(
-    epoch: str, messages: Sequence[Message], *, more: bool, newest: bool, budget: int
+    epoch: str, messages: Sequence[Message], *, more: bool, newest: bool, max_bytes: int
 ) -> dict[str, object]:
-    """A page of history as the `history` reply and the HTTP API show it, in `budget` bytes of JSON.
+    """A page of history as the `history` reply and the HTTP API show it, in `max_bytes` of JSON.
 
     `newest`: a page that is too large loses its oldest messages, and otherwise its newest ones. One message always
     stays.
     """
-    left = budget - len(to_json({"epoch": epoch, "messages": [], "more": more}))
+    left = max_bytes - len(to_json({"epoch": epoch, "messages": [], "more": more}))
     entries = _within((to_json(_entry(one)) for one in (reversed(messages) if newest else messages)), left)
     if newest:
         entries.reverse()
     return {"epoch": epoch, "messages": entries, "more": more or len(entries) < len(messages)}
 
 
-def presence_fields(page: PresencePage, budget: int) -> dict[str, object]:
-    """A page of presence as the `presence` reply and the HTTP API show it, in `budget` bytes of JSON.
+def presence_fields(page: PresencePage, max_bytes: int) -> dict[str, object]:
+    """A page of presence as the `presence` reply and the HTTP API show it, in `max_bytes` of JSON.
 
     A page that is too large ends earlier. One user always stays.
     """
     fields: dict[str, object] = {"count": page.connections, "users": page.users, "members": []}
-    left = budget - len(to_json(fields))
+    left = max_bytes - len(to_json(fields))
     members: list[Raw] = []
     for one in page.members:
         entry = to_json(user_fields(one.user, one.info) | {"connections": one.connections})
@@ -45,14 +45,14 @@ def presence_fields(page: PresencePage, budget: int) -> dict[str, object]:
     return fields
 
 
-def _within(entries: Iterable[bytes], budget: int) -> list[Raw]:
-    """The first entries of a list that takes at most `budget` bytes, its commas included."""
+def _within(entries: Iterable[bytes], max_bytes: int) -> list[Raw]:
+    """The first entries of a list that takes at most `max_bytes`, its commas included."""
     found: list[Raw] = []
     # The first entry has no comma.
-    budget += 1
+    left = max_bytes + 1
     for entry in entries:
-        budget -= len(entry) + 1
-        if found and budget < 0:
+        left -= len(entry) + 1
+        if found and left < 0:
             break
         found.append(Raw(entry))
     return found
