@@ -5,6 +5,7 @@ from functools import partial
 from itertools import pairwise
 
 import pytest
+from structlog.testing import capture_logs
 
 from forestay.bus.redis.guard import TRUSTING, Guard
 from forestay.bus.redis.messages import encode_live
@@ -95,8 +96,8 @@ def test_keys_are_turned_in_three_steps() -> None:
             assert receiver.decode(CHANNEL, sender.encode(CHANNEL, TEXT), None, live=True) == READ
 
 
-async def test_planted_messages_are_dropped_and_counted(own_redis: RedisServer, new_pod: NewPod) -> None:
-    """On the channel and in the history, without a signature or with one of another room."""
+async def test_planted_messages_are_dropped_counted_and_logged(own_redis: RedisServer, new_pod: NewPod) -> None:
+    """On the channel and in the history, without a signature or with one of another room. Each reason is logged."""
     pods = [new_pod(own_redis.url, guard=guard(NEW)) for _ in range(2)]
     for pod in pods:
         await pod.bus.start()
@@ -105,13 +106,19 @@ async def test_planted_messages_are_dropped_and_counted(own_redis: RedisServer, 
     await one.publish("first", KEPT)
     names = one.bus.keys.room(ROOM)
     other = one.bus.keys.room(RoomName("other"))
-    for envelope in (encode(TEXT), guard(NEW).encode(other.channel, TEXT), guard(OLD).encode(names.channel, TEXT)):
-        own_redis.do("PUBLISH", names.channel, encode_live(envelope))
-    own_redis.do("XADD", names.stream, "2-0", "m", encode(TEXT))
-    own_redis.do("HSET", names.meta, "offset", 2)
-    await one.publish("live")
-    await until(lambda: "live" in two.heard)
-    page = await two.bus.history(ROOM, Query(10), KEPT)
+    with capture_logs() as lines:
+        for envelope in (encode(TEXT), guard(NEW).encode(other.channel, TEXT), guard(OLD).encode(names.channel, TEXT)):
+            own_redis.do("PUBLISH", names.channel, encode_live(envelope))
+        own_redis.do("XADD", names.stream, "2-0", "m", encode(TEXT))
+        own_redis.do("HSET", names.meta, "offset", 2)
+        await one.publish("live")
+        await until(lambda: "live" in one.heard and "live" in two.heard)
+        page = await two.bus.history(ROOM, Query(10), KEPT)
+    reasons = [line["reason"].partition(",")[0] for line in lines if line["event"] == "bus message dropped"]
+    assert (
+        sorted(reasons)
+        == ["forged: a wrong signature; do all pods have the same secret?"] * 2 + ["forged: no signature"] * 2
+    )
     assert two.heard == ["first", "live"]
     assert [message.payload for message in page.messages] == [b"first"]
     assert two.events.count("forged") == 4

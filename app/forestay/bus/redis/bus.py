@@ -77,10 +77,9 @@ class RedisBus:
         self._epochs = count()
         self.older_pods = False
         """Whether a pod of a release is there that knows no first epoch. Written by the registry."""
-        count_event = observer.bus if observer is not None else _ignore
-        self._receiver = MessageReceiver(count_event, guard)
+        self._report = Report(observer.bus if observer is not None else _ignore)
+        self._receiver = MessageReceiver(self._report, guard)
         self._guard = guard
-        self._report = Report(count_event)
         sentinels = Sentinels(address) if address.master is not None else None
         dialer = Dialer(address, sentinels, self._report, timeout)
 

@@ -4,9 +4,10 @@ The data is `L` and the envelope, or `H`, epoch, `:`, offset, `:` and the envelo
 form. Any client of Redis can publish anything on a channel, so data that cannot be decoded is counted and dropped.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Final
 
+from forestay.bus.redis.client.report import Report
 from forestay.bus.redis.client.subscription import Subscription
 from forestay.bus.redis.guard import Guard
 from forestay.bus.redis.signatures import Forged
@@ -14,6 +15,9 @@ from forestay.protocol.envelope import BadEnvelope
 from forestay.protocol.message import Message, Position
 
 _LIVE, _WITH_POSITION = b"LH"
+_UNREADABLE: Final = (
+    "no pod writes such a message; is another program, or a gateway with the same prefix, on this Redis?"
+)
 # More digits than any offset has.
 _MAX_DIGITS: Final = 16
 
@@ -21,9 +25,9 @@ _MAX_DIGITS: Final = 16
 class MessageReceiver:
     """Decodes the messages of rooms and passes them on."""
 
-    def __init__(self, count: Callable[[str], None], guard: Guard) -> None:
-        """`count` is called with the name of each event. `guard` decides which messages are believed."""
-        self._count = count
+    def __init__(self, report: Report, guard: Guard) -> None:
+        """`guard` decides which messages are believed."""
+        self._report = report
         self._guard = guard
 
     def received(self, subscription: Subscription, data: bytes) -> None:
@@ -35,16 +39,20 @@ class MessageReceiver:
         if message.room == subscription.room:
             subscription.subscriber.received(message)
         else:
-            self._count("garbage")
+            self._report.message_dropped("garbage", _UNREADABLE)
 
     def doubted(self, subscriptions: Collection[Subscription]) -> None:
-        self._count("resubscribed")
+        self._report.resubscribed()
         for subscription in subscriptions:
             subscription.subscriber.doubted()
 
     def dropped(self, error: BadEnvelope) -> None:
-        """Count a message that is not believed."""
-        self._count("forged" if isinstance(error, Forged) else "garbage")
+        """Report a message that is not believed."""
+        if isinstance(error, Forged):
+            self._report.message_dropped("forged", str(error))
+        else:
+            # The reason may have bytes of the message in it.
+            self._report.message_dropped("garbage", _UNREADABLE)
 
     def _decode(self, channel: bytes, data: bytes) -> Message:
         """The message in `data`. Raises BadEnvelope."""

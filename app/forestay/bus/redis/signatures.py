@@ -61,15 +61,15 @@ class Signer:
         """Raises Forged. `live`: the message was just sent, so that its time counts."""
         if not _is_signed(envelope):
             if self._required:
-                raise Forged("no signature")
+                raise Forged("no signature, and it is required; does every pod have the secret?")
             return
         signed, given = envelope[:-_SIGNATURE], envelope[-_MAC_TEXT:]
         if not any(hmac.compare_digest(_mac(secret, channel, signed), given) for secret in self._secrets):
-            raise Forged("a wrong signature")
+            raise Forged("a wrong signature; do all pods have the same secret?")
         if live:
             age = self._clock() - int.from_bytes(signed[1 - _TIME_BYTES :], "big") / 1000
             if not -WINDOW <= age <= WINDOW:
-                raise Forged("signed too long ago")
+                raise Forged("signed too long ago, or by a clock that differs by a minute")
 
 
 def _mac(secret: bytes, channel: bytes, signed: bytes) -> bytes:

@@ -63,6 +63,15 @@ class Report:
         # Only the kind: the rest may name a key, and so a user.
         self._log_once("bus refuses", "OOM: Redis has reached its maxmemory" if error.full else error.kind)
 
+    def resubscribed(self) -> None:
+        """Subscriptions were made anew. Messages may have been missed before that."""
+        self._count("resubscribed")
+
+    def message_dropped(self, kind: str, reason: str) -> None:
+        """A message from Redis is not believed. `kind`: `garbage` or `forged`. `reason`: one of a few sentences."""
+        self._count(kind)
+        self._log_once("bus message dropped", f"{kind}: {reason}")
+
     def _set_first_result(self, result: Misconfigured | None) -> None:
         if self._first_result is not None and not self._first_result.done():
             self._first_result.set_result(result)
