@@ -65,7 +65,7 @@ def test_timers_and_networks_may_be_late(rate: float, burst: float) -> None:
 
 
 def test_messages_of_different_kinds_and_times_all_come_through() -> None:
-    """Cheap, dear and long messages that come in waves share the rate, and none of them waits for ever."""
+    """Cheap, costly and long messages that come in waves share the rate, and none of them waits for ever."""
     waves = [
         (float(wave), size, cost)
         for wave in range(6)

@@ -64,7 +64,7 @@ async def test_every_kind_of_message_counts_against_the_rate(message: bytes) -> 
     ],
     ids=["history", "presence", "auth"],
 )
-async def test_a_dear_request_counts_as_several_messages(request_: dict[str, object]) -> None:
+async def test_a_costly_request_counts_as_several_messages(request_: dict[str, object]) -> None:
     """Fewer of them come through at once than of cheap ones, because each costs the pod more."""
 
     async def accepted(sentence: dict[str, object]) -> int:

@@ -111,7 +111,7 @@ class TokenBucket:
         return self._refuse(rates, now, size, cost)
 
     def charge(self, cost: float) -> None:
-        """Spend the worth of `cost` messages for what an accepted message made of work."""
+        """Spend `cost` more messages, for work that an accepted message has caused."""
         self._tokens -= cost
 
     @property
