@@ -1,5 +1,6 @@
 """Every route from outside leads to the public port."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -123,6 +124,24 @@ def test_backends_have_a_service_of_their_own() -> None:
     spec = chart(READY).one("Service", "-internal")["spec"]
     assert [(port["port"], port["targetPort"]) for port in spec["ports"]] == [(9090, "internal")]
     assert "publishNotReadyAddresses" not in spec
+
+
+@pytest.mark.parametrize("prefix", ["/chat", "chat/"])
+def test_a_prefix_is_in_each_address(prefix: str) -> None:
+    """With a prefix, the test and the notes name the path where clients connect."""
+    ingress = {"enabled": True, "hosts": [{"host": "example.com"}], "tls": [{"hosts": ["example.com"]}]}
+    rendered = chart(READY, ingress=ingress, settings={"FORESTAY_PATH_PREFIX": prefix})
+    [container] = rendered.one("Pod", "-ping")["spec"]["containers"]
+    assert container["args"] == ["ping", "ws://forestay:8080/chat/ws"]
+    assert "wss://example.com/chat/ws" in rendered.notes
+    assert ":8080/chat/ws" in rendered.notes
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_the_notes_of_an_example_name_an_encrypted_address(example: Path) -> None:
+    """All examples end TLS in front of the pods. The address that a user copies begins with wss."""
+    notes = chart(READY | read(example)).notes
+    assert "wss://chat.example.com/ws" in notes or "chat.example.com, through the Gateway" in notes
 
 
 def test_helm_test_speaks_through_the_service() -> None:

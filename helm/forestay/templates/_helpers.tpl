@@ -26,6 +26,11 @@
 {{- default (ternary (include "forestay.fullname" .) "default" .Values.serviceAccount.create) .Values.serviceAccount.name -}}
 {{- end -}}
 
+{{/* The path where clients connect. The gateway reads the prefix with and without slashes around it. */}}
+{{- define "forestay.socketPath" -}}
+{{- with get (default dict .Values.settings) "FORESTAY_PATH_PREFIX" | toString | trimAll "/" }}/{{ . }}{{ end }}/ws
+{{- end -}}
+
 {{/* What selects pods: it never changes between versions, for a Deployment's selector cannot be changed.
      Takes (list $ component). */}}
 {{- define "forestay.selector" -}}
