@@ -551,7 +551,13 @@ async def test_a_bad_signature_of_a_known_key_causes_no_request(issuer: Endpoint
 
 
 async def test_the_log_says_once_why_keys_are_not_used(issuer: Endpoint) -> None:
-    """One line for a document, with each key by its id. The same document does not cause it again."""
+    """One line for a document, with each key by its id. Neither the same document nor a good one causes it."""
+    issuer.publish(ec_signer().jwk(kid="good"))
+    by = verifier(keys(jwks_url=issuer.url))
+    with capture_logs() as logged:
+        await by.verify(ec_signer().token(CLAIMS, kid="good"))
+    assert logged == []
+    await by.close()
     issuer.publish(
         rsa_signer().jwk(kid="encryption", use="enc"),
         rsa_signer().jwk(kid="longer", alg="RS512"),

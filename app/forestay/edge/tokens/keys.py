@@ -78,7 +78,7 @@ class Keys:
             self._own |= {name: (known,) for name in known.algorithms if name in chosen}
         self._own |= {name: _read_secrets(secrets, name) for name in chosen if name in SECRET_BYTES}
         self._published = None if key_set is None else JwksCache(key_set, self._read_published, tasks)
-        self._unused: Sequence[str] = ()
+        self._unused: list[str] = []
 
     async def find(self, algorithm: str, kid: str | None) -> Sequence[Key]:
         """The keys to try; none for an algorithm that is not configured. Does not suspend for a configured key.
