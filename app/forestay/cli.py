@@ -27,6 +27,7 @@ from forestay.settings.settings import (
 )
 from forestay.settings.surroundings import MEMORY
 from forestay.terminal import verbs as terminal
+from forestay.terminal.failed import Failed
 from forestay.terminal.verbs import duration
 from forestay.terminal.words import shown
 
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.run(options)
     except SettingsError as error:
         _exit_with(2, "Invalid settings:", *(f"  {problem}" for problem in [*error.problems, *_unknown()]))
-    except terminal.Failed as error:
+    except Failed as error:
         _exit_with(error.status, f"forestay: {error}")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 
-from forestay.terminal.verbs import Failed
+from forestay.terminal.failed import Failed
 from forestay.terminal.words import printable, shown
 from forestay_client import (
     Client,

@@ -9,6 +9,7 @@ import secrets
 import sys
 from collections.abc import Callable
 
+from forestay.terminal.failed import Failed
 from forestay.terminal.words import shown, usable
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -20,14 +21,6 @@ Bearer = Callable[[argparse.Namespace], str]
 
 NewVerb = Callable[..., argparse.ArgumentParser]
 """Makes the parser of a command from its name and its help."""
-
-
-class Failed(Exception):
-    """A command failed. The message says why, and `status` is the exit status."""
-
-    def __init__(self, message: str, status: int = 1) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 def add(new: NewVerb, bearer: Bearer) -> None:
