@@ -248,8 +248,8 @@ async def test_the_policy_of_the_room_ends_a_slow_member_or_drops_its_messages()
     ]
 
 
-async def test_answers_do_not_make_a_client_slow() -> None:
-    """A client that asks for a lot gets its room messages too; it is slow when as many of those wait for it."""
+async def with_a_large_answer() -> tuple[Core, Connection, RecordingTransport, Connection]:
+    """A client in the room `a` that has asked for 10 kB of history and reads nothing, and another that speaks."""
     core = Core(Policy("kept", history=Retention(100, 60)), send_buffer_bytes=4096)
     asking, socket = core.connect(rooms={"**": "rwh"})
     core.say(asking, type="join", room="a")
@@ -260,6 +260,12 @@ async def test_answers_do_not_make_a_client_slow() -> None:
     socket.stuck = True
     await core.ask(asking, type="history", room="kept")
     await passes()
+    return core, asking, socket, speaker
+
+
+async def test_answers_do_not_make_a_client_slow() -> None:
+    """A client that asks for a lot gets its room messages too; it is slow when as many of those wait for it."""
+    core, _, socket, speaker = await with_a_large_answer()
     assert (socket.waiting > 10_000, socket.reading_held) == (True, True)
     before = socket.waiting
     while socket.ending is None:
@@ -272,16 +278,7 @@ async def test_answers_do_not_make_a_client_slow() -> None:
 
 async def test_answers_that_were_taken_give_no_room_for_messages() -> None:
     """What a client asked for once and has read does not let more messages wait for it later."""
-    core = Core(Policy("kept", history=Retention(100, 60)), send_buffer_bytes=4096)
-    asking, socket = core.connect(rooms={"**": "rwh"})
-    core.say(asking, type="join", room="a")
-    speaker, _ = core.connect()
-    for number in range(10):
-        core.say(speaker, type="broadcast", room="kept", payload=[number, "x" * 1000])
-    await passes()
-    socket.stuck = True
-    await core.ask(asking, type="history", room="kept")
-    await passes()
+    core, asking, socket, speaker = await with_a_large_answer()
     socket.waiting = 0
     core.say(asking, type="ping")
     while socket.ending is None:
