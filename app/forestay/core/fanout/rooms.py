@@ -48,8 +48,8 @@ class Room:
             del self.audiences[member.wire]
         self._forget(member)
 
-    def hold(self, member: Connection, offset: int) -> Deferred:
-        """Give `member` no messages until `go_on`. Returns those that no history has and that come meanwhile.
+    def defer(self, member: Connection, offset: int) -> Deferred:
+        """Give `member` no messages until `go_live`. Returns those that no history has and that come meanwhile.
 
         `offset`: of the last message that was delivered here.
         """
@@ -58,7 +58,7 @@ class Room:
         deferred = self.resuming.members[member] = Deferred()
         return deferred
 
-    def go_on(self, member: Connection) -> None:
+    def go_live(self, member: Connection) -> None:
         """Give `member` the messages that are queued from now on."""
         self._forget(member)
         self.audiences[member.wire].skip_pending(member)

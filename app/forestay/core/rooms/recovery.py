@@ -99,7 +99,7 @@ class Recovery:
         if view is None:
             self._members.resync(room, "missed", None)
         elif view.held is None:
-            self._hold(room, view)
+            self._start_repair(room, view)
 
     async def missed(self, room: RoomName, since: Position) -> Missed | None:
         """The next messages after `since`, up to the position of the room; None where they cannot be known.
@@ -129,7 +129,7 @@ class Recovery:
 
         view.waiting.append(done)
         if view.held is None:
-            self._hold(room, view)
+            self._start_repair(room, view)
         try:
             await read
         finally:
@@ -164,7 +164,7 @@ class Recovery:
             view.suspect = None
         elif view.suspect is not None and view.suspect == view.position:
             view.suspect = None
-            self._hold(room, view)
+            self._start_repair(room, view)
         else:
             view.suspect = view.position
 
@@ -184,13 +184,14 @@ class Recovery:
             self._members.resync(room, "lost", Position(there.epoch, 0))
             self._advance(view, message)
         else:
-            self._hold(room, view, message)
+            self._start_repair(room, view, message)
 
     def _advance(self, view: View, message: Message) -> None:
         view.note(message)
         self._members.deliver(message)
 
-    def _hold(self, room: RoomName, view: View, *messages: Message) -> None:
+    def _start_repair(self, room: RoomName, view: View, *messages: Message) -> None:
+        """Hold messages back, `messages` first, until the history is read."""
         view.held = Backlog()
         for message in messages:
             view.held.add(message, len(message.payload))
@@ -251,7 +252,7 @@ class Recovery:
         if view.overflowed:
             view.overflowed = False
             if view.held is None:
-                self._hold(room, view)
+                self._start_repair(room, view)
 
     def _start(self, work: Coroutine[object, object, None]) -> None:
         task = self._runtime.tasks.once("recovery_repair", work)

@@ -50,7 +50,7 @@ class Resumes:
         if missed.level:
             self._outbox.replay(connection, room, missed.messages)
             return
-        deferred = room.hold(connection, self._recovery.offset(room.name))
+        deferred = room.defer(connection, self._recovery.offset(room.name))
         at = self._send(connection, room, deferred, since, missed)
         resumes = self._under_way.get(connection)
         if resumes is None:
@@ -96,7 +96,7 @@ class Resumes:
         self._outbox.replay(connection, room, deferred.take(None))
         if deferred.lost:
             self._outbox.resync(connection, room.name, "slow")
-        room.go_on(connection)
+        room.go_live(connection)
 
     def _send(self, connection: Connection, room: Room, deferred: Deferred, at: Position, missed: Missed) -> Position:
         """Send a part, with what came in between. Returns the position of its last message."""
@@ -116,7 +116,7 @@ class Resumes:
             connection.end(ENDINGS[CloseCode.TOO_SLOW])
         else:
             self._outbox.resync(connection, room.name, "slow")
-            room.go_on(connection)
+            room.go_live(connection)
 
     def _ended(self, connection: Connection, name: RoomName, task: Task[None]) -> None:
         """If a resume failed because of a bug, end its connection, and no other one."""
