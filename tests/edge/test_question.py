@@ -98,6 +98,27 @@ async def test_a_page_can_read_its_answer(origin: str) -> None:
         assert client.status == 426 or origin in problem["detail"]
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Sec_Fetch_Site": "same-origin", "Referer": "http://test.example/page?a=b"}, 403),
+        ({"Sec_Fetch_Site": "same-origin", "Referer": "https://app.example.com/"}, 426),
+        ({"Sec_Fetch_Site": "same-origin", "Referer": "https://u:p@app.example.com"}, 426),
+        ({"Sec_Fetch_Site": "same-origin", "Referer": "http://[bad"}, 426),
+        ({"Sec_Fetch_Site": "same-origin"}, 426),
+        ({"Sec_Fetch_Site": "none", "Referer": "http://test.example/"}, 426),
+        ({"Referer": "http://test.example/"}, 426),
+    ],
+)
+async def test_a_page_of_the_same_host_has_the_origin_of_its_referrer(headers: dict[str, str], status: int) -> None:
+    """A browser sends no Origin with its question, and one with its handshake. The answer is that of the handshake."""
+    async with gateway(allowed_origins="https://app.example.com") as running:
+        client, problem = await ask(running, GOOD, **headers)
+        assert client.status == status
+        if status == 403:
+            assert 'has Origin "http://test.example"' in problem["detail"]
+
+
 async def test_a_page_can_read_that_nothing_is_at_a_path() -> None:
     """A wrong path is the most frequent mistake: a client of any origin learns it, and the right path."""
     async with gateway(path_prefix="/chat") as running:

@@ -257,6 +257,13 @@ async def test_a_refused_handshake_is_explained(visitors: Visitors, gateway: Dev
     await expect(page.get_by_role("dialog", name="Token")).to_be_visible()
 
 
+async def test_a_page_of_the_same_host_learns_that_it_is_not_listed(visitors: Visitors) -> None:
+    """The list of origins leaves the gateway's own page out: the page says so, although its GET has no Origin."""
+    async with dev_gateway(FORESTAY_ALLOWED_ORIGINS="https://app.example.com") as strict:
+        page = await visitors.open(strict.link("alice"))
+        await expect(page.locator("#banner")).to_contain_text(f'has Origin "{strict.page.rstrip("/")}"')
+
+
 async def test_a_refusal_is_shown_where_it_belongs(visitors: Visitors, gateway: DevGateway) -> None:
     """A refused join is shown beside its field, and a refused message beside the message."""
     page = await visitors.enter(gateway.link("dave", {"chat.*": "r"}))

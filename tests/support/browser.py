@@ -88,14 +88,14 @@ def token(user: str, rooms: dict[str, str] | None = None) -> str:
 
 
 @asynccontextmanager
-async def dev_gateway(port: int = 0) -> AsyncIterator[DevGateway]:
-    """Runs `serve --dev` on `port`, or on a free port, until the block ends."""
+async def dev_gateway(port: int = 0, **variables: str) -> AsyncIterator[DevGateway]:
+    """Runs `serve --dev` on `port`, or on a free port, with these variables until the block ends."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FORESTAY_")}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "forestay", "serve", "--dev", "--port", str(port), "--internal-port", "0"),
         cwd=ROOT,
         # No grace, so that the users of a test have left when the next one starts.
-        env={**environment, "FORESTAY_JWT_SECRET": _SECRET, "FORESTAY_PRESENCE_GRACE": "0"},
+        env={**environment, "FORESTAY_JWT_SECRET": _SECRET, "FORESTAY_PRESENCE_GRACE": "0", **variables},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

@@ -12,7 +12,8 @@ Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _HEADERS: Final = {
     "Content-Security-Policy": "default-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'; require-trusted-types-for 'script'",
-    "Referrer-Policy": "no-referrer",
+    # For this origin only: from it the gateway knows the page that asks why it may not connect.
+    "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-cache",
 }

@@ -15,7 +15,7 @@ from forestay.core.ports.verifier import Verifier
 from forestay.core.rules.access import Identity
 from forestay.core.rules.lifecycle import Lifecycle
 from forestay.edge.client_address import TrustedProxies
-from forestay.edge.handshake.origins import Origins
+from forestay.edge.handshake.origins import Origins, of_page
 from forestay.protocol.codes import ErrorCode, Refusal
 
 # Seconds. Long enough that other pods, which have capacity, get the caller first.
@@ -128,7 +128,7 @@ class Admission:
             raise _retry_later("this pod has its maximum of connections")
 
     def _check_origin(self, request: web.BaseRequest) -> None:
-        origins, host = request.headers.getall("Origin", []), request.headers.get("Host", "")
+        origins, host = of_page(request.headers), request.headers.get("Host", "")
         if not self._origins.allow(origins, host):
             raise Refused(403, Refusal(ErrorCode.FORBIDDEN, self._origins.refusal(origins, host)))
 

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
+from multidict import CIMultiDictProxy
+
 from forestay.edge.quoted import quoted
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
@@ -99,6 +101,23 @@ class Origins:
                 return f"{text} and {len(self._listed) - index} more"
             text = f"{text}, {origin}" if index else origin
         return text
+
+
+def of_page(headers: CIMultiDictProxy[str]) -> Sequence[str]:
+    """The origins that a request has: its Origin headers, else that of a page of the same host.
+
+    A browser sends no Origin with the plain GET of such a page, but it sends one with the page's handshake. Without
+    this the answer to the GET would be that the handshake is allowed, also where it is not.
+    """
+    origins = headers.getall("Origin", [])
+    referrer = headers.get("Referer", "")
+    if origins or not referrer or headers.get("Sec-Fetch-Site") != "same-origin":
+        return origins
+    try:
+        parts = urlsplit(referrer)
+    except ValueError:
+        return []
+    return [f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"] if parts.scheme and parts.netloc else []
 
 
 def _parse(origin: str) -> _Origin | None:
