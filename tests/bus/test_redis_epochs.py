@@ -126,6 +126,19 @@ async def test_a_page_with_a_gap_is_not_whole(own_redis: RedisServer, new_pod: N
     assert pod.events.count("garbage") == 1
 
 
+async def test_a_page_of_planted_entries_is_the_last_one(own_redis: RedisServer, new_pod: NewPod) -> None:
+    """Nobody can read on after a page without messages, so it does not say that there are more."""
+    pod = new_pod(own_redis.url)
+    await pod.bus.start()
+    await pod.publish("a", KEPT)
+    top = await pod.top()
+    for _ in range(5):
+        own_redis.do("XADD", pod.bus.keys.room(ROOM).stream, "*", "m", b"\x99planted")
+    for query in (Query(3), Query(3, since=top)):
+        page = await pod.bus.history(ROOM, query, KEPT)
+        assert (page.top, page.messages, page.more) == (top, [], False)
+
+
 async def test_asking_for_positions_renews_the_expiry(own_redis: RedisServer, new_pod: NewPod) -> None:
     """Epoch and offset live 24 hours longer than the entries, and 24 hours from each question for the position."""
     pod = new_pod(own_redis.url)

@@ -67,7 +67,6 @@ def read_page(
             top = Position(_epoch(epoch), offset)
         case _:
             raise BusLost("the script sent an unexpected reply")
-    more = bool(cut)
     found: list[Message] = []
     for entry in entries:
         try:
@@ -75,6 +74,8 @@ def read_page(
             found.append(decode(envelope, position))
         except BadEnvelope as error:
             dropped(error)
+    # A page without messages has no position from which a reader could go on. It would ask for the same page for ever.
+    more = bool(cut and found)
     since = query.since
     if since is None:
         return Page(top, found[::-1], whole=True, more=more)
