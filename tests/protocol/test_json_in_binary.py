@@ -18,6 +18,8 @@ MISREAD = [
     '{"é": "\U0001f600", "big": 1e999}',
     '{"a":1,"a":2}',
     "[1]\n",
+    '{"type":"auth","payload":{"token":"secret"},"name":"\\ud83d"}',
+    r'["\uDFFF\uD800", "\\ud800"]',
     "[" * 5000 + "]" * 5000,
 ]
 
@@ -37,6 +39,8 @@ def test_json_is_recognised(text: str, encoding: str) -> None:
         b"{}{}",
         b"[1,2,3",
         b'{"a":1}\x00',
+        rb'{"a":"\ud80"}',
+        rb'{"a":\ud800}',
         b"{abc}",
         b"[\x00\x00\x01" + b"[" * 5000,
         b"[[\x01\x02",

@@ -4,6 +4,7 @@ Some WebSocket libraries send text as binary frames unless they are told otherwi
 would then be taken for a type, and the rest, a token perhaps, would go to the members of a room.
 """
 
+import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from typing import Final
 
@@ -15,6 +16,9 @@ from forestay.protocol.depth import MAX_DEPTH, deeper_than
 # What JSON can begin with: a bracket, white space or a byte order mark.
 _FIRST: Final = frozenset(b"{[ \t\r\n" + BOM_UTF8[:1] + BOM_UTF16_BE[:1] + BOM_UTF16_LE[:1])
 _WHITE: Final = b" \t\r\n"
+# Escapes of lone surrogates are JSON, which many libraries write and our parser does not read. Which character stands
+# in a string does not matter here.
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _decode = msgspec.json.Decoder(Raw).decode
 
 
@@ -33,7 +37,7 @@ def is_json(data: bytes) -> bool:
     if deeper_than(text, MAX_DEPTH):
         return True
     try:
-        _decode(text)
+        _decode(_SURROGATE.sub(rb"\\u0020", text))
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
     return True
