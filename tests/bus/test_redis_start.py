@@ -198,6 +198,27 @@ async def test_a_unix_socket_works(tmp_path: Path, new_pod: NewPod) -> None:
         server.close()
 
 
+async def test_a_server_that_does_not_answer_is_named(new_pod: NewPod) -> None:
+    """The reason has the address. With TLS it asks about TLS: a server without it waits for the rest of a command."""
+
+    async def wait(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(4096):
+            pass
+        writer.close()
+
+    server = await asyncio.start_server(wait, "127.0.0.1", 0)
+    place = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    with capture_logs() as log:
+        for scheme in ("redis", "rediss"):
+            await new_pod(f"{scheme}://{place}", timeout=0.2).bus.start()
+        await until(lambda: len(log) >= 2)
+    assert [line["reason"] for line in log] == [
+        f"{place}: no connection within 0.2 s",
+        f"{place}: no connection within 0.2 s; does it speak TLS?",
+    ]
+    server.close()
+
+
 async def test_no_reply_of_a_server_puts_the_password_into_an_error(new_pod: NewPod) -> None:
     """Some servers repeat the arguments of a command that they do not know, and so the password of AUTH."""
 

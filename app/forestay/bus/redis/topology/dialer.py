@@ -27,7 +27,9 @@ class Dialer:
             async with asyncio.timeout(self._timeout):
                 return await (self._dial_master(self._sentinels) if self._sentinels else self._dial_host(host))
         except TimeoutError:
-            error: ConnectError = Unreachable(f"no connection within {self._timeout:g} s")
+            place = "the master" if self._sentinels else str(host)
+            hint = "; does it speak TLS?" if self._address.tls else ""
+            error: ConnectError = Unreachable(f"{place}: no connection within {self._timeout:g} s{hint}")
         except ConnectError as found:
             error = found
         self._report.connect_failed(error)
