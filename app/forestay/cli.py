@@ -11,6 +11,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Final, NoReturn
 
+import structlog
+
 from forestay import __version__
 from forestay.core.rules.policies import SHIPPED, Policy
 from forestay.edge.tokens.mint import mint
@@ -30,6 +32,8 @@ from forestay.terminal import verbs as terminal
 from forestay.terminal.failed import Failed
 from forestay.terminal.verbs import duration
 from forestay.terminal.words import shown
+
+log = structlog.get_logger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -130,7 +134,7 @@ def _serve(options: argparse.Namespace) -> None:
             _print_dev_banner(settings, port, internal_port)
 
     for line in _unknown():
-        print(f"forestay: {line}", file=sys.stderr)
+        log.warning("unknown setting", reason=line)
     try:
         asyncio.run(process.serve(settings, parts, started))
     except CannotStart as error:
@@ -154,6 +158,7 @@ def _check(options: argparse.Namespace) -> None:
         print(f"warning: {problem}")
     if settings.api_key is None and settings.api_keys_file is None:
         print("warning: FORESTAY_API_KEY is not set: the HTTP API answers every request with 401")
+    print(f"clients connect to {settings.path_prefix}/ws on port {settings.port}")
     _explain_drain(settings)
     print("ok")
 

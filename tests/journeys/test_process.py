@@ -204,6 +204,7 @@ async def test_check_accepts_good_settings_and_points_at_slips(tmp_path: Path) -
     status, out, _ = await forestay("check", FORESTAY_JWT_SECRET_FILE=str(secret), FORESTAY_MAX_CONECTIONS="5")
     assert status == 0
     assert "FORESTAY_MAX_CONECTIONS" in out
+    assert "clients connect to /ws on port 8080" in out
     assert "drain budget" in out
 
 
