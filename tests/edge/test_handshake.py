@@ -84,9 +84,11 @@ async def test_a_request_without_a_good_token_is_refused_with_401(bearer: str | 
 
 
 async def test_a_token_in_the_url_can_be_switched_off() -> None:
-    """The query is ignored then."""
+    """The query is ignored then, and the refusal says so."""
     async with gateway(query_token=False) as running:
-        assert (await Client.request(running.port, upgrade(None, f"/ws?token={GOOD}"))).status == 401
+        client = await Client.request(running.port, upgrade(None, f"/ws?token={GOOD}"))
+        assert client.status == 401
+        assert "no token but in its URL" in json.loads(client.body)["detail"]
         assert (await Client.request(running.port, upgrade(GOOD, "/ws?token=other"))).status == 101
 
 

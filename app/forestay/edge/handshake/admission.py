@@ -18,6 +18,9 @@ from forestay.edge.client_address import TrustedProxies
 from forestay.edge.handshake.origins import Origins, of_page
 from forestay.protocol.codes import ErrorCode, Refusal
 
+QUERY_NAMES: Final = ("access_token", "token")
+"""The names that a token has in a URL."""
+
 # Seconds. Long enough that other pods, which have capacity, get the caller first.
 _RETRY_AFTER: Final = 3.0
 
@@ -111,7 +114,10 @@ class Admission:
         """The identity of a caller that has begun and whose token is `token`. Raises Refused."""
         self._check_origin(request)
         if token is None:
-            message = "the request has no token; send one as 'Authorization: Bearer <token>'"
+            # Where the URL may have the token, there is none in it.
+            in_url = any(name in request.rel_url.query for name in QUERY_NAMES)
+            ignored = " but in its URL, where it is not accepted here" if in_url else ""
+            message = f"the request has no token{ignored}; send one as 'Authorization: Bearer <token>'"
             raise Refused(401, Refusal(ErrorCode.BAD_TOKEN, message))
         try:
             identity = await self._verifier.verify(token)

@@ -6,7 +6,7 @@ from typing import Final
 
 from aiohttp import web
 
-from forestay.edge.handshake.admission import Refused
+from forestay.edge.handshake.admission import QUERY_NAMES, Refused
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.names import PROTOCOL
 
@@ -15,8 +15,6 @@ TOKEN_PROTOCOL: Final = "base64url.bearer.forestay."
 
 It is offered beside the real subprotocol.
 """
-
-_QUERY_NAMES: Final = ("access_token", "token")
 
 
 def is_question(request: web.BaseRequest) -> bool:
@@ -71,7 +69,7 @@ def offered(request: web.BaseRequest, *, query_token: bool) -> tuple[str | None,
         if scheme.lower() == "bearer":
             tokens.add(credentials.strip())
     if query_token:
-        tokens |= {value for name in _QUERY_NAMES for value in request.rel_url.query.getall(name, [])}
+        tokens |= {value for name in QUERY_NAMES for value in request.rel_url.query.getall(name, [])}
     if len(tokens) > 1:
         raise Refused(400, Refusal(ErrorCode.BAD_TOKEN, "the request has two different tokens; send one"))
     return (PROTOCOL if parts else None), next(iter(tokens), None)
