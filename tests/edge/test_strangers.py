@@ -226,6 +226,23 @@ async def test_what_is_no_request_is_answered_at_once(garbage: bytes) -> None:
         assert (await Client.request(public.number, garbage)).status == 400
 
 
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + b"x" * 3000 + b"\r\n\r\n", 431),
+        (b"GET /?token=" + b"x" * 3000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nA b\r\n\r\n", 400),
+    ],
+)
+async def test_what_cannot_be_read_is_answered_as_clients_read_it(request_: bytes, status: int) -> None:
+    """In HTTP/1.1: the library `websockets` reads nothing else. For a line that is too long there is a remedy."""
+    async with port() as public:
+        client = await public.say(request_)
+        answer = await client.eof()
+        assert answer.startswith(b"HTTP/1.1 %d " % status)
+        assert (b"FORESTAY_MAX_TOKEN_BYTES" in answer) is (status == 431)
+
+
 async def test_a_request_may_come_in_any_pieces() -> None:
     """Empty lines before it are ignored, and the end of the head is found across pieces."""
     async with port() as public:

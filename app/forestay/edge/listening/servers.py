@@ -11,6 +11,8 @@ from typing import Final, cast
 import structlog
 from aiohttp import web, web_response
 from aiohttp.abc import AbstractAccessLogger
+from aiohttp.http import HttpVersion11
+from aiohttp.http_exceptions import LineTooLong
 from aiohttp.http_websocket import WebSocketReader
 
 from forestay.edge.client_address import TrustedProxies
@@ -38,6 +40,7 @@ ANSWER_TIMEOUT: Final = 30.0
 # Seconds for which the rest of a body is read after the answer. A client that is still sending would lose the answer.
 _LINGERING: Final = 1.0
 
+_MALFORMED: Final = Refusal(ErrorCode.BAD_MESSAGE, "the HTTP request is malformed; send a valid HTTP/1.1 request")
 _LATE: Final = Refusal(ErrorCode.BAD_MESSAGE, "the request took too long; send its body at once")
 
 # Otherwise aiohttp writes its version and Python's into every response of both ports. It has no option for that.
@@ -68,6 +71,7 @@ class _Protocol(web.RequestHandler):
             max_field_size=server.line_bytes,
             lingering_time=_LINGERING,
         )
+        self._line_bytes = server.line_bytes
         self._malformed = server.malformed
         self._assemblies = server.assemblies
         self.frames: Frames | None = None
@@ -127,11 +131,16 @@ class _Protocol(web.RequestHandler):
                 # With its traceback the error would hold the whole connection in a reference cycle.
                 exc.__traceback__ = exc.__cause__ = exc.__context__ = None
             self._malformed.count("count")
-            response = problem(
-                Refusal(ErrorCode.BAD_MESSAGE, "the HTTP request is malformed; send a valid HTTP/1.1 request"), status
-            )
+            # aiohttp takes what it cannot read for HTTP/1.0. Some WebSocket clients do not read such an answer.
+            vars(request)["_version"] = HttpVersion11
+            response = self._too_long() if isinstance(exc, LineTooLong) else problem(_MALFORMED, status)
         response.force_close()
         return response
+
+    def _too_long(self) -> web.Response:
+        """The usual cause is a token that is far too long: the verifier does not see it."""
+        reason = f"a line of the request is longer than {self._line_bytes} bytes; send a shorter token or fewer cookies"
+        return problem(Refusal(ErrorCode.TOO_LARGE, f"{reason}; FORESTAY_MAX_TOKEN_BYTES decides"), 431)
 
 
 class _Server(web.Server):
