@@ -75,7 +75,8 @@ def read_page(
         except BadEnvelope as error:
             dropped(error)
     # A page without messages has no position from which a reader could go on. It would ask for the same page for ever.
-    more = bool(cut and found)
+    # Where no message was asked for, nobody goes on from the page.
+    more = bool(cut) and (bool(found) or query.limit == 0)
     since = query.since
     if since is None:
         return Page(top, found[::-1], whole=True, more=more)

@@ -63,7 +63,7 @@ class Page:
     whole: bool
     """Whether no message is missing between `since` and the first one: same epoch, and nothing trimmed."""
     more: bool
-    """Whether the limit or `max_bytes` cut off messages. A page that says so has at least one message."""
+    """Whether the limit or `max_bytes` cut off messages. Such a page has a message, unless the limit is 0."""
 
 
 class BusLost(Exception):
