@@ -11,6 +11,7 @@ export const verdicts: Readonly<Record<number, Verdict>> = {
   401: "once",
   403: "stop",
   404: "stop",
+  431: "stop",
   1001: "return",
   1006: "return",
   1011: "return",

@@ -288,7 +288,7 @@ export const makeSession = (client: Client, address: string | URL, given: Client
     if (waiting()) open();
     if (client.state !== "disconnected") return;
     if (typeof options.WebSocket !== "function") {
-      throw refused("no_websocket", "no WebSocket class");
+      throw refused("no_websocket", "no WebSocket");
     }
     unwatch = watchPage({
       online: connect,

@@ -10,6 +10,7 @@ describe("a refused handshake, whose status a browser does not show", () => {
   test.each([
     [403, "403 Forbidden", 1],
     [404, "404 Not Found", 1],
+    [431, "431 Request Header Fields Too Large", 1],
     [401, "401 Unauthorized", 2],
   ])("%i is reported with what the gateway says, and is the end", async (code, refusal, tokens) => {
     // Node says a 401 twice by itself.
