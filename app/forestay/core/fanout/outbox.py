@@ -1,6 +1,6 @@
 """Writes to one client: replies, refusals, missed messages, and at the end all that is still pending for it."""
 
-from asyncio import sleep
+from asyncio import Lock, sleep
 from collections.abc import Iterable
 from typing import Final
 
@@ -33,6 +33,16 @@ class Outbox:
         self._rooms = rooms
         self._passes = passes
         self._slow = slow
+        self.large = Lock()
+        """Held while something large is encoded, and until the next step of the loop: one such thing in each step. Else
+        many clients that ask at once would hold the loop for as long as all of their answers take."""
+
+    async def send_large(self, connection: Connection, reply: Reply) -> None:
+        """Send a reply that takes long to encode, when it is its turn."""
+        async with self.large:
+            if connection.ended is None:
+                self.send(connection, reply)
+            await sleep(0)
 
     def send(self, connection: Connection, reply: Reply) -> None:
         """Send `reply`, before the room messages of the next pass."""

@@ -90,9 +90,12 @@ class Resumes:
             if missed is None:
                 self._outbox.resync(connection, room.name, "lost", self._recovery.position(room.name))
                 break
-            at = self._send(connection, room, deferred, at, missed)
             if missed.level:
+                at = self._send(connection, room, deferred, at, missed)
                 break
+            async with self._outbox.large:
+                at = self._send(connection, room, deferred, at, missed)
+                await sleep(0)
         self._outbox.replay(connection, room, deferred.take(None))
         if deferred.lost:
             self._outbox.resync(connection, room.name, "slow")

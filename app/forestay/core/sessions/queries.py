@@ -57,7 +57,8 @@ class Queries:
             self._outbox.refuse(connection, refusal, request.id, request.room)
             return
         newest = request.since is None
-        self._outbox.send(connection, HistoryReply(request.id, name, page.top.epoch, page.messages, page.more, newest))
+        reply = HistoryReply(request.id, name, page.top.epoch, page.messages, page.more, newest)
+        await self._outbox.send_large(connection, reply)
 
     async def _send_presence(self, connection: Connection, request: requests.Presence, name: RoomName) -> None:
         try:
@@ -65,7 +66,7 @@ class Queries:
         except Refusal as refusal:
             self._outbox.refuse(connection, refusal, request.id, request.room)
             return
-        self._outbox.send(connection, PresenceReply(request.id, name, page))
+        await self._outbox.send_large(connection, PresenceReply(request.id, name, page))
 
     def _refuse_missing(self, connection: Connection, name: RoomName, right: Right, feature: str) -> NoReturn:
         """Refuse by the right first: a client without it must not learn what the room has."""
