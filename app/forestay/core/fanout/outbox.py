@@ -1,7 +1,8 @@
 """Writes to one client: replies, refusals, missed messages, and at the end all that is still pending for it."""
 
 from asyncio import Lock, sleep
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from typing import Final
 
 from forestay.core.fanout.connection import Connection
@@ -33,16 +34,24 @@ class Outbox:
         self._rooms = rooms
         self._passes = passes
         self._slow = slow
-        self.large = Lock()
-        """Held while something large is encoded, and until the next step of the loop: one such thing in each step. Else
-        many clients that ask at once would hold the loop for as long as all of their answers take."""
+        self._large = Lock()
+
+    @asynccontextmanager
+    async def large(self) -> AsyncIterator[None]:
+        """Wait for the turn to encode something large, and keep it until the next step of the loop.
+
+        So there is one such thing in each step. Else many clients that ask at once would hold the loop for as long as
+        all of their answers take.
+        """
+        async with self._large:
+            yield
+            await sleep(0)
 
     async def send_large(self, connection: Connection, reply: Reply) -> None:
         """Send a reply that takes long to encode, when it is its turn."""
-        async with self.large:
+        async with self.large():
             if connection.ended is None:
                 self.send(connection, reply)
-            await sleep(0)
 
     def send(self, connection: Connection, reply: Reply) -> None:
         """Send `reply`, before the room messages of the next pass."""

@@ -91,11 +91,10 @@ class Resumes:
                 self._outbox.resync(connection, room.name, "lost", self._recovery.position(room.name))
                 break
             if missed.level:
-                at = self._send(connection, room, deferred, at, missed)
+                self._send(connection, room, deferred, at, missed)
                 break
-            async with self._outbox.large:
+            async with self._outbox.large():
                 at = self._send(connection, room, deferred, at, missed)
-                await sleep(0)
         self._outbox.replay(connection, room, deferred.take(None))
         if deferred.lost:
             self._outbox.resync(connection, room.name, "slow")
