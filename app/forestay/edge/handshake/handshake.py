@@ -71,7 +71,7 @@ class Handshake:
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. Returns when the connection has ended, or at once where there is none."""
         if request.method == "OPTIONS":
-            return _last(preflight(request))
+            return preflight(request)
         if is_question(request):
             return await self._answer(request)
         started_at = asyncio.get_running_loop().time()
@@ -100,7 +100,7 @@ class Handshake:
             response = problem(refused.refusal, refused.status)
             response.headers["Sec-WebSocket-Version"] = "13"
             readable(request, response)
-            return _last(response)
+            return response
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Tell a caller that does not upgrade whether a handshake would be refused, and why."""
@@ -118,7 +118,7 @@ class Handshake:
             response = problem(Refusal(ErrorCode.BAD_MESSAGE, _UPGRADE_REQUIRED), 426)
             response.headers["Upgrade"] = "websocket"
         readable(request, response)
-        return _last(response)
+        return response
 
     async def _upgrade(self, opening: "_Opening", attempt: Attempt, identity: Identity) -> web.StreamResponse:
         request, started_at = opening.request, opening.started_at
@@ -169,9 +169,3 @@ class _Opening:
     started_at: float
     protocol: str | None
     """The subprotocol to answer with."""
-
-
-def _last(response: web.Response) -> web.Response:
-    """Close the connection after `response`."""
-    response.force_close()
-    return response
