@@ -103,7 +103,8 @@ async def echo_server(port: int = 0) -> AsyncIterator[int]:
     pod = assemble(settings, Policies((), SHIPPED), links, anybody, Observed())
     pod.lifecycle.move(State.READY)
     capacity = AdmissionLimits(settings.max_connections, settings.handshakes)
-    admission = Admission(capacity, Origins([]), TrustedProxies([]), anybody, pod.lifecycle)
+    proxies = TrustedProxies([])
+    admission = Admission(capacity, Origins([]), proxies, anybody, pod.lifecycle)
     limits = WebSocketLimits(
         query_token=True,
         message_bytes=LARGEST,
@@ -113,7 +114,7 @@ async def echo_server(port: int = 0) -> AsyncIterator[int]:
     echo, silent = cast(Dispatcher, _Echo(pod)), cast(Sessions, _Silent(pod.sessions))
     wire = V1Wire(time.time, cast(Reader, _AnyText()))
     handshake = Handshake(admission, limits, echo, silent, wire, None)
-    public = PublicPort(settings, divide(raise_limit()), {}, handshake.serve, MessageLimits(60, 2**20))
+    public = PublicPort(settings, divide(raise_limit()), {}, handshake.serve, MessageLimits(60, 2**20), proxies)
     try:
         yield await public.open("127.0.0.1", port)
     finally:

@@ -61,10 +61,10 @@ class PublicPort:
         handlers: Mapping[str, Handler],
         elsewhere: Handler,
         messages: MessageLimits,
+        proxies: TrustedProxies,
     ) -> None:
         """`handlers`: by path; `elsewhere`: of all other paths."""
         strangers = min(settings.handshakes, files.public)
-        proxies = TrustedProxies(settings.trusted_proxies)
         self._lobby = Lobby("public", lobby_limits(settings, files.public, strangers))
         line = line_bytes(settings.max_token_bytes)
         self._server = PublicServer(handlers, elsewhere, self._lobby, line, messages, proxies)

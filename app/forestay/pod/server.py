@@ -80,13 +80,14 @@ class Server:
             self._announcements.degraded,
         )
         self._balance = self._balanced() if settings.rebalance_shed else None
-        self._admission = self._make_admission()
+        proxies = TrustedProxies(settings.trusted_proxies)
+        self._admission = self._make_admission(proxies)
         self._handshake = self._make_handshake()
         sources = Sources(self._readiness, self._lag, self._admission, self._balance, parts.tasks)
         self._metrics = Metrics(counts, readings(settings, pod, sources))
         self._drain = Drain(pod.lifecycle, pod.hub, pod.relocation, self._admission.wait_closed, random.Random())
         nothing = elsewhere(f"{settings.path_prefix}/ws")
-        self._public = PublicPort(settings, files, self._public_paths(), nothing, self._message_limits())
+        self._public = PublicPort(settings, files, self._public_paths(), nothing, self._message_limits(), proxies)
         self._internal = InternalPort(
             settings, files, self._api(), Health(pod.lifecycle, self._readiness, self._metrics.render)
         )
@@ -206,9 +207,8 @@ class Server:
         except (BusLost, TimeoutError):
             pass
 
-    def _make_admission(self) -> Admission:
+    def _make_admission(self, proxies: TrustedProxies) -> Admission:
         settings, pod = self._settings, self._pod
-        proxies = TrustedProxies(settings.trusted_proxies)
         limits = AdmissionLimits(max_connections=settings.max_connections, max_handshakes=settings.handshakes)
         return Admission(limits, Origins(settings.allowed_origins), proxies, pod.verifier, pod.lifecycle)
 
