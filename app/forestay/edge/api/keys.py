@@ -7,19 +7,14 @@ the time of an answer shows a key.
 import hmac
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from typing import Final
 
 from aiohttp import web
 
 from forestay.core.ports.observer import Observer
 from forestay.core.rules.scopes import Grant, full_grant
-from forestay.edge.api.keys_file import ApiKeysFile
+from forestay.edge.api.keys_file import DEFAULT, PREVIOUS, ApiKeysFile
 from forestay.edge.log_throttle import LogThrottle
 from forestay.protocol.codes import ErrorCode, Refusal
-
-DEFAULT: Final = "default"
-PREVIOUS: Final = "previous"
-"""The names of the two keys of the settings."""
 
 
 class ApiKeys:

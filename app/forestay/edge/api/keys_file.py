@@ -20,12 +20,14 @@ log = structlog.get_logger(__name__)
 INTERVAL: Final = 2.0
 """Seconds between two looks at the file. A mounted Secret takes up to a minute to change anyway."""
 
+DEFAULT: Final = "default"
+PREVIOUS: Final = "previous"
+"""The names of the two keys of the settings. No key of the file may have one of them."""
+
 _MAX_BYTES: Final = 256 * 1024
 _MAX_KEYS: Final = 100
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII).fullmatch
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}", re.ASCII).fullmatch
-# The names of the keys that the settings give.
-_RESERVED: Final = frozenset({"default", "previous"})
 _FIELDS: Final = frozenset({"name", "sha256", "scopes"})
 _PLACE = re.compile(r"\(at [^)]*\)").search
 
@@ -120,8 +122,8 @@ def _read_key(table: object, which: str) -> tuple[bytes, Grant]:
     name, digest = table.get("name"), table.get("sha256")
     if not isinstance(name, str) or not _NAME(name):
         raise ValueError(f"{which} needs a name: up to 64 letters, digits, '.', '_' and '-'")
-    if name in _RESERVED:
-        raise ValueError(f"{which} has a name that a key of the settings has: default and previous are taken")
+    if name in (DEFAULT, PREVIOUS):
+        raise ValueError(f"{which} has a name that a key of the settings has: {DEFAULT} and {PREVIOUS} are taken")
     if not isinstance(digest, str) or not _DIGEST(digest):
         raise ValueError(f"{which} needs a sha256 of 64 hexadecimal digits; make it with: printf %s KEY | sha256sum")
     return bytes.fromhex(digest), Grant(name, _read_scopes(table.get("scopes"), which))
