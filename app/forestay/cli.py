@@ -222,15 +222,11 @@ def _dev_overrides(options: argparse.Namespace) -> dict[str, object]:
     overrides: dict[str, object] = {"host": options.host or "127.0.0.1", "demo": True}
     if options.bus_url is None:
         overrides["bus_url"] = MEMORY
-    if not any(_is_set(name) for name in ("jwt_secret", "jwt_public_key", "jwks_url")):
+    if not any(places_of(name, os.environ) for name in ("jwt_secret", "jwt_public_key", "jwks_url")):
         overrides["jwt_secret"] = secrets.token_urlsafe(48)
-    if not _is_set("api_key"):
+    if not places_of("api_key", os.environ):
         overrides["api_key"] = secrets.token_urlsafe(48)
     return overrides
-
-
-def _is_set(name: str) -> bool:
-    return bool(os.environ.get(variable_of(name)) or places_of(name, os.environ))
 
 
 def _print_dev_banner(settings: Settings, port: int, internal_port: int) -> None:

@@ -46,9 +46,11 @@ def prepare(settings: Settings, tasks: Supervisor, otherwise: Policy = SHIPPED) 
         policies = _read_policies(settings, otherwise)
     except ValueError as error:
         problems.append(f"{variable_of('rooms_file')}: {error}")
-    if settings.api_key_previous and not settings.api_key:
-        problems.append(f"{variable_of('api_key_previous')} is set, but {variable_of('api_key')} is not; set both")
     api_keys = None
+    try:
+        _check_pair(settings, "api_key_previous", "api_key")
+    except ValueError as error:
+        problems.append(str(error))
     try:
         api_keys = _api_keys(settings)
     except ValueError as error:
@@ -72,20 +74,22 @@ def _keys(settings: Settings, tasks: Tasks) -> Keys:
             else ""
         )
         raise ValueError(f"no token key: set one of {either}{file}; or try it out with: forestay serve --dev")
-    previous = settings.jwt_secret_previous
-    if previous and not secret:
-        raise ValueError(
-            f"{variable_of('jwt_secret_previous')} is set, but {variable_of('jwt_secret')} is not; set both"
-        )
-    if settings.jwks_ca and not settings.jwks_url:
-        raise ValueError(f"{variable_of('jwks_ca')} is set, but {variable_of('jwks_url')} is not; set both")
+    _check_pair(settings, "jwt_secret_previous", "jwt_secret")
+    _check_pair(settings, "jwks_ca", "jwks_url")
+    secrets = (secret, settings.jwt_secret_previous)
     return Keys(
         tasks,
-        secrets=[each.get_secret_value().encode() for each in (secret, previous) if each],
+        secrets=[each.get_secret_value().encode() for each in secrets if each],
         public_key=public_key.get_secret_value() if public_key else None,
         key_set=KeySetAddress(settings.jwks_url, settings.jwks_ca) if settings.jwks_url else None,
         algorithms=settings.jwt_algorithms,
     )
+
+
+def _check_pair(settings: Settings, name: str, needed: str) -> None:
+    """Raises ValueError where `name` is set without `needed`, which it adds to."""
+    if getattr(settings, name) and not getattr(settings, needed):
+        raise ValueError(f"{variable_of(name)} is set, but {variable_of(needed)} is not; set both")
 
 
 def _verifier(settings: Settings, keys: Keys) -> Verifier:
