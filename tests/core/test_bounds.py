@@ -38,6 +38,17 @@ def test_the_names_of_keys_are_remembered_for_a_bounded_number_of_rooms(monkeypa
     assert len(space._cache) <= 100
 
 
+async def holds_and_catches_up(pod: Pod, *, held: int, last: int) -> None:
+    """The pod holds so many messages while the bus is away. When it is back, the members see all up to `last`."""
+    view = pod.recovery._views[ROOM]
+    assert view.held is not None
+    assert len(view.held) == held
+    pod.bus.away = False
+    async with asyncio.timeout(5):
+        while pod.members.seen != list(range(1, last + 1)):
+            await asyncio.sleep(0.01)
+
+
 async def test_messages_that_wait_for_a_repair_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Messages beyond the bound are not kept, and are read from the history when the bus is back."""
     monkeypatch.setattr(backlog, "MAX_ENTRIES", 3)
@@ -47,13 +58,7 @@ async def test_messages_that_wait_for_a_repair_are_bounded(monkeypatch: pytest.M
     pod.bus.doubt()
     pod.send(10)
     await settle()
-    held = pod.recovery._views[ROOM].held
-    assert held is not None
-    assert len(held) == 3
-    pod.bus.away = False
-    async with asyncio.timeout(5):
-        while pod.members.seen != list(range(1, 11)):
-            await asyncio.sleep(0.01)
+    await holds_and_catches_up(pod, held=3, last=10)
 
 
 async def test_messages_that_are_kept_for_joins_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,13 +91,7 @@ async def test_messages_that_wait_for_a_repair_are_bounded_in_bytes() -> None:
         payload = str(number).encode().rjust(largest)
         pod.sender.publish(Message(ROOM, payload, "now"), kept=pod.kept)
     await settle()
-    held = pod.recovery._views[ROOM].held
-    assert held is not None
-    assert len(held) == 20
-    pod.bus.away = False
-    async with asyncio.timeout(5):
-        while pod.members.seen != list(range(1, 101)):
-            await asyncio.sleep(0.01)
+    await holds_and_catches_up(pod, held=20, last=100)
 
 
 def test_a_message_of_the_bus_that_no_pod_can_have_sent_is_not_decoded() -> None:

@@ -175,32 +175,35 @@ def test_what_aiohttp_says_about_requests_is_not_logged() -> None:
     assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["another error"]
 
 
-async def test_the_last_reason_of_each_kind_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reason is said with its counts, and forgotten with them."""
+@pytest.fixture
+def throttled(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
+    """The lines of throttles, which come often."""
     lines: list[dict[str, object]] = []
     monkeypatch.setattr(log_throttle, "INTERVAL", 0.05)
     monkeypatch.setattr(log_throttle.log, "info", lambda event, **counts: lines.append({"event": event, **counts}))
+    return lines
+
+
+async def test_the_last_reason_of_each_kind_is_logged(throttled: list[dict[str, object]]) -> None:
+    """A reason is said with its counts, and forgotten with them."""
     throttle = log_throttle.LogThrottle("refused")
     for number in range(3):
         throttle.count("401", f"reason {number}")
     throttle.count("503")
-    while len(lines) < 2:
+    while len(throttled) < 2:
         await asyncio.sleep(0.01)
-    assert lines == [
+    assert throttled == [
         {"event": "refused", "401": 1, "last 401": "reason 0"},
         {"event": "refused", "401": 2, "503": 1, "last 401": "reason 2"},
     ]
 
 
-async def test_a_flood_of_refusals_is_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_flood_of_refusals_is_summed_up(throttled: list[dict[str, object]]) -> None:
     """The first refusal is logged at once, and those that follow as counts after a pause."""
-    lines: list[dict[str, object]] = []
-    monkeypatch.setattr(log_throttle, "INTERVAL", 0.05)
-    monkeypatch.setattr(log_throttle.log, "info", lambda event, **counts: lines.append({"event": event, **counts}))
     throttle = log_throttle.LogThrottle("refused")
     for _ in range(100):
         throttle.count("401")
     throttle.count("503")
-    while len(lines) < 2:
+    while len(throttled) < 2:
         await asyncio.sleep(0.01)
-    assert lines == [{"event": "refused", "401": 1}, {"event": "refused", "401": 99, "503": 1}]
+    assert throttled == [{"event": "refused", "401": 1}, {"event": "refused", "401": 99, "503": 1}]
