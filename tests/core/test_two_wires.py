@@ -4,13 +4,15 @@ import asyncio
 import random
 from collections import Counter
 
+from forestay.core.ports.observer import Observer
 from forestay.core.rules.lifecycle import State
 from forestay.core.rules.policies import Policy, Retention, Slow
 from forestay.ops.moves.drain import Drain, DrainTimes
+from forestay.protocol import replies
 from forestay.protocol.codes import ENDINGS, CloseCode
 from forestay.protocol.message import Message
 from forestay.protocol.v1.wire import V1Wire
-from tests.support.core import Core, RecordingTransport, passes
+from tests.support.core import Core, RecordingTransport, frames, passes
 from tests.support.line_wire import LineWire, lines
 
 KEPT = Policy("kept.*", history=Retention(100, 60.0), presence=True, join_leave=True)
@@ -29,6 +31,26 @@ def payloads(transport: RecordingTransport) -> list[str]:
 def native(transport: RecordingTransport) -> list[object]:
     """The payloads of the broadcasts that a client of v1 has read."""
     return [each["payload"] for each in transport.heard() if each["type"] == "broadcast"]
+
+
+class Delivered(Observer):
+    """Keeps to how many members each message went."""
+
+    def __init__(self) -> None:
+        self.recipients: list[int] = []
+
+    def delivered(self, message: Message, recipients: int) -> None:
+        self.recipients.append(recipients)
+
+
+class TextOnlyWire(LineWire):
+    """Has no binary messages and no `ack`."""
+
+    def message(self, message: Message, *, traced: bool) -> bytes:
+        return b"" if message.binary else super().message(message, traced=traced)
+
+    def reply(self, reply: replies.Reply) -> bytes:
+        return b"" if isinstance(reply, replies.Ack) else super().reply(reply)
 
 
 class CountingV1(V1Wire):
@@ -73,6 +95,23 @@ async def test_a_room_keeps_no_audience_without_members() -> None:
     await passes()
     assert not line.encoded
     assert core.pod.hub.by_wire == {"line": 1, "v1": 2}
+
+
+async def test_what_a_wire_does_not_have_is_not_written() -> None:
+    """Its members get no write for it and are not counted as recipients; the members of other wires get it."""
+    observer = Delivered()
+    core = Core(observer=observer)
+    text_only, transport = core.join("a", wire=TextOnlyWire())
+    by_v1, v1_transport = core.join("a")
+    await passes()
+    before = len(transport.writes)
+    core.send_binary(by_v1, b"\x00\x00\x00\x01\xff")
+    core.say(text_only, type="bind", room="a", payload={"type": 1}, id="b")
+    await passes()
+    assert frames(v1_transport.writes[-1]) == [b"\x00\x00\x00\x01\xff"]
+    assert (len(transport.writes), observer.recipients) == (before, [1])
+    text_only.end(ENDINGS[CloseCode.REVOKED])
+    assert len(transport.writes) == before
 
 
 async def test_a_slow_member_of_any_wire_gets_a_resync_or_is_ended() -> None:

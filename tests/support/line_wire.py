@@ -11,12 +11,16 @@ from forestay.protocol import replies
 from forestay.protocol.codes import Ending
 from forestay.protocol.message import Kind, Message
 from forestay.protocol.names import RoomName, shown
+from forestay.protocol.wire import Liveness
 
 
 class LineWire:
     """Counts how often it encodes each message, by payload."""
 
     name: Final = "line"
+    liveness: Final = Liveness.ANSWERED
+    relocates: Final = True
+    tailed: Final = False
 
     def __init__(self) -> None:
         self.encoded: Counter[bytes] = Counter()

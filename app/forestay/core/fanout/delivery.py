@@ -30,12 +30,15 @@ class Delivery:
             return
         plain = message.exclude is None and message.kind is Kind.BROADCAST
         left_out = () if plain else self._left_out(room, message)
-        recipients = -len(left_out)
+        recipients = 0
         for wire, audience in room.audiences.items():
             frame = wire.message(message, traced=room.policy.trace)
+            if not frame:
+                continue
             recipients += len(audience.members)
             excluded = [one for one in left_out if one.wire is wire] if left_out else ()
             if excluded:
+                recipients -= len(excluded)
                 audience.queue_except(frame, excluded)
             else:
                 audience.queue(frame)
@@ -54,7 +57,8 @@ class Delivery:
             return
         reply = Resync(name, reason, position)
         for wire, audience in room.audiences.items():
-            audience.queue(wire.reply(reply))
+            if frame := wire.reply(reply):
+                audience.queue(frame)
         self._passes.schedule(room)
         if self._observer is not None:
             self._observer.resynced(reason, room.size)

@@ -122,7 +122,7 @@ class Outbox:
         chunks = self._passes.take_answers(connection)
         if not self._slow.slow(connection):
             chunks += [owed for room in self._rooms.of(connection) if (owed := room.owed(connection))]
-        if not connection.transport.closed():
+        if chunks and not connection.transport.closed():
             connection.transport.write(b"".join(chunks))
 
     def forget(self, connection: Connection) -> None:

@@ -59,8 +59,8 @@ class Passes:
                 self._wake()
 
     def answer(self, connection: Connection, frame: bytes) -> None:
-        """Let the next pass write `frame` to `connection`, before room messages."""
-        if connection.ended is None:
+        """Let the next pass write `frame` to `connection`, before room messages. Nothing happens if it is empty."""
+        if frame and connection.ended is None:
             connection.answers.append(frame)
             self._answering[connection] = None
             if not self._scheduled:

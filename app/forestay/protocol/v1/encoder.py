@@ -16,6 +16,7 @@ from forestay.protocol.codes import Ending
 from forestay.protocol.message import Kind, Message, Position, timestamp
 from forestay.protocol.names import PROTOCOL, RoomName, shown
 from forestay.protocol.v1.pages import history_fields, presence_fields
+from forestay.protocol.wire import Liveness
 
 Payload = Mapping[str, object]
 
@@ -79,6 +80,9 @@ class Encoder:
     """Protocol version 1 over WebSocket: JSON in text frames, binary messages as they came."""
 
     name: Final = "v1"
+    liveness: Final = Liveness.ANSWERED
+    relocates: Final = True
+    tailed: Final = False
 
     def __init__(self, clock: Callable[[], float], largest: int = LARGEST) -> None:
         """`clock`: Unix seconds, for the `timestamp` of replies. `largest`: bytes of a message; pages are cut to it."""
