@@ -201,10 +201,13 @@ async def test_check_accepts_good_settings_and_points_at_slips(tmp_path: Path) -
     """`check` accepts a secret from a file, and warns of a variable that is not a setting."""
     secret = tmp_path / "secret"
     secret.write_text(SECRET + "\n")
-    status, out, _ = await forestay("check", FORESTAY_JWT_SECRET_FILE=str(secret), FORESTAY_MAX_CONECTIONS="5")
+    doors = {"FORESTAY_SOCKETIO": "on", "FORESTAY_SOCKETIO_TRANSPORTS": "websocket", "FORESTAY_PATH_PREFIX": "/chat"}
+    status, out, _ = await forestay("check", FORESTAY_JWT_SECRET_FILE=str(secret), FORESTAY_MAX_CONECTIONS="5", **doors)
     assert status == 0
     assert "FORESTAY_MAX_CONECTIONS" in out
-    assert "clients connect to /ws on port 8080" in out
+    assert "clients connect to /chat/ws on port 8080" in out
+    assert "Socket.IO clients connect to /chat/socket.io/ by websocket\n" in out
+    assert "event streams are at /chat/stream" in out
     assert "drain budget" in out
 
 

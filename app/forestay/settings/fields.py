@@ -14,6 +14,11 @@ def _split(value: object) -> object:
     return [part for part in value.replace(",", " ").split() if part] if isinstance(value, str) else value
 
 
+def lower_words(value: object) -> object:
+    """The words of a text in lower case, separated by spaces or commas. Another value stays as it is."""
+    return _split(_lower(value))
+
+
 def _empty_is_unset(value: object) -> object:
     return None if value == "" else value
 

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from forestay.bus.redis.signatures import Signatures
 from forestay.settings.access import Access
+from forestay.settings.doors import Doors
 from forestay.settings.limits import Limits
 from forestay.settings.secrets import PREFIX, SECRETS, read_secret, variable_of
 from forestay.settings.surroundings import Surroundings
@@ -40,7 +41,7 @@ class PodIdentity(NamedTuple):
     """The Service that clients connect to."""
 
 
-class Settings(Timing, Limits, Access, Surroundings, BaseSettings):
+class Settings(Timing, Limits, Access, Doors, Surroundings, BaseSettings):
     """All settings. The class of each group has its fields."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
@@ -143,7 +144,7 @@ def _explain(where: tuple[int | str, ...], values: Mapping[str, object], message
     given = "" if name in _NOT_REPEATED else f" (given: {_shortened(repr(values.get(name)))})"
     # A default is public, also where the setting is a secret.
     known = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
-    default = "" if known in (None, []) else f"; default {known}"
+    default = "" if known in (None, []) else f"; default {' '.join(known) if isinstance(known, list) else known}"
     return f"{variable_of(name)}: {reason}{given}. Meaning: {field.description}{default}"
 
 

@@ -46,12 +46,12 @@ class Surroundings(BaseModel):
     """Where a pod listens, and what it talks to."""
 
     host: str = Field("0.0.0.0", description="address that both ports listen on; * and :: are all, of IPv4 and IPv6")
-    port: int = Field(8080, ge=0, le=65535, description="public port: WebSocket and the demo page; 0: any free port")
+    port: int = Field(8080, ge=0, le=65535, description="public port: all that clients use, and the demo; 0: any free")
     internal_port: int = Field(
         9090, ge=0, le=65535, description="port of the probes, the metrics and the HTTP API; keep it private"
     )
     path_prefix: Annotated[str, AfterValidator(_path_prefix)] = Field(
-        "", description="path in front of /ws and the demo page, for example /chat; empty: none"
+        "", description="path in front of all public paths, for example /chat; empty: none"
     )
     trusted_proxies: Annotated[WordList, AfterValidator(_networks)] = Field(
         [], description="networks of proxies that say the address of a client, for example 10.0.0.0/8; empty: none"
