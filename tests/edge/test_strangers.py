@@ -16,10 +16,15 @@ import structlog
 from aiohttp import web
 
 from forestay.edge.client_address import TrustedProxies
+from forestay.edge.listening import servers
 from forestay.edge.listening.listener import CannotListen, Listener
 from forestay.edge.listening.lobby import Lobby, LobbyLimits
-from forestay.edge.listening.servers import PublicServer
+from forestay.edge.listening.routes import Routes
+from forestay.edge.listening.servers import PublicServer, admit
+from forestay.edge.problems import problem
+from forestay.edge.request_parts import name_in_path, read_body
 from forestay.edge.websocket.frames import MessageLimits
+from forestay.protocol.codes import Refusal
 from tests.support.gateway import Client, Gateway, close_clients, gateway, token, upgrade
 
 LIMITS = LobbyLimits(strangers=50, sockets=100, head_bytes=4096, all_bytes=65536, head_timeout=60, answer_timeout=60)
@@ -58,9 +63,23 @@ async def port(host: str = "127.0.0.1", large: int = 0, **limits: Any) -> AsyncI
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         if request.query_string == "held":
             await made.held.wait()
+        if request.query_string == "admit":
+            admit(request)
         return web.Response(text="x" * large or "here")
 
-    server = PublicServer({}, answer, lobby, LINE, MessageLimits(60, 1000), TrustedProxies([]))
+    async def take(request: web.BaseRequest) -> web.StreamResponse:
+        await asyncio.sleep(0.05)
+        if "known" not in request.query_string:
+            return web.Response(status=401, text="who are you?")
+        admit(request)
+        try:
+            return web.Response(text=f"{name_in_path(request)} {len(await read_body(request, 100_000, 0.5))}")
+        except Refusal as refusal:
+            return problem(refusal)
+
+    server = PublicServer(
+        Routes({"/rooms/{room}/messages": take}, answer), lobby, LINE, MessageLimits(60, 1000), TrustedProxies([])
+    )
     listener = Listener(lobby, server.door)
     made = Port(await listener.open(host, 0), lobby, listener)
     try:
@@ -365,3 +384,44 @@ async def test_a_token_as_large_as_allowed_fits_into_any_line() -> None:
             client = await Client.request(running.port, upgrade(bearer, path, Sec_WebSocket_Protocol=offered))
             assert client.status == 101
             await client.close()
+
+
+def post(query: str, size: int, *more: str) -> bytes:
+    lines = [f"POST /rooms/a%2Fb/messages?{query} HTTP/1.1", "Host: a", f"Content-Length: {size}", *more, "", ""]
+    return "\r\n".join(lines).encode()
+
+
+async def test_a_known_caller_may_send_a_large_body_and_a_stranger_gets_its_answer() -> None:
+    """The rest of a body is read when the caller is known. Another caller that is still sending loses no answer."""
+    async with port(all_bytes=2**20) as public:
+        client = await public.say(post("known", 90_000) + b"x" * 90_000)
+        assert (await client.eof()).endswith(b"\r\n\r\na/b 90000")
+        client = await public.say(post("other", 900_000))
+        await client.send(b"x" * 900_000)
+        assert (await client.eof()).startswith(b"HTTP/1.1 401 ")
+        await public.until(lambda: public.lobby.sockets == public.lobby.strangers == 0)
+
+
+async def test_a_body_is_limited_in_bytes_and_in_time() -> None:
+    """Also where the caller is known. One that asks first gets `100 Continue` once it is known."""
+    async with port() as public:
+        client = await public.say(post("known", 200_000))
+        assert (await client.eof()).startswith(b"HTTP/1.1 413 ")
+        client = await public.say(post("known", 10) + b"x")
+        assert b"the body was not complete after 0.5 s" in await client.eof()
+        client = await public.say(post("known", 2, "Expect: 100-continue"))
+        assert await client.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        await client.send(b"{}")
+        assert (await client.eof()).endswith(b"a/b 2")
+        client = await public.say(post("other", 2, "Expect: 100-continue"))
+        assert (await client.eof()).startswith(b"HTTP/1.1 401 ")
+
+
+async def test_a_known_caller_that_does_not_take_its_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no stranger, so the lobby does not limit it."""
+    monkeypatch.setattr(servers, "ANSWER_TIMEOUT", 0.3)
+    async with port(large=2**26) as public:
+        client = await public.say(b"GET /?admit HTTP/1.1\r\nHost: a\r\n\r\n")
+        await public.until(lambda: public.lobby.strangers == 0 and public.lobby.sockets == 1)
+        await public.until(lambda: public.lobby.sockets == 0)
+        await client.close()

@@ -10,7 +10,8 @@ from forestay.edge.api.api import Api
 from forestay.edge.client_address import TrustedProxies
 from forestay.edge.listening.listener import Listener
 from forestay.edge.listening.lobby import Lobby, LobbyLimits
-from forestay.edge.listening.servers import ANSWER_TIMEOUT, HEAD_TIMEOUT, Handler, InternalServer, PublicServer
+from forestay.edge.listening.routes import Handler, Routes
+from forestay.edge.listening.servers import ANSWER_TIMEOUT, HEAD_TIMEOUT, InternalServer, PublicServer
 from forestay.edge.websocket.frames import MessageLimits
 from forestay.ops.health.probes import Health
 from forestay.pod.file_limit import Files
@@ -63,11 +64,11 @@ class PublicPort:
         messages: MessageLimits,
         proxies: TrustedProxies,
     ) -> None:
-        """`handlers`: by path; `elsewhere`: of all other paths."""
+        """`handlers`: see Routes; `elsewhere`: of all other paths."""
         strangers = min(settings.handshakes, files.public)
         self._lobby = Lobby("public", lobby_limits(settings, files.public, strangers))
         line = line_bytes(settings.max_token_bytes)
-        self._server = PublicServer(handlers, elsewhere, self._lobby, line, messages, proxies)
+        self._server = PublicServer(Routes(handlers, elsewhere), self._lobby, line, messages, proxies)
         self._listener = Listener(self._lobby, self._server.door)
 
     async def open(self, host: str, port: int) -> int:

@@ -20,7 +20,7 @@ from forestay.edge.handshake.cors import elsewhere
 from forestay.edge.handshake.handshake import Handshake, WebSocketLimits
 from forestay.edge.handshake.origins import Origins
 from forestay.edge.listening.listener import CannotListen
-from forestay.edge.listening.servers import Handler
+from forestay.edge.listening.routes import Handler
 from forestay.edge.websocket.frames import BYTES_PER_FRAGMENT, FRAGMENTS, MessageLimits
 from forestay.ops.health.loop_lag import LoopLag
 from forestay.ops.health.probes import Health

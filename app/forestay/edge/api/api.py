@@ -18,13 +18,13 @@ from forestay.core.ports.observer import Observer
 from forestay.core.rules.scopes import Grant, Scope
 from forestay.core.sessions.backend import Backend
 from forestay.edge.api.keys import ApiKeys
-from forestay.edge.api.requests import binary_type, history_query, name_in_path, page_limit, parse, read_body
 from forestay.edge.problems import problem
+from forestay.edge.request_parts import binary_type, history_query, name_in_path, page_limit, parse, read_body
 from forestay.edge.request_trace import request_trace, trace_id
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.names import RoomName
-from forestay.protocol.v1.encoder import position_fields
 from forestay.protocol.v1.pages import history_fields, presence_fields
+from forestay.protocol.v1.texts import position_fields
 
 log = structlog.get_logger(__name__)
 

@@ -14,6 +14,8 @@ from forestay.edge.problems import raw_problem
 from forestay.protocol.codes import ErrorCode, Refusal
 
 _END_OF_HEAD: Final = b"\r\n\r\n"
+# How a request without a body begins. One that has a body all the same gets no room for it.
+_WITHOUT_BODY: Final = b"GET "
 # aiohttp refuses a line that ends like this at once, so there is nothing to wait for.
 _BAD_END: Final = b"\n\n"
 
@@ -35,7 +37,18 @@ class Serving(Protocol):
 class Door(asyncio.Protocol):
     """The protocol of one connection until it is admitted."""
 
-    __slots__ = ("_admitted", "_counted", "_head", "_lobby", "_make", "_serving", "_transport", "client", "received")
+    __slots__ = (
+        "_admitted",
+        "_answered",
+        "_counted",
+        "_head",
+        "_lobby",
+        "_make",
+        "_serving",
+        "_transport",
+        "client",
+        "received",
+    )
 
     def __init__(self, lobby: Lobby, make: "Callable[[Door], Serving]") -> None:
         """`make`: returns what serves this connection. It calls `admit` when the connection is no stranger any more."""
@@ -46,6 +59,7 @@ class Door(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._counted = True
         self._admitted = False
+        self._answered = False
         self.client: str | None = None
         """The address of the client, where a trusted proxy has said it before the request."""
         self.received = 0
@@ -60,7 +74,7 @@ class Door(asyncio.Protocol):
             return
         if self._serving is None:
             self._collect(data)
-        elif self._count(len(data), self.received + len(data)):
+        elif self._answered or self._count(len(data), self.received + len(data)):
             self._serving.data_received(data)
 
     def eof_received(self) -> None:
@@ -92,6 +106,10 @@ class Door(asyncio.Protocol):
         self._admitted = True
         if self._serving is not None:
             self._hand_over(self._serving)
+
+    def answered(self) -> None:
+        """The request of a stranger is answered. What it still sends of a body is not kept, and counts no more."""
+        self._answered = True
 
     def dismiss(self, *, late: bool) -> None:
         transport = self._transport
@@ -135,6 +153,9 @@ class Door(asyncio.Protocol):
         else:
             self._serving = serving
         serving.data_received(request)
+        if not self._admitted and not request.startswith(_WITHOUT_BODY):
+            # The rest of a body waits in the kernel until the caller is known, or has its answer.
+            transport.pause_reading()
 
     def _hand_over(self, serving: Serving) -> None:
         if self._transport is not None:

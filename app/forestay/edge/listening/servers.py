@@ -5,7 +5,7 @@ would be echoed and logged. Here the response is short, and malformed requests a
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from typing import Final, cast
 
 import structlog
@@ -20,14 +20,13 @@ from forestay.edge.listening.dead_transport import free
 from forestay.edge.listening.door import Door
 from forestay.edge.listening.lobby import Lobby
 from forestay.edge.listening.proxied_door import ProxiedDoor
+from forestay.edge.listening.routes import Handler, Routes
 from forestay.edge.log_throttle import LogThrottle
 from forestay.edge.problems import problem
 from forestay.edge.websocket.frames import Assemblies, Frames, MessageLimits
 from forestay.protocol.codes import ErrorCode, Refusal
 
 log = structlog.get_logger(__name__)
-
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 MakeRequest = Callable[..., web.BaseRequest]
 """Makes aiohttp's object for a request."""
@@ -81,6 +80,7 @@ class _Protocol(web.RequestHandler):
         """See Door.client."""
         self._door: Door | None = door
         self._accepted: asyncio.BaseTransport | None = None
+        self._last: asyncio.TimerHandle | None = None
 
     def set_parser(self, parser: WebSocketReader, data_received_cb: Callable[[], None] | None = None) -> None:
         self.admit()
@@ -94,6 +94,25 @@ class _Protocol(web.RequestHandler):
         if self._door is not None:
             self._door.admit()
             self._door = None
+            self._read_on()
+
+    def answered(self) -> None:
+        """The handler has answered. Give the client its time to take the answer, and read what it still sends."""
+        if self._door is not None:
+            self._door.answered()
+        elif self._accepted is not None:
+            # The lobby no longer limits the time of this connection.
+            self._last = asyncio.get_running_loop().call_later(ANSWER_TIMEOUT, self._give_up)
+        self._read_on()
+
+    def _read_on(self) -> None:
+        """Read again where the door has stopped, unless aiohttp has stopped too."""
+        if self.transport is not None and not (self._reading_paused or self._buffer_paused):
+            self.transport.resume_reading()
+
+    def _give_up(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
 
     def dismiss(self, *, late: bool) -> None:
         """See Dismissible.dismiss."""
@@ -105,6 +124,8 @@ class _Protocol(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
+        if self._last is not None:
+            self._last.cancel()
         # They hold the reader, and the reader this.
         self.frames = None
         # aiohttp forgets the transport earlier, when it closes the connection itself.
@@ -171,16 +192,29 @@ class _Server(web.Server):
         return protocol
 
 
+def admit(request: web.BaseRequest) -> None:
+    """Let the caller of `request` be no stranger any more: its body may be large, and its answer may take long.
+
+    For use on the public port, when the caller is known. An upgrade to a WebSocket does it by itself.
+    """
+    _protocol_of(request).admit()
+    if request.transport is not None and request.headers.get("Expect", "").lower() == "100-continue":
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def _protocol_of(request: web.BaseRequest) -> _Protocol:
+    return cast(_Protocol, request.protocol)
+
+
 class PublicServer(_Server):
-    """Serves each path with its handler, and all other paths with one for them.
+    """Serves each path with its handler.
 
     A connection has one request. A second one on the same connection would come past the door.
     """
 
     def __init__(
         self,
-        handlers: Mapping[str, Handler],
-        elsewhere: Handler,
+        routes: Routes,
         lobby: Lobby,
         line_bytes: int,
         messages: MessageLimits,
@@ -190,15 +224,17 @@ class PublicServer(_Server):
         super().__init__(self._handle, lobby, line_bytes)
         self._proxies = proxies
         self.assemblies = Assemblies(messages)
-        self._handlers = handlers
-        self._elsewhere = elsewhere
+        self._routes = routes
 
     def door(self) -> Door:
         """The protocol of a new connection."""
         return ProxiedDoor(self.lobby, self._enter, self._proxies) if self._proxies else super().door()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        response = await self._handlers.get(request.rel_url.path, self._elsewhere)(request)
+        try:
+            response = await self._routes.find(request)(request)
+        finally:
+            _protocol_of(request).answered()
         response.force_close()
         return response
 

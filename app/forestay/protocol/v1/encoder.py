@@ -3,62 +3,21 @@
 A frame from a server has no mask (RFC 6455 §5.1), so the same bytes serve all members of a room.
 """
 
-from collections.abc import Callable, Mapping
-from math import ceil
+from collections.abc import Callable
 from struct import pack
-from typing import Final, assert_never
+from typing import Final
 
-from msgspec import Raw, Struct
-from msgspec.json import encode as to_json
-
-from forestay.protocol import replies
 from forestay.protocol.codes import Ending
-from forestay.protocol.message import Kind, Message, Position, timestamp
-from forestay.protocol.names import PROTOCOL, RoomName, shown
-from forestay.protocol.v1.pages import history_fields, presence_fields
+from forestay.protocol.v1.texts import LARGEST, Texts
 from forestay.protocol.wire import Liveness
-
-Payload = Mapping[str, object]
-
-LARGEST: Final = 65536
-"""Bytes of the largest message, where nothing else is set."""
 
 _TEXT: Final = 0x81
 _BINARY: Final = 0x82
 _CLOSE: Final = 0x88
-_PING: Final = 0x89
 _PONG: Final = 0x8A
-
-_LONGEST_ROOM: Final = 256
-"""Characters of a room that an error repeats."""
 
 # A control frame holds at most 125 bytes, and two of them are the close code (RFC 6455 §5.5).
 _MAX_REASON: Final = 123
-
-
-class _Broadcast(Struct, tag_field="type", tag="broadcast", omit_defaults=True, rename={"sender": "from"}):
-    room: str
-    payload: Raw
-    timestamp: str
-    sender: str | None = None
-    epoch: str | None = None
-    offset: int | None = None
-    traceparent: str | None = None
-
-
-class _News(Struct):
-    type: str
-    room: str
-    payload: Raw
-    timestamp: str
-
-
-class _Envelope(Struct, omit_defaults=True):
-    type: str
-    id: str | None = None
-    room: str | None = None
-    payload: Payload | None = None
-    timestamp: str | None = None
 
 
 def frame(opcode: int, payload: bytes) -> bytes:
@@ -71,12 +30,17 @@ def frame(opcode: int, payload: bytes) -> bytes:
     return pack("!BBQ", opcode, 127, size) + payload
 
 
-def position_fields(position: Position | None) -> dict[str, object]:
-    """`epoch` and `offset` as fields of a payload. Empty in rooms without history."""
-    return {} if position is None else {"epoch": position.epoch, "offset": position.offset}
+def text_frame(text: bytes) -> bytes:
+    """`text` as a text frame. It is `frame`, without a second call for each message."""
+    size = len(text)
+    if size < 126:
+        return pack("!BB", _TEXT, size) + text
+    if size < 65536:
+        return pack("!BBH", _TEXT, 126, size) + text
+    return pack("!BBQ", _TEXT, 127, size) + text
 
 
-class Encoder:
+class Encoder(Texts):
     """Protocol version 1 over WebSocket: JSON in text frames, binary messages as they came."""
 
     name: Final = "v1"
@@ -86,41 +50,11 @@ class Encoder:
 
     def __init__(self, clock: Callable[[], float], largest: int = LARGEST) -> None:
         """`clock`: Unix seconds, for the `timestamp` of replies. `largest`: bytes of a message; pages are cut to it."""
-        self._clock = clock
-        self._largest = largest
-        self._limits: replies.ClientLimits | None = None
-        self._limits_fields: dict[str, object] = {}
-        """Of `_limits`, which are those of the last `welcome`: they are the same for all connections of a pod."""
+        super().__init__(clock, largest, text_frame)
 
-    def message(self, message: Message, *, traced: bool) -> bytes:
-        """A text frame, or a binary frame for a binary message."""
-        if message.binary:
-            return frame(_BINARY, message.payload)
-        if message.kind is not Kind.BROADCAST:
-            news = _News(message.kind, shown(message.room), Raw(message.payload), message.timestamp)
-            return frame(_TEXT, to_json(news))
-        trace = message.trace.traceparent if traced and message.trace else None
-        epoch = offset = None
-        if message.position is not None:
-            epoch, offset = message.position.epoch, message.position.offset
-        payload = Raw(message.payload)
-        broadcast = _Broadcast(
-            shown(message.room), payload, message.timestamp, message.sender, epoch, offset, traceparent=trace
-        )
-        return frame(_TEXT, to_json(broadcast))
-
-    def reply(self, reply: replies.Reply) -> bytes:
-        """A text frame."""
-        # First the replies that are by far the most frequent: one for each message, and one for each connection.
-        if isinstance(reply, replies.Ack):
-            return self._frame("ack", reply.id, reply.room, position_fields(reply.position))
-        if isinstance(reply, replies.Welcome):
-            return self._frame("welcome", payload=self._welcome(reply))
-        if isinstance(reply, replies.Error):
-            return self._error(reply)
-        if isinstance(reply, replies.Notice):
-            return self._notice(reply)
-        return self._answer(reply)
+    def binary(self, payload: bytes) -> bytes:
+        """A binary frame."""
+        return frame(_BINARY, payload)
 
     def ping(self) -> bytes:
         """A ping frame without data."""
@@ -134,95 +68,3 @@ class Encoder:
         """A close frame; a longer reason is cut to what a control frame can hold."""
         reason = ending.reason.encode()[:_MAX_REASON].decode(errors="ignore").encode()
         return frame(_CLOSE, pack("!H", ending.code) + reason)
-
-    def _welcome(self, reply: replies.Welcome) -> Payload:
-        if reply.limits is not self._limits:
-            self._limits, self._limits_fields = reply.limits, _limits_fields(reply.limits)
-        return {"connection": reply.connection, "user": reply.user, **self._limits_fields}
-
-    def _answer(self, reply: replies.RoomAnswer | replies.Pong) -> bytes:
-        room: RoomName | None = None
-        payload: Payload | None = None
-        match reply:
-            case replies.Pong():
-                kind = "pong"
-            case replies.Joined():
-                return self._joined(reply)
-            case replies.Left(_, room, reason):
-                kind, payload = "left", None if reason is None else {"reason": reason}
-            case replies.PresenceReply(_, room, page):
-                kind, payload = "presence", presence_fields(page, self._left("presence", reply.id, room, {}))
-            case replies.HistoryReply(_, room):
-                kind, payload = "history", self._history(reply)
-            case _:
-                assert_never(reply)
-        return self._frame(kind, reply.id, room, payload)
-
-    def _joined(self, reply: replies.Joined) -> bytes:
-        payload = position_fields(reply.position)
-        if reply.recovered is not None:
-            payload["recovered"] = reply.recovered
-        if reply.members is not None:
-            left = self._left("joined", reply.id, reply.room, payload | {"members": {}})
-            payload["members"] = presence_fields(reply.members, left)
-        return self._frame("joined", reply.id, reply.room, payload)
-
-    def _history(self, reply: replies.HistoryReply) -> Payload:
-        left = self._left("history", reply.id, reply.room, {})
-        return history_fields(reply.epoch, reply.messages, more=reply.more, newest=reply.newest, max_bytes=left)
-
-    def _left(self, kind: str, id: str | None, room: RoomName, payload: Payload) -> int:
-        """The bytes that a page may take in such a message, in place of an empty object."""
-        return self._largest - len(self._text(kind, id, room, payload)) + len("{}")
-
-    def _notice(self, reply: replies.Notice) -> bytes:
-        match reply:
-            case replies.Resync(room, reason, position):
-                return self._frame("resync", None, room, {"reason": reason} | position_fields(position))
-            case replies.Reconnect(reason, after, within):
-                payload = {"reason": reason, "after_ms": round(after * 1000), "within_ms": round(within * 1000)}
-                return self._frame("reconnect", payload=payload)
-            case _:
-                assert_never(reply)
-
-    def _frame(
-        self, kind: str, id: str | None = None, room: RoomName | None = None, payload: Payload | None = None
-    ) -> bytes:
-        return frame(_TEXT, self._text(kind, id, room, payload))
-
-    def _text(self, kind: str, id: str | None, room: RoomName | None, payload: Payload | None) -> bytes:
-        stamp = timestamp(int(self._clock() * 1000))
-        return to_json(_Envelope(kind, id, None if room is None else shown(room), payload, stamp))
-
-    def _error(self, reply: replies.Error) -> bytes:
-        refusal = reply.refusal
-        payload: dict[str, object] = {"code": refusal.code, "message": refusal.message}
-        if refusal.retry_after is not None:
-            # Rounded up: who comes a part of a millisecond early is refused again.
-            payload["retry_after_ms"] = max(1, ceil(refusal.retry_after * 1000 - 1e-6))
-        stamp = timestamp(int(self._clock() * 1000))
-        # The room is as the client wrote it, and may be no room name. A longer text is none, and could be any length.
-        room = reply.room if reply.room is not None and len(reply.room) <= _LONGEST_ROOM else None
-        return frame(_TEXT, to_json(_Envelope("error", reply.id, room, payload, stamp)))
-
-
-def _limits_fields(limits: replies.ClientLimits) -> dict[str, object]:
-    return {
-        "protocol": PROTOCOL,
-        "ping_interval_ms": round(limits.ping_interval * 1000),
-        "pong_timeout_ms": round(limits.pong_timeout * 1000),
-        "reconnect_spread_ms": round(limits.reconnect_spread * 1000),
-        "limits": {
-            "message_bytes": limits.message_bytes,
-            "rate": _number(limits.rate),
-            "burst": limits.burst,
-            "bytes_rate": _number(limits.bytes_rate),
-            "rooms": limits.rooms,
-            "rooms_per_join": limits.rooms,
-        },
-    }
-
-
-def _number(value: float) -> float:
-    """`value` without a needless fraction: some JSON readers take 200.0 for another type than 200."""
-    return int(value) if value == int(value) else value

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
-from forestay.protocol.v1.encoder import LARGEST, Encoder
+from forestay.protocol.v1.encoder import Encoder
 from forestay.protocol.v1.reader import Reader
+from forestay.protocol.v1.texts import LARGEST
 
 
 class V1Wire(Encoder):

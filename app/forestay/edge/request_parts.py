@@ -1,5 +1,6 @@
-"""Reads the parts of a backend's request: names in the path, the query, and the body."""
+"""Reads the parts of an HTTP request: names in the path, the query, and the body."""
 
+import asyncio
 import re
 from collections.abc import Callable
 from struct import pack
@@ -17,11 +18,11 @@ from forestay.protocol.message import Position
 Parsed = TypeVar("Parsed")
 
 # The part of a path like /v1/rooms/{room}/messages that has the name.
-_NAMED = 3
+_NAMED = -2
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})").search
 
 
-def name_in_path(request: web.Request) -> str:
+def name_in_path(request: web.BaseRequest) -> str:
     """The name of a room or a user in the path, without its percent-encoding. Raises Refusal.
 
     Read from the path as it was sent. aiohttp would leave in what it cannot decode, and so let two names be one.
@@ -37,17 +38,25 @@ def name_in_path(request: web.Request) -> str:
         ) from None
 
 
-async def read_body(request: web.Request, max_bytes: int) -> bytes:
-    """The body of `request`. Raises Refusal as soon as it is larger than `max_bytes`, whatever length it announced."""
+async def read_body(request: web.BaseRequest, max_bytes: int, seconds: float | None = None) -> bytes:
+    """The body of `request`, which must come within `seconds` where they are given. Raises Refusal.
+
+    A larger body than `max_bytes` is refused as soon as that is known, whatever length it announced.
+    """
     too_large = Refusal(ErrorCode.TOO_LARGE, f"the body has more than {max_bytes} bytes; send a smaller message")
     if (request.content_length or 0) > max_bytes:
         raise too_large
     body = bytearray()
     try:
-        async for chunk in request.content.iter_any():
-            body += chunk
-            if len(body) > max_bytes:
-                raise too_large
+        async with asyncio.timeout(seconds):
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > max_bytes:
+                    raise too_large
+    except TimeoutError:
+        raise Refusal(
+            ErrorCode.BAD_MESSAGE, f"the body was not complete after {seconds:g} s; send it at once"
+        ) from None
     except (ConnectionError, web.RequestPayloadError):
         raise Refusal(
             ErrorCode.BAD_MESSAGE, "the connection broke before the body was complete; send the request again"
@@ -72,9 +81,9 @@ def parse(body: bytes, max_depth: int, reader: Callable[[str], Parsed], form: st
         raise Refusal(ErrorCode.BAD_JSON, f"not valid JSON: {error}") from None
 
 
-def binary_type(request: web.Request) -> bytes:
+def binary_type(request: web.BaseRequest) -> bytes:
     """The binary type, as the first four bytes of the frame. Raises Refusal."""
-    text = request.query.get("type", "")
+    text = request.rel_url.query.get("type", "")
     if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= 0xFFFFFFFF):
         raise Refusal(
             ErrorCode.BAD_BINARY, "the binary type is missing or wrong; add '?type=' with a number from 0 to 4294967295"
@@ -82,9 +91,9 @@ def binary_type(request: web.Request) -> bytes:
     return pack("!I", int(text))
 
 
-def history_query(request: web.Request) -> Query:
+def history_query(request: web.BaseRequest) -> Query:
     """The query in `?limit=`, and in `?epoch=` with `?since=` or `?before=`. Raises Refusal."""
-    given = request.query
+    given = request.rel_url.query
     limit = page_limit(request)
     bounds = [name for name in ("since", "before") if name in given]
     if not all(_is_number(given[name]) for name in bounds):
@@ -95,9 +104,9 @@ def history_query(request: web.Request) -> Query:
     return Query(limit, positions.get("since"), positions.get("before"))
 
 
-def page_limit(request: web.Request) -> int:
+def page_limit(request: web.BaseRequest) -> int:
     """The number in `?limit=`; 100 where it is missing. Raises Refusal."""
-    limit = request.query.get("limit", "100")
+    limit = request.rel_url.query.get("limit", "100")
     if not _is_number(limit) or not 1 <= int(limit) <= 1000:
         raise Refusal(ErrorCode.BAD_MESSAGE, "'limit' must be a number from 1 to 1000")
     return int(limit)
