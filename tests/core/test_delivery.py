@@ -371,7 +371,7 @@ def test_members_get_exactly_the_messages_published_while_they_are_in_the_room(
         for one, _ in people:
             core.pod.sessions.lost(one, ENDINGS[CloseCode.NORMAL])
         assert (len(core.pod.hub), len(core.pod.rooms)) == (0, 0)
-        assert not core.pod.sessions._keepalive._by_connection
+        assert not core.pod.sessions._keepalive._checks._by_subject
         core.pod.sessions.close()
         core.pod.subscriptions.close()
         assert not core.bus._exchange.subscribers

@@ -1,7 +1,7 @@
 """Asks clients to connect elsewhere, and closes their connections if they do not go in time.
 
-A client that knows `reconnect` opens its next connection first and then closes this one. The others get a close with
-1001.
+A client that understands `reconnect` opens its next connection first and then closes this one. It is closed with 1001
+where it does not. A client of a wire without `reconnect` is closed with 1001 when it is its turn.
 """
 
 from enum import StrEnum
@@ -41,14 +41,18 @@ class Relocation:
     def ask(self, connection: Connection, *, reason: Reason, after: float = 0.0, within: float | None = None) -> None:
         """Ask the client to move `after` seconds from now, and close `within` seconds from now. Asks only once.
 
-        Without `within` the close is a lead after the client's turn.
+        Without `within` the close is a lead after the client's turn. A client that is only closed cannot use the time
+        in between, so its close is its turn.
         """
         if connection.relocating is not None or connection.ended is not None:
             return
         closing = after + self._lead if within is None else within
         connection.relocating = reason
         self._registration.uncount(connection)
-        self._outbox.send(connection, Reconnect(reason, after, closing))
+        if connection.wire.relocates:
+            self._outbox.send(connection, Reconnect(reason, after, closing))
+        else:
+            closing = min(after, closing)
         self._runtime.loop.call_later(closing, connection.end, ENDINGS[reason])
 
     def force(self, connection: Connection, reason: Reason) -> None:

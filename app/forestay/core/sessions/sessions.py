@@ -38,13 +38,23 @@ class Sessions:
         self._end_connection = self._end
 
     async def welcome(self, identity: Identity, transport: Transport) -> Connection:
-        """Start a connection of a verified caller.
+        """Start a connection of a verified caller, and greet its client.
 
         It may come back ended, because its user has too many or its token was just revoked. The caller then closes the
         transport, after the answer to the handshake.
         """
+        connection = await self.start(identity, transport)
+        self.greet(connection)
+        return connection
+
+    async def start(self, identity: Identity, transport: Transport, bucket: TokenBucket | None = None) -> Connection:
+        """Start a connection that is greeted later. From now on it counts, and can be ended like each other one.
+
+        `bucket`: that of the client's other connections, where it has some. They share one rate. The connection may
+        come back ended, as `welcome` says.
+        """
         now = self._runtime.loop.time()
-        bucket = TokenBucket(self._rates, now)
+        bucket = bucket or TokenBucket(self._rates, now)
         connection = Connection(self._runtime.new_id(), identity, transport, bucket, now, self._end_connection)
         ending = await self._registration.register(connection)
         if ending is not None:
@@ -52,10 +62,15 @@ class Sessions:
             self._report_end(connection, ending.code, by_client=False)
             return connection
         self._keepalive.add(connection)
-        self._outbox.send(connection, Welcome(connection.id, identity.user, self._client_limits))
-        if self._runtime.observer is not None:
-            self._runtime.observer.connected(identity.user)
         return connection
+
+    def greet(self, connection: Connection) -> None:
+        """Send the `welcome` of a connection that was started. Does nothing where it has ended meanwhile."""
+        if connection.ended is not None:
+            return
+        self._outbox.send(connection, Welcome(connection.id, connection.identity.user, self._client_limits))
+        if self._runtime.observer is not None:
+            self._runtime.observer.connected(connection.identity.user)
 
     def first_words(self, connection: Connection) -> bytes:
         """The `welcome` of a new connection, to be sent with the answer to the handshake: one packet for both."""
