@@ -31,9 +31,9 @@ from forestay.pod.listeners import PublicPort
 from forestay.pod.tasks import Supervisor
 from forestay.pod.wiring import Links, Observed, Pod, assemble
 from forestay.protocol.requests import Binary, Broadcast
-from forestay.protocol.v1.encoder import frame
 from forestay.protocol.v1.reader import Reader
 from forestay.protocol.v1.wire import V1Wire
+from forestay.protocol.websocket import BINARY, TEXT, frame
 from forestay.settings.settings import load
 
 PATH: Final = "/?access_token=anything"
@@ -42,8 +42,6 @@ PATH: Final = "/?access_token=anything"
 LARGEST: Final = 64 * 2**20
 """Bytes of one message. The fuzzer's largest message has 16 MiB."""
 
-_TEXT = 0x81
-_BINARY = 0x82
 _SETTINGS = {"FORESTAY_MESSAGE_RATE": "0", "FORESTAY_MESSAGE_BYTES_RATE": "0"}
 
 
@@ -88,9 +86,9 @@ class _Echo:
 
     def dispatch(self, connection: Connection, request: Broadcast | Binary, size: int) -> None:
         if isinstance(request, Binary):
-            self._outbox.send_bytes(connection, frame(_BINARY, request.data))
+            self._outbox.send_bytes(connection, frame(BINARY, request.data))
         else:
-            self._outbox.send_bytes(connection, frame(_TEXT, bytes(request.payload)))
+            self._outbox.send_bytes(connection, frame(TEXT, bytes(request.payload)))
 
 
 @asynccontextmanager

@@ -110,33 +110,27 @@ class Admission:
         else:
             self._all_closed.set()
 
-    async def identify(self, request: web.BaseRequest, token: str | None) -> Identity:
-        """The identity of a caller that has begun and whose token is `token`. Raises Refused."""
-        self._check_origin(request)
-        if token is None:
-            # Where the URL may have the token, there is none in it.
-            in_url = any(name in request.rel_url.query for name in QUERY_NAMES)
-            ignored = " but in its URL, where it is not accepted here" if in_url else ""
-            message = f"the request has no token{ignored}; send one as 'Authorization: Bearer <token>'"
-            raise Refused(401, Refusal(ErrorCode.BAD_TOKEN, message))
+    async def identify(self, token: str, *, placed: bool = False) -> Identity:
+        """The identity of a caller. `placed`: it has a place already. For use by Attempt. Raises Refused."""
         try:
             identity = await self._verifier.verify(token)
         except Refusal as refusal:
             raise Refused(503 if refusal.code is ErrorCode.UNAVAILABLE else 401, refusal) from None
         # The verifier may have waited for keys. Meanwhile the pod may have filled up or begun to drain.
-        self._check_capacity()
+        self._check_capacity(placed=placed)
         return identity
 
-    def _check_capacity(self) -> None:
-        if not self._lifecycle.open:
-            raise _retry_later("this pod takes no new connections")
-        if self._places >= self._limits.max_connections:
-            raise _retry_later("this pod has its maximum of connections")
-
-    def _check_origin(self, request: web.BaseRequest) -> None:
+    def check_origin(self, request: web.BaseRequest) -> None:
+        """Raises Refused where a page sent `request` that may not connect. For use by Attempt."""
         origins, host = of_page(request.headers), request.headers.get("Host", "")
         if not self._origins.allow(origins, host):
             raise Refused(403, Refusal(ErrorCode.FORBIDDEN, self._origins.refusal(origins, host)))
+
+    def _check_capacity(self, *, placed: bool = False) -> None:
+        if not self._lifecycle.open:
+            raise _retry_later("this pod takes no new connections")
+        if not placed and self._places >= self._limits.max_connections:
+            raise _retry_later("this pod has its maximum of connections")
 
 
 class Attempt:
@@ -151,11 +145,23 @@ class Attempt:
         self._placed = False
         admission.count(handshakes=1)
 
-    async def admit(self, request: web.BaseRequest, token: str | None) -> Identity:
-        """Identify the caller, and take a place for it in the same step as the last check. Raises Refused."""
-        identity = await self._admission.identify(request, token)
-        self._placed = True
-        self._admission.count(places=1)
+    def check_origin(self, request: web.BaseRequest) -> None:
+        """Raises Refused where a page sent `request` that may not connect. It comes before the token."""
+        self._admission.check_origin(request)
+
+    async def identify(self, token: str) -> Identity:
+        """Identify the caller, who takes no place. Raises Refused."""
+        return await self._admission.identify(token, placed=self._placed)
+
+    async def admit(self, token: str) -> Identity:
+        """Identify the caller, and take a place for it in the same step as the last check. Raises Refused.
+
+        One attempt has one place, also where it is admitted several times.
+        """
+        identity = await self.identify(token)
+        if not self._placed:
+            self._placed = True
+            self._admission.count(places=1)
         return identity
 
     def end_handshake(self) -> None:

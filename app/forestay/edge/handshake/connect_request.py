@@ -75,6 +75,17 @@ def offered(request: web.BaseRequest, *, query_token: bool) -> tuple[str | None,
     return (PROTOCOL if parts else None), next(iter(tokens), None)
 
 
+def present(request: web.BaseRequest, token: str | None) -> str:
+    """`token`, which `request` carries. Raises Refused where there is none."""
+    if token is None:
+        # Where the URL may have the token, there is none in it.
+        in_url = any(name in request.rel_url.query for name in QUERY_NAMES)
+        ignored = " but in its URL, where it is not accepted here" if in_url else ""
+        message = f"the request has no token{ignored}; send one as 'Authorization: Bearer <token>'"
+        raise Refused(401, Refusal(ErrorCode.BAD_TOKEN, message))
+    return token
+
+
 def _malformed(message: str) -> Refused:
     return Refused(400, Refusal(ErrorCode.BAD_MESSAGE, message))
 

@@ -16,13 +16,14 @@ from forestay.core.rules.access import Identity
 from forestay.core.sessions.dispatcher import Dispatcher
 from forestay.core.sessions.sessions import Sessions
 from forestay.edge.handshake.admission import Admission, Attempt, Refused
-from forestay.edge.handshake.connect_request import check_request, check_upgrade, is_question, offered
+from forestay.edge.handshake.connect_request import check_request, check_upgrade, is_question, offered, present
 from forestay.edge.handshake.cors import preflight, readable
 from forestay.edge.log_throttle import LogThrottle
 from forestay.edge.problems import problem
 from forestay.edge.request_trace import request_trace, trace_id
 from forestay.edge.websocket.frames import frames_of
-from forestay.edge.websocket.websocket import ClientSocket, ReadOnlyWebSocket, WebSocketSession
+from forestay.edge.websocket.native import NativeClient, NativeSocket
+from forestay.edge.websocket.websocket import ReadOnlyWebSocket, WebSocketSession
 from forestay.protocol.codes import ENDINGS, CloseCode, ErrorCode, Refusal
 from forestay.protocol.v1.wire import V1Wire
 
@@ -81,7 +82,8 @@ class Handshake:
             protocol, token = offered(request, query_token=self._limits.query_token)
             attempt = self._admission.begin()
             try:
-                identity = await attempt.admit(request, token)
+                attempt.check_origin(request)
+                identity = await attempt.admit(present(request, token))
                 return await self._upgrade(_Opening(request, started_at, protocol), attempt, identity)
             finally:
                 attempt.leave()
@@ -109,7 +111,8 @@ class Handshake:
             _, token = offered(request, query_token=self._limits.query_token)
             attempt = self._admission.begin()
             try:
-                await self._admission.identify(request, token)
+                attempt.check_origin(request)
+                await attempt.identify(present(request, token))
             finally:
                 attempt.leave()
         except Refused as refused:
@@ -140,7 +143,7 @@ class Handshake:
         frames = frames_of(request)
         transport.set_write_buffer_limits(self._limits.send_buffer, self._limits.send_buffer // 2)
         self._report("ok", request, started_at)
-        socket = ClientSocket(transport, self._wire, self._limits.close_timeout)
+        socket = NativeSocket(transport, self._wire, self._limits.close_timeout)
         connection: Connection = await self._sessions.welcome(identity, socket)
         try:
             await writer.write(self._sessions.first_words(connection))
@@ -152,8 +155,8 @@ class Handshake:
         if not self._admission.open:
             # The drain began while the registry was asked, and may have ended all others already.
             connection.end(ENDINGS[CloseCode.GOING_AWAY])
-        session = WebSocketSession(self._dispatcher, self._sessions, connection, socket, frames)
-        await session.run(ws, writer)
+        client = NativeClient(self._dispatcher, self._sessions, connection, self._wire)
+        await WebSocketSession(client, socket, frames).run(ws, writer)
         return ws
 
     def _report(self, outcome: str, request: web.BaseRequest, started_at: float) -> None:

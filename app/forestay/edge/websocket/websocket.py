@@ -8,20 +8,15 @@ import asyncio
 import math
 import weakref
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 from aiohttp import WebSocketError, WSMessage, WSMsgType, web
 from aiohttp.abc import AbstractStreamWriter
 
-from forestay.core.fanout.connection import Connection
-from forestay.core.sessions.dispatcher import Dispatcher
-from forestay.core.sessions.sessions import Sessions
 from forestay.edge.websocket.frames import Frames
 from forestay.protocol.codes import ABNORMAL_CLOSURE, ENDINGS, CloseCode, Ending, answer_to_close
-from forestay.protocol.requests import Binary, Unreadable
-from forestay.protocol.v1.reader import wire_size
-from forestay.protocol.v1.wire import V1Wire
+from forestay.protocol.websocket import close_frame
 
 log = structlog.get_logger(__name__)
 
@@ -45,14 +40,13 @@ class ReadOnlyWebSocket(web.WebSocketResponse):
 
 
 class ClientSocket:
-    """The Transport of a WebSocket. `write` is asyncio's own method, so that a frame costs one call."""
+    """The server's end of a WebSocket. `write` is asyncio's own method, so that a frame costs one call."""
 
-    __slots__ = ("_close_timeout", "_closing", "_transport", "buffered", "reading_held", "wire", "write")
+    __slots__ = ("_close_timeout", "_closing", "_transport", "buffered", "reading_held", "write")
 
-    def __init__(self, transport: asyncio.Transport, wire: V1Wire, close_timeout: float) -> None:
+    def __init__(self, transport: asyncio.Transport, close_timeout: float) -> None:
         """`close_timeout`: seconds that a client has to answer a close frame before the transport is aborted."""
         self._transport = transport
-        self.wire = wire
         self._close_timeout = close_timeout
         self._closing = False
         self.write: Callable[[bytes], None] = transport.write
@@ -61,9 +55,11 @@ class ClientSocket:
         """Whether the client must take what was written before it is read again."""
 
     def closed(self) -> bool:
+        """Whether a write would be pointless."""
         return self._closing or self._transport.is_closing()
 
     def hold_reading(self) -> None:
+        """Read nothing more from the client until it has taken what was written."""
         self.reading_held = True
 
     async def wait_until_taken(self, writer: AbstractStreamWriter) -> None:
@@ -75,10 +71,11 @@ class ClientSocket:
         self.reading_held = False
 
     def close(self, ending: Ending) -> None:
+        """Write a close frame. Nothing can be written after that."""
         if self.closed():
             return
         self._closing = True
-        self._transport.write(self.wire.close(ending))
+        self._transport.write(close_frame(ending))
         # A weak reference, because nearly every transport is gone before the timeout. A strong one would keep it past
         # the young generation, and on Python 3.11 a dead transport is a cycle that only a full collection frees.
         asyncio.get_running_loop().call_later(self._close_timeout, _abort, weakref.ref(self._transport))
@@ -111,16 +108,42 @@ def _abort(transport: weakref.ref[asyncio.Transport]) -> None:
         alive.abort()
 
 
-class WebSocketSession:
-    """Hands the messages of one client to the dispatcher until the connection ends."""
+class Client(Protocol):
+    """What takes the messages of one client. Once the client has ended, they are ignored."""
 
-    def __init__(
-        self, dispatcher: Dispatcher, sessions: Sessions, connection: Connection, socket: ClientSocket, frames: Frames
-    ) -> None:
+    @property
+    def name(self) -> str:
+        """How the log calls this client. It is no secret."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is taken from this client."""
+
+    def text(self, data: str) -> Awaitable[None] | None:
+        """Take a text message. Returns what must be awaited before the next message is taken."""
+
+    def binary(self, data: bytes) -> Awaitable[None] | None:
+        """Take a binary message. Returns what must be awaited before the next message is taken."""
+
+    def ping(self, data: bytes) -> None:
+        """Take a ping frame, and answer it."""
+
+    def pong(self) -> None:
+        """Take a pong frame."""
+
+    def end(self, ending: Ending) -> None:
+        """End the client: it broke a rule, or there is a bug. Nothing happens the second time."""
+
+    def lost(self, ending: Ending) -> None:
+        """The WebSocket is gone. Called once, at last."""
+
+
+class WebSocketSession:
+    """Hands the messages of one client on until the connection ends."""
+
+    def __init__(self, client: Client, socket: ClientSocket, frames: Frames) -> None:
         """`frames`: those of the client, which know whether one of them broke a rule."""
-        self._dispatcher = dispatcher
-        self._sessions = sessions
-        self._connection = connection
+        self._client = client
         self._socket = socket
         self._frames = frames
 
@@ -130,61 +153,59 @@ class WebSocketSession:
         try:
             lost = await self._read(ws, writer)
         except Exception:
-            log.exception("a bug ended a connection", connection=self._connection.id)
-            self._connection.end(ENDINGS[CloseCode.INTERNAL_ERROR])
+            log.exception("a bug ended a connection", connection=self._client.name)
+            self._client.end(ENDINGS[CloseCode.INTERNAL_ERROR])
             await self._socket.discard()
         finally:
-            self._sessions.lost(self._connection, lost)
+            self._client.lost(lost)
 
     async def _read(self, ws: ReadOnlyWebSocket, writer: AbstractStreamWriter) -> Ending:
         """Serve the connection until it ends. How the client or the network ended it."""
-        turn = 0
+        client, turn = self._client, 0
         while True:
             message = await ws.receive()
-            if message.type in _MESSAGES:
-                if self._connection.ended is None:
-                    work = self._dispatch(message)
-                    if work is not None:
-                        await work
-                        # Large answers are written before more of them are made: a bus may answer without a wait.
-                        await asyncio.sleep(0)
-                    if self._socket.reading_held:
-                        await self._socket.wait_until_taken(writer)
+            kind = message.type
+            if kind in _MESSAGES:
+                if kind is WSMsgType.TEXT:
+                    work = client.text(message.data)
+                elif kind is WSMsgType.BINARY:
+                    work = client.binary(message.data)
+                else:
+                    work = None
+                    self._control(kind, bytes(message.data))
+                if work is not None:
+                    await work
+                    # Large answers are written before more of them are made: a bus may answer without a wait.
+                    await asyncio.sleep(0)
+                if self._socket.reading_held and not client.ended:
+                    await self._socket.wait_until_taken(writer)
                 turn += 1 + len(message.data) // _BYTES_PER_MESSAGE
                 if turn >= _TURN:
                     turn = 0
                     await asyncio.sleep(0)
-            elif message.type is WSMsgType.CLOSE:
-                return self._closed_by_client(message.data)
-            elif isinstance(message.data, WebSocketError):
-                # With its traceback the error would hold the whole connection in a reference cycle.
-                self._connection.end(_violation(message.data.with_traceback(None)))
-                await self._socket.discard()
-                return Ending(ABNORMAL_CLOSURE, "broke the protocol")
-            elif self._frames.violation is not None:
-                self._connection.end(self._frames.violation)
-                await self._socket.discard()
-                return Ending(ABNORMAL_CLOSURE, "broke the rules of the gateway")
             else:
-                return Ending(ABNORMAL_CLOSURE, "connection lost")
+                return await self._over(message)
 
-    def _dispatch(self, message: WSMessage) -> Awaitable[None] | None:
-        kind = message.type
-        if kind is WSMsgType.TEXT:
-            size = wire_size(message.data)
-            try:
-                request = self._socket.wire.reader.read(message.data)
-            except Unreadable as unreadable:
-                self._dispatcher.reject(self._connection, unreadable, size)
-                return None
-            return self._dispatcher.dispatch(self._connection, request, size)
-        if kind is WSMsgType.BINARY:
-            self._dispatcher.dispatch(self._connection, Binary(data=message.data), len(message.data))
-        elif kind is WSMsgType.PING:
-            self._dispatcher.ping(self._connection, bytes(message.data))
+    async def _over(self, message: WSMessage) -> Ending:
+        """How the connection ended, by the last thing that aiohttp read of it."""
+        if message.type is WSMsgType.CLOSE:
+            return self._closed_by_client(message.data)
+        if isinstance(message.data, WebSocketError):
+            # With its traceback the error would hold the whole connection in a reference cycle.
+            self._client.end(_violation(message.data.with_traceback(None)))
+            await self._socket.discard()
+            return Ending(ABNORMAL_CLOSURE, "broke the protocol")
+        if self._frames.violation is not None:
+            self._client.end(self._frames.violation)
+            await self._socket.discard()
+            return Ending(ABNORMAL_CLOSURE, "broke the rules of the gateway")
+        return Ending(ABNORMAL_CLOSURE, "connection lost")
+
+    def _control(self, kind: WSMsgType, data: bytes) -> None:
+        if kind is WSMsgType.PING:
+            self._client.ping(data)
         else:
-            self._dispatcher.pong(self._connection)
-        return None
+            self._client.pong()
 
     def _closed_by_client(self, code: int) -> Ending:
         """Answer the client's close frame, which carries `code`."""

@@ -1,43 +1,12 @@
-"""Encodes replies and room messages as finished WebSocket frames.
-
-A frame from a server has no mask (RFC 6455 §5.1), so the same bytes serve all members of a room.
-"""
+"""Encodes replies and room messages as finished WebSocket frames."""
 
 from collections.abc import Callable
-from struct import pack
 from typing import Final
 
 from forestay.protocol.codes import Ending
 from forestay.protocol.v1.texts import LARGEST, Texts
+from forestay.protocol.websocket import BINARY, PING_FRAME, close_frame, frame, pong_frame, text_frame
 from forestay.protocol.wire import Liveness
-
-_TEXT: Final = 0x81
-_BINARY: Final = 0x82
-_CLOSE: Final = 0x88
-_PONG: Final = 0x8A
-
-# A control frame holds at most 125 bytes, and two of them are the close code (RFC 6455 §5.5).
-_MAX_REASON: Final = 123
-
-
-def frame(opcode: int, payload: bytes) -> bytes:
-    """One unfragmented, unmasked frame. `opcode` includes the FIN bit."""
-    size = len(payload)
-    if size < 126:
-        return pack("!BB", opcode, size) + payload
-    if size < 65536:
-        return pack("!BBH", opcode, 126, size) + payload
-    return pack("!BBQ", opcode, 127, size) + payload
-
-
-def text_frame(text: bytes) -> bytes:
-    """`text` as a text frame. It is `frame`, without a second call for each message."""
-    size = len(text)
-    if size < 126:
-        return pack("!BB", _TEXT, size) + text
-    if size < 65536:
-        return pack("!BBH", _TEXT, 126, size) + text
-    return pack("!BBQ", _TEXT, 127, size) + text
 
 
 class Encoder(Texts):
@@ -54,17 +23,16 @@ class Encoder(Texts):
 
     def binary(self, payload: bytes) -> bytes:
         """A binary frame."""
-        return frame(_BINARY, payload)
+        return frame(BINARY, payload)
 
     def ping(self) -> bytes:
         """A ping frame without data."""
-        return b"\x89\x00"
+        return PING_FRAME
 
     def pong(self, data: bytes) -> bytes:
         """A pong frame with the data of the client's ping."""
-        return frame(_PONG, data)
+        return pong_frame(data)
 
     def close(self, ending: Ending) -> bytes:
         """A close frame; a longer reason is cut to what a control frame can hold."""
-        reason = ending.reason.encode()[:_MAX_REASON].decode(errors="ignore").encode()
-        return frame(_CLOSE, pack("!H", ending.code) + reason)
+        return close_frame(ending)
