@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import json
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
 from forestay.bus.memory.bus import MemoryBus
@@ -17,11 +17,14 @@ from forestay.core.rules.access import Identity, Rights
 from forestay.core.rules.policies import Policies, Policy
 from forestay.pod.wiring import Links, Observed, assemble
 from forestay.protocol.codes import Ending, ErrorCode, Refusal
+from forestay.protocol.message import Position
+from forestay.protocol.names import RoomName
 from forestay.protocol.requests import Binary, Unreadable
 from forestay.protocol.v1.reader import Reader
 from forestay.protocol.v1.wire import V1Wire
 from forestay.protocol.wire import Wire
 from forestay.settings import settings
+from tests.support.line_wire import tail
 from tests.support.tasks import PlainTasks
 
 Result = TypeVar("Result")
@@ -47,6 +50,10 @@ class RecordingTransport:
         self.writes.append(data)
         if self.stuck:
             self.waiting += len(data)
+
+    def tail(self, positions: Mapping[RoomName, Position], /) -> bytes:
+        assert self.wire.tailed, "only asked where the wire is tailed"
+        return tail(positions)
 
     def buffered(self) -> int:
         return self.waiting

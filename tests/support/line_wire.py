@@ -5,11 +5,12 @@ A line has the name of what it is, the correlation id, the room, and fields writ
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from typing import Final, assert_never
 
 from forestay.protocol import replies
 from forestay.protocol.codes import Ending
-from forestay.protocol.message import Kind, Message
+from forestay.protocol.message import Kind, Message, Position
 from forestay.protocol.names import RoomName, shown
 from forestay.protocol.wire import Liveness
 
@@ -18,11 +19,11 @@ class LineWire:
     """Counts how often it encodes each message, by payload."""
 
     name: Final = "line"
-    liveness: Final = Liveness.ANSWERED
-    relocates: Final = True
-    tailed: Final = False
 
-    def __init__(self) -> None:
+    def __init__(self, *, tailed: bool = False, relocates: bool = True, liveness: Liveness = Liveness.ANSWERED) -> None:
+        self.tailed = tailed
+        self.relocates = relocates
+        self.liveness = liveness
         self.encoded: Counter[bytes] = Counter()
 
     def message(self, message: Message, *, traced: bool) -> bytes:
@@ -69,6 +70,21 @@ class LineWire:
 
     def close(self, ending: Ending) -> bytes:
         return _line("close", None, None, code=ending.code, reason=ending.reason)
+
+
+def tail(positions: Mapping[RoomName, Position]) -> bytes:
+    """The line that ends a write where the wire is tailed: room, epoch and offset of each position."""
+    return _line("tail", None, None, **{room: f"{at.epoch} {at.offset}" for room, at in positions.items()})
+
+
+def positions(data: bytes) -> dict[RoomName, Position] | None:
+    """What the last tail in `data` says; None where there is none. A line that is cut off says nothing."""
+    whole = data[: data.rfind(b"\n") + 1]
+    tails = [fields for name, _, _, fields in lines(whole) if name == "tail"]
+    if not tails:
+        return None
+    split = {room: text.split() for room, text in tails[-1].items()}
+    return {RoomName(room): Position(epoch, int(offset)) for room, (epoch, offset) in split.items()}
 
 
 def lines(data: bytes) -> list[tuple[str, str, str, dict[str, str]]]:

@@ -40,6 +40,7 @@ class Batch:
 def take(room: Room) -> Batch:
     """Take the pending frames of `room`. Nothing is pending after this."""
     arrivals, room.arrivals = room.arrivals, []
+    room.written = room.position
     parts: dict[Wire, Part] = {}
     for wire, audience in room.audiences.items():
         shared, own = audience.take()
@@ -51,10 +52,12 @@ def take(room: Room) -> Batch:
 
 
 def gather(batches: Iterable[Batch]) -> dict[Connection, list[bytes]]:
-    """The buffers for each member of the rooms, one for each room."""
+    """The buffers for each member of the rooms, one for each room. Without members that are told their positions."""
     due: dict[Connection, list[bytes]] = {}
     for batch in batches:
-        for part in batch.parts.values():
+        for wire, part in batch.parts.items():
+            if wire.tailed:
+                continue
             shared, own = part.shared, part.own
             for member in part.members:
                 buffer = own.get(member, shared) if own else shared

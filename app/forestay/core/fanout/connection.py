@@ -11,6 +11,7 @@ from forestay.core.ports.transport import Transport
 from forestay.core.rules.access import Identity
 from forestay.core.rules.rate_limit import TokenBucket
 from forestay.protocol.codes import Ending
+from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName, is_personal
 
 
@@ -31,6 +32,7 @@ class Connection:
         "leave_at",
         "missed",
         "pinged_at",
+        "positions",
         "relocating",
         "rooms",
         "transport",
@@ -73,8 +75,16 @@ class Connection:
         """Frames for this client alone. A pass writes them before room messages. Written by Passes."""
         self.answered = 0
         """Bytes of answers that the client may not have taken yet: at most so many. Written by SlowReaders."""
-        self.missed: set[RoomName] | None = None
-        """Rooms with dropped messages, because the client is slow. Each gets a `resync`. Written by SlowReaders."""
+        self.missed: dict[RoomName, Position | None] | None = None
+        """Rooms with dropped messages, because the client is slow, each with the position of the last one.
+
+        Each gets a `resync`. Written by SlowReaders.
+        """
+        self.positions: dict[RoomName, Position] | None = None
+        """What was written of each room with history. None until it is in one, and where the wire is not tailed.
+
+        What waits in `answers` counts as written, because nothing is written before it. Written by Passes.
+        """
         self.ended: Ending | None = None
         """Written by Sessions."""
 

@@ -42,6 +42,8 @@ class Delivery:
                 audience.queue_except(frame, excluded)
             else:
                 audience.queue(frame)
+        if message.position is not None:
+            room.position = message.position
         if room.resuming is not None:
             room.resuming.delivered(message, left_out)
         self._passes.schedule(room)
@@ -59,6 +61,8 @@ class Delivery:
         for wire, audience in room.audiences.items():
             if frame := wire.reply(reply):
                 audience.queue(frame)
+        if position is not None:
+            room.position = position
         self._passes.schedule(room)
         if self._observer is not None:
             self._observer.resynced(reason, room.size)

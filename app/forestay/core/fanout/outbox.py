@@ -7,6 +7,7 @@ from typing import Final
 
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.passes import Passes
+from forestay.core.fanout.positions import enter, leave, move
 from forestay.core.fanout.rooms import Room, Rooms
 from forestay.core.fanout.slow import SlowReaders
 from forestay.core.ports.observer import RefusedMessage
@@ -79,12 +80,24 @@ class Outbox:
         if self._observer is not None:
             self._observer.resynced(reason, 1)
         self.send(connection, Resync(name, reason, position))
+        self.reached(connection, name, position)
 
     def replay(self, connection: Connection, room: Room, messages: Iterable[Message]) -> None:
         """Send messages that the client missed, before live messages."""
         wire, traced = connection.wire, room.policy.trace
         for message in messages:
             self._passes.answer(connection, wire.message(message, traced=traced))
+        self._passes.tell_positions(connection)
+
+    def entered(self, connection: Connection, name: RoomName, position: Position | None) -> None:
+        """`connection` has come into the room `name`, and gets what follows on `position`."""
+        enter(connection, name, position)
+        self._passes.tell_positions(connection)
+
+    def reached(self, connection: Connection, name: RoomName, position: Position | None) -> None:
+        """`connection` was sent all of the room `name` up to `position`, or was told that it lost something of it."""
+        move(connection, name, position)
+        self._passes.tell_positions(connection)
 
     async def taken(self, connection: Connection, patience: float = STALLED) -> bool:
         """Wait until little of what was sent waits for the client. False where it takes nothing for `patience` seconds.
@@ -111,19 +124,26 @@ class Outbox:
             if owed:
                 self._passes.answer(connection, owed)
         elif owed or missed:
-            self._passes.resync_slow(connection, room.name)
+            self._passes.resync_slow(connection, room.name, None)
+        leave(connection, room.name)
+        self._passes.tell_positions(connection)
 
     def first_words(self, connection: Connection) -> bytes:
-        """Return the replies that wait for a connection that was just welcomed. No pass writes them after this."""
-        return b"".join(self._passes.take_answers(connection))
+        """Return what waits for a connection that was just welcomed. No pass writes it after this."""
+        chunks = self._passes.take_answers(connection)
+        return b"".join([*chunks, self._passes.take_tail(connection)])
 
     def flush(self, connection: Connection) -> None:
         """Write now what `connection` is owed, because a close follows."""
         chunks = self._passes.take_answers(connection)
         if not self._slow.slow(connection):
-            chunks += [owed for room in self._rooms.of(connection) if (owed := room.owed(connection))]
+            rooms = self._rooms.of(connection)
+            chunks += [owed for room in rooms if (owed := room.owed(connection))]
+            for room in rooms:
+                if room.is_live(connection):
+                    move(connection, room.name, room.position)
         if chunks and not connection.transport.closed():
-            connection.transport.write(b"".join(chunks))
+            connection.transport.write(b"".join([*chunks, self._passes.take_tail(connection)]))
 
     def forget(self, connection: Connection) -> None:
         """Forget a connection that is gone. Nothing more is written to it."""

@@ -13,9 +13,11 @@ from typing import Final
 
 from forestay.core.fanout.batch import Batch, gather, take
 from forestay.core.fanout.connection import Connection
+from forestay.core.fanout.positions import Due, gather_tailed, move, move_on
 from forestay.core.fanout.rooms import Room
 from forestay.core.fanout.slow import SlowReaders
 from forestay.core.ports.runtime import Runtime
+from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
 from forestay.protocol.replies import Resync
 
@@ -48,6 +50,8 @@ class Passes:
         self._pace = pace
         self._due: dict[Room, None] = {}
         self._answering: dict[Connection, None] = {}
+        self._tailing: dict[Connection, None] = {}
+        """Connections whose next write ends with their positions."""
         self._scheduled = False
         self._checking = False
 
@@ -66,8 +70,17 @@ class Passes:
             if not self._scheduled:
                 self._wake()
 
-    def resync_slow(self, connection: Connection, name: RoomName) -> None:
-        """Tell a slow client that it missed messages of the room `name`."""
+    def tell_positions(self, connection: Connection) -> None:
+        """Let the next write to `connection` end with its positions, where its wire has that and it has any."""
+        if connection.positions is not None and connection.ended is None:
+            self._tailing[connection] = self._answering[connection] = None
+            if not self._scheduled:
+                self._wake()
+
+    def resync_slow(self, connection: Connection, name: RoomName, position: Position | None) -> None:
+        """Tell a slow client that it missed messages of the room `name`, the last one at `position`."""
+        move(connection, name, position)
+        self.tell_positions(connection)
         self.answer(connection, connection.wire.reply(Resync(name, "slow")))
         if self._observer is not None:
             self._observer.resynced("slow", 1)
@@ -77,9 +90,18 @@ class Passes:
         chunks, connection.answers = connection.answers, []
         return chunks
 
+    def take_tail(self, connection: Connection) -> bytes:
+        """Return the positions of `connection`, to end a write with. Empty where its wire has that not, or it has none.
+
+        No pass writes them after this, until they change.
+        """
+        self._tailing.pop(connection, None)
+        return b"" if connection.positions is None else connection.transport.tail(connection.positions)
+
     def forget(self, connection: Connection) -> None:
         """Forget a connection that is gone."""
         self._answering.pop(connection, None)
+        self._tailing.pop(connection, None)
         if connection.missed is not None:
             self._slow.forget(connection)
 
@@ -102,6 +124,10 @@ class Passes:
             batches.append(take(room))
         try:
             writes, size = self._write_rooms(batches)
+            tailed = gather_tailed(batches)
+            if tailed or self._tailing:
+                more, bytes_more = self._write_tailed(tailed, batches)
+                writes, size = writes + more, size + bytes_more
             for connection in answering:
                 written = self._write_answers(connection)
                 writes += written > 0
@@ -134,6 +160,32 @@ class Passes:
                 transport.write(data)
                 writes += 1
                 size += len(data)
+        return writes, size
+
+    def _write_tailed(self, tailed: Due, batches: list[Batch]) -> tuple[int, int]:
+        """The same for members that are told their positions: each write ends with them."""
+        writes = size = 0
+        limit = self._slow.limit
+        for connection, found in tailed.items():
+            transport = connection.transport
+            if connection.ended is not None or transport.closed():
+                continue
+            chunks = [buffer for buffer, _ in found if buffer]
+            if (connection.missed is not None or transport.buffered() > limit) and self._slow.slow(connection):
+                if chunks:
+                    self._hold_back(connection, batches)
+                continue
+            move_on(connection, found)
+            if connection.answers:
+                connection.answers += chunks
+                self._tailing[connection] = None
+            elif data := b"".join([*chunks, self.take_tail(connection)]):
+                transport.write(data)
+                writes += 1
+                size += len(data)
+        for connection in list(self._tailing):
+            if tail := self.take_tail(connection):
+                connection.answers.append(tail)
         return writes, size
 
     def _write_answers(self, connection: Connection) -> int:
@@ -188,5 +240,5 @@ class Passes:
     def _release_slow(self) -> None:
         """Tell clients that are no longer slow where they missed messages. They get the messages after that."""
         for connection, missed in self._slow.caught_up():
-            for name in missed:
-                self.resync_slow(connection, name)
+            for name, position in missed.items():
+                self.resync_slow(connection, name, position)

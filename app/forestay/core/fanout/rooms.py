@@ -7,6 +7,7 @@ from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.resuming import Deferred, Resuming
 from forestay.core.ports.observer import Arrival
 from forestay.core.rules.policies import Policies, Policy
+from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
 from forestay.protocol.wire import Wire
 
@@ -14,7 +15,7 @@ from forestay.protocol.wire import Wire
 class Room:
     """One room on this pod."""
 
-    __slots__ = ("arrivals", "audiences", "name", "policy", "resting", "resuming")
+    __slots__ = ("arrivals", "audiences", "name", "policy", "position", "resting", "resuming", "written")
 
     def __init__(self, name: RoomName, policy: Policy) -> None:
         self.name = name
@@ -25,6 +26,10 @@ class Room:
         """The messages among the pending frames. Kept only where they are observed or traced."""
         self.resting = False
         """Whether a pass wrote to the room a moment ago, and the next one waits. Written by Passes."""
+        self.position: Position | None = None
+        """The last message that was queued for the members; None in rooms without history. Written by Delivery."""
+        self.written: Position | None = None
+        """The last one that a pass has taken to write it. Written by `take` in the module `batch`."""
         self.resuming: Resuming | None = None
         """The members that are still sent what they missed, if there are any."""
 
@@ -58,6 +63,14 @@ class Room:
         deferred = self.resuming.members[member] = Deferred()
         return deferred
 
+    def is_live(self, member: Connection) -> bool:
+        """Whether `member` gets the messages as they come, because it is not still sent what it missed."""
+        return self.resuming is None or member not in self.resuming.members
+
+    def start(self, position: Position | None) -> None:
+        """Note where the messages for the first member start."""
+        self.position = self.written = position
+
     def go_live(self, member: Connection) -> None:
         """Give `member` the messages that are queued from now on."""
         self._forget(member)
@@ -71,7 +84,7 @@ class Room:
 
     def owed(self, member: Connection) -> bytes:
         """The pending frames for `member`, joined; empty where there are none."""
-        if self.resuming is not None and member in self.resuming.members:
+        if not self.is_live(member):
             return b""
         audience = self.audiences[member.wire]
         return audience.owed(member) if audience.pending else b""

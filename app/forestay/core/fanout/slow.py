@@ -13,6 +13,7 @@ from forestay.core.fanout.connection import Connection
 from forestay.core.ports.observer import Observer
 from forestay.core.rules.policies import Slow
 from forestay.protocol.codes import ENDINGS, CloseCode
+from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
 
 
@@ -45,11 +46,11 @@ class SlowReaders:
         """Drop what `batches` have for `connection`. End it, or note the rooms, as their policies say."""
         newly = connection.missed is None
         policy = Slow.DROP_OLDEST
-        missed = set() if connection.missed is None else connection.missed
+        missed = {} if connection.missed is None else connection.missed
         for batch in batches:
             if batch.of(connection):
                 batch.dropped += 1
-                missed.add(batch.room.name)
+                missed[batch.room.name] = batch.room.written
                 if batch.room.policy.slow is Slow.DISCONNECT:
                     policy = Slow.DISCONNECT
         connection.missed = missed
@@ -59,8 +60,8 @@ class SlowReaders:
         if policy is Slow.DISCONNECT:
             connection.end(ENDINGS[CloseCode.TOO_SLOW])
 
-    def caught_up(self) -> list[tuple[Connection, set[RoomName]]]:
-        """Return and forget the clients that are no longer slow, each with the rooms that it missed messages of."""
+    def caught_up(self) -> list[tuple[Connection, dict[RoomName, Position | None]]]:
+        """Return and forget the clients that are no longer slow, each with what it missed: see Connection.missed."""
         half = self.limit // 2
         ready = [connection for connection in self.behind if connection.transport.buffered() <= half]
         return [(connection, self._release(connection)) for connection in ready]
@@ -69,7 +70,7 @@ class SlowReaders:
         """Forget that `connection` missed messages of a room, which it leaves. Returns whether it did."""
         if connection.missed is None or name not in connection.missed:
             return False
-        connection.missed.discard(name)
+        del connection.missed[name]
         return True
 
     def forget(self, connection: Connection) -> None:
@@ -77,7 +78,7 @@ class SlowReaders:
         self.behind.discard(connection)
         connection.missed = None
 
-    def _release(self, connection: Connection) -> set[RoomName]:
+    def _release(self, connection: Connection) -> dict[RoomName, Position | None]:
         self.behind.discard(connection)
         missed, connection.missed = connection.missed, None
-        return missed or set()
+        return missed or {}

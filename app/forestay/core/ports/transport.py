@@ -1,8 +1,11 @@
 """The Transport port: writes bytes to one client."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from forestay.protocol.codes import Ending
+from forestay.protocol.message import Position
+from forestay.protocol.names import RoomName
 from forestay.protocol.wire import Wire
 
 
@@ -15,6 +18,13 @@ class Transport(Protocol):
 
     def write(self, data: bytes, /) -> None:
         """Send finished bytes, after everything that was written before."""
+
+    def tail(self, positions: Mapping[RoomName, Position], /) -> bytes:
+        """The last bytes of a write, which tell the client how far it has come. Only asked where `wire.tailed`.
+
+        `positions`: of each room with history that the client is in, what it has been written, this write included. A
+        client that comes back with them gets what follows. The tail is also written when the rooms have changed.
+        """
 
     def buffered(self) -> int:
         """Bytes that were written and that the kernel has not taken yet."""

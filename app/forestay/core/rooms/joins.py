@@ -226,12 +226,13 @@ class Joins:
             self._give_up(join)
         else:
             recovered = None if request.since is None else missed is not None
-            request.joined(JoinResult(self._recovery.position(name), recovered, members))
+            position = self._recovery.position(name)
+            request.joined(JoinResult(position, recovered, members))
             if name in connection.rooms:
                 # An earlier join let it in, and it counts as one member.
                 self._release(join)
             else:
-                self._membership.enter(connection, name, request.since, missed)
+                self._membership.enter(connection, name, position, request.since, missed)
             self._finish(join)
 
     def _give_up(self, join: PendingJoin) -> None:

@@ -25,14 +25,25 @@ class Membership:
         self._resumes = resumes
         self._outbox = outbox
 
-    def enter(self, connection: Connection, name: RoomName, since: Position | None, missed: Missed | None) -> None:
+    def enter(
+        self,
+        connection: Connection,
+        name: RoomName,
+        position: Position | None,
+        since: Position | None,
+        missed: Missed | None,
+    ) -> None:
         """Let `connection` in. The caller holds a subscription for it.
 
-        It gets live messages; before them what it missed after `since`, of which `missed` is the first part.
+        It gets the live messages, which follow on `position`; before them what it missed after `since`, of which
+        `missed` is the first part.
         """
         room = self._rooms.enter(name)
+        if not room.audiences:
+            room.start(position)
         room.add(connection)
         connection.rooms.add(name)
+        self._outbox.entered(connection, name, position)
         if since is not None and missed is not None:
             self._resumes.begin(connection, room, since, missed)
 

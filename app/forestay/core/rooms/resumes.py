@@ -51,6 +51,7 @@ class Resumes:
             self._outbox.replay(connection, room, missed.messages)
             return
         deferred = room.defer(connection, self._recovery.offset(room.name))
+        self._outbox.reached(connection, room.name, since)
         at = self._send(connection, room, deferred, since, missed)
         resumes = self._under_way.get(connection)
         if resumes is None:
@@ -108,6 +109,7 @@ class Resumes:
                 self._outbox.replay(connection, room, deferred.take(at.offset))
             if message.exclude != connection.id:
                 self._outbox.replay(connection, room, (message,))
+        self._outbox.reached(connection, room.name, at)
         return at
 
     def _give_up(self, connection: Connection, room: Room) -> None:
@@ -118,6 +120,7 @@ class Resumes:
             connection.end(ENDINGS[CloseCode.TOO_SLOW])
         else:
             self._outbox.resync(connection, room.name, "slow")
+            self._outbox.reached(connection, room.name, self._recovery.position(room.name))
             room.go_live(connection)
 
     def _ended(self, connection: Connection, name: RoomName, task: Task[None]) -> None:

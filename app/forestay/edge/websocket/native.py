@@ -1,13 +1,15 @@
 """Hands the messages of a native client, which speaks protocol version 1 on its own WebSocket, to the core."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 
 from forestay.core.fanout.connection import Connection
 from forestay.core.sessions.dispatcher import Dispatcher
 from forestay.core.sessions.sessions import Sessions
 from forestay.edge.websocket.websocket import ClientSocket
 from forestay.protocol.codes import Ending
+from forestay.protocol.message import Position
+from forestay.protocol.names import RoomName
 from forestay.protocol.requests import Binary, Unreadable
 from forestay.protocol.v1.reader import wire_size
 from forestay.protocol.v1.wire import V1Wire
@@ -22,6 +24,10 @@ class NativeSocket(ClientSocket):
         """See ClientSocket."""
         super().__init__(transport, close_timeout)
         self.wire = wire
+
+    def tail(self, positions: Mapping[RoomName, Position], /) -> bytes:
+        """Nothing: each message of this wire says its own position."""
+        return b""
 
 
 class NativeClient:

@@ -1,0 +1,77 @@
+"""Follows what a client was written of each room with history, where its wire tells it: see `Transport.tail`.
+
+A connection has positions from its first room with history on. They are exact for each client: one that joined late, is
+slow or is still sent what it missed has another position than its room.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from forestay.core.fanout.batch import Batch
+from forestay.core.fanout.connection import Connection
+from forestay.core.fanout.rooms import Room
+from forestay.protocol.message import Position
+from forestay.protocol.names import RoomName
+
+Due = dict[Connection, list[tuple[bytes, Room]]]
+"""The buffers for each member, each with its room."""
+
+
+def enter(connection: Connection, name: RoomName, position: Position | None) -> None:
+    """`connection` has come into the room `name`, and gets what follows on `position`."""
+    if position is not None and connection.wire.tailed:
+        if connection.positions is None:
+            connection.positions = {}
+        connection.positions[name] = position
+
+
+def move(connection: Connection, name: RoomName, position: Position | None) -> None:
+    """`connection` was written the messages of the room `name` up to `position`, or was told that they are lost."""
+    if connection.positions is not None and position is not None and name in connection.positions:
+        connection.positions[name] = position
+
+
+def move_on(connection: Connection, found: Sequence[tuple[bytes, Room]]) -> None:
+    """`connection` is written what a pass has found for it."""
+    if connection.positions is not None:
+        for _, room in found:
+            if room.written is not None:
+                connection.positions[room.name] = room.written
+
+
+def leave(connection: Connection, name: RoomName) -> None:
+    """`connection` has left the room `name`."""
+    if connection.positions is not None:
+        connection.positions.pop(name, None)
+
+
+def gather_tailed(batches: Iterable[Batch]) -> Due:
+    """The buffers for each member that is told its positions.
+
+    A buffer is empty where all that came was left out for the member: its position in the room moves all the same.
+    """
+    due: Due = {}
+    for batch in batches:
+        room = batch.room
+        for wire, part in batch.parts.items():
+            if not wire.tailed or not (part.shared or part.own):
+                continue
+            usual = (part.shared, room)
+            for member in part.members:
+                mine = usual
+                if member in part.own:
+                    mine = (part.own[member], room)
+                    if not mine[0] and not _moves(member, room):
+                        continue
+                found = due.get(member)
+                if found is None:
+                    due[member] = [mine]
+                else:
+                    found.append(mine)
+    return due
+
+
+def _moves(member: Connection, room: Room) -> bool:
+    """Whether what the pass writes to `room` moves the position of `member`."""
+    if member.positions is None or not room.is_live(member):
+        return False
+    return room.written != member.positions.get(room.name)
