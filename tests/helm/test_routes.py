@@ -16,21 +16,36 @@ ANNOTATIONS = {
     "traefik": {"traefik.ingress.kubernetes.io/router.entrypoints": "websecure"},
     "alb": {"alb.ingress.kubernetes.io/load-balancer-attributes": "idle_timeout.timeout_seconds=3600"},
     "gke": {},
+    "socketio-nginx": {"nginx.ingress.kubernetes.io/proxy-read-timeout": "3600"},
+    "socketio-websocket": {"traefik.ingress.kubernetes.io/router.entrypoints": "websecure"},
+    "streams": {
+        "nginx.ingress.kubernetes.io/proxy-read-timeout": "3600",
+        "nginx.ingress.kubernetes.io/proxy-buffering": "off",
+    },
 }
+# Examples that are named after what they are for, and not after their controller.
+CLASSES = {"gke": "gce", "socketio-nginx": "nginx", "socketio-websocket": "traefik", "streams": "nginx"}
 
 
 @pytest.mark.parametrize("values", MATRIX.values(), ids=MATRIX)
 def test_no_route_leads_to_the_internal_port(values: dict[str, Any]) -> None:
-    """The public Service has one port, 8080 of the pod, and routes name no other Service."""
+    """The public Services have one port, 8080 of the pod, and routes name no other Service."""
     rendered = chart(values)
-    [port] = rendered.one("Service")["spec"]["ports"]
-    assert port["targetPort"] == "public"
-    for route in rendered.all("HTTPRoute"):
-        assert [rule["backendRefs"] for rule in route["spec"]["rules"]] == [[{"name": "forestay", "port": 8080}]]
-    for ingress in rendered.all("Ingress"):
-        for rule in ingress["spec"]["rules"]:
-            for path in rule["http"]["paths"]:
-                assert path["backend"]["service"] == {"name": "forestay", "port": {"name": "public"}}
+    public = {"forestay", "forestay-socketio"}
+    services = {each["metadata"]["name"]: each["spec"] for each in rendered.all("Service")}
+    for name in public & set(services):
+        [port] = services[name]["ports"]
+        assert port["targetPort"] == "public"
+    named = [rule["backendRefs"] for route in rendered.all("HTTPRoute") for rule in route["spec"]["rules"]]
+    assert all(backend["port"] == 8080 for [backend] in named)
+    paths = [
+        path["backend"]["service"]
+        for ingress in rendered.all("Ingress")
+        for rule in ingress["spec"]["rules"]
+        for path in rule["http"]["paths"]
+    ]
+    assert all(path["port"] == {"name": "public"} for path in paths)
+    assert {each["name"] for each in paths} | {backend["name"] for [backend] in named} <= public & set(services)
 
 
 def test_a_route_has_no_timeouts_unless_they_are_set() -> None:
@@ -65,7 +80,7 @@ def test_the_examples_tell_each_controller_what_it_needs(name: str, annotations:
     """Each example sets its controller's class and timeouts."""
     ingress = chart({**READY, **read(CHART / "examples" / f"{name}.yaml")}).one("Ingress")
     assert annotations.items() <= ingress["metadata"].get("annotations", {}).items()
-    assert ingress["spec"]["ingressClassName"] == {"gke": "gce"}.get(name, name)
+    assert ingress["spec"]["ingressClassName"] == CLASSES.get(name, name)
     assert [rule["host"] for rule in ingress["spec"]["rules"]] == ["chat.example.com"]
 
 
@@ -74,7 +89,7 @@ def test_every_example_is_on_the_page() -> None:
     page = (CHART / "README.md").read_text(encoding="utf-8")
     for path in EXAMPLES:
         assert f"(examples/{path.name})" in page
-    assert {path.stem for path in EXAMPLES} == {*ANNOTATIONS, "gateway-api"}
+    assert {path.stem for path in EXAMPLES} == {*ANNOTATIONS, "gateway-api", "socketio-gateway-api"}
 
 
 def test_the_load_balancer_of_gke_lets_connections_live() -> None:

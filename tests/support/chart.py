@@ -33,6 +33,15 @@ FULL: dict[str, Any] = {
 }
 """All features that work together."""
 
+SOCKETIO: dict[str, Any] = {
+    "enabled": True,
+    "events": [{"event": 'chat "<message>"', "room": "chat.{0.room}", "as": "message", "echo": False}],
+    "namespaces": [{"path": "/news", "join": ["all", "late"]}, {"path": "/admin"}],
+    "service": {"annotations": {"cookie": "yes"}},
+    "httpRoute": {"sessionPersistence": {"sessionName": "forestay", "type": "Cookie"}},
+}
+"""Socket.IO with polling, and with rules of its own."""
+
 END_TO_END: dict[str, Any] = next(
     ast.literal_eval(node.value)
     for node in syntax(ROOT / "tests/e2e/__main__.py").body
@@ -52,6 +61,9 @@ MATRIX: dict[str, dict[str, Any]] = {
     "share": {**READY, "podDisruptionBudget": {"minAvailable": "50%"}},
     "service": {**READY, "service": {"type": "LoadBalancer", "nodePort": 30080}},
     "full": FULL,
+    "socketio": {**FULL, "socketio": SOCKETIO},
+    "socketio, its own ingress": {**FULL, "socketio": {**SOCKETIO, "ingress": {"annotations": {"sticky": "yes"}}}},
+    "socketio on node ports": {**READY, "service": {"type": "NodePort", "nodePort": 30080}, "socketio": SOCKETIO},
     "full keda": {**FULL, "autoscaling": {"mode": "keda"}},
     "development": read(CHART.parent / "dev-values.yaml"),
     "end to end": END_TO_END,

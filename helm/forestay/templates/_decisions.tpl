@@ -137,6 +137,11 @@ scaleDown:
 {{- default (last .) $port | int64 -}}
 {{- end -}}
 
+{{/* Whether the requests of one client must reach the same pod: then the path has a Service of its own. */}}
+{{- define "forestay.sticks" -}}
+{{- if and .Values.socketio.enabled (has "polling" .Values.socketio.transports) }}true{{ end -}}
+{{- end -}}
+
 {{/* Names that values decide: under `settings` they would be overruled in silence, and secrets would be readable. */}}
 {{- define "forestay.decided" -}}
 FORESTAY_PORT: service.port (in the pod it is 8080)
@@ -154,6 +159,10 @@ FORESTAY_REBALANCE_MAX_AGE: rebalance.maxAge
 FORESTAY_REBALANCE_SHED: rebalance.shed
 FORESTAY_KUBERNETES_EVENTS: events.enabled
 FORESTAY_ROOMS_FILE: rooms
+FORESTAY_SOCKETIO: socketio.enabled
+FORESTAY_SOCKETIO_TRANSPORTS: socketio.transports
+FORESTAY_SOCKETIO_PATH: socketio.path
+FORESTAY_STREAM: stream.enabled
 FORESTAY_JWKS_URL: auth.jwksUrl
 FORESTAY_BUS_URL: redis.url or redis.existingSecret
 FORESTAY_JWT_SECRET: auth.existingSecret

@@ -31,7 +31,17 @@
   value: {{ $values.rebalance.shed | quote }}
 - name: FORESTAY_KUBERNETES_EVENTS
   value: {{ $values.events.enabled | quote }}
-{{- if $values.rooms }}
+- name: FORESTAY_SOCKETIO
+  value: {{ $values.socketio.enabled | quote }}
+{{- if $values.socketio.enabled }}
+- name: FORESTAY_SOCKETIO_TRANSPORTS
+  value: {{ join " " $values.socketio.transports | quote }}
+- name: FORESTAY_SOCKETIO_PATH
+  value: {{ $values.socketio.path | quote }}
+{{- end }}
+- name: FORESTAY_STREAM
+  value: {{ $values.stream.enabled | quote }}
+{{- if include "forestay.rooms" . }}
 - name: FORESTAY_ROOMS_FILE
   value: /etc/forestay/rooms/rooms.toml
 {{- end }}

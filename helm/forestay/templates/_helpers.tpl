@@ -26,9 +26,19 @@
 {{- default (ternary (include "forestay.fullname" .) "default" .Values.serviceAccount.create) .Values.serviceAccount.name -}}
 {{- end -}}
 
-{{/* The path where clients connect. The gateway reads the prefix with and without slashes around it. */}}
+{{/* What stands in front of all public paths. The gateway reads the prefix with and without slashes around it. */}}
+{{- define "forestay.prefix" -}}
+{{- with get (default dict .Values.settings) "FORESTAY_PATH_PREFIX" | toString | trimAll "/" }}/{{ . }}{{ end -}}
+{{- end -}}
+
+{{/* The path where native clients connect. */}}
 {{- define "forestay.socketPath" -}}
-{{- with get (default dict .Values.settings) "FORESTAY_PATH_PREFIX" | toString | trimAll "/" }}/{{ . }}{{ end }}/ws
+{{ include "forestay.prefix" . }}/ws
+{{- end -}}
+
+{{/* The path of Socket.IO. */}}
+{{- define "forestay.socketioPath" -}}
+{{ include "forestay.prefix" . }}{{ .Values.socketio.path }}
 {{- end -}}
 
 {{/* What selects pods: it never changes between versions, for a Deployment's selector cannot be changed.
@@ -37,6 +47,16 @@
 app.kubernetes.io/name: {{ include "forestay.name" (first .) | quote }}
 app.kubernetes.io/instance: {{ (first .).Release.Name | quote }}
 app.kubernetes.io/component: {{ last . }}
+{{- end -}}
+
+{{/* One path of an Ingress. Takes (list $ path type suffix-of-the-service). */}}
+{{- define "forestay.ingressPath" -}}
+- path: {{ index . 1 | quote }}
+  pathType: {{ index . 2 }}
+  backend:
+    service:
+      name: {{ list (include "forestay.fullname" (first .)) (last .) | compact | join "-" | quote }}
+      port: {name: public}
 {{- end -}}
 
 {{/* All labels of an object; ours win. Takes (list $ component own-labels). */}}
@@ -100,8 +120,23 @@ annotations:
 {{- tpl (toYaml (last .)) (first .) -}}
 {{- end -}}
 
-{{/* `rooms` as the file that the gateway reads. A list is written by hand: toToml makes floats of its numbers. */}}
+{{/* `rooms`, and the rules of Socket.IO, as the file that the gateway reads; empty: none. A list is written by hand:
+     toToml makes floats of its numbers. The rules come first, for tables may follow the text of a file. */}}
 {{- define "forestay.rooms" -}}
+{{- if .Values.socketio.enabled -}}
+{{- range .Values.socketio.events -}}
+[[events]]
+{{ range $key, $value := . -}}
+{{ $key }} = {{ toJson $value }}
+{{ end }}
+{{ end -}}
+{{- range .Values.socketio.namespaces -}}
+[[namespaces]]
+{{ range $key, $value := . -}}
+{{ $key }} = {{ toJson $value }}
+{{ end }}
+{{ end -}}
+{{- end -}}
 {{- if kindIs "string" .Values.rooms -}}
 {{ .Values.rooms }}
 {{- else -}}
