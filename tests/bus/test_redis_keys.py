@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 
 from forestay.bus.redis.keys import PARTITIONS, KeySpace, idempotency_key
 from forestay.bus.redis.topology.cluster import SLOTS
-from forestay.protocol.names import GRAMMAR, RoomName, personal_room
+from forestay.protocol.names import GRAMMAR, RoomName, escaped, personal_room
 
-ROOMS = st.from_regex(GRAMMAR, fullmatch=True).map(RoomName) | st.text(min_size=1).map(personal_room)
-FORM = re.compile(rb"forestay:\{(\d{1,3})\}:[cmsk]:(@[A-Za-z0-9_-]+|[A-Za-z0-9][A-Za-z0-9_.:-]{0,127})")
+PLAIN = st.from_regex(GRAMMAR, fullmatch=True).map(RoomName)
+ESCAPED = st.text(min_size=1, max_size=10).map(escaped).map(RoomName)
+ROOMS = PLAIN | ESCAPED | st.text(min_size=1).map(personal_room)
+FORM = re.compile(rb"forestay:\{(\d{1,3})\}:[cmsk]:(@[A-Za-z0-9_-]+|[A-Za-z0-9%][A-Za-z0-9_.:%-]{0,127})")
 
 
 @given(ROOMS)

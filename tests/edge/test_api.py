@@ -28,6 +28,36 @@ async def test_a_backend_publishes_to_a_room_in_json_and_in_binary() -> None:
         assert await alice.raw() == b"\0\0\1\2hi"
 
 
+async def test_a_backend_publishes_events() -> None:
+    """Members get the name and the arguments; a name or a payload that makes no event is refused."""
+    async with gateway() as running:
+        alice, mine = await running.join("alice", "chat.a"), await running.join("bob", "@me")
+        body = b'{"event": "chat message", "payload": ["hi",  1]}'
+        for path, client in (("rooms/chat.a", alice), ("users/bob", mine)):
+            assert await call(running, "POST", f"/v1/{path}/messages", body) == (200, {})
+            assert b'"payload":["hi",  1]' in (data := await client.raw())
+            assert json.loads(data)["event"] == "chat message"
+        for event, payload in (("disconnect", "[]"), ("a", '"x"'), ("", "[]"), ("forestay:position", "[]")):
+            bad = f'{{"event": "{event}", "payload": {payload}}}'.encode()
+            for path in ("rooms/chat.a", "users/bob"):
+                status, problem = await call(running, "POST", f"/v1/{path}/messages", bad)
+                assert (status, problem["code"]) == (400, "bad_message")
+        assert await alice.silent()
+
+
+async def test_a_room_with_any_name_has_its_path() -> None:
+    """The percent sign of an escape is escaped once more in a path; the name itself is refused with its right form."""
+    async with gateway() as running:
+        alice = await running.join("alice", "Z%C3%BCrich%201")
+        path = "/v1/rooms/Z%25C3%25BCrich%25201/messages"
+        assert await call(running, "POST", path, b'{"payload": 1}') == (200, {})
+        assert (await alice.hear("broadcast"))["room"] == "Z%C3%BCrich%201"
+        status, problem = await call(running, "POST", "/v1/rooms/Z%C3%BCrich%201/messages", b'{"payload": 1}')
+        assert (status, problem["code"]) == (400, "invalid_room")
+        assert "send Z%C3%BCrich%201" in str(problem["detail"])
+        assert (await call(running, "GET", "/v1/rooms"))[1]["rooms"] == [{"room": "Z%C3%BCrich%201", "members": 1}]
+
+
 @pytest.mark.parametrize("user", ["alice", "a/b", "100%", "ä ö", "x@example.com", "chat.a", "?&#"])
 async def test_a_backend_publishes_to_a_user_with_any_name(user: str) -> None:
     """The name is percent-encoded in the path. Only that user gets the message, in the room `@me`."""

@@ -239,6 +239,22 @@ async def test_a_key_is_published_once_on_both_pods(pair: Pair) -> None:
     assert await bob.silent()
 
 
+async def test_the_release_before_hears_events_as_plain_messages(pair: Pair) -> None:
+    """It shows no name, and takes the arguments as the payload; this release has the name, live and in the history."""
+    room = pair.name("log")
+    members = [await pod.join("bob", room) for pod in pair.pods]
+    body = b'{"event": "chat message", "payload": ["hi", 1]}'
+    alice = await pair.here.connect("alice")
+    await alice.say(broadcast(room, ["hi", 1], event="chat message"))
+    for pod in pair.pods:
+        assert (await call(pod, "POST", f"/v1/rooms/{room}/messages", body))[0] == 200
+    heard = [[await client.hear("broadcast") for _ in range(3)] for client in members]
+    assert [[one["payload"] for one in each] for each in heard] == [[["hi", 1]] * 3] * 2
+    assert {one.get("event") for each in heard for one in each} == {None, "chat message"}
+    pages = [await client.ask({"type": "history", "room": room}) for client in members]
+    assert [[one["payload"] for one in page["payload"]["messages"]] for page in pages] == [[["hi", 1]] * 3] * 2
+
+
 async def test_a_trace_context_reaches_the_other_pod(pair: Pair) -> None:
     """A member there receives the sender's `traceparent`, live and with `since`."""
     room, sent = pair.name("log"), f"00-{'ab' * 16}-{'cd' * 8}-01"

@@ -2,7 +2,9 @@
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
+from forestay.bus.redis.signatures import Signer
 from forestay.protocol.envelope import BadEnvelope, decode, encode
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
@@ -21,11 +23,26 @@ def long_form(data: bytes) -> bytes:
     return data[:1] + bytes([0xDC, 0, data[1] & 0x0F]) + data[2:]
 
 
-@pytest.mark.parametrize("added", [[], [1], ["x", None, True, 1.5], list(range(6))])
+@pytest.mark.parametrize("added", [[], [1], [None, None, "x", None, True, 1.5], list(range(6))])
 def test_fields_of_newer_pods_are_ignored(added: list[object]) -> None:
     """Up to six single values may follow the fields of this version."""
     assert decode(extended(*added)) == MESSAGE
     assert decode(long_form(extended(*added))) == MESSAGE
+
+
+@pytest.mark.parametrize(("event", "binary_at"), [("chat message", ""), ("ä", "1:6"), (None, "1:6,9:2")])
+def test_an_event_and_its_binary_parts_reach_the_other_pod(event: str | None, binary_at: str) -> None:
+    """Both are in the added fields, which the release before ignores; a signature behind them changes neither."""
+    message = replace(MESSAGE, event=event, binary_at=binary_at)
+    assert decode(encode(message)) == message
+    assert decode(Signer([b"s" * 32], lambda: 1e9, required=True).sign(b"channel", encode(message))) == message
+    fields = msgspec.msgpack.decode(encode(message)[1:])
+    assert (fields[: len(FIELDS)], len(fields)) == (FIELDS, len(FIELDS) + 2)
+
+
+def test_a_signature_is_no_event() -> None:
+    """The time and the digest of a signed message without an event stand where an event would stand."""
+    assert decode(Signer([b"s" * 32], lambda: 1e9, required=True).sign(b"channel", encode(MESSAGE))) == MESSAGE
 
 
 @pytest.mark.parametrize("levels", [1, 64, 1500, 100_000])

@@ -98,6 +98,17 @@ def test_the_largest_message_passes_and_one_byte_more_does_not(position: Positio
         Message(ROOM, b"1", "x" * 100),
         Message(ROOM, b"1", NOW, "x" * 3000),
         Message(ROOM, b"1", NOW, position=Position("x" * 100, 1)),
+        Message(ROOM, b"[]", NOW, event="disconnect"),
+        Message(ROOM, b"[]", NOW, event="forestay:position"),
+        Message(ROOM, b"[]", NOW, event="x" * 129),
+        Message(ROOM, b"{}", NOW, event="a"),
+        Message(ROOM, b" []", NOW, event="a"),
+        Message(ROOM, b"\0\0\0\1", NOW, binary=True, event="a"),
+        Message(ROOM, b'{"user":"a"}', NOW, kind=Kind.USER_LEFT, binary_at="8:3"),
+        Message(ROOM, b'["QUJD"]', NOW, binary_at="x"),
+        Message(ROOM, b'["QUJD"]', NOW, binary_at="2:6"),
+        Message(ROOM, b'["QUJD"]', NOW, binary_at="٤:6"),
+        Message(ROOM, b"[%b]" % b",".join([b'""'] * 11), NOW, binary_at=",".join(f"{1 + 3 * n}:2" for n in range(11))),
     ],
 )
 def test_what_no_pod_sends_is_dropped(message: Message) -> None:
@@ -111,6 +122,10 @@ def test_what_no_pod_sends_is_dropped(message: Message) -> None:
         Message(pods_room(), b"\xff" * 10_000, NOW, kind=Kind.PODS),
         Message(ROOM, b"\0\0\0\1\xff", NOW, "ada", binary=True),
         Message(ROOM, b'{"user":"ada","info":{"name":"Ada"}}', NOW, "ada", kind=Kind.USER_JOINED),
+        Message(ROOM, b"[]", NOW, "ada", event="chat message"),
+        Message(ROOM, b'["QUJD",{"a":"QUI="}]', NOW, event="a", binary_at="1:6,13:6"),
+        Message(ROOM, b'{"a":""}', NOW, binary_at="5:2", position=Position("e", 1)),
+        Message(ROOM, b'[{"_placeholder":true,"num":3}]', NOW, event="a"),
         Message(ROOM, b' {"a": [1.5e3, "\\u00e4\\ud83d\\ude00"]} ', NOW),
     ],
 )

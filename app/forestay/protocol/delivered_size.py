@@ -8,11 +8,13 @@ from typing import Final
 
 from msgspec.json import encode as to_json
 
+from forestay.protocol.attachments import growth
 from forestay.protocol.message import Message
-from forestay.protocol.names import shown
+from forestay.protocol.names import RoomName, shown, unescape
 
-MOST_ADDED: Final = 2400
-"""Bytes that are added at most: by the longest room name, the longest user name, a position, a trace and an `id`."""
+MOST_ADDED: Final = 3200
+"""Bytes that are added at most: by the longest room name, the longest user name, the longest name of an event, a
+position, a trace, an `id`, and placeholders of attachments."""
 
 _TIMESTAMP: Final = "2026-11-22T12:00:00.123Z"
 _BROADCAST: Final = len(f'{{"type":"broadcast","room":"","payload":,"timestamp":"{_TIMESTAMP}"}}')
@@ -21,13 +23,17 @@ _PAGE: Final = len(
     f'"timestamp":"{_TIMESTAMP}"}}],"more":false}},"timestamp":"{_TIMESTAMP}"}}'
 )
 _FROM: Final = len(',"from":')
+_EVENT: Final = len(',"event":')
 _TRACE: Final = len(',"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"')
 # The longest epoch, offset and `id`. An `id` has 64 characters, and a control character takes six bytes in JSON.
 _EPOCH, _OFFSET, _ID = 32, 16, 64 * 6
 
 
 def largest_form(message: Message, *, kept: bool, traced: bool) -> int:
-    """The most bytes that any client gets with `message`.
+    """The most bytes that any client gets with `message`, on any wire.
+
+    Socket.IO's form has less around the payload. It is larger only where it writes more for a short binary part, or for
+    an escape in the room's name.
 
     `kept`: the room has a history, so the message can also be the only entry of a page. `traced`: receivers see the
     trace context.
@@ -35,9 +41,18 @@ def largest_form(message: Message, *, kept: bool, traced: bool) -> int:
     size = len(message.payload)
     if message.binary:
         return size
-    size += len(shown(message.room))
+    size += _shown_size(message.room)
+    if message.event is not None:
+        size += _EVENT + len(to_json(message.event))
+    if message.binary_at:
+        size += max(0, growth(message.binary_at))
     if message.sender is not None:
         size += _FROM + len(to_json(message.sender))
     if kept:
         return size + _PAGE + _EPOCH + _OFFSET + _ID
     return size + _BROADCAST + (_TRACE if traced else 0)
+
+
+def _shown_size(room: RoomName) -> int:
+    name = shown(room)
+    return len(name) if "%" not in name else max(len(name), len(to_json(unescape(name))) - len('""'))

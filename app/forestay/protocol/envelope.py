@@ -1,14 +1,15 @@
 """Encodes messages for other pods as bytes, and decodes them without trust in the sender.
 
 The first byte is the version. MessagePack with a schema follows. Newer pods may add fields at the end, which older ones
-ignore: up to six, each a single value. A form that older pods could not read gets another version; they drop and count
-it.
+ignore: up to six, each a single value. The first two are `event` and `binary_at`, where a message has one of them. A
+form that older pods could not read gets another version; they drop and count it.
 """
 
 from typing import Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from forestay.protocol.message import Kind, Message, Position
 from forestay.protocol.names import RoomName, is_ours, parse_room
@@ -34,6 +35,11 @@ class _Form(Struct, array_like=True, omit_defaults=False):
     traceparent: str | None = None
     tracestate: str | None = None
     kind: Kind = Kind.BROADCAST
+
+
+class _EventForm(_Form):
+    event: str | None = None
+    binary_at: str = ""
 
 
 _Value = str | int | float | bool | None
@@ -73,6 +79,8 @@ def encode(message: Message) -> bytes:
         trace.tracestate if trace else None,
         message.kind,
     )
+    if message.event is not None or message.binary_at:
+        form = _EventForm(**asdict(form), event=message.event, binary_at=message.binary_at)
     return VERSION + _encode(form)
 
 
@@ -90,6 +98,10 @@ def decode(data: bytes, position: Position | None = None) -> Message:
         raise BadEnvelope(str(error)) from None
     if not (parse_room(form.room) or is_ours(form.room)):
         raise BadEnvelope("no room name")
+    event, binary_at = form.added_1, form.added_2
+    # A number is the time of a signature, and the text after it the signature.
+    if not (event is None or isinstance(event, str)):
+        event = binary_at = None
     return Message(
         room=RoomName(form.room),
         payload=form.payload,
@@ -100,6 +112,8 @@ def decode(data: bytes, position: Position | None = None) -> Message:
         trace=parse_trace(form.traceparent, form.tracestate),
         position=position,
         kind=form.kind,
+        event=event,
+        binary_at=binary_at if isinstance(binary_at, str) else "",
     )
 
 

@@ -48,6 +48,10 @@ class Message(Struct, frozen=True):
     position: Position | None = None
     """The place in the room's history. The bus sets it, and only in rooms with history."""
     kind: Kind = Kind.BROADCAST
+    event: str | None = None
+    """The name of an event. Its payload is a JSON array, its arguments. Only a broadcast has one."""
+    binary_at: str = ""
+    """Where base64 in the payload stands for bytes: `start:length,…`. `protocol.attachments` says what that means."""
 
 
 @lru_cache(maxsize=2)

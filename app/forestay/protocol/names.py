@@ -1,11 +1,13 @@
 """The grammar of room names and of patterns for them.
 
 A bad name is refused and never normalised, so that two names that only look alike (case, accents, zero-width marks)
-never lead to one room. Rights are not checked here.
+never lead to one room. Characters outside the grammar are written as `%XX`, the bytes of their UTF-8. Each text has
+one such form. Rights are not checked here.
 """
 
 import re
 from typing import Final, NewType
+from urllib.parse import unquote_to_bytes
 
 RoomName = NewType("RoomName", str)
 """A checked room name, or the name of a personal room between pods (`@` and the user's `sub`)."""
@@ -16,15 +18,73 @@ PROTOCOL: Final = "forestay.v1"
 PERSONAL: Final = "@me"
 """A user's name for its personal room, and the pattern that sets its policy."""
 
+LONGEST: Final = 128
+"""Characters of a room name, escapes included."""
+
 GRAMMAR: Final = r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}"
+"""Room names without an escape."""
 _ROOM = re.compile(GRAMMAR, re.ASCII).fullmatch
 # A pattern is a room name in which whole segments may be `*`, and the last one `**`.
 _SEGMENT = re.compile(r"[A-Za-z0-9_:-]*", re.ASCII).fullmatch
 
+_FIRST: Final = re.compile(rb"[^A-Za-z0-9]")
+_LATER: Final = re.compile(rb"[^A-Za-z0-9_.:-]")
+
 
 def parse_room(text: str) -> RoomName | None:
     """`text` as a room name, or None where it is none. `@me` is no room name: it means another room for each user."""
-    return RoomName(text) if _ROOM(text) else None
+    return RoomName(text) if _ROOM(text) or _is_escaped(text) else None
+
+
+def escape(text: str) -> RoomName | None:
+    """The name of the room that an application calls `text`; None where it is empty or its name would be too long.
+
+    Each character that the grammar does not take becomes the `%XX` of its UTF-8 bytes. `unescape` is the inverse.
+    """
+    name = escaped(text)
+    return RoomName(name) if 0 < len(name) <= LONGEST else None
+
+
+def escaped(text: str, *, first: bool = True) -> str:
+    """`text` as a part of a room name: its beginning, or with `first=False` what follows. Empty where it is no text.
+
+    A text with half of a surrogate pair has no UTF-8.
+    """
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:
+        return ""
+    if first:
+        return (_FIRST.sub(_as_escape, data[:1]) + _LATER.sub(_as_escape, data[1:])).decode()
+    return _LATER.sub(_as_escape, data).decode()
+
+
+def unescape(name: str) -> str:
+    """What an application calls the room `name`, or the part `name` of a room name."""
+    return unquote_to_bytes(name).decode(errors="replace") if "%" in name else name
+
+
+def namespace_prefix(path: str) -> str:
+    """What the rooms of the namespace `path` begin with, before `escape`: nothing for `/`, `a.b.` for `/a/b`."""
+    inner = path.strip("/").replace("/", ".")
+    return f"{inner}." if inner else ""
+
+
+def _as_escape(byte: re.Match[bytes]) -> bytes:
+    return b"%%%02X" % byte[0][0]
+
+
+def _is_escaped(text: str) -> bool:
+    """Whether `text` is a room name with escapes."""
+    return "%" in text and len(text) <= LONGEST and _is_canonical(text)
+
+
+def _is_canonical(name: str, *, first: bool = True) -> bool:
+    """Whether `name` is what `escaped` writes for some text."""
+    try:
+        return escaped(unquote_to_bytes(name).decode(), first=first) == name
+    except UnicodeDecodeError:
+        return False
 
 
 def personal_room(user: str) -> RoomName:
@@ -51,6 +111,11 @@ def shown(room: RoomName) -> str:
     return PERSONAL if room[0] == "@" else room
 
 
+def _is_segment(text: str, *, first: bool) -> bool:
+    """Whether `text` can be a segment of a pattern."""
+    return text == "*" or _SEGMENT(text) is not None or ("%" in text and _is_canonical(text, first=first))
+
+
 class Pattern:
     """Names several rooms: `*` stands for one segment, and `**` at the end for one or more.
 
@@ -67,10 +132,10 @@ class Pattern:
         if text != PERSONAL:
             if not text or len(text) > 128:
                 raise ValueError(f"a pattern has 1 to 128 characters: {text[:140]!r}")
-            if not all(segment == "*" or _SEGMENT(segment) for segment in head):
+            if not all(_is_segment(segment, first=number == 0) for number, segment in enumerate(head)):
                 raise ValueError(f"a pattern is segments of a room name, '*' for one, '**' for the rest: {text!r}")
-            if not re.match(r"[A-Za-z0-9*]", text, re.ASCII):
-                raise ValueError(f"a pattern starts with a letter, a digit or '*': {text!r}")
+            if not re.match(r"[A-Za-z0-9*%]", text, re.ASCII):
+                raise ValueError(f"a pattern starts with a letter, a digit, an escape or '*': {text!r}")
         self.text = text
         self.open_ended = open_ended
         """Whether it ends with `**`."""

@@ -58,6 +58,15 @@ class Broadcast(RoomRequest, frozen=True, tag="broadcast", kw_only=True):
     """Whether the sender receives the message too; None means that the room's policy decides."""
     traceparent: str | None = None
     tracestate: str | None = None
+    event: str | None = None
+    """The name of the event that the payload, a JSON array, has the arguments of; None where it is no event."""
+
+
+class Emitted(Broadcast, frozen=True, tag="broadcast", kw_only=True):
+    """A broadcast of a Socket.IO client. No client sends it as JSON."""
+
+    binary_at: str = ""
+    """As in a `Message`: where base64 in the payload stands for bytes."""
 
 
 class Binary(_Request, frozen=True, tag="binary", kw_only=True):

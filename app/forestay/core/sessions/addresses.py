@@ -2,14 +2,16 @@
 
 from forestay.core.rules.access import Identity
 from forestay.protocol.codes import ErrorCode, Refusal
-from forestay.protocol.names import PERSONAL, RoomName, parse_room, personal_room
+from forestay.protocol.names import PERSONAL, RoomName, escape, parse_room, personal_room
 
 
 def named_room(text: str) -> RoomName:
     """The room called `text`. Raises Refusal with INVALID_ROOM."""
     name = parse_room(text)
     if name is None:
-        raise Refusal(ErrorCode.INVALID_ROOM, "a room is 1 to 128 of A-Z a-z 0-9 _ . : -, a letter or digit first")
+        form = "a room is 1 to 128 of A-Z a-z 0-9 _ . : -, a letter or digit first, and %XX of UTF-8 for all else"
+        meant = None if "%" in text else escape(text)
+        raise Refusal(ErrorCode.INVALID_ROOM, f"{form}; for this name send {meant}" if meant else form)
     return name
 
 

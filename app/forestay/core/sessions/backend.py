@@ -16,6 +16,7 @@ from forestay.core.rules.access import MAX_USER, is_user
 from forestay.core.rules.policies import Policies
 from forestay.core.sessions.addresses import named_room
 from forestay.protocol.codes import ErrorCode, Refusal
+from forestay.protocol.events import check_event
 from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName, personal_room
 from forestay.protocol.presence import PresencePage
@@ -61,14 +62,17 @@ class Backend:
         payload: bytes,
         *,
         key: str | None = None,
+        event: str | None = None,
         binary: bool = False,
         trace: TraceContext | None = None,
     ) -> Position | None:
         """Publish to `room` and wait for the outcome. Returns the position in a room with history. Raises Refusal.
 
-        `payload`: JSON, or with `binary` a whole binary message.
+        `payload`: JSON, or with `binary` a whole binary message. With `event`, a JSON array.
         """
-        message = Message(room, payload, self._publisher.stamp(), binary=binary, trace=trace)
+        if event is not None:
+            check_event(event, payload)
+        message = Message(room, payload, self._publisher.stamp(), binary=binary, trace=trace, event=event)
         return await self._publisher.accepted(message, Source(self._runtime.loop.time()), key)
 
     async def history(self, room: RoomName, query: Query) -> Page:

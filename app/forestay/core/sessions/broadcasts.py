@@ -13,6 +13,7 @@ from forestay.core.rules.policies import Policies
 from forestay.core.sessions.addresses import public_room
 from forestay.protocol import requests
 from forestay.protocol.codes import ErrorCode, Refusal
+from forestay.protocol.events import check_event
 from forestay.protocol.json_in_binary import is_json
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName, parse_room
@@ -40,13 +41,19 @@ class Broadcasts:
         trace = None
         if request.traceparent is not None:
             trace = parse_trace(request.traceparent, request.tracestate)
+        payload = bytes(request.payload)
+        emitted = request if isinstance(request, requests.Emitted) else None
+        if request.event is not None:
+            check_event(request.event, payload, by_client=emitted is None)
         message = Message(
             name,
-            bytes(request.payload),
+            payload,
             self._publisher.stamp(),
             sender=connection.identity.user,
             exclude=self._excluded(connection, name, echo=request.echo),
             trace=trace,
+            event=request.event,
+            binary_at="" if emitted is None else emitted.binary_at,
         )
         self._publish(connection, message, request.id, request.key)
 

@@ -36,6 +36,7 @@ _BINARY: Final = "application/octet-stream"
 class _Publication(Struct, frozen=True):
     payload: Raw
     key: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
+    event: str | None = None
 
 
 class _Revocation(Struct, frozen=True):
@@ -109,8 +110,9 @@ class Api:
         if request.content_type == _BINARY and "Content-Type" in request.headers:
             position = await self._backend.publish(room, binary_type(request) + body, binary=True, trace=trace)
         else:
-            publication = parse(body, self._max_depth, _read_publication, '{"payload": …}')
-            position = await self._backend.publish(room, bytes(publication.payload), key=publication.key, trace=trace)
+            what = parse(body, self._max_depth, _read_publication, '{"payload": …}')
+            payload = bytes(what.payload)
+            position = await self._backend.publish(room, payload, key=what.key, event=what.event, trace=trace)
         return _json(position_fields(position))
 
     async def _history(self, request: web.Request, grant: Grant) -> web.StreamResponse:

@@ -62,4 +62,6 @@ def _entry(message: Message) -> dict[str, object]:
     entry: dict[str, object] = {"offset": message.position.offset if message.position else 0}
     if message.sender is not None:
         entry["from"] = message.sender
+    if message.event is not None:
+        entry["event"] = message.event
     return entry | {"payload": Raw(message.payload), "timestamp": message.timestamp}

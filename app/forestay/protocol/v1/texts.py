@@ -29,6 +29,7 @@ class _Broadcast(Struct, tag_field="type", tag="broadcast", omit_defaults=True, 
     epoch: str | None = None
     offset: int | None = None
     traceparent: str | None = None
+    event: str | None = None
 
 
 class _News(Struct):
@@ -86,7 +87,7 @@ class Texts:
             epoch, offset = message.position.epoch, message.position.offset
         payload = Raw(message.payload)
         broadcast = _Broadcast(
-            shown(message.room), payload, message.timestamp, message.sender, epoch, offset, traceparent=trace
+            shown(message.room), payload, message.timestamp, message.sender, epoch, offset, trace, message.event
         )
         return self._wrap(to_json(broadcast))
 

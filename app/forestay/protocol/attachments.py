@@ -1,0 +1,145 @@
+"""Takes binary attachments into JSON as base64, and cuts them out again.
+
+A Socket.IO packet has `{"_placeholder":true,"num":N}` in its JSON for each attachment, which follows as a message of
+its own. Other wires and the history have no attachments. So the payload holds base64 strings, and `binary_at` says
+where they are: `start:length,…` in bytes, quotes included, in their order.
+
+A stock client closes its connection, or raises an error, when a packet with attachments holds a placeholder that leads
+nowhere. So a payload with attachments has no placeholder besides them, however it is spelled. In a packet without
+attachments, no client looks for placeholders.
+"""
+
+import binascii
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from forestay.protocol.codes import ErrorCode, Refusal
+
+MOST: Final = 10
+"""Attachments of one message: stock clients take no more."""
+
+PLACEHOLDER_BYTES: Final = len('{"_placeholder":true,"num":0}')
+
+
+def _spelled(word: str) -> str:
+    """A regular expression for `word` in a JSON string: each character can be itself or its escape."""
+    return "".join(rf"(?:{letter}|\\u00(?i:{ord(letter):02x}))" for letter in word)
+
+
+# A quote that opens a string never follows a backslash, and a quote inside a string always does. A quote that closes a
+# string is followed by none of this. So in valid JSON these match whole keys and whole objects only.
+_KEY_TEXT: Final = rf'(?<!\\)"{_spelled("_placeholder")}"\s*+:'
+_NUM_TEXT: Final = rf'"{_spelled("num")}"\s*+:\s*+'
+_OBJECT: Final = re.compile(
+    rf"\{{\s*+{_KEY_TEXT}\s*+true\s*+,\s*+{_NUM_TEXT}(\d{{1,2}}+)\s*+\}}"
+    rf"|\{{\s*+{_NUM_TEXT}(\d{{1,2}}+)\s*+,\s*+{_KEY_TEXT}\s*+true\s*+\}}".encode()
+)
+_KEY: Final = re.compile(_KEY_TEXT.encode())
+
+_PART: Final = r"[0-9]{1,9}:[0-9]{1,9}"
+_PLACES = re.compile(rf"{_PART}(?:,{_PART}){{0,{MOST - 1}}}", re.ASCII).fullmatch
+# What stands behind a string that is a key.
+_COLON = re.compile(rb"[ \t\r\n]*+:").match
+
+
+def embed(text: bytes, attachments: Sequence[bytes], max_bytes: int) -> tuple[bytes, str]:
+    """`text` with base64 strings in place of its placeholders, and where these strings are. Raises Refusal.
+
+    `text`: valid JSON. `max_bytes`: of all attachments together. Each of them must have exactly one placeholder.
+    """
+    if not attachments:
+        return text, ""
+    if len(attachments) > MOST:
+        raise _refusal(f"a message has at most {MOST} attachments, and this one has {len(attachments)}")
+    size = sum(map(len, attachments))
+    if size > max_bytes:
+        message = f"the attachments have {size} bytes, and a message has at most {max_bytes}; send smaller ones"
+        raise Refusal(ErrorCode.TOO_LARGE, message)
+    parts: list[bytes] = []
+    places: list[str] = []
+    missing = set(range(len(attachments)))
+    end = at = 0
+    for found in _OBJECT.finditer(text):
+        number = int(found[1] or found[2])
+        if number not in missing:
+            fault = "is there twice" if number < len(attachments) else "has no attachment"
+            raise _refusal(f"the placeholder {number} {fault}; each attachment has one placeholder")
+        missing.remove(number)
+        encoded = b'"%b"' % binascii.b2a_base64(attachments[number], newline=False)
+        before = text[end : found.start()]
+        parts += before, encoded
+        at += len(before)
+        places.append(f"{at}:{len(encoded)}")
+        at += len(encoded)
+        end = found.end()
+    if missing:
+        raise _refusal(f"attachment {min(missing)} has no placeholder; each attachment has one in the payload")
+    parts.append(text[end:])
+    payload = b"".join(parts)
+    if has_placeholder(payload):
+        raise _refusal('a message with attachments has other objects with "_placeholder"; rename their field')
+    return payload, ",".join(places)
+
+
+def extract(payload: bytes, binary_at: str) -> tuple[bytes, list[bytes]]:
+    """`payload` with placeholders in place of the strings at `binary_at`, and the attachments.
+
+    The inverse of `embed`, for what `embed` made or `fault_of_places` found good.
+    """
+    parts: list[bytes] = []
+    attachments: list[bytes] = []
+    end = 0
+    for start, stop in _spans(binary_at):
+        parts += payload[end:start], b'{"_placeholder":true,"num":%d}' % len(attachments)
+        attachments.append(binascii.a2b_base64(payload[start + 1 : stop - 1]))
+        end = stop
+    parts.append(payload[end:])
+    return b"".join(parts), attachments
+
+
+def are_places(text: str) -> bool:
+    """Whether `text` has the form of `binary_at`."""
+    return _PLACES(text) is not None
+
+
+def fault_of_places(payload: bytes, binary_at: str) -> str | None:
+    """Why `extract` cannot take `payload`, which is valid JSON, apart at `binary_at`; None where it can."""
+    end = 0
+    for start, stop in _spans(binary_at):
+        text = payload[start:stop]
+        # Behind a backslash a quote does not open a string.
+        opens = start >= end and text[:1] == _QUOTE and payload[start - 1 : start] != _BACKSLASH
+        if not opens or len(text) < max(2, stop - start) or text[-1:] != _QUOTE or _COLON(payload, stop):
+            return "binary_at does not lead to strings in their order"
+        try:
+            binascii.a2b_base64(text[1:-1], strict_mode=True)
+        except binascii.Error:
+            return "no base64 at binary_at"
+        end = stop
+    return "a placeholder beside those of binary_at" if has_placeholder(payload) else None
+
+
+def has_placeholder(payload: bytes) -> bool:
+    """Whether an object in `payload`, which is valid JSON, has the field `_placeholder`."""
+    # For nearly every payload, these two searches are all.
+    return (b"_placeholder" in payload or rb"\u" in payload) and _KEY.search(payload) is not None
+
+
+def growth(binary_at: str) -> int:
+    """By how many bytes the payload grows when its strings at `binary_at` become placeholders. It can be negative."""
+    return sum(PLACEHOLDER_BYTES - (stop - start) for start, stop in _spans(binary_at))
+
+
+def _spans(binary_at: str) -> list[tuple[int, int]]:
+    """Start and end of each string."""
+    pairs = (place.partition(":") for place in binary_at.split(",")) if binary_at else ()
+    return [(int(start), int(start) + int(length)) for start, _, length in pairs]
+
+
+def _refusal(message: str) -> Refusal:
+    return Refusal(ErrorCode.BAD_MESSAGE, message)
+
+
+_QUOTE: Final = b'"'
+_BACKSLASH: Final = b"\\"

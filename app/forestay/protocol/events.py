@@ -1,0 +1,54 @@
+"""The grammar of events: messages with a name, whose payload is a JSON array of arguments.
+
+Stock Socket.IO clients close their connection when a server sends them one of their own event names. So no publisher
+may use these, whichever wire it comes from.
+"""
+
+import re
+from typing import Final
+
+from forestay.protocol.codes import ErrorCode, Refusal
+
+LONGEST: Final = 128
+"""Characters of an event's name."""
+
+RESERVED: Final = frozenset(
+    {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"}
+)
+"""Names that Socket.IO clients use themselves."""
+
+OURS: Final = "forestay:"
+"""What the names begin with that only the gateway sends."""
+
+SPOKEN: Final = frozenset({"message", "user-joined", "user-left", "error", "left", "resync"})
+"""Names under which the gateway itself tells Socket.IO clients something, such as who sent a message.
+
+Clients may not use these, or one could speak as another. A backend may, and a rule of the operator.
+"""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]").search
+
+
+def fault_of_name(event: str) -> str | None:
+    """What is wrong with `event` as a name of an event, in words; None where nothing is."""
+    if not 1 <= len(event) <= LONGEST:
+        return f"an event's name has 1 to {LONGEST} characters, and this one has {len(event)}"
+    if _CONTROL(event):
+        return "an event's name has no control characters"
+    if event in RESERVED or event.startswith(OURS):
+        return f"{event!r} is a reserved name of an event; choose another one"
+    return None
+
+
+def check_event(event: str, payload: bytes, *, by_client: bool = False) -> None:
+    """Raises Refusal unless `payload`, which is JSON, can be sent as the event `event`.
+
+    `by_client`: a client chose the name, and no rule of the operator.
+    """
+    fault = fault_of_name(event)
+    if fault is None and by_client and event in SPOKEN:
+        fault = f"only the gateway sends the event {event!r} to Socket.IO clients; choose another name"
+    if fault is None and payload[:1] != b"[":
+        fault = "the payload of an event is an array, its arguments: send [payload]"
+    if fault is not None:
+        raise Refusal(ErrorCode.BAD_MESSAGE, fault)
