@@ -48,6 +48,7 @@ from forestay.core.sessions.broadcasts import Broadcasts
 from forestay.core.sessions.dispatcher import Dispatcher, Handlers
 from forestay.core.sessions.keepalive import Keepalive
 from forestay.core.sessions.queries import Queries
+from forestay.core.sessions.rejoining import Rejoining
 from forestay.core.sessions.relocation import Relocation
 from forestay.core.sessions.renewal import Renewal
 from forestay.core.sessions.room_requests import RoomRequests
@@ -96,6 +97,7 @@ class Pod:
     heartbeat: Heartbeat
     control: ControlChannel
     sessions: Sessions
+    rejoining: Rejoining
     relocation: Relocation
     dispatcher: Dispatcher
     backend: Backend
@@ -183,6 +185,7 @@ def assemble(settings: Settings, policies: Policies, links: Links, verifier: Ver
         heartbeat=heartbeat,
         control=control,
         sessions=sessions,
+        rejoining=Rejoining(runtime, limits, joins, outbox),
         relocation=relocation,
         dispatcher=Dispatcher(runtime, limits, handlers, outbox),
         backend=Backend(runtime, registry, policies, publisher, presence, control),

@@ -7,7 +7,7 @@ from typing import Final
 
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.passes import Passes
-from forestay.core.fanout.positions import enter, leave, move
+from forestay.core.fanout.positions import enter, forget, leave, move
 from forestay.core.fanout.rooms import Room, Rooms
 from forestay.core.fanout.slow import SlowReaders
 from forestay.core.ports.observer import RefusedMessage
@@ -132,6 +132,12 @@ class Outbox:
         """Return what waits for a connection that was just welcomed. No pass writes it after this."""
         chunks = self._passes.take_answers(connection)
         return b"".join([*chunks, self._passes.take_tail(connection)])
+
+    def discard(self, connection: Connection) -> None:
+        """Drop what waits for a connection that is in no room, as if nothing had been sent to it yet."""
+        self._passes.forget(connection)
+        self._passes.take_answers(connection)
+        forget(connection)
 
     def flush(self, connection: Connection) -> None:
         """Write now what `connection` is owed, because a close follows."""

@@ -44,6 +44,11 @@ def leave(connection: Connection, name: RoomName) -> None:
         connection.positions.pop(name, None)
 
 
+def forget(connection: Connection) -> None:
+    """`connection` is in no room, and is told nothing until it is in one with history again."""
+    connection.positions = None
+
+
 def gather_tailed(batches: Iterable[Batch]) -> Due:
     """The buffers for each member that is told its positions.
 

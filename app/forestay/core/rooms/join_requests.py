@@ -44,6 +44,8 @@ class JoinRequest:
     """Whether the answer shows who is in the room."""
     turn: Turn | None = None
     """The place in a list of joins, which are answered in order."""
+    given_up: Callable[[], None] | None = None
+    """Called where the connection leaves all rooms before there is a result, because it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +91,15 @@ class PendingJoin:
         self.loading: Task[None] | None = None
         self.present = False
         """Whether presence counts the user because of this join."""
-        self.waiting: list[Callable[[], None]] = []
+        self.waiting: list[JoinRequest | LeaveRequest] = []
         """Later requests of the connection about this room."""
+
+    def withdraw(self) -> None:
+        """Tell the requests about the room that nothing comes of them, and drop those that wait."""
+        requests, self.waiting = [self.request, *self.waiting], []
+        for request in requests:
+            if isinstance(request, JoinRequest) and request.given_up is not None:
+                request.given_up()
 
 
 class JoinQueue:

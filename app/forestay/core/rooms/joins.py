@@ -10,7 +10,7 @@ that takes too long is refused. What it held is released then, and also when the
 """
 
 from asyncio import Task
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Final
 
 from forestay.core.fanout.connection import Connection
@@ -71,7 +71,7 @@ class Joins:
         """Let the connection in when the room is subscribed and what it missed is read; refuse it after the timeout."""
         earlier = self._find(request.connection, request.name)
         if earlier is not None:
-            self._wait(earlier, request, lambda: self.join(request))
+            self._wait(earlier, request)
             return
         join = PendingJoin(request)
         # Known before the room is subscribed, which may be now: a bug or an end finds it then.
@@ -89,7 +89,7 @@ class Joins:
         connection, name = request.connection, request.name
         earlier = self._find(connection, name)
         if earlier is not None:
-            self._wait(earlier, request, lambda: self.leave(request))
+            self._wait(earlier, request)
         elif name in connection.rooms:
             self._membership.leave(connection, name)
             request.left()
@@ -99,10 +99,9 @@ class Joins:
     def leave_all(self, connection: Connection) -> None:
         """Give up the joins of a connection that has ended, and take it out of all its rooms."""
         queue = self._under_way.pop(connection, None)
-        if queue is not None:
-            for join in list(queue.joins.values()):
-                join.waiting.clear()
-                self._give_up(join)
+        for join in list(queue.joins.values()) if queue is not None else ():
+            join.withdraw()
+            self._give_up(join)
         self._membership.leave_all(connection)
 
     def expel(self, connection: Connection) -> list[RoomName]:
@@ -120,11 +119,11 @@ class Joins:
         queue = self._under_way.get(connection)
         return queue.joins.get(name) if queue is not None else None
 
-    def _wait(self, earlier: PendingJoin, request: JoinRequest | LeaveRequest, again: Callable[[], None]) -> None:
-        """Carry out `request` by `again` once the join `earlier` is done, unless too many wait already."""
+    def _wait(self, earlier: PendingJoin, request: JoinRequest | LeaveRequest) -> None:
+        """Carry out `request` once the join `earlier` is done, unless too many wait already."""
         queue = self._under_way[request.connection]
         if sum(len(join.waiting) for join in queue.joins.values()) < MAX_WAITING:
-            earlier.waiting.append(again)
+            earlier.waiting.append(request)
         else:
             request.refused(Unavailable())
 
@@ -275,4 +274,4 @@ class Joins:
         waiting, join.waiting = join.waiting, []
         for request in waiting:
             if connection.ended is None:
-                request()
+                self.join(request) if isinstance(request, JoinRequest) else self.leave(request)

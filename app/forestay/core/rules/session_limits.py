@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from forestay.protocol.codes import ErrorCode, Refusal
+
 
 @dataclass(frozen=True, slots=True)
 class KeepaliveTimes:
@@ -34,3 +36,8 @@ class SessionLimits:
     """Seconds, give or take a tenth, after which a connection is closed and should have moved; 0 means never."""
     lead: float
     """Seconds that a client has to move, counted from its turn."""
+
+    def check_rooms(self, number: int) -> None:
+        """Raises Refusal where a connection may not be in so many rooms."""
+        if number > self.rooms:
+            raise Refusal(ErrorCode.TOO_MANY_ROOMS, f"a connection may be in {self.rooms} rooms; leave one")

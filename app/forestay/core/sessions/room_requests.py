@@ -13,7 +13,7 @@ from forestay.core.rules.policies import Policies
 from forestay.core.rules.session_limits import SessionLimits
 from forestay.core.sessions.addresses import any_room
 from forestay.protocol import replies, requests
-from forestay.protocol.codes import ErrorCode, Refusal
+from forestay.protocol.codes import Refusal
 
 TOLD_LEAVE: Final = 10.0
 """Messages that a `leave` costs besides itself, where the members are told of it and of the next join."""
@@ -35,8 +35,8 @@ class RoomRequests:
         identity.require(Right.JOIN, name)
         pending = self._joins.pending(connection)
         is_new = name not in connection.rooms and name not in pending
-        if is_new and len(connection.rooms) + len(pending) >= self._limits.rooms:
-            raise Refusal(ErrorCode.TOO_MANY_ROOMS, f"a connection may be in {self._limits.rooms} rooms; leave one")
+        if is_new:
+            self._limits.check_rooms(len(connection.rooms) + len(pending) + 1)
 
         def joined(how: JoinResult) -> None:
             reply = replies.Joined(request.id, name, how.position, how.recovered, how.members)
