@@ -7,6 +7,7 @@ what they mean for a client. It does not decide when they are used.
 
 from dataclasses import dataclass
 from enum import Enum, IntEnum, StrEnum
+from math import ceil
 
 
 class ErrorCode(StrEnum):
@@ -108,6 +109,11 @@ class Refusal(Exception):
         self.message = message
         self.retry_after = retry_after
         """Seconds after which the same request may succeed, where that is known."""
+
+    @property
+    def retry_after_ms(self) -> int | None:
+        """The same in milliseconds, rounded up: who comes a part of one early is refused again."""
+        return None if self.retry_after is None else max(1, ceil(self.retry_after * 1000 - 1e-6))
 
 
 @dataclass(frozen=True, slots=True)

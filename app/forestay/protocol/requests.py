@@ -70,10 +70,14 @@ class Emitted(Broadcast, frozen=True, tag="broadcast", kw_only=True):
 
 
 class Binary(_Request, frozen=True, tag="binary", kw_only=True):
-    """Publish a binary message. It does not come as JSON and has no `id`."""
+    """Publish a binary message. It does not come as JSON, and on most wires it has no more than `data`."""
 
     data: bytes
     """The whole message: a big-endian `uint32` type and any bytes."""
+    room: str | None = None
+    """The room; None where the type decides."""
+    echo: bool | None = None
+    """As in a `Broadcast`."""
 
 
 class Ping(_Request, frozen=True, tag="ping"):

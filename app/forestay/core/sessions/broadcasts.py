@@ -58,14 +58,17 @@ class Broadcasts:
         self._publish(connection, message, request.id, request.key)
 
     def binary(self, connection: Connection, request: requests.Binary) -> None:
-        """Publish a binary message to the room of its type."""
+        """Publish a binary message to the room that it names, or to that of its type."""
         data = request.data
         if len(data) < 4:
             raise Refusal(ErrorCode.BAD_BINARY, "a binary message starts with its type, four bytes big-endian")
         (kind,) = unpack_from("!I", data)
-        if not (connection.bindings and kind in connection.bindings) and is_json(data):
+        if request.room is not None:
+            name = public_room(request.room)
+        elif not (connection.bindings and kind in connection.bindings) and is_json(data):
             raise Refusal(ErrorCode.BAD_BINARY, f"{_MISREAD} {kind} first")
-        name = self._bound_room(connection, kind)
+        else:
+            name = self._bound_room(connection, kind)
         connection.identity.require(Right.BROADCAST, name)
         message = Message(
             name,
@@ -73,9 +76,9 @@ class Broadcasts:
             self._publisher.stamp(),
             sender=connection.identity.user,
             binary=True,
-            exclude=self._excluded(connection, name, echo=None),
+            exclude=self._excluded(connection, name, echo=request.echo),
         )
-        self._publish(connection, message, None, None)
+        self._publish(connection, message, request.id, None)
 
     def bind(self, connection: Connection, request: requests.Bind) -> None:
         """Send binary messages of one type to a room from now on."""

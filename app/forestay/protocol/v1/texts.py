@@ -1,7 +1,6 @@
 """Encodes replies and room messages as the JSON texts of protocol version 1, whatever carries them."""
 
 from collections.abc import Callable, Mapping
-from math import ceil
 from typing import Final, assert_never
 
 from msgspec import Raw, Struct
@@ -170,9 +169,8 @@ class Texts:
     def _error(self, reply: replies.Error) -> bytes:
         refusal = reply.refusal
         payload: dict[str, object] = {"code": refusal.code, "message": refusal.message}
-        if refusal.retry_after is not None:
-            # Rounded up: who comes a part of a millisecond early is refused again.
-            payload["retry_after_ms"] = max(1, ceil(refusal.retry_after * 1000 - 1e-6))
+        if refusal.retry_after_ms is not None:
+            payload["retry_after_ms"] = refusal.retry_after_ms
         stamp = timestamp(int(self._clock() * 1000))
         # The room is as the client wrote it, and may be no room name. A longer text is none, and could be any length.
         room = reply.room if reply.room is not None and len(reply.room) <= _LONGEST_ROOM else None
