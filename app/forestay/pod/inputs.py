@@ -1,13 +1,12 @@
-"""Builds the parts that can fail because of wrong settings, before the server starts: token keys and rules of rooms."""
+"""Builds the parts that can fail because of wrong settings, before the server starts: token keys and room policies."""
 
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from forestay.core.ports.tasks import Tasks
 from forestay.core.ports.verifier import Verifier
-from forestay.core.rules.events import Namespaces, parse_namespaces
 from forestay.core.rules.policies import SHIPPED, Policies, Policy, parse_policy
 from forestay.edge.api.keys_file import ApiKeysFile
 from forestay.edge.tokens.jwks import KeySetAddress
@@ -26,8 +25,6 @@ class Parts:
     policies: Policies
     tasks: Supervisor
     """Runs the background tasks of the whole pod, those of the verifier too."""
-    namespaces: Namespaces = field(default_factory=Namespaces)
-    """Those of Socket.IO clients, with the rules for their events."""
     api_keys: ApiKeysFile | None = None
     """The file with the keys of backends; None where there is none."""
 
@@ -35,7 +32,7 @@ class Parts:
 def prepare(settings: Settings, tasks: Supervisor, otherwise: Policy = SHIPPED) -> Parts:
     """Build the parts. `otherwise`: the policy of rooms that match no pattern. Raises SettingsError."""
     problems: list[str] = []
-    verifier = rules = None
+    verifier = policies = None
     try:
         keys = _keys(settings, tasks)
     except ValueError as error:
@@ -46,7 +43,7 @@ def prepare(settings: Settings, tasks: Supervisor, otherwise: Policy = SHIPPED) 
         except ValueError as error:
             problems.append(f"{variable_of('default_rights')}: {error}")
     try:
-        rules = _read_rules(settings, otherwise)
+        policies = _read_policies(settings, otherwise)
     except ValueError as error:
         problems.append(f"{variable_of('rooms_file')}: {error}")
     api_keys = None
@@ -58,9 +55,9 @@ def prepare(settings: Settings, tasks: Supervisor, otherwise: Policy = SHIPPED) 
         api_keys = _api_keys(settings)
     except ValueError as error:
         problems.append(f"{variable_of('api_keys_file')}: {error}")
-    if problems or verifier is None or rules is None:
+    if problems or verifier is None or policies is None:
         raise SettingsError(problems)
-    return Parts(verifier, rules.policies, tasks, rules.namespaces, api_keys)
+    return Parts(verifier, policies, tasks, api_keys)
 
 
 def _api_keys(settings: Settings) -> ApiKeysFile | None:
@@ -107,25 +104,17 @@ def _verifier(settings: Settings, keys: Keys) -> Verifier:
     return TokenVerifier(keys, rules)
 
 
-@dataclass(frozen=True, slots=True)
-class _Rules:
-    """What the file with the rules of rooms says."""
-
-    policies: Policies
-    namespaces: Namespaces
-
-
-def _read_rules(settings: Settings, otherwise: Policy) -> _Rules:
-    """Raises ValueError."""
-    document = {} if settings.rooms_file is None else _read_toml(settings.rooms_file)
-    unknown = sorted(document.keys() - {"rooms", "events", "namespaces"})
+def _read_policies(settings: Settings, otherwise: Policy) -> Policies:
+    if settings.rooms_file is None:
+        return Policies((), otherwise)
+    document = _read_toml(settings.rooms_file)
+    unknown = sorted(document.keys() - {"rooms"})
     if unknown:
-        raise ValueError(f"unknown {', '.join(unknown)}; the tables are [[rooms]], [[events]] and [[namespaces]]")
+        raise ValueError(f"unknown {', '.join(unknown)}; rooms are written as [[rooms]] tables")
     tables = document.get("rooms", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise ValueError("rooms are written as [[rooms]] tables")
-    policies = Policies([parse_policy(table, otherwise) for table in tables], otherwise)
-    return _Rules(policies, parse_namespaces(document.get("events", []), document.get("namespaces", [])))
+    return Policies([parse_policy(table, otherwise) for table in tables], otherwise)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -102,6 +102,9 @@ class Observer:
         `since`: when the request came, in the loop's time. `trace`: the caller's context.
         """
 
+    def unknown_session(self) -> None:
+        """A Socket.IO request named a session that is not on this pod."""
+
 
 _FACTS: Final = tuple(name for name in vars(Observer) if not name.startswith("_"))
 

@@ -92,4 +92,4 @@ class Application(Protocol):
     """What the sessions are for."""
 
     def opened(self, session: Session, opening: Opening, /) -> Listener:
-        """Take a new session. Its first packet is written when this returns."""
+        """Take a new session. Nothing may be written before this returns: the open packet comes first."""

@@ -121,7 +121,7 @@ class Admission:
         return identity
 
     def check_origin(self, request: web.BaseRequest) -> None:
-        """Raises Refused where a page sent `request` that may not connect. For use by Attempt."""
+        """Raises Refused where a page sent `request` that may not connect."""
         origins, host = of_page(request.headers), request.headers.get("Host", "")
         if not self._origins.allow(origins, host):
             raise Refused(403, Refusal(ErrorCode.FORBIDDEN, self._origins.refusal(origins, host)))

@@ -21,9 +21,9 @@ from forestay.edge.handshake.cors import preflight, readable
 from forestay.edge.log_throttle import LogThrottle
 from forestay.edge.problems import problem
 from forestay.edge.request_trace import request_trace, trace_id
-from forestay.edge.websocket.frames import frames_of
 from forestay.edge.websocket.native import NativeClient, NativeSocket
-from forestay.edge.websocket.websocket import ReadOnlyWebSocket, WebSocketSession
+from forestay.edge.websocket.upgrade import upgrade
+from forestay.edge.websocket.websocket import WebSocketSession
 from forestay.protocol.codes import ENDINGS, CloseCode, ErrorCode, Refusal
 from forestay.protocol.v1.wire import V1Wire
 
@@ -124,29 +124,17 @@ class Handshake:
         return response
 
     async def _upgrade(self, opening: "_Opening", attempt: Attempt, identity: Identity) -> web.StreamResponse:
-        request, started_at = opening.request, opening.started_at
-        ws = ReadOnlyWebSocket(
-            autoclose=False,
-            autoping=False,
-            compress=False,
-            # aiohttp refuses a message of this size, and not only a larger one.
-            max_msg_size=self._limits.message_bytes + 1,
-        )
-        if opening.protocol is not None:
-            # We choose the subprotocol: aiohttp would read only the first of several header lines.
-            ws.headers["Sec-WebSocket-Protocol"] = opening.protocol
-        writer = await ws.prepare(request)
-        transport = request.transport
-        if transport is None:  # The connection broke during the upgrade.
-            self._report("lost", request, started_at)
-            return ws
-        frames = frames_of(request)
-        transport.set_write_buffer_limits(self._limits.send_buffer, self._limits.send_buffer // 2)
-        self._report("ok", request, started_at)
-        socket = NativeSocket(transport, self._wire, self._limits.close_timeout)
+        request, limits = opening.request, self._limits
+        try:
+            upgraded = await upgrade(request, limits.message_bytes, limits.send_buffer, opening.protocol)
+        except ConnectionError:
+            self._report("lost", request, opening.started_at)
+            raise
+        self._report("ok", request, opening.started_at)
+        socket = NativeSocket(upgraded.transport, self._wire, limits.close_timeout)
         connection: Connection = await self._sessions.welcome(identity, socket)
         try:
-            await writer.write(self._sessions.first_words(connection))
+            await upgraded.writer.write(self._sessions.first_words(connection))
         except ConnectionError:
             pass  # The connection broke during the upgrade. The first read reports it.
         if connection.ended is not None:
@@ -156,8 +144,8 @@ class Handshake:
             # The drain began while the registry was asked, and may have ended all others already.
             connection.end(ENDINGS[CloseCode.GOING_AWAY])
         client = NativeClient(self._dispatcher, self._sessions, connection, self._wire)
-        await WebSocketSession(client, socket, frames).run(ws, writer)
-        return ws
+        await WebSocketSession(client, socket, upgraded.frames).run(upgraded.ws, upgraded.writer)
+        return upgraded.ws
 
     def _report(self, outcome: str, request: web.BaseRequest, started_at: float) -> None:
         if self._observer is not None:

@@ -81,6 +81,8 @@ class _Protocol(web.RequestHandler):
         self._door: Door | None = door
         self._accepted: asyncio.BaseTransport | None = None
         self._last: asyncio.TimerHandle | None = None
+        self.waiting: asyncio.Future[bytes] | None = None
+        """What the answer waits for: see `departures`."""
 
     def set_parser(self, parser: WebSocketReader, data_received_cb: Callable[[], None] | None = None) -> None:
         self.admit()
@@ -128,6 +130,9 @@ class _Protocol(web.RequestHandler):
             self._last.cancel()
         # They hold the reader, and the reader this.
         self.frames = None
+        waiting, self.waiting = self.waiting, None
+        if waiting is not None and not waiting.done():
+            waiting.set_exception(ConnectionResetError("the client has gone"))
         # aiohttp forgets the transport earlier, when it closes the connection itself.
         transport, self._accepted = self._accepted, None
         if self._door is None and transport is not None:

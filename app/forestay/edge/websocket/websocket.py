@@ -80,6 +80,14 @@ class ClientSocket:
         # the young generation, and on Python 3.11 a dead transport is a cycle that only a full collection frees.
         asyncio.get_running_loop().call_later(self._close_timeout, _abort, weakref.ref(self._transport))
 
+    def cut(self) -> None:
+        """Close the transport without a close frame, once what was written is sent."""
+        if self.closed():
+            return
+        self._closing = True
+        self._transport.close()
+        asyncio.get_running_loop().call_later(self._close_timeout, _abort, weakref.ref(self._transport))
+
     def hang_up(self) -> None:
         """Close the transport once everything is written. For use when the closing handshake is done."""
         self._transport.close()

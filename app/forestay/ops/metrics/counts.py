@@ -92,6 +92,7 @@ class Counts(Observer):
         self.refusals = LabelCounts(code for code in ErrorCode if code not in _NOT_ON_A_SOCKET)
         self.requests = LabelCounts(("ok", *ErrorCode, "failed"))
         self.keys_refused = LabelCounts(("missing", "unknown"))
+        self.unknown_sessions = 0
         self.managed_by_action = {
             action: LabelCounts(("ok", "refused", "failed")) for action in ("disconnect", "revoke")
         }
@@ -149,6 +150,9 @@ class Counts(Observer):
 
     def key_refused(self, reason: str) -> None:
         self.keys_refused.add(reason)
+
+    def unknown_session(self) -> None:
+        self.unknown_sessions += 1
 
     def managed(self, action: str, result: str) -> None:
         self.managed_by_action[action].add(result)

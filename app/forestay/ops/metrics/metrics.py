@@ -142,6 +142,8 @@ class Metrics:
             for result, count in results.items():
                 managed.add_metric([action, result], count)
         yield managed
+        unknown = counts.unknown_sessions
+        yield _counter("forestay_socketio_unknown_sessions", "Requests for sessions that are not here.", unknown)
 
     def _delivery(self) -> Iterable[Metric]:
         counts, readings = self._counts, self._readings

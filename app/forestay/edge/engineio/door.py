@@ -1,0 +1,213 @@
+"""Serves the requests of Engine.IO: opens sessions, and finds the session of each poll, POST and upgrade.
+
+Refuses in one order: the form of the request (400), a pod that drains or is full (503), the origin (403). The token
+comes later, in a packet.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from forestay.core.ports.observer import Observer
+from forestay.edge.engineio.answers import BadRequest, allowed, options, payload, refused, taken
+from forestay.edge.engineio.application import Application, Opening
+from forestay.edge.engineio.form import check_opening, check_polling, check_websocket, only, subprotocol
+from forestay.edge.engineio.polling import Polling
+from forestay.edge.engineio.session import EngineSession
+from forestay.edge.engineio.sessions import SERVE_WITHIN, EngineSessions
+from forestay.edge.engineio.socket import NOT_POLLING, MovingClient, SocketCarrier, SocketClient
+from forestay.edge.handshake.admission import Admission, Refused
+from forestay.edge.listening.servers import admit
+from forestay.edge.log_throttle import LogThrottle
+from forestay.edge.problems import problem
+from forestay.edge.request_trace import request_trace, trace_id
+from forestay.edge.websocket.upgrade import upgrade
+from forestay.edge.websocket.websocket import ClientSocket, WebSocketSession
+from forestay.protocol.codes import ABNORMAL_CLOSURE, Ending
+from forestay.protocol.engineio.errors import RequestError
+from forestay.protocol.engineio.packets import Times, open_packet
+from forestay.protocol.websocket import text_frame
+
+log = structlog.get_logger(__name__)
+
+POLLING: Final = "polling"
+WEBSOCKET: Final = "websocket"
+
+_BROKE: Final = Ending(ABNORMAL_CLOSURE, "the connection broke during the upgrade")
+
+_NOT_STICKY: Final = (
+    "a session lives on one pod, and another pod was asked for it; route polling clients by a cookie or their address, "
+    "or leave polling out of FORESTAY_SOCKETIO_TRANSPORTS; after the end of a pod a few of these are normal"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLimits:
+    """What the engine offers, and what a session may use."""
+
+    transports: Sequence[str]
+    """`polling`, `websocket` or both."""
+    times: Times
+    message_bytes: int
+    """The largest message, and the largest payload of a POST."""
+    message_timeout: float
+    """Seconds for the body of a POST."""
+    send_buffer: int
+    """Bytes that wait to be sent on a WebSocket. With more than that, the client's packets are not read."""
+    close_timeout: float
+    """Seconds that a client has to take its end."""
+    most_unused: int
+    """Sessions that never had a namespace, at the same time."""
+    serve_within: float = SERVE_WITHIN
+    """Seconds for the first namespace."""
+
+
+class EngineDoor:
+    """Serves the path of Engine.IO."""
+
+    def __init__(
+        self,
+        application: Application,
+        admission: Admission,
+        limits: EngineLimits,
+        new_sid: Callable[[], str],
+        observer: Observer | None,
+    ) -> None:
+        """`new_sid`: returns a text that nobody can guess, of 120 random bits or more."""
+        self._application = application
+        self._admission = admission
+        self._limits = limits
+        self._observer = observer
+        self._upgrades = [WEBSOCKET] if WEBSOCKET in limits.transports else []
+        self.sessions = EngineSessions(
+            limits.times, limits.close_timeout, limits.most_unused, new_sid, limits.serve_within
+        )
+        self._refused = LogThrottle("Socket.IO requests refused")
+        self._unknown = LogThrottle("requests for Socket.IO sessions that are not here")
+
+    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request. A WebSocket is carried until its end, and a poll until there is something to say."""
+        started_at = asyncio.get_running_loop().time()
+        if request.method == "OPTIONS":
+            return options(request, may_connect=self._may_connect(request))
+        try:
+            return await self._serve(request, started_at)
+        except BadRequest as bad:
+            return refused(request, bad)
+        except Refused as refusal:
+            return self._refuse(request, refusal, started_at)
+
+    async def _serve(self, request: web.BaseRequest, started_at: float) -> web.StreamResponse:
+        transport, sid = only(request, "transport"), only(request, "sid")
+        if transport is None or transport not in self._limits.transports:
+            offered = " or ".join(self._limits.transports)
+            raise BadRequest(RequestError.UNKNOWN_TRANSPORT, f"the query needs transport={offered}")
+        check = check_websocket if transport == WEBSOCKET else check_polling
+        check(request)
+        if sid is None:
+            return await self._open(request, transport, started_at)
+        self._admission.check_origin(request)
+        session = self.sessions.find(sid)
+        if session is None:
+            self._unknown.count(transport, _NOT_STICKY)
+            if self._observer is not None:
+                self._observer.unknown_session()
+            raise BadRequest(RequestError.UNKNOWN_SESSION, "this session is over, or on another pod; connect again")
+        if transport == WEBSOCKET:
+            return await self._move(request, session)
+        return await self._carry(request, session)
+
+    async def _open(self, request: web.BaseRequest, transport: str, started_at: float) -> web.StreamResponse:
+        check_opening(request)
+        attempt = self._admission.begin()
+        try:
+            attempt.check_origin(request)
+        except Refused:
+            attempt.leave()
+            raise
+        session = self.sessions.new(attempt)
+        self._report("ok", request, started_at)
+        opening = Opening(request, self._admission.client(request))
+        if transport == WEBSOCKET:
+            return await self._begin_socket(request, session, opening)
+        session.start(Polling(session), lambda begun: self._application.opened(begun, opening))
+        return payload(request, self._open_packet(session, self._upgrades))
+
+    async def _begin_socket(
+        self, request: web.BaseRequest, session: EngineSession, opening: Opening
+    ) -> web.StreamResponse:
+        limits = self._limits
+        try:
+            upgraded = await upgrade(request, limits.message_bytes, limits.send_buffer, subprotocol(request))
+            socket = ClientSocket(upgraded.transport, limits.close_timeout)
+            session.start(SocketCarrier(socket), lambda begun: self._application.opened(begun, opening))
+            await upgraded.writer.write(text_frame(self._open_packet(session, [])))
+        except BaseException:
+            session.gone(_BROKE)
+            raise
+        client = SocketClient(session, socket)
+        await WebSocketSession(client, socket, upgraded.frames).run(upgraded.ws, upgraded.writer)
+        return upgraded.ws
+
+    async def _move(self, request: web.BaseRequest, session: EngineSession) -> web.StreamResponse:
+        """Let a polling session move to this WebSocket. A second one is closed, and changes nothing."""
+        limits, polling = self._limits, session.carrier
+        upgraded = await upgrade(request, limits.message_bytes, limits.send_buffer, subprotocol(request))
+        socket = ClientSocket(upgraded.transport, limits.close_timeout)
+        upgraded.writer.send_headers()
+        if not isinstance(polling, Polling) or session.carrier is not polling or session.upgrading:
+            socket.close(NOT_POLLING)
+            await socket.discard()
+            return upgraded.ws
+        client = MovingClient(session, polling, socket)
+        await WebSocketSession(client, socket, upgraded.frames).run(upgraded.ws, upgraded.writer)
+        return upgraded.ws
+
+    async def _carry(self, request: web.BaseRequest, session: EngineSession) -> web.StreamResponse:
+        """Answer a poll or a POST of a session."""
+        polling = session.carrier
+        if not isinstance(polling, Polling):
+            raise BadRequest(RequestError.BAD_REQUEST, "this session has moved to a WebSocket, and polls no more")
+        if request.method not in ("GET", "POST"):
+            raise BadRequest(RequestError.BAD_METHOD, "a session is polled by GET, and sends by POST")
+        admit(request)
+        over = BadRequest(RequestError.BAD_REQUEST, "the session is over; connect again")
+        if request.method == "GET":
+            body = await polling.poll(request)
+            return refused(request, over) if body is None else payload(request, body)
+        status = await polling.push(request, self._limits.message_bytes, self._limits.message_timeout)
+        return taken(request) if status == 200 else refused(request, over, status)
+
+    def _open_packet(self, session: EngineSession, upgrades: Sequence[str]) -> bytes:
+        return open_packet(session.sid, upgrades, self._limits.times, self._limits.message_bytes)
+
+    def _may_connect(self, request: web.BaseRequest) -> bool:
+        try:
+            self._admission.check_origin(request)
+        except Refused:
+            return False
+        return True
+
+    def _refuse(self, request: web.BaseRequest, refusal: Refused, started_at: float) -> web.StreamResponse:
+        """Answer a request that was refused for another reason than its form."""
+        self._report(str(refusal.status), request, started_at)
+        client = self._admission.client(request)
+        log.debug(
+            "Socket.IO refused",
+            client=client,
+            status=refusal.status,
+            reason=str(refusal),
+            trace_id=trace_id(request),
+        )
+        self._refused.count(f"{refusal.status} {refusal.refusal.code}", f"{refusal} (client {client})")
+        if refusal.status == 503:
+            return allowed(request, problem(refusal.refusal, refusal.status))
+        return refused(request, BadRequest(RequestError.FORBIDDEN, str(refusal)))
+
+    def _report(self, outcome: str, request: web.BaseRequest, started_at: float) -> None:
+        if self._observer is not None:
+            self._observer.handshake(outcome, started_at, request_trace(request))

@@ -1,0 +1,174 @@
+"""Carries a session by long polling: what is written waits for the next poll, and each POST brings packets."""
+
+import asyncio
+from typing import Final
+
+from aiohttp import web
+
+from forestay.edge.engineio.session import EngineSession
+from forestay.edge.listening.departures import wait_with
+from forestay.edge.request_parts import read_body
+from forestay.protocol.codes import ABNORMAL_CLOSURE, Ending, ErrorCode, Refusal
+from forestay.protocol.engineio.packets import CLOSE_PACKET, NOOP_PACKET, PING_PACKET, Malformed
+from forestay.protocol.engineio.payloads import read_payload, write_payload
+
+# Packets that one POST may bring before the other clients get their turn; a long one counts as several.
+_TURN: Final = 64
+_BYTES_PER_PACKET: Final = 4096
+
+_VANISHED: Final = Ending(ABNORMAL_CLOSURE, "a request of the session broke off")
+
+# What a poll is answered with: what waits, and that the session is over.
+_WHAT_WAITS: Final = b""
+_OVER: Final = b"\0"
+
+
+class Polling:
+    """The carrier of a polling session."""
+
+    __slots__ = ("_chunks", "_poll", "_posting", "_room", "_session", "_size")
+
+    def __init__(self, session: EngineSession) -> None:
+        self._session = session
+        self._chunks: list[bytes] = []
+        """Frames that wait for the next poll. They are unpacked then: the same bytes may be those of a whole room."""
+        self._size = 0
+        self._poll: asyncio.Future[bytes] | None = None
+        """What the pending poll waits for."""
+        self._posting = False
+        self._room: asyncio.Future[None] | None = None
+        """Where the client must take what was written before its packets are read."""
+
+    def write(self, data: bytes, /) -> None:
+        """See Session.write."""
+        self._chunks.append(data)
+        self._size += len(data)
+        self._answer(_WHAT_WAITS)
+
+    def buffered(self) -> int:
+        """See Session.buffered. It counts what waits for the next poll."""
+        return self._size
+
+    def closed(self) -> bool:
+        """See Session.closed."""
+        return self._session.ending is not None
+
+    def hold_reading(self) -> None:
+        """See Session.hold_reading."""
+        if self._room is None and self._chunks:
+            self._room = asyncio.get_running_loop().create_future()
+
+    def close(self, ending: Ending, *, cut: bool, keep: bool) -> None:
+        """See Carrier.close. What was written and not taken waits for one more poll."""
+        if not keep:
+            self._drop()
+        if any(chunk is not PING_PACKET for chunk in self._chunks):
+            self._read_on()
+            return
+        self._drop()
+        self._answer(_OVER)
+        self._session.gone(ending)
+
+    def left(self) -> None:
+        """See Carrier.left."""
+        self._drop()
+        self._answer(NOOP_PACKET)
+
+    def noop(self) -> None:
+        """End the pending poll, if there is one, because the session is about to move."""
+        self._answer(NOOP_PACKET)
+
+    def leave(self) -> bytes:
+        """End, because the session has moved. Returns what waited for a poll."""
+        self._answer(NOOP_PACKET)
+        rest = b"".join(self._chunks)
+        self._drop()
+        return rest
+
+    async def poll(self, request: web.BaseRequest) -> bytes | None:
+        """The payload that answers a poll, or None where the session is over. Raises ConnectionError."""
+        session = self._session
+        if self._poll is not None:
+            self._answer(CLOSE_PACKET)
+            session.fail("a second poll came before the first one was answered")
+            return None
+        if not self._chunks and session.ending is None:
+            self._poll = asyncio.get_running_loop().create_future()
+            try:
+                answer = await wait_with(request, self._poll)
+            except ConnectionError:
+                # Only now is it known: aiohttp goes on when a client has gone.
+                if session.carrier is self:
+                    session.gone(_VANISHED)
+                raise
+            finally:
+                self._poll = None
+            if answer != _WHAT_WAITS:
+                return None if answer == _OVER else answer
+            if session.carrier is not self and session.ending is None:
+                # The session has moved, and has taken along what woke this poll.
+                return NOOP_PACKET
+        if not self._chunks:
+            return None
+        payload = write_payload(self._chunks)
+        self._drop()
+        if session.ending is not None and session.carrier is self:
+            session.gone(session.ending)
+        return payload
+
+    async def push(self, request: web.BaseRequest, max_bytes: int, seconds: float) -> int:
+        """Take the packets of a POST. Returns the HTTP status of its answer."""
+        session = self._session
+        if self._posting:
+            session.fail("a second POST came before the first one was answered")
+            return 400
+        if request.content_type == "application/octet-stream":
+            session.fail("a POST is binary; its packets are text, and binary messages are in base64")
+            return 400
+        self._posting = True
+        try:
+            body = await read_body(request, max_bytes, seconds)
+            if session.ending is not None:
+                return 400
+            await self._take(body)
+        except Refusal as refusal:
+            session.fail("the body of a POST is too large, or did not come in time")
+            return 413 if refusal.code is ErrorCode.TOO_LARGE else 408
+        except Malformed as malformed:
+            session.fail(str(malformed))
+            return 400
+        finally:
+            self._posting = False
+        return 400 if session.stopping else 200
+
+    async def _take(self, body: bytes) -> None:
+        """Hand the packets in `body` on, one after the other. Raises Malformed."""
+        session, turn = self._session, 0
+        for packet in read_payload(body):
+            work = session.take(packet) if isinstance(packet, str) else session.take_binary(packet)
+            if work is not None:
+                await work
+                await asyncio.sleep(0)
+            if session.ending is not None:
+                return
+            if self._room is not None:
+                await self._room
+            turn += 1 + len(packet) // _BYTES_PER_PACKET
+            if turn >= _TURN:
+                turn = 0
+                await asyncio.sleep(0)
+
+    def _answer(self, answer: bytes) -> None:
+        """Let the pending poll be answered, unless it is about to be."""
+        if self._poll is not None and not self._poll.done():
+            self._poll.set_result(answer)
+
+    def _drop(self) -> None:
+        self._chunks = []
+        self._size = 0
+        self._read_on()
+
+    def _read_on(self) -> None:
+        room, self._room = self._room, None
+        if room is not None and not room.done():
+            room.set_result(None)

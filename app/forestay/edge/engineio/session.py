@@ -1,0 +1,240 @@
+"""One Engine.IO session: its packets in order, over whichever transport it has, and one end."""
+
+from asyncio import AbstractEventLoop
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+import structlog
+
+from forestay.core.rules.access import Identity
+from forestay.edge.engineio.application import Listener
+from forestay.edge.handshake.admission import Attempt
+from forestay.protocol.codes import ENDINGS, CloseCode, Ending
+from forestay.protocol.engineio.packets import CLOSE, MESSAGE, PING, PING_PACKET, PONG
+
+log = structlog.get_logger(__name__)
+
+# Packets that are no messages. A client sends one for each ping, and a few around an upgrade.
+_MOST_OTHERS: Final = 64
+
+_MALFORMED: Final = Ending(CloseCode.PROTOCOL_ERROR, "a packet is malformed")
+_LEFT: Final = Ending(CloseCode.NORMAL, "closed by the client")
+
+
+class Carrier(Protocol):
+    """The transport of a session. It tells the session when it is gone."""
+
+    def write(self, data: bytes, /) -> None:
+        """See Session.write."""
+
+    def buffered(self) -> int:
+        """See Session.buffered."""
+
+    def closed(self) -> bool:
+        """See Session.closed."""
+
+    def hold_reading(self) -> None:
+        """See Session.hold_reading."""
+
+    def close(self, ending: Ending, *, cut: bool, keep: bool) -> None:
+        """Close, after what was written where `keep` says so. `cut`: see Session.end."""
+
+    def left(self) -> None:
+        """Close, because the client has said that it goes."""
+
+
+class _Gone:
+    """The carrier and the listener of a session that is gone."""
+
+    def write(self, data: bytes, /) -> None:
+        """Nobody is there."""
+
+    def buffered(self) -> int:
+        return 0
+
+    def closed(self) -> bool:
+        return True
+
+    def hold_reading(self) -> None:
+        """Nothing is read."""
+
+    def close(self, ending: Ending, *, cut: bool, keep: bool) -> None:
+        """It is closed."""
+
+    def left(self) -> None:
+        """It is closed."""
+
+    def text(self, data: str, /) -> None:
+        """Nothing is taken."""
+
+    def binary(self, data: bytes, /) -> None:
+        """Nothing is taken."""
+
+    def end(self, ending: Ending, /) -> None:
+        """It has ended."""
+
+    def lost(self, ending: Ending, /) -> None:
+        """It was told."""
+
+
+_GONE: Final = _Gone()
+
+
+class Keeper(Protocol):
+    """What keeps all sessions of this pod."""
+
+    loop: AbstractEventLoop
+
+    def ended(self, session: "EngineSession") -> None:
+        """`session` has ended: it is not pinged any more, and has a time to be gone."""
+
+    def served(self, session: "EngineSession", *, served: bool) -> None:
+        """See Session.served."""
+
+    def forget(self, session: "EngineSession") -> None:
+        """`session` is gone."""
+
+
+class EngineSession:
+    """The Session that applications use. Its carrier may change once, from polling to a WebSocket."""
+
+    __slots__ = (
+        "_attempt",
+        "_keeper",
+        "_listener",
+        "_others",
+        "carrier",
+        "ending",
+        "heard_at",
+        "pinged_at",
+        "serve_by",
+        "sid",
+        "stopping",
+        "upgrading",
+    )
+
+    def __init__(self, keeper: Keeper, sid: str, attempt: Attempt) -> None:
+        """`sid`: a secret, which nobody can guess. It is never logged."""
+        self._keeper = keeper
+        self._attempt = attempt
+        self._listener: Listener = _GONE
+        self._others = 0
+        """Packets since the last ping that are no messages."""
+        self.sid = sid
+        self.carrier: Carrier = _GONE
+        self.ending: Ending | None = None
+        self.heard_at = keeper.loop.time()
+        """Loop time of the client's last packet."""
+        self.pinged_at: float | None = None
+        """Loop time of a ping that is not answered yet. Written by the keeper."""
+        self.serve_by: float | None = None
+        """Loop time by which a namespace must be connected. Written by the keeper."""
+        self.stopping = False
+        """Whether the gateway ends it on its own account: what waits for the client then is dropped."""
+        self.upgrading = False
+        """Whether a WebSocket asks to become its carrier. Written by the door."""
+
+    def start(self, carrier: Carrier, listener: Callable[["EngineSession"], Listener]) -> None:
+        """Begin on `carrier`. `listener`: makes what listens to this session."""
+        self.carrier = carrier
+        self._listener = listener(self)
+
+    def write(self, data: bytes, /) -> None:
+        """See Session.write."""
+        self.carrier.write(data)
+
+    def buffered(self) -> int:
+        """See Session.buffered."""
+        return self.carrier.buffered()
+
+    def closed(self) -> bool:
+        """See Session.closed."""
+        return self.ending is not None or self.carrier.closed()
+
+    def hold_reading(self) -> None:
+        """See Session.hold_reading."""
+        self.carrier.hold_reading()
+
+    async def admit(self, token: str) -> Identity:
+        """See Session.admit."""
+        return await self._attempt.admit(token)
+
+    def served(self, *, served: bool) -> None:
+        """See Session.served."""
+        if self.ending is None:
+            if served:
+                self._attempt.end_handshake()
+            self._keeper.served(self, served=served)
+
+    def end(self, ending: Ending, *, cut: bool = False) -> None:
+        """See Session.end."""
+        if self.ending is None:
+            self.ending = ending
+            self._keeper.ended(self)
+            self.carrier.close(ending, cut=cut, keep=not self.stopping)
+
+    def stop(self, ending: Ending) -> None:
+        """End the session on the gateway's own account, after the last words of its listener."""
+        if self.ending is None and not self.stopping:
+            self.stopping = True
+            self._listener.end(ending)
+            self.end(ending)
+
+    def fail(self, reason: str) -> None:
+        """See Session.fail."""
+        if self.ending is None:
+            log.debug("an Engine.IO session broke a rule and ends", reason=reason)
+            self.stop(_MALFORMED)
+
+    def gone(self, ending: Ending) -> None:
+        """The session is over and its transport is gone: how the client or the network ended it."""
+        if self.ending is None:
+            self.ending = ending
+        self._keeper.forget(self)
+        self._attempt.leave()
+        listener, self._listener = self._listener, _GONE
+        # Not from within a call of the listener, which may have begun this.
+        self._keeper.loop.call_soon(listener.lost, ending)
+        # The carrier holds the session: without this the two would wait for the garbage collector.
+        self.carrier = _GONE
+
+    def ping(self, now: float) -> None:
+        """Ask for a sign of life."""
+        self._others = 0
+        self.pinged_at = now
+        if not self.carrier.closed():
+            self.carrier.write(PING_PACKET)
+
+    def take(self, packet: str) -> Awaitable[None] | None:
+        """Take a text packet. Returns what must be awaited before the next one is taken."""
+        if self.ending is not None:
+            return None
+        self.heard_at = self._keeper.loop.time()
+        kind = packet[:1]
+        if kind == MESSAGE:
+            return self._listener.text(packet[1:])
+        if kind == CLOSE:
+            self.ending = _LEFT
+            self.carrier.left()
+            self.gone(_LEFT)
+        elif kind == PING:
+            self.fail("a client sends no pings; the server does")
+        elif kind == PONG or (kind and kind in "056"):
+            self.count_other()
+        else:
+            self.fail("a packet has no known type")
+        return None
+
+    def take_binary(self, data: bytes) -> Awaitable[None] | None:
+        """Take a binary message. Returns what must be awaited before the next packet is taken."""
+        if self.ending is not None:
+            return None
+        self.heard_at = self._keeper.loop.time()
+        return self._listener.binary(data)
+
+    def count_other(self) -> None:
+        """Count a packet or a frame that is no message. No rate of messages limits them."""
+        self._others += 1
+        if self._others > _MOST_OTHERS:
+            log.debug("an Engine.IO session broke a rule and ends", reason="too many packets that are no messages")
+            self.stop(ENDINGS[CloseCode.RATE_LIMITED])

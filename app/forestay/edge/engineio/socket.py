@@ -1,0 +1,192 @@
+"""Carries a session by a WebSocket: from its beginning, or after an upgrade from polling."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Final
+
+import structlog
+
+from forestay.edge.engineio.polling import Polling
+from forestay.edge.engineio.session import EngineSession
+from forestay.edge.websocket.websocket import ClientSocket
+from forestay.protocol.codes import ENDINGS, CloseCode, Ending
+from forestay.protocol.engineio.packets import PROBE, PROBED, UPGRADE
+from forestay.protocol.websocket import pong_frame
+
+log = structlog.get_logger(__name__)
+
+UPGRADE_WITHIN: Final = 10.0
+"""Seconds that a client has to upgrade, from the opening of its WebSocket."""
+
+# Seconds between two noops. A client completes its pending poll before it upgrades, and may have begun another one.
+_NOOP_INTERVAL: Final = 0.1
+
+_NO_UPGRADE: Final = Ending(CloseCode.POLICY_VIOLATION, "the session did not move to this WebSocket")
+NOT_POLLING: Final = Ending(CloseCode.POLICY_VIOLATION, "the session has a WebSocket already, or is about to get one")
+"""Why a second WebSocket of a session is closed."""
+
+_NAME: Final = "Engine.IO"
+
+
+class SocketCarrier:
+    """The carrier of a session that has a WebSocket."""
+
+    __slots__ = ("_socket", "buffered", "closed", "hold_reading", "write")
+
+    def __init__(self, socket: ClientSocket) -> None:
+        self._socket = socket
+        # Those of the socket, so that a frame costs no call more.
+        self.write = socket.write
+        self.buffered = socket.buffered
+        self.closed = socket.closed
+        self.hold_reading = socket.hold_reading
+
+    def close(self, ending: Ending, *, cut: bool, keep: bool) -> None:
+        """See Carrier.close. The session is gone when its WebSocket is."""
+        if cut:
+            self._socket.cut()
+        else:
+            self._socket.close(ending)
+
+    def left(self) -> None:
+        """See Carrier.left."""
+        self._socket.close(ENDINGS[CloseCode.NORMAL])
+
+
+class SocketClient:
+    """The Client of a WebSocket whose session began on it."""
+
+    __slots__ = ("_session", "_socket")
+
+    def __init__(self, session: EngineSession, socket: ClientSocket) -> None:
+        self._session = session
+        self._socket = socket
+
+    @property
+    def name(self) -> str:
+        """See Client.name. The id of the session is a secret."""
+        return _NAME
+
+    @property
+    def ended(self) -> bool:
+        """See Client.ended."""
+        return self._session.ending is not None
+
+    def text(self, data: str) -> Awaitable[None] | None:
+        """See Client.text."""
+        return self._session.take(data)
+
+    def binary(self, data: bytes) -> Awaitable[None] | None:
+        """See Client.binary."""
+        return self._session.take_binary(data)
+
+    def ping(self, data: bytes) -> None:
+        """See Client.ping. A frame of WebSocket is no packet, and no sign of life."""
+        self._session.count_other()
+        if not self._socket.closed():
+            self._socket.write(pong_frame(data))
+
+    def pong(self) -> None:
+        """See Client.pong."""
+        self._session.count_other()
+
+    def end(self, ending: Ending) -> None:
+        """See Client.end."""
+        self._session.stop(ending)
+
+    def lost(self, ending: Ending) -> None:
+        """See Client.lost."""
+        self._session.gone(ending)
+
+
+class MovingClient(SocketClient):
+    """The Client of a WebSocket to which a polling session moves.
+
+    Until the client has sent the upgrade packet, the session goes on polling, and nothing here ends it.
+    """
+
+    __slots__ = ("_moved", "_over", "_polling", "_probed", "_timer", "_until")
+
+    def __init__(self, session: EngineSession, polling: Polling, socket: ClientSocket) -> None:
+        super().__init__(session, socket)
+        loop = asyncio.get_running_loop()
+        self._polling = polling
+        self._probed = self._moved = self._over = False
+        self._until = loop.time() + UPGRADE_WITHIN
+        self._timer: asyncio.TimerHandle | None = loop.call_later(_NOOP_INTERVAL, self._look)
+        session.upgrading = True
+
+    @property
+    def ended(self) -> bool:
+        """See Client.ended."""
+        return self._over or (self._moved and super().ended)
+
+    def text(self, data: str) -> Awaitable[None] | None:
+        """See Client.text."""
+        if self._moved:
+            return super().text(data)
+        if not self._over:
+            self._upgrade(data)
+        return None
+
+    def binary(self, data: bytes) -> Awaitable[None] | None:
+        """See Client.binary."""
+        if self._moved:
+            return super().binary(data)
+        self.end(_NO_UPGRADE)
+        return None
+
+    def ping(self, data: bytes) -> None:
+        """See Client.ping."""
+        if self._moved:
+            super().ping(data)
+        else:
+            self.end(_NO_UPGRADE)
+
+    def end(self, ending: Ending) -> None:
+        """See Client.end."""
+        if self._moved:
+            super().end(ending)
+        elif not self._over:
+            self._over = True
+            self._stop()
+            self._socket.close(ending)
+
+    def lost(self, ending: Ending) -> None:
+        """See Client.lost."""
+        self._stop()
+        if self._moved:
+            super().lost(ending)
+
+    def _upgrade(self, packet: str) -> None:
+        if packet == PROBE:
+            self._probed = True
+            self._socket.write(PROBED)
+            self._polling.noop()
+        elif packet == UPGRADE and self._probed and self._session.ending is None:
+            self._stop()
+            self._moved = True
+            carrier = SocketCarrier(self._socket)
+            self._session.carrier = carrier
+            rest = self._polling.leave()
+            if rest:
+                carrier.write(rest)
+        else:
+            log.debug("an upgrade to a WebSocket failed", reason="a packet is neither a probe nor an upgrade")
+            self.end(_NO_UPGRADE)
+
+    def _look(self) -> None:
+        """End the poll that keeps the client from upgrading, or the WebSocket whose time is over."""
+        loop = asyncio.get_running_loop()
+        if self._session.ending is not None or loop.time() >= self._until:
+            self.end(self._session.ending or _NO_UPGRADE)
+            return
+        if self._probed:
+            self._polling.noop()
+        self._timer = loop.call_later(_NOOP_INTERVAL, self._look)
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._session.upgrading = False

@@ -1,1 +1,0 @@
-"""Serves event streams, and plain HTTP for clients."""
