@@ -3,6 +3,7 @@
 import json
 import random
 import secrets
+from pathlib import Path
 
 import pytest
 
@@ -98,3 +99,23 @@ def test_a_setting_that_does_not_fit_is_named_without_a_secret(name: str) -> Non
     assert name in problem
     assert words in problem
     assert "x" * 40 not in problem
+
+
+def test_the_rooms_file_also_has_rules_for_events(tmp_path: Path) -> None:
+    """They are read with the policies of rooms, and a mistake in one of them is named with the setting."""
+    rooms = tmp_path / "rooms.toml"
+    good = '[[events]]\nevent = "chat message"\nroom = "lobby"\n[[namespaces]]\npath = "/admin"\n'
+    rooms.write_text(good)
+    settings = load({**SECRET_ONLY, "FORESTAY_ROOMS_FILE": str(rooms)})
+    namespaces = prepare(settings, Supervisor(random.uniform)).namespaces
+    assert namespaces.paths == ["/", "/admin"]
+    for bad, words in (
+        (good.replace("lobby", "{0"), "'chat message': '{0' makes no room"),
+        ("[[event]]\n", "[[events]] and"),
+    ):
+        rooms.write_text(bad)
+        with pytest.raises(SettingsError) as caught:
+            prepare(settings, Supervisor(random.uniform))
+        [problem] = caught.value.problems
+        assert "FORESTAY_ROOMS_FILE" in problem
+        assert words in problem

@@ -1,12 +1,13 @@
-"""Builds the parts that can fail because of wrong settings, before the server starts: token keys and room policies."""
+"""Builds the parts that can fail because of wrong settings, before the server starts: token keys and rules of rooms."""
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from forestay.core.ports.tasks import Tasks
 from forestay.core.ports.verifier import Verifier
+from forestay.core.rules.events import Namespaces, parse_namespaces
 from forestay.core.rules.policies import SHIPPED, Policies, Policy, parse_policy
 from forestay.edge.api.keys_file import ApiKeysFile
 from forestay.edge.tokens.jwks import KeySetAddress
@@ -25,6 +26,8 @@ class Parts:
     policies: Policies
     tasks: Supervisor
     """Runs the background tasks of the whole pod, those of the verifier too."""
+    namespaces: Namespaces = field(default_factory=Namespaces)
+    """Those of Socket.IO clients, with the rules for their events."""
     api_keys: ApiKeysFile | None = None
     """The file with the keys of backends; None where there is none."""
 
@@ -32,7 +35,7 @@ class Parts:
 def prepare(settings: Settings, tasks: Supervisor, otherwise: Policy = SHIPPED) -> Parts:
     """Build the parts. `otherwise`: the policy of rooms that match no pattern. Raises SettingsError."""
     problems: list[str] = []
-    verifier = policies = None
+    verifier = rules = None
     try:
         keys = _keys(settings, tasks)
     except ValueError as error:
@@ -43,7 +46,7 @@ def prepare(settings: Settings, tasks: Supervisor, otherwise: Policy = SHIPPED) 
         except ValueError as error:
             problems.append(f"{variable_of('default_rights')}: {error}")
     try:
-        policies = _read_policies(settings, otherwise)
+        rules = _read_rules(settings, otherwise)
     except ValueError as error:
         problems.append(f"{variable_of('rooms_file')}: {error}")
     api_keys = None
@@ -55,9 +58,9 @@ def prepare(settings: Settings, tasks: Supervisor, otherwise: Policy = SHIPPED) 
         api_keys = _api_keys(settings)
     except ValueError as error:
         problems.append(f"{variable_of('api_keys_file')}: {error}")
-    if problems or verifier is None or policies is None:
+    if problems or verifier is None or rules is None:
         raise SettingsError(problems)
-    return Parts(verifier, policies, tasks, api_keys)
+    return Parts(verifier, rules.policies, tasks, rules.namespaces, api_keys)
 
 
 def _api_keys(settings: Settings) -> ApiKeysFile | None:
@@ -104,17 +107,25 @@ def _verifier(settings: Settings, keys: Keys) -> Verifier:
     return TokenVerifier(keys, rules)
 
 
-def _read_policies(settings: Settings, otherwise: Policy) -> Policies:
-    if settings.rooms_file is None:
-        return Policies((), otherwise)
-    document = _read_toml(settings.rooms_file)
-    unknown = sorted(document.keys() - {"rooms"})
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What the file with the rules of rooms says."""
+
+    policies: Policies
+    namespaces: Namespaces
+
+
+def _read_rules(settings: Settings, otherwise: Policy) -> _Rules:
+    """Raises ValueError."""
+    document = {} if settings.rooms_file is None else _read_toml(settings.rooms_file)
+    unknown = sorted(document.keys() - {"rooms", "events", "namespaces"})
     if unknown:
-        raise ValueError(f"unknown {', '.join(unknown)}; rooms are written as [[rooms]] tables")
+        raise ValueError(f"unknown {', '.join(unknown)}; the tables are [[rooms]], [[events]] and [[namespaces]]")
     tables = document.get("rooms", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise ValueError("rooms are written as [[rooms]] tables")
-    return Policies([parse_policy(table, otherwise) for table in tables], otherwise)
+    policies = Policies([parse_policy(table, otherwise) for table in tables], otherwise)
+    return _Rules(policies, parse_namespaces(document.get("events", []), document.get("namespaces", [])))
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -7,7 +7,10 @@ may use these, whichever wire it comes from.
 import re
 from typing import Final
 
+from msgspec import Struct
+
 from forestay.protocol.codes import ErrorCode, Refusal
+from forestay.protocol.names import RoomName
 
 LONGEST: Final = 128
 """Characters of an event's name."""
@@ -25,6 +28,17 @@ SPOKEN: Final = frozenset({"message", "user-joined", "user-left", "error", "left
 
 Clients may not use these, or one could speak as another. A backend may, and a rule of the operator.
 """
+
+
+class Emission(Struct, frozen=True):
+    """What becomes of an event of a Socket.IO client, as a rule of the operator says."""
+
+    room: RoomName
+    event: str
+    """The name under which it goes out."""
+    echo: bool | None
+    """Whether the sender gets it too; None means that the room's policy decides."""
+
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]").search
 
