@@ -10,12 +10,14 @@ from forestay.protocol.codes import ENDINGS, CloseCode, ErrorCode, Refusal
 from forestay.protocol.message import Kind, Message, Position
 from forestay.protocol.names import RoomName
 from forestay.protocol.presence import Member, PresencePage
+from forestay.protocol.sse.wire import SseWire
 from forestay.protocol.v1.reader import Reader
 from forestay.protocol.v1.wire import V1Wire
 from forestay.protocol.wire import Wire
 from tests.support.core import frames
 from tests.support.line_wire import LineWire, lines
 
+SSE = SseWire(lambda: 1_700_000_000.123)
 V1 = V1Wire(lambda: 1_700_000_000.123, Reader(512, 100))
 STAMP = "2023-11-14T22:13:20.123Z"
 ROOM = RoomName("chat.a")
@@ -139,6 +141,15 @@ def test_a_reply_on_v1(reply: replies.Reply, json_object: dict[str, Any], _line:
     assert json.loads(payload) == json_object | {"timestamp": STAMP}
 
 
+@pytest.mark.parametrize(("reply", "json_object", "_line"), TABLE, ids=lambda one: type(one).__name__)
+def test_a_reply_on_an_event_stream(reply: replies.Reply, json_object: dict[str, Any], _line: object) -> None:
+    """A client of a stream gets one event with the same JSON object as its data."""
+    data = SSE.reply(reply)
+    assert data.startswith(b"data: {")
+    assert data.endswith(b"}\n\n")
+    assert json.loads(data.removeprefix(b"data: ")) == json_object | {"timestamp": STAMP}
+
+
 @pytest.mark.parametrize(("reply", "_json", "line"), TABLE, ids=lambda one: type(one).__name__)
 def test_a_reply_on_another_wire(reply: replies.Reply, _json: object, line: object) -> None:
     """A client of another wire reads the same reply in the format of that wire."""
@@ -150,7 +161,7 @@ def test_no_reply_is_left_out() -> None:
     assert {type(reply) for reply, _, _ in TABLE} == set(get_args(replies.Reply))
 
 
-@pytest.mark.parametrize("wire", [V1, LineWire()], ids=lambda wire: str(wire.name))
+@pytest.mark.parametrize("wire", [V1, SSE, LineWire()], ids=lambda wire: str(wire.name))
 @pytest.mark.parametrize("kind", [Kind.BROADCAST, Kind.USER_JOINED, Kind.USER_LEFT])
 def test_a_message_on_every_wire(wire: Wire, kind: Kind) -> None:
     """Each kind of message that members receive has its room and its payload on each wire."""
@@ -159,7 +170,7 @@ def test_a_message_on_every_wire(wire: Wire, kind: Kind) -> None:
     assert b'{"a":1}' in data
 
 
-@pytest.mark.parametrize("wire", [V1, LineWire()], ids=lambda wire: str(wire.name))
+@pytest.mark.parametrize("wire", [V1, SSE, LineWire()], ids=lambda wire: str(wire.name))
 def test_ping_pong_and_close_on_every_wire(wire: Wire) -> None:
     """Each wire has a ping, an answer with the data of a ping, and a close with code or reason."""
     ending = ENDINGS[CloseCode.GOING_AWAY]

@@ -65,7 +65,7 @@ def readings(settings: Settings, pod: Pod, sources: Sources) -> Readings:
     return Readings(
         version=__version__,
         states=states,
-        wires=lambda: {pod.wire.name: 0, **pod.hub.by_wire},
+        wires=lambda: {pod.wire.name: 0, pod.sse.name: 0, **pod.hub.by_wire},
         most_connections=settings.max_connections,
         rooms=lambda: len(pod.rooms),
         present=lambda: len(pod.presence),

@@ -15,13 +15,8 @@ from forestay.core.rules.lifecycle import State
 from forestay.edge.api.api import Api
 from forestay.edge.api.keys import ApiKeys
 from forestay.edge.client_address import TrustedProxies
-from forestay.edge.handshake.admission import Admission, AdmissionLimits
 from forestay.edge.handshake.cors import elsewhere
-from forestay.edge.handshake.handshake import Handshake, WebSocketLimits
-from forestay.edge.handshake.origins import Origins
 from forestay.edge.listening.listener import CannotListen
-from forestay.edge.listening.routes import Handler
-from forestay.edge.websocket.frames import BYTES_PER_FRAGMENT, FRAGMENTS, MessageLimits
 from forestay.ops.health.loop_lag import LoopLag
 from forestay.ops.health.probes import Health
 from forestay.ops.health.readiness import BusRule, NoNeighbours, Readiness
@@ -31,6 +26,7 @@ from forestay.ops.moves.drain import Drain, DrainTimes
 from forestay.pod.announcements import Announcements
 from forestay.pod.closings import Closings, attempt
 from forestay.pod.cluster import cluster_parts
+from forestay.pod.doors import make_admission, message_limits, public_paths
 from forestay.pod.file_limit import divide, places, raise_limit
 from forestay.pod.inputs import Parts
 from forestay.pod.listeners import InternalPort, PublicPort
@@ -38,7 +34,6 @@ from forestay.pod.readings import Sources, balance_facts, readings, vitals
 from forestay.pod.telemetry import observe
 from forestay.pod.wiring import Observed, assemble, link
 from forestay.settings.settings import Settings, pod_identity
-from forestay.web.pages import demo_answers
 
 log = structlog.get_logger(__name__)
 
@@ -81,13 +76,13 @@ class Server:
         )
         self._balance = self._balanced() if settings.rebalance_shed else None
         proxies = TrustedProxies(settings.trusted_proxies)
-        self._admission = self._make_admission(proxies)
-        self._handshake = self._make_handshake()
+        self._admission = make_admission(settings, pod, proxies)
         sources = Sources(self._readiness, self._lag, self._admission, self._balance, parts.tasks)
         self._metrics = Metrics(counts, readings(settings, pod, sources))
         self._drain = Drain(pod.lifecycle, pod.hub, pod.relocation, self._admission.wait_closed, random.Random())
         nothing = elsewhere(f"{settings.path_prefix}/ws")
-        self._public = PublicPort(settings, files, self._public_paths(), nothing, self._message_limits(), proxies)
+        paths = public_paths(settings, pod, self._admission, observer)
+        self._public = PublicPort(settings, files, paths, nothing, message_limits(settings), proxies)
         self._internal = InternalPort(
             settings, files, self._api(), Health(pod.lifecycle, self._readiness, self._metrics.render)
         )
@@ -206,31 +201,6 @@ class Server:
                 await self._pod.heartbeat.retire(self._settings.presence_grace)
         except (BusLost, TimeoutError):
             pass
-
-    def _make_admission(self, proxies: TrustedProxies) -> Admission:
-        settings, pod = self._settings, self._pod
-        limits = AdmissionLimits(max_connections=settings.max_connections, max_handshakes=settings.handshakes)
-        return Admission(limits, Origins(settings.allowed_origins), proxies, pod.verifier, pod.lifecycle)
-
-    def _make_handshake(self) -> Handshake:
-        settings, pod = self._settings, self._pod
-        limits = WebSocketLimits(
-            query_token=settings.query_token,
-            message_bytes=settings.max_message_bytes,
-            send_buffer=settings.send_buffer_bytes,
-            close_timeout=settings.close_timeout,
-        )
-        observer = self._observation.observer
-        return Handshake(self._admission, limits, pod.dispatcher, pod.sessions, pod.wire, observer)
-
-    def _public_paths(self) -> dict[str, Handler]:
-        prefix = self._settings.path_prefix
-        paths: dict[str, Handler] = {f"{prefix}/ws": self._handshake.serve}
-        return paths | (demo_answers(prefix) if self._settings.demo else {})
-
-    def _message_limits(self) -> MessageLimits:
-        settings = self._settings
-        return MessageLimits(settings.message_timeout, FRAGMENTS + settings.max_message_bytes // BYTES_PER_FRAGMENT)
 
     def _api(self) -> Api:
         settings, pod = self._settings, self._pod

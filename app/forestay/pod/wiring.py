@@ -46,6 +46,7 @@ from forestay.core.rules.session_limits import KeepaliveTimes, SessionLimits
 from forestay.core.sessions.backend import Backend
 from forestay.core.sessions.broadcasts import Broadcasts
 from forestay.core.sessions.dispatcher import Dispatcher, Handlers
+from forestay.core.sessions.first_rooms import FirstRooms
 from forestay.core.sessions.keepalive import Keepalive
 from forestay.core.sessions.queries import Queries
 from forestay.core.sessions.rejoining import Rejoining
@@ -54,6 +55,7 @@ from forestay.core.sessions.renewal import Renewal
 from forestay.core.sessions.room_requests import RoomRequests
 from forestay.core.sessions.sessions import Sessions
 from forestay.protocol.inspection import Inspector
+from forestay.protocol.sse.wire import SseWire
 from forestay.protocol.v1.reader import Reader
 from forestay.protocol.v1.wire import V1Wire
 from forestay.settings.settings import Settings
@@ -87,6 +89,7 @@ class Pod:
     lifecycle: Lifecycle
     verifier: Verifier
     wire: V1Wire
+    sse: SseWire
     hub: Hub
     rooms: Rooms
     recovery: Recovery
@@ -100,6 +103,7 @@ class Pod:
     rejoining: Rejoining
     relocation: Relocation
     dispatcher: Dispatcher
+    first_rooms: FirstRooms
     backend: Backend
 
 
@@ -175,6 +179,7 @@ def assemble(settings: Settings, policies: Policies, links: Links, verifier: Ver
         wire=V1Wire(
             runtime.clock, Reader(settings.json_depth, settings.rooms_per_connection), settings.max_message_bytes
         ),
+        sse=SseWire(runtime.clock, settings.max_message_bytes),
         hub=hub,
         rooms=rooms,
         recovery=recovery,
@@ -188,6 +193,7 @@ def assemble(settings: Settings, policies: Policies, links: Links, verifier: Ver
         rejoining=Rejoining(runtime, limits, joins, outbox),
         relocation=relocation,
         dispatcher=Dispatcher(runtime, limits, handlers, outbox),
+        first_rooms=FirstRooms(handlers.rooms, outbox),
         backend=Backend(runtime, registry, policies, publisher, presence, control),
     )
 

@@ -28,8 +28,17 @@ class RoomRequests:
         self._joins = joins
         self._outbox = outbox
 
-    def join(self, connection: Connection, request: requests.Join, turn: Turn | None = None) -> None:
-        """Let the connection into a room. `turn`: in a list, when it is answered."""
+    def join(
+        self,
+        connection: Connection,
+        request: requests.Join,
+        turn: Turn | None = None,
+        refuse: Callable[[Refusal], None] | None = None,
+    ) -> None:
+        """Let the connection into a room. `turn`: in a list, when it is answered.
+
+        `refuse`: answers a refusal that comes later, where it is not the usual answer.
+        """
         identity = connection.identity
         name = any_room(identity, request.room)
         identity.require(Right.JOIN, name)
@@ -43,7 +52,10 @@ class RoomRequests:
             _in_turn(turn, lambda: self._outbox.send(connection, reply))
 
         def refused(refusal: Refusal) -> None:
-            _in_turn(turn, lambda: self._outbox.refuse(connection, refusal, request.id, request.room))
+            if refuse is not None:
+                _in_turn(turn, lambda: refuse(refusal))
+            else:
+                _in_turn(turn, lambda: self._outbox.refuse(connection, refusal, request.id, request.room))
 
         with_members = self._policies.of(name).presence and Right.PRESENCE in identity.rights.of(name)
         self._joins.join(JoinRequest(connection, name, request.since, joined, refused, with_members, turn))

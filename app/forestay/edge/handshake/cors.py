@@ -9,7 +9,7 @@ identity here. The answer says nothing that a request without a browser would no
 A page that asks at a wrong path must read the 404 too: otherwise a client takes this mistake for a lost network.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from aiohttp import web
@@ -23,7 +23,8 @@ _LONGEST_ORIGIN: Final = 300
 # Seconds for which a browser remembers the answer to a preflight.
 _MAX_AGE: Final = "600"
 
-_METHODS: Final = "GET, OPTIONS"
+# What pages send besides what every page may send: tokens, JSON, the last event of a stream, and traces.
+_HEADERS: Final = "Authorization, Cache-Control, Content-Type, Last-Event-ID, traceparent, tracestate"
 
 
 def readable(request: web.BaseRequest, response: web.StreamResponse) -> None:
@@ -37,14 +38,23 @@ def readable(request: web.BaseRequest, response: web.StreamResponse) -> None:
         headers["Access-Control-Expose-Headers"] = "Retry-After"
 
 
-def preflight(request: web.BaseRequest) -> web.Response:
-    """The answer to OPTIONS: a page may send a GET with an `Authorization` header."""
-    response = web.Response(status=204, headers={"Allow": _METHODS})
+def preflight(request: web.BaseRequest, methods: Sequence[str] = ("GET",)) -> web.Response:
+    """The answer to OPTIONS: a page may send a request of `methods` with these headers."""
+    response = web.Response(status=204, headers={"Allow": ", ".join((*methods, "OPTIONS"))})
     readable(request, response)
     if "Access-Control-Allow-Origin" in response.headers:
-        response.headers["Access-Control-Allow-Methods"] = "GET"
-        response.headers["Access-Control-Allow-Headers"] = "Authorization"
+        response.headers["Access-Control-Allow-Methods"] = ", ".join(methods)
+        response.headers["Access-Control-Allow-Headers"] = _HEADERS
         response.headers["Access-Control-Max-Age"] = _MAX_AGE
+    return response
+
+
+def other_method(request: web.BaseRequest, methods: Sequence[str]) -> web.Response:
+    """The answer to a method that the path does not have."""
+    allowed = ", ".join((*methods, "OPTIONS"))
+    response = problem(Refusal(ErrorCode.NOT_FOUND, f"this path has no such method; it has {allowed}"), 405)
+    response.headers["Allow"] = allowed
+    readable(request, response)
     return response
 
 

@@ -1,0 +1,250 @@
+"""Serves `GET /stream`: the messages of rooms as server-sent events.
+
+A stock EventSource never comes back from an answer that is not a stream. So a refusal that is final is an HTTP error.
+One that passes is a stream that ends at once: it says why, and when the client comes back.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, cast
+
+import structlog
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+
+from forestay.core.fanout.connection import Connection
+from forestay.core.ports.observer import Observer
+from forestay.core.rules.access import Identity
+from forestay.core.sessions.first_rooms import FirstRooms
+from forestay.core.sessions.sessions import Sessions
+from forestay.edge.handshake.admission import Admission, Attempt, Refused
+from forestay.edge.handshake.connect_request import present
+from forestay.edge.handshake.cors import other_method, preflight, readable
+from forestay.edge.listening.door import Serving
+from forestay.edge.listening.servers import admit
+from forestay.edge.log_throttle import LogThrottle
+from forestay.edge.problems import problem
+from forestay.edge.request_trace import request_trace, trace_id
+from forestay.edge.stream.opening import Opening, plan, read_opening
+from forestay.edge.stream.transport import StreamTransport, Watch, end_if_dead
+from forestay.protocol.codes import ABNORMAL_CLOSURE, ENDINGS, CloseCode, Ending, ErrorCode, Refusal
+from forestay.protocol.requests import Join
+from forestay.protocol.sse.event_ids import read_id
+from forestay.protocol.sse.wire import SseWire, with_retry
+
+log = structlog.get_logger(__name__)
+
+_METHODS: Final = ("GET",)
+_TYPE: Final = "text/event-stream"
+
+# Seconds after which a client comes back to a pod that does not take it now: the least, and the most. An EventSource
+# adds no jitter of its own.
+_LATER: Final = (3.0, 6.0)
+# The least time in seconds after which one comes back otherwise, and the least width of the spread.
+_SOON: Final = 0.1
+_LEAST_SPREAD: Final = 0.5
+# Milliseconds. Some clients come back at once after a number that is too large for them.
+_LONGEST: Final = 600_000
+
+_SPOKE: Final = Ending(CloseCode.PROTOCOL_ERROR, "the client of a stream sends nothing after its request")
+_LOST: Final = Ending(ABNORMAL_CLOSURE, "connection lost")
+_CANCELLED: Final = Ending(ABNORMAL_CLOSURE, "handler cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """What an event stream may use."""
+
+    query_token: bool
+    """Whether a token in the URL is accepted."""
+    rooms: int
+    """Rooms that one connection may be in."""
+    spread: float
+    """Seconds over which clients come back after a loss that hit many of them."""
+    silence: float
+    """Seconds for which the other side of a connection may take nothing."""
+    close_timeout: float
+    """Seconds that a client has to take what is written before the end."""
+
+
+class _Body(web.StreamResponse):
+    """aiohttp's response without the body, which the transport writes."""
+
+    # See ReadOnlyWebSocket: the head goes with the first event. The body has no length and no chunks.
+    _send_headers_immediately = False
+    _length_check = False
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """The connection ends instead."""
+
+
+class EventStreams:
+    """Opens event streams, and carries each one until its end."""
+
+    def __init__(
+        self,
+        admission: Admission,
+        limits: StreamLimits,
+        sessions: Sessions,
+        first_rooms: FirstRooms,
+        wire: SseWire,
+        surroundings: "Surroundings",
+    ) -> None:
+        self._admission = admission
+        self._limits = limits
+        self._sessions = sessions
+        self._first_rooms = first_rooms
+        self._wire = wire
+        self._observer = surroundings.observer
+        self._bus_up = surroundings.bus_up
+        self._refused = LogThrottle("event streams refused")
+
+    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request. Returns when the stream has ended, or at once where there is none."""
+        if request.method == "OPTIONS":
+            return preflight(request, _METHODS)
+        if request.method not in _METHODS:
+            return other_method(request, _METHODS)
+        started_at = asyncio.get_running_loop().time()
+        try:
+            opening = read_opening(request, query_token=self._limits.query_token, most_rooms=self._limits.rooms)
+            attempt = self._admission.begin()
+            try:
+                attempt.check_origin(request)
+                identity = await attempt.admit(present(request, opening.token))
+                _check_ended(opening)
+                if not self._bus_up():
+                    raise Refused(503, Refusal(ErrorCode.UNAVAILABLE, "the bus is not reachable; try again later"))
+                return await self._open(request, opening, attempt, identity, started_at)
+            finally:
+                attempt.leave()
+        except Refused as refused:
+            self._report(str(refused.status), request, started_at)
+            return self._refuse(request, refused)
+
+    async def _open(
+        self, request: web.BaseRequest, opening: Opening, attempt: Attempt, identity: Identity, started_at: float
+    ) -> web.StreamResponse:
+        transport = request.transport
+        if transport is None:
+            self._report("lost", request, started_at)
+            return web.Response()
+        admit(request)
+        limits = self._limits
+        begin = plan(opening, identity)
+        stream = StreamTransport(transport, self._wire, begin.ids, self._soon, limits.close_timeout)
+        connection = await self._sessions.start(identity, stream)
+        if connection.ended is not None:
+            raise _refused_by(connection.ended)
+        self._report("ok", request, started_at)
+        response = _stream_response(request)
+        lost = _LOST
+        try:
+            writer = cast(AbstractStreamWriter, await response.prepare(request))
+            self._sessions.greet(connection)
+            await writer.write(stream.first(self._sessions.first_words(connection)))
+            if request.transport is not None:
+                attempt.end_handshake()
+                await self._carry(request, transport, connection, begin.joins)
+        except ConnectionError:
+            pass  # The connection broke while it was opened.
+        except asyncio.CancelledError:
+            lost = _CANCELLED
+            raise
+        except Exception:
+            log.exception("a bug ended a connection", connection=connection.id)
+            connection.end(ENDINGS[CloseCode.INTERNAL_ERROR])
+        finally:
+            self._sessions.lost(connection, lost)
+        return response
+
+    async def _carry(
+        self, request: web.BaseRequest, transport: asyncio.Transport, connection: Connection, joins: Sequence[Join]
+    ) -> None:
+        """Serve an open stream until its connection is lost."""
+        gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        serving = cast(Serving, request.protocol)
+        transport.set_protocol(Watch(serving, lambda: connection.end(_SPOKE), lambda: _resolve(gone)))
+        end_if_dead(transport, self._limits.silence)
+        if not self._admission.open:
+            # The drain began while the registry was asked, and may have ended all others already.
+            connection.end(ENDINGS[CloseCode.GOING_AWAY])
+        self._first_rooms.join(connection, joins)
+        await gone
+
+    def _refuse(self, request: web.BaseRequest, refused: Refused) -> web.StreamResponse:
+        client = self._admission.client(request)
+        log.debug(
+            "event stream refused",
+            client=client,
+            status=refused.status,
+            code=refused.refusal.code,
+            reason=str(refused),
+            trace_id=trace_id(request),
+        )
+        self._refused.count(f"{refused.status} {refused.refusal.code}", f"{refused} (client {client})")
+        if refused.status != 503:
+            response = problem(refused.refusal, refused.status)
+        else:
+            last = self._wire.close(Ending(CloseCode.TRY_AGAIN_LATER, refused.refusal.message))
+            response = web.Response(body=with_retry(last, _milliseconds(*_LATER)), content_type=_TYPE)
+        _unbuffered(request, response)
+        return response
+
+    def _soon(self) -> int:
+        return _milliseconds(_SOON, _SOON + max(_LEAST_SPREAD, self._limits.spread))
+
+    def _report(self, outcome: str, request: web.BaseRequest, started_at: float) -> None:
+        if self._observer is not None:
+            self._observer.handshake(outcome, started_at, request_trace(request))
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a stream reads of the pod."""
+
+    bus_up: Callable[[], bool]
+    """Whether the bus can be reached. Without it a stream cannot join its rooms, and cannot ask again."""
+    observer: Observer | None
+
+
+def _check_ended(opening: Opening) -> None:
+    """Raises Refused where the client comes back by itself, and was told not to."""
+    ended = None if opening.last_id is None else read_id(opening.last_id, ()).ended
+    if ended is not None:
+        reason = ENDINGS[CloseCode(ended)].reason if ended in ENDINGS else "the client must not come back"
+        message = f"the stream was ended for good with {ended}: {reason}; open another one"
+        raise Refused(403, Refusal(ErrorCode.FORBIDDEN, message))
+
+
+def _refused_by(ending: Ending) -> Refused:
+    """The refusal for a connection that ended before its stream began."""
+    if ending.code == CloseCode.REVOKED:
+        return Refused(401, Refusal(ErrorCode.BAD_TOKEN, "the token was revoked: get a new one"))
+    return Refused(403, Refusal(ErrorCode.FORBIDDEN, f"{ending.reason}; close another one first"))
+
+
+def _stream_response(request: web.BaseRequest) -> _Body:
+    response = _Body(headers={"Content-Type": _TYPE})
+    response.force_close()
+    _unbuffered(request, response)
+    return response
+
+
+def _unbuffered(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """Let the page read the response, and keep proxies from collecting or compressing it."""
+    readable(request, response)
+    response.headers["Cache-Control"] = "no-store, no-transform"
+    response.headers["X-Accel-Buffering"] = "no"
+
+
+def _milliseconds(least: float, most: float) -> int:
+    """A whole number between two numbers of seconds, another one for each client."""
+    return min(_LONGEST, max(1, round(random.uniform(least, most) * 1000)))
+
+
+def _resolve(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)

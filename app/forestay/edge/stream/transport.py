@@ -1,0 +1,126 @@
+"""Carries one event stream: writes finished events, ends in one way, and notices when the client goes.
+
+The body has no length and no chunks: it ends with the connection. So the same bytes go to all members of a room.
+"""
+
+import asyncio
+import socket
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from forestay.edge.listening.door import Serving
+from forestay.protocol.codes import Ending
+from forestay.protocol.message import Position
+from forestay.protocol.names import RoomName
+from forestay.protocol.sse.event_ids import EventIds, end_id, stops
+from forestay.protocol.sse.wire import SseWire, with_id, with_retry
+
+_USER_TIMEOUT: Final = getattr(socket, "TCP_USER_TIMEOUT", None)
+
+
+class StreamTransport:
+    """The Transport of an event stream."""
+
+    __slots__ = ("_close_timeout", "_closing", "_ids", "_retry", "_tail", "_transport", "buffered", "wire")
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        wire: SseWire,
+        ids: EventIds,
+        retry: Callable[[], int],
+        close_timeout: float,
+    ) -> None:
+        """`retry`: milliseconds after which this client comes back, another number each time.
+
+        `close_timeout`: seconds that a client has to take what is written before the end.
+        """
+        self._transport = transport
+        self.wire = wire
+        self._ids = ids
+        self._retry = retry
+        self._close_timeout = close_timeout
+        self._closing = False
+        self._tail = b""
+        """The line with the id that the next write ends with."""
+        self.buffered: Callable[[], int] = transport.get_write_buffer_size
+
+    def first(self, events: bytes) -> bytes:
+        """`events`, which begin the stream. They have the first id, and say when the client comes back after a loss."""
+        return with_retry(with_id(events, self._ids.line()), self._retry())
+
+    def write(self, data: bytes, /) -> None:
+        """See Transport.write."""
+        tail = self._tail
+        if tail and data.endswith(tail):
+            self._tail = b""
+            data = data[: -len(tail)]
+            if not data:
+                # An id alone is no event, and some clients would forget it. The next event has it.
+                return
+            data = with_id(data, tail)
+        self._transport.write(data)
+
+    def tail(self, positions: Mapping[RoomName, Position], /) -> bytes:
+        """See Transport.tail. `write` makes it the id of the last event."""
+        self._tail = self._ids.line(positions)
+        return self._tail
+
+    def closed(self) -> bool:
+        """See Transport.closed."""
+        return self._closing or self._transport.is_closing()
+
+    def hold_reading(self) -> None:
+        """Nothing is read from the client of a stream."""
+
+    def close(self, ending: Ending) -> None:
+        """See Transport.close. The connection ends when the client has taken all of it, or after the close timeout."""
+        if self.closed():
+            return
+        self._closing = True
+        last = self.wire.close(ending)
+        if stops(ending.code):
+            last = with_id(last, end_id(ending.code))
+        self._transport.write(with_retry(last, self._retry()))
+        self._transport.close()
+        # See ClientSocket.close: a strong reference would keep the transport for as long as the timeout.
+        asyncio.get_running_loop().call_later(self._close_timeout, _abort, weakref.ref(self._transport))
+
+
+class Watch(asyncio.Protocol):
+    """Takes the place of aiohttp's protocol once a stream is open: its client has nothing more to say."""
+
+    __slots__ = ("_gone", "_serving", "_spoke")
+
+    def __init__(self, serving: Serving, spoke: Callable[[], None], gone: Callable[[], None]) -> None:
+        """`serving`: aiohttp's protocol. `spoke`: the client sent something. `gone`: the connection is lost."""
+        self._serving = serving
+        self._spoke = spoke
+        self._gone = gone
+
+    def data_received(self, data: bytes) -> None:
+        self._spoke()
+
+    def eof_received(self) -> None:
+        """The transport closes itself."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._serving.connection_lost(exc)
+        self._gone()
+
+
+def end_if_dead(transport: asyncio.Transport, seconds: float) -> None:
+    """Let the kernel end the connection when its other side takes nothing for `seconds`, where the kernel can."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None and _USER_TIMEOUT is not None:
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, max(1, round(seconds * 1000)))
+        except OSError:
+            pass  # No TCP, or the connection is gone already.
+
+
+def _abort(transport: "weakref.ref[asyncio.Transport]") -> None:
+    alive = transport()
+    if alive is not None:
+        alive.abort()

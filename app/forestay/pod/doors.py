@@ -1,0 +1,55 @@
+"""Builds what serves the paths of the public port: WebSockets, event streams, and the demo page."""
+
+from forestay.core.ports.observer import Observer
+from forestay.edge.client_address import TrustedProxies
+from forestay.edge.handshake.admission import Admission, AdmissionLimits
+from forestay.edge.handshake.handshake import Handshake, WebSocketLimits
+from forestay.edge.handshake.origins import Origins
+from forestay.edge.listening.routes import Handler
+from forestay.edge.stream.streams import EventStreams, StreamLimits, Surroundings
+from forestay.edge.websocket.frames import BYTES_PER_FRAGMENT, FRAGMENTS, MessageLimits
+from forestay.pod.wiring import Pod
+from forestay.settings.settings import Settings
+from forestay.web.pages import demo_answers
+
+
+def make_admission(settings: Settings, pod: Pod, proxies: TrustedProxies) -> Admission:
+    """Return what admits clients, on all paths together."""
+    limits = AdmissionLimits(max_connections=settings.max_connections, max_handshakes=settings.handshakes)
+    return Admission(limits, Origins(settings.allowed_origins), proxies, pod.verifier, pod.lifecycle)
+
+
+def public_paths(settings: Settings, pod: Pod, admission: Admission, observer: Observer) -> dict[str, Handler]:
+    """Return the handlers of the public port, by path."""
+    prefix = settings.path_prefix
+    paths: dict[str, Handler] = {f"{prefix}/ws": _handshake(settings, pod, admission, observer).serve}
+    if settings.stream:
+        paths[f"{prefix}/stream"] = _streams(settings, pod, admission, observer).serve
+    return paths | (demo_answers(prefix) if settings.demo else {})
+
+
+def message_limits(settings: Settings) -> MessageLimits:
+    """Return what one message of a WebSocket client may take."""
+    return MessageLimits(settings.message_timeout, FRAGMENTS + settings.max_message_bytes // BYTES_PER_FRAGMENT)
+
+
+def _handshake(settings: Settings, pod: Pod, admission: Admission, observer: Observer) -> Handshake:
+    limits = WebSocketLimits(
+        query_token=settings.query_token,
+        message_bytes=settings.max_message_bytes,
+        send_buffer=settings.send_buffer_bytes,
+        close_timeout=settings.close_timeout,
+    )
+    return Handshake(admission, limits, pod.dispatcher, pod.sessions, pod.wire, observer)
+
+
+def _streams(settings: Settings, pod: Pod, admission: Admission, observer: Observer) -> EventStreams:
+    limits = StreamLimits(
+        query_token=settings.query_token,
+        rooms=settings.rooms_per_connection,
+        spread=settings.reconnect_spread,
+        silence=settings.ping_interval + settings.pong_timeout,
+        close_timeout=settings.close_timeout,
+    )
+    surroundings = Surroundings(lambda: pod.bus.up, observer)
+    return EventStreams(admission, limits, pod.sessions, pod.first_rooms, pod.sse, surroundings)

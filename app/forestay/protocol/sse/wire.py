@@ -1,0 +1,56 @@
+"""The sse wire: the JSON texts of protocol version 1 as server-sent events."""
+
+from collections.abc import Callable
+from typing import Final
+
+from forestay.protocol.codes import Ending
+from forestay.protocol.v1.texts import LARGEST, Texts
+from forestay.protocol.wire import Liveness
+
+# A line of an event ends at each of them. In JSON they are no more than white space between two tokens.
+_LINE_ENDS: Final = bytes.maketrans(b"\r\n", b"  ")
+
+# A comment without an empty line after it: some readers take an empty line for the end of an event.
+_COMMENT: Final = b":\n"
+
+
+def event(text: bytes) -> bytes:
+    """One event with `text` as its data, and no id."""
+    if b"\n" in text or b"\r" in text:
+        text = text.translate(_LINE_ENDS)
+    return b"data: %b\n\n" % text
+
+
+def with_id(events: bytes, line: bytes) -> bytes:
+    """`events` with an id of the last one. `line`: the `id` line."""
+    return b"%b%b\n" % (events[:-1], line)
+
+
+def with_retry(events: bytes, milliseconds: int) -> bytes:
+    """`events`, where the first one says after how many `milliseconds` the client comes back after a loss."""
+    return b"retry: %d\n%b" % (milliseconds, events)
+
+
+class SseWire(Texts):
+    """Encodes for event streams. Binary messages are not for them."""
+
+    name: Final = "sse"
+    liveness: Final = Liveness.KEPT_OPEN
+    relocates: Final = True
+    tailed: Final = True
+
+    def __init__(self, clock: Callable[[], float], largest: int = LARGEST) -> None:
+        """`clock`: Unix seconds, for the `timestamp` of replies. `largest`: bytes of a message; pages are cut to it."""
+        super().__init__(clock, largest, event)
+
+    def ping(self) -> bytes:
+        """A comment, which keeps proxies from ending the connection."""
+        return _COMMENT
+
+    def pong(self, data: bytes) -> bytes:
+        """Nothing: the client of a stream sends nothing, and so no ping."""
+        return b""
+
+    def close(self, ending: Ending) -> bytes:
+        """The last event, for clients that act on the code."""
+        return self._wrapped("close", payload={"code": int(ending.code), "reason": ending.reason})
