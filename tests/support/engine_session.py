@@ -24,6 +24,8 @@ class RecordedSession:
         self.failure: str | None = None
         self.reading_held = False
         self.served_now: bool | None = None
+        self.position: str | None = None
+        """What the last event said that tells positions."""
 
     def write(self, data: bytes, /) -> None:
         assert self.ending is None, "written after the end"
@@ -61,8 +63,14 @@ class RecordedSession:
         return found
 
     def heard(self) -> list[str | bytes]:
-        """The same without the events that tell positions."""
-        return [one for one in self.take() if not (isinstance(one, str) and '"forestay:position"' in one)]
+        """The same without the events that tell positions: see `position`."""
+        found = []
+        for one in self.take():
+            if isinstance(one, str) and '["forestay:position"' in one:
+                _, self.position = arguments(one)
+            else:
+                found.append(one)
+        return found
 
 
 def messages(data: bytes) -> Iterator[str | bytes]:

@@ -64,15 +64,22 @@ def offered(request: web.BaseRequest, *, query_token: bool) -> tuple[str | None,
     tokens = {_from_base64url(part[len(TOKEN_PROTOCOL) :]) for part in parts if part.startswith(TOKEN_PROTOCOL)}
     if parts and PROTOCOL not in parts:
         raise _malformed(f"none of the offered subprotocols is supported; offer {PROTOCOL}, or none")
+    tokens |= carried(request, query_token=query_token)
+    if len(tokens) > 1:
+        raise Refused(400, Refusal(ErrorCode.BAD_TOKEN, "the request has two different tokens; send one"))
+    return (PROTOCOL if parts else None), next(iter(tokens), None)
+
+
+def carried(request: web.BaseRequest, *, query_token: bool) -> set[str]:
+    """The different tokens in the `Authorization` header and, with `query_token`, in the URL."""
+    tokens = set()
     for line in request.headers.getall("Authorization", []):
         scheme, _, credentials = line.partition(" ")
         if scheme.lower() == "bearer":
             tokens.add(credentials.strip())
     if query_token:
         tokens |= {value for name in QUERY_NAMES for value in request.rel_url.query.getall(name, [])}
-    if len(tokens) > 1:
-        raise Refused(400, Refusal(ErrorCode.BAD_TOKEN, "the request has two different tokens; send one"))
-    return (PROTOCOL if parts else None), next(iter(tokens), None)
+    return tokens
 
 
 def present(request: web.BaseRequest, token: str | None) -> str:

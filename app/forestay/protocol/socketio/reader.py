@@ -12,8 +12,9 @@ from msgspec import Meta, Raw, Struct
 from forestay.protocol import requests
 from forestay.protocol.attachments import embed
 from forestay.protocol.codes import ErrorCode, Refusal
+from forestay.protocol.events import Emission
 from forestay.protocol.message import Position
-from forestay.protocol.names import PERSONAL, RoomName, escape, namespace_prefix
+from forestay.protocol.names import PERSONAL, escape, namespace_prefix
 from forestay.protocol.requests import Unreadable
 from forestay.protocol.socketio.packets import Event
 
@@ -54,14 +55,6 @@ class _History(Struct, frozen=True):
 
 class _Auth(Struct, frozen=True):
     token: str
-
-
-class Emission(Struct, frozen=True):
-    """What becomes of an own event of a client: a broadcast to a room."""
-
-    room: RoomName
-    event: str
-    echo: bool | None
 
 
 class OwnEvents(Protocol):
