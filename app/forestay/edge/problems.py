@@ -59,12 +59,14 @@ def raw_problem(refusal: Refusal, status: int) -> bytes:
 
 
 def _document(refusal: Refusal, status: int) -> bytes:
-    return msgspec.json.encode(
-        {
-            "type": "about:blank",
-            "title": HTTPStatus(status).phrase,
-            "status": status,
-            "code": refusal.code,
-            "detail": refusal.message,
-        }
-    )
+    document: dict[str, object] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": refusal.code,
+        "detail": refusal.message,
+    }
+    if refusal.code is ErrorCode.RATE_LIMITED and refusal.retry_after is not None:
+        # In seconds, as Retry-After has them, a client would wait for far too long.
+        document["retry_after_ms"] = refusal.retry_after_ms
+    return msgspec.json.encode(document)

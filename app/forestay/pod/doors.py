@@ -6,6 +6,7 @@ from forestay.edge.handshake.admission import Admission, AdmissionLimits
 from forestay.edge.handshake.handshake import Handshake, WebSocketLimits
 from forestay.edge.handshake.origins import Origins
 from forestay.edge.listening.routes import Handler
+from forestay.edge.stream.client_requests import ClientRequests, RequestLimits
 from forestay.edge.stream.streams import EventStreams, StreamLimits, Surroundings
 from forestay.edge.websocket.frames import BYTES_PER_FRAGMENT, FRAGMENTS, MessageLimits
 from forestay.pod.wiring import Pod
@@ -25,6 +26,7 @@ def public_paths(settings: Settings, pod: Pod, admission: Admission, observer: O
     paths: dict[str, Handler] = {f"{prefix}/ws": _handshake(settings, pod, admission, observer).serve}
     if settings.stream:
         paths[f"{prefix}/stream"] = _streams(settings, pod, admission, observer).serve
+        paths |= _client_requests(settings, pod, admission).paths(prefix)
     return paths | (demo_answers(prefix) if settings.demo else {})
 
 
@@ -41,6 +43,16 @@ def _handshake(settings: Settings, pod: Pod, admission: Admission, observer: Obs
         close_timeout=settings.close_timeout,
     )
     return Handshake(admission, limits, pod.dispatcher, pod.sessions, pod.wire, observer)
+
+
+def _client_requests(settings: Settings, pod: Pod, admission: Admission) -> ClientRequests:
+    limits = RequestLimits(
+        query_token=settings.query_token,
+        message_bytes=settings.max_message_bytes,
+        json_depth=settings.json_depth,
+        body_seconds=settings.message_timeout,
+    )
+    return ClientRequests(admission, pod.verifier, limits, pod.single_requests)
 
 
 def _streams(settings: Settings, pod: Pod, admission: Admission, observer: Observer) -> EventStreams:

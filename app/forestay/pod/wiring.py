@@ -42,7 +42,9 @@ from forestay.core.rooms.subscriptions import Subscriptions
 from forestay.core.rules.budgets import UserAmounts
 from forestay.core.rules.lifecycle import Lifecycle
 from forestay.core.rules.policies import Policies
+from forestay.core.rules.rate_limit import Rates
 from forestay.core.rules.session_limits import KeepaliveTimes, SessionLimits
+from forestay.core.rules.user_rates import UserRates
 from forestay.core.sessions.backend import Backend
 from forestay.core.sessions.broadcasts import Broadcasts
 from forestay.core.sessions.dispatcher import Dispatcher, Handlers
@@ -54,6 +56,7 @@ from forestay.core.sessions.relocation import Relocation
 from forestay.core.sessions.renewal import Renewal
 from forestay.core.sessions.room_requests import RoomRequests
 from forestay.core.sessions.sessions import Sessions
+from forestay.core.sessions.single_requests import SingleRequests
 from forestay.protocol.inspection import Inspector
 from forestay.protocol.sse.wire import SseWire
 from forestay.protocol.v1.reader import Reader
@@ -104,6 +107,7 @@ class Pod:
     relocation: Relocation
     dispatcher: Dispatcher
     first_rooms: FirstRooms
+    single_requests: SingleRequests
     backend: Backend
 
 
@@ -165,6 +169,7 @@ def assemble(settings: Settings, policies: Policies, links: Links, verifier: Ver
     relocation = Relocation(runtime, registration, outbox, limits.lead)
     keepalive = Keepalive(runtime, limits, relocation)
     sessions = Sessions(runtime, limits, registration, joins, keepalive, outbox)
+    rates = Rates(limits.rate, limits.burst, limits.bytes_rate, limits.message_bytes)
     checked = RevocationVerifier(verifier, revocations)
     handlers = Handlers(
         broadcasts=Broadcasts(policies, publisher, outbox),
@@ -194,6 +199,7 @@ def assemble(settings: Settings, policies: Policies, links: Links, verifier: Ver
         relocation=relocation,
         dispatcher=Dispatcher(runtime, limits, handlers, outbox),
         first_rooms=FirstRooms(handlers.rooms, outbox),
+        single_requests=SingleRequests(runtime, UserRates(rates), policies, publisher, handlers.queries, outbox),
         backend=Backend(runtime, registry, policies, publisher, presence, control),
     )
 

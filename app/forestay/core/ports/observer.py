@@ -18,7 +18,9 @@ class Source(NamedTuple):
     since: float
     """Loop time when it came."""
     connection: str | None = None
-    """The id of the sender's connection; None for a backend."""
+    """The id of the sender's connection; None where it came in an HTTP request."""
+    by_client: bool = True
+    """Whether a client sent it, and not a backend."""
 
 
 class RefusedMessage(NamedTuple):

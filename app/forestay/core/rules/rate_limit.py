@@ -12,6 +12,8 @@ seconds in which it sent half as much again as it may, or earlier if the refusal
 from math import inf
 from typing import Final
 
+from forestay.protocol.codes import ErrorCode, Refusal
+
 MAX_EXCESS: Final = 8.0
 """Seconds of excess after which a connection ends. A client that sent much before it heard the first refusal is not
 meant: that takes it a second or two."""
@@ -38,7 +40,7 @@ _LARGEST_AT_ONCE: Final = 4
 class Rates:
     """The limits of every client. A limit of 0 means none."""
 
-    __slots__ = ("burst", "bytes", "bytes_burst", "messages")
+    __slots__ = ("_in_words", "burst", "bytes", "bytes_burst", "messages")
 
     def __init__(self, messages: float, burst: float, bytes_rate: float = 0.0, message_bytes: int = 0) -> None:
         """`messages`, `bytes_rate`: per second. `burst`: messages at once. `message_bytes`: the largest message."""
@@ -46,6 +48,18 @@ class Rates:
         self.burst = burst if messages else inf
         self.bytes = bytes_rate
         self.bytes_burst = max(bytes_rate, _LARGEST_AT_ONCE * message_bytes) if bytes_rate else inf
+        words = [f"{messages:,.10g} messages"] if messages else []
+        self._in_words = " or ".join(words + ([f"{bytes_rate:,.10g} bytes"] if bytes_rate else []))
+
+    @property
+    def limited(self) -> bool:
+        """Whether there is any limit."""
+        return bool(self.messages or self.bytes)
+
+    def refusal(self, wait: float) -> Refusal:
+        """The refusal of a message that must wait for so many seconds."""
+        message = f"more than {self._in_words} per second; send it again after retry_after_ms"
+        return Refusal(ErrorCode.RATE_LIMITED, message, retry_after=wait)
 
 
 class _Refused:
@@ -109,6 +123,15 @@ class TokenBucket:
         self._tokens = tokens
         self._bytes = room
         return self._refuse(rates, now, size, cost)
+
+    def is_new(self, rates: Rates, now: float) -> bool:
+        """Whether a new bucket would decide the same from now on: this one is full, and nobody was told to wait."""
+        elapsed = now - self._at
+        full = self._tokens + elapsed * rates.messages >= rates.burst or not rates.messages
+        full_of_bytes = self._bytes + elapsed * rates.bytes >= rates.bytes_burst or not rates.bytes
+        refused = self._refused
+        waited = refused is None or now > max(refused.due, refused.bytes_due) + _GIVEN_UP
+        return full and full_of_bytes and waited
 
     def charge(self, cost: float) -> None:
         """Spend `cost` more messages, for work that an accepted message has caused."""

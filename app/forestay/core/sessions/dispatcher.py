@@ -20,7 +20,7 @@ from forestay.core.sessions.queries import Queries
 from forestay.core.sessions.renewal import Renewal
 from forestay.core.sessions.room_requests import RoomRequests
 from forestay.protocol import requests
-from forestay.protocol.codes import ENDINGS, CloseCode, ErrorCode, Refusal
+from forestay.protocol.codes import ENDINGS, CloseCode, Refusal
 from forestay.protocol.replies import Pong
 
 # What an `auth` counts as, in cheap messages: its token has a signature to verify.
@@ -47,8 +47,7 @@ class Dispatcher:
         self._loop = runtime.loop
         self._observer = runtime.observer
         self._rates = Rates(limits.rate, limits.burst, limits.bytes_rate, limits.message_bytes)
-        self._limited = bool(limits.rate or limits.bytes_rate)
-        self._limit = " or ".join(_limits_in_words(limits))
+        self._limited = self._rates.limited
         self._handlers = handlers
         self._broadcast = handlers.broadcasts.broadcast
         self._outbox = outbox
@@ -73,7 +72,7 @@ class Dispatcher:
             self._join_many(connection, request, size)
             return None
         room = request.room if isinstance(request, requests.RoomRequest) else None
-        if not self._allow(connection, request.id, room, size, _cost(request)):
+        if not self._allow(connection, request.id, room, size, cost_of(request)):
             return None
         try:
             return self._carry_out(connection, request)
@@ -117,14 +116,10 @@ class Dispatcher:
         wait = connection.bucket.wait(self._rates, now, size, cost)
         if not wait:
             return True
-        self._outbox.refuse(connection, self._too_fast(wait), id, room)
+        self._outbox.refuse(connection, self._rates.refusal(wait), id, room)
         if connection.bucket.exhausted:
             connection.end(ENDINGS[CloseCode.RATE_LIMITED])
         return False
-
-    def _too_fast(self, wait: float) -> Refusal:
-        message = f"more than {self._limit} per second; send it again after retry_after_ms"
-        return Refusal(ErrorCode.RATE_LIMITED, message, retry_after=wait)
 
     def _join_many(self, connection: Connection, request: requests.JoinMany, size: int) -> None:
         """Carry out the joins as if each had come in a message of its own, and answer them in their order."""
@@ -137,7 +132,7 @@ class Dispatcher:
             wait = connection.bucket.wait(self._rates, now, share) if self._limited else 0.0
             try:
                 if wait:
-                    raise self._too_fast(wait)
+                    raise self._rates.refusal(wait)
                 if isinstance(join, requests.Unreadable):
                     raise join.refusal
                 self._handlers.rooms.join(connection, join, turn)
@@ -182,7 +177,7 @@ class Dispatcher:
                 assert_never(request)
 
 
-def _cost(request: requests.OtherRequest) -> float:
+def cost_of(request: requests.OtherRequest) -> float:
     """How many cheap messages `request` counts as, by what it costs the pod. `python -m bench cost` measures it."""
     match request:
         case requests.Auth():
@@ -191,8 +186,3 @@ def _cost(request: requests.OtherRequest) -> float:
             return 1.0 + request.limit // _PAGE_ENTRIES
         case _:
             return 1.0
-
-
-def _limits_in_words(limits: SessionLimits) -> list[str]:
-    words = [f"{limits.rate:,.10g} messages"] if limits.rate else []
-    return words + ([f"{limits.bytes_rate:,.10g} bytes"] if limits.bytes_rate else [])

@@ -8,7 +8,7 @@ from forestay.core.fanout.outbox import Outbox
 from forestay.core.ports.bus import Query
 from forestay.core.rooms.presence import Presence
 from forestay.core.rooms.publishing import Publisher
-from forestay.core.rules.access import Right
+from forestay.core.rules.access import Identity, Right
 from forestay.core.rules.policies import Policies, Retention
 from forestay.core.sessions.addresses import any_room, public_room
 from forestay.protocol import requests
@@ -32,43 +32,54 @@ class Queries:
 
     def history(self, connection: Connection, request: requests.History) -> Awaitable[None]:
         """Send a page of the history of a room."""
-        name = any_room(connection.identity, request.room)
-        kept = self._policies.of(name).history
-        if kept is None:
-            self._refuse_missing(connection, name, Right.HISTORY, "history")
-        connection.identity.require(Right.HISTORY, name)
-        return self._send_history(connection, request, name, kept)
+        return self._answer(connection, request, self.read_history(connection.identity, request))
 
     def presence(self, connection: Connection, request: requests.Presence) -> Awaitable[None]:
         """Send a page of the users in a room."""
+        return self._answer(connection, request, self.read_presence(connection.identity, request))
+
+    def read_history(self, identity: Identity, request: requests.History) -> Awaitable[HistoryReply]:
+        """Read a page of the history of a room, for a caller with this identity."""
+        name = any_room(identity, request.room)
+        kept = self._policies.of(name).history
+        if kept is None:
+            _refuse_missing(identity, name, Right.HISTORY, "history")
+        identity.require(Right.HISTORY, name)
+        return self._history(request, name, kept)
+
+    def read_presence(self, identity: Identity, request: requests.Presence) -> Awaitable[PresenceReply]:
+        """Read a page of the users in a room, for a caller with this identity."""
         name = public_room(request.room)
         if not self._policies.of(name).presence:
-            self._refuse_missing(connection, name, Right.PRESENCE, "presence")
-        connection.identity.require(Right.PRESENCE, name)
-        return self._send_presence(connection, request, name)
+            _refuse_missing(identity, name, Right.PRESENCE, "presence")
+        identity.require(Right.PRESENCE, name)
+        return self._presence_page(request, name)
 
-    async def _send_history(
-        self, connection: Connection, request: requests.History, name: RoomName, kept: Retention
+    async def _history(self, request: requests.History, name: RoomName, kept: Retention) -> HistoryReply:
+        query = Query(request.limit, request.since, request.before, self._page_bytes)
+        page = await self._publisher.history(name, query, kept)
+        newest = request.since is None
+        return HistoryReply(request.id, name, page.top.epoch, page.messages, page.more, newest)
+
+    async def _presence_page(self, request: requests.Presence, name: RoomName) -> PresenceReply:
+        page = await self._presence.page(name, request.after, request.limit, self._page_bytes)
+        return PresenceReply(request.id, name, page)
+
+    async def _answer(
+        self,
+        connection: Connection,
+        request: requests.History | requests.Presence,
+        answer: Awaitable[HistoryReply | PresenceReply],
     ) -> None:
         try:
-            query = Query(request.limit, request.since, request.before, self._page_bytes)
-            page = await self._publisher.history(name, query, kept)
+            reply = await answer
         except Refusal as refusal:
             self._outbox.refuse(connection, refusal, request.id, request.room)
             return
-        newest = request.since is None
-        reply = HistoryReply(request.id, name, page.top.epoch, page.messages, page.more, newest)
         await self._outbox.send_large(connection, reply)
 
-    async def _send_presence(self, connection: Connection, request: requests.Presence, name: RoomName) -> None:
-        try:
-            page = await self._presence.page(name, request.after, request.limit, self._page_bytes)
-        except Refusal as refusal:
-            self._outbox.refuse(connection, refusal, request.id, request.room)
-            return
-        await self._outbox.send_large(connection, PresenceReply(request.id, name, page))
 
-    def _refuse_missing(self, connection: Connection, name: RoomName, right: Right, feature: str) -> NoReturn:
-        """Refuse by the right first: a client without it must not learn what the room has."""
-        connection.identity.require(right, name)
-        raise Refusal(ErrorCode.FORBIDDEN, f"this room has no {feature}")
+def _refuse_missing(identity: Identity, name: RoomName, right: Right, feature: str) -> NoReturn:
+    """Refuse by the right first: a caller without it must not learn what the room has."""
+    identity.require(right, name)
+    raise Refusal(ErrorCode.FORBIDDEN, f"this room has no {feature}")

@@ -57,7 +57,7 @@ class Tracing(Observer):
         self._end(semconv.HANDSHAKE, SpanKind.SERVER, root, since, attributes)
 
     def begin(self, message: Message, source: Source, pattern: str, *, shown: bool) -> Leg | None:
-        caller, trusted = message.trace, source.connection is None
+        caller, trusted = message.trace, not source.by_client
         root = self._root(caller, trusted=trusted)
         if root is not None:
             return _Kept(self, root, message, source, pattern, self._clock())
@@ -67,7 +67,7 @@ class Tracing(Observer):
     def refused(self, code: ErrorCode, source: Source, message: RefusedMessage | None) -> None:
         if message is None or message.offered:
             return
-        root = self._root(message.trace, trusted=source.connection is None)
+        root = self._root(message.trace, trusted=not source.by_client)
         if root is not None:
             attributes = _process_attributes(source, message.pattern) | {semconv.ERROR_TYPE: code}
             name = semconv.PROCESS if message.pattern is None else f"{semconv.PROCESS} {message.pattern}"

@@ -1,0 +1,98 @@
+"""Carries out requests of clients that come one by one over HTTP, without a connection."""
+
+from contextlib import AbstractAsyncContextManager
+
+from forestay.core.fanout.outbox import Outbox
+from forestay.core.ports.observer import RefusedMessage, Source
+from forestay.core.ports.runtime import Runtime
+from forestay.core.rooms.publishing import Publisher
+from forestay.core.rules.access import Identity, Right
+from forestay.core.rules.policies import Policies
+from forestay.core.rules.user_rates import UserRates
+from forestay.core.sessions.addresses import public_room
+from forestay.core.sessions.dispatcher import cost_of
+from forestay.core.sessions.queries import Queries
+from forestay.protocol import requests
+from forestay.protocol.codes import Refusal
+from forestay.protocol.events import check_event
+from forestay.protocol.message import Message, Position
+from forestay.protocol.names import parse_room
+from forestay.protocol.replies import HistoryReply, PresenceReply
+from forestay.protocol.trace import TraceContext
+
+
+class SingleRequests:
+    """The requests of verified callers. All methods but `refused` raise Refusal."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        rates: UserRates,
+        policies: Policies,
+        publisher: Publisher,
+        queries: Queries,
+        outbox: Outbox,
+    ) -> None:
+        self._loop = runtime.loop
+        self._observer = runtime.observer
+        self._rates = rates
+        self._policies = policies
+        self._publisher = publisher
+        self._queries = queries
+        self._outbox = outbox
+
+    def spend(self, identity: Identity, size: int = 0, cost: float = 1.0) -> None:
+        """Count a request against the rate of its user on this pod."""
+        self._rates.spend(identity.user, self._loop.time(), size, cost)
+
+    async def publish(
+        self,
+        identity: Identity,
+        request: requests.Broadcast | requests.Binary,
+        own: str | None,
+        trace: TraceContext | None,
+    ) -> Position | None:
+        """Publish a message and wait for the outcome. Returns its position in a room with history.
+
+        `own`: the id of a connection of the same user, which does not get the message where `echo` says so.
+        """
+        name = public_room(request.room or "")
+        identity.require(Right.BROADCAST, name)
+        echoed = self._policies.of(name).echo if request.echo is None else request.echo
+        exclude, key, stamp = None if echoed else own, None, self._publisher.stamp()
+        if isinstance(request, requests.Binary):
+            data = request.data
+            message = Message(name, data, stamp, identity.user, binary=True, exclude=exclude, trace=trace)
+        else:
+            payload, key, event = bytes(request.payload), request.key, request.event
+            if event is not None:
+                check_event(event, payload)
+            message = Message(name, payload, stamp, identity.user, exclude=exclude, trace=trace, event=event)
+        return await self._publisher.accepted(message, Source(self._loop.time(), own), key)
+
+    async def history(self, identity: Identity, request: requests.History) -> HistoryReply:
+        """A page of the history of a room."""
+        self.spend(identity, cost=cost_of(request))
+        return await self._queries.read_history(identity, request)
+
+    async def presence(self, identity: Identity, request: requests.Presence) -> PresenceReply:
+        """A page of the users in a room."""
+        self.spend(identity, cost=cost_of(request))
+        return await self._queries.read_presence(identity, request)
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """The turn to encode an answer that may be large. See Outbox.large."""
+        return self._outbox.large()
+
+    def received(self, kind: str, size: int) -> None:
+        """Report a request of `size` bytes. `kind`: the type of the message that a connection would have sent."""
+        if self._observer is not None:
+            self._observer.received(kind, size)
+
+    def refused(self, refusal: Refusal, room: str, trace: TraceContext | None) -> None:
+        """Report that a request about `room` was refused."""
+        if self._observer is None:
+            return
+        name = parse_room(room)
+        pattern = None if name is None else self._policies.of(name).pattern
+        self._observer.refused(refusal.code, Source(self._loop.time()), RefusedMessage(trace, pattern))
