@@ -58,8 +58,8 @@ function roomOf({ room: name }) {
   rooms.set(name, room);
   room.on("state", ({ state, code, reason }) => say({ on: "room", room: name, state, code, reason }));
   room.on("joined", ({ recovered, epoch, offset }) => say({ on: "joined", room: name, recovered, epoch, offset }));
-  room.on("message", ({ payload, from, epoch, offset }) =>
-    say({ on: "message", room: name, payload, from, epoch, offset }),
+  room.on("message", ({ payload, from, event, epoch, offset }) =>
+    say({ on: "message", room: name, payload, from, event, epoch, offset }),
   );
   room.on("binary", ({ type, data }) => say({ on: "binary", room: name, type, hex: hex(data) }));
   room.on("resync", ({ reason }) => say({ on: "resync", room: name, reason }));
@@ -85,7 +85,7 @@ const commands = {
   },
   join: (command) => roomOf(command).join(),
   leave: (command) => roomOf(command).leave(),
-  publish: (command) => roomOf(command).publish(command.payload, pick(command, "key", "echo", "traceparent")),
+  publish: (command) => roomOf(command).publish(command.payload, pick(command, "key", "echo", "event", "traceparent")),
   presence: (command) => roomOf(command).presence(pick(command, "after", "limit")),
   history: (command) => roomOf(command).history(pick(command, "since", "before", "limit")),
   bind: (command) => roomOf(command).bind(command.type),

@@ -20,7 +20,7 @@ export interface PresencePage {
 /** A part of a room's past, oldest first. */
 export interface HistoryPage<T> {
   epoch: string;
-  messages: { offset: number; from?: string; payload: T; timestamp: string }[];
+  messages: { offset: number; from?: string; event?: string; payload: T; timestamp: string }[];
   /** Whether the page ended before the past did. */
   more: boolean;
 }
@@ -35,6 +35,7 @@ export interface Frame {
   room?: string;
   payload?: any;
   from?: string;
+  event?: string;
   timestamp?: string;
   traceparent?: string;
   epoch?: string;

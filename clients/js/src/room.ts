@@ -11,6 +11,8 @@ export interface Message<T> {
   payload: T;
   /** The sender; absent where a backend speaks. */
   from?: string;
+  /** The name of an event; the payload is then an array of arguments. */
+  event?: string;
   timestamp: string;
   /** With `offset`, in rooms with history: the position. */
   epoch?: string;
@@ -45,6 +47,8 @@ export interface PublishOptions {
   key?: string;
   /** Whether we hear it ourselves; left out, the room's policy decides. */
   echo?: boolean;
+  /** Makes it an event, as Socket.IO clients know them: the payload is an array of arguments. */
+  event?: string;
   traceparent?: string;
 }
 

@@ -153,7 +153,7 @@ def told_joined(joined: Joined) -> None:
 
 
 def told_message(message: Message) -> None:
-    fields = {"from": message.sender} | place(message.position)
+    fields = {"from": message.sender, "event": message.event} | place(message.position)
     told = {"on": "message", "room": message.room, "payload": message.payload}
     print(json.dumps(told | {name: value for name, value in fields.items() if value is not None}), flush=True)
 
@@ -193,7 +193,7 @@ def shown(value: object) -> object:
 
 
 def past(message: Message) -> dict[str, object]:
-    told = place(message.position) | {"from": message.sender, "timestamp": message.timestamp}
+    told = place(message.position) | {"from": message.sender, "event": message.event, "timestamp": message.timestamp}
     del told["epoch"]  # the page has it
     return without_none(told) | {"payload": message.payload}
 
@@ -217,7 +217,9 @@ async def join(room: Room, command: Command) -> dict[str, object]:
 
 
 async def publish(room: Room, command: Command) -> dict[str, object]:
-    position = await room.publish(command["payload"], key=command.get("key"), echo=command.get("echo"))
+    position = await room.publish(
+        command["payload"], key=command.get("key"), echo=command.get("echo"), event=command.get("event")
+    )
     return place(position)
 
 

@@ -41,6 +41,8 @@ class Message:
     position: Position | None = None
     """In rooms with history."""
     traceparent: str | None = None
+    event: str | None = None
+    """The name of an event; the payload is then a list of arguments."""
     gap: str | None = None
     """Only in `async for`: why messages in front of this one may be missing."""
 

@@ -98,9 +98,17 @@ class Room:
         await asyncio.wait({told}, timeout=self._lines.options.timeout)
 
     async def publish(
-        self, payload: object, *, key: str | None = None, echo: bool | None = None, traceparent: str | None = None
+        self,
+        payload: object,
+        *,
+        key: str | None = None,
+        echo: bool | None = None,
+        event: str | None = None,
+        traceparent: str | None = None,
     ) -> Position | None:
         """Speak to the room, in it or not; returns once the gateway has accepted it, with its position if it has one.
+
+        With `event` it is an event, as Socket.IO clients know them, and the payload is a list of arguments.
 
         Raises RefusedError, or UnknownOutcomeError, whose `key` makes a retry safe. Where the room is known to have a
         history, a key is made if none is given. What cannot be sent at all is a RefusedError too: TooLargeError,
@@ -109,7 +117,7 @@ class Room:
         sentences.check_key(key)
         if key is None and self.position is not None:
             key = secrets.token_hex(16)
-        said = {"type": "broadcast", "room": self.name, "payload": payload, "key": key, "echo": echo}
+        said = {"type": "broadcast", "room": self.name, "payload": payload, "key": key, "echo": echo, "event": event}
         try:
             answer = await self._lines.request(Request({**said, "traceparent": traceparent}))
         except UnknownOutcomeError:

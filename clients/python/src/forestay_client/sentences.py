@@ -150,6 +150,7 @@ def message(sentence: Sentence) -> Message:
         timestamp=sentence.get("timestamp", ""),
         position=position(sentence),
         traceparent=sentence.get("traceparent"),
+        event=sentence.get("event"),
     )
 
 
