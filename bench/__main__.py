@@ -18,6 +18,7 @@ NAMES = (
         "balance",
         "scrape",
         "tracing",
+        "wires",
     ),
     *("drain", "storm", "soak", "cost", "compare"),
 )

@@ -84,7 +84,7 @@ def _sit(part: Part, sides: Mapping[str, Checkout]) -> dict[str, Figures]:
     def evaluate(seats: Mapping[str, Seat]) -> dict[str, Figures]:
         return {side: seats[side].figures(seats[side].cpu) for side in sides}
 
-    return sit(servers, part.work, part.turns, evaluate, rest=_REST)
+    return sit(servers, lambda _, server: part.work(server), part.turns, evaluate, rest=_REST)
 
 
 def show(outcomes: Sequence[Outcome]) -> None:

@@ -1,4 +1,4 @@
-"""The servers under test, started one at a time: ours, the plain aiohttp loop and Node `ws`.
+"""The servers under test: ours, the plain aiohttp loop, Node `ws`, and Socket.IO's own servers for Node and Python.
 
 The cost of a server is the CPU time that the kernel counts for its process. So it is correct on a busy machine.
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from bench.checkouts import ROOT, Checkout, recognise
 from bench.crowd import SECRET
+from tests.socketio_peers.install import Missing, python
 
 HERE = Path(__file__).parent
 
@@ -32,6 +33,7 @@ VARIANTS = {
     "forestay-limits": {"FORESTAY_MESSAGE_RATE": "200", "FORESTAY_MESSAGE_BYTES_RATE": str(2**20)},
     "forestay-history": {"FORESTAY_ROOMS_FILE": str(HERE / "history.toml")},
     "forestay-presence": {"FORESTAY_ROOMS_FILE": str(HERE / "presence.toml")},
+    "forestay-socketio": {"FORESTAY_SOCKETIO": "true"},
 }
 """Our server with the default settings, except for these."""
 
@@ -56,12 +58,26 @@ class Running:
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
 
 
+_SCRIPTS = {"ws": "server.mjs", "socket.io": "socketio.mjs"}
+"""Servers that run in Node, by the package of npm that each of them is."""
+
+
 def available(names: list[str]) -> list[str]:
     """Those of `names` that can run here. Prints which ones are left out."""
-    if "ws" in names and not _have_ws():
-        print("left out: ws, because node or npm is not here")
-        return [name for name in names if name != "ws"]
-    return names
+    return [name for name in names if _can_run(name)]
+
+
+def _can_run(name: str) -> bool:
+    if name in _SCRIPTS and not _have_packages():
+        print(f"left out: {name}, because node or npm is not here")
+        return False
+    if name == "python-socketio":
+        try:
+            python()
+        except Missing as missing:
+            print(f"left out: {name}, because {missing}")
+            return False
+    return True
 
 
 @contextmanager
@@ -73,9 +89,12 @@ def running(name: str, **more: str) -> Iterator[Running]:
         return
     port = _free_port()
     if name == "plain":
-        command = [sys.executable, str(HERE / "plain_server.py"), str(port), SECRET]
+        command = [sys.executable, str(HERE / "plain_server.py")]
+    elif name == "python-socketio":
+        command = [str(python()), str(HERE / "socketio_server.py")]
     else:
-        command = [shutil.which("node") or "node", str(HERE / "node" / "server.mjs"), str(port), SECRET]
+        command = [shutil.which("node") or "node", str(HERE / "node" / _SCRIPTS[name])]
+    command += [str(port), SECRET]
     with _started(command, ROOT, dict(os.environ), (port, port)) as server:
         yield server
 
@@ -117,10 +136,10 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     raise RuntimeError("the server did not start")
 
 
-def _have_ws() -> bool:
+def _have_packages() -> bool:
     if not (shutil.which("node") and shutil.which("npm")):
         return False
-    if not (HERE / "node" / "node_modules" / "ws").exists():
+    if not all((HERE / "node" / "node_modules" / name).exists() for name in _SCRIPTS):
         install = ["npm", "install", "--prefix", str(HERE / "node"), "--no-audit", "--no-fund"]
         install += ["--no-package-lock", "--silent"]
         return subprocess.run(install, check=False).returncode == 0

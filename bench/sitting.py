@@ -42,16 +42,20 @@ class Load(Protocol):
 class Deliveries:
     """A load whose messages are counted as they arrive."""
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: Load, warm_up: float = 1.0) -> None:
         self._load = load
         self._due = self._came = 0
         self._latencies: list[int] = []
-        load.run(1.0)
+        self._own = self._passed = 0.0
+        load.run(warm_up)
 
     def turn(self, seconds: float) -> None:
         crowd = self._load.crowd
         crowd.reset()
+        own, started = time.process_time(), time.monotonic()
         self._due += self._load.run(seconds)
+        self._own += time.process_time() - own
+        self._passed += time.monotonic() - started
         self._came += crowd.count
         self._latencies += crowd.latencies
 
@@ -61,6 +65,7 @@ class Deliveries:
             "p50 ms": percentile(self._latencies, 0.5) / 1e6,
             "p99 ms": percentile(self._latencies, 0.99) / 1e6,
             LOST: self._due - self._came,
+            "generator CPU %": self._own / self._passed * 100,
         }
 
     def close(self) -> None:
@@ -111,7 +116,7 @@ class Seat:
 
 def sit(
     servers: Mapping[str, AbstractContextManager[Running]],
-    work: Callable[[Running], Work],
+    work: Callable[[str, Running], Work],
     turns: Turns,
     evaluate: Callable[[Mapping[str, Seat]], dict[str, Figures]],
     *,
@@ -119,14 +124,14 @@ def sit(
 ) -> dict[str, Figures]:
     """Start the servers, let each take its turns, and compute the figures.
 
-    `rest`: seconds without load before the first turn and after the last one.
+    `work` makes the load of a case. `rest`: seconds without load before the first turn and after the last one.
     """
     with ExitStack() as stack:
         seats: dict[str, Seat] = {}
         # The order changes each time, so that none is always the first to take memory or always behind the slowest one.
         for case in _shuffled(servers):
             server = stack.enter_context(servers[case])
-            made = work(server)
+            made = work(case, server)
             stack.callback(made.close)
             seats[case] = Seat(server, made)
         time.sleep(rest)

@@ -59,7 +59,7 @@ def sit_with(environs: Environs, load: Callable[[Running], Load], seconds: float
         idle = first.cpu - first.in_turns
         return {case: seats[case].figures(seats[case].cpu - idle) for case in environs}
 
-    return sit(servers, lambda server: Deliveries(load(server)), Turns.within(seconds), evaluate, rest=sending + 1.0)
+    return sit(servers, lambda _, server: Deliveries(load(server)), Turns.within(seconds), evaluate, rest=sending + 1.0)
 
 
 def sat(rounds: int, environs: Environs, load: Callable[[Running], Load], seconds: float) -> dict[str, list[Figures]]:

@@ -16,6 +16,7 @@ import struct
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from forestay.terminal.replies import CLOSE, TEXT, frames, refused
 from forestay.terminal.words import printable
@@ -225,6 +226,12 @@ def send(one: socket.socket, data: bytes) -> None:
             select.select([], [one], [], 1.0)
 
 
+class Encode(Protocol):
+    """Encodes a message of so many bytes for a room."""
+
+    def __call__(self, room: str, size: int = 200, *, echo: bool | None = None) -> bytes: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Speech:
     """Messages at a steady rate, sent by each of the speakers in turn into the room paired with it."""
@@ -234,6 +241,8 @@ class Speech:
     """Messages per second, of all speakers together."""
     size: int = 200
     echo: bool | None = None
+    encode: Encode = message
+    """Makes the frame of a message."""
 
     def give(self, crowd: Crowd, seconds: float, progress: Callable[[float], None] = lambda _: None) -> int:
         """Publishes for `seconds` while `crowd` reads. Returns the number of sent messages, which is rate x seconds.
@@ -247,7 +256,7 @@ class Speech:
             progress(min(elapsed, seconds))
             while sent < min(total, elapsed * self.rate):
                 speaker, room = self.speakers[sent % len(self.speakers)]
-                send(speaker, message(room, self.size, echo=self.echo))
+                send(speaker, self.encode(room, self.size, echo=self.echo))
                 sent += 1
             due = started + (sent / self.rate if sent < total else seconds)
             crowd.read(min(0.02, due - time.monotonic()))
