@@ -7,7 +7,7 @@ from bench.chart import Bars
 from bench.crowd import crowd_at
 from bench.rounds import Figures, each, measure, options, ratio, report
 from bench.servers import Running
-from forestay.terminal.crowd import Speech, percentile
+from forestay.terminal.crowd import Speech, join, percentile, send
 
 WARM_UP = 1.0
 
@@ -24,6 +24,27 @@ class FanOut:
     def run(self, seconds: float) -> int:
         """Publish for `seconds` and count the deliveries. Returns how many are expected."""
         due = self._speech.give(self.crowd, seconds) * self._each
+        self.crowd.read_until(due, 10.0)
+        return due
+
+
+class ManyRooms:
+    """`members` who are in all of `rooms`, and `rate` messages a second in all."""
+
+    def __init__(self, server: Running, *, members: int, rooms: int, rate: float) -> None:
+        self.crowd = crowd_at(server.port)
+        self._members = members
+        names = [f"bench.{number}" for number in range(rooms)]
+        made = self.crowd.connect(names[0], members, sample=20)
+        for name in names[1:]:
+            for one in made:
+                send(one, join(name))
+        # The answers have no mark. They have come when the next message has.
+        self._speech = Speech([(made[0], name) for name in names], rate)
+
+    def run(self, seconds: float) -> int:
+        """Publish for `seconds` and count the deliveries. Returns how many are expected."""
+        due = self._speech.give(self.crowd, seconds) * self._members
         self.crowd.read_until(due, 10.0)
         return due
 

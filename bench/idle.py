@@ -1,29 +1,32 @@
-"""The memory of an idle connection that has joined one room."""
+"""The memory of an idle connection that has joined one room, through each door."""
 
 import time
 from functools import partial
 
 from bench.chart import Bars
-from bench.crowd import crowd_at
-from bench.rounds import Figures, each, measure, options, report
+from bench.crowd import crowd_at, gate
+from bench.doors import enter
+from bench.rounds import Case, Figures, each, measure, options, report
 from bench.servers import Running
 
 
 class Memory:
     """More connections in each turn, all in one room, that stay and send nothing."""
 
-    def __init__(self, server: Running, each: int) -> None:
+    def __init__(self, server: Running, each: int, door: str = "native") -> None:
         self._server = server
         self._each = each
+        self._door = door
         self._clients = 0
         self._warm = crowd_at(server.port)
-        self._warm.connect("bench.warm", 20)
+        enter(self._warm, gate(server.port), door, "bench.warm", 20)
         self._crowd = crowd_at(server.port)
         self._before = settled(server)
 
     def turn(self, seconds: float) -> None:
         """Connect all of them, also beyond the turn."""
-        self._crowd.connect(f"bench.{self._clients // self._each}", self._each)
+        room = f"bench.{self._clients // self._each}"
+        enter(self._crowd, gate(self._server.port), self._door, room, self._each)
         self._clients += self._each
 
     def figures(self, cpu: float) -> Figures:
@@ -46,9 +49,9 @@ def settled(server: Running) -> int:
     return now
 
 
-def idle(server: Running, clients: int) -> Figures:
+def idle(server: Running, clients: int, door: str = "native") -> Figures:
     """Connect all of them, fifty at a time."""
-    memory = Memory(server, 50)
+    memory = Memory(server, 50, door)
     for _ in range(clients // 50):
         memory.turn(0.0)
     figures = memory.figures(0.0)
@@ -57,11 +60,19 @@ def idle(server: Running, clients: int) -> Figures:
 
 
 def main() -> None:
-    given = options(__doc__, "forestay,plain,ws", seconds=0).parse_args()
+    parser = options(__doc__, "forestay,plain,ws", seconds=0)
+    parser.add_argument("--doors", default="socketio,polling,stream", help="of ours, besides (socketio,polling,stream)")
+    given = parser.parse_args()
     clients = 5000
     if given.quick:
         given.rounds, clients = 1, 100
-    found = measure(each(given.servers, partial(idle, clients=clients)), given.rounds)
+    # A crowd that only connects answers no ping.
+    quiet = {"FORESTAY_PING_INTERVAL": "3600"}
+    cases = each(given.servers, partial(idle, clients=clients))
+    for door in given.doors.split(","):
+        label, run = f"forestay, {door}", partial(idle, clients=clients, door=door)
+        cases.append(Case(label, "forestay-socketio", run, quiet))
+    found = measure(cases, given.rounds)
     title = f"Idle: memory of a connection in one room, {clients:,} connections"
     report(
         "idle", title, found, Bars("KiB/connection", "KiB of resident memory", "less is better"), keep=not given.quick

@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.checkouts import Checkout
 from bench.churn import Churn
 from bench.connect import Connections
-from bench.fanout import FanOut
+from bench.fanout import FanOut, ManyRooms
 from bench.idle import Memory
 from bench.inbound import Inbound
 from bench.scrape import TEXT, Scraper
@@ -103,6 +103,11 @@ def _redis(terms: Terms) -> list[Part]:
     return [Part("fan-out by Redis", *_delivered(load), terms.turns, terms.limits["cpu"], _on_redis)]
 
 
+def _many(terms: Terms) -> list[Part]:
+    load = partial(ManyRooms, members=terms.size(500), rooms=5, rate=100)
+    return [Part("members of five rooms", *_delivered(load), terms.turns, terms.limits["cpu"])]
+
+
 def _delivered(load: Callable[[Running], Load]) -> tuple[str, Callable[[Running], Work]]:
     """The figure and the work of a load whose deliveries are counted."""
     return "us CPU/delivery", lambda server: Deliveries(load(server))
@@ -129,6 +134,7 @@ _MADE: Mapping[str, Callable[[Terms], list[Part]]] = {
     "churn": _churn,
     "scrape": _scrape,
     "redis": _redis,
+    "many": _many,
 }
 BENCHES = tuple(_MADE)
 USUAL = BENCHES[:4]
