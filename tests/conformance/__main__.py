@@ -7,6 +7,8 @@ from functools import partial
 
 from tests.conformance.autobahn import autobahn
 from tests.conformance.echo import PATH, echo_server
+from tests.conformance.engine_echo import PATH as ENGINE_PATH
+from tests.conformance.engine_echo import EchoApplication, engine_server
 from tests.conformance.fuzz import Plan, fuzz
 from tests.conformance.interop import interop
 from tests.conformance.rules import rules
@@ -34,6 +36,9 @@ def main() -> None:
     server = verbs.add_parser("echo", help="serve the echo that the fuzzer judges, for a suite of your own")
     server.add_argument("--port", type=int, default=9001, help="on loopback (default 9001)")
     server.set_defaults(run=lambda given: _echo(given.port))
+    engine = verbs.add_parser("engineio", help="serve the echo that the public suite of Engine.IO tests")
+    engine.add_argument("--port", type=int, default=3000, help="on loopback (default 3000)")
+    engine.set_defaults(run=lambda given: _engine_echo(given.port))
     named = sys.argv[1:]
     held = {}
     try:
@@ -50,6 +55,13 @@ def main() -> None:
 async def _echo(port: int) -> bool:
     async with echo_server(port) as bound:
         say(f"ws://127.0.0.1:{bound}{PATH}")
+        await asyncio.Event().wait()
+    return True
+
+
+async def _engine_echo(port: int) -> bool:
+    async with engine_server(EchoApplication(), port=port) as server:
+        say(f"http://127.0.0.1:{server.port}{ENGINE_PATH}")
         await asyncio.Event().wait()
     return True
 

@@ -1,4 +1,4 @@
-"""Builds the parts that can fail because of wrong settings, before the server starts: token keys and rules of rooms."""
+"""Builds the parts that can fail because of wrong settings, before the server starts: keys, rules, and files."""
 
 import tomllib
 from dataclasses import dataclass, field
@@ -10,6 +10,7 @@ from forestay.core.ports.verifier import Verifier
 from forestay.core.rules.events import Namespaces, parse_namespaces
 from forestay.core.rules.policies import SHIPPED, Policies, Policy, parse_policy
 from forestay.edge.api.keys_file import ApiKeysFile
+from forestay.edge.engineio.client_file import ClientFile
 from forestay.edge.tokens.jwks import KeySetAddress
 from forestay.edge.tokens.keys import Keys
 from forestay.edge.tokens.verifier import TokenRules, TokenVerifier
@@ -30,6 +31,8 @@ class Parts:
     """Those of Socket.IO clients, with the rules for their events."""
     api_keys: ApiKeysFile | None = None
     """The file with the keys of backends; None where there is none."""
+    client_file: ClientFile | None = None
+    """The client of Socket.IO that pages load from here; None where there is none."""
 
 
 def prepare(settings: Settings, tasks: Supervisor, otherwise: Policy = SHIPPED) -> Parts:
@@ -58,9 +61,14 @@ def prepare(settings: Settings, tasks: Supervisor, otherwise: Policy = SHIPPED) 
         api_keys = _api_keys(settings)
     except ValueError as error:
         problems.append(f"{variable_of('api_keys_file')}: {error}")
+    client_file = None
+    try:
+        client_file = None if settings.socketio_client is None else ClientFile(settings.socketio_client)
+    except ValueError as error:
+        problems.append(f"{variable_of('socketio_client')}: {error}")
     if problems or verifier is None or rules is None:
         raise SettingsError(problems)
-    return Parts(verifier, rules.policies, tasks, rules.namespaces, api_keys)
+    return Parts(verifier, rules.policies, tasks, rules.namespaces, api_keys, client_file)
 
 
 def _api_keys(settings: Settings) -> ApiKeysFile | None:

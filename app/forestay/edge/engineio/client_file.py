@@ -23,8 +23,7 @@ class ClientFile:
             self._body = path.read_bytes()
         except OSError as error:
             raise ValueError(
-                f"FORESTAY_SOCKETIO_CLIENT: cannot read {path}: {error.strerror}; check the path and its mode, "
-                "or leave it unset"
+                f"cannot read {path}: {error.strerror}; check the path, the mount and the mode of the file"
             ) from None
         self._etag = f'"{hashlib.sha256(self._body).hexdigest()[:32]}"'
 

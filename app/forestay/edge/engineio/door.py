@@ -134,7 +134,8 @@ class EngineDoor:
         opening = Opening(request, self._admission.client(request))
         if transport == WEBSOCKET:
             return await self._begin_socket(request, session, opening)
-        session.start(Polling(session), lambda begun: self._application.opened(begun, opening))
+        polling = Polling(session, request.headers.get("User-Agent", ""))
+        session.start(polling, lambda begun: self._application.opened(begun, opening))
         return payload(request, self._open_packet(session, self._upgrades))
 
     async def _begin_socket(

@@ -18,6 +18,9 @@ _BYTES_PER_PACKET: Final = 4096
 
 _VANISHED: Final = Ending(ABNORMAL_CLOSURE, "a request of the session broke off")
 
+# Packets in the answer to a poll. The stock client for Python takes a larger answer for a broken one, and ends.
+_MOST_OF_PYTHON: Final = 16
+
 # What a poll is answered with: what waits, and that the session is over.
 _WHAT_WAITS: Final = b""
 _OVER: Final = b"\0"
@@ -26,10 +29,12 @@ _OVER: Final = b"\0"
 class Polling:
     """The carrier of a polling session."""
 
-    __slots__ = ("_chunks", "_poll", "_posting", "_room", "_session", "_size")
+    __slots__ = ("_chunks", "_most", "_poll", "_posting", "_room", "_session", "_size")
 
-    def __init__(self, session: EngineSession) -> None:
+    def __init__(self, session: EngineSession, user_agent: str) -> None:
+        """`user_agent`: the header of the client."""
         self._session = session
+        self._most = _MOST_OF_PYTHON if "python" in user_agent.lower() else 0
         self._chunks: list[bytes] = []
         """Frames that wait for the next poll. They are unpacked then: the same bytes may be those of a whole room."""
         self._size = 0
@@ -110,8 +115,11 @@ class Polling:
                 return NOOP_PACKET
         if not self._chunks:
             return None
-        payload = write_payload(self._chunks)
-        self._drop()
+        payload, self._chunks = write_payload(self._chunks, self._most)
+        self._size = sum(map(len, self._chunks))
+        if self._chunks:
+            return payload
+        self._read_on()
         if session.ending is not None and session.carrier is self:
             session.gone(session.ending)
         return payload

@@ -4,7 +4,7 @@ What waits for a poll is kept as WebSocket frames, because the same bytes may go
 """
 
 import binascii
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from forestay.protocol.engineio.packets import Malformed
@@ -30,26 +30,42 @@ def read_payload(body: bytes) -> Iterator[str | bytes]:
         start = end + 1
 
 
-def write_payload(chunks: Iterable[bytes]) -> bytes:
-    """The body that answers a poll. `chunks`: finished frames of a server, any number in each."""
-    return _SEPARATOR.encode().join(packet for chunk in chunks for packet in packets_in(chunk))
+def write_payload(chunks: Sequence[bytes], most: int = 0) -> tuple[bytes, list[bytes]]:
+    """The body that answers a poll, and what is left of `chunks` for the next one.
+
+    `chunks`: finished frames of a server, any number in each. `most`: packets in the body; 0: any number. Frames that
+    are no messages, such as a close frame, are left out.
+    """
+    packets: list[bytes] = []
+    for index, chunk in enumerate(chunks):
+        for opcode, content, end in _frames(chunk):
+            if opcode == TEXT:
+                packets.append(content)
+            elif opcode == BINARY:
+                packets.append(b"b" + binascii.b2a_base64(content, newline=False))
+            if len(packets) == most:
+                rest = [chunk[end:], *chunks[index + 1 :]]
+                return _join(packets), [each for each in rest if each]
+    return _join(packets), []
 
 
-def packets_in(frames: bytes) -> Iterator[bytes]:
-    """The packets that are in `frames`. Frames that are no messages, such as a close frame, have none."""
-    at, end = 0, len(frames)
-    while at < end:
-        opcode, size = frames[at], frames[at + 1]
+def _join(packets: list[bytes]) -> bytes:
+    return _SEPARATOR.encode().join(packets)
+
+
+def _frames(chunk: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """The frames of a server in `chunk`: the first byte and the content of each, and where it ends."""
+    at = 0
+    while at < len(chunk):
+        opcode, size = chunk[at], chunk[at + 1]
         at += 2
         if size > 125:
             field = 2 if size == 126 else 8
-            size = int.from_bytes(frames[at : at + field], "big")
+            size = int.from_bytes(chunk[at : at + field], "big")
             at += field
-        if opcode == TEXT:
-            yield frames[at : at + size]
-        elif opcode == BINARY:
-            yield b"b" + binascii.b2a_base64(frames[at : at + size], newline=False)
+        content = chunk[at : at + size]
         at += size
+        yield opcode, content, at
 
 
 def _from_base64(text: str) -> bytes:

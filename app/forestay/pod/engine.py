@@ -1,0 +1,41 @@
+"""Builds the engine below Socket.IO from the settings, and says at which paths it is."""
+
+import secrets
+
+from forestay.core.ports.observer import Observer
+from forestay.edge.engineio.application import Application
+from forestay.edge.engineio.client_file import NAME, ClientFile
+from forestay.edge.engineio.door import EngineDoor, EngineLimits
+from forestay.edge.handshake.admission import Admission
+from forestay.edge.listening.routes import Handler
+from forestay.protocol.engineio.packets import Times
+from forestay.settings.settings import Settings
+
+# Random bytes in the id of a session: 128 bits, which nobody can guess.
+_SID_BYTES = 16
+
+
+def engine(settings: Settings, application: Application, admission: Admission, observer: Observer) -> EngineDoor:
+    """Return the engine. Its `sessions.close` belongs to the closings of the pod."""
+    limits = EngineLimits(
+        transports=settings.socketio_transports,
+        times=Times(settings.ping_interval, settings.socketio_ping_timeout),
+        message_bytes=settings.max_message_bytes,
+        message_timeout=settings.message_timeout,
+        send_buffer=settings.send_buffer_bytes,
+        close_timeout=settings.close_timeout,
+        # The other half is for clients that connect by other ways, also where somebody opens sessions all the time.
+        most_unused=max(1, settings.handshakes // 2),
+    )
+    return EngineDoor(application, admission, limits, _new_sid, observer)
+
+
+def engine_paths(settings: Settings, door: EngineDoor, client_file: ClientFile | None) -> dict[str, Handler]:
+    """Return the handlers of the engine, by path. Some clients leave out the last slash."""
+    path = f"{settings.path_prefix}{settings.socketio_path}"
+    paths: dict[str, Handler] = {path: door.serve, path.rstrip("/"): door.serve}
+    return paths if client_file is None else paths | {f"{path}{NAME}": client_file.serve}
+
+
+def _new_sid() -> str:
+    return secrets.token_urlsafe(_SID_BYTES)
