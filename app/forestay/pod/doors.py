@@ -1,4 +1,4 @@
-"""Builds what serves the paths of the public port: WebSockets, event streams, and the demo page."""
+"""Builds what serves the paths of the public port: WebSockets, event streams, Socket.IO, and the demo page."""
 
 from forestay.core.ports.observer import Observer
 from forestay.edge.client_address import TrustedProxies

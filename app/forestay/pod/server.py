@@ -15,6 +15,7 @@ from forestay.core.rules.lifecycle import State
 from forestay.edge.api.api import Api
 from forestay.edge.api.keys import ApiKeys
 from forestay.edge.client_address import TrustedProxies
+from forestay.edge.engineio.door import EngineDoor
 from forestay.edge.handshake.cors import elsewhere
 from forestay.edge.listening.listener import CannotListen
 from forestay.ops.health.loop_lag import LoopLag
@@ -27,10 +28,12 @@ from forestay.pod.announcements import Announcements
 from forestay.pod.closings import Closings, attempt
 from forestay.pod.cluster import cluster_parts
 from forestay.pod.doors import make_admission, message_limits, public_paths
+from forestay.pod.engine import engine_paths
 from forestay.pod.file_limit import divide, places, raise_limit
 from forestay.pod.inputs import Parts
 from forestay.pod.listeners import InternalPort, PublicPort
 from forestay.pod.readings import Sources, balance_facts, readings, vitals
+from forestay.pod.socketio import socketio_door
 from forestay.pod.telemetry import observe
 from forestay.pod.wiring import Observed, assemble, link
 from forestay.settings.settings import Settings, pod_identity
@@ -82,6 +85,10 @@ class Server:
         self._drain = Drain(pod.lifecycle, pod.hub, pod.relocation, self._admission.wait_closed, random.Random())
         nothing = elsewhere(f"{settings.path_prefix}/ws")
         paths = public_paths(settings, pod, self._admission, observer)
+        self._socketio: EngineDoor | None = None
+        if settings.socketio:
+            self._socketio = socketio_door(settings, parts.namespaces, pod, self._admission, observer)
+            paths |= engine_paths(settings, self._socketio, parts.client_file)
         self._public = PublicPort(settings, files, paths, nothing, message_limits(settings), proxies)
         self._internal = InternalPort(
             settings, files, self._api(), Health(pod.lifecycle, self._readiness, self._metrics.render)
@@ -119,6 +126,8 @@ class Server:
         closings.add("subscriptions", pod.subscriptions.close)
         closings.add("sessions", pod.sessions.close)
         closings.add("public listener", self._public.close)
+        if self._socketio is not None:
+            closings.add("Socket.IO sessions", self._socketio.sessions.close)
         self.port = await self._listen(self._public, settings.port)
         pod.lifecycle.move(State.READY)
         self._readiness.look(asyncio.get_running_loop().time(), time.time())

@@ -84,7 +84,14 @@ class Reader:
     def read(self, event: Event) -> requests.Request:
         """The request in `event`. Raises Unreadable."""
         try:
-            return self._read.get(event.name, self._own_event)(event)
+            # A rule wins: an application keeps its event, such as `message`, whatever the gateway calls so.
+            emission = self._own_events.find(event.name, event.arguments)
+            if emission is not None:
+                return self._emitted(event, emission)
+            read = self._read.get(event.name)
+            if read is None:
+                raise Refusal(ErrorCode.UNKNOWN_TYPE, _UNKNOWN)
+            return read(event)
         except Refusal as refusal:
             raise Unreadable(refusal, event.id) from None
         except msgspec.ValidationError as error:
@@ -135,10 +142,7 @@ class Reader:
             binary_at=binary_at,
         )
 
-    def _own_event(self, event: Event) -> requests.Broadcast:
-        emission = self._own_events.find(event.name, event.arguments)
-        if emission is None:
-            raise Refusal(ErrorCode.UNKNOWN_TYPE, _UNKNOWN)
+    def _emitted(self, event: Event, emission: Emission) -> requests.Broadcast:
         text = b"[%b]" % b",".join(map(bytes, event.arguments))
         payload, binary_at = embed(text, event.attachments, self._largest) if event.attachments else (text, "")
         return requests.Emitted(

@@ -1,0 +1,46 @@
+"""Builds what Socket.IO clients meet: the namespaces, who may enter them, and the engine below."""
+
+import random
+import secrets
+from collections.abc import Mapping
+from typing import Final
+
+from forestay.core.ports.observer import Observer
+from forestay.core.rules.events import Namespaces
+from forestay.edge.engineio.door import EngineDoor
+from forestay.edge.handshake.admission import Admission
+from forestay.edge.socketio.connecting import Chance, Connecting, Namespace, Parts
+from forestay.edge.socketio.opening import Clients, PacketLimits
+from forestay.pod.engine import engine
+from forestay.pod.wiring import Pod
+from forestay.protocol.socketio.reader import Reader
+from forestay.protocol.socketio.wire import SocketioWire
+from forestay.settings.settings import Settings
+
+# Random bytes of the secret by which a client recovers: 96 bits, which nobody can guess.
+_SECRET_BYTES: Final = 12
+
+
+def socketio_door(
+    settings: Settings, namespaces: Namespaces, pod: Pod, admission: Admission, observer: Observer
+) -> EngineDoor:
+    """Return what serves the paths of Socket.IO. Its `sessions.close` belongs to the closings of the pod."""
+    parts = Parts(pod.sessions, pod.rejoining, pod.dispatcher)
+    application = Connecting(_namespaces(settings, namespaces), parts, Chance(_new_secret, random.uniform))
+    packets = PacketLimits(settings.max_message_bytes, settings.json_depth)
+    clients = Clients(application, packets, query_token=settings.query_token)
+    return engine(settings, clients, admission, observer)
+
+
+def _namespaces(settings: Settings, namespaces: Namespaces) -> Mapping[str, Namespace]:
+    largest = settings.max_message_bytes
+    found = {}
+    for path in namespaces.paths:
+        rules = namespaces.of(path)
+        if rules is not None:
+            found[path] = Namespace(SocketioWire(path, largest), Reader(path, rules, largest), rules.join)
+    return found
+
+
+def _new_secret() -> str:
+    return secrets.token_urlsafe(_SECRET_BYTES)
