@@ -7,8 +7,8 @@ from forestay.core.rules.policies import Policy, Retention, Slow
 from tests.support.core import Core, RecordingTransport, passes
 from tests.support.line_wire import LineWire, lines, positions
 
-KEPT = Policy("kept.*", history=Retention(100, 60.0))
-DROP = Policy("drop.*", history=Retention(100, 60.0), slow=Slow.DROP_OLDEST)
+KEPT = Policy("kept.*", history=Retention(2000, 3600.0))
+DROP = Policy("drop.*", history=Retention(2000, 3600.0), slow=Slow.DROP_OLDEST)
 
 
 def told(data: bytes) -> dict[str, int]:

@@ -4,6 +4,8 @@ import asyncio
 import random
 from collections import Counter
 
+from msgspec.structs import replace
+
 from forestay.core.ports.observer import Observer
 from forestay.core.rules.lifecycle import State
 from forestay.core.rules.policies import Policy, Retention, Slow
@@ -11,6 +13,7 @@ from forestay.ops.moves.drain import Drain, DrainTimes
 from forestay.protocol import replies
 from forestay.protocol.codes import ENDINGS, CloseCode
 from forestay.protocol.message import Message
+from forestay.protocol.names import RoomName
 from forestay.protocol.v1.wire import V1Wire
 from tests.support.core import Core, RecordingTransport, frames, passes
 from tests.support.line_wire import LineWire, lines
@@ -64,19 +67,28 @@ class CountingV1(V1Wire):
 
 
 async def test_a_message_is_encoded_once_for_each_wire() -> None:
-    """Three members of each wire get the very same bytes, and each wire has encoded each message once."""
-    core, line = Core(), LineWire()
+    """Three members of each wire get the very same bytes, and each wire has encoded each message once.
+
+    The members of a tailed wire have their positions after that, and cost no encoding of their own.
+    """
+    core, line, tailed = Core(KEPT), LineWire(), LineWire(tailed=True)
     v1 = CountingV1(lambda: 0.0, core.pod.wire.reader)
     v1.encoded = Counter()
     by_line = [core.join("a", wire=line)[1] for _ in range(3)]
     by_v1 = [core.join("a", wire=v1)[1] for _ in range(3)]
+    told = [core.join("a", wire=tailed) for _ in range(3)]
+    core.say(told[0][0], type="join", room="kept.b")
     speaker, _ = core.connect()
     await passes()
     for number in range(10):
         core.say(speaker, type="broadcast", room="a", payload=number)
     await passes()
     expected = {str(number).encode(): 1 for number in range(10)}
-    assert (line.encoded, v1.encoded) == (expected, expected)
+    assert (line.encoded, v1.encoded, tailed.encoded) == (expected, expected, expected)
+    first, second, third = (transport.writes[-1] for _, transport in told)
+    assert second is third
+    assert first.startswith(second)
+    assert [name for name, *_ in lines(first[len(second) :])] == ["tail"]
     assert by_line[0].writes[-1] is by_line[1].writes[-1] is by_line[2].writes[-1]
     assert by_v1[0].writes[-1] is by_v1[1].writes[-1] is by_v1[2].writes[-1]
     assert payloads(by_line[0]) == [str(number) for number in range(10)]
@@ -153,6 +165,24 @@ async def test_a_member_that_joined_late_or_is_left_out_is_so_on_each_wire() -> 
     assert native(v1_transport) == ["from line", "to all"]
     assert payloads(late_line) == ['"to all"']
     assert native(late_v1) == ["to all"]
+
+
+async def test_nobody_leaves_out_the_connection_of_another_user() -> None:
+    """The connection that a message names is left out only where it is one of the sender: also in what it missed."""
+    core, line = Core(KEPT), LineWire()
+    connection, transport = core.join("kept.a", "ada", wire=line)
+    await asyncio.sleep(0.01)
+    names_it = Message(RoomName("kept.a"), b"1", "", sender="bob", exclude=connection.id)
+    core.bus.publish(names_it, kept=Retention(100, 60.0))
+    core.bus.publish(replace(names_it, payload=b"2", sender="ada"), kept=Retention(100, 60.0))
+    core.bus.publish(replace(names_it, payload=b"3", sender=None), kept=Retention(100, 60.0))
+    await passes()
+    assert payloads(transport) == ["1", "3"]
+    assert [connection.is_left_out(replace(names_it, sender=sender)) for sender in ("bob", "ada", None)] == [
+        False,
+        True,
+        False,
+    ]
 
 
 async def test_history_and_presence_are_the_same_on_each_wire() -> None:

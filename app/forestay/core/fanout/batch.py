@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.rooms import Room
 from forestay.core.ports.observer import Arrival
+from forestay.protocol.message import Position
 from forestay.protocol.wire import Wire
 
 
@@ -25,6 +26,8 @@ class Batch:
 
     room: Room
     parts: dict[Wire, Part]
+    position: Position | None
+    """The last message in it, or before it; None in rooms without history."""
     arrivals: Sequence[Arrival]
     dropped: int = 0
     """Slow members that it was not written to."""
@@ -40,7 +43,6 @@ class Batch:
 def take(room: Room) -> Batch:
     """Take the pending frames of `room`. Nothing is pending after this."""
     arrivals, room.arrivals = room.arrivals, []
-    room.written = room.position
     parts: dict[Wire, Part] = {}
     for wire, audience in room.audiences.items():
         shared, own = audience.take()
@@ -48,7 +50,7 @@ def take(room: Room) -> Batch:
     if room.resuming is not None:
         for member in room.resuming.members:
             parts[member.wire].own[member] = b""
-    return Batch(room, parts, arrivals)
+    return Batch(room, parts, room.position, arrivals)
 
 
 def gather(batches: Iterable[Batch]) -> dict[Connection, list[bytes]]:

@@ -11,7 +11,7 @@ from forestay.core.ports.transport import Transport
 from forestay.core.rules.access import Identity
 from forestay.core.rules.rate_limit import TokenBucket
 from forestay.protocol.codes import Ending
-from forestay.protocol.message import Position
+from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName, is_personal
 
 
@@ -91,6 +91,14 @@ class Connection:
     def end(self, ending: Ending) -> None:
         """Write what is pending and close with `ending`. Does nothing where the connection has ended."""
         self._end(self, ending)
+
+    def is_left_out(self, message: Message) -> bool:
+        """Whether `message` is one of its own that it does not want back.
+
+        The sender is asked too, because a caller over HTTP says which connection is its own. Nobody can leave out the
+        connection of another user.
+        """
+        return message.exclude == self.id and message.sender == self.identity.user
 
     @property
     def source(self) -> Source:

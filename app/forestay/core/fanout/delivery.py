@@ -68,15 +68,10 @@ class Delivery:
             self._observer.resynced(reason, room.size)
 
     def _left_out(self, room: Room, message: Message) -> Sequence[Connection]:
-        """The members that must not get `message`: its sender where it asked for that, or the user that it is about.
-
-        Only a connection of the sender's own user is left out, whatever id a sender names.
-        """
+        """The members that must not get `message`: its sender where it asked for that, or the user that it is about."""
         if message.kind is not Kind.BROADCAST and message.sender is not None:
             return [one for one in self._hub.of_user(message.sender) if room.name in one.rooms]
         if message.exclude is None:
             return ()
         one = self._hub.by_id(message.exclude)
-        if one is None or one.identity.user != message.sender or room.name not in one.rooms:
-            return ()
-        return (one,)
+        return () if one is None or room.name not in one.rooms or not one.is_left_out(message) else (one,)

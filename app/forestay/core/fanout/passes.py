@@ -7,7 +7,7 @@ the same sockets, and would only delay messages for others. A pod with little to
 tick. Nothing here awaits.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -170,16 +170,21 @@ class Passes:
             transport = connection.transport
             if connection.ended is not None or transport.closed():
                 continue
-            chunks = [buffer for buffer, _ in found if buffer]
             if (connection.missed is not None or transport.buffered() > limit) and self._slow.slow(connection):
-                if chunks:
+                if any(buffer for buffer, _ in found):
                     self._hold_back(connection, batches)
+                self._pass_by(connection, found)
                 continue
             move_on(connection, found)
+            chunks = [buffer for buffer, _ in found if buffer]
             if connection.answers:
                 connection.answers += chunks
                 self._tailing[connection] = None
-            elif data := b"".join([*chunks, self.take_tail(connection)]):
+                continue
+            if tail := self.take_tail(connection):
+                chunks.append(tail)
+            if chunks:
+                data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
                 transport.write(data)
                 writes += 1
                 size += len(data)
@@ -187,6 +192,14 @@ class Passes:
             if tail := self.take_tail(connection):
                 connection.answers.append(tail)
         return writes, size
+
+    def _pass_by(self, connection: Connection, found: Sequence[tuple[bytes, Batch]]) -> None:
+        """Move a slow client on where the only messages are its own ones, which it did not want back."""
+        missed = connection.missed or ()
+        passed_by = [one for one in found if not one[0] and one[1].room.name not in missed]
+        if passed_by:
+            move_on(connection, passed_by)
+            self.tell_positions(connection)
 
     def _write_answers(self, connection: Connection) -> int:
         chunks, connection.answers = connection.answers, []

@@ -8,12 +8,11 @@ from collections.abc import Iterable, Sequence
 
 from forestay.core.fanout.batch import Batch
 from forestay.core.fanout.connection import Connection
-from forestay.core.fanout.rooms import Room
 from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
 
-Due = dict[Connection, list[tuple[bytes, Room]]]
-"""The buffers for each member, each with its room."""
+Due = dict[Connection, list[tuple[bytes, Batch]]]
+"""The buffers for each member, each with the batch that it is of."""
 
 
 def enter(connection: Connection, name: RoomName, position: Position | None) -> None:
@@ -30,12 +29,12 @@ def move(connection: Connection, name: RoomName, position: Position | None) -> N
         connection.positions[name] = position
 
 
-def move_on(connection: Connection, found: Sequence[tuple[bytes, Room]]) -> None:
+def move_on(connection: Connection, found: Sequence[tuple[bytes, Batch]]) -> None:
     """`connection` is written what a pass has found for it."""
     if connection.positions is not None:
-        for _, room in found:
-            if room.written is not None:
-                connection.positions[room.name] = room.written
+        for _, batch in found:
+            if batch.position is not None:
+                connection.positions[batch.room.name] = batch.position
 
 
 def leave(connection: Connection, name: RoomName) -> None:
@@ -56,16 +55,15 @@ def gather_tailed(batches: Iterable[Batch]) -> Due:
     """
     due: Due = {}
     for batch in batches:
-        room = batch.room
         for wire, part in batch.parts.items():
             if not wire.tailed or not (part.shared or part.own):
                 continue
-            usual = (part.shared, room)
+            usual = (part.shared, batch)
             for member in part.members:
                 mine = usual
                 if member in part.own:
-                    mine = (part.own[member], room)
-                    if not mine[0] and not _moves(member, room):
+                    mine = (part.own[member], batch)
+                    if not mine[0] and not _moves(member, batch):
                         continue
                 found = due.get(member)
                 if found is None:
@@ -75,8 +73,8 @@ def gather_tailed(batches: Iterable[Batch]) -> Due:
     return due
 
 
-def _moves(member: Connection, room: Room) -> bool:
-    """Whether what the pass writes to `room` moves the position of `member`."""
-    if member.positions is None or not room.is_live(member):
+def _moves(member: Connection, batch: Batch) -> bool:
+    """Whether `batch` moves the position of `member` in the room."""
+    if member.positions is None or not batch.room.is_live(member):
         return False
-    return room.written != member.positions.get(room.name)
+    return batch.position != member.positions.get(batch.room.name)

@@ -15,7 +15,7 @@ from forestay.protocol.wire import Wire
 class Room:
     """One room on this pod."""
 
-    __slots__ = ("arrivals", "audiences", "name", "policy", "position", "resting", "resuming", "written")
+    __slots__ = ("arrivals", "audiences", "name", "policy", "position", "resting", "resuming")
 
     def __init__(self, name: RoomName, policy: Policy) -> None:
         self.name = name
@@ -28,8 +28,6 @@ class Room:
         """Whether a pass wrote to the room a moment ago, and the next one waits. Written by Passes."""
         self.position: Position | None = None
         """The last message that was queued for the members; None in rooms without history. Written by Delivery."""
-        self.written: Position | None = None
-        """The last one that a pass has taken to write it. Written by `take` in the module `batch`."""
         self.resuming: Resuming | None = None
         """The members that are still sent what they missed, if there are any."""
 
@@ -69,7 +67,7 @@ class Room:
 
     def start(self, position: Position | None) -> None:
         """Note where the messages for the first member start."""
-        self.position = self.written = position
+        self.position = position
 
     def go_live(self, member: Connection) -> None:
         """Give `member` the messages that are queued from now on."""

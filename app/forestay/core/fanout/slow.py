@@ -50,7 +50,7 @@ class SlowReaders:
         for batch in batches:
             if batch.of(connection):
                 batch.dropped += 1
-                missed[batch.room.name] = batch.room.written
+                missed[batch.room.name] = batch.position
                 if batch.room.policy.slow is Slow.DISCONNECT:
                     policy = Slow.DISCONNECT
         connection.missed = missed

@@ -107,7 +107,7 @@ class Resumes:
             if message.position is not None:
                 at = message.position
                 self._outbox.replay(connection, room, deferred.take(at.offset))
-            if message.exclude != connection.id or message.sender != connection.identity.user:
+            if not connection.is_left_out(message):
                 self._outbox.replay(connection, room, (message,))
         self._outbox.reached(connection, room.name, at)
         return at
