@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
 import pytest
+from msgspec.structs import replace
 
 from forestay.bus.memory.bus import Exchange, MemoryBus
 from forestay.bus.redis.bus import BusTimes, RedisBus
@@ -134,6 +135,12 @@ async def test_every_field_of_a_message_arrives(new_pod: NewPod) -> None:
         await asyncio.sleep(0.005)
     assert settlement == Settlement(Outcome.ACCEPTED)
     assert pod.heard == [sent]
+    event = replace(message('["QUJD"]'), event="chat message", binary_at="1:6")
+    settlement = await pod.publish(event, kept=KEPT)
+    page = await pod.bus.history(ROOM, Query(10), KEPT)
+    while len(pod.heard) < 2:
+        await asyncio.sleep(0.005)
+    assert pod.heard[1:] == list(page.messages) == [replace(event, position=settlement.position)]
 
 
 async def test_messages_after_the_confirmation_are_heard(new_pod: NewPod) -> None:

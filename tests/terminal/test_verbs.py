@@ -77,6 +77,9 @@ async def test_tail_prints_what_send_publishes(pod: Gateway, bob: Client) -> Non
         sent = await forestay("send", "log.a", text, *kind, "--url", pod.url, "--token", token("carol"))
         assert sent == (0, "", "forestay: connected\n")
     assert [(await line(tail.stdout))[9:] for _ in range(2)] == ["log.a carol: hello", 'log.a carol: {"n": [1, null]}']
+    sent = await forestay("send", "log.a", "hi", "--event", "chat message", "--url", pod.url, "--token", token("carol"))
+    assert sent == (0, "", "forestay: connected\n")
+    assert (await line(tail.stdout))[9:] == 'log.a carol: chat message ["hi"]'
     assert await interrupted(tail) == 130
 
 

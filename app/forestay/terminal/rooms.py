@@ -47,12 +47,12 @@ async def send(options: argparse.Namespace, get_token: GetToken) -> None:
     """Publishes one message and waits until it is accepted."""
     text = sys.stdin.read() if options.text == "-" else options.text
     try:
-        payload = json.loads(text) if options.json else {"text": text}
+        payload = json.loads(text) if options.json else [text] if options.event else {"text": text}
     except ValueError as error:
         raise Failed(f"the text is not JSON: {error}", 2) from None
     async with _connected(options, get_token) as client:
         try:
-            await client.room(options.room).publish(payload, key=options.key)
+            await client.room(options.room).publish(payload, key=options.key, event=options.event)
         except ValueError as error:
             raise Failed(f"the message cannot be sent: {error}", 2) from None
 
@@ -159,14 +159,16 @@ def _line(message: Message) -> str:
     payload = message.payload
     text = payload.get("text") if isinstance(payload, dict) and len(payload) == 1 else payload
     shown = text if isinstance(text, str) else json.dumps(payload, ensure_ascii=False)
-    return f"{message.timestamp[11:19]} {message.room} {printable(message.sender or '-')}: {printable(shown)}"
+    said = shown if message.event is None else f"{message.event} {shown}"
+    return f"{message.timestamp[11:19]} {message.room} {printable(message.sender or '-')}: {printable(said)}"
 
 
 def _as_json(message: Message) -> str:
     position = message.position
     fields = {"room": message.room, "from": message.sender, "payload": message.payload, "timestamp": message.timestamp}
     coordinates = {} if position is None else {"epoch": position.epoch, "offset": position.offset}
-    return json.dumps(fields | coordinates)
+    event = {} if message.event is None else {"event": message.event}
+    return json.dumps(fields | event | coordinates)
 
 
 def _note_state(change: StateChange) -> None:

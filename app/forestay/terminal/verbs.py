@@ -31,6 +31,7 @@ def add(new: NewVerb, bearer: Bearer) -> None:
     send = _client_verb(new, bearer, "send", "publish one message in a room; exit 0 if it was accepted")
     send.add_argument("room")
     send.add_argument("text", help='sent as {"text": TEXT}; `-` reads standard input')
+    send.add_argument("--event", metavar="NAME", help='sent as the event NAME with the arguments ["TEXT"]')
     send.add_argument("--key", help="idempotency key: makes a retry safe in rooms with history")
 
     tail = _client_verb(new, bearer, "tail", "print the messages of rooms until Ctrl-C")
