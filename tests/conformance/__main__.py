@@ -12,6 +12,8 @@ from tests.conformance.engine_echo import EchoApplication, engine_server
 from tests.conformance.fuzz import Plan, fuzz
 from tests.conformance.interop import interop
 from tests.conformance.rules import rules
+from tests.conformance.socketio_echo import PATH as SOCKETIO_PATH
+from tests.conformance.socketio_echo import socketio_server
 
 say = partial(print, flush=True)
 
@@ -39,6 +41,9 @@ def main() -> None:
     engine = verbs.add_parser("engineio", help="serve the echo that the public suite of Engine.IO tests")
     engine.add_argument("--port", type=int, default=3000, help="on loopback (default 3000)")
     engine.set_defaults(run=lambda given: _engine_echo(given.port))
+    socketio = verbs.add_parser("socketio", help="serve the application that the public suite of Socket.IO tests")
+    socketio.add_argument("--port", type=int, default=3000, help="on loopback (default 3000)")
+    socketio.set_defaults(run=lambda given: _socketio(given.port))
     named = sys.argv[1:]
     held = {}
     try:
@@ -62,6 +67,13 @@ async def _echo(port: int) -> bool:
 async def _engine_echo(port: int) -> bool:
     async with engine_server(EchoApplication(), port=port) as server:
         say(f"http://127.0.0.1:{server.port}{ENGINE_PATH}")
+        await asyncio.Event().wait()
+    return True
+
+
+async def _socketio(port: int) -> bool:
+    async with socketio_server(port=port) as server:
+        say(f"http://127.0.0.1:{server.port}{SOCKETIO_PATH}")
         await asyncio.Event().wait()
     return True
 

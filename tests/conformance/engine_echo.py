@@ -100,6 +100,7 @@ async def engine_server(
     port: int = 0,
     origins: Origins | None = None,
     observer: Observer | None = None,
+    path: str = PATH,
 ) -> AsyncIterator[EngineServer]:
     """Serves on loopback within the block, on a free port where `port` is 0."""
     settings, lifecycle, proxies = load({}), Lifecycle(), TrustedProxies([])
@@ -107,8 +108,8 @@ async def engine_server(
     capacity = AdmissionLimits(settings.max_connections, settings.handshakes)
     admission = Admission(capacity, origins or Origins(["*"]), proxies, _AnyToken(), lifecycle)
     door = EngineDoor(application, admission, limits, lambda: secrets.token_urlsafe(16), observer)
-    paths = {PATH: door.serve, PATH.rstrip("/"): door.serve}
-    public = PublicPort(settings, divide(raise_limit()), paths, elsewhere(PATH), MessageLimits(10, 1024), proxies)
+    paths = {path: door.serve, path.rstrip("/"): door.serve}
+    public = PublicPort(settings, divide(raise_limit()), paths, elsewhere(path), MessageLimits(10, 1024), proxies)
     try:
         bound = await public.open("127.0.0.1", port)
         yield EngineServer(bound, door, admission, lifecycle)
