@@ -16,7 +16,11 @@ LONGEST: Final = 128
 """Characters of an event's name."""
 
 RESERVED: Final = frozenset(
-    {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"}
+    {
+        *("connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"),
+        # In python-socketio: the handlers for all events, which take the first argument for the name, and for the end.
+        *("*", "__disconnect_final"),
+    }
 )
 """Names that Socket.IO clients use themselves."""
 
