@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from forestay.core.rules.events import parse_namespaces
 from tests.support.chart import FULL, READY, SOCKETIO, chart, refusal
 
 WEBSOCKET = {**SOCKETIO, "transports": ["websocket"]}
@@ -61,6 +62,7 @@ def test_rules_stand_in_the_file_of_rooms(rooms: object) -> None:
     file = tomllib.loads(rendered.one("ConfigMap", "-rooms")["data"]["rooms.toml"])
     assert file["events"] == SOCKETIO["events"]
     assert file["namespaces"] == SOCKETIO["namespaces"]
+    assert parse_namespaces(file["events"], file["namespaces"]).paths == ["/", "/news", "/admin"]
     assert [room["pattern"] for room in file["rooms"]] == ["chat.*"]
     assert rendered.environment["FORESTAY_ROOMS_FILE"] == "/etc/forestay/rooms/rooms.toml"
     annotations = [

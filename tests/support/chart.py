@@ -35,7 +35,10 @@ FULL: dict[str, Any] = {
 
 SOCKETIO: dict[str, Any] = {
     "enabled": True,
-    "events": [{"event": 'chat "<message>"', "room": "chat.{0.room}", "as": "message", "echo": False}],
+    "events": [
+        {"event": 'chat "<message>"', "room": "chat.{0.room}", "as": "said", "echo": False},
+        {"event": "order", "room": "all", "namespace": "/admin"},
+    ],
     "namespaces": [{"path": "/news", "join": ["all", "late"]}, {"path": "/admin"}],
     "service": {"annotations": {"cookie": "yes"}},
     "httpRoute": {"sessionPersistence": {"sessionName": "forestay", "type": "Cookie"}},
