@@ -152,3 +152,18 @@ async def test_news_of_presence_are_signed(own_redis: RedisServer, new_pod: NewP
     RedisRegistry("one", pod.bus).put(Member("ada", 1), ROOM, news, settled.set_result)
     assert await settled is Outcome.ACCEPTED
     await until(lambda: pod.heard == ['{"user":"ada"}'])
+
+
+def test_what_is_kept_is_sealed() -> None:
+    """A ticket that somebody else wrote, or that was kept under another name, stands for nobody."""
+    ours, old, plain = guard(NEW, OLD), guard(OLD), TRUSTING
+    assert ours.unseal(b"name", ours.seal(b"name", b"data")) == b"data"
+    assert ours.unseal(b"name", old.seal(b"name", b"data")) == b"data"
+    assert old.unseal(b"name", ours.seal(b"name", b"data")) is None
+    assert ours.unseal(b"other", ours.seal(b"name", b"data")) is None
+    assert ours.unseal(b"name", ours.seal(b"name", b"data")[:-1]) is None
+    # Pods with and without the secret live side by side until signatures are required.
+    assert plain.unseal(b"name", ours.seal(b"name", b"data")) == b"data"
+    assert guard(NEW, required=False).unseal(b"name", plain.seal(b"name", b"data")) == b"data"
+    assert ours.unseal(b"name", plain.seal(b"name", b"data")) is None
+    assert ours.unseal(b"name", b"") is None

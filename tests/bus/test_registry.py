@@ -13,6 +13,7 @@ from forestay.bus.redis.bus import BusTimes, RedisBus
 from forestay.bus.redis.registry import RedisRegistry
 from forestay.core.ports.bus import Bus, Outcome
 from forestay.core.ports.registry import Registry, Revocation
+from forestay.core.ports.verifier import TicketUse
 from forestay.protocol.message import Kind, Message
 from forestay.protocol.names import RoomName, personal_room
 from forestay.protocol.presence import Member, PresencePage
@@ -296,3 +297,43 @@ async def test_recall_returns_the_entries_of_the_pod(new_pod: NewPod) -> None:
     assert sorted(recalled.presence) == sorted([(ROOM, "ada"), (OTHER, "bob")])
     assert sorted(recalled.claims) == [("ada", "c1"), ("ada", "c2")]
     assert (await (await new_pod("three")).registry.recall()).presence == []
+
+
+async def test_a_ticket_is_used_once(new_pod: NewPod) -> None:
+    """On any pod. A look leaves it as it is, and so do all ways in which it may not be used."""
+    one, two = (await new_pod("one")).registry, (await new_pod("two")).registry
+    await one.keep_ticket("aa", b"held", 30.0, 3600.0)
+    assert await two.use_ticket("bb", TicketUse.CONNECT, "") is None
+    assert await two.use_ticket("aa", TicketUse.RESUME, "secret") is None
+    assert await two.use_ticket("aa", TicketUse.RESUME, "") is None
+    assert await two.use_ticket("aa", TicketUse.LOOK, "") == b"held"
+    answers = await asyncio.gather(*(each.use_ticket("aa", TicketUse.CONNECT, "") for each in (one, two, one)))
+    assert sorted(answers, key=str) == [None, None, b"held"]
+    assert await one.use_ticket("aa", TicketUse.LOOK, "") is None
+
+
+async def test_a_ticket_of_a_stream_stays_for_its_secret(new_pod: NewPod) -> None:
+    """For the longest time, which begins with the ticket. Nothing else opens anything with it."""
+    one, two = (await new_pod("one")).registry, (await new_pod("two")).registry
+    await one.keep_ticket("aa", b"held", 0.1, 0.5)
+    assert await two.use_ticket("aa", TicketUse.STREAM, "secret") == b"held"
+    await asyncio.sleep(0.2)
+    for use, secret in ((TicketUse.CONNECT, ""), (TicketUse.STREAM, "secret"), (TicketUse.LOOK, "secret")):
+        assert await one.use_ticket("aa", use, secret) is None
+    assert await one.use_ticket("aa", TicketUse.RESUME, "other") is None
+    for each in (one, two):
+        assert await each.use_ticket("aa", TicketUse.RESUME, "secret") == b"held"
+    async with asyncio.timeout(5):
+        while await one.use_ticket("aa", TicketUse.RESUME, "secret") is not None:
+            await asyncio.sleep(0.02)
+
+
+async def test_an_unused_ticket_ends(new_pod: NewPod) -> None:
+    """And what is kept of those that have ended goes with the next one."""
+    pod = await new_pod("one")
+    await pod.registry.keep_ticket("aa", b"held", 0.05, 3600.0)
+    await asyncio.sleep(0.1)
+    assert await pod.registry.use_ticket("aa", TicketUse.STREAM, "secret") is None
+    await pod.registry.keep_ticket("bb", b"held", 30.0, 30.0)
+    if isinstance(pod.registry, MemoryRegistry):
+        assert list(pod.registry._state.tickets) == ["bb"]

@@ -136,6 +136,16 @@ async def test_the_token_may_be_in_the_request() -> None:
     assert [len(clients.core.pod.hub.of_user(user)) for user in ("alice", "bob")] == [1, 1]
 
 
+async def test_a_ticket_may_stand_for_the_token() -> None:
+    """Where both are there the token counts, and the ticket is not used."""
+    clients = Clients(Core())
+    ticket = Identity("dora", Rights({"**": "rw"}), time.time() + 60)
+    client = clients.session(**{"ticket t1": ticket})  # type: ignore[arg-type]
+    assert (await client.send('0{"ticket":"t1"}'))[0].startswith('0{"sid"')  # type: ignore[arg-type]
+    assert (await client.send('0/admin,{"ticket":"t1","token":"bob"}'))[0].startswith('0/admin,{"sid"')  # type: ignore[arg-type]
+    assert [len(clients.core.pod.hub.of_user(user)) for user in ("dora", "bob")] == [1, 1]
+
+
 @pytest.mark.parametrize(
     ("packet", "code"),
     [

@@ -27,7 +27,7 @@ def written(ids: EventIds, positions: dict[RoomName, Position] | None = None) ->
     return line[4:-1].decode()
 
 
-@given(st.lists(PLACES, max_size=MAX_ROOMS), st.sampled_from(["", "0123456789abcdef"]))
+@given(st.lists(PLACES, max_size=MAX_ROOMS), st.sampled_from(["", "0123456789abcdef01234567"]))
 def test_an_id_says_where_the_client_is(places: list[Position | None], secret: str) -> None:
     """A position of each room comes back as it was, or is left out where too many do not fit."""
     rooms = [RoomName(f"r{number}") for number in range(len(places))]
@@ -43,7 +43,7 @@ def test_as_many_rooms_as_a_stream_may_have_fit() -> None:
     """Also where each room has an epoch of its own, as the buses make them, and a great offset."""
     rooms = [RoomName(f"r{number}") for number in range(MAX_ROOMS)]
     known = {room: Position(f"p0123456789ab-{at:x}", 10**9 + at) for at, room in enumerate(rooms)}
-    assert read_id(written(EventIds(rooms, "0" * 16, known)), rooms).positions == known
+    assert read_id(written(EventIds(rooms, "0" * 24, known)), rooms).positions == known
 
 
 def test_rooms_that_are_not_named_stay_where_they_are() -> None:

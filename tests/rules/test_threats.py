@@ -8,7 +8,7 @@ import pytest
 from tests.mutation.defences import Defence, defences
 from tests.support.repository import ROOT, codes, rows, syntax
 
-NUMBERS = [f"S{number:02}" for number in range(1, 42)]
+NUMBERS = [f"S{number:02}" for number in range(1, 47)]
 # What is not code of the gateway cannot be taken out of it.
 _OUTSIDE = {"S05", "S41"}
 _UNCHECKED = {"S33", "S38"}
@@ -28,7 +28,7 @@ def _has_test(name: str) -> bool:
 
 
 def test_every_threat_is_in_the_table_once() -> None:
-    """The numbers are those of the list that reviewers use, in their order."""
+    """The numbers to S41 are those of the list that reviewers use, in their order. Ours follow."""
     assert [row[0] for row in THREATS] == NUMBERS
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from forestay.core.ports.verifier import Ticket
 from forestay.core.rules.access import Identity
 from forestay.edge.handshake.admission import Refused
 from forestay.protocol.codes import ENDINGS, CloseCode, Ending, ErrorCode, Refusal
@@ -48,8 +49,8 @@ class RecordedSession:
         self.failure = reason
         self.end(ENDINGS[CloseCode.PROTOCOL_ERROR])
 
-    async def admit(self, token: str) -> Identity:
-        found = self._tokens.get(token)
+    async def admit(self, token: str | Ticket) -> Identity:
+        found = self._tokens.get(f"ticket {token.text}" if isinstance(token, Ticket) else token)
         if isinstance(found, Identity):
             return found
         raise found or Refused(401, Refusal(ErrorCode.BAD_TOKEN, "not a good token"))

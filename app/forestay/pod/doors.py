@@ -17,7 +17,7 @@ from forestay.web.pages import demo_answers
 def make_admission(settings: Settings, pod: Pod, proxies: TrustedProxies) -> Admission:
     """Return what admits clients, on all paths together."""
     limits = AdmissionLimits(max_connections=settings.max_connections, max_handshakes=settings.handshakes)
-    return Admission(limits, Origins(settings.allowed_origins), proxies, pod.verifier, pod.lifecycle)
+    return Admission(limits, Origins(settings.allowed_origins), proxies, pod.tickets, pod.lifecycle)
 
 
 def public_paths(settings: Settings, pod: Pod, admission: Admission, observer: Observer) -> dict[str, Handler]:
@@ -52,7 +52,7 @@ def _client_requests(settings: Settings, pod: Pod, admission: Admission) -> Clie
         json_depth=settings.json_depth,
         body_seconds=settings.message_timeout,
     )
-    return ClientRequests(admission, pod.verifier, limits, pod.single_requests)
+    return ClientRequests(admission, pod.tickets, limits, pod.single_requests)
 
 
 def _streams(settings: Settings, pod: Pod, admission: Admission, observer: Observer) -> EventStreams:
@@ -63,5 +63,5 @@ def _streams(settings: Settings, pod: Pod, admission: Admission, observer: Obser
         silence=settings.ping_interval + settings.pong_timeout,
         close_timeout=settings.close_timeout,
     )
-    surroundings = Surroundings(lambda: pod.bus.up, observer)
+    surroundings = Surroundings(lambda: pod.bus.up, pod.tickets.new_secret, observer)
     return EventStreams(admission, limits, pod.sessions, pod.first_rooms, pod.sse, surroundings)

@@ -17,6 +17,7 @@ from forestay.core.cluster.heartbeat import Heartbeat
 from forestay.core.cluster.pods import Pods
 from forestay.core.cluster.registration import Registration
 from forestay.core.cluster.revocations import Revocations, RevocationVerifier
+from forestay.core.cluster.tickets import Tickets
 from forestay.core.cluster.user_limit import UserLimit, UserLimitRules
 from forestay.core.fanout.delivery import Delivery
 from forestay.core.fanout.hub import Hub
@@ -91,6 +92,7 @@ class Pod:
     bus: Bus
     lifecycle: Lifecycle
     verifier: Verifier
+    tickets: Tickets
     wire: V1Wire
     sse: SseWire
     hub: Hub
@@ -181,6 +183,7 @@ def assemble(settings: Settings, policies: Policies, links: Links, verifier: Ver
         bus=bus,
         lifecycle=Lifecycle(),
         verifier=checked,
+        tickets=Tickets(runtime, registry, checked, revocations),
         wire=V1Wire(
             runtime.clock, Reader(settings.json_depth, settings.rooms_per_connection), settings.max_message_bytes
         ),

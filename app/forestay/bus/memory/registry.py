@@ -4,11 +4,13 @@ Nothing survives the process.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from time import monotonic, time
 
 from forestay.bus.memory.bus import MemoryBus, within
 from forestay.core.ports.bus import PAGE_BYTES, Outcome
 from forestay.core.ports.registry import Claim, HeartbeatReply, Holdings, Revocation
+from forestay.core.ports.verifier import TicketUse
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
 from forestay.protocol.presence import Member, PresencePage
@@ -31,6 +33,20 @@ class RegistryState:
         self.revocations: dict[int, Revocation] = {}
         """By rising numbers. Those that have ended are dropped with the next one."""
         self.last_revocation = 0
+        self.tickets: dict[str, MemoryTicket] = {}
+        """In the order in which they came. Those that have ended are dropped with the next one."""
+
+
+@dataclass(slots=True)
+class MemoryTicket:
+    """What is kept of a ticket."""
+
+    held: bytes
+    until: float
+    longest: float
+    """The time to which a stream keeps it."""
+    secret: str | None = None
+    """Of the stream that it has opened."""
 
 
 class MemoryRegistry:
@@ -89,6 +105,26 @@ class MemoryRegistry:
             del state.revocations[number]
         state.last_revocation += 1
         state.revocations[state.last_revocation] = revocation
+
+    async def keep_ticket(self, name: str, held: bytes, seconds: float, longest: float) -> None:
+        now, tickets = self._state.clock(), self._state.tickets
+        for ended in [one for one, ticket in tickets.items() if ticket.until <= now]:
+            del tickets[ended]
+        tickets[name] = MemoryTicket(held, now + seconds, now + longest)
+
+    async def use_ticket(self, name: str, use: TicketUse, secret: str) -> bytes | None:
+        ticket = self._state.tickets.get(name)
+        if ticket is None or ticket.until <= self._state.clock():
+            return None
+        if use is TicketUse.RESUME:
+            return ticket.held if secret and ticket.secret == secret else None
+        if ticket.secret is not None:
+            return None
+        if use is TicketUse.CONNECT:
+            del self._state.tickets[name]
+        elif use is TicketUse.STREAM:
+            ticket.secret, ticket.until = secret, ticket.longest
+        return ticket.held
 
     async def heartbeat(self, lease: float, connections: int = 0) -> HeartbeatReply:
         state, now = self._state, self._state.clock()

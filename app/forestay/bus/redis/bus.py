@@ -79,7 +79,7 @@ class RedisBus:
         """Whether a pod of a release is there that knows no first epoch. Written by the registry."""
         self._report = Report(observer.bus if observer is not None else _ignore)
         self._receiver = MessageReceiver(self._report, guard)
-        self._guard = guard
+        self.guard = guard
         sentinels = Sentinels(address) if address.master is not None else None
         dialer = Dialer(address, sentinels, self._report, timeout)
 
@@ -133,13 +133,13 @@ class RedisBus:
             node.writing.offer(Command(data, settle, keys.partition))
         else:
             once = None if key is None else idempotency_key(keys, message.sender, key)
-            envelope = self._guard.encode(keys.channel, message)
+            envelope = self.guard.encode(keys.channel, message)
             data = self._publish_command(node, keys, envelope, kept, once, create=create)
             node.writing.offer(Command(data, settle, keys.partition))
 
     def encode_live(self, keys: RoomKeys, message: Message) -> bytes:
         """The data that a message without a position has on the channel of its room."""
-        return encode_live(self._guard.encode(keys.channel, message))
+        return encode_live(self.guard.encode(keys.channel, message))
 
     def new_epoch(self) -> str:
         """An epoch that no room has had. Commands carry one, in case that a room needs it or Redis has no seed."""
@@ -175,7 +175,7 @@ class RedisBus:
         reply = await self._ask(node, data, keys.partition)
 
         def decode(envelope: bytes, position: Position) -> Message:
-            message = self._guard.decode(keys.channel, envelope, position, live=False)
+            message = self.guard.decode(keys.channel, envelope, position, live=False)
             if message.room != room:
                 raise BadEnvelope("a message of another room")
             return message

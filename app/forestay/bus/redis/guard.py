@@ -3,10 +3,14 @@
 from dataclasses import dataclass
 from typing import Final
 
-from forestay.bus.redis.signatures import Signer
+from forestay.bus.redis.signatures import SEAL_BYTES, Signer
 from forestay.protocol.envelope import decode, encode
 from forestay.protocol.inspection import Inspector
 from forestay.protocol.message import Message, Position
+
+# What begins data that is kept, and not sent.
+_SEALED: Final = b"s"
+_UNSEALED: Final = b"-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,18 @@ class Guard:
         if self.inspector is not None:
             self.inspector.inspect(message)
         return message
+
+    def seal(self, name: bytes, data: bytes) -> bytes:
+        """`data`, which is kept under `name`, so that `unseal` believes it."""
+        return _UNSEALED + data if self.signer is None else _SEALED + self.signer.seal(name, data) + data
+
+    def unseal(self, name: bytes, sealed: bytes) -> bytes | None:
+        """The data in `sealed`; None where it is not believed."""
+        kind, rest = sealed[:1], sealed[1:]
+        if kind == _SEALED:
+            data = rest[SEAL_BYTES:]
+            return data if self.signer is None or self.signer.sealed(name, data, rest[:SEAL_BYTES]) else None
+        return rest if kind == _UNSEALED and (self.signer is None or not self.signer.required) else None
 
 
 TRUSTING: Final = Guard()

@@ -83,6 +83,11 @@ class KeySpace:
         """The revocations in their order, and by the time when they end."""
         return self._key(0, "v", "order"), self._key(0, "v", "end")
 
+    def ticket(self, name: str) -> tuple[int, bytes]:
+        """The partition of a ticket, and its key. `name`: in hex."""
+        partition = crc32(name.encode()) % PARTITIONS
+        return partition, self._key(partition, "t", name)
+
     def seed(self, partition: int) -> bytes:
         """The seed of the first epoch for the rooms of one partition."""
         return self._key(partition if self._cluster else 0, "g", "first")

@@ -11,8 +11,8 @@ from typing import Final
 import msgspec
 
 from forestay.bus.redis.bus import RedisBus
-from forestay.bus.redis.client.command import ErrorReply, Failure
-from forestay.bus.redis.client.connection import pack
+from forestay.bus.redis.client.command import Failure
+from forestay.bus.redis.evaluation import evalsha, write
 from forestay.bus.redis.keys import PARTITIONS
 from forestay.bus.redis.registry_scripts import (
     CLAIM,
@@ -29,9 +29,10 @@ from forestay.bus.redis.registry_scripts import (
     RETIRE,
     REVOKE,
 )
-from forestay.bus.redis.script import Script
-from forestay.core.ports.bus import PAGE_BYTES, AnswerLost, BusFull, BusLost, Outcome
+from forestay.bus.redis.ticket_scripts import KEEP_TICKET, USE_TICKET
+from forestay.core.ports.bus import PAGE_BYTES, BusLost, Outcome
 from forestay.core.ports.registry import Claim, HeartbeatReply, Holdings, Revocation
+from forestay.core.ports.verifier import TicketUse
 from forestay.protocol.depth import MAX_DEPTH, deeper_than
 from forestay.protocol.envelope import BadEnvelope
 from forestay.protocol.inspection import inspect_json
@@ -69,7 +70,7 @@ class RedisRegistry:
         info = member.info or b""
         published = (b"", b"") if news is None else (self._bus.encode_live(keys, news), keys.channel)
         entry = (self._pod, _bytes(member.user), member.connections, info, _bytes(room))
-        data = _evalsha(PUT, (*self._keys.presence(room), owned), *entry, *published, self._bus.publish_verb)
+        data = evalsha(PUT, (*self._keys.presence(room), owned), *entry, *published, self._bus.publish_verb)
         self._bus.write(keys.partition, data, lambda reply: settled(_outcome(reply)))
         members = self._members.setdefault(room, set())
         if member.connections:
@@ -78,13 +79,13 @@ class RedisRegistry:
         members.discard(member.user)
         if not members:
             del self._members[room]
-            self._bus.write(keys.partition, _evalsha(DISOWN, (owned,), _bytes(room)), _ignore)
+            self._bus.write(keys.partition, evalsha(DISOWN, (owned,), _bytes(room)), _ignore)
 
     async def presence_page(
         self, room: RoomName, after: str | None, limit: int, max_bytes: int = PAGE_BYTES
     ) -> PresencePage:
         start = b"-" if after is None else b"(" + _bytes(after)
-        data = _evalsha(PAGE, self._keys.presence(room), start, limit, max_bytes)
+        data = evalsha(PAGE, self._keys.presence(room), start, limit, max_bytes)
         reply = await self._bus.read(self._keys.room(room).partition, data)
         match reply:
             case [int() as connections, int() as users, list() as flat, int() as more]:
@@ -112,7 +113,7 @@ class RedisRegistry:
     async def claim(self, user: str, connection: str, limit: int, *, replace: bool) -> Claim:
         partition, connections = self._keys.connections(user)
         keys = (connections, self._keys.owned_users(partition, self._pod))
-        data = _evalsha(CLAIM, keys, self._pod, _bytes(user), connection, limit, int(replace))
+        data = evalsha(CLAIM, keys, self._pod, _bytes(user), connection, limit, int(replace))
         match await self._write(partition, data):
             case [1, *yielding]:
                 return Claim(granted=True, yielding=[id.decode() for id in yielding if isinstance(id, bytes)])
@@ -122,18 +123,28 @@ class RedisRegistry:
     def release(self, user: str, connection: str, settled: Callable[[Outcome], None]) -> None:
         partition, connections = self._keys.connections(user)
         keys = (connections, self._keys.owned_users(partition, self._pod))
-        data = _evalsha(RELEASE, keys, _bytes(user), connection)
+        data = evalsha(RELEASE, keys, _bytes(user), connection)
         self._bus.write(partition, data, lambda reply: settled(_outcome(reply)))
 
     async def revoke(self, revocation: Revocation) -> None:
         until = max(0, int(revocation.until) + 1)
-        data = _evalsha(REVOKE, self._keys.revocations(), msgspec.json.encode(revocation), until, int(time()))
+        data = evalsha(REVOKE, self._keys.revocations(), msgspec.json.encode(revocation), until, int(time()))
         await self._write(_FIRST, data)
+
+    async def keep_ticket(self, name: str, held: bytes, seconds: float, longest: float) -> None:
+        partition, key = self._keys.ticket(name)
+        times = (max(1, int(seconds * 1000)), max(1, int(longest * 1000)))
+        await self._write(partition, evalsha(KEEP_TICKET, (key,), self._bus.guard.seal(key, held), *times))
+
+    async def use_ticket(self, name: str, use: TicketUse, secret: str) -> bytes | None:
+        partition, key = self._keys.ticket(name)
+        kept = await self._write(partition, evalsha(USE_TICKET, (key,), use.value, secret))
+        return self._bus.guard.unseal(key, kept) if isinstance(kept, bytes) else None
 
     async def heartbeat(self, lease: float, connections: int = 0) -> HeartbeatReply:
         keys = (self._keys.leases(), self._keys.revocations()[0], self._keys.load(), self._keys.seed(_FIRST))
         facts = (self._pod, int(lease * 1000), self._last_revocation, connections, self._bus.new_epoch())
-        data = _evalsha(HEARTBEAT, keys, *facts)
+        data = evalsha(HEARTBEAT, keys, *facts)
         match await self._write(_FIRST, data):
             case [int() as had_lease, list() as pods, list() as expired, list() as revocations, list() as load, seed]:
                 # A Redis that was restarted or replaced may have an older state, and this pod's lease in it.
@@ -164,19 +175,19 @@ class RedisRegistry:
         rooms, users = await self._owned(partition, self._pod)
         presence: list[tuple[RoomName, str]] = []
         for room in map(RoomName, rooms):
-            members = await self._bus.read(partition, _evalsha(MEMBERS, self._keys.presence(room)[:1], self._pod))
+            members = await self._bus.read(partition, evalsha(MEMBERS, self._keys.presence(room)[:1], self._pod))
             presence += [(room, user) for user in _texts(members if isinstance(members, list) else [])]
         claims: list[tuple[str, str]] = []
         for user in users:
             key = self._keys.connections(user)[1]
-            connections = await self._bus.read(partition, _evalsha(CONNECTIONS, (key,), self._pod))
+            connections = await self._bus.read(partition, evalsha(CONNECTIONS, (key,), self._pod))
             claims += [(user, id) for id in _texts(connections if isinstance(connections, list) else [])]
         return Holdings(presence, claims)
 
     async def _owned(self, partition: int, pod: str) -> tuple[list[str], list[str]]:
         """The rooms and the users of one partition in which `pod` has entries. Raises BusLost."""
         keys = (self._keys.owned_rooms(partition, pod), self._keys.owned_users(partition, pod))
-        match await self._bus.read(partition, _evalsha(OWNED, keys)):
+        match await self._bus.read(partition, evalsha(OWNED, keys)):
             case [list() as rooms, list() as users]:
                 return _texts(rooms), _texts(users)
             case _:
@@ -184,7 +195,7 @@ class RedisRegistry:
 
     async def reap(self, pod: str) -> Sequence[tuple[RoomName, str]]:
         parts = await asyncio.gather(*(self._reap(partition, pod) for partition in range(PARTITIONS)))
-        await self._write(_FIRST, _evalsha(RETIRE, self._retire_keys(), pod, 0))
+        await self._write(_FIRST, evalsha(RETIRE, self._retire_keys(), pod, 0))
         return [gone for part in parts for gone in part]
 
     async def _reap(self, partition: int, pod: str) -> list[tuple[RoomName, str]]:
@@ -193,11 +204,11 @@ class RedisRegistry:
         rooms, users = await self._owned(partition, pod)
         gone: list[tuple[RoomName, str]] = []
         for room in map(RoomName, rooms):
-            data = _evalsha(REMOVE_MEMBERS, (*self._keys.presence(room), owned_rooms), pod, _bytes(room))
+            data = evalsha(REMOVE_MEMBERS, (*self._keys.presence(room), owned_rooms), pod, _bytes(room))
             left = await self._write(partition, data)
             gone += [(room, user) for user in _texts(left if isinstance(left, list) else [])]
         for user in users:
-            data = _evalsha(RELEASE_ALL, (self._keys.connections(user)[1], owned_users), pod, _bytes(user))
+            data = evalsha(RELEASE_ALL, (self._keys.connections(user)[1], owned_users), pod, _bytes(user))
             await self._write(partition, data)
         return gone
 
@@ -206,32 +217,13 @@ class RedisRegistry:
 
     async def retire(self, grace: float) -> None:
         if grace:
-            data = _evalsha(RETIRE, self._retire_keys(), self._pod, int(grace * 1000))
+            data = evalsha(RETIRE, self._retire_keys(), self._pod, int(grace * 1000))
             await self._write(_FIRST, data)
         else:
             await self.reap(self._pod)
 
     async def _write(self, partition: int, data: bytes) -> object:
-        """The reply to a write. Raises BusLost."""
-        answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-
-        def settle(reply: object) -> None:
-            if not answer.done():
-                answer.set_result(reply)
-
-        self._bus.write(partition, data, settle)
-        reply = await answer
-        if reply is Failure.UNKNOWN:
-            raise AnswerLost("Redis did not reply to the command")
-        if isinstance(reply, ErrorReply) and reply.full:
-            raise BusFull("Redis has reached its maxmemory")
-        if isinstance(reply, ErrorReply | Failure):
-            raise BusLost("Redis did not execute the command")
-        return reply
-
-
-def _evalsha(script: Script, keys: Sequence[bytes], *arguments: bytes | str | int) -> bytes:
-    return pack(b"EVALSHA", script.digest, len(keys), *keys, *arguments)
+        return await write(self._bus, partition, data)
 
 
 def _outcome(reply: object) -> Outcome:

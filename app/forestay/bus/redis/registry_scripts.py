@@ -12,6 +12,7 @@ removal, and works in a full Redis too: a pod leaves, a lease goes on, a connect
 from typing import Final
 
 from forestay.bus.redis.script import script
+from forestay.bus.redis.ticket_scripts import KEEP_TICKET, USE_TICKET
 
 SEED_TTL: Final = 7 * 86_400
 """Seconds for which the seed of the first epoch stays without pods. `scripts.py` says what it is for."""
@@ -254,4 +255,6 @@ REGISTRY_SCRIPTS: Final = (
     HEARTBEAT,
     RETIRE,
     REVOKE,
+    KEEP_TICKET,
+    USE_TICKET,
 )

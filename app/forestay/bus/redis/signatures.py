@@ -18,6 +18,8 @@ WINDOW: Final = 60.0
 # The HMAC is cut to 128 bits, which nobody can guess. In base64 that is a string of 22 characters.
 _MAC_BYTES: Final = 16
 _MAC_TEXT: Final = 22
+SEAL_BYTES: Final = _MAC_TEXT
+"""Of a seal."""
 _STRING: Final = 0xA0 + _MAC_TEXT
 _UINT64: Final = 0xCF
 _TIME_BYTES: Final = 9
@@ -48,7 +50,7 @@ class Signer:
         """`clock`: Unix seconds. `required`: envelopes without a signature are forged too."""
         self._secrets = tuple(secrets)
         self._clock = clock
-        self._required = required
+        self.required = required
 
     def sign(self, channel: bytes, envelope: bytes) -> bytes:
         """`envelope` with a signature for `channel`."""
@@ -57,10 +59,18 @@ class Signer:
         signed = b"%b%c%b%c%b" % (VERSION, _SHORT_ARRAY + fields + 2, envelope[2:], _UINT64, time)
         return b"%b%c%b" % (signed, _STRING, _mac(self._secrets[0], channel, signed))
 
+    def seal(self, name: bytes, data: bytes) -> bytes:
+        """The seal of `data` that is kept under `name`."""
+        return _mac(self._secrets[0], name, data)
+
+    def sealed(self, name: bytes, data: bytes, given: bytes) -> bool:
+        """Whether `given` is the seal of `data`."""
+        return any(hmac.compare_digest(_mac(secret, name, data), given) for secret in self._secrets)
+
     def check(self, channel: bytes, envelope: bytes, *, live: bool) -> None:
         """Raises Forged. `live`: the message was just sent, so that its time counts."""
         if not _is_signed(envelope):
-            if self._required:
+            if self.required:
                 raise Forged("no signature, and it is required; does every pod have the secret?")
             return
         signed, given = envelope[:-_SIGNATURE], envelope[-_MAC_TEXT:]

@@ -10,6 +10,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from forestay.core.ports.bus import PAGE_BYTES, Outcome
+from forestay.core.ports.verifier import TicketUse
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
 from forestay.protocol.presence import Member, PresencePage
@@ -64,7 +65,7 @@ class Holdings:
 
 
 class Registry(Protocol):
-    """Presence, connections of users, revocations and pods, shared by all pods.
+    """Presence, connections of users, revocations, tickets and pods, shared by all pods.
 
     All methods but `put` and `release` raise BusLost.
     """
@@ -92,6 +93,12 @@ class Registry(Protocol):
 
     async def revoke(self, revocation: Revocation) -> None:
         """Keep `revocation`, so that every pod learns of it with its next heartbeat."""
+
+    async def keep_ticket(self, name: str, held: bytes, seconds: float, longest: float) -> None:
+        """Keep `held` under `name` for so many `seconds`. A stream that it opens keeps it for the `longest` time."""
+
+    async def use_ticket(self, name: str, use: TicketUse, secret: str) -> bytes | None:
+        """What is kept under `name`, where it may be used so; None where it may not, or is not there."""
 
     async def heartbeat(self, lease: float, connections: int = 0) -> HeartbeatReply:
         """Count this pod for another `lease` seconds, with its number of connections."""

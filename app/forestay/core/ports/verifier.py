@@ -1,14 +1,46 @@
-"""The Verifier port: turns a token into an identity."""
+"""The Verifier port: turns what a caller shows into an identity."""
 
+from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 from forestay.core.rules.access import Identity
 
 
+class TicketUse(Enum):
+    """What a caller shows a ticket for."""
+
+    CONNECT = "connect"
+    """To open a connection. The ticket is then used."""
+    STREAM = "stream"
+    """To open an event stream, which may come back with its secret."""
+    RESUME = "resume"
+    """To come back: the ticket has opened a stream with this secret."""
+    LOOK = "look"
+    """To ask whether it would open a connection. The ticket stays as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A ticket that a caller shows in place of a token."""
+
+    text: str
+    use: TicketUse = TicketUse.CONNECT
+    secret: str = ""
+    """Of the stream that it opens, or that it resumes."""
+
+
 class Verifier(Protocol):
     """Verifies tokens."""
 
-    async def verify(self, token: str) -> Identity:
+    async def verify(self, token: str, /) -> Identity:
         """The identity in `token`. Raises only Refusal: BAD_TOKEN, or UNAVAILABLE where the keys cannot be fetched."""
 
     async def close(self) -> None: ...
+
+
+class Identifier(Protocol):
+    """Identifies callers by tokens and by tickets."""
+
+    async def verify(self, shown: str | Ticket, /) -> Identity:
+        """See Verifier.verify. UNAVAILABLE is also the refusal while tickets cannot be looked up."""

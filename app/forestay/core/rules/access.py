@@ -53,12 +53,13 @@ class Rules:
     about each of its rooms with each new token.
     """
 
-    __slots__ = ("_root",)
+    __slots__ = ("_root", "letters")
 
     def __init__(self, letters: Iterable[tuple[str, str]]) -> None:
         """`letters`: patterns with their letters. Raises ValueError where one is unknown."""
         self._root = _Node()
-        for text, rights in letters:
+        self.letters = tuple(letters)
+        for text, rights in self.letters:
             pattern = Pattern(text)
             node = self._root
             for segment in pattern.head:
@@ -109,6 +110,11 @@ class Rights:
         """`rules`: letters by pattern, or the result of `read_rules`. Raises ValueError where one is unknown."""
         self._rules = rules if isinstance(rules, Rules) else read_rules(rules)
         self._known: dict[RoomName, Right] = {}
+
+    @property
+    def letters(self) -> Iterable[tuple[str, str]]:
+        """The rules as they were given: letters by pattern."""
+        return self._rules.letters
 
     def of(self, room: RoomName) -> Right:
         """The rights in `room`."""

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from aiohttp import web
 
+from forestay.core.ports.verifier import Ticket
 from forestay.core.rules.access import Identity
 from forestay.protocol.codes import Ending
 
@@ -45,7 +46,7 @@ class Session(Protocol):
         `Listener.end` follows at once.
         """
 
-    async def admit(self, token: str) -> Identity:
+    async def admit(self, token: str | Ticket) -> Identity:
         """Identify a caller of this session. Raises Refused (`edge/handshake/admission`).
 
         The first one takes a place on the pod for the session; the session then has it until its end.

@@ -6,6 +6,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from forestay.core.ports.verifier import Ticket
 from forestay.core.rules.access import Identity
 from forestay.edge.engineio.application import Listener
 from forestay.edge.handshake.admission import Attempt
@@ -155,7 +156,7 @@ class EngineSession:
         """See Session.hold_reading."""
         self.carrier.hold_reading()
 
-    async def admit(self, token: str) -> Identity:
+    async def admit(self, token: str | Ticket) -> Identity:
         """See Session.admit."""
         return await self._attempt.admit(token)
 

@@ -11,7 +11,7 @@ from typing import Final, Protocol, cast
 
 from aiohttp import web
 
-from forestay.core.ports.verifier import Verifier
+from forestay.core.ports.verifier import Identifier, Ticket
 from forestay.core.rules.access import Identity
 from forestay.core.rules.lifecycle import Lifecycle
 from forestay.edge.client_address import TrustedProxies
@@ -59,7 +59,7 @@ class Admission:
         limits: AdmissionLimits,
         origins: Origins,
         proxies: TrustedProxies,
-        verifier: Verifier,
+        verifier: Identifier,
         lifecycle: Lifecycle,
     ) -> None:
         self._limits = limits
@@ -110,7 +110,7 @@ class Admission:
         else:
             self._all_closed.set()
 
-    async def identify(self, token: str, *, placed: bool = False) -> Identity:
+    async def identify(self, token: str | Ticket, *, placed: bool = False) -> Identity:
         """The identity of a caller. `placed`: it has a place already. For use by Attempt. Raises Refused."""
         try:
             identity = await self._verifier.verify(token)
@@ -149,11 +149,11 @@ class Attempt:
         """Raises Refused where a page sent `request` that may not connect. It comes before the token."""
         self._admission.check_origin(request)
 
-    async def identify(self, token: str) -> Identity:
+    async def identify(self, token: str | Ticket) -> Identity:
         """Identify the caller, who takes no place. Raises Refused."""
         return await self._admission.identify(token, placed=self._placed)
 
-    async def admit(self, token: str) -> Identity:
+    async def admit(self, token: str | Ticket) -> Identity:
         """Identify the caller, and take a place for it in the same step as the last check. Raises Refused.
 
         One attempt has one place, also where it is admitted several times.

@@ -6,6 +6,7 @@ from typing import Final
 
 from aiohttp import web
 
+from forestay.core.ports.verifier import Ticket, TicketUse
 from forestay.edge.handshake.admission import QUERY_NAMES, Refused
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.names import PROTOCOL
@@ -82,8 +83,20 @@ def carried(request: web.BaseRequest, *, query_token: bool) -> set[str]:
     return tokens
 
 
-def present(request: web.BaseRequest, token: str | None) -> str:
-    """`token`, which `request` carries. Raises Refused where there is none."""
+def ticket_in(request: web.BaseRequest) -> str | None:
+    """The ticket in the URL of `request`; None where there is none."""
+    return request.rel_url.query.get("ticket")
+
+
+def present(
+    request: web.BaseRequest, token: str | None, use: TicketUse = TicketUse.CONNECT, secret: str = ""
+) -> str | Ticket:
+    """What shows who sent `request`: its `token`, or its ticket for this use. Raises Refused unless there is one."""
+    ticket = ticket_in(request)
+    if ticket is not None and token is not None:
+        raise Refused(400, Refusal(ErrorCode.BAD_TOKEN, "the request has a token and a ticket; send one of them"))
+    if ticket is not None:
+        return Ticket(ticket, use, secret)
     if token is None:
         # Where the URL may have the token, there is none in it.
         in_url = any(name in request.rel_url.query for name in QUERY_NAMES)

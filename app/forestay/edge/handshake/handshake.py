@@ -12,6 +12,7 @@ from aiohttp import web
 
 from forestay.core.fanout.connection import Connection
 from forestay.core.ports.observer import Observer
+from forestay.core.ports.verifier import TicketUse
 from forestay.core.rules.access import Identity
 from forestay.core.sessions.dispatcher import Dispatcher
 from forestay.core.sessions.sessions import Sessions
@@ -112,7 +113,7 @@ class Handshake:
             attempt = self._admission.begin()
             try:
                 attempt.check_origin(request)
-                await attempt.identify(present(request, token))
+                await attempt.identify(present(request, token, TicketUse.LOOK))
             finally:
                 attempt.leave()
         except Refused as refused:

@@ -14,6 +14,7 @@ import structlog
 from msgspec import Raw
 
 from forestay.core.fanout.connection import Connection
+from forestay.core.ports.verifier import Ticket
 from forestay.core.rules.access import Identity
 from forestay.core.sessions.dispatcher import Dispatcher
 from forestay.core.sessions.rejoining import Rejoining
@@ -119,8 +120,11 @@ class Connecting:
 
     async def _identify(self, client: SocketioClient, namespace: str, auth: Mapping[str, Raw]) -> Identity | None:
         """Who the client is; None where it is refused, or was told nothing and has to come back."""
-        token = _texts(auth).get("token", client.origin.token)
+        texts = _texts(auth)
+        token = texts.get("token", client.origin.token)
         try:
+            if "ticket" in texts and "token" not in texts:
+                return await client.session.admit(Ticket(texts["ticket"]))
             if token is None:
                 raise Refused(401, Refusal(ErrorCode.BAD_TOKEN, _NO_TOKEN))
             return await client.session.admit(token)
@@ -176,9 +180,9 @@ class Connecting:
 
 
 def _texts(auth: Mapping[str, Raw]) -> dict[str, str]:
-    """The token, the secret and the positions in `auth`, those that are there."""
+    """The token, the ticket, the secret and the positions in `auth`, those that are there."""
     found: dict[str, str] = {}
-    for name in ("token", "pid", "offset"):
+    for name in ("token", "ticket", "pid", "offset"):
         if name in auth:
             try:
                 found[name] = _decode_text(auth[name])

@@ -13,7 +13,7 @@ import structlog
 from aiohttp import web
 from msgspec import Meta, Raw, Struct
 
-from forestay.core.ports.verifier import Verifier
+from forestay.core.cluster.tickets import Tickets
 from forestay.core.rules.access import Identity
 from forestay.core.sessions.single_requests import SingleRequests
 from forestay.edge.handshake.admission import Admission, Refused
@@ -25,13 +25,16 @@ from forestay.edge.problems import problem
 from forestay.edge.request_parts import binary_type, history_query, name_in_path, page_limit, parse, read_body
 from forestay.edge.request_trace import request_trace, trace_id
 from forestay.protocol import requests
-from forestay.protocol.codes import Refusal
+from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.v1.pages import history_fields, presence_fields
 from forestay.protocol.v1.texts import position_fields
 
 log = structlog.get_logger(__name__)
 
 _BINARY: Final = "application/octet-stream"
+
+# Cheap messages that a ticket counts as: its token has a signature to verify, and the registry keeps it.
+_TICKET: Final = 20.0
 
 Own = Annotated[str, Meta(min_length=1, max_length=64)]
 """The id of a connection of the caller."""
@@ -68,10 +71,14 @@ class ClientRequests:
     """The paths under `/rooms`, on the public port."""
 
     def __init__(
-        self, admission: Admission, verifier: Verifier, limits: RequestLimits, requests_of_clients: SingleRequests
+        self,
+        admission: Admission,
+        tickets: Tickets,
+        limits: RequestLimits,
+        requests_of_clients: SingleRequests,
     ) -> None:
         self._admission = admission
-        self._verifier = verifier
+        self._tickets = tickets
         self._limits = limits
         self._requests = requests_of_clients
 
@@ -82,25 +89,26 @@ class ClientRequests:
             f"{room}/messages": self._serving("POST", self._publish),
             f"{room}/history": self._serving("GET", self._history),
             f"{room}/presence": self._serving("GET", self._presence),
+            f"{prefix}/tickets": self._serving("POST", self._ticket, 201),
         }
 
-    def _serving(self, method: str, work: _Work) -> Handler:
+    def _serving(self, method: str, work: _Work, status: int = 200) -> Handler:
         async def serve(request: web.BaseRequest) -> web.StreamResponse:
             if request.method == "OPTIONS":
                 return preflight(request, (method,))
             if request.method != method:
                 return other_method(request, (method,))
-            response = await self._answer(request, work)
+            response = await self._answer(request, work, status)
             readable(request, response)
             return response
 
         return serve
 
-    async def _answer(self, request: web.BaseRequest, work: _Work) -> web.Response:
+    async def _answer(self, request: web.BaseRequest, work: _Work, status: int) -> web.Response:
         try:
             self._admission.check_origin(request)
             _, token = offered(request, query_token=self._limits.query_token)
-            identity = await self._verifier.verify(present(request, token))
+            identity = await self._tickets.verify(_token(request, token))
         except Refused as refused:
             return problem(refused.refusal, refused.status)
         except Refusal as refusal:
@@ -113,7 +121,7 @@ class ClientRequests:
             self._requests.refused(refusal, room, request_trace(request))
             log.debug("request refused", code=refusal.code, reason=str(refusal), trace_id=trace_id(request))
             return problem(refusal)
-        return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
+        return web.Response(status=status, body=msgspec.json.encode(answer), content_type="application/json")
 
     async def _publish(self, request: web.BaseRequest, identity: Identity, room: str) -> dict[str, object]:
         body = await self._body(request, identity)
@@ -163,3 +171,16 @@ class ClientRequests:
         admit(request)
         async with self._requests.turn():
             return presence_fields(reply.page, self._limits.message_bytes)
+
+    async def _ticket(self, request: web.BaseRequest, identity: Identity, _: str) -> dict[str, object]:
+        self._requests.spend(identity, cost=_TICKET)
+        ticket, seconds = await self._tickets.issue(identity)
+        return {"ticket": ticket, "expires_in": max(1, int(seconds))}
+
+
+def _token(request: web.BaseRequest, token: str | None) -> str:
+    """The token of `request`. A ticket does not do here. Raises Refused."""
+    shown = present(request, token)
+    if not isinstance(shown, str):
+        raise Refused(401, Refusal(ErrorCode.BAD_TOKEN, "a ticket only opens a connection or a stream; send a token"))
+    return shown

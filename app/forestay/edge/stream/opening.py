@@ -26,6 +26,8 @@ class Opening(NamedTuple):
     last_id: str | None
     """The id of the last event that the client has; None where it has none."""
     token: str | None
+    secret: str = ""
+    """Of a stream that a ticket has opened. See event_ids."""
 
 
 class Plan(NamedTuple):
@@ -56,8 +58,8 @@ def read_opening(request: web.BaseRequest, *, query_token: bool, most_rooms: int
     return Opening(rooms, last or None, token)
 
 
-def plan(opening: Opening, identity: Identity, secret: str = "") -> Plan:
-    """How the rooms of `opening` are joined. `secret`: see event_ids."""
+def plan(opening: Opening, identity: Identity) -> Plan:
+    """How the rooms of `opening` are joined."""
     named = _named(opening.rooms, identity)
     rooms = [room for room in named if room is not None]
     last = LastEvent({}) if opening.last_id is None else read_id(opening.last_id, rooms)
@@ -65,7 +67,7 @@ def plan(opening: Opening, identity: Identity, secret: str = "") -> Plan:
     for text, room in zip(opening.rooms, named, strict=True):
         since = last.positions.get(room, NOWHERE) if room is not None else NOWHERE
         joins.append(Join(room=text, since=None if opening.last_id is None else since))
-    return Plan(joins, EventIds(rooms, secret, last.positions))
+    return Plan(joins, EventIds(rooms, opening.secret, last.positions))
 
 
 def _named(rooms: Sequence[str], identity: Identity) -> list[RoomName | None]:

@@ -16,11 +16,12 @@ from aiohttp.abc import AbstractStreamWriter
 
 from forestay.core.fanout.connection import Connection
 from forestay.core.ports.observer import Observer
+from forestay.core.ports.verifier import TicketUse
 from forestay.core.rules.access import Identity
 from forestay.core.sessions.first_rooms import FirstRooms
 from forestay.core.sessions.sessions import Sessions
 from forestay.edge.handshake.admission import Admission, Attempt, Refused
-from forestay.edge.handshake.connect_request import present
+from forestay.edge.handshake.connect_request import present, ticket_in
 from forestay.edge.handshake.cors import other_method, preflight, readable
 from forestay.edge.listening.door import Serving
 from forestay.edge.listening.servers import admit
@@ -31,7 +32,7 @@ from forestay.edge.stream.opening import Opening, plan, read_opening
 from forestay.edge.stream.transport import StreamTransport, Watch, end_if_dead
 from forestay.protocol.codes import ABNORMAL_CLOSURE, ENDINGS, CloseCode, Ending, ErrorCode, Refusal
 from forestay.protocol.requests import Join
-from forestay.protocol.sse.event_ids import read_id
+from forestay.protocol.sse.event_ids import read_id, secret_of
 from forestay.protocol.sse.wire import SseWire, with_retry
 
 log = structlog.get_logger(__name__)
@@ -99,6 +100,7 @@ class EventStreams:
         self._wire = wire
         self._observer = surroundings.observer
         self._bus_up = surroundings.bus_up
+        self._new_secret = surroundings.new_secret
         self._refused = LogThrottle("event streams refused")
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -113,11 +115,12 @@ class EventStreams:
             attempt = self._admission.begin()
             try:
                 attempt.check_origin(request)
-                identity = await attempt.admit(present(request, opening.token))
                 _check_ended(opening)
                 if not self._bus_up():
                     raise Refused(503, Refusal(ErrorCode.UNAVAILABLE, "the bus is not reachable; try again later"))
-                return await self._open(request, opening, attempt, identity, started_at)
+                use, secret = self._ticket_use(request, opening)
+                identity = await attempt.admit(present(request, opening.token, use, secret))
+                return await self._open(request, opening._replace(secret=secret), attempt, identity, started_at)
             finally:
                 attempt.leave()
         except Refused as refused:
@@ -174,6 +177,13 @@ class EventStreams:
         self._first_rooms.join(connection, joins)
         await gone
 
+    def _ticket_use(self, request: web.BaseRequest, opening: Opening) -> tuple[TicketUse, str]:
+        """For what a ticket of this request would be used, and the secret of its stream; empty without a ticket."""
+        if ticket_in(request) is None:
+            return TicketUse.STREAM, ""
+        secret = secret_of(opening.last_id)
+        return (TicketUse.RESUME, secret) if secret else (TicketUse.STREAM, self._new_secret())
+
     def _refuse(self, request: web.BaseRequest, refused: Refused) -> web.StreamResponse:
         client = self._admission.client(request)
         log.debug(
@@ -207,6 +217,8 @@ class Surroundings:
 
     bus_up: Callable[[], bool]
     """Whether the bus can be reached. Without it a stream cannot join its rooms, and cannot ask again."""
+    new_secret: Callable[[], str]
+    """Returns a text that nobody can guess, of `SECRET` characters."""
     observer: Observer | None
 
 

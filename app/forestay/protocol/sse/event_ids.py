@@ -23,7 +23,7 @@ MAX_ROOMS: Final = 100
 MAX_BYTES: Final = 4000
 """Of one id. Some servers and proxies take a header up to twice as long."""
 
-SECRET: Final = 16
+SECRET: Final = 24
 """Characters of the secret of a ticket's stream."""
 
 NOWHERE: Final = Position("?", 0)
@@ -99,6 +99,12 @@ def read_id(text: str, rooms: Sequence[RoomName]) -> LastEvent:
             epoch = parts[2] or epoch
             positions[room] = Position(epoch, int(parts[1]))
     return LastEvent(positions, secret)
+
+
+def secret_of(text: str | None) -> str:
+    """The secret in an id of any URL; empty where there is none."""
+    found = None if text is None else _ID.fullmatch(text)
+    return "" if found is None else found[2] or ""
 
 
 def end_id(code: int) -> bytes:
