@@ -53,6 +53,14 @@ def test_rooms_that_are_not_named_stay_where_they_are() -> None:
     assert last.positions == {ROOMS[0]: Position("e", 2), ROOMS[2]: Position("f", 3)}
 
 
+def test_a_client_may_put_an_id_together() -> None:
+    """Its entries are for the rooms of the URL that it comes with, also for those that are no rooms."""
+    last = read_id("*:4.e,,,5", [ROOMS[0], None, ROOMS[1], ROOMS[2]])
+    assert last == LastEvent({ROOMS[0]: Position("e", 4), ROOMS[2]: Position("e", 5)})
+    assert read_id("*:4.e,9.f,5", [ROOMS[0], None, ROOMS[1]]).positions[ROOMS[1]] == Position("f", 5)
+    assert read_id("*:4.e,5", ROOMS) == LastEvent({})
+
+
 @pytest.mark.parametrize(
     "rooms", [[RoomName("a"), RoomName("b")], [RoomName("b"), RoomName("a"), RoomName("c")], [*ROOMS, RoomName("d")]]
 )

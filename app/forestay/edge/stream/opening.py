@@ -62,7 +62,7 @@ def plan(opening: Opening, identity: Identity) -> Plan:
     """How the rooms of `opening` are joined."""
     named = _named(opening.rooms, identity)
     rooms = [room for room in named if room is not None]
-    last = LastEvent({}) if opening.last_id is None else read_id(opening.last_id, rooms)
+    last = LastEvent({}) if opening.last_id is None else read_id(opening.last_id, named)
     joins = []
     for text, room in zip(opening.rooms, named, strict=True):
         since = last.positions.get(room, NOWHERE) if room is not None else NOWHERE

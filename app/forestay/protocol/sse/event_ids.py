@@ -5,6 +5,9 @@
 An entry is an offset and an epoch, an offset alone where the epoch is that of the entry before, or empty. The check is
 of the names of the rooms, so that the id of another URL is never taken for a position. A stream that was opened with a
 ticket has a secret behind the check: only the client that got the id can resume it. Ids are ASCII and below 4 kB.
+
+A client that changes its rooms knows their positions from the messages, and puts an id together itself. It has a star
+in place of the check: the entries are for the rooms of the URL that it is sent with.
 """
 
 import re
@@ -30,8 +33,9 @@ NOWHERE: Final = Position("?", 0)
 """A position that no room has: a client that gives it has missed messages, and is told so."""
 
 _ENDED: Final = "end."
+_OWN: Final = "*"
 _EPOCH: Final = re.compile(r"[\w-]{1,64}", re.ASCII)
-_ID: Final = re.compile(rf"([\w-]{{6}})([\w-]{{{SECRET}}})?:([\w.,-]*)", re.ASCII)
+_ID: Final = re.compile(rf"(\*|[\w-]{{6}})([\w-]{{{SECRET}}})?:([\w.,-]*)", re.ASCII)
 _ENTRY: Final = re.compile(r"(?:(\d{1,16})(?:\.([\w-]{1,64}))?)?", re.ASCII)
 
 
@@ -77,8 +81,11 @@ class EventIds:
         return f"{self._start}{','.join(entries)}\n".encode()
 
 
-def read_id(text: str, rooms: Sequence[RoomName]) -> LastEvent:
-    """What `text` says, which a client of a stream of these `rooms` gave as its last id."""
+def read_id(text: str, rooms: Sequence[RoomName | None]) -> LastEvent:
+    """What `text` says, which a client of a stream of these `rooms` gave as its last id.
+
+    None in `rooms` is a text of the URL that is no room.
+    """
     if text.startswith(_ENDED):
         code = text[len(_ENDED) :]
         known = code.isascii() and code.isdigit() and len(code) == 4 and verdict(int(code)) is Verdict.STOP
@@ -87,17 +94,20 @@ def read_id(text: str, rooms: Sequence[RoomName]) -> LastEvent:
     if found is None:
         return LastEvent({})
     secret, entries = found[2] or "", found[3].split(",")
-    if found[1] != _check(rooms) or len(entries) != max(1, len(rooms)):
+    valid = [room for room in rooms if room is not None]
+    named = rooms if found[1] == _OWN else valid
+    if found[1] not in (_OWN, _check(valid)) or len(entries) != max(1, len(named)):
         return LastEvent({}, secret)
     positions: dict[RoomName, Position] = {}
     epoch = ""
-    for room, entry in zip(rooms, entries, strict=False):
+    for room, entry in zip(named, entries, strict=False):
         parts = _ENTRY.fullmatch(entry)
         if parts is None or (parts[1] is not None and not (parts[2] or epoch)):
             return LastEvent({}, secret)
         if parts[1] is not None:
             epoch = parts[2] or epoch
-            positions[room] = Position(epoch, int(parts[1]))
+            if room is not None:
+                positions[room] = Position(epoch, int(parts[1]))
     return LastEvent(positions, secret)
 
 
