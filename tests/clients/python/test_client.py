@@ -77,7 +77,7 @@ def cut(client: Client) -> None:
     """Aborts the connection without a close frame."""
     current = client._lines.current
     assert current is not None
-    current._socket.transport.abort()
+    current._socket.abort()
 
 
 async def test_a_room_is_read_with_a_loop(pod: Gateway) -> None:

@@ -18,6 +18,7 @@ from forestay_client.options import ClientOptions, Options
 from forestay_client.room import Room
 from forestay_client.sentences import Sentence
 from forestay_client.token import GetToken, Tokens
+from forestay_client.transports import Transports
 
 _LOG = logging.getLogger("forestay_client")
 
@@ -34,10 +35,10 @@ class Client:
 
     def __init__(self, url: str, *, get_token: GetToken, **options: Unpack[ClientOptions]) -> None:
         address.check(url)
-        self._url = url
         self._tokens = Tokens(get_token)
         self._lines = Lines(Options(**options))
         address.check_proxy(self._lines.options.proxy)
+        self._transports = Transports(url, self._lines.options)
         self._handlers = Handlers("state", "waiting", "moved", "binary", "error")
         self._rooms: dict[str, Room] = {}
         self._state = ClientState.DISCONNECTED
@@ -97,7 +98,7 @@ class Client:
         listener = Listener(
             self._changed, self._waiting, lambda moved: self._handlers.emit("moved", moved), self._heard
         )
-        self._lifetime = Lifetime(self._url, self._tokens, self._lines, listener)
+        self._lifetime = Lifetime(self._transports, self._tokens, self._lines, listener)
         self._running = asyncio.ensure_future(self._run(self._lifetime))
         self._changed(ClientState.CONNECTING)
 

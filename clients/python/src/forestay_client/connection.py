@@ -4,22 +4,19 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed
-from websockets.protocol import State
-
 from forestay_client import sentences
 from forestay_client.codes import NORMAL, RATE_LIMITED
-from forestay_client.endings import GOODBYE, Ending, closed, lost
+from forestay_client.endings import GOODBYE, Ending, lost
 from forestay_client.errors import RefusedError
 from forestay_client.outbox import Outbox, Request
 from forestay_client.sentences import Notice, Sentence, Welcome
+from forestay_client.sockets import Closed, Socket
 from forestay_client.writer import Writer, join
 
 _LOG = logging.getLogger("forestay_client")
 
-CLOSE_TIMEOUT = 5.0
-"""Seconds for a close handshake, after which the socket is dropped."""
+_CLOSE_TIMEOUT = 5.0
+"""Seconds in which the other side has answered a goodbye."""
 
 Hear = Callable[["Connection", Sentence | bytes], None]
 
@@ -27,7 +24,7 @@ Hear = Callable[["Connection", Sentence | bytes], None]
 class Connection:
     """A welcomed socket. Nothing is heard of it after `closed`."""
 
-    def __init__(self, socket: ClientConnection, welcome: Welcome, token: str) -> None:
+    def __init__(self, socket: Socket, welcome: Welcome, token: str) -> None:
         loop = asyncio.get_running_loop()
         self._socket = socket
         self._writer: Writer
@@ -106,9 +103,9 @@ class Connection:
     async def close(self) -> None:
         """Say goodbye, and hear what was on its way here until the gateway has answered."""
         try:
-            await self._socket.close(NORMAL)
+            await self._socket.close()
             # What came before the answer is read before the end.
-            await asyncio.wait({self.closed}, timeout=CLOSE_TIMEOUT)
+            await asyncio.wait({self.closed}, timeout=_CLOSE_TIMEOUT)
         finally:
             self.end(GOODBYE)
 
@@ -116,10 +113,10 @@ class Connection:
         """Be over now, whatever the socket does: a dead one would be waited for."""
         if self.closed.done():
             return
-        if ending.code == NORMAL and self._socket.state is State.OPEN:
-            self._goodbye = asyncio.ensure_future(self._socket.close(NORMAL))
+        if ending.code == NORMAL and self._socket.open:
+            self._goodbye = asyncio.ensure_future(self._socket.close())
         else:
-            self._socket.transport.abort()
+            self._socket.abort()
         for task in self._tasks:
             if task is not asyncio.current_task():
                 task.cancel()
@@ -143,8 +140,8 @@ class Connection:
                     # A later version of the protocol, or a proxy's words: what is not understood is not acted upon.
                     # It is somebody's message, so it is not for the log.
                     _LOG.warning("a message of %d bytes was not understood (%s)", len(frame), type(error).__name__)
-        except ConnectionClosed as error:
-            self.end(closed(error))
+        except Closed as error:
+            self.end(error.ending)
 
     def _hear(self, frame: str | bytes, hear: Hear) -> None:
         if isinstance(frame, bytes):
@@ -173,7 +170,7 @@ class Connection:
     async def _write(self) -> None:
         try:
             await self._writer.run()
-        except ConnectionClosed:
+        except Closed:
             return
 
     def _written(self, request: Request) -> None:

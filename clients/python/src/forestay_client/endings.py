@@ -4,16 +4,15 @@ import json
 import os
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from websockets.exceptions import (
     ConnectionClosed,
     InvalidHandshake,
     InvalidMessage,
     InvalidProxy,
-    InvalidStatus,
     ProxyError,
 )
 
@@ -81,26 +80,48 @@ def closed(error: ConnectionClosed) -> Ending:
     return Ending(error.rcvd.code, error.rcvd.reason, after_close(error.rcvd.code))
 
 
-def refused(error: InvalidStatus, token: str) -> Ending:
-    """The handshake got an HTTP answer, whose body is a problem document where it is the gateway's."""
-    response = error.response
+class Response(Protocol):
+    """An HTTP answer, whoever read it."""
+
+    @property
+    def status_code(self) -> int: ...
+    @property
+    def reason_phrase(self) -> str: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def body(self) -> bytes | bytearray | None: ...
+
+
+def problem_of(body: bytes | bytearray | None) -> Mapping[str, object]:
+    """The problem document that a body is; empty where it is none."""
     try:
-        problem = json.loads(response.body or b"{}")
-        reason = str(problem.get("code") or problem.get("title") or "")
-        detail = str(problem.get("detail") or "")
-    except (AttributeError, ValueError, RecursionError):
-        reason = detail = ""
+        problem = json.loads(body or b"{}")
+    except (ValueError, RecursionError):
+        return {}
+    return problem if isinstance(problem, dict) else {}
+
+
+def refused(response: Response, token: str) -> Ending:
+    """The handshake got an HTTP answer, whose body is a problem document where it is the gateway's."""
+    problem = problem_of(response.body)
+    reason = str(problem.get("code") or problem.get("title") or "")
+    detail = str(problem.get("detail") or "")
     if not reason and response.status_code in ELSEWHERE:
         detail = "what answers at this address is no gateway; its path is usually /ws"
-    # In seconds, as the gateway says it; a date, which some proxies say instead, is not honoured.
-    after = response.headers.get("Retry-After", "")
     return Ending(
         response.status_code,
         _printable(reason or response.reason_phrase, token),
         after_status(response.status_code),
-        float(after) if after.isascii() and after.isdigit() else 0.0,
+        retry_after(response),
         detail=_printable(detail, token),
     )
+
+
+def retry_after(response: Response) -> float:
+    """Seconds, as the gateway says it; a date, which some proxies say instead, is not honoured."""
+    after = response.headers.get("Retry-After", "")
+    return float(after) if after.isascii() and after.isdigit() else 0.0
 
 
 def failed(error: Exception) -> Ending:

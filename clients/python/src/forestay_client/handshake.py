@@ -1,65 +1,78 @@
 """The way in: a socket, a token, and the gateway's welcome."""
 
 import asyncio
-import logging
+from collections.abc import Awaitable, Callable
+from enum import IntEnum
 
-from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.typing import Subprotocol
+from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidStatus, ProxyError
 
 from forestay_client import endings, sentences
-from forestay_client.connection import CLOSE_TIMEOUT, Connection
+from forestay_client.codes import LOST
+from forestay_client.connection import Connection
 from forestay_client.options import Options
+from forestay_client.sockets import Closed, Socket
 
-_WIRE = logging.getLogger("forestay_client.wire")
-# At DEBUG the library logs what it writes, the token included; that the application logs at DEBUG is no wish for it.
-_WIRE.setLevel(logging.WARNING)
+Opener = Callable[[str, str, Options], Awaitable[Socket]]
+"""Opens what carries a connection, at an address, with a token."""
+
+
+class Blocked(IntEnum):
+    """Whether something between here and the gateway takes no WebSockets."""
+
+    NO = 0
+    PERHAPS = 1
+    """Or a pod has just ended."""
+    LIKELY = 2
 
 
 class HandshakeError(Exception):
-    def __init__(self, ending: endings.Ending) -> None:
+    def __init__(self, ending: endings.Ending, blocked: Blocked = Blocked.NO) -> None:
         super().__init__(ending.reason)
         self.ending = ending
+        self.blocked = blocked
 
 
-async def open_connection(url: str, token: str, options: Options) -> Connection:
-    """A connection that was welcomed. Raises HandshakeError."""
+async def open_connection(opener: Opener, url: str, token: str, options: Options, patience: float) -> Connection:
+    """A connection that was welcomed within `patience` seconds. Raises HandshakeError."""
     try:
-        async with asyncio.timeout(options.connect_timeout):
-            return await _welcomed(url, token, options)
+        async with asyncio.timeout(patience):
+            return await _welcomed(opener, url, token, options)
     except HandshakeError:
         raise
     except InvalidStatus as error:
-        ending = endings.refused(error, token)
-    except ConnectionClosed as error:
-        ending = endings.closed(error)
+        ending, blocked = endings.refused(error.response, token), _by_status(error)
+    except Closed as error:
+        ending, blocked = error.ending, Blocked.PERHAPS if error.ending.code == LOST else Blocked.NO
     except Exception as error:  # noqa: BLE001 - what is no welcome comes from something that is no gateway, or not yet
-        ending = endings.failed(error)
+        ending, blocked = endings.failed(error), _by_failure(error)
     # Without its cause, whose words may have the token in them.
-    raise HandshakeError(ending) from None
+    raise HandshakeError(ending, blocked) from None
 
 
-async def _welcomed(url: str, token: str, options: Options) -> Connection:
-    socket = await connect(
-        url,
-        subprotocols=[Subprotocol("forestay.v1")],
-        additional_headers={"Authorization": f"Bearer {token}"},
-        compression=None,
-        ping_interval=None,
-        close_timeout=CLOSE_TIMEOUT,
-        # The gateway bounds what it says, and a page of history may be large.
-        max_size=None,
-        open_timeout=None,
-        proxy=options.proxy,
-        logger=_WIRE,
-        ssl=(options.ssl or True) if url.startswith("wss:") else None,
-    )
+async def _welcomed(opener: Opener, url: str, token: str, options: Options) -> Connection:
+    socket = await opener(url, token, options)
     try:
-        welcome = sentences.read(await socket.recv(decode=True))
-        return Connection(socket, sentences.welcome(welcome), token)
+        welcome = await socket.recv()
+        if isinstance(welcome, bytes):
+            raise TypeError
+        return Connection(socket, sentences.welcome(sentences.read(welcome)), token)
     except (AttributeError, KeyError, TypeError, ValueError):
-        socket.transport.abort()
+        socket.abort()
         raise HandshakeError(endings.lost("no welcome", "what answers at this address is no gateway")) from None
     except BaseException:
-        socket.transport.abort()
+        socket.abort()
         raise
+
+
+def _by_status(error: InvalidStatus) -> Blocked:
+    """A refusal of the gateway is none of a proxy, but for those that say that the upgrade has got lost."""
+    code = endings.problem_of(error.response.body).get("code")
+    return Blocked.LIKELY if code in (None, "bad_message") else Blocked.NO
+
+
+def _by_failure(error: Exception) -> Blocked:
+    if isinstance(error, InvalidProxy | ProxyError | ConnectionRefusedError):
+        return Blocked.NO
+    if isinstance(error, TimeoutError | InvalidHandshake):
+        return Blocked.LIKELY
+    return Blocked.PERHAPS if isinstance(error, EOFError | ConnectionError) else Blocked.NO

@@ -10,13 +10,14 @@ from forestay_client.codes import ELSEWHERE, Verdict
 from forestay_client.connection import Connection
 from forestay_client.endings import UNAUTHORIZED, Ending, lost, unusable
 from forestay_client.errors import DisconnectedError, UnauthorizedError
-from forestay_client.handshake import HandshakeError, open_connection
+from forestay_client.handshake import HandshakeError
 from forestay_client.lines import Lines, Place
 from forestay_client.messages import ClientState, Moved, Waiting
 from forestay_client.relocation import Relocation
 from forestay_client.renewal import keep_renewed
 from forestay_client.sentences import Sentence
 from forestay_client.token import Tokens, UnusableTokenError, said_of
+from forestay_client.transports import Transports
 
 _LOG = logging.getLogger("forestay_client")
 
@@ -41,8 +42,8 @@ class Listener:
 class Lifetime:
     """What `connect` begins and `disconnect` ends."""
 
-    def __init__(self, url: str, tokens: Tokens, lines: Lines, listener: Listener) -> None:
-        self._url = url
+    def __init__(self, transports: Transports, tokens: Tokens, lines: Lines, listener: Listener) -> None:
+        self._transports = transports
         self._tokens = tokens
         self._lines = lines
         self._listener = listener
@@ -106,7 +107,7 @@ class Lifetime:
             _LOG.warning("no token to connect with: %s", words)
             final = isinstance(error, UnusableTokenError)
             raise HandshakeError(unusable(words) if final else lost("no token", words)) from None
-        connection = await open_connection(self._url, token, self._lines.options)
+        connection = await self._transports.open(token)
         self._arrived = True
         self._backoff.spread = connection.welcome.reconnect_spread
         self._open.add(connection)

@@ -1,8 +1,11 @@
 """What may be chosen when a client is made; durations are seconds."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ssl import SSLContext
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, get_args
+
+Transport = Literal["websocket", "stream"]
 
 
 class ClientOptions(TypedDict, total=False):
@@ -17,6 +20,7 @@ class ClientOptions(TypedDict, total=False):
     outbox: int
     ssl: SSLContext | None
     proxy: str | Literal[True] | None
+    transports: Sequence[Transport]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +52,12 @@ class Options:
     # There may be a password in it.
     proxy: str | Literal[True] | None = field(default=True, repr=False)
     """A proxy's address; True is the one of the environment, None is no proxy."""
+
+    transports: Sequence[Transport] = ("websocket",)
+    """What may carry a connection. With `"stream"`: event streams where WebSockets are blocked."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for transports that there are not."""
+        known = get_args(Transport)
+        if isinstance(self.transports, str) or not self.transports or not {*self.transports} <= {*known}:
+            raise ValueError(f"transports are some of {', '.join(map(repr, known))}, in a tuple or a list")

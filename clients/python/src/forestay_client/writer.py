@@ -2,17 +2,15 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
-
-from websockets.protocol import State
 
 from forestay_client import sentences
 from forestay_client.errors import RefusedError, TooLargeError
 from forestay_client.outbox import TRIES, Outbox, Request
 from forestay_client.pace import Limits, Pace
 from forestay_client.sentences import Sentence
+from forestay_client.sockets import Socket
 
 _MORE = 64
 """Bytes of a `join` besides its rooms."""
@@ -22,15 +20,6 @@ Wrote = Callable[[Request], None]
 
 Refused = Callable[[Sentence], None]
 """Called with the answer to a `join` that is not written."""
-
-
-class Socket(Protocol):
-    @property
-    def state(self) -> State:
-        """Whether anything can be written."""
-
-    def send(self, message: str | bytes) -> Awaitable[None]:
-        """Write a message; done when there is room for the next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +154,7 @@ class Writer:
 
     async def _write_next(self) -> float | None:
         """Write what is next: 0, or the seconds until it may be written; None where there is nothing."""
-        if self._socket.state is not State.OPEN:
+        if not self._socket.open:
             return None
         now = asyncio.get_running_loop().time()
         take, said, wait = self._head(now)
@@ -174,9 +163,9 @@ class Writer:
         size = said.size if isinstance(said, Join | Request) else sentences.size_of(said)
         if isinstance(said, Join):
             size += _MORE
-        if self._limits.message_bytes and size > self._limits.message_bytes:
+        if (error := self._unwritable(said, size)) is not None:
             take()
-            self._refuse(said, TooLargeError(size, self._limits.message_bytes))
+            self._refuse(said, error)
             return 0.0
         if isinstance(said, Join):
             return await self._join(now)
@@ -234,6 +223,13 @@ class Writer:
             self._joined_by[joins.rooms[0].id] = {each.room: each.id for each in joins.rooms}
         await self._socket.send(joins.data)
         return 0.0
+
+    def _unwritable(self, said: Join | Request | str, size: int) -> RefusedError | None:
+        if self._limits.message_bytes and size > self._limits.message_bytes:
+            return TooLargeError(size, self._limits.message_bytes)
+        if isinstance(said, Request) and said.id is None and not self._socket.binary:
+            return RefusedError("needs_websocket", "this connection is an event stream, which takes no binary messages")
+        return None
 
     def _refuse(self, said: Join | Request | str, error: RefusedError) -> None:
         if isinstance(said, Request):
