@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from clients.conformance.runner import Outcome, Verdict, run
-from clients.conformance.scenario import Scenario, scenarios
+from clients.conformance.scenario import BOTH, WEBSOCKET, Scenario, scenarios
 from clients.conformance.sdks import NAMES, Lacking, command
 
 
@@ -23,7 +23,7 @@ async def main() -> int:
     except Lacking as lacking:
         print(f"{given.sdk}: {lacking}", file=sys.stderr)
         return 2
-    outcomes = await _all(chosen, adapter, given.jobs)
+    outcomes = await _all([one for one in chosen if given.over in one.over], adapter, given)
     for scenario, outcome in outcomes:
         if outcome.verdict is not Verdict.HOLDS:
             print(f"\n{scenario.name}: {scenario.title}\n{outcome.verdict.value}: {outcome.words}")
@@ -32,12 +32,14 @@ async def main() -> int:
     return int(Verdict.FAILS in verdicts or not verdicts)
 
 
-async def _all(chosen: Sequence[Scenario], adapter: Sequence[str], jobs: int) -> list[tuple[Scenario, Outcome]]:
-    places = asyncio.Semaphore(jobs)
+async def _all(
+    chosen: Sequence[Scenario], adapter: Sequence[str], given: argparse.Namespace
+) -> list[tuple[Scenario, Outcome]]:
+    places = asyncio.Semaphore(given.jobs)
 
     async def one(scenario: Scenario) -> tuple[Scenario, Outcome]:
         async with places:
-            outcome = await run(scenario, adapter)
+            outcome = await run(scenario, adapter, given.over)
         print(f"{outcome.verdict.value:<26} {scenario.name}", flush=True)
         return scenario, outcome
 
@@ -48,6 +50,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m clients.conformance", description=__doc__)
     parser.add_argument("--sdk", choices=NAMES, default="python", help="one of ours (python)")
     parser.add_argument("--only", nargs="+", metavar="WORD", help="scenarios whose name has one of these words in it")
+    parser.add_argument("--over", choices=BOTH, default=WEBSOCKET, help="what carries the connections (websocket)")
     parser.add_argument("--jobs", type=int, default=4, help="scenarios at a time (4)")
     parser.add_argument("--list", action="store_true", help="name the scenarios and run none")
     parser.add_argument("command", nargs="*", metavar="-- COMMAND", help="what starts an adapter of your own")

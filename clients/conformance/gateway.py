@@ -3,21 +3,21 @@
 import asyncio
 import base64
 import json
-import socket
-import struct
 from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from http import HTTPStatus
+from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.asyncio.server import ServerConnection, serve
-from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from clients.conformance.lanes import Ended, Lanes
+from clients.conformance.requests import Carrier, document, page, reset
+from clients.conformance.requests import Request as PlainRequest
+from clients.conformance.streams import Streamed
 from clients.conformance.timeline import Timeline
 
 _BEARER: Final = "base64url.bearer.forestay."
@@ -28,8 +28,9 @@ TIMESTAMP: Final = "2026-01-01T00:00:00.000Z"
 class Connection:
     """One attempt to connect, and what comes of it."""
 
-    def __init__(self, number: int, request: Request, timeline: Timeline) -> None:
+    def __init__(self, number: int, request: Request, carrier: ServerConnection, timeline: Timeline) -> None:
         self.number = number
+        self.kind = "websocket"
         self.token = _token(request)
         self.verdict: asyncio.Future[Response | None] = asyncio.get_running_loop().create_future()
         """None lets it in."""
@@ -39,6 +40,7 @@ class Connection:
         """What the client closed with; 1006 if it hung up."""
         self.heard = Lanes()
         self.socket: ServerConnection | None = None
+        self._carrier = carrier
         self._timeline = timeline
 
     @property
@@ -69,14 +71,11 @@ class Connection:
         self._timeline.note(self._name, "stalls")
         self._there.transport.pause_reading()
 
-    def cut(self, transport: asyncio.Transport) -> None:
-        """Reset the connection, if the client has not done so."""
+    def cut(self) -> None:
+        """Reset the connection, open or not, if the client has not done so."""
         self._timeline.note(self._name, "cut")
-        if transport.is_closing():
-            return
-        end = transport.get_extra_info("socket")
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
+        if not self._carrier.transport.is_closing():
+            reset(self._carrier.transport)
 
     async def serve(self, opened: ServerConnection) -> None:
         """Greet, and note what comes until the end."""
@@ -124,25 +123,24 @@ class Gateway:
         """What a plain GET is answered with, after a refused handshake; None is 426: nothing is wrong."""
         self.mute = False
         """Whether a plain GET has no answer."""
-        self.connections: list[Connection] = []
+        self.connections: list[Connection | Streamed] = []
         self.url = ""
 
-    async def arrived(self, number: int, patience: float) -> Connection:
+    async def arrived(self, number: int, patience: float) -> Connection | Streamed:
         """The attempt with that number, when it has come. Raises TimeoutError."""
         async with asyncio.timeout(patience):
             while len(self.connections) < number:
                 await self._came.wait()
         return self.connections[number - 1]
 
-    def transport(self, connection: Connection) -> asyncio.Transport:
-        """What carries it, also before it is open."""
-        return next(carrier.transport for carrier, one in self._by_socket.items() if one is connection)
-
     def hang_up(self) -> None:
         """End every connection and every attempt."""
         for carrier, connection in self._by_socket.items():
             connection.verdict.cancel()
             carrier.transport.abort()
+        for streamed in self.connections:
+            if isinstance(streamed, Streamed):
+                streamed.hang_up()
 
     async def decide(self, carrier: ServerConnection, request: Request) -> Response | None:
         """What a handshake is answered with, as soon as the scenario has said so."""
@@ -151,13 +149,30 @@ class Gateway:
             if self.mute:
                 carrier.transport.abort()
             return self.plain or refusal(426, {})
-        connection = Connection(len(self.connections) + 1, request, self._timeline)
-        self._timeline.note(f"gateway {connection.number}", "is asked for a connection")
+        connection = Connection(len(self.connections) + 1, request, carrier, self._timeline)
         self._by_socket[carrier] = connection
+        self._arrive(connection)
+        return await connection.verdict
+
+    def asked(self, request: PlainRequest) -> None:
+        """Take a request that is for no WebSocket: for a stream, or about a room."""
+        here = [one for one in self.connections if isinstance(one, Streamed) and one.here]
+        if request.path[-1] == "stream":
+            if here:
+                here[-1].go_on(request)
+            else:
+                self._arrive(Streamed(len(self.connections) + 1, request, self._timeline))
+            return
+        named = request.said.get("connection") if request.method == "POST" else None
+        open_ones = [one for one in self.connections if isinstance(one, Streamed) and one.opened.is_set()]
+        meant = [one for one in open_ones if named == f"c{one.number}"] or here or open_ones
+        meant[-1].ask(request)
+
+    def _arrive(self, connection: Connection | Streamed) -> None:
+        self._timeline.note(f"gateway {connection.number}", f"is asked for a {connection.kind}")
         self.connections.append(connection)
         self._came.set()
         self._came = asyncio.Event()
-        return await connection.verdict
 
     async def serve(self, carrier: ServerConnection) -> None:
         """Serve one that was let in, until it ends."""
@@ -178,6 +193,7 @@ async def listening(timeline: Timeline) -> AsyncIterator[Gateway]:
         open_timeout=None,
         ping_interval=None,
         close_timeout=0.1,
+        create_connection=partial(Carrier, gateway.asked),  # type: ignore[arg-type]
     )
     gateway.url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/ws"
     try:
@@ -195,10 +211,12 @@ def _spoken(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol 
 
 def refusal(status: int, headers: Mapping[str, str], code: str = "unavailable", detail: str = "") -> Response:
     """The answer to a handshake that is refused."""
-    body = json.dumps({"type": "about:blank", "status": status, "code": code, "detail": detail}).encode()
-    fields = Headers({"Content-Type": "application/problem+json", "Content-Length": str(len(body))} | dict(headers))
-    fields["Connection"] = "close"
-    return Response(status, HTTPStatus(status).phrase, fields, body)
+    return document(status, {"type": "about:blank", "status": status, "code": code, "detail": detail}, headers)
+
+
+def blocked(status: int, text: str) -> Response:
+    """The answer of something between the client and a gateway."""
+    return page(status, text.encode(), {"Content-Type": "text/html"})
 
 
 def _token(request: Request) -> str | None:

@@ -12,7 +12,8 @@ from clients.conformance.adapter import PATIENCE, Adapter
 from clients.conformance.gateway import Connection, Gateway
 from clients.conformance.lanes import Ended
 from clients.conformance.matching import Known, addressed, differences, filled
-from clients.conformance.scenario import Scenario, Step
+from clients.conformance.scenario import WEBSOCKET, Scenario, Step
+from clients.conformance.streams import Streamed
 
 WELCOME: Final[Mapping[str, Any]] = {
     "connection": "c",
@@ -37,12 +38,15 @@ class Broken(Exception):
 class Player:
     """One scenario with one adapter."""
 
-    def __init__(self, scenario: Scenario, sdk: Adapter, there: Gateway, known: Known) -> None:
+    def __init__(self, scenario: Scenario, sdk: Adapter, there: Gateway, known: Known, over: str) -> None:
+        """`over`: what carries the connections, where the scenario does not say."""
+        transports = {} if over == WEBSOCKET else {"transports": [over]}
+        self._options = {**transports, **scenario.options}
         self._scenario = scenario
         self._adapter = sdk
         self._gateway = there
         self._known = known
-        self._open: list[Connection] = []
+        self._open: list[Connection | Streamed] = []
         self._forbidden: list[object] = []
         self._forgiven: list[object] = []
         self._violations: list[str] = []
@@ -79,7 +83,7 @@ class Player:
         if unexpected := [*self._violations, *map(str, noticed), *said, *extra]:
             raise Broken("came, and the scenario knows nothing of it:\n  " + "\n  ".join(unexpected))
 
-    def _unasked(self, connection: Connection) -> list[dict[str, Any]]:
+    def _unasked(self, connection: Connection | Streamed) -> list[dict[str, Any]]:
         """What a client said that the scenario neither heard nor forgives."""
         left = (each for _, each in connection.heard.left())
         return [each for each in left if all(differences(one, each, dict(self._known)) for one in self._forgiven)]
@@ -95,7 +99,7 @@ class Player:
     def _patience(self, step: Step) -> float:
         return float(step.more["within_ms"]) / 1000 if "within_ms" in step.more else PATIENCE
 
-    def _connection(self, number: int | None) -> Connection:
+    def _connection(self, number: int | None) -> Connection | Streamed:
         """One by its number, else the one opened last."""
         return self._gateway.connections[number - 1] if number else self._open[-1]
 
@@ -106,7 +110,7 @@ class Player:
     async def _tell(self, step: Step) -> None:
         command: dict[str, Any] = filled(step.what, self._known)
         if command["do"] == "client":
-            command = {"url": self._gateway.url, "options": dict(self._scenario.options)} | command
+            command = {"url": self._gateway.url, "options": self._options} | command
         await self._adapter.tell(command)
 
     async def _expect(self, step: Step) -> None:
@@ -130,6 +134,8 @@ class Player:
         self._judged = max(self._judged, step.what)
         if "note" in step.more:
             self.noted = time.monotonic() - self._mark
+        if "over" in step.more:
+            self._compare({"over": step.more["over"]}, {"over": connection.kind})
         if "token" in step.more:
             self._compare({"token": step.more["token"]}, {"token": connection.token})
         welcome = step.more.get("welcome", {})
@@ -146,8 +152,13 @@ class Player:
         connection = await self._gateway.arrived(step.what, PATIENCE)
         self._judged = max(self._judged, step.what)
         words = {name: step.more[name] for name in ("code", "detail") if name in step.more}
-        refusal = gateway.refusal(filled(step.more["status"], self._known), step.more.get("headers", {}), **words)
-        self._gateway.plain, self._gateway.mute = refusal, not step.more.get("plain", True)
+        status = filled(step.more["status"], self._known)
+        if "page" in step.more:
+            refusal = gateway.blocked(status, step.more["page"])
+        else:
+            refusal = gateway.refusal(status, step.more.get("headers", {}), **words)
+        plain = step.more.get("plain", True)
+        self._gateway.plain, self._gateway.mute = None if plain == "accepted" else refusal, not plain
         connection.verdict.set_result(refusal)
 
     async def _hear(self, step: Step) -> None:
@@ -176,7 +187,7 @@ class Player:
     async def _cut(self, step: Step) -> None:
         connection = await self._gateway.arrived(step.what, PATIENCE)
         self._judged = max(self._judged, step.what)
-        connection.cut(self._gateway.transport(connection))
+        connection.cut()
         self._mark = time.monotonic()
 
     async def _stall(self, step: Step) -> None:

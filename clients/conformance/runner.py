@@ -12,7 +12,7 @@ from clients.conformance import adapter, gateway
 from clients.conformance.lanes import Ended
 from clients.conformance.matching import Known
 from clients.conformance.player import Broken, Player
-from clients.conformance.scenario import Scenario
+from clients.conformance.scenario import WEBSOCKET, Scenario
 from clients.conformance.timeline import Timeline
 
 _TOKENS = ("t1", "t2", "t3")
@@ -40,9 +40,9 @@ class Outcome:
     words: str = ""
 
 
-async def run(scenario: Scenario, command: Sequence[str]) -> Outcome:
-    """Play a scenario to the adapter that `command` starts."""
-    plays = [_Play(scenario, command) for _ in range(scenario.runs)]
+async def run(scenario: Scenario, command: Sequence[str], over: str = WEBSOCKET) -> Outcome:
+    """Play a scenario to the adapter that `command` starts, over WebSockets or streams."""
+    plays = [_Play(scenario, command, over) for _ in range(scenario.runs)]
     outcomes = await asyncio.gather(*(play.run() for play in plays))
     worst = next((one for one in outcomes if one.verdict is not Verdict.HOLDS), outcomes[0])
     if worst.verdict is Verdict.HOLDS and scenario.spread_ms:
@@ -64,7 +64,8 @@ def _spread(noted: Sequence[float], over: float) -> Outcome:
 class _Play:
     """One run."""
 
-    def __init__(self, scenario: Scenario, command: Sequence[str]) -> None:
+    def __init__(self, scenario: Scenario, command: Sequence[str], over: str) -> None:
+        self._over = over
         self._scenario = scenario
         self._command = command
         self.noted: float | None = None
@@ -73,9 +74,11 @@ class _Play:
         timeline = Timeline()
         try:
             async with gateway.listening(timeline) as there, adapter.started(self._command, timeline) as sdk:
-                if not _meant(self._scenario, sdk.hello):
+                if not _meant(self._scenario, sdk.hello, self._over):
                     return Outcome(Verdict.NOT_MEANT)
-                player = Player(self._scenario, sdk, there, _tokens(self._scenario) | dict(self._scenario.case))
+                player = Player(
+                    self._scenario, sdk, there, _tokens(self._scenario) | dict(self._scenario.case), self._over
+                )
                 try:
                     await player.play()
                 except (Broken, Ended):
@@ -88,9 +91,9 @@ class _Play:
         return Outcome(Verdict.HOLDS)
 
 
-def _meant(scenario: Scenario, hello: Known) -> bool:
-    """Whether the SDK learns the status of a refused handshake as the scenario needs it."""
-    status = hello.get("status")
+def _meant(scenario: Scenario, hello: Known, over: str) -> bool:
+    """Whether the SDK learns the status of a refused handshake as the scenario needs it. That of a request is seen."""
+    status = hello.get("status") if over == WEBSOCKET else True
     needs = {"status": status is True, "answer": bool(status), "no-status": status is not True}
     return needs.get(scenario.needs, True)
 

@@ -15,8 +15,8 @@ VERBS: Final[Mapping[str, frozenset[str]]] = {
     "await": frozenset({"within_ms"}),
     "never": frozenset(),
     "forgive": frozenset(),
-    "accept": frozenset({"welcome", "token", "note"}),
-    "refuse": frozenset({"status", "headers", "code", "detail", "plain"}),
+    "accept": frozenset({"welcome", "token", "note", "over"}),
+    "refuse": frozenset({"status", "headers", "code", "detail", "page", "plain"}),
     "hear": frozenset({"from", "within_ms"}),
     "hear_binary": frozenset({"from"}),
     "say": frozenset({"to"}),
@@ -34,8 +34,12 @@ VERBS: Final[Mapping[str, frozenset[str]]] = {
 }
 """What a step can say, and what else may stand beside it. The README explains each."""
 _KEYS: Final = frozenset(
-    {"title", "why", "given", "needs", "options", "welcome", "tokens", "cases", "runs", "spread", "steps"}
+    {"title", "why", "given", "needs", "only", "options", "welcome", "tokens", "cases", "runs", "spread", "steps"}
 )
+
+
+WEBSOCKET: Final = "websocket"
+BOTH: Final = (WEBSOCKET, "stream")
 
 
 class Malformed(ValueError):
@@ -64,6 +68,8 @@ class Scenario:
     steps: tuple[Step, ...]
     needs: str = ""
     """How an SDK has to learn the status of a refused handshake for this to make sense. Left out, in any way."""
+    over: tuple[str, ...] = BOTH
+    """What may carry its connections."""
     options: Mapping[str, Any] = field(default_factory=dict)
     welcome: Mapping[str, Any] = field(default_factory=dict)
     tokens: Mapping[str, float] = field(default_factory=dict)
@@ -95,6 +101,7 @@ def read(path: Path) -> Iterator[Scenario]:
             title=written["title"],
             steps=steps,
             needs=written.get("needs", ""),
+            over=_over(written),
             options=written.get("options", {}),
             welcome=written.get("welcome", {}),
             tokens=written.get("tokens", {}),
@@ -102,6 +109,13 @@ def read(path: Path) -> Iterator[Scenario]:
             runs=written.get("runs", 1),
             spread_ms=written.get("spread", 0),
         )
+
+
+def _over(written: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a scenario is played over. One that chooses for itself is played once."""
+    if "only" in written:
+        return (written["only"],)
+    return (WEBSOCKET,) if "transports" in written.get("options", {}) else BOTH
 
 
 def _opening(name: str) -> list[Step]:

@@ -17,7 +17,7 @@ for (const [format, extension] of [
   ["esm", "js"],
   ["cjs", "cjs"],
 ]) {
-  for (const { name, code } of await bundle(["index", "reconnecting"], { format })) {
+  for (const { name, code } of await bundle(["index", "stream", "reconnecting"], { format })) {
     writeFileSync(join(dist, `${name}.${extension}`), code);
   }
 }

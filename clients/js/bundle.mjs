@@ -24,7 +24,7 @@ export const bundle = async (names, options) => {
     logLevel: "warning",
     ...options,
   });
-  const terse = { module: options.format === "esm", ecma: 2022 };
+  const terse = { module: options.format === "esm", ecma: 2022, compress: { passes: 3 } };
   const codes = await Promise.all(outputFiles.map(({ text }) => minify(text, terse)));
   const modules = Object.values(metafile.outputs).map(({ inputs }) => inputs);
   return names.map((name, index) => ({ name, code: codes[index].code, modules: modules[index] }));

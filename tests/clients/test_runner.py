@@ -8,7 +8,7 @@ import pytest
 
 from clients.conformance import matching, runner
 from clients.conformance.runner import Outcome
-from clients.conformance.scenario import VERBS, Malformed, Scenario, read, scenarios
+from clients.conformance.scenario import VERBS, WEBSOCKET, Malformed, Scenario, read, scenarios
 from forestay.protocol.codes import ABNORMAL_CLOSURE, CloseCode, Verdict, verdict
 from tests.support.repository import ROOT, codes, rows
 
@@ -113,6 +113,17 @@ def test_the_page_has_every_verb(tmp_path: Path) -> None:
     (tmp_path / "example.toml").write_text(example)
     [scenario] = read(tmp_path / "example.toml")
     assert scenario.title == ALL["resume"].title
+
+
+def test_the_page_names_what_is_not_played_over_streams() -> None:
+    """The README's table has exactly the scenarios that are for WebSockets alone, each with its reason."""
+    named = [name for row in rows(README, "Scenario") for name in codes(row[0])]
+    alone = {one.name.removesuffix(f"-{'-'.join(map(str, one.case.values()))}") for one in scenarios() if _alone(one)}
+    assert sorted(named) == sorted(alone)
+
+
+def _alone(scenario: Scenario) -> bool:
+    return scenario.over == (WEBSOCKET,) and "transports" not in scenario.options
 
 
 def test_every_close_code_is_played() -> None:

@@ -2,6 +2,7 @@
 
 import { createInterface } from "node:readline";
 import { Client, UnauthorizedError } from "../dist/index.js";
+import { stream } from "../dist/stream.js";
 
 const say = (event) => process.stdout.write(`${JSON.stringify(event)}\n`);
 const complain = (error) => console.error(error);
@@ -45,7 +46,8 @@ function answerTokens() {
 
 function make({ url, options = {} }) {
   const given = Object.entries(options).map(([name, value]) => [OPTIONS[name], value]);
-  client = new Client(url, { getToken, ...Object.fromEntries(given.filter(([name]) => name)) });
+  const transports = options.transports?.map((name) => (name === "stream" ? stream : name));
+  client = new Client(url, { getToken, transports, ...Object.fromEntries(given.filter(([name]) => name)) });
   client.on("state", ({ state, code, reason }) => say({ on: "state", state, code, reason }));
   client.on("moved", (moved) => say({ on: "moved", ...moved }));
   client.on("binary", ({ type, data }) => say({ on: "binary", type, hex: hex(data) }));

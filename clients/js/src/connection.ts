@@ -99,7 +99,7 @@ export const openConnection = (
   };
 
   /** The handshake was refused. A browser does not show why, but it shows the answer to a plain GET, which is the same. */
-  const refuse = async (code = 1006, reason = "", retryAfter = 0): Promise<void> => {
+  const refuse = async (code = 1006, reason = "", retryAfter?: string | null): Promise<void> => {
     if (Date.now() > owner._quietUntil) {
       try {
         const response = await fetch(url.replace("ws", "http"), {
@@ -113,13 +113,13 @@ export const openConnection = (
         if ((status > 400 && status !== 426) || problem.code === "bad_token") {
           code = status;
           reason = problem.detail ?? response.statusText;
-          retryAfter = Number(response.headers.get("retry-after")) * 1_000 || 0;
+          retryAfter = response.headers.get("retry-after");
         } else reason ||= `GET: ${status}`;
       } catch {
         owner._quietUntil = Date.now() + QUIET;
       }
     }
-    drop(reason, code, code === 1006, retryAfter);
+    drop(reason, code, code === 1006, Number(retryAfter) * 1_000 || 0);
   };
 
   const probe = (isAgain?: boolean): void => {
@@ -158,7 +158,7 @@ export const openConnection = (
       if (typeof data === "string") frame = JSON.parse(data);
       if (frame.type === "welcome") {
         connection._welcome = frame.payload;
-        connection._pacer = makePacer(frame.payload.limits, (message) => socket.send(message));
+        connection._pacer = makePacer(frame.payload.limits, socket);
       }
       if (!connection._pacer) throw frame;
     } catch {
@@ -168,17 +168,17 @@ export const openConnection = (
     timer(connection._probe, connection._welcome?.ping_interval_ms);
     owner._heard(connection, frame, data);
   };
-  const closed = ({ code, reason }: Required<Ending>): void => {
+  const closed = ({ code, reason, retryAfter }: Required<Ending> & { retryAfter?: number }): void => {
     // A handshake that came about has agreed on a protocol.
     if (code === 1006 && !socket.protocol && !isOver) refuse();
-    else end({ code, reason }, !socket.protocol);
+    else end({ code, reason }, !socket.protocol, retryAfter);
   };
   socket.onclose = closed;
   // What went wrong comes with the close. But Node 22 does not close what was refused; and `ws` throws errors that nobody
   // listens to.
   socket.onerror = () => setTimeout(() => socket.readyState || closed({ code: 1006, reason: "" }));
   socket.on?.("unexpected-response", (_, { statusCode, statusMessage, headers }) =>
-    refuse(statusCode, statusMessage, Number(headers["retry-after"]) * 1_000 || 0),
+    refuse(statusCode, statusMessage, headers["retry-after"]),
   );
   timer(() => drop("no welcome"), options.connectTimeout);
   return connection;

@@ -4,7 +4,7 @@ export { Client, type ClientEvents, type ClientState } from "./client.js";
 export { type Verdict, verdictOf, verdicts } from "./codes.js";
 export { DisconnectedError, RefusedError, UnauthorizedError, UnknownOutcomeError } from "./errors.js";
 export type { HistoryPage, Position, PresencePage } from "./frames.js";
-export type { ClientOptions } from "./options.js";
+export type { ClientOptions, Transport } from "./options.js";
 export {
   type Joined,
   type Message,

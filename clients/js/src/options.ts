@@ -1,5 +1,10 @@
 // What an application may choose, and what is chosen for it.
 
+/** Makes what is used in place of the WebSocket class; `forestay/stream` has one. */
+export type Transport = (
+  options: Pick<ClientOptions, "transports" | "WebSocket"> & { connectTimeout: number },
+) => unknown;
+
 export interface ClientOptions {
   /** Called when a token is needed. Throw an `UnauthorizedError` to stop; after any other error it is called again. */
   getToken: () => string | Promise<string>;
@@ -17,6 +22,8 @@ export interface ClientOptions {
   outbox?: number;
   /** Messages that may wait for a `for await` loop. Default 1,000. */
   inbox?: number;
+  /** `["websocket", stream]`: event streams where WebSockets are blocked. Default `["websocket"]`. */
+  transports?: ("websocket" | Transport)[] | undefined;
   /** Used in place of the global `WebSocket`. */
   WebSocket?: unknown;
 }

@@ -32,9 +32,18 @@ export interface Parcel {
   _sent(id: number): void;
 }
 
+/** @internal Where messages are written. */
+export interface Sink {
+  /** Seconds after which it may take more, of a stream in place of a WebSocket. It takes no bytes. */
+  busy?: number;
+  send(data: Data): void;
+}
+
 /** @internal */
 export interface Pacer {
   _queue: Parcel[];
+  /** Whether it takes no bytes. */
+  _isText: boolean;
   /** Write what may be written now. */
   _pump(): void;
   /** Put these where they belong. */
@@ -52,7 +61,7 @@ const LARGEST_AT_ONCE = 4;
 const SPEED = 0.97;
 
 /** @internal */
-export const makePacer = (limits: Limits, send: (data: Data) => void): Pacer => {
+export const makePacer = (limits: Limits, socket: Sink): Pacer => {
   const { rate, burst = rate, bytes_rate = 0, rooms_per_join = 1, message_bytes } = limits;
   const timer = makeTimer();
   const queue: Parcel[] = [];
@@ -79,7 +88,7 @@ export const makePacer = (limits: Limits, send: (data: Data) => void): Pacer => 
       const fits = (next?: Parcel) =>
         next?._join && count < rooms_per_join && count < tokens - 1 && size + next._size <= message_bytes;
       if (first._join) while (fits(queue[count])) size += queue[count++]!._size;
-      const wait = Math.max(-seconds, rate && (1 - tokens) / rate, bytes_rate && -bytes / bytes_rate);
+      const wait = Math.max(-seconds, rate && (1 - tokens) / rate, bytes_rate && -bytes / bytes_rate, socket.busy || 0);
       if (wait > 0) return void timer(pump, Math.ceil(wait * 1_100));
       tokens -= count;
       bytes -= size;
@@ -88,12 +97,13 @@ export const makePacer = (limits: Limits, send: (data: Data) => void): Pacer => 
         parcel._sent(id);
         return parcel._join;
       });
-      send(count > 1 ? JSON.stringify({ type: "join", rooms, id: `${id}` }) : first._data);
+      socket.send(count > 1 ? JSON.stringify({ type: "join", rooms, id: `${id}` }) : first._data);
     }
   };
 
   return {
     _queue: queue,
+    _isText: socket.busy != null,
     _pump: pump,
     _add(...parcels) {
       queue.push(...parcels);

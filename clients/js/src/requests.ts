@@ -87,10 +87,11 @@ export const makeRequests = ({ timeout, outbox }: { timeout: number; outbox: num
     if (size > limit) {
       return settle(request, refused("too_large", `${size} bytes are more than ${limit}`, { size, limit }));
     }
+    const { _add, _pump, _isText } = connection._pacer!;
+    if (_isText && typeof request._data !== "string") return settle(request, refused("needs_websocket", "binary"));
     request._timer();
     unqueue(request);
     request._on = connection;
-    const { _add, _pump } = connection._pacer!;
     _add(request);
     // Rooms that are joined together are written together.
     if (request._join) queueMicrotask(_pump);

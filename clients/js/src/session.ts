@@ -9,7 +9,16 @@ import { DisconnectedError, RefusedError, refused, refusedBy } from "./errors.js
 import type { Frame } from "./frames.js";
 import { joinedOn, joinOn, leaveOn } from "./membership.js";
 import { type Move, makeMove } from "./move.js";
-import { type ClientOptions, DEFAULTS, LEAST_WINDOW, LONGEST_TIMER, NEARLY_OVER, PAUSE, STEADY } from "./options.js";
+import {
+  type ClientOptions,
+  DEFAULTS,
+  LEAST_WINDOW,
+  LONGEST_TIMER,
+  NEARLY_OVER,
+  PAUSE,
+  STEADY,
+  type Transport,
+} from "./options.js";
 import { watchPage } from "./page.js";
 import { type Answer, makeRequests } from "./requests.js";
 import { type Joined, Room, type Session } from "./room.js";
@@ -24,7 +33,10 @@ const failureOf = (ending: Ending = {}, code: number | string | undefined = endi
 /** @internal */
 export const makeSession = (client: Client, address: string | URL, given: ClientOptions): Session => {
   const url = addressOf(address);
-  const options = { ...DEFAULTS, WebSocket: globalThis.WebSocket, ...given };
+  const options = { ...DEFAULTS, WebSocket: globalThis.WebSocket as unknown, ...given };
+  const other = given.transports?.find((transport) => transport !== "websocket");
+  // What has no `call` is no transport, and no WebSocket class.
+  if (other) options.WebSocket = (other as Transport).call?.(0, options) ?? other;
   const requests = makeRequests(options);
   const rooms = new Map<string, Room<any>>();
   const bindings = new Map<number, Room<any>>();
@@ -287,9 +299,8 @@ export const makeSession = (client: Client, address: string | URL, given: Client
   const connect = (): void => {
     if (waiting()) open();
     if (client.state !== "disconnected") return;
-    if (typeof options.WebSocket !== "function") {
-      throw refused("no_websocket", "no WebSocket");
-    }
+    const { WebSocket = "WebSocket" } = options;
+    if (typeof WebSocket !== "function") throw refused("no_websocket", `no ${WebSocket} is imported`);
     unwatch = watchPage({
       online: connect,
       offline: probe,
