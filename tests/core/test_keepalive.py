@@ -15,8 +15,10 @@ from forestay.core.rules.session_limits import KeepaliveTimes, SessionLimits
 from forestay.core.sessions.keepalive import Keepalive
 from forestay.core.sessions.relocation import Relocation
 from forestay.protocol.codes import CloseCode, Ending
+from forestay.protocol.wire import Liveness, Wire
 from tests.support.cluster import BORN, ClusterPod, make_connection
 from tests.support.core import V1, RecordingTransport
+from tests.support.line_wire import LineWire
 from tests.support.virtual_time import stall, virtual
 
 PING, PONG = 25.0, 10.0
@@ -30,11 +32,11 @@ Draw = Callable[[float, float], float]
 class Client:
     """One connection, and when it was pinged and ended."""
 
-    def __init__(self, pod: "Pod", life: float) -> None:
+    def __init__(self, pod: "Pod", life: float, wire: Wire) -> None:
         self._pod = pod
         self._loop = pod.runtime.loop
         identity = Identity("alice", Rights({}), BORN + self._loop.time() + life)
-        self.connection = make_connection(pod.runtime, identity, self._end)
+        self.connection = make_connection(pod.runtime, identity, self._end, wire)
         transport = self.connection.transport
         assert isinstance(transport, RecordingTransport)
         self.transport = transport
@@ -46,7 +48,7 @@ class Client:
     @property
     def pings(self) -> int:
         """How many pings were written."""
-        return self.transport.writes.count(V1.ping())
+        return self.transport.writes.count(self.connection.wire.ping())
 
     def pong(self) -> None:
         """The client answers, as the Dispatcher notes it."""
@@ -82,9 +84,9 @@ class Pod:
         limits = SessionLimits(1 << 16, 0.0, 0.0, 0.0, 100, KeepaliveTimes(PING, PONG), 0.0, max_age, LEAD)
         self.keepalive = Keepalive(runtime, limits, Relocation(runtime, cluster.registration, outbox, LEAD))
 
-    def connect(self, life: float = 86_400.0) -> Client:
+    def connect(self, life: float = 86_400.0, wire: Wire = V1) -> Client:
         """A connection whose token expires in `life` seconds."""
-        return Client(self, life)
+        return Client(self, life, wire)
 
 
 @virtual
@@ -232,6 +234,34 @@ async def test_each_connection_is_checked_at_its_own_time() -> None:
     assert (first.pings, second.ended, third.pings) == (1, (CloseCode.TOKEN_EXPIRED, PING / 2 + 2), 0)
     await asyncio.sleep(PING / 2)
     assert third.pings == 1
+
+
+@virtual
+async def test_a_wire_that_is_only_kept_open_gets_a_ping_in_each_interval() -> None:
+    """Its client never answers, and stays until its token expires."""
+    client = Pod().connect(10 * PING + 5, LineWire(liveness=Liveness.KEPT_OPEN))
+    await asyncio.sleep(10 * PING + 1)
+    assert (client.pings, client.ended) == (10, None)
+    await asyncio.sleep(PING)
+    assert client.ended == (CloseCode.TOKEN_EXPIRED, 10 * PING + 5)
+
+
+@virtual
+async def test_a_wire_whose_transport_sees_to_its_clients_gets_no_ping() -> None:
+    """The expiry of the token and the greatest age are kept all the same, also after a renewal."""
+    wire = LineWire(liveness=Liveness.BY_TRANSPORT, relocates=False)
+    pod = Pod()
+    client = pod.connect(3 * PING + 1, wire)
+    await asyncio.sleep(2 * PING)
+    client.connection.identity = Identity("alice", Rights({}), BORN + 7 * PING)
+    pod.keepalive.watch(client.connection)
+    await asyncio.sleep(10 * PING)
+    assert client.ended == (CloseCode.TOKEN_EXPIRED, 7 * PING)
+    old = Pod(max_age=300.0 + LEAD).connect(wire=wire)
+    start = asyncio.get_running_loop().time()
+    await asyncio.sleep(500.0)
+    assert old.ended == (CloseCode.GOING_AWAY, start + 300.0)
+    assert client.transport.writes + old.transport.writes == []
 
 
 @virtual

@@ -1,5 +1,6 @@
 """Which connections are asked to move to other pods, and when none are."""
 
+import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from forestay.ops.health.quorum import Peer
 from forestay.ops.moves.balance import Balance, BalanceFacts
 from forestay.ops.moves.shedding import IMMUNE, PAUSE, View, excess
 from tests.support.core import Core
+from tests.support.line_wire import LineWire
 from tests.support.virtual_time import virtual
 
 OVER = View(mine=2000, all=5000, pods=5, places=10_000, settled=61, leaving=False, well=True)
@@ -117,3 +119,27 @@ async def test_shedding_stops_when_the_users_come_back() -> None:
     assert 20 <= asked < 50
     assert pod.balance.look(now + 100) == 0
     assert pod.balance.look(now + PAUSE) > 0
+
+
+@virtual
+async def test_a_client_that_is_closed_and_comes_straight_back_is_left_in_peace() -> None:
+    """It cannot be asked to move, so it is closed in its turn; all of its connections go together, and count."""
+    pod = Pod(0)
+    wire, hub, loop = LineWire(relocates=False), pod.core.pod.hub, asyncio.get_running_loop()
+    for number in range(200):
+        first, _ = pod.core.connect(f"line-{number}", wire=wire)
+        pod.core.connect_again(first, wire)
+    pod.load["p1"] = 400
+    await asyncio.sleep(IMMUNE)
+    asked: list[str] = []
+    while pod.balance.look(loop.time()):
+        users = pod.asked()
+        assert len(users) == 2
+        asked += users
+        await asyncio.sleep(10)
+        assert not pod.asked()
+        assert len(hub) == 396
+        for user in users:
+            pod.core.connect_again(pod.core.connect(user, wire=wire)[0], wire)
+    assert len(asked) >= 20
+    assert len(asked) == len(set(asked))

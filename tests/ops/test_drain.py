@@ -5,11 +5,13 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from forestay.core.fanout.connection import Connection
 from forestay.core.rules.lifecycle import State
 from forestay.core.sessions.relocation import Reason
 from forestay.ops.moves.drain import Drain, DrainTimes
 from forestay.protocol.codes import Ending
 from tests.support.core import Core, RecordingTransport
+from tests.support.line_wire import LineWire, lines
 from tests.support.virtual_time import virtual
 
 TIMES = DrainTimes(window=10, lead=2, close=5, deadline=15)
@@ -32,9 +34,13 @@ class Draining:
         if not clients:
             self.quiet.set()
         for connection, socket in self.clients:
-            socket.close = self._closes(connection, socket)  # type: ignore[assignment, method-assign]
+            self.watch(connection, socket)
 
-    def _closes(self, connection: object, socket: RecordingTransport) -> Callable[[Ending], None]:
+    def watch(self, connection: Connection, socket: RecordingTransport) -> None:
+        """Note when `connection` is closed."""
+        socket.close = self._closes(connection, socket)  # type: ignore[assignment, method-assign]
+
+    def _closes(self, connection: Connection, socket: RecordingTransport) -> Callable[[Ending], None]:
         def close(ending: Ending) -> None:
             socket.ending = ending
             self.closed.append(self.loop.time())
@@ -74,6 +80,32 @@ async def test_closes_are_spread_evenly_over_the_window() -> None:
     assert buckets[:4] == [0, 0, 0, 0]
     assert max(buckets) < 1.5 * 3000 / 20
     assert min(buckets[4:20]) > 0.5 * 3000 / 20
+
+
+@virtual
+async def test_clients_that_cannot_move_by_themselves_are_closed_in_their_slot() -> None:
+    """They hear no `reconnect`, only a close with 1001; no two seconds have more than 1.5 times their share.
+
+    A client with two connections has one slot for both, so that the closes do not come early.
+    """
+    draining = Draining(0)
+    wire = LineWire(relocates=False)
+    for number in range(500):
+        first, socket = draining.core.connect(f"line-{number}", wire=wire)
+        second, beside = draining.core.connect_again(first, wire)
+        for connection, transport in ((first, socket), (second, beside)):
+            draining.watch(connection, transport)
+            draining.clients.append((connection, transport))
+    draining.quiet.clear()
+    draining._open = 1000
+    assert 7.9 < await draining.drain() < 8.2
+    closed = sorted(draining.closed)
+    assert closed[::2] == closed[1::2]
+    for start in range(80):
+        assert sum(1 for at in closed if start <= 10 * at < start + 20) <= 1.5 * 1000 * 2 / 8
+    for _, socket in draining.clients:
+        assert socket.ending == Ending(1001, "draining: connect again")
+        assert {name for name, *_ in lines(b"".join(socket.writes))} == {"welcome"}
 
 
 @virtual

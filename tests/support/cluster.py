@@ -25,7 +25,8 @@ from forestay.core.rules.rate_limit import Rates, TokenBucket
 from forestay.protocol.codes import Ending
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
-from tests.support.core import RecordingTransport
+from forestay.protocol.wire import Wire
+from tests.support.core import V1, RecordingTransport
 from tests.support.registry import ReluctantRegistry
 from tests.support.subscriber import FunctionSubscriber
 from tests.support.tasks import PlainTasks
@@ -56,11 +57,14 @@ def virtual_runtime() -> Runtime:
 
 
 def make_connection(
-    runtime: Runtime, identity: Identity, end: Callable[[Connection, Ending], None] = lambda *_: None
+    runtime: Runtime,
+    identity: Identity,
+    end: Callable[[Connection, Ending], None] = lambda *_: None,
+    wire: Wire = V1,
 ) -> Connection:
     """A connection with an id of its own and a transport that records."""
     bucket, now = TokenBucket(Rates(1, 1), 0.0), runtime.loop.time()
-    return Connection(runtime.new_id(), identity, RecordingTransport(), bucket, now, end)
+    return Connection(runtime.new_id(), identity, RecordingTransport(wire), bucket, now, end)
 
 
 class Shared:

@@ -125,6 +125,14 @@ class Core:
         identity = Identity(user or f"user-{next(self._numbers)}", rights, time.time() + 3600)
         return at_once(self.pod.sessions.welcome(identity, transport)), transport
 
+    def connect_again(self, beside: Connection, wire: Wire) -> tuple[Connection, RecordingTransport]:
+        """One more connection of the client that has `beside`: they share a rate."""
+        transport = RecordingTransport(wire)
+        sessions = self.pod.sessions
+        connection = at_once(sessions.start(beside.identity, transport, beside.bucket))
+        sessions.greet(connection)
+        return connection, transport
+
     def say(self, connection: Connection, **request: object) -> None:
         """The client sends a request, as JSON."""
         text = json.dumps(request)

@@ -14,6 +14,7 @@ from forestay.ops.metrics.metrics import Readings
 from forestay.ops.moves.balance import Balance, BalanceFacts
 from forestay.pod.tasks import Supervisor
 from forestay.pod.wiring import Pod
+from forestay.protocol.wire import NAMES
 from forestay.settings.settings import Settings
 
 
@@ -65,7 +66,7 @@ def readings(settings: Settings, pod: Pod, sources: Sources) -> Readings:
     return Readings(
         version=__version__,
         states=states,
-        wires=lambda: {pod.wire.name: 0, pod.sse.name: 0, **pod.hub.by_wire},
+        wires=lambda: dict.fromkeys(NAMES, 0) | dict(pod.hub.by_wire),
         most_connections=settings.max_connections,
         rooms=lambda: len(pod.rooms),
         present=lambda: len(pod.presence),

@@ -5,11 +5,14 @@ message is encoded once for all members of a room that have the same wire.
 """
 
 from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
 
 from forestay.protocol.codes import Ending
 from forestay.protocol.message import Message
 from forestay.protocol.replies import Reply
+
+NAMES: Final = ("v1", "sse", "socketio")
+"""The names of all wires. Each is a label of a metric."""
 
 
 class Liveness(Enum):
@@ -25,7 +28,7 @@ class Wire(Protocol):
 
     @property
     def name(self) -> str:
-        """The name of this kind, from a closed set; it is the label of a metric."""
+        """The name of this kind, one of NAMES."""
 
     @property
     def liveness(self) -> Liveness:

@@ -57,6 +57,7 @@ class Connection:
         self.transport = transport
         self.wire = transport.wire
         self.bucket = bucket
+        """What the client may send. Connections of one client share it."""
         self.connected_at = now
         """Loop time."""
         self.heard_at = now

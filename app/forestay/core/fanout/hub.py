@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from forestay.core.fanout.connection import Connection
+from forestay.core.rules.rate_limit import TokenBucket
 from forestay.protocol.codes import ENDINGS, CloseCode
 
 
@@ -86,6 +87,13 @@ class Hub:
     def of_user(self, user: str) -> list[Connection]:
         """The connections of `user`, oldest first."""
         return list(self._by_user.get(user, ()))
+
+    def clients(self) -> list[list[Connection]]:
+        """All connections, those of one client together: they share a bucket, and mostly end together."""
+        found: dict[TokenBucket, list[Connection]] = {}
+        for connection in self._by_id.values():
+            found.setdefault(connection.bucket, []).append(connection)
+        return list(found.values())
 
     def everybody(self) -> list[Connection]:
         """All connections."""

@@ -70,14 +70,27 @@ class Balance:
         self.share = None if view is None else view.share
         number = 0 if view is None or now < self._returns.paused_until else excess(view, begun=self._begun)
         self._begun = number > 0
-        candidates = [one for one in self._hub.everybody() if self._movable(one, now)] if number else []
-        chosen = self._rng.sample(candidates, min(number, len(candidates)))
-        for one, after in zip(chosen, slots(len(chosen), INTERVAL, self._rng), strict=True):
-            self._relocation.ask(one, reason=Reason.REBALANCING, after=after)
-            self._returns.ask(one.identity.user, now)
-        if chosen:
-            self._shed(len(chosen))
-        return len(chosen)
+        chosen = self._choose(number, now) if number else []
+        for client, after in zip(chosen, slots(len(chosen), INTERVAL, self._rng), strict=True):
+            for one in client:
+                self._relocation.ask(one, reason=Reason.REBALANCING, after=after)
+            self._returns.ask(client[0].identity.user, now)
+        asked = sum(map(len, chosen))
+        if asked:
+            self._shed(asked)
+        return asked
+
+    def _choose(self, number: int, now: float) -> list[list[Connection]]:
+        """Clients with `number` connections in all, drawn among those that have been here for long enough."""
+        clients = [client for client in self._hub.clients() if all(self._movable(one, now) for one in client)]
+        self._rng.shuffle(clients)
+        chosen = []
+        for client in clients:
+            if number <= 0:
+                break
+            chosen.append(client)
+            number -= len(client)
+        return chosen
 
     def _movable(self, connection: Connection, now: float) -> bool:
         return connection.relocating is None and now - connection.connected_at >= IMMUNE

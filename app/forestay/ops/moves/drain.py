@@ -93,8 +93,13 @@ class Drain:
         log.info("drained", left=len(self._hub), seconds=round(loop.time() - start, 3))
 
     async def _ask(self, times: DrainTimes, start: float) -> None:
-        """Give each connection without a slot one in the rest of the window, evenly spread with jitter."""
-        unasked = [one for one in self._hub.everybody() if one.relocating is None]
+        """Give each client without a slot one in the rest of the window, evenly spread with jitter.
+
+        Connections of one client have the same slot. The first one that ends often takes the others with it, and with a
+        slot each such clients would all go early.
+        """
+        unasked = [[one for one in client if one.relocating is None] for client in self._hub.clients()]
+        unasked = [client for client in unasked if client]
         if not unasked or not times.window:
             return
         self._rng.shuffle(unasked)
@@ -103,11 +108,12 @@ class Drain:
         # Connections that were let in just before the drain share what is left of the window.
         span = max(0.0, times.window - times.lead - begin)
         moments = slots(len(unasked), span, self._rng)
-        for number, (connection, moment) in enumerate(zip(unasked, moments, strict=True)):
+        for number, (client, moment) in enumerate(zip(unasked, moments, strict=True)):
             slot = begin + moment
             after = max(0.0, start + slot - loop.time())
             within = max(0.0, start + min(slot + times.lead, times.window) - loop.time())
-            self._relocation.ask(connection, reason=Reason.DRAINING, after=after, within=within)
+            for connection in client:
+                self._relocation.ask(connection, reason=Reason.DRAINING, after=after, within=within)
             if number % _AT_ONCE == _AT_ONCE - 1:
                 await asyncio.sleep(0)
 

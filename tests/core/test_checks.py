@@ -1,0 +1,59 @@
+"""Many things are checked with one timer, each at its own time."""
+
+import asyncio
+
+from forestay.core.sessions.checks import Checks
+from tests.support.virtual_time import stall, virtual
+
+
+class Log:
+    """Checks that say what was checked when, and how late; the next check of each is as given."""
+
+    def __init__(self, **following: float) -> None:
+        """`following`: seconds from a check to the next one, by subject."""
+        self.seen: list[tuple[str, float, float]] = []
+        self._following = following
+        self.checks: Checks[str] = Checks(asyncio.get_running_loop(), self._check)
+
+    def _check(self, subject: str, now: float, late: float) -> float | None:
+        self.seen.append((subject, now, late))
+        after = self._following.get(subject)
+        return None if after is None else now + after
+
+
+@virtual
+async def test_each_is_checked_at_the_time_that_it_said() -> None:
+    """Where it says none, it is not checked again."""
+    log = Log(a=3)
+    log.checks.plan("a", 2)
+    log.checks.plan("b", 4)
+    log.checks.plan("c", 1)
+    await asyncio.sleep(8.5)
+    assert log.seen == [("c", 1, 0), ("a", 2, 0), ("b", 4, 0), ("a", 5, 0), ("a", 8, 0)]
+
+
+@virtual
+async def test_a_new_plan_replaces_the_old_one() -> None:
+    """Earlier and later; what is forgotten is not checked, however often."""
+    log = Log()
+    for at in (5.0, 2.0, 3.0):
+        log.checks.plan("a", at)
+    log.checks.plan("b", 1)
+    log.checks.forget("b")
+    log.checks.forget("b")
+    await asyncio.sleep(10)
+    assert log.seen == [("a", 3, 0)]
+    log.checks.plan("a", 11)
+    log.checks.close()
+    await asyncio.sleep(10)
+    assert len(log.seen) == 1
+
+
+@virtual
+async def test_a_late_check_says_how_late_it_is() -> None:
+    """A loop that was busy has read nothing meanwhile."""
+    log = Log()
+    log.checks.plan("a", 2)
+    stall(5)
+    await asyncio.sleep(0.001)
+    assert log.seen == [("a", 5, 3)]
