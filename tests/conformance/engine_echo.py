@@ -115,7 +115,8 @@ async def engine_server(
         bound = await public.open("127.0.0.1", port)
         yield EngineServer(bound, door, admission, lifecycle)
     finally:
-        lifecycle.move(State.DRAINING)
+        if lifecycle.open:
+            lifecycle.move(State.DRAINING)
         await door.sessions.close()
         await admission.wait_closed(limits.close_timeout)
         await public.close()

@@ -4,82 +4,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 
-import aiohttp
 import pytest
 import pytest_asyncio
-from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType
+from aiohttp import ClientSession
 
 from forestay.protocol.engineio.packets import Times
-from tests.conformance.engine_echo import PATH, SUITE, EchoApplication, EngineServer, engine_server, quick
-
-PATIENCE = 10.0
-
-
-class Browser:
-    """A client of Engine.IO that sends what it is told to."""
-
-    def __init__(self, server: EngineServer, http: ClientSession) -> None:
-        self.server = server
-        self.http = http
-        self._url = f"http://127.0.0.1:{server.port}{PATH}"
-
-    async def get(self, sid: str | None = None, **query: str) -> tuple[int, str]:
-        """Status and text of a GET of long polling."""
-        return await self.request("GET", self._query(sid, query))
-
-    async def post(self, sid: str, body: str | bytes, **headers: str) -> tuple[int, str]:
-        """Status and text of a POST."""
-        return await self.request("POST", self._query(sid, {}), body, headers)
-
-    async def request(
-        self, method: str, query: dict[str, str], body: str | bytes = "", headers: dict[str, str] | None = None
-    ) -> tuple[int, str]:
-        """Status and text of any request."""
-        async with asyncio.timeout(PATIENCE):
-            async with self.http.request(method, self._url, params=query, data=body, headers=headers) as answer:
-                return answer.status, await answer.text()
-
-    async def open(self) -> str:
-        """The id of a new polling session."""
-        status, text = await self.get()
-        assert (status, text[0]) == (200, "0")
-        return str(json.loads(text[1:])["sid"])
-
-    async def socket(self, sid: str | None = None) -> ClientWebSocketResponse:
-        """A WebSocket: of a new session, or one to which the session `sid` may move."""
-        query = self._query(sid, {"transport": "websocket"})
-        return await self.http.ws_connect(self._url, params=query)
-
-    async def begin(self) -> ClientWebSocketResponse:
-        """A WebSocket of a new session, whose open packet is read."""
-        ws = await self.socket()
-        await hear(ws)
-        return ws
-
-    async def handshake(self, query: dict[str, str]) -> int:
-        """The HTTP status with which a WebSocket is refused."""
-        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-            await self.http.ws_connect(self._url, params=query)
-        return refused.value.status
-
-    def _query(self, sid: str | None, more: dict[str, str]) -> dict[str, str]:
-        return {"EIO": "4", "transport": "polling"} | ({} if sid is None else {"sid": sid}) | more
-
-
-async def hear(ws: ClientWebSocketResponse) -> str | bytes:
-    """The next message."""
-    message = await ws.receive(PATIENCE)
-    assert message.type in (WSMsgType.TEXT, WSMsgType.BINARY), message
-    return message.data  # type: ignore[no-any-return]
-
-
-async def hear_close(ws: ClientWebSocketResponse) -> int | None:
-    """Read until the server closes. Returns its code."""
-    async with asyncio.timeout(PATIENCE):
-        async for _ in ws:
-            pass
-    return ws.close_code
-
+from tests.conformance.engine_client import Browser, code_of, gone, hear, hear_close, moved, polled
+from tests.conformance.engine_echo import SUITE, EchoApplication, engine_server, quick
 
 PATIENT = Times(30.0, 30.0)
 LIVELY = Times(0.05, 10.0)
@@ -96,12 +27,6 @@ async def browser(request: pytest.FixtureRequest) -> AsyncIterator[Browser]:
 def pings(times: Times) -> pytest.MarkDecorator:
     """Runs a test with these times."""
     return pytest.mark.parametrize("browser", [times], indirect=True, ids=["timed"])
-
-
-def code_of(answer: tuple[int, str]) -> tuple[int, int]:
-    """The status, and the code in the body of a refused request."""
-    status, text = answer
-    return status, json.loads(text)["code"]
 
 
 @pings(SUITE.times)
@@ -176,10 +101,7 @@ async def test_two_polls_at_once_end_the_session(browser: Browser) -> None:
     """The first poll gets the close packet, the second one 400, and the session is over."""
     sid = await browser.open()
     first = asyncio.create_task(browser.get(sid))
-    session = browser.server.door.sessions.find(sid)
-    assert session is not None
-    while session.carrier._poll is None:  # type: ignore[attr-defined]
-        await asyncio.sleep(0)
+    await polled(browser.server, sid)
     assert code_of(await browser.get(sid)) == (400, 3)
     assert await first == (200, "1")
     assert code_of(await browser.get(sid)) == (400, 1)
@@ -237,10 +159,7 @@ async def test_a_client_closes_a_polling_session(browser: Browser) -> None:
     """Its close packet ends the pending poll with a noop, and the session is over."""
     sid = await browser.open()
     poll = asyncio.create_task(browser.get(sid))
-    session = browser.server.door.sessions.find(sid)
-    assert session is not None
-    while session.carrier._poll is None:  # type: ignore[attr-defined]
-        await asyncio.sleep(0)
+    await polled(browser.server, sid)
     assert await browser.post(sid, "1") == (200, "ok")
     assert await poll == (200, "6")
     assert code_of(await browser.get(sid)) == (400, 1)
@@ -280,21 +199,3 @@ async def test_a_session_has_one_websocket(browser: Browser) -> None:
     assert await hear_close(second) == 1008
     await ws.send_str("4hello")
     assert await hear(ws) == "4hello"
-
-
-async def moved(browser: Browser, sid: str) -> ClientWebSocketResponse:
-    """The WebSocket to which the session has moved."""
-    ws = await browser.socket(sid)
-    await ws.send_str("2probe")
-    assert await hear(ws) == "3probe"
-    await ws.send_str("5")
-    await ws.send_str("4there")
-    assert await hear(ws) == "4there"
-    return ws
-
-
-async def gone(server: EngineServer) -> None:
-    """Wait until the server has no session."""
-    async with asyncio.timeout(PATIENCE):
-        while len(server.door.sessions):
-            await asyncio.sleep(0.01)

@@ -27,7 +27,7 @@ from forestay.edge.problems import problem
 from forestay.edge.request_trace import request_trace, trace_id
 from forestay.edge.websocket.upgrade import upgrade
 from forestay.edge.websocket.websocket import ClientSocket, WebSocketSession
-from forestay.protocol.codes import ABNORMAL_CLOSURE, Ending
+from forestay.protocol.codes import ABNORMAL_CLOSURE, ENDINGS, CloseCode, Ending
 from forestay.protocol.engineio.errors import RequestError
 from forestay.protocol.engineio.packets import Times, open_packet
 from forestay.protocol.websocket import text_frame
@@ -38,6 +38,8 @@ POLLING: Final = "polling"
 WEBSOCKET: Final = "websocket"
 
 _BROKE: Final = Ending(ABNORMAL_CLOSURE, "the connection broke during the upgrade")
+
+_BUG: Final = ENDINGS[CloseCode.INTERNAL_ERROR]
 
 _NOT_STICKY: Final = (
     "a session lives on one pod, and another pod was asked for it; route polling clients by a cookie or their address, "
@@ -135,7 +137,11 @@ class EngineDoor:
         if transport == WEBSOCKET:
             return await self._begin_socket(request, session, opening)
         polling = Polling(session, request.headers.get("User-Agent", ""))
-        session.start(polling, lambda begun: self._application.opened(begun, opening))
+        try:
+            session.start(polling, lambda begun: self._application.opened(begun, opening))
+        except Exception:
+            session.gone(_BUG)
+            raise
         return payload(request, self._open_packet(session, self._upgrades))
 
     async def _begin_socket(

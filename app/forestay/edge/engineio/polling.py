@@ -3,14 +3,17 @@
 import asyncio
 from typing import Final
 
+import structlog
 from aiohttp import web
 
 from forestay.edge.engineio.session import EngineSession
 from forestay.edge.listening.departures import wait_with
 from forestay.edge.request_parts import read_body
-from forestay.protocol.codes import ABNORMAL_CLOSURE, Ending, ErrorCode, Refusal
+from forestay.protocol.codes import ABNORMAL_CLOSURE, ENDINGS, CloseCode, Ending, ErrorCode, Refusal
 from forestay.protocol.engineio.packets import CLOSE_PACKET, NOOP_PACKET, PING_PACKET, Malformed
 from forestay.protocol.engineio.payloads import read_payload, write_payload
+
+log = structlog.get_logger(__name__)
 
 # Packets that one POST may bring before the other clients get their turn; a long one counts as several.
 _TURN: Final = 64
@@ -127,11 +130,9 @@ class Polling:
     async def push(self, request: web.BaseRequest, max_bytes: int, seconds: float) -> int:
         """Take the packets of a POST. Returns the HTTP status of its answer."""
         session = self._session
-        if self._posting:
-            session.fail("a second POST came before the first one was answered")
-            return 400
-        if request.content_type == "application/octet-stream":
-            session.fail("a POST is binary; its packets are text, and binary messages are in base64")
+        reason = self._forbidden(request)
+        if reason is not None:
+            session.fail(reason)
             return 400
         self._posting = True
         try:
@@ -145,9 +146,22 @@ class Polling:
         except Malformed as malformed:
             session.fail(str(malformed))
             return 400
+        except Exception:
+            log.exception("a bug ended a connection", connection="Engine.IO")
+            session.stop(ENDINGS[CloseCode.INTERNAL_ERROR])
+            return 500
         finally:
             self._posting = False
         return 400 if session.stopping else 200
+
+    def _forbidden(self, request: web.BaseRequest) -> str | None:
+        """Why a POST breaks the rules, before its body is read."""
+        if self._posting:
+            return "a second POST came before the first one was answered"
+        # Not aiohttp's `content_type`: that is this one where the header is missing.
+        if request.headers.get("Content-Type", "").lower().startswith("application/octet-stream"):
+            return "a POST is binary; its packets are text, and binary messages are in base64"
+        return None
 
     async def _take(self, body: bytes) -> None:
         """Hand the packets in `body` on, one after the other. Raises Malformed."""

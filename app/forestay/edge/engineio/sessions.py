@@ -74,8 +74,7 @@ class EngineSessions:
         """See Session.served."""
         self._unused.pop(session, None)
         session.serve_by = None if served else self.loop.time() + self._serve_within
-        if not served:
-            self._plan(session)
+        self._plan(session)
 
     def ended(self, session: EngineSession) -> None:
         """See Keeper.ended."""
