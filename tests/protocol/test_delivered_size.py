@@ -6,11 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from forestay.protocol.attachments import extract
-from forestay.protocol.delivered_size import MOST_ADDED, largest_form
+from forestay.protocol.attachments import embed, extract
+from forestay.protocol.delivered_size import LONGEST_NAMESPACE, MOST_ADDED, largest_form
 from forestay.protocol.message import Message, Position, timestamp
 from forestay.protocol.names import RoomName
 from forestay.protocol.replies import HistoryReply
+from forestay.protocol.socketio.wire import SocketioWire
 from forestay.protocol.trace import TraceContext
 from forestay.protocol.v1.encoder import Encoder
 from tests.support.core import frames
@@ -26,10 +27,14 @@ users = st.none() | st.text(min_size=1, max_size=256)
 def test_the_size_of_a_broadcast_is_exact(
     room: RoomName, sender: str | None, event: str | None, text: str, *, traced: bool
 ) -> None:
-    """In a room without history, the computed size is that of the frame's payload."""
+    """In a room without history, the computed size is that of the frame's payload.
+
+    In a personal room there may be the namespace of a Socket.IO client besides.
+    """
     message = Message(room, json.dumps([text]).encode(), timestamp(0), sender=sender, trace=TRACE, event=event)
     [encoded] = frames(V1.message(message, traced=traced))
-    assert largest_form(message, kept=False, traced=traced) == len(encoded)
+    besides = LONGEST_NAMESPACE if room == "@alice" else 0
+    assert largest_form(message, kept=False, traced=traced) - besides == len(encoded)
 
 
 @given(rooms, users, st.text(max_size=300), st.text(max_size=64), st.integers(0, 2**53 - 1), events)
@@ -72,3 +77,40 @@ def test_an_escaped_name_counts_as_the_form_that_is_longer() -> None:
         largest_form(Message(RoomName(room), b"1", timestamp(0)), kept=False, traced=False) for room in ("aaa", "%00")
     ]
     assert sizes[1] - sizes[0] == len(json.dumps("\0")) - len(json.dumps("aaa"))
+
+
+@given(
+    where=st.sampled_from(
+        [
+            ("/", "a"),
+            ("/", "admin.%00%C3%A4"),
+            ("/admin", "admin." + "a" * 122),
+            ("/admin", "admin.%00%C3%A4"),
+            ("/é/b", "%C3%A9.b.c"),
+            ("/" + "n" * 63, "n" * 63 + ".a"),
+            ("/" + "n" * 63, "@alice"),
+        ]
+    ),
+    sender=users,
+    event=events,
+    parts=st.lists(st.binary(max_size=30), max_size=10),
+    flags=st.sets(st.sampled_from(["kept", "traced"])),
+)
+def test_no_form_for_socketio_clients_is_larger(
+    where: tuple[str, str], sender: str | None, event: str | None, parts: list[bytes], flags: set[str]
+) -> None:
+    """Neither a packet, with whatever is binary in it, nor a page of the history with the message alone."""
+    namespace, room = where[0], RoomName(where[1])
+    placeholders = [{"_placeholder": True, "num": number} for number in range(len(parts))]
+    payload, binary_at = embed(json.dumps(placeholders).encode(), parts, 2**20)
+    position = Position("p" * 32, 2**53 - 1) if "kept" in flags else None
+    message = Message(
+        room, payload, timestamp(0), sender, trace=TRACE, position=position, event=event, binary_at=binary_at
+    )
+    size = largest_form(message, kept=position is not None, traced="traced" in flags)
+    wire = SocketioWire(namespace, 2**20)
+    written = frames(wire.message(message, traced="traced" in flags))
+    assert max(map(len, written)) <= size
+    if position is not None:
+        [page] = frames(wire.reply(HistoryReply("9" * 16, room, "p" * 32, [message], more=False, newest=True)))
+        assert len(page) <= size

@@ -10,11 +10,14 @@ from msgspec.json import encode as to_json
 
 from forestay.protocol.attachments import growth
 from forestay.protocol.message import Message
-from forestay.protocol.names import RoomName, shown, unescape
+from forestay.protocol.names import RoomName, is_personal, shown, unescape
 
 MOST_ADDED: Final = 3200
 """Bytes that are added at most: by the longest room name, the longest user name, the longest name of an event, a
 position, a trace, an `id`, and placeholders of attachments."""
+
+LONGEST_NAMESPACE: Final = 64
+"""Characters of the path of a namespace."""
 
 _TIMESTAMP: Final = "2026-11-22T12:00:00.123Z"
 _BROADCAST: Final = len(f'{{"type":"broadcast","room":"","payload":,"timestamp":"{_TIMESTAMP}"}}')
@@ -54,5 +57,9 @@ def largest_form(message: Message, *, kept: bool, traced: bool) -> int:
 
 
 def _shown_size(room: RoomName) -> int:
+    """The bytes of the room's name in its longest form, and of the namespace of Socket.IO clients before it."""
     name = shown(room)
-    return len(name) if "%" not in name else max(len(name), len(to_json(unescape(name))) - len('""'))
+    if "%" in name:
+        return max(len(name), len(to_json(unescape(name))) - len('""'))
+    # The name of a room begins with its namespace. A personal room has the same name in all of them.
+    return len(name) + (LONGEST_NAMESPACE if is_personal(room) else 0)

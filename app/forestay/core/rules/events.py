@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 from msgspec import Raw
 
 from forestay.core.rules.templates import Template
+from forestay.protocol.delivered_size import LONGEST_NAMESPACE
 from forestay.protocol.events import Emission, fault_of_name
 from forestay.protocol.names import PERSONAL, escape, escaped, namespace_prefix, parse_room
 
@@ -20,8 +21,6 @@ ROOT: Final = "/"
 _RULE: Final = ("event", "room", "as", "echo", "namespace")
 _NAMESPACE: Final = ("path", "join")
 _MOST_JOINS: Final = 100
-# Of a namespace. Its rooms have it in their names, which have at most 128.
-_LONGEST_PREFIX: Final = 64
 
 Parsed = TypeVar("Parsed")
 
@@ -162,9 +161,9 @@ def _namespace(table: Mapping[str, object]) -> tuple[str, Sequence[str]]:
     if not isinstance(path, str) or not _is_path(path):
         raise ValueError("'path' begins with a slash and has no comma, no '?' and no empty part: path = \"/admin\"")
     prefix = escaped(namespace_prefix(path))
-    if len(prefix) > _LONGEST_PREFIX:
+    if len(prefix) > LONGEST_NAMESPACE:
         raise ValueError(
-            f"the names of its rooms would begin with more than {_LONGEST_PREFIX} characters; shorten 'path'"
+            f"the names of its rooms would begin with more than {LONGEST_NAMESPACE} characters; shorten 'path'"
         )
     if not isinstance(join, list) or not all(isinstance(room, str) for room in join):
         raise ValueError("'join' is a list of rooms, for example join = [\"news\"]")
