@@ -112,6 +112,8 @@ def test_a_placeholder_in_any_spelling_is_one(text: str) -> None:
         ('[{"_placeholder":true,"num":0},{"x":1,"_placeholder":true,"num":0}]', 1),
         ('[{"_placeholder":true,"num":0},{"\\u005fplaceholder":true,"num":7}]', 1),
         ('[{"_placeholder":true,"num":0,"num":5}]', 1),
+        ('[{"_placeholder":true,"num":0},{"a":1,"\\u0061":2}]', 1),
+        ('{"a":{"_placeholder":true,"num":0},"b":[{"c":{},"c":{}}]}', 1),
         ('[{"_placeholder":false,"_placeholder":true,"num":0}]', 1),
     ],
 )
@@ -125,6 +127,21 @@ def test_a_placeholder_that_could_harm_a_client_is_refused(text: str, attachment
     with pytest.raises(Refusal) as refused:
         embed(text.encode(), [b"abc"] * attachments, LIMIT)
     assert refused.value.code is ErrorCode.BAD_MESSAGE
+
+
+def test_fields_and_numbers_of_any_form_are_taken() -> None:
+    """The same field in several objects is none twice, and numbers may be of any size."""
+    text = b'[{"_placeholder":true,"num":0},{"a":{"a":[1e999,-0.0,%b]}},{"a":1}]' % (b"9" * 5000)
+    payload, binary_at = embed(text, [b"abc"], LIMIT)
+    assert payload == text.replace(b'{"_placeholder":true,"num":0}', b'"YWJj"')
+    assert fault_of_places(payload, binary_at) is None
+
+
+def test_what_the_parser_cannot_follow_is_refused() -> None:
+    """Near the largest depth that can be configured, a message with attachments is refused, and raises nothing else."""
+    text = b"[" * 20_000 + b'{"_placeholder":true,"num":0}' + b"]" * 20_000
+    with pytest.raises(Refusal, match="too deep"):
+        embed(text, [b""], LIMIT)
 
 
 def test_attachments_are_bounded() -> None:
@@ -201,6 +218,7 @@ def test_no_text_is_taken_for_the_field(value: object) -> None:
         ('["\\""]', "3:2"),
         ('["a","b"]', "3:3"),
         ('["QUJD",{"_placeholder":true,"num":1}]', "1:6"),
+        ('["QUJD",{"a":1,"a":1}]', "1:6"),
         ('["QUJD",{"\\u005fplaceholder":true,"num":1}]', "1:6"),
     ],
 )

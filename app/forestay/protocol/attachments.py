@@ -5,13 +5,15 @@ its own. Other wires and the history have no attachments. So the payload holds b
 where they are: `start:length,…` in bytes, quotes included, in their order.
 
 A stock client closes its connection, or raises an error, when a packet with attachments holds a placeholder that leads
-nowhere. So a payload with attachments has no placeholder besides them, however it is spelled. In a packet without
-attachments, no client looks for placeholders.
+nowhere. So a payload with attachments has no placeholder besides them, however it is spelled. Nor has it an object with
+the same field twice: a Java client drops the text of such a packet, and then has no place for the attachments. In a
+packet without attachments, no client looks for placeholders.
 """
 
 import binascii
 import re
 from collections.abc import Sequence
+from json import JSONDecoder
 from typing import Final
 
 from forestay.protocol.codes import ErrorCode, Refusal
@@ -36,6 +38,19 @@ _OBJECT: Final = re.compile(
     rf"|\{{\s*+{_NUM_TEXT}(\d{{1,2}}+)\s*+,\s*+{_KEY_TEXT}\s*+true\s*+\}}".encode()
 )
 _KEY: Final = re.compile(_KEY_TEXT.encode())
+
+
+class _RepeatedField(Exception):
+    """An object has the same field twice."""
+
+
+def _check_fields(pairs: Sequence[tuple[str, object]]) -> None:
+    if len(dict(pairs)) < len(pairs):
+        raise _RepeatedField
+
+
+# Numbers of any size are JSON, and which ones does not matter here.
+_decode_pairs = JSONDecoder(object_pairs_hook=_check_fields, parse_int=len, parse_float=len).decode
 
 _PART: Final = r"[0-9]{1,9}:[0-9]{1,9}"
 _PLACES = re.compile(rf"{_PART}(?:,{_PART}){{0,{MOST - 1}}}", re.ASCII).fullmatch
@@ -76,6 +91,9 @@ def embed(text: bytes, attachments: Sequence[bytes], max_bytes: int) -> tuple[by
     if missing:
         raise _refusal(f"attachment {min(missing)} has no placeholder; each attachment has one in the payload")
     parts.append(text[end:])
+    repeated = _fault_of_fields(text)
+    if repeated is not None:
+        raise _refusal(f"a message with attachments is kept simple, and {repeated}; leave that out")
     payload = b"".join(parts)
     if has_placeholder(payload):
         raise _refusal('a message with attachments has other objects with "_placeholder"; rename their field')
@@ -117,13 +135,26 @@ def fault_of_places(payload: bytes, binary_at: str) -> str | None:
         except binascii.Error:
             return "no base64 at binary_at"
         end = stop
-    return "a placeholder beside those of binary_at" if has_placeholder(payload) else None
+    if has_placeholder(payload):
+        return "a placeholder beside those of binary_at"
+    return _fault_of_fields(payload)
 
 
 def has_placeholder(payload: bytes) -> bool:
     """Whether an object in `payload`, which is valid JSON, has the field `_placeholder`."""
     # For nearly every payload, these two searches are all.
     return (b"_placeholder" in payload or rb"\u" in payload) and _KEY.search(payload) is not None
+
+
+def _fault_of_fields(text: bytes) -> str | None:
+    """Says where an object in `text`, which is valid JSON, has the same field twice; None where none has."""
+    try:
+        _decode_pairs(text.decode())
+    except _RepeatedField:
+        return "it has an object with the same field twice"
+    except RecursionError:
+        return "it nests too deep"
+    return None
 
 
 def growth(binary_at: str) -> int:
