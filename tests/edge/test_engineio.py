@@ -66,14 +66,16 @@ def asked(browser: Browser, method: str, sid: str, body: bytes = b"", *, announc
 
 
 async def test_a_session_ends_when_its_poll_breaks_off() -> None:
-    """The client of a pending poll goes: its session is over at once, and nothing of it is left."""
+    """The client of a pending poll goes: its session is over at once, nothing of it is left, and it is no bug."""
     application = EchoApplication()
-    async with served(application) as browser:
-        sid = await browser.open()
-        with asked(browser, "GET", sid):
-            await polled(browser.server, sid)
-        assert await ended(application) == [ABNORMAL_CLOSURE]
-        assert len(browser.server.door.sessions) == 0
+    with structlog.testing.capture_logs() as lines:
+        async with served(application) as browser:
+            sid = await browser.open()
+            with asked(browser, "GET", sid):
+                await polled(browser.server, sid)
+            assert await ended(application) == [ABNORMAL_CLOSURE]
+            assert len(browser.server.door.sessions) == 0
+    assert [line for line in lines if line["log_level"] == "error"] == []
 
 
 async def test_a_client_that_polls_and_vanishes_is_gone_after_the_ping_timeout() -> None:

@@ -238,6 +238,11 @@ class PublicServer(_Server):
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             response = await self._routes.find(request)(request)
+        except ConnectionError:
+            if request.transport is not None and not request.transport.is_closing():
+                raise
+            # The client has gone, so this goes nowhere.
+            response = web.Response()
         finally:
             _protocol_of(request).answered()
         response.force_close()
