@@ -21,8 +21,13 @@ for (const [format, extension] of [
     writeFileSync(join(dist, `${name}.${extension}`), code);
   }
 }
-const [script] = await bundle(["index"], { format: "iife", globalName: "Forestay" });
-writeFileSync(join(dist, "forestay.iife.js"), script.code);
+for (const [entry, file, globalName] of [
+  ["index", "forestay", "Forestay"],
+  ["stream", "forestay-stream", "ForestayStream"],
+]) {
+  const [script] = await bundle([entry], { format: "iife", globalName });
+  writeFileSync(join(dist, `${file}.iife.js`), script.code);
+}
 execFileSync(process.execPath, [join(here, "node_modules/typescript/bin/tsc"), "-p", here], { stdio: "inherit" });
 for (const name of readdirSync(dist).filter((file) => file.endsWith(".d.ts"))) {
   const types = readFileSync(join(dist, name), "utf8");

@@ -29,13 +29,16 @@ RUN = "talk(Client, ...process.argv.slice(2)).then(console.log);"
 TYPED = """
 import { Client, type Message, RefusedError, UnknownOutcomeError, verdictOf, type Verdict } from "forestay";
 import { ReconnectingWebSocket } from "forestay/reconnecting";
+import { stream } from "forestay/stream";
 
 interface Chat {
   text: string;
 }
 
 async function talk(url: string, token: string): Promise<string> {
-  const client = new Client(url, { getToken: async () => token, timeout: 5_000 });
+  const client = new Client(url, { getToken: async () => token, timeout: 5_000, transports: ["websocket", stream] });
+  // @ts-expect-error It has to be imported.
+  void (() => new Client(url, { getToken: () => token, transports: ["websocket", "stream"] }));
   client.on("state", ({ state, code }) => void (state satisfies string, code satisfies number | undefined));
   client.connect();
   await client.ready();

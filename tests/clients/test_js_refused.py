@@ -4,11 +4,14 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from playwright.async_api import Page
 
+from tests.support.blocking_proxy import blocking
 from tests.support.browser import chromium, launched
 from tests.support.gateway import gateway, token
 from tests.support.node import node, program_output
@@ -26,6 +29,29 @@ async function ask(Client, url, token) {
   const ready = state === "disconnected" && (await client.ready().catch(({ name }) => name));
   client.disconnect();
   return { state, code: error?.code, reason: error?.reason, ready };
+}
+"""
+
+TALK = """
+async function talk(url, token) {
+  const client = new Forestay.Client(url, {
+    getToken: () => token,
+    transports: ["websocket", ForestayStream.stream],
+    maxDelay: 100,
+  });
+  client.connect();
+  await client.ready();
+  const [room, other] = [client.room("log.a"), client.room("chat.a")];
+  const heard = [];
+  const all = new Promise((resolve) => room.on("message", ({ payload }) => heard.push(payload) === 3 && resolve()));
+  await Promise.all([room.join(), other.join()]);
+  await Promise.all([1, 2, 3].map((number) => room.publish(number)));
+  await all;
+  const { messages } = await room.history({ limit: 3 });
+  const refused = await room.send(7, new Uint8Array(1)).catch(({ code }) => code);
+  const { state } = client;
+  client.disconnect();
+  return { heard, kept: messages.map(({ payload }) => payload), refused, state };
 }
 """
 
@@ -53,6 +79,20 @@ async def asker(request: pytest.FixtureRequest, project: Path) -> AsyncIterator[
 
         yield Asker("", in_node)
         return
+    async with page_of(project, "forestay") as page:
+
+        async def in_browser(url: str, bearer: str) -> dict[str, object]:
+            shown: dict[str, object] = await page.evaluate(
+                f"([url, token]) => {{ {ASK} return ask(Forestay.Client, url, token); }}", [url, bearer]
+            )
+            return shown
+
+        yield Asker(page.url.rstrip("/"), in_browser)
+
+
+@asynccontextmanager
+async def page_of(project: Path, *scripts: str) -> AsyncIterator[Page]:
+    """A page of Chromium, of another origin than any gateway, with these files of the package."""
     path = chromium()
     if path is None:
         pytest.skip("no Chromium: name one in CHROMIUM, or install it")
@@ -62,15 +102,9 @@ async def asker(request: pytest.FixtureRequest, project: Path) -> AsyncIterator[
     async with launched(path) as browser:
         page = await browser.new_page()
         await page.goto(f"{origin}/")
-        await page.add_script_tag(path=project / "node_modules/forestay/dist/forestay.iife.js")
-
-        async def in_browser(url: str, bearer: str) -> dict[str, object]:
-            shown: dict[str, object] = await page.evaluate(
-                f"([url, token]) => {{ {ASK} return ask(Forestay.Client, url, token); }}", [url, bearer]
-            )
-            return shown
-
-        yield Asker(origin, in_browser)
+        for script in scripts:
+            await page.add_script_tag(path=project / f"node_modules/forestay/dist/{script}.iife.js")
+        yield page
     server.close()
 
 
@@ -117,3 +151,19 @@ async def test_a_page_that_may_not_connect_is_told_so(asker: Asker) -> None:
         shown = await asker.ask(pod.url, token("alice"))
     assert (shown["state"], shown["code"]) == ("disconnected", 403)
     assert asker.origin in str(shown["reason"])
+
+
+async def test_a_page_goes_on_where_websockets_are_blocked(project: Path, tmp_path: Path) -> None:
+    """In Chromium, on a page of another origin, a proxy that refuses upgrades leads to streams and requests."""
+    rooms = tmp_path / "rooms.toml"
+    rooms.write_text('[[rooms]]\npattern = "log.*"\n[rooms.history]\nsize = 10\nttl = 60\n')
+    async with AsyncExitStack() as stack:
+        page = await stack.enter_async_context(page_of(project, "forestay", "forestay-stream"))
+        origin = page.url.rstrip("/")
+        pod = await stack.enter_async_context(gateway(allowed_origins=origin, rooms_file=str(rooms)))
+        proxy = await stack.enter_async_context(blocking(pod.port))
+        run_it = f"([url, token]) => {{ {TALK} return talk(url, token); }}"
+        shown = await page.evaluate(run_it, [proxy.url, token("alice")])
+    assert proxy.blocked == 2
+    numbers = [1, 2, 3]
+    assert shown == {"heard": numbers, "kept": numbers, "refused": "needs_websocket", "state": "connected"}

@@ -16,6 +16,7 @@ from clients.conformance.matching import differences
 from clients.conformance.timeline import Timeline
 from demo.balancer import Balancer
 from demo.pods import Pod
+from tests.support.blocking_proxy import blocking
 from tests.support.gateway import API_KEY, SECRET, Gateway, call, gateway, token
 from tests.support.local_redis import RedisServer
 
@@ -50,6 +51,15 @@ class Sdk:
     async def connect(self, url: str, bearer: str | None = None, **options: object) -> None:
         await self.tell("client", url=url, options=options)
         await self.tell("token", value=bearer or token("alice"))
+        await self.tell("connect")
+        await self.expect("state", state="connecting")
+        await self.expect("state", state="connected")
+
+    async def fall_back(self, url: str, **options: object) -> None:
+        """Connects where WebSockets are blocked. A client that sees no status asks for a second token."""
+        await self.tell("client", url=url, options={"transports": ["websocket", "stream"], **options})
+        for _ in range(3):
+            await self.tell("token", value=token("alice"))
         await self.tell("connect")
         await self.expect("state", state="connecting")
         await self.expect("state", state="connected")
@@ -209,7 +219,61 @@ async def test_a_token_is_renewed_while_the_connection_lives(client: Sdk, pod: G
     assert [state["state"] for state in client.states] == ["connecting", "connected"]
 
 
-async def test_a_deploy_goes_unnoticed(client: Sdk, redis: RedisServer, rooms: str) -> None:
+async def test_everything_goes_on_where_websockets_are_blocked(client: Sdk, pod: Gateway) -> None:
+    """Behind a proxy that refuses upgrades a client has rooms, publishes, pages and recovery all the same."""
+    async with blocking(pod.port) as proxy:
+        await client.fall_back(proxy.url, max_delay_ms=200)
+        assert proxy.blocked >= 1
+        await client.join("log.a")
+        place = await client.publish("log.a", 1)
+        await client.expect("message", room="log.a", payload=1, **{"from": "alice"}, **place)
+        for room in ("log.b", "chat.a", "chat.b", "@me"):
+            await client.join(room)
+        await client.tell("publish", room="chat.a", payload="not for me", echo=False, as_="quiet")
+        await client.expect("result", as_="quiet")
+        await client.tell("publish", room="chat.a", payload="for all", as_="loud")
+        await client.expect("result", as_="loud")
+        await client.expect("message", room="chat.a", payload="for all")
+        await client.tell("history", room="log.a", as_="history")
+        await client.expect("result", as_="history", value={"messages": [{"offset": 1, "payload": 1}], "more": False})
+        await client.tell("presence", room="log.a", as_="presence")
+        await client.expect("result", as_="presence", value={"users": 1})
+        await client.tell("bind", room="log.a", type=7, as_="bind")
+        await client.expect("failure", as_="bind", error="refused", code="needs_websocket")
+        await client.tell("join", room="no room!", as_="join")
+        await client.expect("failure", as_="join", error="refused", code="invalid_room")
+        await client.tell("leave", room="log.b", as_="leave")
+        await client.expect("result", as_="leave")
+        proxy.cut()
+        await _say(pod, 2)
+        await client.expect("joined", room="log.a", recovered=True)
+        await _say(pod, 3)
+        for number in (2, 3):
+            await client.expect("message", room="log.a", payload=number, offset=number)
+        await client.publish("log.a", 4)
+        await client.expect("message", room="log.a", payload=4, offset=4)
+        assert client.states[-1]["state"] == "connected"
+
+
+async def test_a_stream_outlives_its_first_token(client: Sdk, pod: Gateway) -> None:
+    """On a stream a new token opens the next stream; the connection stays, and no message is missing."""
+    first = time.time() + 2.5
+    await client.connect(pod.url, token("alice", exp=first), refresh_margin_ms=1500, transports=["stream"])
+    await client.join("log.a")
+    await client.expect("token")
+    await client.expect("token")
+    await client.tell("token", value=token("alice"))
+    number = 0
+    while time.time() < first + 0.5:
+        number += 1
+        await _say(pod, number)
+        await client.expect("message", room="log.a", payload=number, offset=number)
+    await client.publish("log.a", "still here")
+    assert [state["state"] for state in client.states] == ["connecting", "connected"]
+
+
+@pytest.mark.parametrize("over", ["websocket", "stream"])
+async def test_a_deploy_goes_unnoticed(client: Sdk, redis: RedisServer, rooms: str, over: str) -> None:
     """While its pod drains, a client moves to the other pod; no message is missing, late or repeated."""
     environ = {
         "FORESTAY_JWT_SECRET": SECRET,
@@ -229,7 +293,12 @@ async def test_a_deploy_goes_unnoticed(client: Sdk, redis: RedisServer, rooms: s
         balancer = Balancer([old.port])
         await balancer.open()
         stack.push_async_callback(balancer.close)
-        await client.connect(balancer.url)
+        if over == "stream":
+            proxy = await stack.enter_async_context(blocking(balancer.port))
+            await client.fall_back(proxy.url)
+        else:
+            await client.connect(balancer.url)
+        before = len(client.states)
         await client.join("log.a")
         balancer.add(new.port)
         balancer.rest(old.port)
@@ -243,8 +312,11 @@ async def test_a_deploy_goes_unnoticed(client: Sdk, redis: RedisServer, rooms: s
         assert await old.ended() == 0
         await client.publish("log.a", "after all")
         await client.expect("message", room="log.a", payload="after all", offset=number + 1)
-        assert [state["state"] for state in client.states] == ["connecting", "connected"]
-        first, second = balancer.passages
+        assert client.states[before:] == []
+        first = [each for each in balancer.passages if each.pod == old.port and not each.request.startswith(b"POST")][
+            -1
+        ]
+        second = next(each for each in balancer.passages if each.pod == new.port)
         assert second.answered is not None
         assert first.ended is not None
         assert second.answered < first.ended
