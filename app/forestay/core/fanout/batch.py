@@ -53,12 +53,17 @@ def take(room: Room) -> Batch:
     return Batch(room, parts, room.position, arrivals)
 
 
-def gather(batches: Iterable[Batch]) -> dict[Connection, list[bytes]]:
-    """The buffers for each member of the rooms, one for each room. Without members that are told their positions."""
+def gather(batches: Iterable[Batch]) -> tuple[dict[Connection, list[bytes]], list[tuple[Batch, Part]]]:
+    """The buffers for each member of the rooms, one for each room.
+
+    The parts of tailed wires are left out and come beside it, because their members are gathered in another way.
+    """
     due: dict[Connection, list[bytes]] = {}
+    tailed: list[tuple[Batch, Part]] = []
     for batch in batches:
         for wire, part in batch.parts.items():
             if wire.tailed:
+                tailed.append((batch, part))
                 continue
             shared, own = part.shared, part.own
             for member in part.members:
@@ -70,4 +75,4 @@ def gather(batches: Iterable[Batch]) -> dict[Connection, list[bytes]]:
                     due[member] = [buffer]
                 else:
                     chunks.append(buffer)
-    return due
+    return due, tailed

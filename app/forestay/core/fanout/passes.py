@@ -123,10 +123,10 @@ class Passes:
             room.resting = True
             batches.append(take(room))
         try:
-            writes, size = self._write_rooms(batches)
-            tailed = gather_tailed(batches)
+            due, tailed = gather(batches)
+            writes, size = self._write_rooms(due, batches)
             if tailed or self._tailing:
-                more, bytes_more = self._write_tailed(tailed, batches)
+                more, bytes_more = self._write_tailed(gather_tailed(tailed), batches)
                 writes, size = writes + more, size + bytes_more
             for connection in answering:
                 written = self._write_answers(connection)
@@ -141,12 +141,12 @@ class Passes:
         if self._observer is not None or self._tracer is not None:
             self._report(batches, started)
 
-    def _write_rooms(self, batches: list[Batch]) -> tuple[int, int]:
-        """Write to each member what the batches have for it. Returns the number of writes, and their bytes."""
+    def _write_rooms(self, due: dict[Connection, list[bytes]], batches: list[Batch]) -> tuple[int, int]:
+        """Write to each member what is `due` to it of `batches`. Returns the number of writes, and their bytes."""
         writes = size = 0
         # The first look of SlowReaders.slow, without the cost of a call for each write of the pod.
         limit = self._slow.limit
-        for connection, chunks in gather(batches).items():
+        for connection, chunks in due.items():
             transport = connection.transport
             if connection.ended is not None or transport.closed():
                 continue

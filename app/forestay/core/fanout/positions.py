@@ -6,7 +6,7 @@ slow or is still sent what it missed has another position than its room.
 
 from collections.abc import Iterable, Sequence
 
-from forestay.core.fanout.batch import Batch
+from forestay.core.fanout.batch import Batch, Part
 from forestay.core.fanout.connection import Connection
 from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
@@ -48,28 +48,28 @@ def forget(connection: Connection) -> None:
     connection.positions = None
 
 
-def gather_tailed(batches: Iterable[Batch]) -> Due:
+def gather_tailed(parts: Iterable[tuple[Batch, Part]]) -> Due:
     """The buffers for each member that is told its positions.
 
     A buffer is empty where all that came was left out for the member: its position in the room moves all the same.
     """
     due: Due = {}
-    for batch in batches:
-        for wire, part in batch.parts.items():
-            if not wire.tailed or not (part.shared or part.own):
-                continue
-            usual = (part.shared, batch)
-            for member in part.members:
-                mine = usual
-                if member in part.own:
-                    mine = (part.own[member], batch)
-                    if not mine[0] and not _moves(member, batch):
-                        continue
-                found = due.get(member)
-                if found is None:
-                    due[member] = [mine]
-                else:
-                    found.append(mine)
+    for batch, part in parts:
+        shared, own = part.shared, part.own
+        if not shared and not own:
+            continue
+        usual = (shared, batch)
+        for member in part.members:
+            mine = usual
+            if member in own:
+                mine = (own[member], batch)
+                if not mine[0] and not _moves(member, batch):
+                    continue
+            found = due.get(member)
+            if found is None:
+                due[member] = [mine]
+            else:
+                found.append(mine)
     return due
 
 
