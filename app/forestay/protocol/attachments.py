@@ -93,7 +93,7 @@ def embed(text: bytes, attachments: Sequence[bytes], max_bytes: int) -> tuple[by
     parts.append(text[end:])
     repeated = _fault_of_fields(text)
     if repeated is not None:
-        raise _refusal(f"a message with attachments is kept simple, and {repeated}; leave that out")
+        raise _refusal(f"{repeated}; leave that out of a message with attachments")
     payload = b"".join(parts)
     if has_placeholder(payload):
         raise _refusal('a message with attachments has other objects with "_placeholder"; rename their field')
@@ -151,9 +151,9 @@ def _fault_of_fields(text: bytes) -> str | None:
     try:
         _decode_pairs(text.decode())
     except _RepeatedField:
-        return "it has an object with the same field twice"
+        return "an object has the same field twice"
     except RecursionError:
-        return "it nests too deep"
+        return "an array or object nests too deep"
     return None
 
 
