@@ -1,4 +1,4 @@
-"""Settings of the doors beside the WebSocket: Socket.IO, event streams, and plain HTTP for clients."""
+"""Settings of the ways in beside the WebSocket: Socket.IO, event streams, and plain HTTP for clients."""
 
 import re
 from pathlib import Path
@@ -43,7 +43,7 @@ def _client_file(value: Path | None) -> Path | None:
 
 
 class Doors(BaseModel):
-    """The other ways into the rooms, and where they are."""
+    """The other ways in, and where they are."""
 
     socketio: bool = Field(False, description="serve Socket.IO clients")
     socketio_path: Annotated[str, AfterValidator(_socketio_path)] = Field(
