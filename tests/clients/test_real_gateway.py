@@ -255,6 +255,19 @@ async def test_everything_goes_on_where_websockets_are_blocked(client: Sdk, pod:
         assert client.states[-1]["state"] == "connected"
 
 
+async def test_a_stream_needs_one_place_only(client: Sdk, rooms: str) -> None:
+    """Where a user may have one connection, a client changes its rooms all the same, and says what may be missing."""
+    async with gateway(rooms_file=rooms, max_connections_per_user=1) as pod:
+        await client.connect(pod.url, transports=["stream"])
+        for room in ("log.a", "chat.a", "chat.b"):
+            await client.join(room)
+            await client.publish("log.a", room)
+        await client.expect("resync", room="chat.a", reason="missed")
+        for number, room in enumerate(("log.a", "chat.a", "chat.b"), 1):
+            await client.expect("message", room="log.a", payload=room, offset=number)
+        assert [state["state"] for state in client.states] == ["connecting", "connected"]
+
+
 async def test_a_stream_outlives_its_first_token(client: Sdk, pod: Gateway) -> None:
     """On a stream a new token opens the next stream; the connection stays, and no message is missing."""
     first = time.time() + 2.5

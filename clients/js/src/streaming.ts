@@ -19,6 +19,11 @@ const TOGETHER = 10;
  * rooms have positions, nothing can be missed.
  */
 const LINGER = 300;
+/** Milliseconds for the next stream until its welcome, and then until it is in all of its rooms. */
+const WELCOME = 10_000;
+const COMPLETE = 30_000;
+/** How often the next stream is tried without the one before, where a user may have only one. */
+const YIELDS = 4;
 /** Milliseconds after which the next stream is tried again, and as many more at random. */
 const AGAIN = 1_000;
 /** Seconds to wait while there are enough requests. */
@@ -75,6 +80,7 @@ export const openStream = (url: string, given: string): Socket => {
   const collecting = makeTimer();
   const checking = makeTimer();
   const lingering = makeTimer();
+  const opening = makeTimer();
   const repeats = makeRepeats();
   let token = given;
   /** What is answered when the next stream is there: that rooms are left, and that a token holds. */
@@ -86,7 +92,7 @@ export const openStream = (url: string, given: string): Socket => {
   /** Whether the newest stream has other rooms, or another token, than it should have. */
   let isStale = false;
   let isWelcome = false;
-  let hasYielded = false;
+  let yields = 0;
   let heardAt = 0;
   let isOver = false;
 
@@ -112,6 +118,7 @@ export const openStream = (url: string, given: string): Socket => {
     collecting();
     checking();
     lingering();
+    opening();
     posts._stop();
     for (const line of [former, live, next]) drop(line);
   };
@@ -138,9 +145,13 @@ export const openStream = (url: string, given: string): Socket => {
     if (renewal) line._token = renewal.payload.token;
     next = line;
     isStale = false;
+    expect(line, WELCOME);
     const over = () => ended(line, { code: 1006, reason: "the stream ended" });
     read(line).then(over, over);
   };
+
+  const expect = (line: Line, ms: number): void =>
+    void opening(() => line === next && ended(line, { code: 1006, reason: "no welcome" }), ms);
 
   const read = async (line: Line): Promise<void> => {
     const names = [...line._rooms];
@@ -176,7 +187,7 @@ export const openStream = (url: string, given: string): Socket => {
   /** Open the next stream, soon, and not while one is being opened. */
   const change = (after = TOGETHER): void => {
     isStale = true;
-    collecting(() => live && !next && !isOver && open(), after);
+    collecting(() => !next && !isOver && open(), after);
   };
 
   /** See whether the next stream is in all of its rooms. */
@@ -186,6 +197,7 @@ export const openStream = (url: string, given: string): Socket => {
     former = live;
     live = line;
     next = undefined;
+    yields = 0;
     heardAt = Date.now();
     const isDense = [...rooms].every(([room, { _position }]) => _position || !former?._rooms.has(room));
     lingering(
@@ -218,17 +230,18 @@ export const openStream = (url: string, given: string): Socket => {
     if (!line._welcome) ending.retryAfter ||= line._retry;
     // That the stream before ends while the next one is opened changes nothing, unless that is for good.
     if (line === live && next && (!isFinal || code === 4409)) return void (live = undefined);
+    if (line === next && isWelcome && (code === 4409 || code === 403) && yields < YIELDS) {
+      // There is no place for two. So there is a gap, which positions close.
+      yields++;
+      drop(live);
+      live = next = undefined;
+      return change(LINGER);
+    }
     if (line !== next || !live) return end(ending);
     next = undefined;
     if (line._token !== token && code % 4000 === 401) {
       settle({ code: "bad_token", message: ending.reason });
       if (isStale || [...rooms.values()].some(({ _asked }) => _asked !== undefined)) change();
-    } else if ((code === 4409 || code === 403) && !hasYielded) {
-      // There is no place for two. So there is a gap, which positions close.
-      hasYielded = true;
-      drop(live);
-      live = undefined;
-      open();
     } else {
       const asked = [...rooms].filter(([, { _asked }]) => _asked !== undefined);
       const isTooMuch = TOO_MUCH.has(code) && asked[0];
@@ -267,6 +280,7 @@ export const openStream = (url: string, given: string): Socket => {
       return drop(line);
     }
     line._welcome = frame.payload;
+    expect(line, COMPLETE);
     token = line._token;
     settle();
     if (!isWelcome) emit(frame);
@@ -276,14 +290,17 @@ export const openStream = (url: string, given: string): Socket => {
 
   const joined = (line: Line, room: string, place: Place, payload: Frame["payload"]): void => {
     const { _asked: id } = place;
-    const isGap = !payload.recovered;
     // Whether anything is missing is a question only where there was a position.
     if (!place._position) payload.recovered = undefined;
+    const { recovered, epoch, offset } = payload;
     line._open.delete(room);
-    if (isGap) place._position = placeOf(payload);
+    if (!recovered) place._position = placeOf(payload);
     place._asked = undefined;
     if (id !== undefined) emit({ type: "joined", room, id, payload });
-    else if (isGap && payload.epoch) emit({ type: "resync", room, payload: { ...payload, reason: "lost" } });
+    // Without positions something is missing where the stream before has ended already.
+    else if (!recovered && (epoch || !live)) {
+      emit({ type: "resync", room, payload: { reason: epoch ? "lost" : "missed", epoch, offset } });
+    }
     check(line);
   };
 

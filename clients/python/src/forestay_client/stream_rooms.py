@@ -77,36 +77,38 @@ class StreamRooms:
         """There is one stream again."""
         self._repeats = Repeats()
 
-    def hear(self, line: Line, said: Sentence, *, alone: bool) -> float | None:
+    def hear(self, line: Line, said: Sentence, *, alone: bool, gap: bool) -> float | None:
         """Take in what a stream said about a room; seconds to wait where it cannot take over a room at the moment.
 
-        `alone`: whether there is no other stream.
+        `alone`: whether there is no other stream. `gap`: whether the one before has ended already.
         """
         name = said["room"]
         room = self._rooms.get(name)
         if room is None or name not in line.rooms:
             return None
         if said["type"] == "joined":
-            self._joined(line, name, room, dict(sentences.payload(said)))
+            self._joined(line, name, room, dict(sentences.payload(said)), gap=gap)
         elif said["type"] == "error":
             return self._refused(line, name, room, sentences.payload(said))
         elif room.asked is None:
             self._pass_on(line, room, said, alone=alone)
         return None
 
-    def _joined(self, line: Line, name: str, room: _Room, payload: dict[str, Any]) -> None:
+    def _joined(self, line: Line, name: str, room: _Room, payload: dict[str, Any], *, gap: bool) -> None:
         line.unanswered.discard(name)
         if room.position is None:
             # Whether anything is missing is a question only where there was a position.
             payload.pop("recovered", None)
-        gap = not payload.get("recovered")
-        if gap:
+        recovered = payload.get("recovered")
+        if not recovered:
             room.position = sentences.position(payload)
         id, room.asked = room.asked, None
         if id is not None:
             self._tell({"type": "joined", "room": name, "id": id, "payload": payload})
-        elif gap and room.position is not None:
-            self._tell({"type": "resync", "room": name, "payload": {**payload, "reason": "lost"}})
+        elif not recovered and (gap or room.position is not None):
+            where = sentences.place(room.position) or {}
+            reason = "missed" if room.position is None else "lost"
+            self._tell({"type": "resync", "room": name, "payload": {"reason": reason, **where}})
 
     def _refused(self, line: Line, name: str, room: _Room, payload: Sentence) -> float | None:
         if room.asked is None and (wait := payload.get("retry_after_ms")):

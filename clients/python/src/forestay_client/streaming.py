@@ -7,7 +7,6 @@ its own position. The one before is closed when the next one is in all of them.
 import asyncio
 import json
 import random
-from collections.abc import Mapping
 from typing import Final
 
 from forestay_client import endings, sentences
@@ -18,7 +17,9 @@ from forestay_client.options import Options
 from forestay_client.posts import Posts
 from forestay_client.sentences import Sentence
 from forestay_client.sockets import Closed
+from forestay_client.stream_changes import StreamChanges
 from forestay_client.stream_rooms import StreamRooms
+from forestay_client.timer import Timer
 
 _TOGETHER: Final = 0.01
 """Seconds for which rooms to join or to leave are collected."""
@@ -34,6 +35,12 @@ _TOO_MUCH: Final = frozenset({400, 413, 414, 431})
 
 _NO_PLACE: Final = frozenset({403, 4409})
 """What a second connection of a user is refused with."""
+
+_COMPLETE: Final = 30.0
+"""Seconds for a stream, from its welcome on, to be in all of its rooms."""
+
+_YIELDS: Final = 4
+"""How often the next stream is tried then, without the one before, until the gateway has forgotten that one."""
 
 
 async def open_stream(url: str, token: str, options: Options) -> "StreamSocket":
@@ -58,14 +65,14 @@ class StreamSocket:
         self._next: Line | None = None
         self._former: Line | None = None
         """The one before, for as long as it is listened to."""
-        self._waiting: list[Sentence] = []
-        """Answered when the next stream is there: that rooms are left, and that a token holds."""
+        self._changes = StreamChanges(self._tell)
         self._stale = False
         """Whether the newest stream has other rooms, or another token, than it should have."""
-        self._welcomed = self._yielded = False
+        self._welcomed = False
+        self._yields = 0
         self._received: asyncio.Queue[str | Ending] = asyncio.Queue()
         self._tasks = {line: asyncio.ensure_future(self._run(line))}
-        self._soon: asyncio.TimerHandle | None = None
+        self._soon, self._late, self._lingering = Timer(), Timer(), Timer()
         self._posts = Posts(url, options, lambda: self._token, self, self._tell)
         self.open = True
 
@@ -97,7 +104,8 @@ class StreamSocket:
             case "leave":
                 self._leave(said)
             case "auth":
-                self._settle_with(said)
+                self._changes.add(said)
+                self._change()
             case "bind":
                 refusal = {"code": "needs_websocket", "message": "binary messages need a WebSocket"}
                 self._rooms.refuse(said["id"], said["room"], refusal)
@@ -116,24 +124,10 @@ class StreamSocket:
         self._rooms.leave(said["room"])
         for line in filter(None, (self._former, self._live, self._next)):
             line.leave(said["room"])
-        self._settle_with(said)
+        self._changes.add(said)
+        self._change()
         if self._next is not None:
             self._check(self._next)
-
-    def _settle_with(self, said: Sentence) -> None:
-        """Answer this when the next stream is there."""
-        self._waiting.append(said)
-        self._change()
-
-    def _settle(self, refusal: Mapping[str, object] | None = None) -> None:
-        settled, self._waiting = self._waiting, []
-        for said in settled:
-            if said["type"] == "leave":
-                self._tell({"type": "left", "room": said["room"], "id": said["id"]})
-            elif refusal is None:
-                self._tell({"type": "ack", "id": said["id"], "payload": {}})
-            else:
-                self._tell({"type": "error", "id": said["id"], "payload": refusal})
 
     def _tell(self, said: Sentence) -> None:
         if self.open:
@@ -144,24 +138,29 @@ class StreamSocket:
     def _change(self, after: float = _TOGETHER) -> None:
         """Open the next stream, soon, and not while one is being opened."""
         self._stale = True
-        if self._soon is not None:
-            self._soon.cancel()
-        self._soon = asyncio.get_running_loop().call_later(after, self._open)
+        self._soon.set(after, self._open)
 
     def _open(self) -> None:
         if self._next is not None or not self.open:
             return
-        renewal = next((said for said in self._waiting if said["type"] == "auth"), None)
-        token = self._token if renewal is None else renewal["payload"]["token"]
-        self._next = line = Line(list(self._rooms.positions), token)
+        self._next = line = Line(list(self._rooms.positions), self._changes.token or self._token)
         self._stale = False
         self._tasks[line] = asyncio.ensure_future(self._run(line))
+        self._expect(line, self._options.connect_timeout)
+
+    def _expect(self, line: Line, seconds: float) -> None:
+        """Give the next stream that many seconds for its next step."""
+        self._late.set(seconds, lambda: self._fail(line))
+
+    def _fail(self, line: Line) -> None:
+        if line is self._next:
+            self._tasks.pop(line).cancel()
+            self._ended(line, endings.lost("no welcome in time"))
 
     async def _run(self, line: Line) -> None:
         try:
             if line is self._next:
-                async with asyncio.timeout(self._options.connect_timeout):
-                    await line.open(self._url, self._options, self._rooms.positions)
+                await line.open(self._url, self._options, self._rooms.positions)
             ending = await line.read(self._hear)
         except Closed as closed:
             ending = closed.ending
@@ -176,16 +175,16 @@ class StreamSocket:
             return
         self._drop(self._former)
         self._former, self._live, self._next = self._live, line, None
+        self._yields = 0
         dense = self._former is None or self._rooms.dense(self._former)
-        asyncio.get_running_loop().call_later(0.0 if dense else _LINGER, self._forget, self._former)
+        self._lingering.set(0.0 if dense else _LINGER, self._forget)
         if self._stale:
             self._change()
 
-    def _forget(self, line: Line | None) -> None:
-        self._drop(line)
-        if line is self._former:
-            self._former = None
-            self._rooms.alone()
+    def _forget(self) -> None:
+        self._drop(self._former)
+        self._former = None
+        self._rooms.alone()
 
     def _drop(self, line: Line | None) -> None:
         if line is None:
@@ -198,8 +197,8 @@ class StreamSocket:
         if not self.open:
             return
         self.open = False
-        if self._soon is not None:
-            self._soon.cancel()
+        for timer in (self._soon, self._late, self._lingering):
+            timer.cancel()
         self._posts.stop()
         for line in (self._former, self._live, self._next):
             self._drop(line)
@@ -212,6 +211,12 @@ class StreamSocket:
         final = ending.verdict is not Verdict.RECONNECT
         if line is self._live and self._next is not None and (not final or ending.code in _NO_PLACE):
             self._live = None  # The next one goes on.
+        elif line is self._next and self._welcomed and ending.code in _NO_PLACE and self._yields < _YIELDS:
+            # There is no place for two. So there is a gap, which positions close.
+            self._yields += 1
+            self._drop(self._live)
+            self._live = self._next = None
+            self._change(_LINGER)
         elif line is not self._next or self._live is None:
             self._end(ending)
         else:
@@ -221,15 +226,9 @@ class StreamSocket:
     def _not_opened(self, line: Line, ending: Ending, *, final: bool) -> None:
         """Go on with the stream that there is, if that makes sense."""
         if line.token != self._token and ending.verdict is Verdict.RENEW_TOKEN:
-            self._settle({"code": "bad_token", "message": ending.detail or ending.reason})
+            self._changes.settle({"code": "bad_token", "message": ending.detail or ending.reason})
             if self._stale or self._rooms.asked:
                 self._change()
-        elif ending.code in _NO_PLACE and not self._yielded:
-            # There is no place for two. So there is a gap, which positions close.
-            self._yielded = True
-            self._drop(self._live)
-            self._live = None
-            self._open()
         elif final and not (self._rooms.asked and ending.code in _TOO_MUCH):
             self._end(ending)
         else:
@@ -237,7 +236,7 @@ class StreamSocket:
             later = {"code": "unavailable", "message": "no stream", "retry_after_ms": wait * 1000}
             never = {"code": ending.reason or "too_many_rooms", "message": ending.detail}
             self._rooms.refuse_asked(never if final else later)
-            if self._waiting:
+            if self._changes:
                 self._change(wait)
 
     # What a stream says
@@ -255,7 +254,7 @@ class StreamSocket:
             if kind != "pong" or line is self._live:
                 self._tell(said)
         else:
-            wait = self._rooms.hear(line, said, alone=self.alone)
+            wait = self._rooms.hear(line, said, alone=self.alone, gap=self._live is None)
             if wait is None:
                 self._check(line)
             elif line is self._next:
@@ -267,12 +266,13 @@ class StreamSocket:
     def _welcome(self, line: Line, said: Sentence) -> None:
         payload = sentences.payload(said)
         if self._live is not None and self._live.user not in (None, payload["user"]):
-            self._settle({"code": "identity_changed", "message": "another user"})
+            self._changes.settle({"code": "identity_changed", "message": "another user"})
             self._next = None
             self._drop(line)
             return
         line.user, line.connection, self._token = payload["user"], payload["connection"], line.token
-        self._settle()
+        self._changes.settle()
+        self._expect(line, _COMPLETE)
         if not self._welcomed:
             self._welcomed = True
             self._tell(said)
