@@ -286,16 +286,23 @@ async def test_a_room_is_asked_for_its_history_and_its_members() -> None:
 
 @pytest.mark.parametrize(
     "packets",
-    [["2[]"], ["2/admin,[1]"], ['2/admin,["x"]'], ["0"], ["9"], [b"x"], ['51-["x"]', "1"], ["3[]"], ["4{}"]],
+    [["2[]"], ["2/admin,[1]"], ['2/admin,["x"]'], ["9"], [b"x"], ['51-["x"]', "1"], ["3[]"], ["4{}"]],
 )
 async def test_a_malformed_packet_closes_the_transport(packets: list[str | bytes]) -> None:
-    """So do an event outside of the client's namespaces, and a second CONNECT. Its connections end without `1`."""
+    """So does an event outside of the client's namespaces. Its connections end with the session."""
     clients = Clients(Core())
     client = await clients.enter("alice")
     assert await client.send(*packets) == []
     assert client.session.failure
     client.client.lost(LOST)
     assert len(clients.core.pod.hub) == 0
+
+
+async def test_a_second_connect_changes_nothing() -> None:
+    """A client that is in a namespace and asks again stays in it as it is."""
+    client = await Clients(Core()).enter("alice")
+    assert await client.send('2["join-room","a"]', '0{"token":"alice"}') == []
+    assert answer(await client.send('21["leave-room","a"]'))["ok"]
 
 
 async def test_nothing_is_taken_before_connect() -> None:
