@@ -93,6 +93,7 @@ async def test_a_revocation_holds_for_tickets(tmp_path: Path) -> None:
         assert soon[1]["expires_in"] == 1
         await call(running, "POST", "/v1/revocations", b'{"user": "alice"}')
         assert (await stream.rest())[-1]["payload"]["code"] == 4403
+        assert (await Client.request(running.port, get(f"/ws?ticket={unused}"))).status == 401
         for path, headers in ((unused, {}), (used, {"Last_Event_ID": last_id})):
             refused = await Client.request(running.port, get(f"/stream?room=log.a&ticket={path}", **headers))
             assert refused.status == 401
