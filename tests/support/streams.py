@@ -61,6 +61,11 @@ class Stream:
 
     async def event(self) -> dict[str, Any] | None:
         """The JSON of the next event; None at the end of the stream."""
+        data = await self.data()
+        return None if data is None else dict(json.loads(data))
+
+    async def data(self) -> str | None:
+        """The data of the next event; None at the end of the stream."""
         data: list[str] = []
         while True:
             line = await asyncio.wait_for(self.client.reader.readline(), PATIENCE)
@@ -79,7 +84,7 @@ class Stream:
             elif line == b"\n":
                 self.last_id = self._id
                 if data:
-                    return dict(json.loads("\n".join(data)))
+                    return "\n".join(data)
 
     async def hear(self, *kinds: str) -> dict[str, Any]:
         """The next event, which is one of `kinds`."""

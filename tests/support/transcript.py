@@ -6,6 +6,10 @@
     alice < what comes, as JSON without its timestamp, or bytes in hex
     alice closes
     alice closed 1000 bye
+    alice streams chat.a chat.b     (with the id of her last event, where there was one)
+    alice ends                      (her stream does)
+    alice asks METHOD path [body]   (on the public port)
+    alice gets status JSON
     http > METHOD path [body]
     http < status JSON
 
@@ -24,17 +28,19 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from tests.support.gateway import Pod
 from tests.support.repository import ROOT
+from tests.support.streams import Stream
 
 ANY = "<any>"
 EPOCH = "<epoch>"
 PATIENCE = 10.0
 """Seconds after which a message counts as missing."""
 
-_LINE = re.compile(r"(\w+) (connects|is refused|closes|closed|>|<) ?(.*)")
+_LINE = re.compile(r"(\w+) (connects|streams|is refused|closes|closed|ends|asks|gets|>|<) ?(.*)")
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 _HEX = re.compile(r"[0-9a-f]{2}( [0-9a-f]{2})*")
-_EXPECTING = ("is refused", "closed", "<")
+_EXPECTING = ("is refused", "closed", "gets", "<")
 
 Mint = Callable[[str, dict[str, str] | None], str]
 """Makes the token of a user, with rights by pattern or the default ones."""
@@ -121,6 +127,8 @@ class Player:
         self._api_key = api_key
         self._mint = mint
         self._clients: dict[str, ClientConnection] = {}
+        self._streams: dict[str, Stream] = {}
+        self._last_ids: dict[str, str] = {}
         self._refused: dict[str, tuple[int, str]] = {}
         self._answer: tuple[int, Any] | None = None
         self._epoch = ""
@@ -137,10 +145,12 @@ class Player:
                         self._epoch = epoch
                     if not matches(shown(line), came):
                         raise Differs(number, line, came)
-            if self._clients or self._refused or self._answer:
-                raise Differs(len(script), "(the end)", [*self._clients, *self._refused, self._answer])
+            if self._clients or self._streams or self._refused or self._answer:
+                left = [*self._clients, *self._streams, *self._refused, self._answer]
+                raise Differs(len(script), "(the end)", left)
         finally:
             await asyncio.gather(*(client.close() for client in self._clients.values()))
+            await asyncio.gather(*(stream.client.close() for stream in self._streams.values()))
 
     async def _play(self, line: str) -> object:
         """Returns what came, for a line that expects something."""
@@ -160,14 +170,37 @@ class Player:
             case "<" if who == "http":
                 answer, self._answer = self._answer, None
                 return answer or (0, "no request")
+            case "gets":
+                answer, self._answer = self._answer, None
+                return answer or (0, "no request")
+            case "<" if who in self._streams:
+                return await self._streams[who].data() or (0, "the end")
             case "<":
                 return await self._hear(who)
+            case _:
+                return await self._begin_or_end(who, what, rest)
+        return None
+
+    async def _begin_or_end(self, who: str, what: str, rest: str) -> object:
+        match what:
+            case "streams":
+                pod, last_id = Pod(self._port, self._internal_port), self._last_ids.get(who)
+                self._streams[who] = await Stream.open(pod, self._token(who, ""), *rest.split(), last_id=last_id)
+            case "asks":
+                await self._ask(rest, self._port, self._token(who, ""))
+            case "closes" if who in self._streams:
+                stream = self._streams.pop(who)
+                self._last_ids[who] = stream.last_id
+                await stream.client.close()
+            case "ends":
+                came = await self._streams.pop(who).data()
+                return None if came is None else (0, f"instead of the end: {came!r}")
             case "closes":
                 await self._clients[who].close()
             case "closed":
                 return await self._closed(who)
             case _:
-                raise AssertionError(line)
+                raise AssertionError(what)
         return None
 
     async def _connect(self, who: str, how: str) -> None:
@@ -186,12 +219,15 @@ class Player:
         return self._mint(user, rooms or None)
 
     async def _request(self, text: str) -> None:
+        await self._ask(text, self._internal_port, self._api_key)
+
+    async def _ask(self, text: str, port: int, bearer: str) -> None:
         method, path, body, *_ = [*text.split(" ", 2), ""]
-        headers = {"Authorization": f"Bearer {self._api_key}", "Content-Type": "application/json"}
+        headers = {"Authorization": f"Bearer {bearer}", "Content-Type": "application/json"}
         data = body.encode()
         if _HEX.fullmatch(body):
             headers["Content-Type"], data = "application/octet-stream", bytes.fromhex(body)
-        url = f"http://127.0.0.1:{self._internal_port}{path}"
+        url = f"http://127.0.0.1:{port}{path}"
         async with aiohttp.request(method, url, data=data or None, headers=headers) as response:
             self._answer = (response.status, await response.json(content_type=None))
 
