@@ -249,6 +249,27 @@ async def test_more_than_one_part_was_missed() -> None:
 
 
 @virtual
+async def test_much_was_missed_in_many_rooms() -> None:
+    """The client is back although it takes nothing until then, and the first parts of all rooms are small together."""
+    world = World(buffer=65536)
+    rooms = [f"kept.{number}" for number in range(20)]
+    since = await world.leave(*rooms)
+    for room in rooms:
+        await world.say(room, *[[number, "x" * 1000] for number in range(30)])
+    connection, transport = await world.start()
+    transport.stuck = True
+    async with asyncio.timeout(TIMEOUT):
+        assert await world.new.pod.rejoining.rejoin(connection, since)
+    assert transport.waiting < 6 * 65536
+    for _ in range(100):
+        transport.waiting = 0
+        await asyncio.sleep(0.5)
+    heard = payloads(b"".join(transport.writes))
+    for room in rooms:
+        assert [json.loads(payload)[0] for where, payload in heard if where == room] == list(range(30))
+
+
+@virtual
 async def test_the_gateway_puts_a_connection_into_rooms() -> None:
     """It gets live messages without a reply; rooms that its token or its number of rooms does not allow are named."""
     world = World(rooms=2)

@@ -44,6 +44,11 @@ class JoinRequest:
     """Whether the answer shows who is in the room."""
     turn: Turn | None = None
     """The place in a list of joins, which are answered in order."""
+    part_bytes: int | None = None
+    """Bytes of the missed messages that are sent with the join, also where the client takes nothing yet.
+
+    None: as many as usual, once the client has taken what it was sent before.
+    """
     given_up: Callable[[], None] | None = None
     """Called where the connection leaves all rooms before there is a result, because it ends."""
 

@@ -174,8 +174,9 @@ class Joins:
         """Read what the reply to the join needs: the members and the first of the missed messages."""
         request = join.request
         async with self._under_way[request.connection].loads:
-            # The replies to joins are answers like others: a client that does not take them gets no more of them.
-            await self._membership.taken(request.connection)
+            if request.part_bytes is None:
+                # The replies to joins are answers like others: a client that does not take them gets no more of them.
+                await self._membership.taken(request.connection)
             self._start_deadline(join)
             if join.present:
                 # The list of members should contain the client itself.
@@ -193,7 +194,7 @@ class Joins:
             try:
                 self._start_deadline(join)
                 # This is the last step: it says whether live messages follow on the missed ones.
-                self._loaded_all(join, await self._missed(request.name, request.since), members)
+                self._loaded_all(join, await self._missed(request, request.since), members)
             finally:
                 self._recovery.reading.release()
 
@@ -209,9 +210,9 @@ class Joins:
         except Refusal:
             return None
 
-    async def _missed(self, name: RoomName, since: Position) -> Missed | None:
+    async def _missed(self, request: JoinRequest, since: Position) -> Missed | None:
         try:
-            return await self._recovery.missed(name, since)
+            return await self._recovery.missed(request.name, since, request.part_bytes)
         except BusLost:
             return None
 

@@ -30,14 +30,19 @@ class MissedReader:
         self._bus = bus
         self._part_bytes = part_bytes
 
-    async def read(self, room: RoomName, view: View, since: Position) -> Missed | None:
-        """The next messages after `since`, up to the position of the view. Raises BusLost."""
+    async def read(self, room: RoomName, view: View, since: Position, part_bytes: int | None) -> Missed | None:
+        """The next messages after `since`, up to the position of the view. Raises BusLost.
+
+        `part_bytes`: bytes of them at most, where it is not as many as usual. One message always comes.
+        """
+        most = part_bytes or self._part_bytes
+        key = (since, most)
         view.readers += 1
         try:
-            read = view.reads.get(since)
+            read = view.reads.get(key)
             if read is None:
-                read = view.reads[since] = self._loop.create_task(self._read_part(room, view, since))
-                read.add_done_callback(lambda _: view.reads.pop(since))
+                read = view.reads[key] = self._loop.create_task(self._read_part(room, view, since, most))
+                read.add_done_callback(lambda _: view.reads.pop(key))
             # Others may wait for the same read, so it goes on where this caller is cancelled.
             page = await shield(read)
         finally:
@@ -52,14 +57,14 @@ class MissedReader:
             return Missed((), level=True)
         if not page.whole or view.position is None or view.position.epoch != since.epoch:
             return None
-        found = _follow(since, chain(page.messages, tail), view.position.offset, self._part_bytes)
+        found = _follow(since, chain(page.messages, tail), view.position.offset, most)
         at = found[-1].position if found else since
         return Missed(found, level=at == view.position)
 
-    async def _read_part(self, room: RoomName, view: View, since: Position) -> Page | None:
+    async def _read_part(self, room: RoomName, view: View, since: Position, most: int) -> Page | None:
         """A page of the history after `since`; None where the bus is lost."""
         try:
-            return await self._bus.history(room, Query(view.kept.size, since, max_bytes=self._part_bytes), view.kept)
+            return await self._bus.history(room, Query(view.kept.size, since, max_bytes=most), view.kept)
         except BusLost:
             return None
 

@@ -101,10 +101,10 @@ class Recovery:
         elif view.held is None:
             self._start_repair(room, view)
 
-    async def missed(self, room: RoomName, since: Position) -> Missed | None:
+    async def missed(self, room: RoomName, since: Position, part_bytes: int | None = None) -> Missed | None:
         """The next messages after `since`, up to the position of the room; None where they cannot be known.
 
-        The caller holds `reading`. Raises BusLost.
+        `part_bytes`: where it is less than usual. The caller holds `reading`. Raises BusLost.
         """
         view = self._views.get(room)
         if view is None or view.position is None:
@@ -114,7 +114,7 @@ class Recovery:
         for _ in range(_ATTEMPTS):
             if view.position == since:
                 return Missed((), level=True)
-            found = await self._missed.read(room, view, since)
+            found = await self._missed.read(room, view, since, part_bytes)
             if found is None or found.messages or found.level:
                 return found
         return None

@@ -40,8 +40,8 @@ class View:
         """Joins that read the history now."""
         self.tail: Backlog[Message] = Backlog()
         """The latest messages that were served while joins read the history."""
-        self.reads: dict[Position, Task[Page | None]] = {}
-        """Reads under way, by their start: who asks the same gets the same answer."""
+        self.reads: dict[tuple[Position, int], Task[Page | None]] = {}
+        """Reads under way, by their start and their bytes: who asks the same gets the same answer."""
         self.suspect: Position | None = None
         """The view's own position when the last check found that the room has another one."""
 

@@ -2,7 +2,8 @@
 
 from asyncio import Future, as_completed, gather
 from collections.abc import Iterable, Mapping
-from typing import TypeAlias
+from functools import partial
+from typing import Final, TypeAlias
 
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.outbox import Outbox
@@ -15,6 +16,12 @@ from forestay.core.sessions.addresses import any_room
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName, shown
+
+PART: Final = 16 * 1024
+"""Bytes of what was missed in a room that are sent before it is known whether all rooms are whole.
+
+The transport holds them back until then, so the joins cannot wait until the client takes them, and must be small.
+"""
 
 _Result: TypeAlias = JoinResult | Refusal | None
 """The result of a join; None where the connection ended first."""
@@ -83,7 +90,8 @@ class Rejoining:
                 future.set_result(result)
 
         if connection.ended is None:
-            self._joins.join(JoinRequest(connection, name, since, settle, settle, given_up=lambda: settle(None)))
+            given_up = partial(settle, None)
+            self._joins.join(JoinRequest(connection, name, since, settle, settle, part_bytes=PART, given_up=given_up))
         else:
             settle(None)
         return future
