@@ -8,8 +8,7 @@ import { createInterface } from "node:readline";
 const { io } = createRequire(join(process.cwd(), "index.js"))("socket.io-client");
 
 const sockets = new Map();
-const pack = (_, value) =>
-  value?.type === "Buffer" ? { base64: Buffer.from(value.data).toString("base64") } : value;
+const pack = (_, value) => (value?.type === "Buffer" ? { base64: Buffer.from(value.data).toString("base64") } : value);
 const unpack = (_, value) => (value?.base64 !== undefined ? Buffer.from(value.base64, "base64") : value);
 const tell = (name, kind, fields) => console.log(JSON.stringify({ name, kind, ...fields }, pack));
 
