@@ -162,7 +162,8 @@ async def test_a_newer_pod_on_the_same_bus(redis: RedisServer, tmp_path: Path) -
         [member] = await group.member(1, LIVE)
         known = envelope.encode(Message(RoomName(LIVE), b'"from the future"', "2030-01-01T00:00:00.000Z"))
         assert known[1] & 0xF0 == 0x90
-        longer = known[:1] + bytes([0xDC, 0, (known[1] & 0x0F) + 1]) + known[2:] + b"\xa3new"
+        # No event and no binary parts, as far as this pod reads, and then something newer.
+        longer = known[:1] + bytes([0xDC, 0, (known[1] & 0x0F) + 3]) + known[2:] + b"\xc0\xa0\xa3new"
         for raw in (b"L\x07" + known[1:], b"", b"L" + longer):
             redis.do("PUBLISH", channel(group.prefix, LIVE), raw)
         await member.has_heard("from the future")
