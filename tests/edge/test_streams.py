@@ -1,6 +1,7 @@
 """Event streams: the rooms of the URL as server-sent events."""
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,10 +10,15 @@ from pathlib import Path
 import pytest
 
 from forestay.core.rules.lifecycle import State
+from forestay.core.sessions.relocation import Reason
 from tests.support.gateway import Client, Gateway, call, gateway, token
 from tests.support.streams import Stream, ask, get
 
 ROOMS = """
+[[rooms]]
+pattern = "loose"
+slow = "drop_oldest"
+
 [[rooms]]
 pattern = "log.*"
 history = { size = 100, ttl = 60 }
@@ -299,3 +305,40 @@ async def test_a_drain_asks_the_client_and_then_ends_the_stream(tmp_path: Path) 
         assert stream.retry is not None
         assert 100 <= stream.retry <= 2600
         await stopping
+        departures = running.running._observation.counts.departures[Reason.DRAINING]
+        assert departures["server_closed"] == 1
+
+
+@pytest.mark.parametrize(("room", "last"), [("loose", "resync"), ("strict", "close")])
+async def test_a_stream_that_is_not_read_has_the_policy_of_its_room(tmp_path: Path, room: str, last: str) -> None:
+    """It loses messages and is told so, or it ends, as the policy says. The others hear everything."""
+    async with streaming(tmp_path, send_buffer_bytes=65536, message_rate=0, message_bytes_rate=0) as running:
+        stream = await Stream.open(running, BEARER, room)
+        await stream.until("joined")
+        native = await running.join("bob", room, rooms=ALL)
+        stream.client.reader._limit = 2**24  # type: ignore[attr-defined]
+        stream.client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+
+        async def hear_all() -> None:
+            for _ in range(200):
+                await native.hear("broadcast")
+
+        hearing = asyncio.create_task(hear_all())
+        for _ in range(200):
+            await publish(running, room, b'"' + b"x" * 60_000 + b'"')
+        await hearing
+        stream.client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        events = await stream.until(last)
+        assert 0 < len(events) < 200
+        assert events[-1]["payload"] == (
+            {"reason": "slow"} if last == "resync" else {"code": 4413, "reason": "too slow: the send buffer is full"}
+        )
+
+
+async def test_the_kernel_looks_for_dead_clients(tmp_path: Path) -> None:
+    """A client that cannot be reached any more is ended like a socket that answers no ping: after as many seconds."""
+    async with streaming(tmp_path, ping_interval=7, pong_timeout=3) as running:
+        await (await Stream.open(running, BEARER, "a")).until("joined")
+        [connection] = running.running._pod.hub.of_user("alice")
+        sock = connection.transport._transport.get_extra_info("socket")  # type: ignore[attr-defined]
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 10_000

@@ -151,6 +151,7 @@ class EventStreams:
             if request.transport is not None:
                 attempt.end_handshake()
                 await self._carry(request, transport, connection, begin.joins)
+                lost = _ending_of(connection)
         except ConnectionError:
             pass  # The connection broke while it was opened.
         except asyncio.CancelledError:
@@ -255,6 +256,11 @@ def _unbuffered(request: web.BaseRequest, response: web.StreamResponse) -> None:
 def _milliseconds(least: float, most: float) -> int:
     """A whole number between two numbers of seconds, another one for each client."""
     return min(_LONGEST, max(1, round(random.uniform(least, most) * 1000)))
+
+
+def _ending_of(connection: Connection) -> Ending:
+    """How an open stream ended: as the gateway ended it, or by the client or the network."""
+    return connection.ended or _LOST
 
 
 def _resolve(future: "asyncio.Future[None]") -> None:
