@@ -145,6 +145,8 @@ export const openStream = (url: string, given: string): Socket => {
     if (renewal) line._token = renewal.payload.token;
     next = line;
     isStale = false;
+    // Not before: what the former stream has told may still be on its way here.
+    repeats._clear();
     expect(line, WELCOME);
     const over = () => ended(line, { code: 1006, reason: "the stream ended" });
     read(line).then(over, over);
@@ -184,31 +186,30 @@ export const openStream = (url: string, given: string): Socket => {
     });
   };
 
-  /** Open the next stream, soon, and not while one is being opened. */
+  /** Open the next stream, soon, and not while there are two: of three it could not be told what is a repeat. */
   const change = (after = TOGETHER): void => {
     isStale = true;
-    collecting(() => !next && !isOver && open(), after);
+    collecting(() => !next && !former && !isOver && open(), after);
+  };
+
+  /** The stream before is not listened to any more. */
+  const forget = (): void => {
+    lingering();
+    drop(former);
+    former = undefined;
+    if (isStale) change();
   };
 
   /** See whether the next stream is in all of its rooms. */
   const check = (line: Line): void => {
     if (line !== next || line._open.size || !line._welcome) return;
-    drop(former);
     former = live;
     live = line;
     next = undefined;
     yields = 0;
     heardAt = Date.now();
     const isDense = [...rooms].every(([room, { _position }]) => _position || !former?._rooms.has(room));
-    lingering(
-      () => {
-        drop(former);
-        former = undefined;
-        repeats._clear();
-      },
-      isDense ? 0 : LINGER,
-    );
-    if (isStale) change();
+    lingering(forget, isDense ? 0 : LINGER);
   };
 
   const settle = (refusal?: object): void => {
@@ -233,6 +234,7 @@ export const openStream = (url: string, given: string): Socket => {
     if (line === next && isWelcome && (code === 4409 || code === 403) && yields < YIELDS) {
       // There is no place for two. So there is a gap, which positions close.
       yields++;
+      forget();
       drop(live);
       live = next = undefined;
       return change(LINGER);

@@ -73,8 +73,8 @@ class StreamRooms:
                 del self._rooms[name]
                 self.refuse(room.asked, name, payload)
 
-    def alone(self) -> None:
-        """There is one stream again."""
+    def changing(self) -> None:
+        """A second stream is opened. What one before has told may have been on its way here up to now."""
         self._repeats = Repeats()
 
     def hear(self, line: Line, said: Sentence, *, alone: bool, gap: bool) -> float | None:

@@ -136,23 +136,21 @@ class StreamSocket:
     # From one stream to the next
 
     def _change(self, after: float = _TOGETHER) -> None:
-        """Open the next stream, soon, and not while one is being opened."""
+        """Open the next stream, soon, and not while there are two: of three it could not be told what is a repeat."""
         self._stale = True
         self._soon.set(after, self._open)
 
     def _open(self) -> None:
-        if self._next is not None or not self.open:
+        if not self.alone or not self.open:
             return
         self._next = line = Line(list(self._rooms.positions), self._changes.token or self._token)
         self._stale = False
+        self._rooms.changing()
         self._tasks[line] = asyncio.ensure_future(self._run(line))
-        self._expect(line, self._options.connect_timeout)
-
-    def _expect(self, line: Line, seconds: float) -> None:
-        """Give the next stream that many seconds for its next step."""
-        self._late.set(seconds, lambda: self._fail(line))
+        self._late.set(self._options.connect_timeout, lambda: self._fail(line))
 
     def _fail(self, line: Line) -> None:
+        """The next stream takes too long."""
         if line is self._next:
             self._tasks.pop(line).cancel()
             self._ended(line, endings.lost("no welcome in time"))
@@ -173,18 +171,18 @@ class StreamSocket:
         """See whether the next stream is in all of its rooms."""
         if line is not self._next or line.unanswered or line.user is None:
             return
-        self._drop(self._former)
         self._former, self._live, self._next = self._live, line, None
         self._yields = 0
         dense = self._former is None or self._rooms.dense(self._former)
         self._lingering.set(0.0 if dense else _LINGER, self._forget)
-        if self._stale:
-            self._change()
 
     def _forget(self) -> None:
+        """The stream before is not listened to any more."""
+        self._lingering.cancel()
         self._drop(self._former)
         self._former = None
-        self._rooms.alone()
+        if self._stale:
+            self._change()
 
     def _drop(self, line: Line | None) -> None:
         if line is None:
@@ -214,6 +212,7 @@ class StreamSocket:
         elif line is self._next and self._welcomed and ending.code in _NO_PLACE and self._yields < _YIELDS:
             # There is no place for two. So there is a gap, which positions close.
             self._yields += 1
+            self._forget()
             self._drop(self._live)
             self._live = self._next = None
             self._change(_LINGER)
@@ -272,7 +271,7 @@ class StreamSocket:
             return
         line.user, line.connection, self._token = payload["user"], payload["connection"], line.token
         self._changes.settle()
-        self._expect(line, _COMPLETE)
+        self._late.set(_COMPLETE, lambda: self._fail(line))
         if not self._welcomed:
             self._welcomed = True
             self._tell(said)
