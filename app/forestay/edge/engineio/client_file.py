@@ -32,7 +32,7 @@ class ClientFile:
         if request.method not in ("GET", "HEAD"):
             return web.Response(status=405, headers={"Allow": "GET, HEAD"})
         known = [tag.strip() for tag in request.headers.get("If-None-Match", "").split(",")]
-        if self._etag in known or f"W/{self._etag}" in known:
+        if not {"*", self._etag, f"W/{self._etag}"}.isdisjoint(known):
             response = web.Response(status=304)
         else:
             response = web.Response(body=self._body, content_type=_TYPE, charset="utf-8")
