@@ -12,6 +12,8 @@ import structlog
 from aiohttp import ClientSession
 
 from forestay.core.ports.observer import Observer
+from forestay.core.ports.verifier import Ticket
+from forestay.core.rules.access import Identity, Rights
 from forestay.core.rules.lifecycle import State
 from forestay.edge.engineio.application import Listener, Opening, Session
 from forestay.edge.engineio.session import EngineSession
@@ -98,6 +100,44 @@ class Unused(EchoApplication):
         listener = Echo.__new__(Echo)
         listener.session, listener._ends = session, self.ends
         return listener
+
+
+class Slow:
+    """An Identifier that waits for keys."""
+
+    def __init__(self) -> None:
+        self.keys = asyncio.Event()
+
+    async def verify(self, shown: str | Ticket, /) -> Identity:
+        await self.keys.wait()
+        return Identity("anybody", Rights({}), expires_at=float("inf"))
+
+
+async def test_a_client_that_goes_while_its_token_is_checked_keeps_no_place() -> None:
+    """The place would never be given back: its session is gone already."""
+    application, verifier = EchoApplication(), Slow()
+    async with served(application) as browser:
+        browser.server.admission._verifier = verifier
+        ws = await browser.begin()
+        admission = asyncio.create_task(application.sessions[0].admit("token"))
+        await ws.close()
+        await ended(application)
+        verifier.keys.set()
+        await admission
+        assert (browser.server.admission.sockets, browser.server.admission._handshakes) == (0, 0)
+
+
+async def test_a_session_has_one_place_for_all_its_namespaces() -> None:
+    """The second token is checked too, and takes no further place. The end of the session gives it back."""
+    application = EchoApplication()
+    async with served(application) as browser:
+        ws = await browser.begin()
+        for _ in range(3):
+            await application.sessions[0].admit("token")
+        assert browser.server.admission.sockets == 1
+        await ws.close()
+        await ended(application)
+        assert browser.server.admission.sockets == 0
 
 
 @pytest.mark.parametrize("transport", ["polling", "websocket"])

@@ -17,17 +17,17 @@ from forestay.edge.engineio.answers import BadRequest, allowed, options, payload
 from forestay.edge.engineio.application import Application, Opening
 from forestay.edge.engineio.form import check_opening, check_polling, check_websocket, only, subprotocol
 from forestay.edge.engineio.polling import Polling
-from forestay.edge.engineio.session import EngineSession
+from forestay.edge.engineio.session import Carrier, EngineSession
 from forestay.edge.engineio.sessions import SERVE_WITHIN, EngineSessions
 from forestay.edge.engineio.socket import NOT_POLLING, MovingClient, SocketCarrier, SocketClient
-from forestay.edge.handshake.admission import Admission, Refused
+from forestay.edge.handshake.admission import Admission, Attempt, Refused
 from forestay.edge.listening.servers import admit
 from forestay.edge.log_throttle import LogThrottle
 from forestay.edge.problems import problem
 from forestay.edge.request_trace import request_trace, trace_id
 from forestay.edge.websocket.upgrade import upgrade
 from forestay.edge.websocket.websocket import ClientSocket, WebSocketSession
-from forestay.protocol.codes import ABNORMAL_CLOSURE, ENDINGS, CloseCode, Ending
+from forestay.protocol.codes import ENDINGS, CloseCode
 from forestay.protocol.engineio.errors import RequestError
 from forestay.protocol.engineio.packets import Times, open_packet
 from forestay.protocol.websocket import text_frame
@@ -37,7 +37,6 @@ log = structlog.get_logger(__name__)
 POLLING: Final = "polling"
 WEBSOCKET: Final = "websocket"
 
-_BROKE: Final = Ending(ABNORMAL_CLOSURE, "the connection broke during the upgrade")
 
 _BUG: Final = ENDINGS[CloseCode.INTERNAL_ERROR]
 
@@ -131,34 +130,41 @@ class EngineDoor:
         except Refused:
             attempt.leave()
             raise
-        session = self.sessions.new(attempt)
-        self._report("ok", request, started_at)
         opening = Opening(request, self._admission.client(request))
         if transport == WEBSOCKET:
-            return await self._begin_socket(request, session, opening)
+            return await self._begin_socket(attempt, opening, started_at)
+        session = self.sessions.new(attempt)
         polling = Polling(session, request.headers.get("User-Agent", ""))
-        try:
-            session.start(polling, lambda begun: self._application.opened(begun, opening))
-        except Exception:
-            session.gone(_BUG)
-            raise
+        self._start(session, polling, opening)
+        self._report("ok", request, started_at)
         return payload(request, self._open_packet(session, self._upgrades))
 
-    async def _begin_socket(
-        self, request: web.BaseRequest, session: EngineSession, opening: Opening
-    ) -> web.StreamResponse:
-        limits = self._limits
+    async def _begin_socket(self, attempt: Attempt, opening: Opening, started_at: float) -> web.StreamResponse:
+        request, limits = opening.request, self._limits
         try:
             upgraded = await upgrade(request, limits.message_bytes, limits.send_buffer, subprotocol(request))
-            socket = ClientSocket(upgraded.transport, limits.close_timeout)
-            session.start(SocketCarrier(socket), lambda begun: self._application.opened(begun, opening))
-            await upgraded.writer.write(text_frame(self._open_packet(session, [])))
         except BaseException:
-            session.gone(_BROKE)
+            attempt.leave()
+            self._report("lost", request, started_at)
             raise
+        # Only now: a session that has no carrier yet could not be told that it has to go.
+        session, socket = self.sessions.new(attempt), ClientSocket(upgraded.transport, limits.close_timeout)
+        self._start(session, SocketCarrier(socket), opening)
+        self._report("ok", request, started_at)
+        try:
+            await upgraded.writer.write(text_frame(self._open_packet(session, [])))
+        except ConnectionError:
+            pass  # The connection broke during the upgrade. The first read reports it.
         client = SocketClient(session, socket)
         await WebSocketSession(client, socket, upgraded.frames).run(upgraded.ws, upgraded.writer)
         return upgraded.ws
+
+    def _start(self, session: EngineSession, carrier: Carrier, opening: Opening) -> None:
+        try:
+            session.start(carrier, lambda begun: self._application.opened(begun, opening))
+        except Exception:
+            session.gone(_BUG)
+            raise
 
     async def _move(self, request: web.BaseRequest, session: EngineSession) -> web.StreamResponse:
         """Let a polling session move to this WebSocket. A second one is closed, and changes nothing."""

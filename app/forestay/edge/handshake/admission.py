@@ -136,13 +136,14 @@ class Admission:
 class Attempt:
     """One attempt to connect, and what it has taken of the pod's limits."""
 
-    __slots__ = ("_admission", "_placed", "_under_way")
+    __slots__ = ("_admission", "_left", "_placed", "_under_way")
 
     def __init__(self, admission: Admission) -> None:
         """For use by Admission: takes a handshake."""
         self._admission = admission
         self._under_way = True
         self._placed = False
+        self._left = False
         admission.count(handshakes=1)
 
     def check_origin(self, request: web.BaseRequest) -> None:
@@ -159,7 +160,8 @@ class Attempt:
         One attempt has one place, also where it is admitted several times.
         """
         identity = await self.identify(token)
-        if not self._placed:
+        # The caller may have gone while the verifier waited.
+        if not self._placed and not self._left:
             self._placed = True
             self._admission.count(places=1)
         return identity
@@ -172,6 +174,7 @@ class Attempt:
 
     def leave(self) -> None:
         """Give back all that the caller has. For use when it was refused or answered, or its socket is closed."""
+        self._left = True
         self.end_handshake()
         if self._placed:
             self._placed = False

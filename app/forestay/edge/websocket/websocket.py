@@ -169,7 +169,7 @@ class WebSocketSession:
 
     async def _read(self, ws: ReadOnlyWebSocket, writer: AbstractStreamWriter) -> Ending:
         """Serve the connection until it ends. How the client or the network ended it."""
-        client, turn = self._client, 0
+        client, socket, turn = self._client, self._socket, 0
         while True:
             message = await ws.receive()
             kind = message.type
@@ -185,8 +185,8 @@ class WebSocketSession:
                     await work
                     # Large answers are written before more of them are made: a bus may answer without a wait.
                     await asyncio.sleep(0)
-                if self._socket.reading_held and not client.ended:
-                    await self._socket.wait_until_taken(writer)
+                if socket.reading_held and not client.ended:
+                    await socket.wait_until_taken(writer)
                 turn += 1 + len(message.data) // _BYTES_PER_MESSAGE
                 if turn >= _TURN:
                     turn = 0
