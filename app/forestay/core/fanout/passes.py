@@ -175,8 +175,7 @@ class Passes:
                     self._hold_back(connection, batches)
                 self._pass_by(connection, found)
                 continue
-            move_on(connection, found)
-            chunks = [buffer for buffer, _ in found if buffer]
+            chunks = move_on(connection, found)
             if connection.answers:
                 connection.answers += chunks
                 self._tailing[connection] = None

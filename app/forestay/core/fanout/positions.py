@@ -29,12 +29,16 @@ def move(connection: Connection, name: RoomName, position: Position | None) -> N
         connection.positions[name] = position
 
 
-def move_on(connection: Connection, found: Sequence[tuple[bytes, Batch]]) -> None:
-    """`connection` is written what a pass has found for it."""
-    if connection.positions is not None:
-        for _, batch in found:
-            if batch.position is not None:
-                connection.positions[batch.room.name] = batch.position
+def move_on(connection: Connection, found: Sequence[tuple[bytes, Batch]]) -> list[bytes]:
+    """Return what a pass has found for `connection`, which is written to it."""
+    positions = connection.positions
+    chunks = []
+    for buffer, batch in found:
+        if positions is not None and batch.position is not None:
+            positions[batch.room.name] = batch.position
+        if buffer:
+            chunks.append(buffer)
+    return chunks
 
 
 def leave(connection: Connection, name: RoomName) -> None:
