@@ -107,6 +107,31 @@ async def test_a_stream_resumes_where_its_last_event_was(tmp_path: Path) -> None
         assert [(await stream.hear())["type"] for _ in range(4)] == ["welcome", "joined", "joined", "joined"]
 
 
+async def test_a_stream_may_be_cut_anywhere_in_a_write(tmp_path: Path) -> None:
+    """Each event of a write has its own id. A client that got a part of them gets the rest, and nothing twice."""
+    async with streaming(tmp_path) as running:
+        rooms = ("log.a", "log.b", "log.c")
+        stream = await Stream.open(running, BEARER, *rooms)
+        while stream.last_id.endswith(",") or stream.last_id.count(".") < 1:
+            await stream.hear("welcome", "joined")
+        native = await running.connect("bob", rooms=ALL)
+        # In one packet, so that one pass writes all of them.
+        said = [{"type": "broadcast", "room": rooms[n % 5 % 3], "payload": n} for n in range(9)]
+        await native.say(*said)
+        whole: list[tuple[str, int]] = []
+        while len(whole) < len(said):
+            payload = (await stream.hear("broadcast"))["payload"]
+            whole.append((stream.last_id, payload))
+        for place, (last_id, _) in enumerate(whole):
+            again = await Stream.open(running, BEARER, *rooms, last_id=last_id)
+            rest = whole[place + 1 :]
+            events = [await again.hear() for _ in range(4 + len(rest))]
+            assert all(one["payload"]["recovered"] for one in events if one["type"] == "joined")
+            payloads = [one["payload"] for one in events if one["type"] == "broadcast"]
+            assert sorted(payloads) == sorted(payload for _, payload in rest)
+            await again.client.close()
+
+
 @pytest.mark.parametrize("last_id", ["nonsense", "aaaaaa:1.e", "x" * 5000, "\xff\xfe"])
 async def test_an_id_that_is_none_is_told_the_truth(tmp_path: Path, last_id: str) -> None:
     """The client is in the room, and hears that it may have missed messages."""

@@ -10,7 +10,7 @@ from forestay.protocol.codes import ENDINGS, CloseCode
 from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName
 from forestay.protocol.sse.event_ids import MAX_BYTES, MAX_ROOMS, EventIds, LastEvent, end_id, read_id, stops
-from forestay.protocol.sse.wire import SseWire, with_id, with_retry
+from forestay.protocol.sse.wire import SseWire, with_id, with_ids, with_retry
 
 SSE = SseWire(lambda: 0.0)
 ROOMS = [RoomName("a"), RoomName("b"), RoomName("c")]
@@ -125,3 +125,32 @@ def test_the_last_event_has_code_and_reason() -> None:
     """A client that acts on codes reads it like a close frame."""
     event = json.loads(SSE.close(ENDINGS[CloseCode.REVOKED]).removeprefix(b"data: "))
     assert (event["type"], event["payload"]) == ("close", {"code": 4403, "reason": "access revoked"})
+
+
+def test_each_message_of_a_history_has_an_id() -> None:
+    """The bytes are the same for all members, and the ids are those of each one: a write may be cut anywhere."""
+    shared = b"".join(
+        SSE.message(Message(RoomName(room), b"1", "now", position=Position("e", offset)), traced=False)
+        for room, offset in (("a", 5), ("b", 8), ("@\u00e9 x", 2), ("a", 6))
+    )
+    shared += SSE.message(Message(RoomName("c"), b'"\\nid: x"', "now"), traced=False)
+    for rooms in (
+        [RoomName("a"), RoomName("b"), RoomName("@\u00e9 x")],
+        [RoomName("b"), RoomName("@\u00e9 x"), RoomName("a")],
+    ):
+        ids = EventIds(rooms, "", {rooms[0]: Position("e", 1)})
+        data = with_ids(shared, ids.line_at)
+        found = [line.removeprefix(b"id: ").decode() for line in data.split(b"\n") if line.startswith(b"id: ")]
+        last = [read_id(text, rooms).positions for text in found]
+        assert [one.get(RoomName("a"), Position("e", 1)).offset for one in last] in (
+            [5, 5, 5, 6],
+            [1, 1, 1, 6],
+            [5, 5, 5, 6],
+        )
+        assert last[-1] == {
+            RoomName("a"): Position("e", 6),
+            RoomName("b"): Position("e", 8),
+            RoomName("@\u00e9 x"): Position("e", 2),
+        }
+        assert data.isascii() or data.count(b"data: ") == 5
+        assert data.count(b"\n\n") == 5

@@ -14,7 +14,10 @@ from forestay.protocol.codes import Ending
 from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
 from forestay.protocol.sse.event_ids import EventIds, end_id, stops
-from forestay.protocol.sse.wire import SseWire, with_id, with_retry
+from forestay.protocol.sse.wire import SseWire, with_id, with_ids, with_retry
+
+# What `write` replaces. No event ends like this.
+_TAIL: Final = b"\0"
 
 _USER_TIMEOUT: Final = getattr(socket, "TCP_USER_TIMEOUT", None)
 
@@ -22,7 +25,7 @@ _USER_TIMEOUT: Final = getattr(socket, "TCP_USER_TIMEOUT", None)
 class StreamTransport:
     """The Transport of an event stream."""
 
-    __slots__ = ("_close_timeout", "_closing", "_ids", "_retry", "_tail", "_transport", "buffered", "wire")
+    __slots__ = ("_after", "_close_timeout", "_closing", "_ids", "_retry", "_transport", "buffered", "wire")
 
     def __init__(
         self,
@@ -42,8 +45,8 @@ class StreamTransport:
         self._retry = retry
         self._close_timeout = close_timeout
         self._closing = False
-        self._tail = b""
-        """The line with the id that the next write ends with."""
+        self._after: Mapping[RoomName, Position] | None = None
+        """Where the client is after the next write."""
         self.buffered: Callable[[], int] = transport.get_write_buffer_size
 
     def first(self, events: bytes) -> bytes:
@@ -52,20 +55,24 @@ class StreamTransport:
 
     def write(self, data: bytes, /) -> None:
         """See Transport.write."""
-        tail = self._tail
-        if tail and data.endswith(tail):
-            self._tail = b""
-            data = data[: -len(tail)]
+        after, self._after = self._after, None
+        if after is not None:
+            data = data.removesuffix(_TAIL)
+        # Where a write is cut, the id of the last whole event says where the client is.
+        data = with_ids(data, self._ids.line_at)
+        if after is not None:
+            last = self._ids.line(after)
             if not data:
                 # An id alone is no event, and some clients would forget it. The next event has it.
                 return
-            data = with_id(data, tail)
+            if not data.endswith(last + b"\n"):
+                data = with_id(data, last)
         self._transport.write(data)
 
     def tail(self, positions: Mapping[RoomName, Position], /) -> bytes:
-        """See Transport.tail. `write` makes it the id of the last event."""
-        self._tail = self._ids.line(positions)
-        return self._tail
+        """See Transport.tail. `write` makes ids of it."""
+        self._after = dict(positions)
+        return _TAIL
 
     def closed(self) -> bool:
         """See Transport.closed."""

@@ -80,6 +80,11 @@ class EventIds:
             entries.append(entry)
         return f"{self._start}{','.join(entries)}\n".encode()
 
+    def line_at(self, room: RoomName, position: Position) -> bytes:
+        """The line with the id, for a client that has come to `position` in `room`."""
+        self._positions[room] = position
+        return self.line()
+
 
 def read_id(text: str, rooms: Sequence[RoomName | None]) -> LastEvent:
     """What `text` says, which a client of a stream of these `rooms` gave as its last id.

@@ -1,9 +1,12 @@
 """The sse wire: the JSON texts of protocol version 1 as server-sent events."""
 
+import re
 from collections.abc import Callable
 from typing import Final
 
 from forestay.protocol.codes import Ending
+from forestay.protocol.message import Message, Position
+from forestay.protocol.names import RoomName
 from forestay.protocol.v1.texts import LARGEST, Texts
 from forestay.protocol.wire import Liveness
 
@@ -12,6 +15,12 @@ _LINE_ENDS: Final = bytes.maketrans(b"\r\n", b"  ")
 
 # A comment without an empty line after it: some readers take an empty line for the end of an event.
 _COMMENT: Final = b":\n"
+
+
+# In place of an id: the room of a message and its place there. See `with_ids`.
+_MARK: Final = b"\nid: "
+_MARKED: Final = re.compile(rb"\nid: (.+) (\d+)\.([\w-]+)\n")
+_EPOCH: Final = re.compile(r"[\w-]+", re.ASCII)
 
 
 def event(text: bytes) -> bytes:
@@ -24,6 +33,20 @@ def event(text: bytes) -> bytes:
 def with_id(events: bytes, line: bytes) -> bytes:
     """`events` with an id of the last one. `line`: the `id` line."""
     return b"%b%b\n" % (events[:-1], line)
+
+
+def with_ids(events: bytes, line: Callable[[RoomName, Position], bytes]) -> bytes:
+    """`events`, where each message with a position has an id. `line`: makes the `id` line of one client.
+
+    All members of a room share the bytes of a message, and each has ids of its own.
+    """
+    if _MARK not in events:
+        return events
+
+    def own(found: re.Match[bytes]) -> bytes:
+        return b"\n" + line(RoomName(found[1].decode()), Position(found[3].decode(), int(found[2])))
+
+    return _MARKED.sub(own, events)
 
 
 def with_retry(events: bytes, milliseconds: int) -> bytes:
@@ -42,6 +65,14 @@ class SseWire(Texts):
     def __init__(self, clock: Callable[[], float], largest: int = LARGEST) -> None:
         """`clock`: Unix seconds, for the `timestamp` of replies. `largest`: bytes of a message; pages are cut to it."""
         super().__init__(clock, largest, event)
+
+    def message(self, message: Message, *, traced: bool) -> bytes:
+        """One event. With a position it has a mark, which `with_ids` replaces by an id."""
+        data, position = super().message(message, traced=traced), message.position
+        if position is None or not data or not _EPOCH.fullmatch(position.epoch):
+            return data
+        room = message.room.encode("utf-8", "surrogatepass")
+        return b"%bid: %b %d.%b\n\n" % (data[:-1], room, position.offset, position.epoch.encode())
 
     def ping(self) -> bytes:
         """A comment, which keeps proxies from ending the connection."""
