@@ -98,10 +98,10 @@ class Drain:
         Connections of one client have the same slot. The first one that ends often takes the others with it, and with a
         slot each such clients would all go early.
         """
-        unasked = [[one for one in client if one.relocating is None] for client in self._hub.clients()]
-        unasked = [client for client in unasked if client]
-        if not unasked or not times.window:
+        if self._hub.moving == len(self._hub) or not times.window:
             return
+        found = [[one for one in client if one.relocating is None] for client in self._hub.clients()]
+        unasked = [client for client in found if client]
         self._rng.shuffle(unasked)
         loop = asyncio.get_running_loop()
         begin = loop.time() - start
