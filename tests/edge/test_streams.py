@@ -311,6 +311,8 @@ async def test_a_room_that_cannot_be_had_now_ends_the_stream(tmp_path: Path) -> 
         stream = await Stream.open(running, BEARER, "a", "log.a")
         *_, last = await stream.rest()
         assert (last["type"], last["payload"]["code"]) == ("close", 1013)
+        assert stream.retry is not None
+        assert stream.retry >= 3000
 
 
 async def test_a_drain_asks_the_client_and_then_ends_the_stream(tmp_path: Path) -> None:
@@ -367,3 +369,22 @@ async def test_the_kernel_looks_for_dead_clients(tmp_path: Path) -> None:
         [connection] = running.running._pod.hub.of_user("alice")
         sock = connection.transport._transport.get_extra_info("socket")  # type: ignore[attr-defined]
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 10_000
+
+
+async def test_an_operator_can_switch_streams_off() -> None:
+    """Nothing is at the paths then, as at all others."""
+    async with gateway(stream=False) as running:
+        for method, path in (("GET", "/stream?room=a"), ("POST", "/rooms/a/messages"), ("POST", "/tickets")):
+            client, problem = await ask(running, method, path, BEARER, b"")
+            assert (client.status, problem["code"]) == (404, "not_found")
+
+
+async def test_a_path_prefix_is_in_front_of_all_paths() -> None:
+    """Also in front of those with the name of a room in them."""
+    async with gateway(path_prefix="/chat/v2") as running:
+        stream = await Stream.request(running, get("/chat/v2/stream?room=a", BEARER))
+        await stream.until("joined")
+        client, _ = await ask(running, "POST", "/chat/v2/rooms/a/messages", BEARER, b'{"payload": 1}')
+        assert client.status == 200
+        assert (await stream.hear("broadcast"))["room"] == "a"
+        assert (await ask(running, "POST", "/rooms/a/messages", BEARER, b'{"payload": 1}'))[0].status == 404

@@ -137,7 +137,7 @@ class EventStreams:
         admit(request)
         limits = self._limits
         begin = plan(opening, identity)
-        stream = StreamTransport(transport, self._wire, begin.ids, self._soon, limits.close_timeout)
+        stream = StreamTransport(transport, self._wire, begin.ids, self._retry, limits.close_timeout)
         connection = await self._sessions.start(identity, stream)
         if connection.ended is not None:
             raise _refused_by(connection.ended)
@@ -199,12 +199,16 @@ class EventStreams:
         if refused.status != 503:
             response = problem(refused.refusal, refused.status)
         else:
-            last = self._wire.close(Ending(CloseCode.TRY_AGAIN_LATER, refused.refusal.message))
-            response = web.Response(body=with_retry(last, _milliseconds(*_LATER)), content_type=_TYPE)
+            ending = Ending(CloseCode.TRY_AGAIN_LATER, refused.refusal.message)
+            body = with_retry(self._wire.close(ending), self._retry(ending))
+            response = web.Response(body=body, content_type=_TYPE)
         _unbuffered(request, response)
         return response
 
-    def _soon(self) -> int:
+    def _retry(self, ending: Ending | None) -> int:
+        """See StreamTransport."""
+        if ending is not None and ending.code == CloseCode.TRY_AGAIN_LATER:
+            return _milliseconds(*_LATER)
         return _milliseconds(_SOON, _SOON + max(_LEAST_SPREAD, self._limits.spread))
 
     def _report(self, outcome: str, request: web.BaseRequest, started_at: float) -> None:

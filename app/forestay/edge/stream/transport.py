@@ -32,10 +32,12 @@ class StreamTransport:
         transport: asyncio.Transport,
         wire: SseWire,
         ids: EventIds,
-        retry: Callable[[], int],
+        retry: Callable[[Ending | None], int],
         close_timeout: float,
     ) -> None:
-        """`retry`: milliseconds after which this client comes back, another number each time.
+        """`retry`: milliseconds after which this client comes back after an ending, or after a loss (None).
+
+        It is another number each time.
 
         `close_timeout`: seconds that a client has to take what is written before the end.
         """
@@ -51,7 +53,7 @@ class StreamTransport:
 
     def first(self, events: bytes) -> bytes:
         """`events`, which begin the stream. They have the first id, and say when the client comes back after a loss."""
-        return with_retry(with_id(events, self._ids.line()), self._retry())
+        return with_retry(with_id(events, self._ids.line()), self._retry(None))
 
     def write(self, data: bytes, /) -> None:
         """See Transport.write."""
@@ -89,7 +91,7 @@ class StreamTransport:
         last = self.wire.close(ending)
         if stops(ending.code):
             last = with_id(last, end_id(ending.code))
-        self._transport.write(with_retry(last, self._retry()))
+        self._transport.write(with_retry(last, self._retry(ending)))
         self._transport.close()
         # See ClientSocket.close: a strong reference would keep the transport for as long as the timeout.
         asyncio.get_running_loop().call_later(self._close_timeout, _abort, weakref.ref(self._transport))

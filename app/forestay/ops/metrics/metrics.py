@@ -112,7 +112,12 @@ class Metrics:
                 moved.add_metric([why, outcome], count)
         yield moved
         yield _counter("forestay_connections_accepted", "Connections welcomed.", counts.accepted)
-        yield _counters("forestay_handshakes", "Upgrade requests by answer.", "outcome", counts.handshakes)
+        yield _counters(
+            "forestay_handshakes",
+            "Requests for a WebSocket or an event stream by answer.",
+            "outcome",
+            counts.handshakes,
+        )
         closed = CounterMetricFamily("forestay_connections_closed", "Ended connections.", labels=["code", "by"])
         for by, codes in counts.closes.items():
             for code, count in codes.items():
