@@ -23,6 +23,7 @@ from forestay.protocol.engineio.packets import Times
 from forestay.protocol.websocket import BINARY, frame, text_frame
 from tests.conformance.engine_client import PATIENCE, Browser, code_of, hear, hear_close, moved, polled
 from tests.conformance.engine_echo import PATH, Echo, EchoApplication, engine_server, quick
+from tests.support.gateway import upgrade
 
 PATIENT = Times(30.0, 30.0)
 
@@ -48,6 +49,15 @@ def of(browser: Browser, sid: str) -> EngineSession:
     session = browser.server.door.sessions.find(sid)
     assert session is not None
     return session
+
+
+def _rest(one: socket.socket) -> bytes:
+    """The last frame that comes before the end of the connection, after the handshake and the open packet."""
+    one.settimeout(PATIENCE)
+    received = b""
+    while part := one.recv(4096):
+        received += part
+    return received.partition(b"}")[2]
 
 
 async def ended(application: EchoApplication, number: int = 1) -> list[int]:
@@ -180,6 +190,20 @@ async def test_a_flood_of_opened_sessions_is_bounded() -> None:
         for _ in range(5):
             await browser.open()
         assert len(browser.server.door.sessions) == 6
+
+
+async def test_a_stranger_that_answers_nothing_holds_no_socket() -> None:
+    """A WebSocket without a namespace that has to go is closed at once, whether its client answers or not."""
+    application = Unused()
+    async with served(application, most_unused=1, close_timeout=30.0) as browser:
+        with socket.create_connection(("127.0.0.1", browser.server.port)) as silent:
+            silent.sendall(upgrade(None, f"{PATH}?EIO=4&transport=websocket"))
+            async with asyncio.timeout(PATIENCE):
+                while not application.sessions:
+                    await asyncio.sleep(0.01)
+            await browser.open()
+            assert await ended(application) == [ABNORMAL_CLOSURE]
+            assert (await asyncio.to_thread(_rest, silent)).startswith(b"\x88")
 
 
 async def test_a_pod_that_drains_opens_no_session() -> None:

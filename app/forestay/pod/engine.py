@@ -11,6 +11,11 @@ from forestay.edge.listening.routes import Handler
 from forestay.protocol.engineio.packets import Times
 from forestay.settings.settings import Settings
 
+# Sessions without a namespace at the same time: at least so many, else as many as can hold so many bytes of unfinished
+# messages. They are strangers, but the lobby does not count what they send.
+_LEAST_UNUSED = 16
+_UNUSED_BYTES = 64 * 2**20
+
 # Random bytes in the id of a session: 128 bits, which nobody can guess.
 _SID_BYTES = 16
 
@@ -24,8 +29,7 @@ def engine(settings: Settings, application: Application, admission: Admission, o
         message_timeout=settings.message_timeout,
         send_buffer=settings.send_buffer_bytes,
         close_timeout=settings.close_timeout,
-        # The other half is for clients that connect by other ways, also where somebody opens sessions all the time.
-        most_unused=max(1, settings.handshakes // 2),
+        most_unused=_most_unused(settings),
     )
     return EngineDoor(application, admission, limits, _new_sid, observer)
 
@@ -35,6 +39,11 @@ def engine_paths(settings: Settings, door: EngineDoor, client_file: ClientFile |
     path = f"{settings.path_prefix}{settings.socketio_path}"
     paths: dict[str, Handler] = {path: door.serve, path.rstrip("/"): door.serve}
     return paths if client_file is None else paths | {f"{path}{NAME}": client_file.serve}
+
+
+def _most_unused(settings: Settings) -> int:
+    """Half of the handshakes at most: the other half is for clients that connect by other ways, also in a flood."""
+    return max(_LEAST_UNUSED, min(settings.handshakes // 2, _UNUSED_BYTES // settings.max_message_bytes))
 
 
 def _new_sid() -> str:

@@ -12,6 +12,7 @@ from forestay.edge.engineio.application import Listener
 from forestay.edge.handshake.admission import Attempt
 from forestay.protocol.codes import ENDINGS, CloseCode, Ending
 from forestay.protocol.engineio.packets import CLOSE, MESSAGE, PING, PING_PACKET, PONG
+from forestay.protocol.websocket import close_frame
 
 log = structlog.get_logger(__name__)
 
@@ -174,12 +175,17 @@ class EngineSession:
             self._keeper.ended(self)
             self.carrier.close(ending, cut=cut, keep=not self.stopping)
 
-    def stop(self, ending: Ending) -> None:
-        """End the session on the gateway's own account, after the last words of its listener."""
+    def stop(self, ending: Ending, *, at_once: bool = False) -> None:
+        """End the session on the gateway's own account, after the last words of its listener.
+
+        `at_once`: a WebSocket is closed without waiting for the client, who may be a stranger that never answers.
+        """
         if self.ending is None and not self.stopping:
             self.stopping = True
             self._listener.end(ending)
-            self.end(ending)
+            if at_once and not self.closed():
+                self.carrier.write(close_frame(ending))
+            self.end(ending, cut=at_once)
 
     def fail(self, reason: str) -> None:
         """See Session.fail."""

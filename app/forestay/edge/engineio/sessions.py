@@ -61,7 +61,7 @@ class EngineSessions:
         while len(self._unused) >= self._most_unused:
             oldest = next(iter(self._unused))
             self._ended_early.count("too many")
-            oldest.stop(_CROWDED)
+            oldest.stop(_CROWDED, at_once=True)
             self._unused.pop(oldest, None)
         session = EngineSession(self, self._new_sid(), attempt)
         self._by_sid[session.sid] = session
@@ -105,7 +105,7 @@ class EngineSessions:
             return None
         if session.serve_by is not None and session.serve_by <= now:
             self._ended_early.count("too late")
-            session.stop(_UNUSED)
+            session.stop(_UNUSED, at_once=True)
             return None
         at = self._check_life(session, now, late)
         return None if at is None else _earliest(session, at)
