@@ -7,7 +7,6 @@ import os
 import random
 import struct
 from collections import Counter
-from collections.abc import Sequence
 
 from bench.crowd import token
 
@@ -35,19 +34,19 @@ def say(**message: object) -> bytes:
 
 
 class Life:
-    """One client, from its first byte to its last."""
+    """One client of the native WebSocket, from its first byte to its last."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, dice: random.Random) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._dice = dice
+    path = "/ws"
+
+    def __init__(self, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter], target: Target) -> None:
+        self._reader, self._writer = streams
+        self._port, self._dice = target
 
     async def upgrade(self, bearer: str) -> bool:
         """Send the handshake; whether it was accepted."""
         key = base64.b64encode(os.urandom(16)).decode()
-        head = (
-            "GET /ws HTTP/1.1\r\nHost: soak\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13"
-        )
+        head = f"GET {self.path} HTTP/1.1\r\nHost: soak\r\nUpgrade: websocket\r\nConnection: Upgrade"
+        head += "\r\nSec-WebSocket-Version: 13"
         self._writer.write(f"{head}\r\nSec-WebSocket-Key: {key}\r\nAuthorization: Bearer {bearer}\r\n\r\n".encode())
         return b" 101 " in await self._reader.readuntil(b"\r\n\r\n")
 
@@ -74,9 +73,7 @@ class Life:
     async def stop_reading(self) -> None:
         """Join the busy room and read nothing, until the pod has had enough or the time is up."""
         self._writer.write(say(type="join", room=BUSY))
-        self._writer.transport.pause_reading()  # type: ignore[attr-defined]
-        await asyncio.sleep(self._dice.uniform(2, 5))
-        self._writer.transport.resume_reading()  # type: ignore[attr-defined]
+        await self._pause()
 
     async def say_goodbye(self) -> None:
         self._writer.write(frame(8, struct.pack("!H", 1000)))
@@ -86,6 +83,11 @@ class Life:
         self._writer.write(b"\xf0\x80\0\0\0\0")
         await self._read()
 
+    async def _pause(self) -> None:
+        self._writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await asyncio.sleep(self._dice.uniform(2, 5))
+        self._writer.transport.resume_reading()  # type: ignore[attr-defined]
+
     async def _read(self) -> None:
         while await self._reader.read(65536):
             pass
@@ -94,7 +96,7 @@ class Life:
         self._writer.transport.abort()
 
 
-async def live(target: Target, counts: Counter[str]) -> None:
+async def live(door: type[Life], target: Target, counts: Counter[str]) -> None:
     """One life. What happened is counted in `counts`; trouble with a pod that drains or waits is a part of it."""
     port, dice = target
     kind = dice.choices(
@@ -103,7 +105,7 @@ async def live(target: Target, counts: Counter[str]) -> None:
     counts[kind] += 1
     try:
         async with asyncio.timeout(_PATIENCE):
-            life = Life(*await asyncio.open_connection("127.0.0.1", port), dice)
+            life = door(await asyncio.open_connection("127.0.0.1", port), target)
             try:
                 await _lived(life, kind, f"user-{dice.randrange(USERS)}", dice)
             finally:
@@ -126,14 +128,3 @@ async def _lived(life: Life, kind: str, user: str, dice: random.Random) -> None:
         await life.say_goodbye()
     elif kind == "breaks the rules":
         await life.break_the_rules()
-
-
-async def crowd(ports: Sequence[int], clients: int, over: asyncio.Event, counts: Counter[str]) -> None:
-    """Keep `clients` lives going until `over` is set. Each goes to one of `ports`, the first one twice as often."""
-
-    async def place(number: int) -> None:
-        dice = random.Random(number)
-        while not over.is_set():
-            await live((dice.choice((ports[0], *ports)), dice), counts)
-
-    await asyncio.gather(*(place(number) for number in range(clients)))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.checkouts import ROOT
-from bench.lives import crowd
+from bench.door_lives import crowd
 from bench.servers import OURS
 from bench.slope import grows, slope
 from forestay.terminal.crowd import raise_file_limit
@@ -42,6 +42,10 @@ _SETTINGS: Final = {
     "FORESTAY_DRAIN_WINDOW": "3",
     "FORESTAY_SEND_BUFFER_BYTES": "65536",
     "FORESTAY_LOG_LEVEL": "ERROR",
+    "FORESTAY_SOCKETIO": "true",
+    # A client that polls and vanishes is gone after both.
+    "FORESTAY_PING_INTERVAL": "5",
+    "FORESTAY_SOCKETIO_PING_TIMEOUT": "3",
 }
 
 LIMITS: Final[Mapping[str, tuple[float, float]]] = {
