@@ -33,7 +33,7 @@ pattern = "soak.*"
 join_leave = true
 [rooms.history]
 size = 50
-ttl = 60
+ttl = 10
 """
 _SETTINGS: Final = {
     "FORESTAY_PRESENCE_LEASE": "6",
