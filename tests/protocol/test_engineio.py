@@ -1,6 +1,7 @@
 """Packets and payloads of Engine.IO, without a socket."""
 
 import json
+from base64 import encodebytes
 
 import pytest
 from hypothesis import given
@@ -40,6 +41,14 @@ def test_a_payload_has_at_most_so_many_packets(packets: list[str | bytes], most:
         bodies += 1
     assert read == packets
     assert bodies == -(-len(packets) // most)
+
+
+@pytest.mark.parametrize("size", [0, 1, 56, 57, 58, 200])
+def test_binary_packets_may_have_line_breaks(size: int) -> None:
+    """The Java client writes base64 as in mail: lines of 76 characters, each with a line break at its end."""
+    data = bytes(range(size))
+    for lines in (encodebytes(data), encodebytes(data).replace(b"\n", b"\r\n")):
+        assert list(read_payload(b"4a\x1eb" + lines + b"\x1e4b")) == ["4a", data, "4b"]
 
 
 def test_frames_that_are_no_messages_are_left_out() -> None:

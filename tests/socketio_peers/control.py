@@ -17,6 +17,8 @@ from tests.socketio_peers.nodes import SECRET, Node
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+_CALM: Final = 0.3
+"""Seconds after which a client that has nothing to send has a poll under way."""
 _RIGHTS: Final = {"carol": {"news": "r"}}
 """Users who may not do everything."""
 
@@ -65,6 +67,8 @@ class Control:
     async def _cut(self, request: web.Request) -> web.Response:
         """The same, and cut the connections that are there."""
         await self._route(request)
+        # A client that polls has no connection between two polls.
+        await asyncio.sleep(_CALM)
         self._sides[request.query["side"]].cut()
         return web.Response()
 

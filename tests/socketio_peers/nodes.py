@@ -40,6 +40,8 @@ _SETTINGS: Final = {
     "FORESTAY_API_KEY": _API_KEY,
     "FORESTAY_DRAIN_WINDOW": "1",
     "FORESTAY_PRESENCE_GRACE": "0",
+    # The page of the script has another port.
+    "FORESTAY_ALLOWED_ORIGINS": "*",
 }
 
 

@@ -69,7 +69,9 @@ def _frames(chunk: bytes) -> Iterator[tuple[int, bytes, int]]:
 
 
 def _from_base64(text: str) -> bytes:
+    # The Java client, Android's too, breaks lines as in mail, and ends with a line break.
+    joined = text.replace("\n", "").replace("\r", "")
     try:
-        return binascii.a2b_base64(text, strict_mode=True) if text else b""
+        return binascii.a2b_base64(joined, strict_mode=True) if joined else b""
     except ValueError:
         raise Malformed("a binary packet is not base64") from None
