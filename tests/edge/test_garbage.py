@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import json
 import socket
 import struct
 from collections import Counter
@@ -10,10 +11,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from forestay.edge.engineio.polling import Polling
+from forestay.edge.engineio.sessions import EngineSessions
 from tests.support.gateway import API_KEY, Gateway, frame, gateway, token, upgrade
 
 # Of these, a cycle that each connection leaves would be found as often. What happens once stays below it.
 ROUNDS = 20
+SOCKETIO = "/socket.io/?EIO=4&transport="
 
 
 class Bare:
@@ -35,13 +39,19 @@ class Bare:
             assert more, heard
             heard += more
 
-    async def end(self) -> None:
-        """Read until the gateway closes the connection."""
+    async def all(self) -> bytes:
+        """All that comes until the gateway closes the connection."""
+        heard = b""
         try:
-            while await asyncio.wait_for(self._loop.sock_recv(self.socket, 65536), 10):
-                pass
+            while more := await asyncio.wait_for(self._loop.sock_recv(self.socket, 65536), 10):
+                heard += more
         except ConnectionError:
             pass
+        return heard
+
+    async def end(self) -> None:
+        """Read until the gateway closes the connection."""
+        await self.all()
 
 
 @asynccontextmanager
@@ -127,16 +137,79 @@ async def publishes(pod: Gateway) -> None:
         await client.hear(b"HTTP/1.1 2")
 
 
+async def asked(pod: Gateway, request: bytes) -> str:
+    """The body of the answer to a request with a connection of its own."""
+    async with bare(pod.port) as client:
+        await client.send(request)
+        return (await client.all()).partition(b"\r\n\r\n")[2].decode()
+
+
+def http(method: str, path: str, body: str = "") -> bytes:
+    head = f"{method} {path} HTTP/1.1\r\nHost: pod\r\nConnection: close\r\nAuthorization: Bearer {token('bob')}\r\n"
+    kind = f"Content-Type: text/plain\r\nContent-Length: {len(body)}\r\n" if body else ""
+    return f"{head}{kind}\r\n{body}".encode()
+
+
+@asynccontextmanager
+async def socketio(pod: Gateway) -> AsyncIterator[Bare]:
+    """A Socket.IO client on a WebSocket, in a room."""
+    async with bare(pod.port) as client:
+        await client.send(upgrade(None).replace(b"/ws", f"{SOCKETIO}websocket".encode(), 1))
+        await client.hear(b'"sid"')
+        await client.send(frame(1, b'40{"token":"%s"}' % token("bob").encode()))
+        await client.hear(b"40{")
+        await client.send(frame(1, b'421["join-room","a"]') + frame(1, b'422["no such event"]'))
+        await client.hear(b"unknown_type")
+        yield client
+
+
+async def polled(pod: Gateway) -> str:
+    """The path of a polling session that is in a room."""
+    opened = await asked(pod, http("GET", f"{SOCKETIO}polling"))
+    path = f"{SOCKETIO}polling&sid={json.loads(opened[1:])['sid']}"
+    assert await asked(pod, http("POST", path, "40")) == "ok"
+    assert (await asked(pod, http("GET", path))).startswith("40{")
+    assert await asked(pod, http("POST", path, '421["join-room","a"]')) == "ok"
+    assert '"ok":true' in await asked(pod, http("GET", path))
+    return path
+
+
+def engine(pod: Gateway) -> EngineSessions:
+    assert pod.running._socketio is not None
+    return pod.running._socketio.sessions
+
+
+async def leaves_the_other_doors(pod: Gateway) -> None:
+    async with socketio(pod), bare(pod.port) as client:
+        await client.send(http("GET", "/stream?room=a"))
+        await client.hear(b'"joined"')
+        assert await asked(pod, http("POST", "/rooms/a/messages", '{"payload":1}')) == "{}"
+
+
+async def polls(pod: Gateway) -> None:
+    """One client closes its session, and another one vanishes while it polls."""
+    assert await asked(pod, http("POST", await polled(pod), "1")) == "ok"
+    path = await polled(pod)
+    async with bare(pod.port) as client:
+        await client.send(http("GET", path))
+        [session] = engine(pod)._by_sid.values()
+        assert isinstance(session.carrier, Polling)
+        while session.carrier._poll is None:
+            await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize(
     "visit",
     [
+        leaves_the_other_doors,
+        polls,
         *(hangs_up, resets, says_goodbye, breaks_the_protocol, is_disconnected),
         *(has_no_token, is_malformed, asks_nothing, probes, publishes),
     ],
 )
 async def test_an_ended_connection_is_freed_without_the_collector(visit: Callable[[Gateway], Awaitable[None]]) -> None:
     """However a connection ends, it leaves no reference cycle: full collections are rare, so cycles would pile up."""
-    async with gateway(close_timeout=0.2) as pod:
+    async with gateway(close_timeout=0.2, socketio=True) as pod:
         for _ in range(3):
             await visit(pod)
         await _settled(pod)
@@ -158,6 +231,6 @@ async def test_an_ended_connection_is_freed_without_the_collector(visit: Callabl
 
 async def _settled(pod: Gateway) -> None:
     """Wait until the pod has forgotten all connections, subscriptions and timers of the visits."""
-    while pod.running._pod.subscriptions.rooms() or pod.running._admission.sockets:
+    while pod.running._pod.subscriptions.rooms() or pod.running._admission.sockets or len(engine(pod)):
         await asyncio.sleep(0.05)
     await asyncio.sleep(0.3)

@@ -21,3 +21,5 @@ async def wait_with(request: web.BaseRequest, waiting: asyncio.Future[bytes]) ->
         return await waiting
     finally:
         protocol.waiting = None
+        # It may hold an error whose traceback holds this frame, and the frame the whole request.
+        del waiting

@@ -111,7 +111,8 @@ class Connecting:
         else:
             client.bucket.charge(_ENTRY)
         transport.connection = connection
-        client.add(namespace, ConnectedMember(connection, self._parts.sessions, self._parts.dispatcher, space.reader))
+        parts = self._parts
+        client.add(namespace, ConnectedMember(connection, transport, parts.sessions, parts.dispatcher, space.reader))
         recovered = await self._recover(connection, transport, _texts(auth))
         if not recovered and space.rooms:
             await self._join(connection, space.rooms)

@@ -6,6 +6,7 @@ from typing import Final
 from forestay.core.fanout.connection import Connection
 from forestay.core.sessions.dispatcher import Dispatcher
 from forestay.core.sessions.sessions import Sessions
+from forestay.edge.socketio.transport import NamespaceTransport
 from forestay.protocol.codes import Ending
 from forestay.protocol.requests import Pong, Unreadable
 from forestay.protocol.socketio.packets import Event, Refused
@@ -18,10 +19,18 @@ _NOTHING: Final = Pong()
 class ConnectedMember:
     """The Member of a connection of the core."""
 
-    __slots__ = ("_connection", "_dispatcher", "_reader", "_sessions")
+    __slots__ = ("_connection", "_dispatcher", "_reader", "_sessions", "_transport")
 
-    def __init__(self, connection: Connection, sessions: Sessions, dispatcher: Dispatcher, reader: Reader) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        transport: NamespaceTransport,
+        sessions: Sessions,
+        dispatcher: Dispatcher,
+        reader: Reader,
+    ) -> None:
         self._connection = connection
+        self._transport = transport
         self._sessions = sessions
         self._dispatcher = dispatcher
         self._reader = reader
@@ -55,3 +64,5 @@ class ConnectedMember:
     def lost(self, ending: Ending) -> None:
         """See Member.lost."""
         self._sessions.lost(self._connection, ending)
+        # The connection holds its transport: without this the two would wait for the garbage collector.
+        self._transport.connection = None
