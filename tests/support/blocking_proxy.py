@@ -40,18 +40,21 @@ class BlockingProxy:
             back, onwards = await asyncio.open_connection("127.0.0.1", self.beyond)
             self._open.add(onwards)
             onwards.write(head)
-            await asyncio.gather(_pump(reader, onwards), _pump(back, writer))
+            await asyncio.gather(pump(reader, onwards), pump(back, writer))
         except (OSError, EOFError):
             pass
         finally:
             writer.close()
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Passes on what comes, up to its end."""
     try:
         while data := await reader.read(1 << 16):
             writer.write(data)
             await writer.drain()
+    except OSError:
+        pass
     finally:
         # One side that is gone takes the other with it.
         writer.close()

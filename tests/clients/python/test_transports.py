@@ -1,14 +1,20 @@
 """The Python client takes event streams where WebSockets are blocked, and comes back to WebSockets later."""
 
+import asyncio
+import contextlib
+import ssl
 from typing import Any
 
 import pytest
+import trustme
 
-from forestay_client import Client, Options
+from forestay_client import Client, ClientOptions, Options, Position
 from forestay_client.handshake import HandshakeError
 from forestay_client.sse import Comment, Data, Events, Retry
 from forestay_client.transports import Transports
 from tests.clients.python.refusing import Refusing, answer, problem, refusing
+from tests.support.blocking_proxy import pump
+from tests.support.gateway import PATIENCE
 
 WELCOME = (
     'retry: 100\ndata: {"type":"welcome","payload":{"connection":"c","user":"ålice","ping_interval_ms":25000,'
@@ -84,6 +90,47 @@ async def test_a_stream_that_ends_before_it_begins_says_when_to_come_back() -> N
         with pytest.raises(HandshakeError) as failed:
             await asked(there, transports=["stream"])
         assert (failed.value.ending.code, failed.value.ending.retry_after) == (1013, 4.0)
+
+
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+async def test_a_stream_and_its_requests_take_the_proxy(scheme: str) -> None:
+    """They go through the tunnel that a WebSocket would take, with TLS to the gateway inside of it."""
+    authority = trustme.CA()
+    inside, outside = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
+    authority.issue_cert("gateway.test").configure_cert(inside)
+    authority.configure_trust(outside)
+    asked: list[str] = []
+    serving: list[asyncio.Task[Any] | None] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.append(asyncio.current_task())
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        asked.append(head.partition(" HTTP")[0])
+        writer.write(STREAM if "/stream" in head else answer(200, '{"offset": 4, "epoch": "e"}'))
+        if "/stream" in head:
+            with contextlib.suppress(OSError):
+                await reader.read()
+        writer.close()
+
+    async def tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.append(asyncio.current_task())
+        asked.append((await reader.readuntil(b"\r\n\r\n")).decode().partition(" HTTP")[0])
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        back, onwards = await asyncio.open_connection(*server.sockets[0].getsockname())
+        await asyncio.gather(pump(reader, onwards), pump(back, writer))
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=inside if scheme == "wss" else None)
+    proxy = await asyncio.start_server(tunnel, "127.0.0.1", 0)
+    options: ClientOptions = {
+        "transports": ["stream"],
+        "proxy": f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}",
+        "ssl": outside if scheme == "wss" else None,
+    }
+    async with server, proxy, Client(f"{scheme}://gateway.test:7/app/ws", get_token=lambda: "t", **options) as client:
+        assert await client.room("a b").publish(1) == Position("e", 4)
+    await asyncio.wait({task for task in serving if task is not None}, timeout=PATIENCE)
+    tunnelled = "CONNECT gateway.test:7"
+    assert asked == [tunnelled, "GET /app/stream?room=%40me", tunnelled, "POST /app/rooms/a%20b/messages"]
 
 
 @pytest.mark.parametrize("transports", ["stream", ["sse"], [], None])
