@@ -151,6 +151,8 @@ class Player:
     async def _refuse(self, step: Step) -> None:
         connection = await self._gateway.arrived(step.what, PATIENCE)
         self._judged = max(self._judged, step.what)
+        if "over" in step.more:
+            self._compare({"over": step.more["over"]}, {"over": connection.kind})
         words = {name: step.more[name] for name in ("code", "detail") if name in step.more}
         status = filled(step.more["status"], self._known)
         if "page" in step.more:
@@ -165,6 +167,15 @@ class Player:
         connection = self._connection(step.more.get("from"))
         lane = gateway.lane_of(addressed(step.what, self._known))
         self._compare(step.what, await connection.heard.take(lane, self._patience(step)))
+
+    async def _unheard(self, step: Step) -> None:
+        connection = self._connection(step.more.get("from"))
+        lane = gateway.lane_of(addressed(step.what, self._known))
+        try:
+            came = await connection.heard.take(lane, step.more["ms"] / 1000)
+        except TimeoutError:
+            return
+        raise Broken(f"came {came}")
 
     async def _hear_binary(self, step: Step) -> None:
         came = await self._connection(step.more.get("from")).heard.take("binary", PATIENCE)
@@ -228,6 +239,7 @@ class Player:
         "accept": _accept,
         "refuse": _refuse,
         "hear": _hear,
+        "unheard": _unheard,
         "hear_binary": _hear_binary,
         "say": _say,
         "say_raw": _say_raw,
