@@ -54,6 +54,18 @@ async def test_a_client_does_not_hear_itself_where_it_says_so(tmp_path: Path) ->
         assert [(await other.hear("broadcast"))["payload"] for _ in range(2)] == [0, 1]
 
 
+async def test_a_trace_goes_with_the_message(tmp_path: Path) -> None:
+    """The context in the headers is that of the message. A malformed one is dropped, and refuses nothing."""
+    async with streaming(tmp_path) as running:
+        stream = await Stream.open(running, BEARER, "traced")
+        await stream.until("joined")
+        trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        for given in (trace, "nonsense"):
+            path = "/rooms/traced/messages"
+            assert (await ask(running, "POST", path, BEARER, b'{"payload": 1}', traceparent=given))[0].status == 200
+        assert [(await stream.hear("broadcast")).get("traceparent") for _ in range(2)] == [trace, None]
+
+
 async def test_a_client_reads_history_and_presence(tmp_path: Path) -> None:
     """Each page is what a connection would get, with the same rights."""
     async with streaming(tmp_path) as running:

@@ -20,6 +20,10 @@ pattern = "loose"
 slow = "drop_oldest"
 
 [[rooms]]
+pattern = "traced"
+trace = true
+
+[[rooms]]
 pattern = "log.*"
 history = { size = 100, ttl = 60 }
 
