@@ -8,22 +8,39 @@ from typing import Any
 
 import pytest
 
+from forestay.bus.memory.bus import MemoryBus
+from forestay.bus.memory.registry import MemoryRegistry
+from forestay.core.ports.registry import Claim
 from forestay.core.rules.access import Identity, Rights
 from forestay.core.rules.events import Namespace as NoOwnEvents
 from forestay.core.rules.policies import Policy, Retention, Slow
 from forestay.edge.handshake.admission import Refused
 from forestay.edge.socketio.client import MAX_NAMESPACES, Origin, SocketioClient
 from forestay.edge.socketio.connecting import Chance, Connecting, Namespace, Parts
+from forestay.edge.socketio.transport import NamespaceTransport
 from forestay.protocol.codes import ABNORMAL_CLOSURE, ENDINGS, CloseCode, Ending, ErrorCode, Refusal
 from forestay.protocol.socketio.packets import Decoder
 from forestay.protocol.socketio.reader import Reader
 from forestay.protocol.socketio.wire import SocketioWire
+from forestay.protocol.websocket import text_frame
 from tests.support.core import Core, passes
 from tests.support.engine_session import RecordedSession, arguments
 
 KEPT = Policy("kept.*", history=Retention(100, 60.0), presence=True, join_leave=True)
 MINE = Policy("@me", history=Retention(100, 60.0))
 SECRETS = (f"secret-{number:016}" for number in itertools.count())
+
+
+class SlowRegistry(MemoryRegistry):
+    """Answers a little later, as Redis does."""
+
+    async def claim(self, user: str, connection: str, limit: int, *, replace: bool) -> Claim:
+        claim = await super().claim(user, connection, limit, replace=replace)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return claim
+
+
 LOST = Ending(ABNORMAL_CLOSURE, "connection lost")
 
 
@@ -532,9 +549,12 @@ async def test_a_client_that_ends_while_it_is_let_in_is_refused() -> None:
 
 
 async def test_a_client_that_goes_while_it_is_let_in_leaves_nothing() -> None:
-    """Its connection ends with its session, whatever is under way."""
-    clients = Clients(Core(KEPT), rooms=("kept.a",))
-    for turns in range(6):
+    """Its connection ends with its session, whatever is under way, and no user is counted for it."""
+    bus = MemoryBus()
+    clients = Clients(
+        Core(KEPT, bus=bus, registry=SlowRegistry("p1", bus), max_connections_per_user=1), rooms=("kept.a",)
+    )
+    for turns in range(9):
         client = clients.session()
         entering = asyncio.ensure_future(client.ask_to_enter("alice"))
         for _ in range(turns):
@@ -544,6 +564,21 @@ async def test_a_client_that_goes_while_it_is_let_in_leaves_nothing() -> None:
         await entering
         assert len(clients.core.pod.hub) == 0
         assert client.session.heard() == []
+
+
+async def test_what_was_written_for_nothing_is_forgotten() -> None:
+    """Until a client is let in, all that is written for it waits, and counts as waiting; then it is written at once."""
+    client = Clients(Core()).session()
+    transport = NamespaceTransport(client.client, SocketioWire("/"), "secret")
+    client.session.waiting = 5
+    transport.write(b"old")
+    assert transport.buffered() == 8
+    transport.drop_held()
+    transport.write(text_frame(b"4b"))
+    transport.release(text_frame(b"4a"), text_frame(b"4c"))
+    transport.write(text_frame(b"4d"))
+    assert client.session.take() == ["a", "b", "c", "d"]
+    assert transport.buffered() == 5
 
 
 def two_pods(*, rooms: tuple[str, ...] = (), rights: dict[str, str] | None = None) -> tuple[Clients, Clients]:

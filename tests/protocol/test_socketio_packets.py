@@ -149,6 +149,11 @@ def test_binary_parts_come_where_they_are_expected_and_nowhere_else() -> None:
 
 def test_a_packet_that_is_too_large_with_its_parts_is_refused_at_its_end() -> None:
     """The client keeps its connection and hears the refusal, and the parts are not kept until then."""
+    reading = decoder()
+    reading.text('53-["x"]')
+    reading.binary(b"y" * LARGEST)
+    assert reading._expected is not None
+    assert reading._expected.parts == []
     refused = read(f'5{MAX_ATTACHMENTS}-9["x"]', *[b"y" * LARGEST] * MAX_ATTACHMENTS)
     assert isinstance(refused, Refused)
     assert (refused.id, refused.refusal.code) == ("9", ErrorCode.TOO_LARGE)
