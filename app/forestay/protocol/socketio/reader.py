@@ -14,7 +14,7 @@ from forestay.protocol.attachments import embed
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.events import Emission
 from forestay.protocol.message import Position
-from forestay.protocol.names import PERSONAL, escape, namespace_prefix
+from forestay.protocol.names import PERSONAL, escape, namespace_prefix, parse_room
 from forestay.protocol.requests import Unreadable
 from forestay.protocol.socketio.packets import Event
 
@@ -158,7 +158,11 @@ class Reader:
         """The room that the clients of this namespace call `text`. Raises Refusal."""
         if text == PERSONAL:
             return text
-        name = escape(self._prefix + text) if text else None
+        name = None
+        if text:
+            whole = self._prefix + text
+            # Nearly every name needs no escape, and then it is one already. A `%` of the client is escaped.
+            name = whole if "%" not in whole and parse_room(whole) is not None else escape(whole)
         if name is None:
             raise Refusal(ErrorCode.INVALID_ROOM, _INVALID_ROOM)
         return name
