@@ -3,6 +3,7 @@
 The cost of a server is the CPU time that the kernel counts for its process. So it is correct on a busy machine.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from bench.checkouts import ROOT, Checkout, recognise
 from bench.crowd import SECRET
@@ -51,6 +53,15 @@ class Running:
         """CPU seconds it has used so far."""
         # What clock_getcpuclockid(3) makes of another process: to the nanosecond, where /proc counts in hundredths.
         return time.clock_gettime(~self._process.pid << 3 | 2)
+
+    def told(self, file: Path) -> dict[str, Any]:
+        """What a server of `counting` counts."""
+        file.unlink(missing_ok=True)
+        self._process.send_signal(signal.SIGUSR1)
+        while not file.exists():
+            time.sleep(0.02)
+        told: dict[str, Any] = json.loads(file.read_text())
+        return told
 
     def rss(self) -> int:
         """KiB of memory it holds."""
@@ -107,6 +118,19 @@ def serving(checkout: Checkout, variant: str = "forestay", **more: str) -> Itera
     environ = checkout.environ() | OURS | VARIANTS[variant] | more
     command = checkout.command("serve", "--host", "127.0.0.1", *ports)
     with _started(command, checkout.path, environ, (port, internal)) as server:
+        yield server
+
+
+@contextmanager
+def counting(file: Path, variant: str, **more: str) -> Iterator[Running]:
+    """Ours as `bench.inside` runs it, which writes into `file` what it counts."""
+    port, internal = _free_port(), _free_port()
+    here = recognise(ROOT)
+    environ = here.environ() | OURS | VARIANTS[variant] | more
+    environ["PYTHONPATH"] += f":{ROOT}"
+    command = [str(here.python), "-P", "-m", "bench.inside", str(file), "serve", "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--internal-port", str(internal)]
+    with _started(command, ROOT, environ, (port, internal)) as server:
         yield server
 
 

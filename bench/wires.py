@@ -1,16 +1,18 @@
 """A room of native, Socket.IO and stream members against an all-native one; Socket.IO alone against its own servers."""
 
 import argparse
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from bench.chart import Bars
 from bench.crowd import crowd_at, gate
 from bench.doors import enter, event
 from bench.paired import more
 from bench.rounds import Figures, options, report
-from bench.servers import Running, available, running
+from bench.servers import Running, available, counting, running
 from bench.sitting import Deliveries, Seat, Turns, sit, sittings
 from forestay.terminal.crowd import Speech, message, raise_file_limit
 
@@ -32,7 +34,7 @@ class Room:
 
     def __init__(self, server: Running, members: Mapping[str, int], rate: float) -> None:
         self.crowd = crowd_at(server.port)
-        self._members = sum(members.values())
+        self.members = sum(members.values())
         to = gate(server.port)
         made = {door: enter(self.crowd, to, door, _ROOM, number, sample=20) for door, number in members.items()}
         first = next(iter(made))
@@ -40,7 +42,7 @@ class Room:
 
     def run(self, seconds: float) -> int:
         """Publish for `seconds` and count the deliveries. Returns how many are expected."""
-        due = self._speech.give(self.crowd, seconds) * self._members
+        due = self._speech.give(self.crowd, seconds) * self.members
         self.crowd.read_until(due, 30.0)
         return due
 
@@ -104,6 +106,19 @@ def mixed(rate: float, size: Callable[[int], int], given: argparse.Namespace) ->
     print(f"deliveries per CPU-second: mixed / native = {ratio:.2f}, wanted {LEAST_MIXED} at least")
 
 
+def encodings(size: Callable[[int], int]) -> dict[str, float]:
+    """How often each wire encodes a message of the mixed room."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "counts")
+        with counting(file, OURS, FORESTAY_PING_INTERVAL="3600") as server:
+            room = Room(server, {door: size(number) for door, number in MEMBERS.items()}, 100.0)
+            before = server.told(file)["encodings"]
+            messages = room.run(1.0) // room.members
+            found = server.told(file)["encodings"]
+            room.crowd.close()
+    return {wire: (number - before.get(wire, 0)) / messages for wire, number in found.items()}
+
+
 def alone(rate: float, size: Callable[[int], int], given: argparse.Namespace) -> None:
     """A room of Socket.IO clients alone, here and at the servers of Socket.IO."""
     members = {"socketio": size(1000)}
@@ -136,6 +151,8 @@ def main() -> None:
     if given.only != "alone":
         for rate in map(float, given.rates.split(",")):
             mixed(rate, size, given)
+        counted = encodings(size)
+        print("encodings of a message: " + ", ".join(f"{number:g} by {wire}" for wire, number in counted.items()))
     if given.only != "mixed":
         alone(500.0, size, given)
 
