@@ -242,7 +242,12 @@ async def test_a_page_can_read_each_answer(origin: str | None) -> None:
             ("GET", {"EIO": "4", "transport": "polling", "sid": sid}, ""),
             ("POST", {"EIO": "4", "transport": "polling", "sid": sid}, "4a"),
             ("OPTIONS", {"EIO": "4", "transport": "polling"}, ""),
+            ("GET", {"EIO": "4", "transport": "polling", "sid": "unknown"}, ""),
+            ("POST", {"EIO": "4", "transport": "polling", "sid": sid}, "nonsense"),
+            ("GET", {"EIO": "4", "transport": "polling"}, "full"),
         ):
+            if body == "full":
+                browser.server.lifecycle.move(State.DRAINING)
             async with browser.http.request(method, url, params=query, data=body, headers=headers) as answer:
                 assert answer.headers.get("Access-Control-Allow-Origin") == origin
                 allowed = answer.headers.get("Access-Control-Allow-Credentials")

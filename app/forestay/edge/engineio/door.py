@@ -21,6 +21,7 @@ from forestay.edge.engineio.session import Carrier, EngineSession
 from forestay.edge.engineio.sessions import SERVE_WITHIN, EngineSessions
 from forestay.edge.engineio.socket import NOT_POLLING, MovingClient, SocketCarrier, SocketClient
 from forestay.edge.handshake.admission import Admission, Attempt, Refused
+from forestay.edge.handshake.cors import readable
 from forestay.edge.listening.servers import admit
 from forestay.edge.log_throttle import LogThrottle
 from forestay.edge.problems import problem
@@ -98,9 +99,10 @@ class EngineDoor:
         try:
             return await self._serve(request, started_at)
         except BadRequest as bad:
-            return refused(request, bad)
+            answer = refused(request, bad)
         except Refused as refusal:
-            return self._refuse(request, refusal, started_at)
+            answer = self._refuse(request, refusal, started_at)
+        return allowed(request, answer) if self._may_connect(request) else answer
 
     async def _serve(self, request: web.BaseRequest, started_at: float) -> web.StreamResponse:
         transport, sid = only(request, "transport"), only(request, "sid")
@@ -191,9 +193,11 @@ class EngineDoor:
         over = BadRequest(RequestError.BAD_REQUEST, "the session is over; connect again")
         if request.method == "GET":
             body = await polling.poll(request)
-            return refused(request, over) if body is None else payload(request, body)
+            if body is None:
+                raise over
+            return payload(request, body)
         status = await polling.push(request, self._limits.message_bytes, self._limits.message_timeout)
-        return taken(request) if status == 200 else refused(request, over, status)
+        return taken(request) if status == 200 else allowed(request, refused(request, over, status))
 
     def _open_packet(self, session: EngineSession, upgrades: Sequence[str]) -> bytes:
         return open_packet(session.sid, upgrades, self._limits.times, self._limits.message_bytes)
@@ -205,7 +209,7 @@ class EngineDoor:
             return False
         return True
 
-    def _refuse(self, request: web.BaseRequest, refusal: Refused, started_at: float) -> web.StreamResponse:
+    def _refuse(self, request: web.BaseRequest, refusal: Refused, started_at: float) -> web.Response:
         """Answer a request that was refused for another reason than its form."""
         self._report(str(refusal.status), request, started_at)
         client = self._admission.client(request)
@@ -217,9 +221,11 @@ class EngineDoor:
             trace_id=trace_id(request),
         )
         self._refused.count(f"{refusal.status} {refusal.refusal.code}", f"{refusal} (client {client})")
-        if refusal.status == 503:
-            return allowed(request, problem(refusal.refusal, refusal.status))
-        return refused(request, BadRequest(RequestError.FORBIDDEN, str(refusal)))
+        if refusal.status != 503:
+            return refused(request, BadRequest(RequestError.FORBIDDEN, str(refusal)))
+        answer = problem(refusal.refusal, refusal.status)
+        readable(request, answer)
+        return answer
 
     def _report(self, outcome: str, request: web.BaseRequest, started_at: float) -> None:
         if self._observer is not None:

@@ -102,8 +102,8 @@ class _Protocol(web.RequestHandler):
         """The handler has answered. Give the client its time to take the answer, and read what it still sends."""
         if self._door is not None:
             self._door.answered()
-        elif self._accepted is not None:
-            # The lobby no longer limits the time of this connection.
+        elif self._accepted is not None and self.frames is None:
+            # The lobby no longer limits the time of this connection. A WebSocket has a limit of its own.
             self._last = asyncio.get_running_loop().call_later(ANSWER_TIMEOUT, self._give_up)
         self._read_on()
 

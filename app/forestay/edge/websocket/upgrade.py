@@ -10,7 +10,8 @@ from forestay.edge.websocket.frames import Frames, frames_of
 from forestay.edge.websocket.websocket import ReadOnlyWebSocket
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: that would cost each connection a microsecond.
+@dataclass(slots=True)
 class Upgraded:
     """A request that is a WebSocket now. Its answer is sent with the first bytes that `writer` is given."""
 
