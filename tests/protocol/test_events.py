@@ -9,7 +9,7 @@ from forestay.protocol.events import RESERVED, SPOKEN, check_event
 @pytest.mark.parametrize("event", ["chat message", "a", "x" * 128, "ä", "forestay", "Connect", "message"])
 def test_an_application_names_its_events_as_it_likes(event: str) -> None:
     """1 to 128 characters, of which none is a control character."""
-    check_event(event, b"[]")
+    check_event(event, b"[]", by_client=False)
 
 
 @pytest.mark.parametrize(
@@ -19,14 +19,14 @@ def test_an_application_names_its_events_as_it_likes(event: str) -> None:
 def test_a_name_that_could_harm_a_client_is_refused(event: str) -> None:
     """Names that stock clients use themselves, those of the gateway, and texts that are no names."""
     with pytest.raises(Refusal) as refused:
-        check_event(event, b"[]")
+        check_event(event, b"[]", by_client=False)
     assert refused.value.code is ErrorCode.BAD_MESSAGE
 
 
 @pytest.mark.parametrize("event", sorted(SPOKEN))
 def test_a_client_does_not_speak_as_the_gateway(event: str) -> None:
     """A client could otherwise send a `message` with the `from` of another user."""
-    check_event(event, b"[]")
+    check_event(event, b"[]", by_client=False)
     with pytest.raises(Refusal, match="choose another name"):
         check_event(event, b"[]", by_client=True)
 
@@ -35,4 +35,4 @@ def test_a_client_does_not_speak_as_the_gateway(event: str) -> None:
 def test_the_payload_of_an_event_is_an_array(payload: bytes) -> None:
     """Anything else has no form as arguments."""
     with pytest.raises(Refusal, match="array"):
-        check_event("a", payload)
+        check_event("a", payload, by_client=False)

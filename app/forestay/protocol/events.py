@@ -58,7 +58,7 @@ def fault_of_name(event: str) -> str | None:
     return None
 
 
-def check_event(event: str, payload: bytes, *, by_client: bool = False) -> None:
+def check_event(event: str, payload: bytes, *, by_client: bool) -> None:
     """Raises Refusal unless `payload`, which is JSON, can be sent as the event `event`.
 
     `by_client`: a client chose the name, and no rule of the operator.

@@ -86,7 +86,7 @@ def _inspect_event(message: Message) -> None:
         raise BadEnvelope("binary_at has another form")
     if message.event is not None:
         try:
-            check_event(message.event, message.payload)
+            check_event(message.event, message.payload, by_client=False)
         except Refusal as refusal:
             raise BadEnvelope(refusal.message) from None
 

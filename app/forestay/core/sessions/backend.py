@@ -71,7 +71,7 @@ class Backend:
         `payload`: JSON, or with `binary` a whole binary message. With `event`, a JSON array.
         """
         if event is not None:
-            check_event(event, payload)
+            check_event(event, payload, by_client=False)
         message = Message(room, payload, self._publisher.stamp(), binary=binary, trace=trace, event=event)
         return await self._publisher.accepted(message, Source(self._runtime.loop.time(), by_client=False), key)
 

@@ -66,7 +66,7 @@ class SingleRequests:
         else:
             payload, key, event = bytes(request.payload), request.key, request.event
             if event is not None:
-                check_event(event, payload)
+                check_event(event, payload, by_client=True)
             message = Message(name, payload, stamp, identity.user, exclude=exclude, trace=trace, event=event)
         return await self._publisher.accepted(message, Source(self._loop.time(), own), key)
 
