@@ -23,6 +23,7 @@ from forestay.protocol.engineio.packets import Times
 from forestay.protocol.websocket import BINARY, frame, text_frame
 from tests.conformance.engine_client import PATIENCE, Browser, code_of, hear, hear_close, moved, polled
 from tests.conformance.engine_echo import PATH, Echo, EchoApplication, engine_server, quick
+from tests.support.gateway import frame as client_frame
 from tests.support.gateway import upgrade
 
 PATIENT = Times(30.0, 30.0)
@@ -311,7 +312,7 @@ async def test_two_posts_at_once_end_the_session() -> None:
         sid = await browser.open()
         with asked(browser, "POST", sid, b"4hal", announced=100):
             async with asyncio.timeout(PATIENCE):
-                while not of(browser, sid).carrier._posting:  # type: ignore[attr-defined]
+                while not of(browser, sid).carrier.posting:  # type: ignore[attr-defined]
                     await asyncio.sleep(0)
             assert (await browser.post(sid, "4hello"))[0] == 400
             assert await ended(application) == [CloseCode.PROTOCOL_ERROR]
@@ -435,6 +436,70 @@ async def test_a_session_can_try_to_upgrade_again() -> None:
             while of(browser, sid).upgrading:
                 await asyncio.sleep(0.01)
         await moved(browser, sid)
+
+
+async def test_only_one_websocket_upgrades_at_a_time() -> None:
+    """The end of a WebSocket that failed to upgrade does not let a third one in beside the second."""
+    async with served() as browser:
+        sid = await browser.open()
+        target = f"{PATH}?EIO=4&transport=websocket&sid={sid}"
+        reader, writer = await asyncio.open_connection("127.0.0.1", browser.server.port)
+        writer.write(upgrade(None, target) + client_frame(1, b"nonsense"))
+        while b"did not move" not in await reader.read(4096):
+            pass
+        second = await browser.socket(sid)
+        await second.send_str("2probe")
+        assert await hear(second) == "3probe"
+        writer.write(client_frame(8, b"\x03\xe8"))
+        assert await reader.read(4096) == b""
+        third = await browser.socket(sid)
+        assert await hear_close(third) == CloseCode.POLICY_VIOLATION
+        await second.send_str("5")
+        await second.send_str("4hello")
+        assert await hear(second) == "4hello"
+        writer.close()
+
+
+class Delayed(EchoApplication):
+    """Takes the message `slow` only once it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taking = asyncio.Event()
+        self.let_go = asyncio.Event()
+
+    def opened(self, session: Session, opening: Opening, /) -> Listener:
+        listener = super().opened(session, opening)
+        echo = listener.text
+
+        async def wait(data: str) -> None:
+            self.taking.set()
+            await self.let_go.wait()
+            echo(data)
+
+        listener.text = lambda data: wait(data) if data == "slow" else echo(data)  # type: ignore[method-assign]
+        return listener
+
+
+async def test_the_packets_of_a_post_come_before_those_of_the_websocket() -> None:
+    """A client that upgrades while a POST of it is under way is heard in order, one packet after the other."""
+    application = Delayed()
+    async with served(application) as browser:
+        sid = await browser.open()
+        ws = await browser.socket(sid)
+        await ws.send_str("2probe")
+        assert await hear(ws) == "3probe"
+        posting = asyncio.create_task(browser.post(sid, "4slow\x1e4two"))
+        await application.taking.wait()
+        await ws.send_str("5")
+        await ws.send_str("4three")
+        await ws.send_bytes(b"four")
+        async with asyncio.timeout(PATIENCE):
+            while of(browser, sid).upgrading:
+                await asyncio.sleep(0.01)
+        application.let_go.set()
+        assert [await hear(ws) for _ in range(4)] == ["4slow", "4two", "4three", b"four"]
+        assert await posting == (200, "ok")
 
 
 async def test_an_upgrade_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:

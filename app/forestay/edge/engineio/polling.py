@@ -32,7 +32,7 @@ _OVER: Final = b"\0"
 class Polling:
     """The carrier of a polling session."""
 
-    __slots__ = ("_chunks", "_most", "_poll", "_posting", "_room", "_session", "_size")
+    __slots__ = ("_chunks", "_most", "_poll", "_post", "_room", "_session", "_size")
 
     def __init__(self, session: EngineSession, user_agent: str) -> None:
         """`user_agent`: the header of the client."""
@@ -43,7 +43,8 @@ class Polling:
         self._size = 0
         self._poll: asyncio.Future[bytes] | None = None
         """What the pending poll waits for."""
-        self._posting = False
+        self._post: asyncio.Event | None = None
+        """Set at the end of the POST that is under way."""
         self._room: asyncio.Future[None] | None = None
         """Where the client must take what was written before its packets are read."""
 
@@ -85,6 +86,16 @@ class Polling:
     def noop(self) -> None:
         """End the pending poll, if there is one, because the session is about to move."""
         self._answer(NOOP_PACKET)
+
+    @property
+    def posting(self) -> bool:
+        """Whether a POST is under way."""
+        return self._post is not None
+
+    async def posted(self) -> None:
+        """Wait for the end of the POST that is under way."""
+        if self._post is not None:
+            await self._post.wait()
 
     def leave(self) -> bytes:
         """End, because the session has moved. Returns what waited for a poll."""
@@ -134,7 +145,7 @@ class Polling:
         if reason is not None:
             session.fail(reason)
             return 400
-        self._posting = True
+        self._post = done = asyncio.Event()
         try:
             body = await read_body(request, max_bytes, seconds)
             if session.ending is not None:
@@ -151,12 +162,13 @@ class Polling:
             session.stop(ENDINGS[CloseCode.INTERNAL_ERROR])
             return 500
         finally:
-            self._posting = False
+            self._post = None
+            done.set()
         return 400 if session.stopping else 200
 
     def _forbidden(self, request: web.BaseRequest) -> str | None:
         """Why a POST breaks the rules, before its body is read."""
-        if self._posting:
+        if self.posting:
             return "a second POST came before the first one was answered"
         # Not aiohttp's `content_type`: that is this one where the header is missing.
         if request.headers.get("Content-Type", "").lower().startswith("application/octet-stream"):

@@ -102,7 +102,8 @@ class SocketClient:
 class MovingClient(SocketClient):
     """The Client of a WebSocket to which a polling session moves.
 
-    Until the client has sent the upgrade packet, the session goes on polling, and nothing here ends it.
+    Until the client has sent the upgrade packet, the session goes on polling, and nothing here ends it. What follows it
+    is taken after the packets of a POST that is still under way.
     """
 
     __slots__ = ("_moved", "_over", "_polling", "_probed", "_timer", "_until")
@@ -124,7 +125,7 @@ class MovingClient(SocketClient):
     def text(self, data: str) -> Awaitable[None] | None:
         """See Client.text."""
         if self._moved:
-            return super().text(data)
+            return self._after_post(data) if self._polling.posting else super().text(data)
         if not self._over:
             self._upgrade(data)
         return None
@@ -132,7 +133,7 @@ class MovingClient(SocketClient):
     def binary(self, data: bytes) -> Awaitable[None] | None:
         """See Client.binary."""
         if self._moved:
-            return super().binary(data)
+            return self._after_post(data) if self._polling.posting else super().binary(data)
         self.end(_NO_UPGRADE)
         return None
 
@@ -157,6 +158,12 @@ class MovingClient(SocketClient):
         self._stop()
         if self._moved:
             super().lost(ending)
+
+    async def _after_post(self, data: str | bytes) -> None:
+        await self._polling.posted()
+        work = super().text(data) if isinstance(data, str) else super().binary(data)
+        if work is not None:
+            await work
 
     def _upgrade(self, packet: str) -> None:
         if packet == PROBE:
@@ -186,7 +193,8 @@ class MovingClient(SocketClient):
         self._timer = loop.call_later(_NOOP_INTERVAL, self._look)
 
     def _stop(self) -> None:
+        # Only once: after that, another WebSocket of the session may be upgrading.
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._session.upgrading = False
+            self._session.upgrading = False
