@@ -115,10 +115,13 @@ def test_a_placeholder_in_any_spelling_is_one(text: str) -> None:
         ('[{"_placeholder":true,"num":0},{"a":1,"\\u0061":2}]', 1),
         ('{"a":{"_placeholder":true,"num":0},"b":[{"c":{},"c":{}}]}', 1),
         ('[{"_placeholder":false,"_placeholder":true,"num":0}]', 1),
+        ('[{"_placeholder":true,"num":0},1e309]', 1),
+        ('[{"_placeholder":true,"num":0},{"a":[-1e999]}]', 1),
+        (f'[{{"_placeholder":true,"num":0}},{"9" * 4000}]', 1),
     ],
 )
 def test_a_placeholder_that_could_harm_a_client_is_refused(text: str, attachments: int) -> None:
-    """Each attachment has one placeholder, and there are no others, nor objects that a client could take for one."""
+    """Each attachment has one placeholder. There are no others, nor fields or numbers that a client cannot read."""
     json.loads(text)
     if attachments == 0:
         # Without attachments no client looks for placeholders.
@@ -130,8 +133,8 @@ def test_a_placeholder_that_could_harm_a_client_is_refused(text: str, attachment
 
 
 def test_fields_and_numbers_of_any_form_are_taken() -> None:
-    """The same field in several objects is none twice, and numbers may be of any size."""
-    text = b'[{"_placeholder":true,"num":0},{"a":{"a":[1e999,-0.0,%b]}},{"a":1}]' % (b"9" * 5000)
+    """The same field in several objects is none twice, and numbers may have as many digits as a double can hold."""
+    text = b'[{"_placeholder":true,"num":0},{"a":{"a":[1e-999,-0.0,1.7e308,%b]}},{"a":1}]' % (b"9" * 308)
     payload, binary_at = embed(text, [b"abc"], LIMIT)
     assert payload == text.replace(b'{"_placeholder":true,"num":0}', b'"YWJj"')
     assert fault_of_places(payload, binary_at) is None

@@ -6,14 +6,16 @@ where they are: `start:length,…` in bytes, quotes included, in their order.
 
 A stock client closes its connection, or raises an error, when a packet with attachments holds a placeholder that leads
 nowhere. So a payload with attachments has no placeholder besides them, however it is spelled. Nor has it an object with
-the same field twice: a Java client drops the text of such a packet, and then has no place for the attachments. In a
-packet without attachments, no client looks for placeholders.
+the same field twice, or a number that no double can hold: a Java client drops the text of such a packet, then has no
+place for the attachments, and by polling hears nothing more. In a packet without attachments, no client looks for
+placeholders.
 """
 
 import binascii
 import re
 from collections.abc import Sequence
 from json import JSONDecoder
+from math import isinf
 from typing import Final
 
 from forestay.protocol.codes import ErrorCode, Refusal
@@ -40,17 +42,21 @@ _OBJECT: Final = re.compile(
 _KEY: Final = re.compile(_KEY_TEXT.encode())
 
 
-class _RepeatedField(Exception):
-    """An object has the same field twice."""
+class _Unreadable(Exception):
+    """Some clients cannot read a text. The message says what it has."""
 
 
 def _check_fields(pairs: Sequence[tuple[str, object]]) -> None:
     if len(dict(pairs)) < len(pairs):
-        raise _RepeatedField
+        raise _Unreadable("an object has the same field twice")
 
 
-# Numbers of any size are JSON, and which ones does not matter here.
-_decode_pairs = JSONDecoder(object_pairs_hook=_check_fields, parse_int=len, parse_float=len).decode
+def _check_number(text: str) -> None:
+    if isinf(float(text)):
+        raise _Unreadable("a number is too large")
+
+
+_check_values = JSONDecoder(object_pairs_hook=_check_fields, parse_int=_check_number, parse_float=_check_number).decode
 
 _PART: Final = r"[0-9]{1,9}:[0-9]{1,9}"
 _PLACES = re.compile(rf"{_PART}(?:,{_PART}){{0,{MOST - 1}}}", re.ASCII).fullmatch
@@ -91,9 +97,9 @@ def embed(text: bytes, attachments: Sequence[bytes], max_bytes: int) -> tuple[by
     if missing:
         raise _refusal(f"attachment {min(missing)} has no placeholder; each attachment has one in the payload")
     parts.append(text[end:])
-    repeated = _fault_of_fields(text)
-    if repeated is not None:
-        raise _refusal(f"{repeated}; leave that out of a message with attachments")
+    unreadable = _fault_of_values(text)
+    if unreadable is not None:
+        raise _refusal(f"{unreadable}; leave that out of a message with attachments")
     payload = b"".join(parts)
     if has_placeholder(payload):
         raise _refusal('a message with attachments has other objects with "_placeholder"; rename their field')
@@ -137,7 +143,7 @@ def fault_of_places(payload: bytes, binary_at: str) -> str | None:
         end = stop
     if has_placeholder(payload):
         return "a placeholder beside those of binary_at"
-    return _fault_of_fields(payload)
+    return _fault_of_values(payload)
 
 
 def has_placeholder(payload: bytes) -> bool:
@@ -146,12 +152,12 @@ def has_placeholder(payload: bytes) -> bool:
     return (b"_placeholder" in payload or rb"\u" in payload) and _KEY.search(payload) is not None
 
 
-def _fault_of_fields(text: bytes) -> str | None:
-    """Says where an object in `text`, which is valid JSON, has the same field twice; None where none has."""
+def _fault_of_values(text: bytes) -> str | None:
+    """What `text`, which is valid JSON, has that some clients cannot read; None where there is nothing."""
     try:
-        _decode_pairs(text.decode())
-    except _RepeatedField:
-        return "an object has the same field twice"
+        _check_values(text.decode())
+    except _Unreadable as unreadable:
+        return str(unreadable)
     except RecursionError:
         return "an array or object nests too deep"
     return None
