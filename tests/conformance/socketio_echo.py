@@ -17,7 +17,7 @@ from forestay.edge.engineio.door import EngineLimits
 from forestay.edge.socketio.client import SocketioClient
 from forestay.edge.socketio.opening import Clients, PacketLimits
 from forestay.protocol.codes import Ending
-from forestay.protocol.socketio.packets import Event, Refused
+from forestay.protocol.socketio.packets import Event, RefusedEvent
 from forestay.protocol.websocket import BINARY, frame, text_frame
 from tests.conformance.engine_echo import EngineServer, engine_server, quick
 
@@ -49,7 +49,7 @@ class EchoMember:
         for part in parts:
             self._session.write(frame(BINARY, part))
 
-    def refused(self, refused: Refused) -> None:
+    def refused(self, refused: RefusedEvent) -> None:
         """The suite sends no such event."""
 
     def acknowledged(self, size: int) -> None:

@@ -19,7 +19,7 @@ from forestay.protocol.socketio.packets import (
     Event,
     Malformed,
     Packet,
-    Refused,
+    RefusedEvent,
 )
 
 LARGEST = 1000
@@ -84,7 +84,7 @@ def test_any_text_is_a_packet_or_malformed(message: str | bytes) -> None:
         except Malformed as malformed:
             assert str(malformed)
         else:
-            assert packet is None or isinstance(packet, Connect | Disconnect | Event | Ack | Refused)
+            assert packet is None or isinstance(packet, Connect | Disconnect | Event | Ack | RefusedEvent)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_a_packet_that_is_too_large_with_its_parts_is_refused_at_its_end() -> No
     assert reading._expected is not None
     assert reading._expected.parts == []
     refused = read(f'5{MAX_ATTACHMENTS}-9["x"]', *[b"y" * LARGEST] * MAX_ATTACHMENTS)
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, RefusedEvent)
     assert (refused.id, refused.refusal.code) == ("9", ErrorCode.TOO_LARGE)
     assert refused.size > MAX_ATTACHMENTS * LARGEST
 
@@ -173,7 +173,7 @@ def test_a_packet_that_is_too_large_with_its_parts_is_refused_at_its_end() -> No
 def test_an_event_without_sense_is_refused(messages: list[str | bytes], code: ErrorCode) -> None:
     """What stock clients can send, but the gateway cannot take, is refused with the ack id, and closes nothing."""
     refused = read(*messages)
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, RefusedEvent)
     assert (refused.id, refused.refusal.code) == ("5", code)
 
 

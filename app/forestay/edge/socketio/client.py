@@ -14,7 +14,7 @@ from msgspec import Raw
 from forestay.core.rules.rate_limit import TokenBucket
 from forestay.edge.engineio.application import Session
 from forestay.protocol.codes import CloseCode, Ending, Verdict, verdict
-from forestay.protocol.socketio.packets import Ack, Connect, Decoder, Disconnect, Event, Malformed, Packet, Refused
+from forestay.protocol.socketio.packets import Ack, Connect, Decoder, Disconnect, Event, Malformed, Packet, RefusedEvent
 from forestay.protocol.socketio.wire import refused
 
 MAX_NAMESPACES: Final = 16
@@ -33,7 +33,7 @@ class Member(Protocol):
     def event(self, event: Event) -> Awaitable[None] | None:
         """Take an event. Returns what must be awaited before the next one."""
 
-    def refused(self, refused: Refused) -> None:
+    def refused(self, refused: RefusedEvent) -> None:
         """Take an event that has no sense."""
 
     def acknowledged(self, size: int) -> None:
@@ -168,7 +168,7 @@ class SocketioClient:
         match packet:
             case Event():
                 return member.event(packet)
-            case Refused():
+            case RefusedEvent():
                 member.refused(packet)
             case Ack():
                 member.acknowledged(packet.size)

@@ -9,7 +9,7 @@ from forestay.core.sessions.sessions import Sessions
 from forestay.edge.socketio.transport import NamespaceTransport
 from forestay.protocol.codes import Ending
 from forestay.protocol.requests import Pong, Unreadable
-from forestay.protocol.socketio.packets import Event, Refused
+from forestay.protocol.socketio.packets import Event, RefusedEvent
 from forestay.protocol.socketio.reader import Reader
 
 # Any request that does nothing. It counts for the client's rate.
@@ -47,7 +47,7 @@ class ConnectedMember:
             return None
         return self._dispatcher.dispatch(connection, request, event.size)
 
-    def refused(self, refused: Refused) -> None:
+    def refused(self, refused: RefusedEvent) -> None:
         """See Member.refused."""
         if self._connection.ended is None:
             self._dispatcher.reject(self._connection, Unreadable(refused.refusal, refused.id), refused.size)

@@ -76,7 +76,7 @@ class Ack(Struct, frozen=True):
     size: int
 
 
-class Refused(Struct, frozen=True):
+class RefusedEvent(Struct, frozen=True):
     """An event that has no sense."""
 
     namespace: str
@@ -85,7 +85,7 @@ class Refused(Struct, frozen=True):
     size: int
 
 
-Packet: TypeAlias = Connect | Disconnect | Event | Ack | Refused
+Packet: TypeAlias = Connect | Disconnect | Event | Ack | RefusedEvent
 
 
 class _Expected:
@@ -93,7 +93,7 @@ class _Expected:
 
     __slots__ = ("missing", "packet", "parts", "size")
 
-    def __init__(self, packet: Event | Ack | Refused, missing: int, size: int) -> None:
+    def __init__(self, packet: Event | Ack | RefusedEvent, missing: int, size: int) -> None:
         self.packet = packet
         self.missing = missing
         self.size = size
@@ -164,9 +164,9 @@ class Decoder:
             return Ack(packet.namespace, size)
         if size > self._largest:
             message = f"the event has {size} bytes with its binary parts; send at most {self._largest}"
-            return Refused(packet.namespace, packet.id, Refusal(ErrorCode.TOO_LARGE, message), size)
-        if isinstance(packet, Refused):
-            return Refused(packet.namespace, packet.id, packet.refusal, size)
+            return RefusedEvent(packet.namespace, packet.id, Refusal(ErrorCode.TOO_LARGE, message), size)
+        if isinstance(packet, RefusedEvent):
+            return RefusedEvent(packet.namespace, packet.id, packet.refusal, size)
         return Event(packet.namespace, packet.id, packet.name, packet.arguments, expected.parts, size)
 
     def _auth(self, data: str) -> Mapping[str, Raw]:
@@ -179,7 +179,9 @@ class Decoder:
         except (msgspec.DecodeError, RecursionError):
             raise Malformed("the auth object of a CONNECT packet is no JSON object") from None
 
-    def _message(self, kind: str, namespace: str, digits: str | None, data: str, size: int) -> Event | Ack | Refused:
+    def _message(
+        self, kind: str, namespace: str, digits: str | None, data: str, size: int
+    ) -> Event | Ack | RefusedEvent:
         """An event or an answer without its binary parts."""
         if kind == _ACK and digits is None:
             raise Malformed("an ACK packet has no id")
@@ -187,12 +189,12 @@ class Decoder:
         if deeper_than(data, self._max_depth):
             message = f"nested deeper than {self._max_depth} arrays and objects"
             refusal = Refusal(ErrorCode.TOO_DEEP, message)
-            return Ack(namespace, size) if kind == _ACK else Refused(namespace, id, refusal, size)
+            return Ack(namespace, size) if kind == _ACK else RefusedEvent(namespace, id, refusal, size)
         try:
             values = _decode_list(data)
         except (msgspec.DecodeError, RecursionError) as error:
             refusal = _half(data, error)
-            return Ack(namespace, size) if kind == _ACK else Refused(namespace, id, refusal, size)
+            return Ack(namespace, size) if kind == _ACK else RefusedEvent(namespace, id, refusal, size)
         if kind == _ACK:
             return Ack(namespace, size)
         if not values:
@@ -201,7 +203,7 @@ class Decoder:
             name = _decode_name(values[0])
         except msgspec.DecodeError:
             refusal = Refusal(ErrorCode.BAD_MESSAGE, "the name of an event is a string")
-            return Refused(namespace, id, refusal, size)
+            return RefusedEvent(namespace, id, refusal, size)
         return Event(namespace, id, name, values[1:], [], size)
 
 
