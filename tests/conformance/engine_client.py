@@ -99,13 +99,13 @@ async def moved(browser: Browser, sid: str) -> ClientWebSocketResponse:
 async def gone(server: EngineServer) -> None:
     """Wait until the server has no session."""
     async with asyncio.timeout(PATIENCE):
-        while len(server.door.sessions):
+        while len(server.engine.sessions):
             await asyncio.sleep(0.01)
 
 
 async def polled(server: EngineServer, sid: str) -> None:
     """Wait until a poll of the session is pending."""
-    session = server.door.sessions.find(sid)
+    session = server.engine.sessions.find(sid)
     assert session is not None
     carrier = session.carrier
     assert isinstance(carrier, Polling)

@@ -1,6 +1,6 @@
 """An Engine.IO server that echoes, made of the gateway's own edge, with the timings of the public protocol suites.
 
-Listener, door, sessions, transports and heartbeats are the real ones. Only the application is replaced.
+Listener, requests, sessions, transports and heartbeats are the real ones. Only the application is replaced.
 """
 
 import secrets
@@ -15,7 +15,7 @@ from forestay.core.rules.access import Identity, Rights
 from forestay.core.rules.lifecycle import Lifecycle, State
 from forestay.edge.client_address import TrustedProxies
 from forestay.edge.engineio.application import Application, Listener, Opening, Session
-from forestay.edge.engineio.door import EngineDoor, EngineLimits
+from forestay.edge.engineio.requests import EngineLimits, EngineRequests
 from forestay.edge.handshake.admission import Admission, AdmissionLimits
 from forestay.edge.handshake.cors import elsewhere
 from forestay.edge.handshake.origins import Origins
@@ -89,7 +89,7 @@ class EngineServer:
     """A running server."""
 
     port: int
-    door: EngineDoor
+    engine: EngineRequests
     admission: Admission
     lifecycle: Lifecycle
 
@@ -108,16 +108,16 @@ async def engine_server(
     lifecycle.move(State.READY)
     capacity = AdmissionLimits(settings.max_connections, settings.handshakes)
     admission = Admission(capacity, origins or Origins(["*"]), proxies, _AnyToken(), lifecycle)
-    door = EngineDoor(application, admission, limits, lambda: secrets.token_urlsafe(16), observer)
-    paths = {path: door.serve, path.rstrip("/"): door.serve}
+    engine = EngineRequests(application, admission, limits, lambda: secrets.token_urlsafe(16), observer)
+    paths = {path: engine.serve, path.rstrip("/"): engine.serve}
     public = PublicPort(settings, divide(raise_limit()), paths, elsewhere(path), MessageLimits(10, 1024), proxies)
     try:
         bound = await public.open("127.0.0.1", port)
-        yield EngineServer(bound, door, admission, lifecycle)
+        yield EngineServer(bound, engine, admission, lifecycle)
     finally:
         if lifecycle.open:
             lifecycle.move(State.DRAINING)
-        await door.sessions.close()
+        await engine.sessions.close()
         await admission.wait_closed(limits.close_timeout)
         await public.close()
 

@@ -13,7 +13,7 @@ from msgspec import Raw
 from msgspec.json import encode as to_json
 
 from forestay.edge.engineio.application import Session
-from forestay.edge.engineio.door import EngineLimits
+from forestay.edge.engineio.requests import EngineLimits
 from forestay.edge.socketio.client import SocketioClient
 from forestay.edge.socketio.opening import Clients, PacketLimits
 from forestay.protocol.codes import Ending

@@ -106,7 +106,7 @@ async def test_a_revoked_token_ends_a_connection_that_is_not_greeted() -> None:
 
 @virtual
 async def test_a_token_that_expires_ends_a_connection_that_is_not_greeted() -> None:
-    """A door that never greets it does not keep it."""
+    """A handler that never greets it does not keep it."""
     starting = Starting(life=0.0)
     await asyncio.sleep(1)
     starting.ended_with(CloseCode.TOKEN_EXPIRED)

@@ -47,7 +47,7 @@ async def served(
 
 def of(browser: Browser, sid: str) -> EngineSession:
     """The session with this id."""
-    session = browser.server.door.sessions.find(sid)
+    session = browser.server.engine.sessions.find(sid)
     assert session is not None
     return session
 
@@ -87,7 +87,7 @@ async def test_a_session_ends_when_its_poll_breaks_off() -> None:
             with asked(browser, "GET", sid):
                 await polled(browser.server, sid)
             assert await ended(application) == [ABNORMAL_CLOSURE]
-            assert len(browser.server.door.sessions) == 0
+            assert len(browser.server.engine.sessions) == 0
     assert [line for line in lines if line["log_level"] == "error"] == []
 
 
@@ -99,8 +99,8 @@ async def test_a_client_that_polls_and_vanishes_is_gone_after_the_ping_timeout()
         assert await browser.get(sid) == (200, "2")
         application.sessions[0].write(text_frame(b"4" + bytes(10_000)))
         assert await ended(application) == [CloseCode.NO_PONG]
-        assert len(browser.server.door.sessions) == 0
-        assert browser.server.door.sessions._checks._by_subject == {}
+        assert len(browser.server.engine.sessions) == 0
+        assert browser.server.engine.sessions._checks._by_subject == {}
 
 
 class Unused(EchoApplication):
@@ -190,7 +190,7 @@ async def test_a_flood_of_opened_sessions_is_bounded() -> None:
         application.sessions[-1].served(served=True)
         for _ in range(5):
             await browser.open()
-        assert len(browser.server.door.sessions) == 6
+        assert len(browser.server.engine.sessions) == 6
 
 
 async def test_a_stranger_that_answers_nothing_holds_no_socket() -> None:
@@ -585,7 +585,7 @@ async def test_last_words_wait_for_the_close_timeout_only() -> None:
         application.sessions[0].write(text_frame(b"41"))
         application.sessions[0].end(ENDINGS[CloseCode.REVOKED])
         assert await ended(application) == [ABNORMAL_CLOSURE]
-        assert len(browser.server.door.sessions) == 0
+        assert len(browser.server.engine.sessions) == 0
 
 
 @pytest.mark.parametrize(("cut", "code"), [(False, CloseCode.GOING_AWAY), (True, ABNORMAL_CLOSURE)])
@@ -680,6 +680,6 @@ async def test_a_session_is_its_own_when_the_pod_stops() -> None:
         poll = asyncio.create_task(browser.get(sid))
         await polled(browser.server, sid)
         ws = await browser.begin()
-        await browser.server.door.sessions.close()
+        await browser.server.engine.sessions.close()
         assert (await poll)[0] == 400
         assert await hear_close(ws) == CloseCode.GOING_AWAY

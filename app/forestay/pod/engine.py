@@ -5,7 +5,7 @@ import secrets
 from forestay.core.ports.observer import Observer
 from forestay.edge.engineio.application import Application
 from forestay.edge.engineio.client_file import NAME, ClientFile
-from forestay.edge.engineio.door import EngineDoor, EngineLimits
+from forestay.edge.engineio.requests import EngineLimits, EngineRequests
 from forestay.edge.handshake.admission import Admission
 from forestay.edge.listening.routes import Handler
 from forestay.protocol.engineio.packets import Times
@@ -20,7 +20,9 @@ _UNUSED_BYTES = 64 * 2**20
 _SID_BYTES = 16
 
 
-def engine(settings: Settings, application: Application, admission: Admission, observer: Observer) -> EngineDoor:
+def make_engine(
+    settings: Settings, application: Application, admission: Admission, observer: Observer
+) -> EngineRequests:
     """Return the engine. Its `sessions.close` belongs to the closings of the pod."""
     limits = EngineLimits(
         transports=settings.socketio_transports,
@@ -31,13 +33,13 @@ def engine(settings: Settings, application: Application, admission: Admission, o
         close_timeout=settings.close_timeout,
         most_unused=_most_unused(settings),
     )
-    return EngineDoor(application, admission, limits, _new_sid, observer)
+    return EngineRequests(application, admission, limits, _new_sid, observer)
 
 
-def engine_paths(settings: Settings, door: EngineDoor, client_file: ClientFile | None) -> dict[str, Handler]:
+def engine_paths(settings: Settings, engine: EngineRequests, client_file: ClientFile | None) -> dict[str, Handler]:
     """Return the handlers of the engine, by path. Some clients leave out the last slash."""
     path = f"{settings.path_prefix}{settings.socketio_path}"
-    paths: dict[str, Handler] = {path: door.serve, path.rstrip("/"): door.serve}
+    paths: dict[str, Handler] = {path: engine.serve, path.rstrip("/"): engine.serve}
     return paths if client_file is None else paths | {f"{path}{NAME}": client_file.serve}
 
 

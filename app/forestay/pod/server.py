@@ -15,7 +15,7 @@ from forestay.core.rules.lifecycle import State
 from forestay.edge.api.api import Api
 from forestay.edge.api.keys import ApiKeys
 from forestay.edge.client_address import TrustedProxies
-from forestay.edge.engineio.door import EngineDoor
+from forestay.edge.engineio.requests import EngineRequests
 from forestay.edge.handshake.cors import elsewhere
 from forestay.edge.listening.listener import CannotListen
 from forestay.ops.health.loop_lag import LoopLag
@@ -27,13 +27,13 @@ from forestay.ops.moves.drain import Drain, DrainTimes
 from forestay.pod.announcements import Announcements
 from forestay.pod.closings import Closings, attempt
 from forestay.pod.cluster import cluster_parts
-from forestay.pod.doors import make_admission, message_limits, public_paths
 from forestay.pod.engine import engine_paths
 from forestay.pod.file_limit import divide, places, raise_limit
 from forestay.pod.inputs import Parts
 from forestay.pod.listeners import InternalPort, PublicPort
+from forestay.pod.public_paths import make_admission, message_limits, public_paths
 from forestay.pod.readings import Sources, balance_facts, readings, vitals
-from forestay.pod.socketio import socketio_door
+from forestay.pod.socketio import make_socketio
 from forestay.pod.telemetry import observe
 from forestay.pod.wiring import Observed, assemble, link
 from forestay.settings.settings import Settings, pod_identity
@@ -85,9 +85,9 @@ class Server:
         self._drain = Drain(pod.lifecycle, pod.hub, pod.relocation, self._admission.wait_closed, random.Random())
         nothing = elsewhere(f"{settings.path_prefix}/ws")
         paths = public_paths(settings, pod, self._admission, observer)
-        self._socketio: EngineDoor | None = None
+        self._socketio: EngineRequests | None = None
         if settings.socketio:
-            self._socketio = socketio_door(settings, parts.namespaces, pod, self._admission, observer)
+            self._socketio = make_socketio(settings, parts.namespaces, pod, self._admission, observer)
             paths |= engine_paths(settings, self._socketio, parts.client_file)
         self._public = PublicPort(settings, files, paths, nothing, message_limits(settings), proxies)
         self._internal = InternalPort(

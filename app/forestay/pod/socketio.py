@@ -7,11 +7,11 @@ from typing import Final
 
 from forestay.core.ports.observer import Observer
 from forestay.core.rules.events import Namespaces
-from forestay.edge.engineio.door import EngineDoor
+from forestay.edge.engineio.requests import EngineRequests
 from forestay.edge.handshake.admission import Admission
 from forestay.edge.socketio.connecting import Chance, Connecting, Namespace, Parts
 from forestay.edge.socketio.opening import Clients, PacketLimits
-from forestay.pod.engine import engine
+from forestay.pod.engine import make_engine
 from forestay.pod.wiring import Pod
 from forestay.protocol.socketio.reader import Reader
 from forestay.protocol.socketio.wire import SocketioWire
@@ -21,15 +21,15 @@ from forestay.settings.settings import Settings
 _SECRET_BYTES: Final = 12
 
 
-def socketio_door(
+def make_socketio(
     settings: Settings, namespaces: Namespaces, pod: Pod, admission: Admission, observer: Observer
-) -> EngineDoor:
+) -> EngineRequests:
     """Return what serves the paths of Socket.IO. Its `sessions.close` belongs to the closings of the pod."""
     parts = Parts(pod.sessions, pod.rejoining, pod.dispatcher)
     application = Connecting(_namespaces(settings, namespaces), parts, Chance(_new_secret, random.uniform))
     packets = PacketLimits(settings.max_message_bytes, settings.json_depth)
     clients = Clients(application, packets, query_token=settings.query_token)
-    return engine(settings, clients, admission, observer)
+    return make_engine(settings, clients, admission, observer)
 
 
 def _namespaces(settings: Settings, namespaces: Namespaces) -> Mapping[str, Namespace]:

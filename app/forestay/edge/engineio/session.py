@@ -128,13 +128,13 @@ class EngineSession:
         self.heard_at = keeper.loop.time()
         """Loop time of the client's last packet."""
         self.pinged_at: float | None = None
-        """Loop time of a ping that is not answered yet. Written by the keeper."""
+        """Loop time of a ping that is not answered yet. Cleared by the keeper."""
         self.serve_by: float | None = None
         """Loop time by which a namespace must be connected. Written by the keeper."""
         self.stopping = False
         """Whether the gateway ends it on its own account: what waits for the client then is dropped."""
         self.upgrading = False
-        """Whether a WebSocket asks to become its carrier. Written by the door."""
+        """Whether a WebSocket asks to become its carrier. Written by MovingClient."""
 
     def start(self, carrier: Carrier, listener: Callable[["EngineSession"], Listener]) -> None:
         """Begin on `carrier`. `listener`: makes what listens to this session."""

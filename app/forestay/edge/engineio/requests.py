@@ -35,9 +35,7 @@ from forestay.protocol.websocket import text_frame
 
 log = structlog.get_logger(__name__)
 
-POLLING: Final = "polling"
-WEBSOCKET: Final = "websocket"
-
+_WEBSOCKET: Final = "websocket"
 
 _BUG: Final = ENDINGS[CloseCode.INTERNAL_ERROR]
 
@@ -68,7 +66,7 @@ class EngineLimits:
     """Seconds for the first namespace."""
 
 
-class EngineDoor:
+class EngineRequests:
     """Serves the path of Engine.IO."""
 
     def __init__(
@@ -84,7 +82,7 @@ class EngineDoor:
         self._admission = admission
         self._limits = limits
         self._observer = observer
-        self._upgrades = [WEBSOCKET] if WEBSOCKET in limits.transports else []
+        self._upgrades = [_WEBSOCKET] if _WEBSOCKET in limits.transports else []
         self.sessions = EngineSessions(
             limits.times, limits.close_timeout, limits.most_unused, new_sid, limits.serve_within
         )
@@ -109,7 +107,7 @@ class EngineDoor:
         if transport is None or transport not in self._limits.transports:
             offered = " or ".join(self._limits.transports)
             raise BadRequest(RequestError.UNKNOWN_TRANSPORT, f"the query needs transport={offered}")
-        check = check_websocket if transport == WEBSOCKET else check_polling
+        check = check_websocket if transport == _WEBSOCKET else check_polling
         check(request)
         if sid is None:
             return await self._open(request, transport, started_at)
@@ -120,7 +118,7 @@ class EngineDoor:
             if self._observer is not None:
                 self._observer.unknown_session()
             raise BadRequest(RequestError.UNKNOWN_SESSION, "this session is over, or on another pod; connect again")
-        if transport == WEBSOCKET:
+        if transport == _WEBSOCKET:
             return await self._move(request, session)
         return await self._carry(request, session)
 
@@ -133,7 +131,7 @@ class EngineDoor:
             attempt.leave()
             raise
         opening = Opening(request, self._admission.client(request))
-        if transport == WEBSOCKET:
+        if transport == _WEBSOCKET:
             return await self._begin_socket(attempt, opening, started_at)
         session = self.sessions.new(attempt)
         polling = Polling(session, request.headers.get("User-Agent", ""))
