@@ -39,6 +39,16 @@ _SECTIONS: Sequence[tuple[str, str]] = (
     ("pods-1000", ""),
     ("drain", "Below 0 the overlap is a time without a connection. New ones go through a balancer to the other pod."),
     ("storm", "As they ask the balancer; the mean is that of a return spread evenly over those seconds."),
+    (
+        "wires-mixed-20",
+        "Each message is encoded once for each kind of client. `by the first`: CPU per delivery, of six rounds.",
+    ),
+    ("wires-mixed-100", ""),
+    ("wires-mixed-500", ""),
+    (
+        "wires-socketio-500",
+        "In short turns of six rounds. `socket.io` is Node's own server; what it loses came too late to be counted.",
+    ),
     ("hearing", "From Redis' bytes to a checked message in the hands of delivery."),
     ("scrape", "What `/metrics` takes of the event loop does not grow with the connections."),
     (
