@@ -3,7 +3,7 @@
 import pytest
 
 from forestay.protocol.codes import ErrorCode, Refusal
-from forestay.protocol.events import RESERVED, SPOKEN, check_event
+from forestay.protocol.events import MOST_ARGUMENTS, RESERVED, SPOKEN, check_event
 
 
 @pytest.mark.parametrize("event", ["chat message", "a", "x" * 128, "ä", "forestay", "Connect", "message"])
@@ -36,3 +36,17 @@ def test_the_payload_of_an_event_is_an_array(payload: bytes) -> None:
     """Anything else has no form as arguments."""
     with pytest.raises(Refusal, match="array"):
         check_event("a", payload, by_client=False)
+
+
+def test_the_arguments_of_an_event_are_bounded() -> None:
+    """JavaScript fails on a call with far more of them, and a Node process with such a client ends."""
+    check_event("a", b"[%b]" % b",".join([b"0"] * MOST_ARGUMENTS), by_client=False)
+    check_event("a", b'[[%b],"%b"]' % (b",".join([b"0"] * 20_000), b"," * 20_000), by_client=False)
+    with pytest.raises(Refusal, match="10000 arguments"):
+        check_event("a", b"[%b]" % b",".join([b"0"] * (MOST_ARGUMENTS + 1)), by_client=False)
+
+
+@pytest.mark.parametrize("payload", [b"[" + b"1," * 20_000, b"[" * 100_000 + b"," * 20_000])
+def test_what_is_no_json_is_left_to_others(payload: bytes) -> None:
+    """An envelope of the bus is looked at before its payload is parsed."""
+    check_event("a", payload, by_client=False)

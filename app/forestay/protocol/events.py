@@ -7,13 +7,17 @@ may use these, whichever wire it comes from.
 import re
 from typing import Final
 
-from msgspec import Struct
+import msgspec
+from msgspec import Raw, Struct
 
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.names import RoomName
 
 LONGEST: Final = 128
 """Characters of an event's name."""
+
+MOST_ARGUMENTS: Final = 10_000
+"""Arguments of one event. A call of JavaScript fails with more than about 65,000, and can end a Node process."""
 
 RESERVED: Final = frozenset(
     {
@@ -44,6 +48,8 @@ class Emission(Struct, frozen=True):
     """Whether the sender gets it too; None means that the room's policy decides."""
 
 
+_decode_list = msgspec.json.Decoder(list[Raw]).decode
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]").search
 
 
@@ -68,5 +74,18 @@ def check_event(event: str, payload: bytes, *, by_client: bool) -> None:
         fault = f"only the gateway sends the event {event!r} to Socket.IO clients; choose another name"
     if fault is None and payload[:1] != b"[":
         fault = "the payload of an event is an array, its arguments: send [payload]"
+    if fault is None and _has_too_many(payload):
+        fault = f"an event has at most {MOST_ARGUMENTS} arguments; send them as one array: [[...]]"
     if fault is not None:
         raise Refusal(ErrorCode.BAD_MESSAGE, fault)
+
+
+def _has_too_many(payload: bytes) -> bool:
+    """Whether `payload` has too many arguments. No, where it is no JSON: that is for others to find."""
+    # For nearly every payload, this count is all.
+    if payload.count(b",") < MOST_ARGUMENTS:
+        return False
+    try:
+        return len(_decode_list(payload)) > MOST_ARGUMENTS
+    except (msgspec.DecodeError, RecursionError):
+        return False
