@@ -7,7 +7,7 @@ from forestay.edge.handshake.handshake import Handshake, WebSocketLimits
 from forestay.edge.handshake.origins import Origins
 from forestay.edge.listening.routes import Handler
 from forestay.edge.stream.client_requests import ClientRequests, RequestLimits
-from forestay.edge.stream.streams import EventStreams, StreamLimits, Surroundings
+from forestay.edge.stream.streams import EventStreams, StreamLimits, StreamParts
 from forestay.edge.websocket.frames import BYTES_PER_FRAGMENT, FRAGMENTS, MessageLimits
 from forestay.pod.wiring import Pod
 from forestay.settings.settings import Settings
@@ -63,5 +63,5 @@ def _streams(settings: Settings, pod: Pod, admission: Admission, observer: Obser
         silence=settings.ping_interval + settings.pong_timeout,
         close_timeout=settings.close_timeout,
     )
-    surroundings = Surroundings(lambda: pod.bus.up, pod.tickets.new_secret, observer)
-    return EventStreams(admission, limits, pod.sessions, pod.first_rooms, pod.sse, surroundings)
+    parts = StreamParts(lambda: pod.bus.up, pod.tickets.new_secret, observer)
+    return EventStreams(admission, limits, pod.sessions, pod.first_rooms, pod.sse, parts)

@@ -9,7 +9,7 @@ from forestay.core.ports.observer import Observer
 from forestay.core.rules.events import Namespaces
 from forestay.edge.engineio.requests import EngineRequests
 from forestay.edge.handshake.admission import Admission
-from forestay.edge.socketio.connecting import Chance, Connecting, Namespace, Parts
+from forestay.edge.socketio.connecting import Chance, Connecting, CoreParts, Namespace
 from forestay.edge.socketio.opening import Clients, PacketLimits
 from forestay.pod.engine import make_engine
 from forestay.pod.wiring import Pod
@@ -25,7 +25,7 @@ def make_socketio(
     settings: Settings, namespaces: Namespaces, pod: Pod, admission: Admission, observer: Observer
 ) -> EngineRequests:
     """Return what serves the paths of Socket.IO. Its `sessions.close` belongs to the closings of the pod."""
-    parts = Parts(pod.sessions, pod.rejoining, pod.dispatcher)
+    parts = CoreParts(pod.sessions, pod.rejoining, pod.dispatcher)
     application = Connecting(_namespaces(settings, namespaces), parts, Chance(_new_secret, random.uniform))
     packets = PacketLimits(settings.max_message_bytes, settings.json_depth)
     clients = Clients(application, packets, query_token=settings.query_token)

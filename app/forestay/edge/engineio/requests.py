@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import structlog
 from aiohttp import web
 
 from forestay.core.ports.observer import Observer
@@ -22,18 +21,16 @@ from forestay.edge.engineio.sessions import SERVE_WITHIN, EngineSessions
 from forestay.edge.engineio.socket import NOT_POLLING, MovingClient, SocketCarrier, SocketClient
 from forestay.edge.handshake.admission import Admission, Attempt, Refused
 from forestay.edge.handshake.cors import readable
+from forestay.edge.handshake.outcomes import Outcomes
 from forestay.edge.listening.servers import admit
 from forestay.edge.log_throttle import LogThrottle
 from forestay.edge.problems import problem
-from forestay.edge.request_trace import request_trace, trace_id
 from forestay.edge.websocket.upgrade import upgrade
 from forestay.edge.websocket.websocket import ClientSocket, WebSocketSession
 from forestay.protocol.codes import ENDINGS, CloseCode
 from forestay.protocol.engineio.errors import RequestError
 from forestay.protocol.engineio.packets import Times, open_packet
 from forestay.protocol.websocket import text_frame
-
-log = structlog.get_logger(__name__)
 
 _WEBSOCKET: Final = "websocket"
 
@@ -86,7 +83,7 @@ class EngineRequests:
         self.sessions = EngineSessions(
             limits.times, limits.close_timeout, limits.most_unused, new_sid, limits.serve_within
         )
-        self._refused = LogThrottle("Socket.IO requests refused")
+        self._outcomes = Outcomes("Socket.IO request refused", "Socket.IO requests refused", admission, observer)
         self._unknown = LogThrottle("requests for Socket.IO sessions that are not here")
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -136,7 +133,7 @@ class EngineRequests:
         session = self.sessions.new(attempt)
         polling = Polling(session, request.headers.get("User-Agent", ""))
         self._start(session, polling, opening)
-        self._report("ok", request, started_at)
+        self._outcomes.report("ok", request, started_at)
         return payload(request, self._open_packet(session, self._upgrades))
 
     async def _begin_socket(self, attempt: Attempt, opening: Opening, started_at: float) -> web.StreamResponse:
@@ -145,12 +142,12 @@ class EngineRequests:
             upgraded = await upgrade(request, limits.message_bytes, limits.send_buffer, subprotocol(request))
         except BaseException:
             attempt.leave()
-            self._report("lost", request, started_at)
+            self._outcomes.report("lost", request, started_at)
             raise
         # Only now: a session that has no carrier yet could not be told that it has to go.
         session, socket = self.sessions.new(attempt), ClientSocket(upgraded.transport, limits.close_timeout)
         self._start(session, SocketCarrier(socket), opening)
-        self._report("ok", request, started_at)
+        self._outcomes.report("ok", request, started_at)
         try:
             await upgraded.writer.write(text_frame(self._open_packet(session, [])))
         except ConnectionError:
@@ -209,22 +206,9 @@ class EngineRequests:
 
     def _refuse(self, request: web.BaseRequest, refusal: Refused, started_at: float) -> web.Response:
         """Answer a request that was refused for another reason than its form."""
-        self._report(str(refusal.status), request, started_at)
-        client = self._admission.client(request)
-        log.debug(
-            "Socket.IO refused",
-            client=client,
-            status=refusal.status,
-            reason=str(refusal),
-            trace_id=trace_id(request),
-        )
-        self._refused.count(f"{refusal.status} {refusal.refusal.code}", f"{refusal} (client {client})")
+        self._outcomes.refused(request, refusal, started_at)
         if refusal.status != 503:
             return refused(request, BadRequest(RequestError.FORBIDDEN, str(refusal)))
         answer = problem(refusal.refusal, refusal.status)
         readable(request, answer)
         return answer
-
-    def _report(self, outcome: str, request: web.BaseRequest, started_at: float) -> None:
-        if self._observer is not None:
-            self._observer.handshake(outcome, started_at, request_trace(request))

@@ -7,7 +7,6 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
-import structlog
 from aiohttp import web
 
 from forestay.core.fanout.connection import Connection
@@ -19,16 +18,13 @@ from forestay.core.sessions.sessions import Sessions
 from forestay.edge.handshake.admission import Admission, Attempt, Refused
 from forestay.edge.handshake.connect_request import check_request, check_upgrade, is_question, offered, present
 from forestay.edge.handshake.cors import preflight, readable
-from forestay.edge.log_throttle import LogThrottle
+from forestay.edge.handshake.outcomes import Outcomes
 from forestay.edge.problems import problem
-from forestay.edge.request_trace import request_trace, trace_id
 from forestay.edge.websocket.native import NativeClient, NativeSocket
 from forestay.edge.websocket.upgrade import upgrade
 from forestay.edge.websocket.websocket import WebSocketSession
 from forestay.protocol.codes import ENDINGS, CloseCode, ErrorCode, Refusal
 from forestay.protocol.v1.wire import V1Wire
-
-log = structlog.get_logger(__name__)
 
 _UPGRADE_REQUIRED: Final = "this is the address of a WebSocket, and the request may connect; use a WebSocket client"
 
@@ -67,8 +63,7 @@ class Handshake:
         self._dispatcher = dispatcher
         self._sessions = sessions
         self._wire = wire
-        self._observer = observer
-        self._refused = LogThrottle("handshakes refused")
+        self._outcomes = Outcomes("handshake refused", "handshakes refused", admission, observer)
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. Returns when the connection has ended, or at once where there is none."""
@@ -89,17 +84,7 @@ class Handshake:
             finally:
                 attempt.leave()
         except Refused as refused:
-            self._report(str(refused.status), request, started_at)
-            client = self._admission.client(request)
-            log.debug(
-                "handshake refused",
-                client=client,
-                status=refused.status,
-                code=refused.refusal.code,
-                reason=str(refused),
-                trace_id=trace_id(request),
-            )
-            self._refused.count(f"{refused.status} {refused.refusal.code}", f"{refused} (client {client})")
+            self._outcomes.refused(request, refused, started_at)
             response = problem(refused.refusal, refused.status)
             response.headers["Sec-WebSocket-Version"] = "13"
             readable(request, response)
@@ -129,9 +114,9 @@ class Handshake:
         try:
             upgraded = await upgrade(request, limits.message_bytes, limits.send_buffer, opening.protocol)
         except ConnectionError:
-            self._report("lost", request, opening.started_at)
+            self._outcomes.report("lost", request, opening.started_at)
             raise
-        self._report("ok", request, opening.started_at)
+        self._outcomes.report("ok", request, opening.started_at)
         socket = NativeSocket(upgraded.transport, self._wire, limits.close_timeout)
         connection: Connection = await self._sessions.welcome(identity, socket)
         try:
@@ -147,10 +132,6 @@ class Handshake:
         client = NativeClient(self._dispatcher, self._sessions, connection, self._wire)
         await WebSocketSession(client, socket, upgraded.frames).run(upgraded.ws, upgraded.writer)
         return upgraded.ws
-
-    def _report(self, outcome: str, request: web.BaseRequest, started_at: float) -> None:
-        if self._observer is not None:
-            self._observer.handshake(outcome, started_at, request_trace(request))
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ class Namespace:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class CoreParts:
     """The parts of the core that a client in a namespace uses."""
 
     sessions: Sessions
@@ -81,7 +81,7 @@ class Chance:
 class Connecting:
     """The Application that leads into the rooms of the gateway."""
 
-    def __init__(self, namespaces: Mapping[str, Namespace], parts: Parts, chance: Chance) -> None:
+    def __init__(self, namespaces: Mapping[str, Namespace], parts: CoreParts, chance: Chance) -> None:
         """`namespaces`: by path."""
         self._namespaces = namespaces
         self._parts = parts

@@ -23,12 +23,11 @@ from forestay.core.sessions.sessions import Sessions
 from forestay.edge.handshake.admission import Admission, Attempt, Refused
 from forestay.edge.handshake.connect_request import present, ticket_in
 from forestay.edge.handshake.cors import other_method, preflight, readable
+from forestay.edge.handshake.outcomes import Outcomes
 from forestay.edge.listening.door import Serving
 from forestay.edge.listening.servers import admit
-from forestay.edge.log_throttle import LogThrottle
 from forestay.edge.problems import problem
-from forestay.edge.request_trace import request_trace, trace_id
-from forestay.edge.stream.opening import Opening, plan, read_opening
+from forestay.edge.stream.stream_request import StreamRequest, plan, read_request
 from forestay.edge.stream.transport import StreamTransport, Watch, end_if_dead
 from forestay.protocol.codes import ABNORMAL_CLOSURE, ENDINGS, CloseCode, Ending, ErrorCode, Refusal
 from forestay.protocol.requests import Join
@@ -70,6 +69,17 @@ class StreamLimits:
     """Seconds that a client has to take what is written before the end."""
 
 
+@dataclass(frozen=True, slots=True)
+class StreamParts:
+    """The parts of the pod that streams use, beside those of the core."""
+
+    bus_up: Callable[[], bool]
+    """Whether the bus can be reached. Without it a stream cannot join its rooms, and cannot ask again."""
+    new_secret: Callable[[], str]
+    """Returns a text that nobody can guess, of `SECRET` characters."""
+    observer: Observer | None
+
+
 class _Body(web.StreamResponse):
     """aiohttp's response without the body, which the transport writes."""
 
@@ -91,17 +101,16 @@ class EventStreams:
         sessions: Sessions,
         first_rooms: FirstRooms,
         wire: SseWire,
-        surroundings: "Surroundings",
+        parts: StreamParts,
     ) -> None:
         self._admission = admission
         self._limits = limits
         self._sessions = sessions
         self._first_rooms = first_rooms
         self._wire = wire
-        self._observer = surroundings.observer
-        self._bus_up = surroundings.bus_up
-        self._new_secret = surroundings.new_secret
-        self._refused = LogThrottle("event streams refused")
+        self._bus_up = parts.bus_up
+        self._new_secret = parts.new_secret
+        self._outcomes = Outcomes("event stream refused", "event streams refused", admission, parts.observer)
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. Returns when the stream has ended, or at once where there is none."""
@@ -111,37 +120,37 @@ class EventStreams:
             return other_method(request, _METHODS)
         started_at = asyncio.get_running_loop().time()
         try:
-            opening = read_opening(request, query_token=self._limits.query_token, most_rooms=self._limits.rooms)
+            asked = read_request(request, query_token=self._limits.query_token, most_rooms=self._limits.rooms)
             attempt = self._admission.begin()
             try:
                 attempt.check_origin(request)
-                _check_ended(opening)
+                _check_ended(asked)
                 if not self._bus_up():
                     raise Refused(503, Refusal(ErrorCode.UNAVAILABLE, "the bus is not reachable; try again later"))
-                use, secret = self._ticket_use(request, opening)
-                identity = await attempt.admit(present(request, opening.token, use, secret))
-                return await self._open(request, opening._replace(secret=secret), attempt, identity, started_at)
+                use, secret = self._ticket_use(request, asked)
+                identity = await attempt.admit(present(request, asked.token, use, secret))
+                return await self._open(request, asked._replace(secret=secret), attempt, identity, started_at)
             finally:
                 attempt.leave()
         except Refused as refused:
-            self._report(str(refused.status), request, started_at)
+            self._outcomes.refused(request, refused, started_at)
             return self._refuse(request, refused)
 
     async def _open(
-        self, request: web.BaseRequest, opening: Opening, attempt: Attempt, identity: Identity, started_at: float
+        self, request: web.BaseRequest, asked: StreamRequest, attempt: Attempt, identity: Identity, started_at: float
     ) -> web.StreamResponse:
         transport = request.transport
         if transport is None:
-            self._report("lost", request, started_at)
+            self._outcomes.report("lost", request, started_at)
             return web.Response()
         admit(request)
         limits = self._limits
-        begin = plan(opening, identity)
+        begin = plan(asked, identity)
         stream = StreamTransport(transport, self._wire, begin.ids, self._retry, limits.close_timeout)
         connection = await self._sessions.start(identity, stream)
         if connection.ended is not None:
             raise _refused_by(connection.ended)
-        self._report("ok", request, started_at)
+        self._outcomes.report("ok", request, started_at)
         response = _stream_response(request)
         lost = _LOST
         try:
@@ -178,24 +187,14 @@ class EventStreams:
         self._first_rooms.join(connection, joins)
         await gone
 
-    def _ticket_use(self, request: web.BaseRequest, opening: Opening) -> tuple[TicketUse, str]:
+    def _ticket_use(self, request: web.BaseRequest, asked: StreamRequest) -> tuple[TicketUse, str]:
         """For what a ticket of this request would be used, and the secret of its stream; empty without a ticket."""
         if ticket_in(request) is None:
             return TicketUse.STREAM, ""
-        secret = secret_of(opening.last_id)
+        secret = secret_of(asked.last_id)
         return (TicketUse.RESUME, secret) if secret else (TicketUse.STREAM, self._new_secret())
 
     def _refuse(self, request: web.BaseRequest, refused: Refused) -> web.StreamResponse:
-        client = self._admission.client(request)
-        log.debug(
-            "event stream refused",
-            client=client,
-            status=refused.status,
-            code=refused.refusal.code,
-            reason=str(refused),
-            trace_id=trace_id(request),
-        )
-        self._refused.count(f"{refused.status} {refused.refusal.code}", f"{refused} (client {client})")
         if refused.status != 503:
             response = problem(refused.refusal, refused.status)
         else:
@@ -211,25 +210,10 @@ class EventStreams:
             return _milliseconds(*_LATER)
         return _milliseconds(_SOON, _SOON + max(_LEAST_SPREAD, self._limits.spread))
 
-    def _report(self, outcome: str, request: web.BaseRequest, started_at: float) -> None:
-        if self._observer is not None:
-            self._observer.handshake(outcome, started_at, request_trace(request))
 
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a stream reads of the pod."""
-
-    bus_up: Callable[[], bool]
-    """Whether the bus can be reached. Without it a stream cannot join its rooms, and cannot ask again."""
-    new_secret: Callable[[], str]
-    """Returns a text that nobody can guess, of `SECRET` characters."""
-    observer: Observer | None
-
-
-def _check_ended(opening: Opening) -> None:
+def _check_ended(asked: StreamRequest) -> None:
     """Raises Refused where the client comes back by itself, and was told not to."""
-    ended = None if opening.last_id is None else read_id(opening.last_id, ()).ended
+    ended = None if asked.last_id is None else read_id(asked.last_id, ()).ended
     if ended is not None:
         reason = ENDINGS[CloseCode(ended)].reason if ended in ENDINGS else "the client must not come back"
         message = f"the stream was ended for good with {ended}: {reason}; open another one"

@@ -18,7 +18,7 @@ from forestay.protocol.sse.event_ids import MAX_ROOMS, NOWHERE, EventIds, LastEv
 _ID_NAMES = ("lastEventId", "last_event_id", "Last-Event-ID")
 
 
-class Opening(NamedTuple):
+class StreamRequest(NamedTuple):
     """A request for a stream."""
 
     rooms: Sequence[str]
@@ -37,7 +37,7 @@ class Plan(NamedTuple):
     ids: EventIds
 
 
-def read_opening(request: web.BaseRequest, *, query_token: bool, most_rooms: int) -> Opening:
+def read_request(request: web.BaseRequest, *, query_token: bool, most_rooms: int) -> StreamRequest:
     """What `request` asks for. Raises Refused where it does not have the form of a request for a stream."""
     if request.body_exists:
         raise _malformed("the request has a body; ask for a stream without one")
@@ -55,19 +55,19 @@ def read_opening(request: web.BaseRequest, *, query_token: bool, most_rooms: int
     last = request.headers.get("Last-Event-ID")
     if last is None:
         last = next((query[name] for name in _ID_NAMES if name in query), None)
-    return Opening(rooms, last or None, token)
+    return StreamRequest(rooms, last or None, token)
 
 
-def plan(opening: Opening, identity: Identity) -> Plan:
-    """How the rooms of `opening` are joined."""
-    named = _named(opening.rooms, identity)
+def plan(asked: StreamRequest, identity: Identity) -> Plan:
+    """How the rooms of `asked` are joined."""
+    named = _named(asked.rooms, identity)
     rooms = [room for room in named if room is not None]
-    last = LastEvent({}) if opening.last_id is None else read_id(opening.last_id, named)
+    last = LastEvent({}) if asked.last_id is None else read_id(asked.last_id, named)
     joins = []
-    for text, room in zip(opening.rooms, named, strict=True):
+    for text, room in zip(asked.rooms, named, strict=True):
         since = last.positions.get(room, NOWHERE) if room is not None else NOWHERE
-        joins.append(Join(room=text, since=None if opening.last_id is None else since))
-    return Plan(joins, EventIds(rooms, opening.secret, last.positions))
+        joins.append(Join(room=text, since=None if asked.last_id is None else since))
+    return Plan(joins, EventIds(rooms, asked.secret, last.positions))
 
 
 def _named(rooms: Sequence[str], identity: Identity) -> list[RoomName | None]:
