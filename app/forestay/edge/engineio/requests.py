@@ -18,7 +18,7 @@ from forestay.edge.engineio.form import check_opening, check_polling, check_webs
 from forestay.edge.engineio.polling import Polling
 from forestay.edge.engineio.session import Carrier, EngineSession
 from forestay.edge.engineio.sessions import SERVE_WITHIN, EngineSessions
-from forestay.edge.engineio.socket import NOT_POLLING, MovingClient, SocketCarrier, SocketClient
+from forestay.edge.engineio.socket import NOT_POLLING, EngineClient, MovingClient, SocketCarrier
 from forestay.edge.handshake.admission import Admission, Attempt, Refused
 from forestay.edge.handshake.cors import readable
 from forestay.edge.handshake.outcomes import Outcomes
@@ -152,7 +152,7 @@ class EngineRequests:
             await upgraded.writer.write(text_frame(self._open_packet(session, [])))
         except ConnectionError:
             pass  # The connection broke during the upgrade. The first read reports it.
-        client = SocketClient(session, socket)
+        client = EngineClient(session, socket)
         await WebSocketSession(client, socket, upgraded.frames).run(upgraded.ws, upgraded.writer)
         return upgraded.ws
 

@@ -98,7 +98,14 @@ class Keeper(Protocol):
 
 
 class EngineSession:
-    """The Session that applications use. Its carrier may change once, from polling to a WebSocket."""
+    """The Session that applications use. Its carrier may change once, from polling to a WebSocket.
+
+    state      ending   stopping   carrier   what comes next
+    open       None     False      one       packets
+    stopping   None     True       one       the last words of its listener, and its end in the same step
+    ended      set      either     one       the client takes the end, or the close timeout is over
+    gone       set      either     _GONE     nothing
+    """
 
     __slots__ = (
         "_attempt",

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
+from enum import Enum
 from typing import Final
 
 import structlog
@@ -53,7 +54,7 @@ class SocketCarrier:
         self._socket.close(ENDINGS[CloseCode.NORMAL])
 
 
-class SocketClient:
+class EngineClient:
     """The Client of a WebSocket whose session began on it."""
 
     __slots__ = ("_session", "_socket")
@@ -99,20 +100,29 @@ class SocketClient:
         self._session.gone(ending)
 
 
-class MovingClient(SocketClient):
+class _Move(Enum):
+    """How far a session has come from polling to its new WebSocket."""
+
+    ASKED = "the WebSocket is open; the next packet is the probe"
+    PROBED = "the probe is answered; the next packet is the upgrade"
+    MOVED = "the WebSocket carries the session"
+    FAILED = "the WebSocket is closed, and the session goes on without it"
+
+
+class MovingClient(EngineClient):
     """The Client of a WebSocket to which a polling session moves.
 
     Until the client has sent the upgrade packet, the session goes on polling, and nothing here ends it. What follows it
     is taken after the packets of a POST that is still under way.
     """
 
-    __slots__ = ("_moved", "_over", "_polling", "_probed", "_timer", "_until")
+    __slots__ = ("_polling", "_state", "_timer", "_until")
 
     def __init__(self, session: EngineSession, polling: Polling, socket: ClientSocket) -> None:
         super().__init__(session, socket)
         loop = asyncio.get_running_loop()
         self._polling = polling
-        self._probed = self._moved = self._over = False
+        self._state = _Move.ASKED
         self._until = loop.time() + UPGRADE_WITHIN
         self._timer: asyncio.TimerHandle | None = loop.call_later(_NOOP_INTERVAL, self._look)
         session.upgrading = True
@@ -120,43 +130,43 @@ class MovingClient(SocketClient):
     @property
     def ended(self) -> bool:
         """See Client.ended."""
-        return self._over or (self._moved and super().ended)
+        return self._state is _Move.FAILED or (self._state is _Move.MOVED and super().ended)
 
     def text(self, data: str) -> Awaitable[None] | None:
         """See Client.text."""
-        if self._moved:
+        if self._state is _Move.MOVED:
             return self._after_post(data) if self._polling.posting else super().text(data)
-        if not self._over:
+        if self._state is not _Move.FAILED:
             self._upgrade(data)
         return None
 
     def binary(self, data: bytes) -> Awaitable[None] | None:
         """See Client.binary."""
-        if self._moved:
+        if self._state is _Move.MOVED:
             return self._after_post(data) if self._polling.posting else super().binary(data)
         self.end(_NO_UPGRADE)
         return None
 
     def ping(self, data: bytes) -> None:
         """See Client.ping."""
-        if self._moved:
+        if self._state is _Move.MOVED:
             super().ping(data)
         else:
             self.end(_NO_UPGRADE)
 
     def end(self, ending: Ending) -> None:
         """See Client.end."""
-        if self._moved:
+        if self._state is _Move.MOVED:
             super().end(ending)
-        elif not self._over:
-            self._over = True
+        elif self._state is not _Move.FAILED:
+            self._state = _Move.FAILED
             self._stop()
             self._socket.close(ending)
 
     def lost(self, ending: Ending) -> None:
         """See Client.lost."""
         self._stop()
-        if self._moved:
+        if self._state is _Move.MOVED:
             super().lost(ending)
 
     async def _after_post(self, data: str | bytes) -> None:
@@ -167,12 +177,12 @@ class MovingClient(SocketClient):
 
     def _upgrade(self, packet: str) -> None:
         if packet == PROBE:
-            self._probed = True
+            self._state = _Move.PROBED
             self._socket.write(PROBED)
             self._polling.noop()
-        elif packet == UPGRADE and self._probed and self._session.ending is None:
+        elif packet == UPGRADE and self._state is _Move.PROBED and self._session.ending is None:
             self._stop()
-            self._moved = True
+            self._state = _Move.MOVED
             carrier = SocketCarrier(self._socket)
             self._session.carrier = carrier
             rest = self._polling.leave()
@@ -188,7 +198,7 @@ class MovingClient(SocketClient):
         if self._session.ending is not None or loop.time() >= self._until:
             self.end(self._session.ending or _NO_UPGRADE)
             return
-        if self._probed:
+        if self._state is _Move.PROBED:
             self._polling.noop()
         self._timer = loop.call_later(_NOOP_INTERVAL, self._look)
 
