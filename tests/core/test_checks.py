@@ -23,7 +23,7 @@ class Log:
 
 @virtual
 async def test_each_is_checked_at_the_time_that_it_said() -> None:
-    """Where it says none, it is not checked again."""
+    """Each subject is checked when its last check said, and no more where that said None."""
     log = Log(a=3)
     log.checks.plan("a", 2)
     log.checks.plan("b", 4)
@@ -34,7 +34,7 @@ async def test_each_is_checked_at_the_time_that_it_said() -> None:
 
 @virtual
 async def test_a_new_plan_replaces_the_old_one() -> None:
-    """Earlier and later; what is forgotten is not checked, however often."""
+    """Only the last plan of a subject counts, earlier or later; what was forgotten is not checked."""
     log = Log()
     for at in (5.0, 2.0, 3.0):
         log.checks.plan("a", at)
@@ -51,7 +51,7 @@ async def test_a_new_plan_replaces_the_old_one() -> None:
 
 @virtual
 async def test_a_late_check_says_how_late_it_is() -> None:
-    """A loop that was busy has read nothing meanwhile."""
+    """A check that runs after a busy time is told how late it is."""
     log = Log()
     log.checks.plan("a", 2)
     stall(5)

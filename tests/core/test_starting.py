@@ -81,7 +81,7 @@ async def test_a_connection_is_greeted_when_the_door_is_ready() -> None:
 
 @virtual
 async def test_a_newer_connection_replaces_one_that_is_not_greeted() -> None:
-    """Where a user may have one connection and the oldest ends."""
+    """It ends with 4409 where a user may have one connection and the oldest ends; the newer one stays."""
     starting = Starting(max_connections_per_user=1, user_limit_policy="replace")
     newer, _ = starting.core.connect("ada")
     starting.sessions.greet(starting.connection)
@@ -93,7 +93,7 @@ async def test_a_newer_connection_replaces_one_that_is_not_greeted() -> None:
 
 @virtual
 async def test_a_revoked_token_ends_a_connection_that_is_not_greeted() -> None:
-    """Also while its rooms are read: it comes back to none of them."""
+    """It ends while its rooms are read, and comes back to none of them."""
     starting = Starting()
     pod = starting.core.pod
     pod.control.start()
@@ -106,7 +106,7 @@ async def test_a_revoked_token_ends_a_connection_that_is_not_greeted() -> None:
 
 @virtual
 async def test_a_token_that_expires_ends_a_connection_that_is_not_greeted() -> None:
-    """A handler that never greets it does not keep it."""
+    """A handler that never greets a connection does not keep it beyond its token."""
     starting = Starting(life=0.0)
     await asyncio.sleep(1)
     starting.ended_with(CloseCode.TOKEN_EXPIRED)
@@ -114,7 +114,7 @@ async def test_a_token_that_expires_ends_a_connection_that_is_not_greeted() -> N
 
 @virtual
 async def test_a_drain_ends_a_connection_that_is_not_greeted() -> None:
-    """In its slot, as the others."""
+    """A drain ends it in its slot, as the others."""
     starting = Starting()
     starting.core.pod.lifecycle.move(State.READY)
     pod = starting.core.pod

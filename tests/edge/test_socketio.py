@@ -16,7 +16,7 @@ from forestay.core.rules.events import Namespace as NoOwnEvents
 from forestay.core.rules.policies import Policy, Retention, Slow
 from forestay.edge.handshake.admission import Refused
 from forestay.edge.socketio.client import MAX_NAMESPACES, Origin, SocketioClient
-from forestay.edge.socketio.connecting import Chance, Connecting, CoreParts, Namespace
+from forestay.edge.socketio.connecting import Connecting, CoreParts, Namespace, Randomness
 from forestay.edge.socketio.transport import NamespaceTransport
 from forestay.protocol.codes import ABNORMAL_CLOSURE, ENDINGS, CloseCode, Ending, ErrorCode, Refusal
 from forestay.protocol.socketio.packets import Decoder
@@ -56,7 +56,7 @@ class Clients:
         self.application = Connecting(
             {path: Namespace(SocketioWire(path), Reader(path, NoOwnEvents(path), 1000), rooms) for path in paths},
             CoreParts(pod.sessions, pod.rejoining, pod.dispatcher),
-            Chance(lambda: next(SECRETS), self._wait),
+            Randomness(lambda: next(SECRETS), self._wait),
         )
 
     def _wait(self, shortest: float, longest: float) -> float:

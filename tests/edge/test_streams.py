@@ -384,7 +384,7 @@ async def test_an_operator_can_switch_streams_off() -> None:
 
 
 async def test_a_path_prefix_is_in_front_of_all_paths() -> None:
-    """Also in front of those with the name of a room in them."""
+    """The prefix is also in front of the paths that have the name of a room in them."""
     async with gateway(path_prefix="/chat/v2") as running:
         stream = await Stream.request(running, get("/chat/v2/stream?room=a", BEARER))
         await stream.until("joined")

@@ -8,7 +8,7 @@ from forestay.protocol.events import MOST_ARGUMENTS, RESERVED, SPOKEN, check_eve
 
 @pytest.mark.parametrize("event", ["chat message", "a", "x" * 128, "ä", "forestay", "Connect", "message"])
 def test_an_application_names_its_events_as_it_likes(event: str) -> None:
-    """1 to 128 characters, of which none is a control character."""
+    """A name of 1 to 128 characters without a control character is taken."""
     check_event(event, b"[]", by_client=False)
 
 
@@ -17,7 +17,7 @@ def test_an_application_names_its_events_as_it_likes(event: str) -> None:
     [*sorted(RESERVED), "", "x" * 129, "a\nb", "a\0", "\x7f", "\x85", "\ud800", "forestay:position", "forestay:"],
 )
 def test_a_name_that_could_harm_a_client_is_refused(event: str) -> None:
-    """Names that stock clients use themselves, those of the gateway, and texts that are no names."""
+    """Refused are the names that stock clients use themselves, those of the gateway, and texts that are no names."""
     with pytest.raises(Refusal) as refused:
         check_event(event, b"[]", by_client=False)
     assert refused.value.code is ErrorCode.BAD_MESSAGE
@@ -33,7 +33,7 @@ def test_a_client_does_not_speak_as_the_gateway(event: str) -> None:
 
 @pytest.mark.parametrize("payload", [b"{}", b'"a"', b"1", b"null", b""])
 def test_the_payload_of_an_event_is_an_array(payload: bytes) -> None:
-    """Anything else has no form as arguments."""
+    """A payload of an event that is anything else is refused."""
     with pytest.raises(Refusal, match="array"):
         check_event("a", payload, by_client=False)
 

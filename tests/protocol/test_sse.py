@@ -40,7 +40,7 @@ def test_an_id_says_where_the_client_is(places: list[Position | None], secret: s
 
 
 def test_as_many_rooms_as_a_stream_may_have_fit() -> None:
-    """Also where each room has an epoch of its own, as the buses make them, and a great offset."""
+    """The positions of 100 rooms fit, where each has an epoch of its own and a great offset."""
     rooms = [RoomName(f"r{number}") for number in range(MAX_ROOMS)]
     known = {room: Position(f"p0123456789ab-{at:x}", 10**9 + at) for at, room in enumerate(rooms)}
     assert read_id(written(EventIds(rooms, "0" * 24, known)), rooms).positions == known
@@ -65,7 +65,7 @@ def test_a_client_may_put_an_id_together() -> None:
     "rooms", [[RoomName("a"), RoomName("b")], [RoomName("b"), RoomName("a"), RoomName("c")], [*ROOMS, RoomName("d")]]
 )
 def test_an_id_of_another_url_is_no_position(rooms: list[RoomName]) -> None:
-    """Rooms can have the same epoch, so the names are checked."""
+    """An id is of the rooms of its URL: other rooms can have the same epoch."""
     text = written(EventIds(rooms, "", {room: Position("e", 1) for room in rooms}))
     assert read_id(text, ROOMS) == LastEvent({})
 
@@ -87,13 +87,13 @@ def test_no_text_breaks_the_reader(text: str) -> None:
 
 
 def test_an_entry_without_any_epoch_is_no_position() -> None:
-    """It has nothing to take the epoch from."""
+    """An offset alone, with no entry before it that has an epoch, makes the whole id void."""
     start = written(EventIds(ROOMS, "", {})).partition(":")[0]
     assert read_id(f"{start}:1,2.e,3", ROOMS) == LastEvent({})
 
 
 def test_the_id_of_a_last_event_says_that_the_client_must_not_come_back() -> None:
-    """Only for codes with which clients stop."""
+    """It does so for the codes with which clients stop, and for no others."""
     assert read_id(end_id(CloseCode.REVOKED)[4:-1].decode(), ROOMS).ended == CloseCode.REVOKED
     assert [code for code in ENDINGS if stops(code) and code > 1999] == [CloseCode.REVOKED, CloseCode.CONNECTION_LIMIT]
     assert not stops(CloseCode.TOKEN_EXPIRED)

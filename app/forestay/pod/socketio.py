@@ -9,7 +9,7 @@ from forestay.core.ports.observer import Observer
 from forestay.core.rules.events import Namespaces
 from forestay.edge.engineio.requests import EngineRequests
 from forestay.edge.handshake.admission import Admission
-from forestay.edge.socketio.connecting import Chance, Connecting, CoreParts, Namespace
+from forestay.edge.socketio.connecting import Connecting, CoreParts, Namespace, Randomness
 from forestay.edge.socketio.opening import Clients, PacketLimits
 from forestay.pod.engine import make_engine
 from forestay.pod.wiring import Pod
@@ -26,7 +26,7 @@ def make_socketio(
 ) -> EngineRequests:
     """Return what serves the paths of Socket.IO. Its `sessions.close` belongs to the closings of the pod."""
     parts = CoreParts(pod.sessions, pod.rejoining, pod.dispatcher)
-    application = Connecting(_namespaces(settings, namespaces), parts, Chance(_new_secret, random.uniform))
+    application = Connecting(_namespaces(settings, namespaces), parts, Randomness(_new_secret, random.uniform))
     packets = PacketLimits(settings.max_message_bytes, settings.json_depth)
     clients = Clients(application, packets, query_token=settings.query_token)
     return make_engine(settings, clients, admission, observer)

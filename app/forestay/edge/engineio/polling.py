@@ -32,7 +32,7 @@ _OVER: Final = b"\0"
 class Polling:
     """The carrier of a polling session."""
 
-    __slots__ = ("_chunks", "_most", "_poll", "_post", "_room", "_session", "_size")
+    __slots__ = ("_chunks", "_drained", "_most", "_poll", "_post", "_session", "_size")
 
     def __init__(self, session: EngineSession, user_agent: str) -> None:
         """`user_agent`: the header of the client."""
@@ -45,8 +45,8 @@ class Polling:
         """What the pending poll waits for."""
         self._post: asyncio.Event | None = None
         """Set at the end of the POST that is under way."""
-        self._room: asyncio.Future[None] | None = None
-        """Where the client must take what was written before its packets are read."""
+        self._drained: asyncio.Future[None] | None = None
+        """Done when the client has taken what was written. Its packets are not read before that."""
 
     def write(self, data: bytes, /) -> None:
         """See Session.write."""
@@ -64,8 +64,8 @@ class Polling:
 
     def hold_reading(self) -> None:
         """See Session.hold_reading."""
-        if self._room is None and self._chunks:
-            self._room = asyncio.get_running_loop().create_future()
+        if self._drained is None and self._chunks:
+            self._drained = asyncio.get_running_loop().create_future()
 
     def close(self, ending: Ending, *, cut: bool, keep: bool) -> None:
         """See Carrier.close. What was written and not taken waits for one more poll."""
@@ -185,8 +185,8 @@ class Polling:
                 await asyncio.sleep(0)
             if session.ending is not None:
                 return
-            if self._room is not None:
-                await self._room
+            if self._drained is not None:
+                await self._drained
             turn += 1 + len(packet) // _BYTES_PER_PACKET
             if turn >= _TURN:
                 turn = 0
@@ -203,6 +203,6 @@ class Polling:
         self._read_on()
 
     def _read_on(self) -> None:
-        room, self._room = self._room, None
-        if room is not None and not room.done():
-            room.set_result(None)
+        drained, self._drained = self._drained, None
+        if drained is not None and not drained.done():
+            drained.set_result(None)

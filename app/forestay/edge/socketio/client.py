@@ -34,7 +34,7 @@ class Member(Protocol):
         """Take an event. Returns what must be awaited before the next one."""
 
     def refused(self, refused: RefusedEvent) -> None:
-        """Take an event that has no sense."""
+        """Take an event that is refused."""
 
     def acknowledged(self, size: int) -> None:
         """Take an answer. Nothing waits for it."""

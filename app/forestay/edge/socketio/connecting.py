@@ -70,7 +70,7 @@ class CoreParts:
 
 
 @dataclass(frozen=True, slots=True)
-class Chance:
+class Randomness:
     """Random numbers of these parts."""
 
     secret: Callable[[], str]
@@ -81,11 +81,11 @@ class Chance:
 class Connecting:
     """The Application that leads into the rooms of the gateway."""
 
-    def __init__(self, namespaces: Mapping[str, Namespace], parts: CoreParts, chance: Chance) -> None:
+    def __init__(self, namespaces: Mapping[str, Namespace], parts: CoreParts, randomness: Randomness) -> None:
         """`namespaces`: by path."""
         self._namespaces = namespaces
         self._parts = parts
-        self._chance = chance
+        self._randomness = randomness
         self._refused = LogThrottle("Socket.IO clients refused")
 
     def has(self, namespace: str) -> bool:
@@ -98,7 +98,7 @@ class Connecting:
         if identity is None or client.gone():
             return
         space = self._namespaces[namespace]
-        transport = NamespaceTransport(client, space.wire, self._chance.secret())
+        transport = NamespaceTransport(client, space.wire, self._randomness.secret())
         connection = await self._parts.sessions.start(identity, transport, client.bucket)
         if connection.ended is not None:
             client.session.write(space.wire.refused(connection.ended.reason, connection.ended.code))
@@ -139,7 +139,7 @@ class Connecting:
                 reason=str(refused),
             )
             if refused.refusal.code is ErrorCode.UNAVAILABLE:
-                await asyncio.sleep(self._chance.uniform(_SHORTEST_WAIT, _LONGEST_WAIT))
+                await asyncio.sleep(self._randomness.uniform(_SHORTEST_WAIT, _LONGEST_WAIT))
                 client.close(ENDINGS[CloseCode.TRY_AGAIN_LATER])
             else:
                 wire = self._namespaces[namespace].wire

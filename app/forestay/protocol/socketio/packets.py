@@ -77,7 +77,7 @@ class Ack(Struct, frozen=True):
 
 
 class RefusedEvent(Struct, frozen=True):
-    """An event that has no sense."""
+    """An event that has the form of a packet, and is refused: too large, too deep, or without a name."""
 
     namespace: str
     id: str | None

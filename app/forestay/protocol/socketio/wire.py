@@ -19,20 +19,23 @@ from forestay.protocol.names import PERSONAL, RoomName, escaped, is_personal, na
 from forestay.protocol.socketio.packets import ROOT
 from forestay.protocol.socketio.positions import POSITION_EVENT, written
 from forestay.protocol.v1.pages import history_fields, presence_fields
-from forestay.protocol.v1.texts import LARGEST, position_fields
+from forestay.protocol.v1.texts import LARGEST, LONGEST_ROOM, position_fields
 from forestay.protocol.websocket import BINARY, TEXT, frame
 from forestay.protocol.wire import Liveness
 
 _Fields = Mapping[str, object]
 
 STOPS: Final = frozenset({CloseCode.REVOKED, CloseCode.CONNECTION_LIMIT})
-"""The close codes after which a client must not come back by itself."""
+"""The close codes with which the core tells a client to stop.
 
-_LONGEST_ROOM: Final = 256
-"""Characters of a room that an error repeats."""
+A broken packet stops a client too by `verdict`, but ends only its transport: a stock client may come back after that.
+"""
 
 # The first part of a native binary message. Its receivers read it as the field `type`.
 _TYPE_BYTES: Final = 4
+
+# Bytes that an answer has around its fields: type, ack id, brackets.
+_AROUND: Final = 24
 
 _PLACEHOLDER: Final = Raw(b'{"_placeholder":true,"num":0}')
 
@@ -205,15 +208,11 @@ class SocketioWire:
     def _error(self, reply: replies.Error) -> bytes:
         refusal = reply.refusal
         fields: dict[str, object] = {"code": refusal.code, "message": refusal.message}
-        if reply.room is not None and len(reply.room) <= _LONGEST_ROOM:
+        if reply.room is not None and len(reply.room) <= LONGEST_ROOM:
             fields["room"] = self.shown(reply.room)
         if refusal.retry_after_ms is not None:
             fields["retry_after_ms"] = refusal.retry_after_ms
         return self._event("error", fields) if reply.id is None else self._answer(reply.id, {"ok": False} | fields)
-
-
-# What an answer has around its fields: type, ack id, brackets.
-_AROUND: Final = 24
 
 
 def refused(namespace: str, message: str, data: _Fields | None = None) -> bytes:

@@ -16,7 +16,7 @@ Payload = Mapping[str, object]
 LARGEST: Final = 65536
 """Bytes of the largest message, where nothing else is set."""
 
-_LONGEST_ROOM: Final = 256
+LONGEST_ROOM: Final = 256
 """Characters of a room that an error repeats."""
 
 
@@ -173,7 +173,7 @@ class Texts:
             payload["retry_after_ms"] = refusal.retry_after_ms
         stamp = timestamp(int(self._clock() * 1000))
         # The room is as the client wrote it, and may be no room name. A longer text is none, and could be any length.
-        room = reply.room if reply.room is not None and len(reply.room) <= _LONGEST_ROOM else None
+        room = reply.room if reply.room is not None and len(reply.room) <= LONGEST_ROOM else None
         return self._wrap(to_json(_Envelope("error", reply.id, room, payload, stamp)))
 
 
