@@ -268,27 +268,28 @@ async def test_a_preflight_allows_what_clients_send() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "headers", "status"),
+    ("body", "headers", "status", "words"),
     [
-        ("4" + "a" * 2000, {}, 413),
-        (b"\x04\x01\x02", {"Content-Type": "application/octet-stream"}, 400),
-        (b"4\xff", {}, 400),
-        ("bno base64", {}, 400),
-        ("", {}, 400),
-        ("4a\x1e\x1e4b", {}, 400),
-        ("2", {}, 400),
-        ("7", {}, 400),
+        ("4" + "a" * 2000, {}, 413, "more than 1000 bytes"),
+        (b"\x04\x01\x02", {"Content-Type": "application/octet-stream"}, 400, "POST is binary"),
+        (b"4\xff", {}, 400, "POST is binary"),
+        ("bno base64", {}, 400, "base64"),
+        ("", {}, 400, "known type"),
+        ("4a\x1e\x1e4b", {}, 400, "known type"),
+        ("2", {}, 400, "pings"),
+        ("7", {}, 400, "known type"),
     ],
     ids=["large", "octets", "bytes", "base64", "empty", "gap", "ping", "type"],
 )
 async def test_a_post_that_breaks_the_rules_ends_its_session(
-    body: str | bytes, headers: dict[str, str], status: int
+    body: str | bytes, headers: dict[str, str], status: int, words: str
 ) -> None:
-    """It is answered with its status, the session is over, and another session notices nothing."""
+    """It is answered with its status and the reason, the session is over, and another session notices nothing."""
     application = EchoApplication()
     async with served(application, message_bytes=1000) as browser:
         other, sid = await browser.open(), await browser.open()
-        assert (await browser.post(sid, body, **headers))[0] == status
+        answer, text = await browser.post(sid, body, **headers)
+        assert (answer, words in json.loads(text)["detail"]) == (status, True), text
         assert await ended(application) == [CloseCode.PROTOCOL_ERROR]
         assert await browser.post(other, "4hello") == (200, "ok")
         assert await browser.get(other) == (200, "4hello")
@@ -602,8 +603,15 @@ async def test_a_websocket_ends_with_a_close_frame_or_is_cut(*, cut: bool, code:
 
 
 async def test_a_websocket_keeps_the_limits_of_all_websockets() -> None:
-    """A message that is too large ends it with 1009, a frame without a mask with 1002."""
+    """A message that is too large ends it with 1009, a frame without a mask with 1002, and the log says why."""
     application = EchoApplication()
+    with structlog.testing.capture_logs() as lines:
+        await _break_both(application)
+    reasons = [line["reason"] for line in lines if "broke a rule" in line["event"]]
+    assert reasons == ["message too big", "not the WebSocket protocol"]
+
+
+async def _break_both(application: EchoApplication) -> None:
     async with served(application, message_bytes=1000) as browser:
         ws = await browser.begin()
         await ws.send_str("4" + "a" * 1001)
@@ -665,7 +673,7 @@ async def test_a_poll_of_another_pod_is_counted_and_logged_without_the_id() -> N
                 assert code_of(await browser.get(sid)) == (400, 1)
             await elsewhere.post(sid, "nonsense")
     assert counting.unknown == 5
-    hints = [line for line in lines if "not here" in str(line["event"])]
+    hints = [line for line in lines if "not on this pod" in str(line["event"])]
     assert len(hints) == 1
     assert "sticky" not in sid
     assert "route polling clients" in str(hints[0])

@@ -98,8 +98,9 @@ def test_buffers_inside_are_base64_for_others() -> None:
 @pytest.mark.parametrize(
     ("text", "code", "words"),
     [
-        ('25["shout",1]', ErrorCode.UNKNOWN_TYPE, "no rule names this event"),
-        ('25["connect"]', ErrorCode.UNKNOWN_TYPE, "no rule names this event"),
+        ('25["shout",1]', ErrorCode.UNKNOWN_TYPE, "no rule names the event 'shout'"),
+        ('25["connect"]', ErrorCode.UNKNOWN_TYPE, "no rule names the event 'connect'"),
+        ('25["' + "a" * 900 + '"]', ErrorCode.UNKNOWN_TYPE, "'" + "a" * 64 + "';"),
         ('25["say"]', ErrorCode.BAD_MESSAGE, "needs an argument"),
         ('25["join-room"]', ErrorCode.BAD_MESSAGE, "needs an argument"),
         ('25["join-room",7]', ErrorCode.BAD_MESSAGE, "not as expected"),
@@ -107,7 +108,7 @@ def test_buffers_inside_are_base64_for_others() -> None:
         ('25["join-room",{"room":"a","since":1}]', ErrorCode.BAD_MESSAGE, "since"),
         ('25["join-room",""]', ErrorCode.INVALID_ROOM, "1 to 128"),
         ('25["join-room","' + "é" * 50 + '"]', ErrorCode.INVALID_ROOM, "1 to 128"),
-        ('25["message","hello"]', ErrorCode.BAD_MESSAGE, "not as expected"),
+        ('25["message","hello"]', ErrorCode.BAD_MESSAGE, "a rule for 'message'"),
         ('25["message",{"room":"a"}]', ErrorCode.BAD_MESSAGE, "payload"),
         ('25["message",{"room":"a","payload":1,"key":""}]', ErrorCode.BAD_MESSAGE, "key"),
         ('25["message",{"room":"a","payload":1,"type":-1}]', ErrorCode.BAD_MESSAGE, "type"),

@@ -11,7 +11,8 @@ def named_room(text: str) -> RoomName:
     if name is None:
         form = "a room is 1 to 128 of A-Z a-z 0-9 _ . : -, a letter or digit first, and %XX of UTF-8 for all else"
         meant = None if "%" in text else escape(text)
-        raise Refusal(ErrorCode.INVALID_ROOM, f"{form}; for this name send {meant}" if meant else form)
+        hint = f"; for this name send {meant}, and in a URL %25 for each % of it" if meant else ""
+        raise Refusal(ErrorCode.INVALID_ROOM, form + hint)
     return name
 
 

@@ -152,7 +152,7 @@ class Polling:
                 return 400
             await self._take(body)
         except Refusal as refusal:
-            session.fail("the body of a POST is too large, or did not come in time")
+            session.fail(refusal.message)
             return 413 if refusal.code is ErrorCode.TOO_LARGE else 408
         except Malformed as malformed:
             session.fail(str(malformed))

@@ -37,8 +37,13 @@ _WEBSOCKET: Final = "websocket"
 _BUG: Final = ENDINGS[CloseCode.INTERNAL_ERROR]
 
 _NOT_STICKY: Final = (
-    "a session lives on one pod, and another pod was asked for it; route polling clients by a cookie or their address, "
-    "or leave polling out of FORESTAY_SOCKETIO_TRANSPORTS; after the end of a pod a few of these are normal"
+    "a session lives on one pod: it has ended, or another pod has it. A few of these are normal after an end; if there "
+    "are more, route polling clients by a cookie or their address, or leave polling out of FORESTAY_SOCKETIO_TRANSPORTS"
+)
+
+_UNKNOWN: Final = (
+    "this session is over, or on another pod; connect again. If that goes on, the requests of a client reach several "
+    "pods: polling needs sticky routing, and clients with the transport websocket alone do without"
 )
 
 
@@ -84,7 +89,7 @@ class EngineRequests:
             limits.times, limits.close_timeout, limits.most_unused, new_sid, limits.serve_within
         )
         self._outcomes = Outcomes("Socket.IO request refused", "Socket.IO requests refused", admission, observer)
-        self._unknown = LogThrottle("requests for Socket.IO sessions that are not here")
+        self._unknown = LogThrottle("requests for Socket.IO sessions that are not on this pod")
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. A WebSocket is carried until its end, and a poll until there is something to say."""
@@ -114,7 +119,7 @@ class EngineRequests:
             self._unknown.count(transport, _NOT_STICKY)
             if self._observer is not None:
                 self._observer.unknown_session()
-            raise BadRequest(RequestError.UNKNOWN_SESSION, "this session is over, or on another pod; connect again")
+            raise BadRequest(RequestError.UNKNOWN_SESSION, _UNKNOWN)
         if transport == _WEBSOCKET:
             return await self._move(request, session)
         return await self._carry(request, session)
@@ -185,14 +190,13 @@ class EngineRequests:
         if request.method not in ("GET", "POST"):
             raise BadRequest(RequestError.BAD_METHOD, "a session is polled by GET, and sends by POST")
         admit(request)
-        over = BadRequest(RequestError.BAD_REQUEST, "the session is over; connect again")
         if request.method == "GET":
             body = await polling.poll(request)
             if body is None:
-                raise over
+                raise _over(session)
             return payload(request, body)
         status = await polling.push(request, self._limits.message_bytes, self._limits.message_timeout)
-        return taken(request) if status == 200 else allowed(request, refused(request, over, status))
+        return taken(request) if status == 200 else allowed(request, refused(request, _over(session), status))
 
     def _open_packet(self, session: EngineSession, upgrades: Sequence[str]) -> bytes:
         return open_packet(session.sid, upgrades, self._limits.times, self._limits.message_bytes)
@@ -212,3 +216,8 @@ class EngineRequests:
         answer = problem(refusal.refusal, refusal.status)
         readable(request, answer)
         return answer
+
+
+def _over(session: EngineSession) -> BadRequest:
+    why = f"{session.broken}; " if session.broken else ""
+    return BadRequest(RequestError.BAD_REQUEST, f"{why}the session is over; connect again")

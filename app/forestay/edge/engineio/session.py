@@ -112,6 +112,7 @@ class EngineSession:
         "_keeper",
         "_listener",
         "_others",
+        "broken",
         "carrier",
         "ending",
         "heard_at",
@@ -131,6 +132,8 @@ class EngineSession:
         """Packets since the last ping that are no messages."""
         self.sid = sid
         self.carrier: Carrier = _GONE
+        self.broken = ""
+        """The rule that the client broke, as its answer and the log say it."""
         self.ending: Ending | None = None
         self.heard_at = keeper.loop.time()
         """Loop time of the client's last packet."""
@@ -196,9 +199,14 @@ class EngineSession:
 
     def fail(self, reason: str) -> None:
         """See Session.fail."""
+        self.fault(_MALFORMED, reason)
+
+    def fault(self, ending: Ending, reason: str) -> None:
+        """End the session, because its client broke a rule."""
         if self.ending is None:
             log.debug("an Engine.IO session broke a rule and ends", reason=reason)
-            self.stop(_MALFORMED)
+            self.broken = reason
+            self.stop(ending)
 
     def gone(self, ending: Ending) -> None:
         """The session is over and its transport is gone: how the client or the network ended it."""
@@ -250,5 +258,4 @@ class EngineSession:
         """Count a packet or a frame that is no message. No rate of messages limits them."""
         self._others += 1
         if self._others > _MOST_OTHERS:
-            log.debug("an Engine.IO session broke a rule and ends", reason="too many packets that are no messages")
-            self.stop(ENDINGS[CloseCode.RATE_LIMITED])
+            self.fault(ENDINGS[CloseCode.RATE_LIMITED], "too many packets that are no messages")

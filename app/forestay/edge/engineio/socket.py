@@ -93,7 +93,7 @@ class EngineClient:
 
     def end(self, ending: Ending) -> None:
         """See Client.end."""
-        self._session.stop(ending)
+        self._session.fault(ending, ending.reason)
 
     def lost(self, ending: Ending) -> None:
         """See Client.lost."""

@@ -42,8 +42,8 @@ _LONGEST_WAIT: Final = 5.0
 _ENTRY: Final = 20.0
 
 _NO_TOKEN: Final = (
-    "there is no token; connect with auth: {token}, or with the header 'Authorization: Bearer <token>' on the first "
-    "request"
+    "there is no token; connect with auth: {token}, or with the token as Bearer in the header Authorization of the "
+    "first request"
 )
 _GONE: Final = Ending(ABNORMAL_CLOSURE, "the client has gone while it was let in")
 

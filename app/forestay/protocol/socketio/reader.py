@@ -90,12 +90,14 @@ class Reader:
                 return self._emitted(event, emission)
             read = self._read.get(event.name)
             if read is None:
-                raise Refusal(ErrorCode.UNKNOWN_TYPE, _UNKNOWN)
+                raise Refusal(ErrorCode.UNKNOWN_TYPE, f"no rule names the event {event.name[:_SHOWN]!r}; {_KNOWN}")
             return read(event)
         except Refusal as refusal:
             raise Unreadable(refusal, event.id) from None
         except msgspec.ValidationError as error:
             message = f"the argument of '{event.name}' is not as expected: {error}"
+            if event.name == "message":
+                message += "; write {room, payload}, or a rule for 'message' in FORESTAY_ROOMS_FILE"
             raise Unreadable(Refusal(ErrorCode.BAD_MESSAGE, message), event.id) from None
         except msgspec.DecodeError as error:
             raise Unreadable(Refusal(ErrorCode.BAD_JSON, f"not valid JSON: {error}"), event.id) from None
@@ -169,9 +171,9 @@ class Reader:
 
 
 _REQUESTS: Final = "auth, history, join-room, leave-room, message, presence"
-_UNKNOWN: Final = (
-    f"no rule names this event; the events are {_REQUESTS}, and those of [[events]] in FORESTAY_ROOMS_FILE"
-)
+_KNOWN: Final = f"the events are {_REQUESTS}, and those of [[events]] in FORESTAY_ROOMS_FILE"
+# Characters of the name of an event in a refusal.
+_SHOWN: Final = 64
 _INVALID_ROOM: Final = (
     "a room's name has 1 to 128 characters, and others than A-Z a-z 0-9 _ . : - count as %XX for each byte"
 )
