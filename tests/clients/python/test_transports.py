@@ -9,6 +9,7 @@ import pytest
 import trustme
 
 from forestay_client import Client, ClientOptions, Options, Position
+from forestay_client.codes import Verdict
 from forestay_client.handshake import HandshakeError
 from forestay_client.sse import Comment, Data, Events, Retry
 from forestay_client.transports import Transports
@@ -82,6 +83,17 @@ async def test_without_a_stream_the_first_refusal_counts(stream: bytes) -> None:
         with pytest.raises(HandshakeError) as failed:
             await asked(there)
         assert failed.value.ending.code == 403
+
+
+@pytest.mark.parametrize("refusal", [BLOCKED, problem(400, "bad_message", "no upgrade")])
+@pytest.mark.parametrize("stream", [ENDED, answer(502), b""])
+async def test_a_stream_that_fails_for_now_is_tried_again(refusal: bytes, stream: bytes) -> None:
+    """Where the stream can work later, as after a deploy, a WebSocket that a proxy refuses is no reason to stop."""
+    async with refusing(refusal, stream) as there:
+        with pytest.raises(HandshakeError) as failed:
+            await asked(there)
+        after = 4.0 if stream is ENDED else 0.0
+        assert (failed.value.ending.verdict, failed.value.ending.retry_after) == (Verdict.RECONNECT, after)
 
 
 async def test_a_stream_that_ends_before_it_begins_says_when_to_come_back() -> None:

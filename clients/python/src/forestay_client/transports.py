@@ -4,9 +4,12 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
+from forestay_client.codes import Verdict
 from forestay_client.connection import Connection
+from forestay_client.endings import Ending
 from forestay_client.handshake import Blocked, HandshakeError, open_connection
 from forestay_client.options import Options
 from forestay_client.streaming import open_stream
@@ -64,8 +67,8 @@ class Transports:
     async def _fall_back(self, token: str, patience: float, failed: HandshakeError) -> Connection:
         try:
             connection = await open_connection(open_stream, self._url, token, self._options, patience)
-        except HandshakeError:
-            raise failed from None
+        except HandshakeError as later:
+            raise _told(failed.ending, later.ending) from None
         stay = self._stay * (1 + random.random())
         self._failures = 0
         self._until = self._clock() + stay
@@ -76,3 +79,10 @@ class Transports:
     def _lived(self, begun: float) -> None:
         if self._clock() - begun > _STEADY:
             self._stay = _STAY
+
+
+def _told(websocket: Ending, stream: Ending) -> HandshakeError:
+    """What became of the WebSocket. But where a stream can work later, nothing of a proxy's is a reason to stop."""
+    if websocket.verdict is Verdict.STOP and stream.verdict is Verdict.RECONNECT:
+        websocket = replace(websocket, verdict=stream.verdict, retry_after=stream.retry_after)
+    return HandshakeError(websocket)
