@@ -3,7 +3,6 @@
 The others of that suite are cases of Engine.IO's own suite too: see `test_engineio`.
 """
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 
@@ -12,6 +11,7 @@ import pytest_asyncio
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType
 
 from forestay.protocol.engineio.packets import Times
+from tests.conformance.engine_client import hear_close
 from tests.conformance.engine_echo import EngineServer, quick
 from tests.conformance.socketio_echo import PATH, socketio_server
 
@@ -47,14 +47,6 @@ async def hear(ws: ClientWebSocketResponse) -> str | bytes:
         assert message.type in (WSMsgType.TEXT, WSMsgType.BINARY), message
         if message.data != "2":
             return message.data  # type: ignore[no-any-return]
-
-
-async def hear_close(ws: ClientWebSocketResponse) -> int | None:
-    """Read until the server closes. Returns its code."""
-    async with asyncio.timeout(PATIENCE):
-        async for _ in ws:
-            pass
-    return ws.close_code
 
 
 @pytest_asyncio.fixture

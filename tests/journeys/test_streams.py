@@ -14,6 +14,7 @@ from playwright.async_api import Page
 from tests.support.browser import launched
 from tests.support.gateway import Gateway, call, gateway, token
 from tests.support.local_redis import RedisServer
+from tests.support.pumping import pump
 from tests.support.streams import Stream, ask
 
 ROOMS = """
@@ -66,20 +67,9 @@ class Balancer:
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection("127.0.0.1", self.pod.port)
         for source, target in ((reader, back), (there, writer)):
-            task = asyncio.create_task(_pump(source, target))
+            task = asyncio.create_task(pump(source, target))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-
-
-async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    try:
-        while data := await source.read(65536):
-            target.write(data)
-            await target.drain()
-    except ConnectionError:
-        pass
-    finally:
-        target.close()
 
 
 async def publish(pod: Gateway, room: str, payload: int) -> None:

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from tests.support.pumping import pump
+
 PAGE = b"<h1>This kind of connection is not allowed here.</h1>"
 BLOCKED = b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b"
 
@@ -45,19 +47,6 @@ class BlockingProxy:
             pass
         finally:
             writer.close()
-
-
-async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Passes on what comes, up to its end."""
-    try:
-        while data := await reader.read(1 << 16):
-            writer.write(data)
-            await writer.drain()
-    except OSError:
-        pass
-    finally:
-        # One side that is gone takes the other with it.
-        writer.close()
 
 
 @asynccontextmanager

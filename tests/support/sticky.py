@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
+from tests.support.pumping import pump
+
 _CLIENT: Final = re.compile(rb"[?&]client=(\w+)")
-_LONGEST: Final = 65536
 
 
 class Sticky:
@@ -40,7 +41,7 @@ class Sticky:
             writer.close()
             return
         away.write(head)
-        await asyncio.gather(_pump(reader, away), _pump(there, writer))
+        await asyncio.gather(pump(reader, away), pump(there, writer))
 
     def _pod(self, line: bytes) -> int:
         found = _CLIENT.search(line)
@@ -50,17 +51,6 @@ class Sticky:
             self._turn += 1
             self._of[found[1]] = self.taking[self._turn % len(self.taking)]
         return self._of[found[1]]
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(_LONGEST):
-            writer.write(data)
-            await writer.drain()
-    except ConnectionError:
-        pass
-    finally:
-        writer.close()
 
 
 @asynccontextmanager

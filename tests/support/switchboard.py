@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from tests.support.pumping import pump
+
 
 class Switchboard:
     """Forwards connections on loopback, and ends each side when the other one ends."""
@@ -20,18 +22,7 @@ class Switchboard:
         except ConnectionError:
             writer.close()
             return
-        await asyncio.gather(_pump(reader, away), _pump(there, writer))
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    except ConnectionError:
-        pass
-    finally:
-        writer.close()
+        await asyncio.gather(pump(reader, away), pump(there, writer))
 
 
 @asynccontextmanager

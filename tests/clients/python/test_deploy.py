@@ -9,6 +9,7 @@ from pathlib import Path
 from forestay_client import Client, Moved, Position
 from tests.support.gateway import PATIENCE, gateway, token
 from tests.support.local_redis import RedisServer
+from tests.support.pumping import pump
 
 ROOMS = """
 [[rooms]]
@@ -28,7 +29,7 @@ class Balancer:
 
     async def forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, onwards = await asyncio.open_connection("127.0.0.1", self.pod)
-        await asyncio.gather(_pipe(reader, onwards), _pipe(there, writer))
+        await asyncio.gather(pump(reader, onwards), pump(there, writer))
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
@@ -38,17 +39,6 @@ class Balancer:
             yield
         finally:
             server.close()
-
-
-async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    except ConnectionError:
-        pass
-    finally:
-        writer.close()
 
 
 async def test_a_drain_loses_and_repeats_nothing(redis: RedisServer, tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from forestay_client.handshake import HandshakeError
 from forestay_client.sse import Comment, Data, Events, Retry
 from forestay_client.transports import Transports
 from tests.clients.python.refusing import Refusing, answer, problem, refusing
-from tests.support.blocking_proxy import pump
 from tests.support.gateway import PATIENCE
+from tests.support.pumping import pump
 
 WELCOME = (
     'retry: 100\ndata: {"type":"welcome","payload":{"connection":"c","user":"ålice","ping_interval_ms":25000,'
