@@ -159,7 +159,7 @@ def _check(options: argparse.Namespace) -> None:
     if settings.api_key is None and settings.api_keys_file is None:
         print("warning: FORESTAY_API_KEY is not set: the HTTP API answers every request with 401")
     print(f"clients connect to {settings.path_prefix}/ws on port {settings.port}")
-    for line in settings.open_doors(settings.path_prefix):
+    for line in settings.open_ways_in(settings.path_prefix):
         print(line)
     _explain_drain(settings)
     print("ok")

@@ -1,4 +1,4 @@
-"""The settings of the doors: where Socket.IO is, which transports it has, and which file it serves."""
+"""The settings of the ways in: where Socket.IO is, which transports it has, and which file it serves."""
 
 from pathlib import Path
 

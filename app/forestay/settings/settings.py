@@ -14,11 +14,11 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from forestay.bus.redis.signatures import Signatures
 from forestay.settings.access import Access
-from forestay.settings.doors import Doors
 from forestay.settings.limits import Limits
 from forestay.settings.secrets import PREFIX, SECRETS, read_secret, variable_of
 from forestay.settings.surroundings import Surroundings
 from forestay.settings.timing import Timing
+from forestay.settings.ways_in import WaysIn
 
 TOKEN: Final = "FORESTAY_TOKEN"
 """Not a setting, but the token of the commands that act as a client."""
@@ -41,7 +41,7 @@ class PodIdentity(NamedTuple):
     """The Service that clients connect to."""
 
 
-class Settings(Timing, Limits, Access, Doors, Surroundings, BaseSettings):
+class Settings(Timing, Limits, Access, WaysIn, Surroundings, BaseSettings):
     """All settings. The class of each group has its fields."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)

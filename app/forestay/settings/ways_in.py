@@ -42,7 +42,7 @@ def _client_file(value: Path | None) -> Path | None:
     return value
 
 
-class Doors(BaseModel):
+class WaysIn(BaseModel):
     """The other ways in, and where they are."""
 
     socketio: bool = Field(False, description="serve Socket.IO clients")
@@ -65,8 +65,8 @@ class Doors(BaseModel):
         True, description="serve event streams, and plain HTTP for clients: /stream, /rooms/… and /tickets"
     )
 
-    def open_doors(self, prefix: str) -> list[str]:
-        """One line for each door that is open: who comes in, and where. `prefix`: the path in front of all others."""
+    def open_ways_in(self, prefix: str) -> list[str]:
+        """One line for each way in that is open: who comes in, and where. `prefix`: the path in front of all others."""
         lines = []
         if self.socketio:
             transports = " and ".join(self.socketio_transports)
