@@ -40,6 +40,13 @@ async def test_where_all_checks_hold_the_answer_is_426() -> None:
             assert (problem["status"], problem["code"]) == (426, "bad_message")
 
 
+async def test_a_proxy_that_speaks_http_1_0_asks_for_its_clients() -> None:
+    """So does nginx, by default. The answer to a plain GET is the same, so that a client learns that it may connect."""
+    async with gateway() as running:
+        old = await Client.request(running.port, question(GOOD).replace(b"HTTP/1.1", b"HTTP/1.0"))
+        assert old.status == 426
+
+
 async def test_an_upgrade_to_something_else_is_a_question_too() -> None:
     """Clients of HTTP offer HTTP/2 in the same header."""
     async with gateway() as running:

@@ -18,7 +18,8 @@ type Inner = WebSocket & {
   on?(event: string, listener: Listener): void;
   terminate?(): void;
 };
-type Listener = (request: unknown, response: { headers: Record<string, string | undefined> }) => void;
+type Refused = { statusCode: number; headers: Record<string, string | undefined> };
+type Listener = (request: unknown, response: Refused) => void;
 
 /** Whether the gateway would accept a WebSocket: it says yes or no, or somebody else answers. Rejects without an answer. */
 const isAccepted = async (url: string, token: string, timeout: number): Promise<boolean | undefined> => {
@@ -131,8 +132,11 @@ export const stream: Transport = ({ transports, connectTimeout, WebSocket }) => 
     };
     inner.onerror = () => setTimeout(() => inner.readyState || close({ code: 1006, reason: "" }));
     inner.on?.("unexpected-response", (request, response) => {
-      const isOurs = /problem\+json/.test(response.headers["content-type"] ?? "");
-      fail(() => refuse(request, response), isOurs);
+      // The gateway's 400 and 426 say that a proxy has removed the headers of the upgrade.
+      const isOurs =
+        ![400, 426].includes(response.statusCode) && /problem\+json/.test(response.headers["content-type"] ?? "");
+      // What only a proxy says about WebSockets is no reason to stop where a stream cannot be had for now.
+      fail(() => (isOurs ? refuse(request, response) : shell.onclose?.({ code: 1006, reason: "" })), isOurs);
     });
     timer(() => {
       fail(() => shell.onclose?.({ code: 1006, reason: "no welcome" }), false);

@@ -18,6 +18,8 @@ let held: Promise<void> | undefined;
 /** How an upgrade is answered; undefined lets it in. */
 let upgrade: string | undefined;
 let came: string[];
+/** Streams that are not to be had yet. */
+let broken: number;
 let opened: (WebSocket | ServerResponse)[];
 
 const welcome = JSON.stringify({ type: "welcome", payload: WELCOME });
@@ -26,6 +28,7 @@ const ACCEPTED = [426, "application/problem+json", '{"status":426,"code":"bad_me
 async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
   if (request.url!.startsWith("/stream")) {
     came.push("stream");
+    if (broken-- > 0) return void response.writeHead(502).end();
     opened.push(response);
     response.writeHead(200, { "Content-Type": "text/event-stream" });
     response.write(`retry: 100\ndata: ${welcome}\n\n:\n`);
@@ -42,6 +45,7 @@ beforeEach(async () => {
   held = undefined;
   upgrade = "403 Forbidden\r\nContent-Type: text/html";
   came = [];
+  broken = 0;
   opened = [];
   server = createServer(answer);
   sockets = new WebSocketServer({ noServer: true });
@@ -133,6 +137,19 @@ test("where somebody else answers the plain GET, a stream that works is the proo
   await client.ready();
   expect(came).toEqual(["upgrade", "GET", "stream"]);
 });
+
+test.each(["403 Forbidden\r\nContent-Type: text/html", "400 Bad Request\r\nContent-Type: application/problem+json"])(
+  "where a stream cannot be had for now, a client that a proxy keeps from WebSockets comes back: %s",
+  async (refusal) => {
+    upgrade = refusal;
+    broken = 1;
+    const client = make({ ...both, WebSocket: (await import("ws")).WebSocket }, url);
+    client.connect();
+    await client.ready();
+    expect(came.filter((what) => what === "stream").length).toBe(2);
+    expect(came.at(-1)).toBe("stream");
+  },
+);
 
 test("a status of a proxy that is seen is enough, and one of the gateway is not", async () => {
   upgrade = "503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 0";

@@ -17,6 +17,8 @@ TOKEN_PROTOCOL: Final = "base64url.bearer.forestay."
 It is offered beside the real subprotocol.
 """
 
+_NO_HANDSHAKE: Final = "a WebSocket handshake is a GET request of HTTP/1.1; use a WebSocket client, also behind proxies"
+
 
 def is_question(request: web.BaseRequest) -> bool:
     """Whether this is a plain GET, which asks if a handshake would succeed.
@@ -33,15 +35,17 @@ def is_question(request: web.BaseRequest) -> bool:
 
 
 def check_request(request: web.BaseRequest) -> None:
-    """Raises Refused unless this is a GET of HTTP/1.1 without a body."""
-    if request.method != "GET" or request.version < (1, 1):
-        raise _malformed("a WebSocket handshake is a GET request of HTTP/1.1; use a WebSocket client")
+    """Raises Refused unless this is a GET without a body."""
+    if request.method != "GET":
+        raise _malformed(_NO_HANDSHAKE)
     if request.body_exists:
         raise _malformed("the request has a body; send the WebSocket handshake without one")
 
 
 def check_upgrade(request: web.BaseRequest) -> None:
     """Raises Refused unless this is a WebSocket upgrade of version 13 (RFC 6455 §4.2.1)."""
+    if request.version < (1, 1):
+        raise _malformed(_NO_HANDSHAKE)
     headers = request.headers
     if headers.get("Upgrade", "").strip().lower() != "websocket":
         raise _malformed(
