@@ -15,7 +15,6 @@ from msgspec import Raw
 from forestay.bus.memory.bus import MemoryBus
 from forestay.bus.memory.registry import MemoryRegistry
 from forestay.core.fanout.connection import Connection
-from forestay.core.ports.transport import Transport
 from forestay.core.ports.verifier import Ticket
 from forestay.core.rules.access import Identity, Rights
 from forestay.core.rules.lifecycle import State
@@ -67,14 +66,12 @@ class _Silent:
     """The real Sessions without the `welcome` reply: a fuzzer would take it for an echo that it did not ask for."""
 
     def __init__(self, sessions: Sessions) -> None:
-        self._sessions = sessions
+        self.start = sessions.start
         self.first_words = sessions.first_words
         self.lost = sessions.lost
 
-    async def welcome(self, identity: Identity, transport: Transport) -> Connection:
-        connection = await self._sessions.welcome(identity, transport)
-        self.first_words(connection)
-        return connection
+    def greet(self, connection: Connection) -> None:
+        """Says nothing."""
 
 
 class _Echo:

@@ -108,7 +108,8 @@ class Player:
         """Come in, with no room."""
         self.transport = TakingTime(self.wire)
         identity = Identity(self.user, Rights({"**": "rw"}), time.time() + 3600)
-        self.connection = at_once(self.core.pod.sessions.welcome(identity, self.transport))
+        self.connection = at_once(self.core.pod.sessions.start(identity, self.transport))
+        self.core.pod.sessions.greet(self.connection)
         self.reader = Reader()
         self.read = 0
         self.lives.append((self.transport.writes, self.reader))

@@ -123,7 +123,9 @@ class Core:
         transport = RecordingTransport(wire or self.pod.wire)
         rights = Rights({"**": "rw"} if rooms is None else rooms)
         identity = Identity(user or f"user-{next(self._numbers)}", rights, time.time() + 3600)
-        return at_once(self.pod.sessions.welcome(identity, transport)), transport
+        connection = at_once(self.pod.sessions.start(identity, transport))
+        self.pod.sessions.greet(connection)
+        return connection, transport
 
     def connect_again(self, beside: Connection, wire: Wire) -> tuple[Connection, RecordingTransport]:
         """One more connection of the client that has `beside`: they share a rate."""

@@ -131,7 +131,9 @@ class Outbox:
     def first_words(self, connection: Connection) -> bytes:
         """Return what waits for a connection that was just welcomed. No pass writes it after this."""
         chunks = self._passes.take_answers(connection)
-        return b"".join([*chunks, self._passes.take_tail(connection)])
+        if connection.positions is not None:
+            chunks.append(self._passes.take_tail(connection))
+        return b"".join(chunks)
 
     def discard(self, connection: Connection) -> None:
         """Drop what waits for a connection that is in no room, as if nothing had been sent to it yet."""

@@ -1,5 +1,6 @@
 """The Verifier port: turns what a caller shows into an identity."""
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -42,5 +43,5 @@ class Verifier(Protocol):
 class Identifier(Protocol):
     """Identifies callers by tokens and by tickets."""
 
-    async def verify(self, shown: str | Ticket, /) -> Identity:
+    def verify(self, shown: str | Ticket, /) -> Awaitable[Identity]:
         """See Verifier.verify. UNAVAILABLE is also the refusal while tickets cannot be looked up."""

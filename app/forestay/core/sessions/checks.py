@@ -40,7 +40,9 @@ class Checks(Generic[Subject]):
 
     def plan(self, subject: Subject, at: float) -> None:
         """Check `subject` at the loop time `at`, and not when it was planned before."""
-        self.forget(subject)
+        earlier = self._by_subject.get(subject)
+        if earlier is not None:
+            earlier.subject = None
         check = self._by_subject[subject] = _Check(at, subject)
         heappush(self._checks, check)
         if self._timer is None or at < self._timer.when():

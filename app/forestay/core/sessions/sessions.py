@@ -37,21 +37,12 @@ class Sessions:
         # One bound method for all connections: each holds it.
         self._end_connection = self._end
 
-    async def welcome(self, identity: Identity, transport: Transport) -> Connection:
-        """Start a connection of a verified caller, and greet its client.
-
-        It may come back ended, because its user has too many or its token was just revoked. The caller then closes the
-        transport, after the answer to the handshake.
-        """
-        connection = await self.start(identity, transport)
-        self.greet(connection)
-        return connection
-
     async def start(self, identity: Identity, transport: Transport, bucket: TokenBucket | None = None) -> Connection:
-        """Start a connection that is greeted later. From now on it counts, and can be ended like each other one.
+        """Start a connection of a verified caller. From now on it counts, and can be ended like each other one.
 
         `bucket`: that of the client's other connections, where it has some. They share one rate. The connection may
-        come back ended, as `welcome` says.
+        come back ended, because its user has too many or its token was just revoked. The caller then closes the
+        transport, after the answer to the handshake.
         """
         now = self._runtime.loop.time()
         bucket = bucket or TokenBucket(self._rates, now)

@@ -128,7 +128,7 @@ class EngineRequests:
         check_opening(request)
         attempt = self._admission.begin()
         try:
-            attempt.check_origin(request)
+            self._admission.check_origin(request)
         except Refused:
             attempt.leave()
             raise

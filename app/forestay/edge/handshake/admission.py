@@ -104,11 +104,12 @@ class Admission:
     def count(self, *, handshakes: int = 0, places: int = 0) -> None:
         """Change the numbers of what is taken. For use by Attempt."""
         self._handshakes += handshakes
-        self._places += places
-        if self._places:
-            self._all_closed.clear()
-        else:
-            self._all_closed.set()
+        if places:
+            self._places += places
+            if self._places:
+                self._all_closed.clear()
+            else:
+                self._all_closed.set()
 
     async def identify(self, token: str | Ticket, *, placed: bool = False) -> Identity:
         """The identity of a caller. `placed`: it has a place already. For use by Attempt. Raises Refused."""
@@ -121,7 +122,7 @@ class Admission:
         return identity
 
     def check_origin(self, request: web.BaseRequest) -> None:
-        """Raises Refused where a page sent `request` that may not connect."""
+        """Raises Refused where a page sent `request` that may not connect. It comes before the token."""
         origins, host = of_page(request.headers), request.headers.get("Host", "")
         if not self._origins.allow(origins, host):
             raise Refused(403, Refusal(ErrorCode.FORBIDDEN, self._origins.refusal(origins, host)))
@@ -146,10 +147,6 @@ class Attempt:
         self._left = False
         admission.count(handshakes=1)
 
-    def check_origin(self, request: web.BaseRequest) -> None:
-        """Raises Refused where a page sent `request` that may not connect. It comes before the token."""
-        self._admission.check_origin(request)
-
     async def identify(self, token: str | Ticket) -> Identity:
         """Identify the caller, who takes no place. Raises Refused."""
         return await self._admission.identify(token, placed=self._placed)
@@ -159,7 +156,7 @@ class Attempt:
 
         One attempt has one place, also where it is admitted several times.
         """
-        identity = await self.identify(token)
+        identity = await self._admission.identify(token, placed=self._placed)
         # The caller may have gone while the verifier waited.
         if not self._placed and not self._left:
             self._placed = True

@@ -78,9 +78,9 @@ class Handshake:
             protocol, token = offered(request, query_token=self._limits.query_token)
             attempt = self._admission.begin()
             try:
-                attempt.check_origin(request)
+                self._admission.check_origin(request)
                 identity = await attempt.admit(present(request, token))
-                return await self._upgrade(_Opening(request, started_at, protocol), attempt, identity)
+                return await self._upgrade(request, started_at, protocol, attempt, identity)
             finally:
                 attempt.leave()
         except Refused as refused:
@@ -97,7 +97,7 @@ class Handshake:
             _, token = offered(request, query_token=self._limits.query_token)
             attempt = self._admission.begin()
             try:
-                attempt.check_origin(request)
+                self._admission.check_origin(request)
                 await attempt.identify(present(request, token, TicketUse.LOOK))
             finally:
                 attempt.leave()
@@ -109,16 +109,20 @@ class Handshake:
         readable(request, response)
         return response
 
-    async def _upgrade(self, opening: "_Opening", attempt: Attempt, identity: Identity) -> web.StreamResponse:
-        request, limits = opening.request, self._limits
+    async def _upgrade(
+        self, request: web.BaseRequest, started_at: float, protocol: str | None, attempt: Attempt, identity: Identity
+    ) -> web.StreamResponse:
+        """Carry an admitted connection until its end. `protocol`: the subprotocol to answer with."""
+        limits = self._limits
         try:
-            upgraded = await upgrade(request, limits.message_bytes, limits.send_buffer, opening.protocol)
+            upgraded = await upgrade(request, limits.message_bytes, limits.send_buffer, protocol)
         except ConnectionError:
-            self._outcomes.report("lost", request, opening.started_at)
+            self._outcomes.report("lost", request, started_at)
             raise
-        self._outcomes.report("ok", request, opening.started_at)
+        self._outcomes.report("ok", request, started_at)
         socket = NativeSocket(upgraded.transport, self._wire, limits.close_timeout)
-        connection: Connection = await self._sessions.welcome(identity, socket)
+        connection: Connection = await self._sessions.start(identity, socket)
+        self._sessions.greet(connection)
         try:
             await upgraded.writer.write(self._sessions.first_words(connection))
         except ConnectionError:
@@ -132,13 +136,3 @@ class Handshake:
         client = NativeClient(self._dispatcher, self._sessions, connection, self._wire)
         await WebSocketSession(client, socket, upgraded.frames).run(upgraded.ws, upgraded.writer)
         return upgraded.ws
-
-
-@dataclass(frozen=True, slots=True)
-class _Opening:
-    """A handshake under way."""
-
-    request: web.BaseRequest
-    started_at: float
-    protocol: str | None
-    """The subprotocol to answer with."""

@@ -47,6 +47,7 @@ class Door(asyncio.Protocol):
         "_serving",
         "_transport",
         "client",
+        "holds",
         "received",
     )
 
@@ -64,6 +65,8 @@ class Door(asyncio.Protocol):
         """The address of the client, where a trusted proxy has said it before the request."""
         self.received = 0
         """Bytes that have come through this door."""
+        self.holds = False
+        """Whether the rest of a body waits in the kernel until the caller is known, or has its answer."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -154,7 +157,7 @@ class Door(asyncio.Protocol):
             self._serving = serving
         serving.data_received(request)
         if not self._admitted and not request.startswith(_WITHOUT_BODY):
-            # The rest of a body waits in the kernel until the caller is known, or has its answer.
+            self.holds = True
             transport.pause_reading()
 
     def _hand_over(self, serving: Serving) -> None:

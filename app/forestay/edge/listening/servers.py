@@ -93,23 +93,23 @@ class _Protocol(web.RequestHandler):
 
     def admit(self) -> None:
         """Take the transport over from the door."""
-        if self._door is not None:
-            self._door.admit()
-            self._door = None
-            self._read_on()
+        door, self._door = self._door, None
+        if door is not None:
+            door.admit()
+            self._read_on(door)
 
     def answered(self) -> None:
         """The handler has answered. Give the client its time to take the answer, and read what it still sends."""
         if self._door is not None:
             self._door.answered()
+            self._read_on(self._door)
         elif self._accepted is not None and self.frames is None:
             # The lobby no longer limits the time of this connection. A WebSocket has a limit of its own.
             self._last = asyncio.get_running_loop().call_later(ANSWER_TIMEOUT, self._give_up)
-        self._read_on()
 
-    def _read_on(self) -> None:
-        """Read again where the door has stopped, unless aiohttp has stopped too."""
-        if self.transport is not None and not (self._reading_paused or self._buffer_paused):
+    def _read_on(self, door: Door) -> None:
+        """Read again where `door` has stopped, unless aiohttp has stopped too."""
+        if door.holds and self.transport is not None and not (self._reading_paused or self._buffer_paused):
             self.transport.resume_reading()
 
     def _give_up(self) -> None:
@@ -202,13 +202,11 @@ def admit(request: web.BaseRequest) -> None:
 
     For use on the public port, when the caller is known. An upgrade to a WebSocket does it by itself.
     """
-    _protocol_of(request).admit()
+    protocol = request.protocol
+    if isinstance(protocol, _Protocol):
+        protocol.admit()
     if request.transport is not None and request.headers.get("Expect", "").lower() == "100-continue":
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-
-def _protocol_of(request: web.BaseRequest) -> _Protocol:
-    return cast(_Protocol, request.protocol)
 
 
 class PublicServer(_Server):
@@ -236,6 +234,7 @@ class PublicServer(_Server):
         return ProxiedDoor(self.lobby, self._enter, self._proxies) if self._proxies else super().door()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        protocol = request.protocol
         try:
             response = await self._routes.find(request)(request)
         except ConnectionError:
@@ -244,7 +243,8 @@ class PublicServer(_Server):
             # The client has gone, so this goes nowhere.
             response = web.Response()
         finally:
-            _protocol_of(request).answered()
+            if isinstance(protocol, _Protocol):
+                protocol.answered()
         response.force_close()
         return response
 

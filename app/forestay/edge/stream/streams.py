@@ -123,7 +123,7 @@ class EventStreams:
             asked = read_request(request, query_token=self._limits.query_token, most_rooms=self._limits.rooms)
             attempt = self._admission.begin()
             try:
-                attempt.check_origin(request)
+                self._admission.check_origin(request)
                 _check_ended(asked)
                 if not self._bus_up():
                     raise Refused(503, Refusal(ErrorCode.UNAVAILABLE, "the bus is not reachable; try again later"))
