@@ -42,9 +42,8 @@ class Broadcasts:
         if request.traceparent is not None:
             trace = parse_trace(request.traceparent, request.tracestate)
         payload = bytes(request.payload)
-        emitted = request if isinstance(request, requests.Emitted) else None
         if request.event is not None:
-            check_event(request.event, payload, by_client=emitted is None)
+            check_event(request.event, payload, by_client=not isinstance(request, requests.Emitted))
         message = Message(
             name,
             payload,
@@ -53,7 +52,7 @@ class Broadcasts:
             exclude=self._excluded(connection, name, echo=request.echo),
             trace=trace,
             event=request.event,
-            binary_at="" if emitted is None else emitted.binary_at,
+            binary_at=request.binary_at if isinstance(request, requests.Emitted) else "",
         )
         self._publish(connection, message, request.id, request.key)
 

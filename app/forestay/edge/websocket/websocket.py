@@ -173,31 +173,32 @@ class WebSocketSession:
         while True:
             message = await ws.receive()
             kind = message.type
-            if kind in _MESSAGES:
-                if kind is WSMsgType.TEXT:
-                    work = client.text(message.data)
-                elif kind is WSMsgType.BINARY:
-                    work = client.binary(message.data)
-                else:
-                    work = None
-                    self._control(kind, bytes(message.data))
-                if work is not None:
-                    await work
-                    # Large answers are written before more of them are made: a bus may answer without a wait.
-                    await asyncio.sleep(0)
-                if socket.reading_held and not client.ended:
-                    await socket.wait_until_taken(writer)
-                turn += 1 + len(message.data) // _BYTES_PER_MESSAGE
-                if turn >= _TURN:
-                    turn = 0
-                    await asyncio.sleep(0)
+            work = None
+            if kind is WSMsgType.TEXT:
+                work = client.text(message.data)
+            elif kind is WSMsgType.BINARY:
+                work = client.binary(message.data)
+            elif kind is WSMsgType.PING:
+                client.ping(bytes(message.data))
+            elif kind is WSMsgType.PONG:
+                client.pong()
+            elif kind is WSMsgType.CLOSE:
+                return self._closed_by_client(message.data)
             else:
-                return await self._over(message)
+                return await self._broken(message)
+            if work is not None:
+                await work
+                # Large answers are written before more of them are made: a bus may answer without a wait.
+                await asyncio.sleep(0)
+            if socket.reading_held and not client.ended:
+                await socket.wait_until_taken(writer)
+            turn += 1 + len(message.data) // _BYTES_PER_MESSAGE
+            if turn >= _TURN:
+                turn = 0
+                await asyncio.sleep(0)
 
-    async def _over(self, message: WSMessage) -> Ending:
-        """How the connection ended, by the last thing that aiohttp read of it."""
-        if message.type is WSMsgType.CLOSE:
-            return self._closed_by_client(message.data)
+    async def _broken(self, message: WSMessage) -> Ending:
+        """How a connection ended that the client did not close, by the last thing that aiohttp read of it."""
         if isinstance(message.data, WebSocketError):
             # With its traceback the error would hold the whole connection in a reference cycle.
             self._client.end(_violation(message.data.with_traceback(None)))
@@ -209,12 +210,6 @@ class WebSocketSession:
             return Ending(ABNORMAL_CLOSURE, "broke the rules of the gateway")
         return Ending(ABNORMAL_CLOSURE, "connection lost")
 
-    def _control(self, kind: WSMsgType, data: bytes) -> None:
-        if kind is WSMsgType.PING:
-            self._client.ping(data)
-        else:
-            self._client.pong()
-
     def _closed_by_client(self, code: int) -> Ending:
         """Answer the client's close frame, which carries `code`."""
         # First the connection leaves its rooms: nothing is written behind a close frame.
@@ -225,7 +220,6 @@ class WebSocketSession:
 
 
 _CANCELLED: Final = Ending(ABNORMAL_CLOSURE, "handler cancelled")
-_MESSAGES: Final = frozenset({WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG})
 
 
 def _violation(error: WebSocketError) -> Ending:
