@@ -81,7 +81,9 @@ class Streamed:
     def _take(self, request: Request) -> None:
         """Hear what a stream's rooms say, and answer for those that it had before."""
         rooms = request.query.get("room", [])
-        if rooms == [_ANCHOR] and (self._rooms or len(self._requests) == 1):
+        first, previous = len(self._requests) == 1, self._requests[len(self._requests) - 2].query.get("room", [])
+        # A client in no room asks for the anchor. It joins that room where it asks for it once more.
+        if rooms == [_ANCHOR] and _ANCHOR not in self._rooms and (first or previous != [_ANCHOR]):
             rooms = []
         places = _positions(rooms, request.headers.get("last-event-id", ""))
         before, self._rooms = self._rooms, rooms

@@ -145,7 +145,7 @@ _OPEN: list["Client"] = []
 async def close_clients() -> None:
     """Close the connections that a test left open."""
     while _OPEN:
-        await _OPEN.pop().close()
+        await _OPEN[-1].close()
 
 
 class Closed(Exception):
@@ -272,6 +272,9 @@ class Client:
 
     async def close(self) -> None:
         """Close the TCP connection without a close frame."""
+        # Where the next test has another loop, nobody could close it any more.
+        if self in _OPEN:
+            _OPEN.remove(self)
         self.writer.transport.abort()
         try:
             await self.writer.wait_closed()

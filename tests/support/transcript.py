@@ -28,7 +28,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.support.gateway import Pod
+from tests.support.gateway import Pod, close_clients
 from tests.support.repository import ROOT
 from tests.support.streams import Stream
 
@@ -150,7 +150,8 @@ class Player:
                 raise Differs(len(script), "(the end)", left)
         finally:
             await asyncio.gather(*(client.close() for client in self._clients.values()))
-            await asyncio.gather(*(stream.client.close() for stream in self._streams.values()))
+            # A name can have had several streams.
+            await close_clients()
 
     async def _play(self, line: str) -> object:
         """Returns what came, for a line that expects something."""
