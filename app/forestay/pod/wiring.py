@@ -202,7 +202,7 @@ def assemble(settings: Settings, policies: Policies, links: Links, verifier: Ver
         relocation=relocation,
         dispatcher=Dispatcher(runtime, limits, handlers, outbox),
         first_rooms=FirstRooms(handlers.rooms, outbox),
-        single_requests=SingleRequests(runtime, UserRates(rates), policies, publisher, handlers.queries, outbox),
+        single_requests=SingleRequests(runtime, UserRates(rates), policies, publisher, handlers, outbox),
         backend=Backend(runtime, registry, policies, publisher, presence, control),
     )
 

@@ -8,7 +8,7 @@ from forestay.core.fanout.outbox import Outbox
 from forestay.core.ports.bus import Settlement
 from forestay.core.ports.observer import RefusedMessage
 from forestay.core.rooms.publishing import Publisher, refusal_of
-from forestay.core.rules.access import Right
+from forestay.core.rules.access import Identity, Right
 from forestay.core.rules.policies import Policies
 from forestay.core.sessions.addresses import public_room
 from forestay.protocol import requests
@@ -18,7 +18,7 @@ from forestay.protocol.json_in_binary import is_json
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName, parse_room
 from forestay.protocol.replies import Ack
-from forestay.protocol.trace import parse_trace
+from forestay.protocol.trace import TraceContext, parse_trace
 
 _MISREAD: Final = "this binary message is JSON; send JSON in a text message. To send it as binary, bind type"
 
@@ -36,24 +36,10 @@ class Broadcasts:
 
     def broadcast(self, connection: Connection, request: requests.Broadcast) -> None:
         """Publish a JSON message."""
-        name = public_room(request.room)
-        connection.identity.require(Right.BROADCAST, name)
         trace = None
         if request.traceparent is not None:
             trace = parse_trace(request.traceparent, request.tracestate)
-        payload = bytes(request.payload)
-        if request.event is not None:
-            check_event(request.event, payload, by_client=not isinstance(request, requests.Emitted))
-        message = Message(
-            name,
-            payload,
-            self._publisher.stamp(),
-            sender=connection.identity.user,
-            exclude=self._excluded(connection, name, echo=request.echo),
-            trace=trace,
-            event=request.event,
-            binary_at=request.binary_at if isinstance(request, requests.Emitted) else "",
-        )
+        message = self.json_message(connection.identity, request, connection.id, trace)
         self._publish(connection, message, request.id, request.key)
 
     def binary(self, connection: Connection, request: requests.Binary) -> None:
@@ -68,16 +54,46 @@ class Broadcasts:
             raise Refusal(ErrorCode.BAD_BINARY, f"{_MISREAD} {kind} first")
         else:
             name = self._bound_room(connection, kind)
-        connection.identity.require(Right.BROADCAST, name)
-        message = Message(
-            name,
-            data,
-            self._publisher.stamp(),
-            sender=connection.identity.user,
-            binary=True,
-            exclude=self._excluded(connection, name, echo=request.echo),
-        )
+        message = self.binary_message(connection.identity, name, request, connection.id, None)
         self._publish(connection, message, request.id, None)
+
+    def json_message(
+        self, identity: Identity, request: requests.Broadcast, own: str | None, trace: TraceContext | None
+    ) -> Message:
+        """The message that a caller with this identity publishes by `request`.
+
+        `own`: the connection of the caller, which does not get the message where the caller or the policy says so.
+        """
+        name = public_room(request.room)
+        identity.require(Right.BROADCAST, name)
+        payload = bytes(request.payload)
+        if request.event is not None:
+            check_event(request.event, payload, by_client=not isinstance(request, requests.Emitted))
+        return Message(
+            name,
+            payload,
+            self._publisher.stamp(),
+            sender=identity.user,
+            exclude=self._excluded(own, name, echo=request.echo),
+            trace=trace,
+            event=request.event,
+            binary_at=request.binary_at if isinstance(request, requests.Emitted) else "",
+        )
+
+    def binary_message(
+        self, identity: Identity, name: RoomName, request: requests.Binary, own: str | None, trace: TraceContext | None
+    ) -> Message:
+        """The same for a binary message to the room `name`."""
+        identity.require(Right.BROADCAST, name)
+        return Message(
+            name,
+            request.data,
+            self._publisher.stamp(),
+            sender=identity.user,
+            binary=True,
+            exclude=self._excluded(own, name, echo=request.echo),
+            trace=trace,
+        )
 
     def bind(self, connection: Connection, request: requests.Bind) -> None:
         """Send binary messages of one type to a room from now on."""
@@ -109,10 +125,10 @@ class Broadcasts:
             raise Refusal(ErrorCode.UNBOUND_TYPE, f"type {kind} is bound to no room; bind it, or be in one room only")
         return rooms[0]
 
-    def _excluded(self, connection: Connection, name: RoomName, *, echo: bool | None) -> str | None:
-        """The connection that does not get the message: its sender, where it or the room's policy says so."""
+    def _excluded(self, own: str | None, name: RoomName, *, echo: bool | None) -> str | None:
+        """The connection that does not get the message: `own`, where its sender or the room's policy says so."""
         echoed = self._policies.of(name).echo if echo is None else echo
-        return None if echoed else connection.id
+        return None if echoed else own
 
     def _publish(self, connection: Connection, message: Message, id: str | None, key: str | None) -> None:
         def settled(settlement: Settlement) -> None:

@@ -6,16 +6,14 @@ from forestay.core.fanout.outbox import Outbox
 from forestay.core.ports.observer import RefusedMessage, Source
 from forestay.core.ports.runtime import Runtime
 from forestay.core.rooms.publishing import Publisher
-from forestay.core.rules.access import Identity, Right
+from forestay.core.rules.access import Identity
 from forestay.core.rules.policies import Policies
 from forestay.core.rules.user_rates import UserRates
 from forestay.core.sessions.addresses import public_room
-from forestay.core.sessions.dispatcher import cost_of
-from forestay.core.sessions.queries import Queries
+from forestay.core.sessions.dispatcher import Handlers, cost_of
 from forestay.protocol import requests
 from forestay.protocol.codes import Refusal
-from forestay.protocol.events import check_event
-from forestay.protocol.message import Message, Position
+from forestay.protocol.message import Position
 from forestay.protocol.names import parse_room
 from forestay.protocol.replies import HistoryReply, PresenceReply
 from forestay.protocol.trace import TraceContext
@@ -30,7 +28,7 @@ class SingleRequests:
         rates: UserRates,
         policies: Policies,
         publisher: Publisher,
-        queries: Queries,
+        handlers: Handlers,
         outbox: Outbox,
     ) -> None:
         self._loop = runtime.loop
@@ -38,7 +36,8 @@ class SingleRequests:
         self._rates = rates
         self._policies = policies
         self._publisher = publisher
-        self._queries = queries
+        self._broadcasts = handlers.broadcasts
+        self._queries = handlers.queries
         self._outbox = outbox
 
     def spend(self, identity: Identity, size: int = 0, cost: float = 1.0) -> None:
@@ -56,18 +55,12 @@ class SingleRequests:
 
         `own`: the id of a connection of the same user, which does not get the message where `echo` says so.
         """
-        name = public_room(request.room or "")
-        identity.require(Right.BROADCAST, name)
-        echoed = self._policies.of(name).echo if request.echo is None else request.echo
-        exclude, key, stamp = None if echoed else own, None, self._publisher.stamp()
+        key = None
         if isinstance(request, requests.Binary):
-            data = request.data
-            message = Message(name, data, stamp, identity.user, binary=True, exclude=exclude, trace=trace)
+            name = public_room(request.room or "")
+            message = self._broadcasts.binary_message(identity, name, request, own, trace)
         else:
-            payload, key, event = bytes(request.payload), request.key, request.event
-            if event is not None:
-                check_event(event, payload, by_client=True)
-            message = Message(name, payload, stamp, identity.user, exclude=exclude, trace=trace, event=event)
+            key, message = request.key, self._broadcasts.json_message(identity, request, own, trace)
         return await self._publisher.accepted(message, Source(self._loop.time(), own), key)
 
     async def history(self, identity: Identity, request: requests.History) -> HistoryReply:
