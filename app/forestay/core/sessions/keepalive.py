@@ -3,7 +3,7 @@
 The wire of a connection says whether its client must answer a ping, is only kept open by one, or gets none from here.
 """
 
-from typing import Final
+from typing import Final, Protocol
 
 from forestay.core.fanout.connection import Connection
 from forestay.core.ports.runtime import Runtime
@@ -17,6 +17,31 @@ from forestay.protocol.wire import Liveness
 _STALL: Final = 1.0
 # The share by which the greatest age differs: connections that started together must not end together.
 _AGE_SPREAD: Final = 0.1
+
+
+class Pinged(Protocol):
+    """A client that is pinged."""
+
+    pinged_at: float | None
+    """Loop time of a ping that it has not answered yet."""
+    heard_at: float
+    """Loop time of its last sign of life."""
+
+
+def look_for_answer(
+    client: Pinged, pinged_at: float, now: float, late: float, interval: float, timeout: float
+) -> float | None:
+    """Look whether `client` has answered the ping of `pinged_at`. The time of the next check; None: it took too long.
+
+    `late`: seconds by which this check is late. `interval`: seconds between pings. `timeout`: seconds to answer one.
+    """
+    if client.heard_at >= pinged_at:
+        client.pinged_at = None
+        return max(now, pinged_at + interval)
+    if late > _STALL:
+        # What the client sent meanwhile is unread. The next check decides.
+        return now + timeout
+    return pinged_at + timeout if now - pinged_at < timeout else None
 
 
 class Keepalive:
@@ -77,16 +102,10 @@ class Keepalive:
             self._ping(connection)
             connection.pinged_at = now
             return now + self._times.pong_timeout
-        if connection.heard_at >= pinged_at:
-            connection.pinged_at = None
-            return max(now, pinged_at + self._times.ping_interval)
-        if late > _STALL:
-            # What the client sent meanwhile is unread. The next check decides.
-            return now + self._times.pong_timeout
-        if now - pinged_at < self._times.pong_timeout:
-            return pinged_at + self._times.pong_timeout
-        connection.end(ENDINGS[CloseCode.NO_PONG])
-        return None
+        at = look_for_answer(connection, pinged_at, now, late, self._times.ping_interval, self._times.pong_timeout)
+        if at is None:
+            connection.end(ENDINGS[CloseCode.NO_PONG])
+        return at
 
     def _ping(self, connection: Connection) -> None:
         if not connection.transport.closed():

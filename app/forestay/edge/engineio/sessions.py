@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from forestay.core.sessions.checks import Checks
+from forestay.core.sessions.keepalive import look_for_answer
 from forestay.edge.engineio.session import EngineSession
 from forestay.edge.handshake.admission import Attempt
 from forestay.edge.log_throttle import LogThrottle
@@ -18,9 +19,6 @@ from forestay.protocol.engineio.packets import Times
 
 SERVE_WITHIN: Final = 10.0
 """Seconds that a session has to connect its first namespace."""
-
-# Seconds. A loop that stalled for this long has not read what clients sent meanwhile, so none is ended for its silence.
-_STALL: Final = 1.0
 
 _UNUSED: Final = Ending(CloseCode.NO_PONG, "no namespace was connected in time")
 _CROWDED: Final = Ending(CloseCode.TRY_AGAIN_LATER, "too many sessions have no namespace")
@@ -111,20 +109,14 @@ class EngineSessions:
         return None if at is None else _earliest(session, at)
 
     def _check_life(self, session: EngineSession, now: float, late: float) -> float | None:
-        pinged_at, timeout = session.pinged_at, self.times.ping_timeout
-        if pinged_at is None:
+        interval, timeout = self.times.ping_interval, self.times.ping_timeout
+        if session.pinged_at is None:
             session.ping(now)
-            return now + min(timeout, self.times.ping_interval)
-        if session.heard_at >= pinged_at:
-            session.pinged_at = None
-            return max(now, pinged_at + self.times.ping_interval)
-        if late > _STALL:
-            # What the client sent meanwhile is unread. The next check decides.
-            return now + timeout
-        if now - pinged_at < timeout:
-            return pinged_at + timeout
-        session.stop(ENDINGS[CloseCode.NO_PONG])
-        return None
+            return now + min(timeout, interval)
+        at = look_for_answer(session, session.pinged_at, now, late, interval, timeout)
+        if at is None:
+            session.stop(ENDINGS[CloseCode.NO_PONG])
+        return at
 
 
 def _earliest(session: EngineSession, at: float) -> float:
