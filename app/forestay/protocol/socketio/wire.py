@@ -19,8 +19,8 @@ from forestay.protocol.names import PERSONAL, RoomName, escaped, is_personal, na
 from forestay.protocol.socketio.packets import ROOT
 from forestay.protocol.socketio.positions import POSITION_EVENT, written
 from forestay.protocol.v1.pages import history_fields, presence_fields
-from forestay.protocol.v1.texts import LARGEST, LONGEST_ROOM, position_fields
-from forestay.protocol.websocket import BINARY, TEXT, frame
+from forestay.protocol.v1.texts import LARGEST, LONGEST_ROOM, Broadcast, position_fields
+from forestay.protocol.websocket import BINARY, frame, text_frame
 from forestay.protocol.wire import Liveness
 
 _Fields = Mapping[str, object]
@@ -40,13 +40,7 @@ _AROUND: Final = 24
 _PLACEHOLDER: Final = Raw(b'{"_placeholder":true,"num":0}')
 
 
-class _Message(Struct, omit_defaults=True, rename={"sender": "from"}):
-    room: str
-    payload: Raw
-    timestamp: str
-    sender: str | None = None
-    epoch: str | None = None
-    offset: int | None = None
+class _Message(Broadcast):
     type: int | None = None
     """Of a binary message."""
     traceparent: str | None = None
@@ -127,11 +121,11 @@ class SocketioWire:
 
     def entered(self, sid: str, pid: str) -> bytes:
         """CONNECT: the client is in the namespace. `pid`: by which it can recover, and a secret."""
-        return frame(TEXT, b"40" + self._where + to_json({"sid": sid, "pid": pid}))
+        return text_frame(b"40" + self._where + to_json({"sid": sid, "pid": pid}))
 
     def left(self) -> bytes:
         """DISCONNECT: the client is in the namespace no longer, and must not come back by itself."""
-        return frame(TEXT, b"41" + self._where)
+        return text_frame(b"41" + self._where)
 
     def refused(self, message: str, code: str | int) -> bytes:
         """CONNECT_ERROR: the client may not enter the namespace. A stock client does not ask again by itself."""
@@ -143,7 +137,7 @@ class SocketioWire:
         if known != positions:
             text = written({shown(room): position for room, position in positions.items()})
             self._last = (dict(positions), text)
-        return frame(TEXT, b'42%b["%b","%b%b"]' % (self._where, POSITION_EVENT, pid.encode(), text.encode()))
+        return text_frame(b'42%b["%b","%b%b"]' % (self._where, POSITION_EVENT, pid.encode(), text.encode()))
 
     def shown(self, room: str) -> str:
         """The name of `room` for the clients of this namespace."""
@@ -164,14 +158,12 @@ class SocketioWire:
 
     def _packet(self, data: bytes, attachments: Sequence[bytes] = ()) -> bytes:
         if not attachments:
-            return frame(TEXT, b"42" + self._where + data)
-        text = frame(TEXT, b"45%d-%b%b" % (len(attachments), self._where, data))
+            return text_frame(b"42" + self._where + data)
+        text = text_frame(b"45%d-%b%b" % (len(attachments), self._where, data))
         return text + b"".join([frame(BINARY, part) for part in attachments])
 
-    def _answer(self, id: str | None, fields: _Fields) -> bytes:
-        if id is None:
-            return b""
-        return frame(TEXT, b"43%b%b%b" % (self._where, id.encode(), to_json((fields,))))
+    def _answer(self, id: str, fields: _Fields) -> bytes:
+        return text_frame(b"43%b%b%b" % (self._where, id.encode(), to_json((fields,))))
 
     def _left(self, fields: _Fields) -> int:
         """The bytes that a page may take beside `fields`."""
@@ -218,7 +210,7 @@ class SocketioWire:
 def refused(namespace: str, message: str, data: _Fields | None = None) -> bytes:
     """CONNECT_ERROR for a namespace, which need not exist."""
     fields: dict[str, object] = {"message": message}
-    return frame(TEXT, b"44" + _where(namespace) + to_json(fields if data is None else fields | {"data": data}))
+    return text_frame(b"44" + _where(namespace) + to_json(fields if data is None else fields | {"data": data}))
 
 
 def _where(namespace: str) -> bytes:

@@ -20,13 +20,18 @@ LONGEST_ROOM: Final = 256
 """Characters of a room that an error repeats."""
 
 
-class _Broadcast(Struct, tag_field="type", tag="broadcast", omit_defaults=True, rename={"sender": "from"}):
+class Broadcast(Struct, omit_defaults=True, rename={"sender": "from"}):
+    """The fields of a JSON message that its receivers see on every wire, in their order."""
+
     room: str
     payload: Raw
     timestamp: str
     sender: str | None = None
     epoch: str | None = None
     offset: int | None = None
+
+
+class _Broadcast(Broadcast, tag_field="type", tag="broadcast"):
     traceparent: str | None = None
     event: str | None = None
 
