@@ -45,6 +45,13 @@ def problem(refusal: Refusal, status: int | None = None) -> web.Response:
     return response
 
 
+def other_method(allowed: str) -> web.Response:
+    """The response to a method that the path does not have. `allowed`: those that it has."""
+    response = problem(Refusal(ErrorCode.NOT_FOUND, f"this path has no such method; it has {allowed}"), 405)
+    response.headers["Allow"] = allowed
+    return response
+
+
 def raw_problem(refusal: Refusal, status: int) -> bytes:
     """A whole response to a connection that aiohttp does not serve. The connection is closed after it."""
     body = _document(refusal, status)

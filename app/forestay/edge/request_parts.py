@@ -4,18 +4,30 @@ import asyncio
 import re
 from collections.abc import Callable
 from struct import pack
-from typing import TypeVar
+from typing import Annotated, Final, TypeVar
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 from aiohttp import web
+from msgspec import Meta, Raw, Struct
 
 from forestay.core.ports.bus import Query
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.depth import deeper_than
 from forestay.protocol.message import Position
 
+_BINARY: Final = "application/octet-stream"
+
 Parsed = TypeVar("Parsed")
+
+
+class Publication(Struct, frozen=True):
+    """The body of a request to publish a JSON message."""
+
+    payload: Raw
+    key: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
+    event: str | None = None
+
 
 # The part of a path like /v1/rooms/{room}/messages that has the name.
 _NAMED = -2
@@ -79,6 +91,12 @@ def parse(body: bytes, max_depth: int, reader: Callable[[str], Parsed], form: st
         raise Refusal(ErrorCode.BAD_MESSAGE, f"the body must be {form}: {error}") from None
     except msgspec.DecodeError as error:
         raise Refusal(ErrorCode.BAD_JSON, f"not valid JSON: {error}") from None
+
+
+def is_binary(request: web.BaseRequest) -> bool:
+    """Whether the body is a binary message, by its type."""
+    # aiohttp takes this type where the header is missing.
+    return request.content_type == _BINARY and "Content-Type" in request.headers
 
 
 def binary_type(request: web.BaseRequest) -> bytes:

@@ -6,20 +6,29 @@ and what came of it.
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
 import structlog
 from aiohttp import web
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta, Struct
 
 from forestay.core.ports.bus import PAGE_BYTES
 from forestay.core.ports.observer import Observer
 from forestay.core.rules.scopes import Grant, Scope
 from forestay.core.sessions.backend import Backend
 from forestay.edge.api.keys import ApiKeys
-from forestay.edge.problems import problem
-from forestay.edge.request_parts import binary_type, history_query, name_in_path, page_limit, parse, read_body
+from forestay.edge.problems import other_method, problem
+from forestay.edge.request_parts import (
+    Publication,
+    binary_type,
+    history_query,
+    is_binary,
+    name_in_path,
+    page_limit,
+    parse,
+    read_body,
+)
 from forestay.edge.request_trace import request_trace, trace_id
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.names import RoomName
@@ -30,14 +39,6 @@ log = structlog.get_logger(__name__)
 
 Handler = Callable[[web.Request, Grant], Awaitable[web.StreamResponse]]
 
-_BINARY: Final = "application/octet-stream"
-
-
-class _Publication(Struct, frozen=True):
-    payload: Raw
-    key: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
-    event: str | None = None
-
 
 class _Revocation(Struct, frozen=True):
     jti: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
@@ -46,7 +47,7 @@ class _Revocation(Struct, frozen=True):
     until: float | None = None
 
 
-_read_publication = msgspec.json.Decoder(_Publication).decode
+_read_publication = msgspec.json.Decoder(Publication).decode
 _read_revocation = msgspec.json.Decoder(_Revocation).decode
 
 
@@ -107,7 +108,7 @@ class Api:
         grant.require(Scope.PUBLISH, room)
         body = await read_body(request, self._max_bytes)
         trace = request_trace(request)
-        if request.content_type == _BINARY and "Content-Type" in request.headers:
+        if is_binary(request):
             position = await self._backend.publish(room, binary_type(request) + body, binary=True, trace=trace)
         else:
             what = parse(body, self._max_depth, _read_publication, '{"payload": …}')
@@ -197,9 +198,7 @@ class Api:
 
 
 async def _other_method(allowed: str, request: web.Request, grant: Grant) -> web.StreamResponse:
-    response = problem(Refusal(ErrorCode.NOT_FOUND, f"this path has no such method; it has {allowed}"), 405)
-    response.headers["Allow"] = allowed
-    return response
+    return other_method(allowed)
 
 
 async def _not_found(request: web.Request, grant: Grant) -> web.StreamResponse:

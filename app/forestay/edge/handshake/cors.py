@@ -14,7 +14,7 @@ from typing import Final
 
 from aiohttp import web
 
-from forestay.edge.problems import problem
+from forestay.edge import problems
 from forestay.protocol.codes import ErrorCode, Refusal
 
 # A longer Origin is not repeated. Names of hosts have at most 253 characters.
@@ -51,9 +51,7 @@ def preflight(request: web.BaseRequest, methods: Sequence[str] = ("GET",)) -> we
 
 def other_method(request: web.BaseRequest, methods: Sequence[str]) -> web.Response:
     """The answer to a method that the path does not have."""
-    allowed = ", ".join((*methods, "OPTIONS"))
-    response = problem(Refusal(ErrorCode.NOT_FOUND, f"this path has no such method; it has {allowed}"), 405)
-    response.headers["Allow"] = allowed
+    response = problems.other_method(", ".join((*methods, "OPTIONS")))
     readable(request, response)
     return response
 
@@ -65,7 +63,7 @@ def elsewhere(path: str) -> Callable[[web.BaseRequest], Awaitable[web.StreamResp
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         if request.method == "OPTIONS":
             return preflight(request)
-        response = problem(refusal)
+        response = problems.problem(refusal)
         readable(request, response)
         return response
 

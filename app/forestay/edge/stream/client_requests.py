@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import msgspec
 import structlog
 from aiohttp import web
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta
 
 from forestay.core.cluster.tickets import Tickets
 from forestay.core.rules.access import Identity
@@ -22,7 +22,16 @@ from forestay.edge.handshake.cors import other_method, preflight, readable
 from forestay.edge.listening.routes import Handler
 from forestay.edge.listening.servers import admit
 from forestay.edge.problems import problem
-from forestay.edge.request_parts import binary_type, history_query, name_in_path, page_limit, parse, read_body
+from forestay.edge.request_parts import (
+    Publication,
+    binary_type,
+    history_query,
+    is_binary,
+    name_in_path,
+    page_limit,
+    parse,
+    read_body,
+)
 from forestay.edge.request_trace import request_trace, trace_id
 from forestay.protocol import requests
 from forestay.protocol.codes import ErrorCode, Refusal
@@ -31,8 +40,6 @@ from forestay.protocol.v1.texts import position_fields
 
 log = structlog.get_logger(__name__)
 
-_BINARY: Final = "application/octet-stream"
-
 # Cheap messages that a ticket counts as: its token has a signature to verify, and the registry keeps it.
 _TICKET: Final = 20.0
 
@@ -40,10 +47,7 @@ Own = Annotated[str, Meta(min_length=1, max_length=64)]
 """The id of a connection of the caller."""
 
 
-class _Publication(Struct, frozen=True):
-    payload: Raw
-    key: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
-    event: str | None = None
+class _Publication(Publication, frozen=True):
     echo: bool | None = None
     connection: Own | None = None
 
@@ -126,7 +130,7 @@ class ClientRequests:
     async def _publish(self, request: web.BaseRequest, identity: Identity, room: str) -> dict[str, object]:
         body = await self._body(request, identity)
         what: requests.Broadcast | requests.Binary
-        if request.content_type == _BINARY and "Content-Type" in request.headers:
+        if is_binary(request):
             self._requests.received("binary", len(body))
             what, own = (
                 requests.Binary(data=binary_type(request) + body, room=room),
