@@ -5,10 +5,10 @@ The body has no length and no chunks: it ends with the connection. So the same b
 
 import asyncio
 import socket
-import weakref
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from forestay.edge.abort_later import abort_later
 from forestay.edge.listening.door import Serving
 from forestay.protocol.codes import Ending
 from forestay.protocol.message import Position
@@ -93,8 +93,7 @@ class StreamTransport:
             last = with_id(last, end_id(ending.code))
         self._transport.write(with_retry(last, self._retry(ending)))
         self._transport.close()
-        # See ClientSocket.close: a strong reference would keep the transport for as long as the timeout.
-        asyncio.get_running_loop().call_later(self._close_timeout, _abort, weakref.ref(self._transport))
+        abort_later(self._transport, self._close_timeout)
 
 
 class Watch(asyncio.Protocol):
@@ -127,9 +126,3 @@ def end_if_dead(transport: asyncio.Transport, seconds: float) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, max(1, round(seconds * 1000)))
         except OSError:
             pass  # No TCP, or the connection is gone already.
-
-
-def _abort(transport: "weakref.ref[asyncio.Transport]") -> None:
-    alive = transport()
-    if alive is not None:
-        alive.abort()

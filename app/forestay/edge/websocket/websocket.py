@@ -6,7 +6,6 @@ go to a whole room. aiohttp only reads, and never writes a close frame of its ow
 
 import asyncio
 import math
-import weakref
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
@@ -14,6 +13,7 @@ import structlog
 from aiohttp import WebSocketError, WSMessage, WSMsgType, web
 from aiohttp.abc import AbstractStreamWriter
 
+from forestay.edge.abort_later import abort_later
 from forestay.edge.websocket.frames import Frames
 from forestay.protocol.codes import ABNORMAL_CLOSURE, ENDINGS, CloseCode, Ending, answer_to_close
 from forestay.protocol.websocket import close_frame
@@ -76,9 +76,7 @@ class ClientSocket:
             return
         self._closing = True
         self._transport.write(close_frame(ending))
-        # A weak reference, because nearly every transport is gone before the timeout. A strong one would keep it past
-        # the young generation, and on Python 3.11 a dead transport is a cycle that only a full collection frees.
-        asyncio.get_running_loop().call_later(self._close_timeout, _abort, weakref.ref(self._transport))
+        abort_later(self._transport, self._close_timeout)
 
     def cut(self) -> None:
         """Close the transport without a close frame, once what was written is sent."""
@@ -86,7 +84,7 @@ class ClientSocket:
             return
         self._closing = True
         self._transport.close()
-        asyncio.get_running_loop().call_later(self._close_timeout, _abort, weakref.ref(self._transport))
+        abort_later(self._transport, self._close_timeout)
 
     def hang_up(self) -> None:
         """Close the transport once everything is written. For use when the closing handshake is done."""
@@ -108,12 +106,6 @@ class ClientSocket:
                 break
             await asyncio.sleep(_POLL_INTERVAL)
         self._transport.abort()
-
-
-def _abort(transport: weakref.ref[asyncio.Transport]) -> None:
-    alive = transport()
-    if alive is not None:
-        alive.abort()
 
 
 class Client(Protocol):
