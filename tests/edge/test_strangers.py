@@ -199,6 +199,32 @@ async def test_the_head_of_one_request_is_limited() -> None:
             assert b"canary" not in client.body
 
 
+async def test_the_answer_reaches_a_client_that_goes_on_sending() -> None:
+    """A head far beyond the limit is read to its end and kept nowhere. The client has the answer, and no reset."""
+    async with port(head_timeout=60) as public:
+        client = await public.say(b"GET / HTTP/1.1\r\nHost: a\r\n")
+        for _ in range(50):
+            client.writer.write(b"A: canary\r\n" * 10_000)
+            await client.writer.drain()
+        client.writer.write(b"\r\n")
+        answer = await client.eof()
+        assert answer.startswith(b"HTTP/1.1 431")
+        assert answer.count(b"HTTP/1.1") == 1
+        assert public.lobby._bytes == 0
+        client.writer.close()
+        await public.holds(0)
+
+
+async def test_a_refused_client_that_stays_goes_in_its_time() -> None:
+    """It has its answer, and neither keeps its socket nor keeps others out."""
+    async with port(head_timeout=0.3, strangers=2) as public:
+        refused = [await Client.open_connection(public.number, GET[:-2] + b"A: b\r\n" * 2000) for _ in range(2)]
+        for client in refused:
+            assert (await client.eof()).startswith(b"HTTP/1.1 431")
+        assert (await Client.request(public.number, GET)).status == 200
+        await public.holds(0)
+
+
 async def test_unfinished_requests_are_limited_together() -> None:
     """The oldest of those with many bytes go first, small ones stay, and the sum is never above the limit."""
     async with port(all_bytes=16_000, head_bytes=4096, strangers=40) as public:

@@ -44,6 +44,7 @@ class Door(asyncio.Protocol):
         "_head",
         "_lobby",
         "_make",
+        "_refused",
         "_serving",
         "_transport",
         "client",
@@ -61,6 +62,7 @@ class Door(asyncio.Protocol):
         self._counted = True
         self._admitted = False
         self._answered = False
+        self._refused = False
         self.client: str | None = None
         """The address of the client, where a trusted proxy has said it before the request."""
         self.received = 0
@@ -73,7 +75,7 @@ class Door(asyncio.Protocol):
         self._lobby.enter(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._transport is None or self._transport.is_closing():
+        if self._transport is None or self._refused or self._transport.is_closing():
             return
         if self._serving is None:
             self._collect(data)
@@ -171,28 +173,31 @@ class Door(asyncio.Protocol):
         fits = self._lobby.add(self, size)
         most = self._lobby.limits.head_bytes
         if head > most:
-            self._lobby.refuse(TOO_LARGE)
-            self._refuse(
-                Refusal(
-                    ErrorCode.TOO_LARGE, f"the head of the request is larger than {most} bytes; send fewer headers"
-                ),
-                431,
-            )
+            sentence = f"the head of the request is larger than {most} bytes; send fewer headers"
+            self._refuse(TOO_LARGE, raw_problem(Refusal(ErrorCode.TOO_LARGE, sentence), 431))
             return False
         if not fits:
-            self._lobby.refuse(HEAVY)
-            self._refuse(Refusal(ErrorCode.UNAVAILABLE, "too many requests are unfinished; try again later"), 503)
+            sentence = "too many requests are unfinished; try again later"
+            self._refuse(HEAVY, raw_problem(Refusal(ErrorCode.UNAVAILABLE, sentence), 503))
         return fits
 
-    def _refuse(self, refusal: Refusal, status: int) -> None:
-        self._lobby.leave(self)
-        if self._transport is None:
+    def _refuse(self, reason: str, answer: bytes) -> None:
+        """End the connection. Before aiohttp has it, `answer` goes out and the rest of the request is thrown away.
+
+        A close with unread data is a reset, and a reset can overtake the answer (RFC 9112, section 9.6). So the client
+        closes; where it does not, it goes like any other that waits.
+        """
+        self._lobby.refuse(self, reason)
+        self._refused = True
+        self._head = None
+        transport = self._transport
+        if transport is None:
             return
         if self._serving is None:
-            self._transport.write(raw_problem(refusal, status))
-            self._transport.close()
+            transport.write(answer)
+            transport.write_eof()
         else:
-            self._transport.abort()
+            transport.abort()
 
 
 def _may_go_on(head: bytes | bytearray, start: int) -> bool:

@@ -147,9 +147,12 @@ class Lobby:
         self._heavy.pop(stranger, None)
         self._bytes -= stranger.received
 
-    def refuse(self, reason: str) -> None:
-        """Count a stranger whose door ends the connection by itself, for the log."""
+    def refuse(self, stranger: Stranger, reason: str) -> None:
+        """A stranger is refused, and keeps nothing of what it sent. It stays until its connection is closed."""
         self._sent_away.count(reason)
+        self._heavy.pop(stranger, None)
+        self._bytes -= stranger.received
+        stranger.received = 0
 
     def clear(self) -> None:
         """Send all strangers away, because the port closes."""
