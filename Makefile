@@ -110,7 +110,7 @@ manifests: setup ## write k8s/ from the chart and k8s/values.yaml
 
 lock: $(BIN)/python ## resolve the dependencies anew, with hashes and without addresses: ARGS="--upgrade"
 	$(BIN)/pip install --quiet "uv==$(UV_VERSION)"
-	$(call compile,runtime,pyproject.toml --extra kubernetes)
+	$(call compile,runtime,pyproject.toml $(EXTRAS:%=--extra %))
 	$(call compile,dev,pyproject.toml $(EXTRAS:%=--extra %) --group dev --constraint requirements/runtime.txt)
 	$(call compile,build,--group build --constraint requirements/dev.txt)
 
@@ -166,8 +166,8 @@ $(BIN)/coverage run -m pytest $(1)
 $(BIN)/coverage combine --quiet
 endef
 
-# One lock fits every supported Python and platform. The image has the extra with which pods ask their cluster; what it
-# costs is disk, for it is imported only where that is switched on. The constraints keep what is tested equal to what is
+# One lock fits every supported Python and platform. The image has both extras. The one with which pods ask their
+# cluster costs disk only, for it is imported only where that is switched on. The constraints keep what is tested equal to what is
 # shipped.
 define compile
 $(BIN)/uv pip compile $(2) $(ARGS) --quiet --universal --python-version 3.11 --generate-hashes \

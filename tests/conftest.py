@@ -1,7 +1,8 @@
 """Rules for every test: no verdict depends on time, and every skipped test is named."""
 
+from asyncio import AbstractEventLoop
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import settings
 
 from tests.support import browser
 from tests.support.local_redis import QUICK, RedisServer
+from tests.support.process import LOOP
 
 # No deadline per example: a shared machine may pause, and pytest's timeout catches a test that hangs. Where CI is
 # set, Hypothesis starts from its own profile, with the same examples on every run.
@@ -18,6 +20,14 @@ settings.load_profile("forestay")
 
 SLOW: list[str] = []
 """Slow tests that were left out."""
+
+
+if LOOP == "uvloop":
+    import uvloop
+
+    def pytest_asyncio_loop_factories() -> dict[str, Callable[[], AbstractEventLoop]]:
+        """Runs the tests on uvloop, where FORESTAY_LOOP says so. Those in virtual time keep their own loop."""
+        return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(scope="session")

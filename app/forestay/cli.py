@@ -136,7 +136,8 @@ def _serve(options: argparse.Namespace) -> None:
     for line in _unknown():
         log.warning("unknown setting", reason=line)
     try:
-        asyncio.run(process.serve(settings, parts, started))
+        with asyncio.Runner(loop_factory=parts.new_loop) as runner:
+            runner.run(process.serve(settings, parts, started))
     except CannotStart as error:
         _exit_with(1, f"forestay: {error}")
 

@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import socket
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -157,7 +158,9 @@ async def test_a_wall_clock_that_jumps_keeps_leases_and_revocations(
     pod = new_pod(own_redis.url)
     await pod.bus.start()
     registry, now = RedisRegistry("one", pod.bus), 1_800_000_000.0
-    runtime = Runtime(asyncio.get_running_loop(), lambda: now, lambda: "id", lambda low, _: low, PlainTasks())
+    runtime = Runtime(
+        asyncio.get_running_loop(), lambda: now, time.perf_counter, lambda: "id", lambda low, _: low, PlainTasks()
+    )
     revocations = Revocations(runtime, registry, Hub())
     revocations.learn(Revocation(jti="t1", until=now + 7200))
     identity = Identity("ada", Rights({}), now + 7200, token_id="t1")

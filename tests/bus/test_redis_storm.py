@@ -25,7 +25,9 @@ class Members:
     def __init__(self, pod: Pod) -> None:
         self.pod = pod
         self.seen: list[Message | str] = []
-        runtime = Runtime(asyncio.get_running_loop(), time.time, lambda: "id", random.uniform, PlainTasks())
+        runtime = Runtime(
+            asyncio.get_running_loop(), time.time, time.perf_counter, lambda: "id", random.uniform, PlainTasks()
+        )
         policies = Policies([Policy(pattern="**", history=HISTORY)])
         self.recovery = Recovery(runtime, pod.bus, policies, self, 2**16)
 

@@ -96,6 +96,7 @@ def slow_delivery(core: Core, *rooms: str, took: float) -> tuple[SlowLoop, list[
     passes = passes_of(core)
     loop = SlowLoop()
     passes._loop = loop  # type: ignore[assignment]
+    passes._perf = loop.time
     passes._pace = Pace(1.0, 0.01)
     passes._scheduled = False
 

@@ -88,7 +88,9 @@ class Pod:
         self.members = Members()
         self.kept = history
         self.tasks = PlainTasks()
-        runtime = Runtime(asyncio.get_running_loop(), time.time, lambda: "id", random.uniform, self.tasks)
+        runtime = Runtime(
+            asyncio.get_running_loop(), time.time, time.perf_counter, lambda: "id", random.uniform, self.tasks
+        )
         policies = Policies([Policy(pattern="**", history=history)])
         self.recovery = Recovery(runtime, self.bus, policies, self.members, 1000)
         self.sent = 0

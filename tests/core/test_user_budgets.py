@@ -23,7 +23,7 @@ class User:
 
     def __init__(self, amounts: UserAmounts) -> None:
         loop = asyncio.get_running_loop()
-        runtime = Runtime(loop, time.time, lambda: "id", lambda low, _: low, PlainTasks())
+        runtime = Runtime(loop, time.time, time.perf_counter, lambda: "id", lambda low, _: low, PlainTasks())
         policies = Policies([Policy("log.**", history=Retention(10, 60))])
         self.exchange = Exchange(loop.time)
         self._publisher = Publisher(runtime, MemoryBus(self.exchange), policies, 65_536, amounts)

@@ -50,6 +50,7 @@ def virtual_runtime() -> Runtime:
     return Runtime(
         loop=loop,
         clock=lambda: BORN + loop.time(),
+        perf=loop.time,
         new_id=lambda: f"c{next(numbers)}",
         uniform=lambda low, high: (low + high) / 2,
         tasks=PlainTasks(),

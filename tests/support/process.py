@@ -5,24 +5,28 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from tests.support.gateway import API_KEY, PATIENCE, SECRET, Pod, close_clients
 from tests.support.repository import ROOT
 
+LOOP: Final = os.environ.get("FORESTAY_LOOP") or "asyncio"
+"""The event loop of the tests, and of the gateways that they start: `asyncio` or `uvloop`."""
+
 KEYS = {"FORESTAY_JWT_SECRET": SECRET, "FORESTAY_API_KEY": API_KEY}
 
 
 @dataclass(frozen=True)
 class Program:
-    """A command and the folder in which it is started."""
+    """A command, the folder in which it is started, and the variables that it gets unless others are given."""
 
     command: Sequence[str]
     folder: Path = ROOT
+    environ: Mapping[str, str] = field(default_factory=dict)
 
     async def start(self, *arguments: str, **environ: str) -> asyncio.subprocess.Process:
         """Start it; its standard input is open. Of this process's settings it gets none."""
@@ -31,7 +35,7 @@ class Program:
             *self.command,
             *arguments,
             cwd=self.folder,
-            env=clean | environ,
+            env={**clean, **self.environ, **environ},
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -44,7 +48,7 @@ def _heed_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-FORESTAY: Final = Program((sys.executable, "-m", "forestay"))
+FORESTAY: Final = Program((sys.executable, "-m", "forestay"), environ={"FORESTAY_LOOP": LOOP})
 
 
 async def forestay(*arguments: str, **environ: str) -> tuple[int, str, str]:

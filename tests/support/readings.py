@@ -8,6 +8,7 @@ def readings(connections: int = 0, rooms: int = 0) -> Readings:
     """The readings of a healthy pod with these numbers of connections and rooms."""
     return Readings(
         version="0.0.0",
+        loop="asyncio",
         states=lambda: {"open": connections, "relocating": 0, "closing": 0},
         wires=lambda: {"v1": connections},
         most_connections=100,

@@ -1,5 +1,6 @@
 """Builds the parts that can fail because of wrong settings, before the server starts: keys, rules, and files."""
 
+import asyncio
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from forestay.edge.engineio.client_file import ClientFile
 from forestay.edge.tokens.jwks import KeySetAddress
 from forestay.edge.tokens.keys import Keys
 from forestay.edge.tokens.verifier import TokenRules, TokenVerifier
+from forestay.pod.event_loops import NewLoop, choose
 from forestay.pod.tasks import Supervisor
 from forestay.settings.secrets import PREFIX, variable_of
 from forestay.settings.settings import Settings, SettingsError
@@ -33,6 +35,8 @@ class Parts:
     """The file with the keys of backends; None where there is none."""
     client_file: ClientFile | None = None
     """The client of Socket.IO that pages load from here; None where there is none."""
+    new_loop: NewLoop = asyncio.new_event_loop
+    """Makes the event loop that the pod runs on."""
 
 
 def prepare(settings: Settings, tasks: Supervisor, otherwise: Policy = SHIPPED) -> Parts:
@@ -66,9 +70,14 @@ def prepare(settings: Settings, tasks: Supervisor, otherwise: Policy = SHIPPED) 
         client_file = None if settings.socketio_client is None else ClientFile(settings.socketio_client)
     except ValueError as error:
         problems.append(f"{variable_of('socketio_client')}: {error}")
-    if problems or verifier is None or rules is None:
+    new_loop = None
+    try:
+        new_loop = choose(settings.loop)
+    except ValueError as error:
+        problems.append(str(error))
+    if problems or verifier is None or rules is None or new_loop is None:
         raise SettingsError(problems)
-    return Parts(verifier, rules.policies, tasks, rules.namespaces, api_keys, client_file)
+    return Parts(verifier, rules.policies, tasks, rules.namespaces, api_keys, client_file, new_loop)
 
 
 def _api_keys(settings: Settings) -> ApiKeysFile | None:

@@ -1,5 +1,6 @@
 """Reads the state of a running pod, for the metrics, for readiness and for balance."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from forestay.ops.kubernetes.neighbourhood import Neighbourhood
 from forestay.ops.logs import logs
 from forestay.ops.metrics.metrics import Readings
 from forestay.ops.moves.balance import Balance, BalanceFacts
+from forestay.pod.event_loops import name_of
 from forestay.pod.tasks import Supervisor
 from forestay.pod.wiring import Pod
 from forestay.protocol.wire import NAMES
@@ -65,6 +67,7 @@ def readings(settings: Settings, pod: Pod, sources: Sources) -> Readings:
 
     return Readings(
         version=__version__,
+        loop=name_of(asyncio.get_running_loop()),
         states=states,
         wires=lambda: dict.fromkeys(NAMES, 0) | dict(pod.hub.by_wire),
         most_connections=settings.max_connections,

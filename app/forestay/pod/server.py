@@ -28,6 +28,7 @@ from forestay.pod.announcements import Announcements
 from forestay.pod.closings import Closings, attempt
 from forestay.pod.cluster import cluster_parts
 from forestay.pod.engine import engine_paths
+from forestay.pod.event_loops import name_of
 from forestay.pod.file_limit import divide, places, raise_limit
 from forestay.pod.inputs import Parts
 from forestay.pod.listeners import InternalPort, PublicPort
@@ -142,6 +143,7 @@ class Server:
     async def _report_start(self) -> None:
         """Log that the pod is ready. Without the bus: log that first, and readiness when the bus was reached."""
         bound = {"host": self._settings.host, "port": self.port, "internal_port": self.internal_port}
+        bound["loop"] = name_of(asyncio.get_running_loop())
 
         async def ready() -> None:
             await self._readiness.bus_reached.wait()

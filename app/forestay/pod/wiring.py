@@ -142,7 +142,9 @@ def assemble(settings: Settings, policies: Policies, links: Links, verifier: Ver
     """Wire the core of one pod together, inside the running loop."""
     bus, registry, tasks = links.bus, links.registry, links.tasks
     loop, limits = asyncio.get_running_loop(), session_limits(settings)
-    runtime = Runtime(loop, time.time, new_id, random.uniform, tasks, observed.observer, observed.tracer)
+    runtime = Runtime(
+        loop, time.time, time.perf_counter, new_id, random.uniform, tasks, observed.observer, observed.tracer
+    )
 
     hub, rooms = Hub(), Rooms(policies)
     slow = SlowReaders(settings.send_buffer_bytes, runtime.observer)

@@ -39,6 +39,7 @@ def _path_prefix(value: str) -> str:
     return f"/{path}"
 
 
+Loop = Literal["auto", "uvloop", "asyncio"]
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], AnyCaseUpper]
 
 
@@ -78,6 +79,9 @@ class Surroundings(BaseModel):
     )
     trace_names: bool = Field(False, description="put the names of rooms and users on spans; they can be private data")
 
+    loop: Annotated[Loop, AnyCase] = Field(
+        "auto", description="event loop: uvloop, asyncio, or auto: uvloop where it is installed"
+    )
     demo: bool = Field(False, description="serve the demo page at / of the public port")
     log_level: LogLevel = Field("INFO", description="lowest level that is logged")
     log_format: Annotated[LogFormat, AnyCase] = Field(

@@ -24,6 +24,7 @@ class Connection:
         "answers",
         "bindings",
         "bucket",
+        "came_at",
         "connected_at",
         "ended",
         "heard_at",
@@ -62,6 +63,8 @@ class Connection:
         """Loop time."""
         self.heard_at = now
         """Loop time of the client's last message or pong. Written by the Dispatcher."""
+        self.came_at = 0.0
+        """When the client's last message came, by `Runtime.perf`. Written by the Dispatcher where there is a tracer."""
         self.pinged_at: float | None = None
         """Loop time of a ping that the client has not answered yet. Written by Keepalive."""
         self.leave_at: float | None = None
@@ -104,7 +107,7 @@ class Connection:
     @property
     def source(self) -> Source:
         """Where the client's last message came from."""
-        return Source(self.heard_at, self.id)
+        return Source(self.came_at, self.id)
 
     def public_rooms(self) -> list[RoomName]:
         """Its rooms, without the personal one."""

@@ -16,7 +16,7 @@ class Delivery:
     """Where a message from the bus meets the members of its room on this pod."""
 
     def __init__(self, runtime: Runtime, hub: Hub, rooms: Rooms, passes: Passes) -> None:
-        self._loop = runtime.loop
+        self._perf = runtime.perf
         self._observer = runtime.observer
         self._observed = runtime.observer is not None or runtime.tracer is not None
         self._hub = hub
@@ -50,7 +50,7 @@ class Delivery:
         if self._observer is not None:
             self._observer.delivered(message, recipients)
         if self._observed and recipients:
-            room.arrivals.append((message, recipients, self._loop.time()))
+            room.arrivals.append((message, recipients, self._perf()))
 
     def resync(self, name: RoomName, reason: str, position: Position | None) -> None:
         """Tell the members of a room that messages are lost, why, and where live messages go on."""

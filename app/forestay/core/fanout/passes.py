@@ -44,6 +44,7 @@ class Passes:
     def __init__(self, runtime: Runtime, slow: SlowReaders, pace: Pace) -> None:
         self._loop = runtime.loop
         self._clock = runtime.clock
+        self._perf = runtime.perf
         self._observer = runtime.observer
         self._tracer = runtime.tracer
         self._slow = slow
@@ -110,7 +111,7 @@ class Passes:
         self._loop.call_soon(self._run)
 
     def _run(self) -> None:
-        started = self._loop.time()
+        started = self._perf()
         try:
             if self._slow.behind:
                 self._release_slow()
@@ -134,7 +135,7 @@ class Passes:
                 size += written
         finally:
             # Also after a bug: a room that goes on resting would get nothing more.
-            took = self._loop.time() - started
+            took = self._perf() - started
             self._rest(rooms, min(took * self._pace.rest, self._pace.cap))
         if self._observer is not None:
             self._observer.flushed(writes, size, took)

@@ -9,14 +9,14 @@ from forestay.protocol.message import Message
 from forestay.protocol.trace import TraceContext
 
 Arrival = tuple[Message, int, float]
-"""A message, the number of members it is for, and the loop time when it came from the bus."""
+"""A message, the number of members it is for, and the time when it came from the bus, by `Runtime.perf`."""
 
 
 class Source(NamedTuple):
     """Where a message came from."""
 
     since: float
-    """Loop time when it came."""
+    """When it came, by `Runtime.perf`."""
     connection: str | None = None
     """The id of the sender's connection; None where it came in an HTTP request."""
     by_client: bool = True
@@ -56,7 +56,7 @@ class Observer:
     def written(self, arrivals: Sequence[Arrival], started: float, unix: float) -> None:
         """A pass has written the messages of one room to its members on this pod.
 
-        `started`: when the pass began, loop time. `unix`: when its last write was done, Unix seconds.
+        `started`: when the pass began, by `Runtime.perf`. `unix`: when its last write was done, Unix seconds.
         """
 
     def flushed(self, writes: int, size: int, seconds: float) -> None:
@@ -101,7 +101,7 @@ class Observer:
     def handshake(self, outcome: str, since: float, trace: TraceContext | None) -> None:
         """An upgrade request was answered: `ok`, `lost` or the status of the refusal, from a closed set.
 
-        `since`: when the request came, in the loop's time. `trace`: the caller's context.
+        `since`: when the request came, by `Runtime.perf`. `trace`: the caller's context.
         """
 
     def unknown_session(self) -> None:

@@ -14,9 +14,14 @@ class Runtime:
     """Handed to the parts of the core, so that a test can hand in others."""
 
     loop: AbstractEventLoop
-    """Schedules callbacks, and tells monotonic time in seconds."""
+    """Schedules callbacks, and tells the monotonic time in seconds that they are planned in.
+
+    That time may move in steps of a millisecond. What measures how long something took uses `perf`.
+    """
     clock: Callable[[], float]
     """Tells Unix time in seconds."""
+    perf: Callable[[], float]
+    """Tells fine monotonic time in seconds. It measures durations, and is not compared with the loop's time."""
     new_id: Callable[[], str]
     """Makes an id that is unique among all pods."""
     uniform: Callable[[float, float], float]

@@ -69,7 +69,7 @@ class Publisher:
         if observer is None and leg is None:
             self._bus.publish(message, settled, kept=kept, key=key, create=create)
             return
-        now = self._runtime.loop.time
+        now = self._runtime.perf
         offered = now()
 
         def observed(settlement: Settlement) -> None:

@@ -73,7 +73,7 @@ class Backend:
         if event is not None:
             check_event(event, payload, by_client=False)
         message = Message(room, payload, self._publisher.stamp(), binary=binary, trace=trace, event=event)
-        return await self._publisher.accepted(message, Source(self._runtime.loop.time(), by_client=False), key)
+        return await self._publisher.accepted(message, Source(self._runtime.perf(), by_client=False), key)
 
     async def history(self, room: RoomName, query: Query) -> Page:
         """A page of the history of `room`. Raises Refusal."""

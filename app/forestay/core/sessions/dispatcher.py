@@ -45,6 +45,8 @@ class Dispatcher:
 
     def __init__(self, runtime: Runtime, limits: SessionLimits, handlers: Handlers, outbox: Outbox) -> None:
         self._loop = runtime.loop
+        self._perf = runtime.perf
+        self._traced = runtime.tracer is not None
         self._observer = runtime.observer
         self._rates = Rates(limits.rate, limits.burst, limits.bytes_rate, limits.message_bytes)
         self._limited = self._rates.limited
@@ -111,6 +113,8 @@ class Dispatcher:
         """
         now = self._loop.time()
         connection.heard_at = now
+        if self._traced:
+            connection.came_at = self._perf()
         if not self._limited:
             return True
         wait = connection.bucket.wait(self._rates, now, size, cost)

@@ -32,6 +32,7 @@ class SingleRequests:
         outbox: Outbox,
     ) -> None:
         self._loop = runtime.loop
+        self._perf = runtime.perf
         self._observer = runtime.observer
         self._rates = rates
         self._policies = policies
@@ -61,7 +62,7 @@ class SingleRequests:
             message = self._broadcasts.binary_message(identity, name, request, own, trace)
         else:
             key, message = request.key, self._broadcasts.json_message(identity, request, own, trace)
-        return await self._publisher.accepted(message, Source(self._loop.time(), own), key)
+        return await self._publisher.accepted(message, Source(self._perf(), own), key)
 
     async def history(self, identity: Identity, request: requests.History) -> HistoryReply:
         """A page of the history of a room."""
@@ -88,4 +89,4 @@ class SingleRequests:
             return
         name = parse_room(room)
         pattern = None if name is None else self._policies.of(name).pattern
-        self._observer.refused(refusal.code, Source(self._loop.time()), RefusedMessage(trace, pattern))
+        self._observer.refused(refusal.code, Source(self._perf()), RefusedMessage(trace, pattern))

@@ -4,9 +4,9 @@ Refuses in one order: the form of the request (400), a pod that drains or is ful
 comes later, in a packet.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Final
 
 from aiohttp import web
@@ -93,7 +93,7 @@ class EngineRequests:
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. A WebSocket is carried until its end, and a poll until there is something to say."""
-        started_at = asyncio.get_running_loop().time()
+        started_at = perf_counter()
         if request.method == "OPTIONS":
             return options(request, may_connect=self._may_connect(request))
         try:

@@ -3,8 +3,8 @@
 The form of the request is checked first (400), then admission decides. Nothing costly is done before that.
 """
 
-import asyncio
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Final
 
 from aiohttp import web
@@ -71,7 +71,7 @@ class Handshake:
             return preflight(request)
         if is_question(request):
             return await self._answer(request)
-        started_at = asyncio.get_running_loop().time()
+        started_at = perf_counter()
         try:
             check_request(request)
             check_upgrade(request)

@@ -8,6 +8,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Final, cast
 
 import structlog
@@ -118,7 +119,7 @@ class EventStreams:
             return preflight(request, _METHODS)
         if request.method not in _METHODS:
             return other_method(request, _METHODS)
-        started_at = asyncio.get_running_loop().time()
+        started_at = perf_counter()
         try:
             asked = read_request(request, query_token=self._limits.query_token, most_rooms=self._limits.rooms)
             attempt = self._admission.begin()

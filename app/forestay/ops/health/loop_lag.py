@@ -1,6 +1,7 @@
 """Measures how late the event loop is: everything that waits for the loop waits so much longer."""
 
 import asyncio
+from time import perf_counter
 from typing import Final
 
 _INTERVAL: Final = 0.25
@@ -25,15 +26,14 @@ class LoopLag:
 
     async def watch(self) -> None:
         """Measure until cancelled."""
-        loop = asyncio.get_running_loop()
         while True:
-            due = loop.time() + _INTERVAL
+            due = perf_counter() + _INTERVAL
             await asyncio.sleep(_INTERVAL)
-            now = loop.time()
+            now = perf_counter()
             self.note(now, max(0.0, now - due))
 
     def note(self, now: float, late: float) -> None:
-        """Add a sample: the loop was `late` seconds behind at loop time `now`."""
+        """Add a sample: the loop was `late` seconds behind at the time `now`, by any monotonic clock."""
         if now - self._since >= _PERIOD:
             self._since, self._worst_before, self._worst = now, self._worst, 0.0
         self._worst = max(self._worst, late)

@@ -28,6 +28,8 @@ class Readings:
     """Current values of a pod, read at each scrape."""
 
     version: str
+    loop: str
+    """The library of the event loop: `asyncio` or `uvloop`."""
     states: Callable[[], Mapping[str, int]]
     """Connections by state: `open`, `relocating`, `closing`. The first two count as connections."""
     wires: Callable[[], Mapping[str, int]]
@@ -82,6 +84,7 @@ class Metrics:
         yield _gauges(
             "forestay_build_info", "Always 1; the label has the running version.", "version", {readings.version: 1}
         )
+        yield _gauges("forestay_event_loop_info", "Always 1; the label has the event loop.", "loop", {readings.loop: 1})
         reason = readings.ready()
         ready = {each: float(each == reason) for each in READY_REASONS}
         yield _gauges("forestay_ready", "1 for the reason why the pod is ready or not ready.", "reason", ready)

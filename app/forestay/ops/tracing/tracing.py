@@ -32,7 +32,7 @@ class Tracing(Observer):
         self._postponed = Postponed(loop)
         self._options = options
         self._sampling = options.sampling
-        self._clock = loop.time
+        self._clock = time.perf_counter
 
     def close(self) -> None:
         """Makes the spans of all that happened so far."""
@@ -118,7 +118,7 @@ class Tracing(Observer):
         self._spans.end(f"{semconv.PROCESS} {pattern}", SpanKind.CONSUMER, process, ended.back_to(arrived), processed)
 
     def _end(self, name: str, kind: SpanKind, root: Root, since: float, attributes: Attributes) -> None:
-        """Makes the only span of a trace, from `since` (loop time) until now."""
+        """Makes the only span of a trace, from `since` until now."""
         self._spans.end(name, kind, root.place(), self._moment().back_to(since), attributes)
 
     def _moment(self) -> "_Moment":
@@ -156,13 +156,13 @@ class Tracing(Observer):
 class _Moment(NamedTuple):
     """One moment on two clocks."""
 
-    loop: float
+    perf: float
     unix: int
     """Nanoseconds."""
 
     def back_to(self, since: float) -> tuple[int, int]:
-        """The start and the end, in Unix nanoseconds, of a span from `since` (loop time) until this moment."""
-        return self.unix - max(0, int((self.loop - since) * 1e9)), self.unix
+        """The start and the end, in Unix nanoseconds, of a span from `since` (by `Runtime.perf`) until this moment."""
+        return self.unix - max(0, int((self.perf - since) * 1e9)), self.unix
 
 
 class _Kept:

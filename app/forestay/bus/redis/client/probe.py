@@ -5,6 +5,7 @@ without traffic. A probe that Redis accepted and that does not come back shows t
 """
 
 import asyncio
+from time import perf_counter
 from typing import NamedTuple, Protocol
 
 from forestay.bus.redis.client.command import Command, ErrorReply
@@ -71,7 +72,7 @@ class Probe:
         """Send a probe now, and one every interval from now on."""
         self.stop()
         self._number += 1
-        self._sent_at = self._loop.time()
+        self._sent_at = perf_counter()
         self._under_way, self._accepted_at = True, None
         self._timer = self._loop.call_later(self._interval, self._check)
         self._publish(self._number)
@@ -87,7 +88,7 @@ class Probe:
         """A probe came in. Only the last one counts."""
         if self._under_way and payload == b"%d" % self._number:
             self._under_way = False
-            self.round_trip = self._loop.time() - self._sent_at
+            self.round_trip = perf_counter() - self._sent_at
             self._owner.probe_returned()
 
     def _publish(self, number: int) -> None:

@@ -1,0 +1,66 @@
+"""The event loop that FORESTAY_LOOP chooses."""
+
+import asyncio
+import json
+import subprocess
+import sys
+
+import pytest
+import uvloop
+
+from forestay.pod.event_loops import choose
+from forestay.settings.surroundings import Loop
+from tests.support.exposition import scrape
+from tests.support.process import KEYS, serving
+
+_WITHOUT_UVLOOP = "import sys; sys.modules['uvloop'] = None; from forestay.cli import main; main()"
+
+
+@pytest.mark.parametrize(("loop", "made"), [("auto", uvloop.Loop), ("uvloop", uvloop.Loop)])
+def test_uvloop_is_chosen_where_it_is_installed(loop: Loop, made: type[asyncio.AbstractEventLoop]) -> None:
+    """`auto` and `uvloop` are uvloop where it is installed."""
+    new = choose(loop)()
+    assert isinstance(new, made)
+    new.close()
+
+
+@pytest.mark.parametrize(("loop", "missing"), [("asyncio", False), ("asyncio", True), ("auto", True)])
+def test_asyncio_is_chosen_where_it_is_asked_for_or_alone(
+    loop: Loop, *, missing: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`asyncio` never loads uvloop, and `auto` does without it where it is not installed."""
+    if missing:
+        monkeypatch.setitem(sys.modules, "uvloop", None)
+    new = choose(loop)()
+    assert isinstance(new, asyncio.BaseEventLoop)
+    new.close()
+
+
+@pytest.mark.parametrize("command", ["serve", "check"])
+def test_uvloop_that_is_missing_ends_the_start(command: str) -> None:
+    """Where uvloop is demanded and not installed, `serve` and `check` say so and exit with 2."""
+    ran = subprocess.run(
+        [sys.executable, "-c", _WITHOUT_UVLOOP, command],
+        env=KEYS | {"FORESTAY_LOOP": "uvloop"},
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert ran.returncode == 2
+    assert "FORESTAY_LOOP is uvloop, which cannot be loaded" in ran.stderr
+    assert "install forestay[uvloop], or set it to auto or asyncio" in ran.stderr
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+async def test_the_log_and_the_metrics_name_the_loop(loop: str) -> None:
+    """The log line `ready` and a metric say which loop runs. Durations have no steps of a millisecond on either."""
+    async with serving(FORESTAY_LOOP=loop) as served:
+        (ready,) = [line for line in map(json.loads, served.log.splitlines()) if line["event"] == "ready"]
+        assert ready["loop"] == loop
+        client = await served.pod.join("ada", "room")
+        await client.say({"type": "broadcast", "room": "room", "payload": 1})
+        await client.hear("broadcast")
+        found = await scrape(served.internal_port)
+        assert found[f'forestay_event_loop_info{{loop="{loop}"}}'] == 1
+        for name in ("forestay_delivery_pass_seconds_sum", "forestay_delivery_wait_seconds_sum"):
+            assert found[name] * 1000 % 1 > 0
