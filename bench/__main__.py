@@ -20,7 +20,7 @@ NAMES = (
         "tracing",
         "wires",
     ),
-    *("drain", "storm", "soak", "cost", "compare"),
+    *("drain", "storm", "soak", "cost", "profile", "compare"),
 )
 
 

@@ -72,6 +72,16 @@ def recognise(path: Path) -> Checkout:
     raise Unusable(f"{path} has no {wanted}")
 
 
+def installed(python: Path) -> Checkout:
+    """The gateway that is installed in the environment of `python`, such as a compiled one."""
+    find = "import importlib.util; print(importlib.util.find_spec('forestay').origin)"
+    done = subprocess.run([str(python), "-P", "-c", find], cwd="/", capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Unusable(f"{python} has no gateway installed:\n{done.stderr.strip()}")
+    sources = Path(done.stdout.strip()).parent.parent
+    return Checkout(sources, "forestay", sources, python)
+
+
 @contextmanager
 def checked_out(revision: str, root: Path = ROOT) -> Iterator[Checkout]:
     """Git's `revision` in a worktree that is removed when the block ends."""

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from bench.rounds import RESULTS
 
@@ -63,10 +64,35 @@ _SECTIONS: Sequence[tuple[str, str]] = (
 )
 
 
+_PROFILES = """\
+## Where the CPU goes
+
+Microseconds of CPU, layer by layer: of a message where rooms are small, of a delivery in the large room. `before` is
+commit 50a8365, on asyncio and not compiled. The kernel's account of the process gives the time of its calls and of all
+else; stacks sampled by py-spy divide each of the two. A library or the interpreter counts for the layer that calls it.
+To repeat it: `python -m bench profile`, `python -m bench profile REV`, or `python -m bench profile --python PYTHON` for
+a gateway that is installed there, such as a compiled one. `--keep NAME` writes a column of these tables.
+"""
+
+
 def page(results: Path = RESULTS) -> str:
     """The whole page. A bench that was not run in full yet has no section."""
     measured = [(name, remark) for name, remark in _SECTIONS if (results / f"{name}.json").exists()]
-    return "\n".join([_HEAD, *(_section(results, name, remark) for name, remark in measured)])
+    return "\n".join([_HEAD, *(_section(results, name, remark) for name, remark in measured), *_profiles(results)])
+
+
+def _profiles(results: Path) -> list[str]:
+    """The tables of `python -m bench profile`, by load."""
+    found = [json.loads(file.read_text()) for file in sorted(results.glob("profile-*.json"))]
+    return [_PROFILES, *map(_profile, found)] if found else []
+
+
+def _profile(found: dict[str, Any]) -> str:
+    columns: dict[str, dict[str, float]] = found["columns"]
+    lines = [f"### {found['title']}", "", "| | " + " | ".join(columns) + " |", "| --- |" + " ---: |" * len(columns)]
+    rows = list(next(iter(columns.values())))
+    lines += [f"| {row} | " + " | ".join(f"{column[row]:.2f}" for column in columns.values()) + " |" for row in rows]
+    return "\n".join([*lines, ""])
 
 
 def _section(results: Path, name: str, remark: str) -> str:

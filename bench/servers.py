@@ -46,13 +46,14 @@ class Running:
     def __init__(self, process: subprocess.Popen[bytes], port: int, internal_port: int) -> None:
         """`internal_port`: ours alone have something there."""
         self._process = process
+        self.pid = process.pid
         self.port = port
         self.internal_port = internal_port
 
     def cpu(self) -> float:
         """CPU seconds it has used so far."""
         # What clock_getcpuclockid(3) makes of another process: to the nanosecond, where /proc counts in hundredths.
-        return time.clock_gettime(~self._process.pid << 3 | 2)
+        return time.clock_gettime(~self.pid << 3 | 2)
 
     def told(self, file: Path) -> dict[str, Any]:
         """What a server of `counting` counts."""
@@ -65,7 +66,7 @@ class Running:
 
     def rss(self) -> int:
         """KiB of memory it holds."""
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        status = Path(f"/proc/{self.pid}/status").read_text()
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
 
 
