@@ -18,7 +18,7 @@ RUN python -m venv --without-pip /opt/forestay \
     && /opt/forestay/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/forestay/lib \
     && pip install --require-hashes --requirement requirements/build.txt
 
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY app/ app/
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \
     && pip --python /opt/forestay/bin/python install --no-deps --no-index /tmp/wheel/*.whl \

@@ -13,7 +13,7 @@ from typing import Final, NoReturn
 
 import structlog
 
-from forestay import __version__
+from forestay import __version__, build
 from forestay.core.rules.policies import SHIPPED, Policy
 from forestay.edge.tokens.mint import mint
 from forestay.edge.tokens.verifier import parse_rooms
@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Real-time rooms for Kubernetes: WebSocket connections that survive deploys.",
         epilog="Settings are environment variables that start with FORESTAY_; docs/settings.md lists them.",
     )
-    parser.add_argument("--version", action="version", version=f"forestay {__version__}")
+    parser.add_argument("--version", action="version", version=f"forestay {__version__} ({build.kind()})")
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     serve = verbs.add_parser("serve", help="run the gateway until SIGTERM or SIGINT")

@@ -1,4 +1,7 @@
-"""The wheel as users install it: one package, a command, and no clash with an application's own `app`."""
+"""The wheel as users install it: one package, a command, and no clash with an application's own `app`.
+
+These wheels are plain. The tests of the compiled build run on a compiled one.
+"""
 
 import os
 import subprocess
@@ -11,6 +14,8 @@ import pytest
 import forestay
 from tests.support.repository import ROOT
 
+# The switch of hatchling: no build hook, so nothing is compiled.
+PLAIN = os.environ | {"HATCH_BUILD_NO_HOOKS": "true"}
 CLASH = """
 [build-system]
 requires = ["hatchling"]
@@ -51,7 +56,7 @@ def test_the_wheel_has_one_package_with_the_demo_page(wheel: Path) -> None:
 def test_the_wheel_of_the_sdist_is_the_wheel_of_the_tree(wheel: Path, tmp_path: Path) -> None:
     """A wheel that is built from the sdist is the wheel of this tree, byte for byte."""
     command = (sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", str(tmp_path))
-    subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+    subprocess.run(command, check=True, capture_output=True, cwd=ROOT, env=PLAIN)
     [sdist] = tmp_path.glob("*.tar.gz")
     assert _build(sdist, tmp_path / "wheel").read_bytes() == wheel.read_bytes()
 
@@ -59,7 +64,7 @@ def test_the_wheel_of_the_sdist_is_the_wheel_of_the_tree(wheel: Path, tmp_path: 
 def test_the_module_and_the_command_work_beside_another_app(installed: Path) -> None:
     """`python -m forestay` and the command `forestay` run the installed package, and `import app` is the other one."""
     for command in ((sys.executable, "-P", "-m", "forestay"), (sys.executable, str(installed / "bin" / "forestay"))):
-        assert _run(installed, *command, "--version") == f"forestay {forestay.__version__}\n"
+        assert _run(installed, *command, "--version") == f"forestay {forestay.__version__} (plain)\n"
     where = "import app, forestay; print(app.OWNER, forestay.__file__)"
     assert _run(installed, sys.executable, "-P", "-c", where) == (
         f"the application {installed / 'forestay' / '__init__.py'}\n"
@@ -74,7 +79,7 @@ def _build(source: Path, folder: Path) -> Path:
 
 def _pip(*arguments: str) -> None:
     command = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *arguments)
-    subprocess.run(command, check=True, cwd=ROOT)
+    subprocess.run(command, check=True, cwd=ROOT, env=PLAIN)
 
 
 def _run(folder: Path, *command: str) -> str:

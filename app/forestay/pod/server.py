@@ -10,6 +10,7 @@ from functools import partial
 
 import structlog
 
+from forestay import build
 from forestay.core.ports.bus import BusLost
 from forestay.core.rules.lifecycle import State
 from forestay.edge.api.api import Api
@@ -142,8 +143,13 @@ class Server:
 
     async def _report_start(self) -> None:
         """Log that the pod is ready. Without the bus: log that first, and readiness when the bus was reached."""
-        bound = {"host": self._settings.host, "port": self.port, "internal_port": self.internal_port}
-        bound["loop"] = name_of(asyncio.get_running_loop())
+        bound = {
+            "host": self._settings.host,
+            "port": self.port,
+            "internal_port": self.internal_port,
+            "loop": name_of(asyncio.get_running_loop()),
+            "build": build.kind(),
+        }
 
         async def ready() -> None:
             await self._readiness.bus_reached.wait()

@@ -133,7 +133,7 @@ def fault_of_places(payload: bytes, binary_at: str) -> str | None:
     for start, stop in _spans(binary_at):
         text = payload[start:stop]
         # Behind a backslash a quote does not open a string.
-        opens = start >= end and text[:1] == _QUOTE and payload[start - 1 : start] != _BACKSLASH
+        opens = start >= end and text[:1] == _QUOTE and payload[max(start - 1, 0) : start] != _BACKSLASH
         if not opens or len(text) < max(2, stop - start) or text[-1:] != _QUOTE or _COLON(payload, stop):
             return "binary_at does not lead to strings in their order"
         try:
@@ -170,7 +170,7 @@ def growth(binary_at: str) -> int:
 
 def _spans(binary_at: str) -> list[tuple[int, int]]:
     """Start and end of each string."""
-    pairs = (place.partition(":") for place in binary_at.split(",")) if binary_at else ()
+    pairs = [place.partition(":") for place in binary_at.split(",")] if binary_at else []
     return [(int(start), int(start) + int(length)) for start, _, length in pairs]
 
 

@@ -191,7 +191,7 @@ class ControlChannel:
         connections = self._hub.of_user(question.user)
         found = [Connected(one.id, me, sorted(one.public_rooms())) for one in connections]
         if question.end:
-            for id in (*(one.id for one in connections), *self._hub.expected_of(question.user)):
+            for id in [*[one.id for one in connections], *self._hub.expected_of(question.user)]:
                 self._hub.end(id, CloseCode.REVOKED)
         return _Answer(question.number, me, connections=found)
 

@@ -23,7 +23,7 @@ class Backlog(Generic[Entry]):
         self._size = 0
 
     def __iter__(self) -> Iterator[Entry]:
-        return (entry for entry, _ in self._entries)
+        return iter([entry for entry, _ in self._entries])
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -1,11 +1,11 @@
 """Writes to one client: replies, refusals, missed messages, and at the end all that is still pending for it."""
 
-from asyncio import Lock, sleep
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from asyncio import sleep
+from collections.abc import Iterable
 from typing import Final
 
 from forestay.core.fanout.connection import Connection
+from forestay.core.fanout.large_turn import LargeTurn
 from forestay.core.fanout.passes import Passes
 from forestay.core.fanout.positions import enter, forget, leave, move
 from forestay.core.fanout.rooms import Room, Rooms
@@ -35,22 +35,11 @@ class Outbox:
         self._rooms = rooms
         self._passes = passes
         self._slow = slow
-        self._large = Lock()
-
-    @asynccontextmanager
-    async def large(self) -> AsyncIterator[None]:
-        """Wait for the turn to encode something large, and keep it until the next step of the loop.
-
-        So there is one such thing in each step. Else many clients that ask at once would hold the loop for as long as
-        all of their answers take.
-        """
-        async with self._large:
-            yield
-            await sleep(0)
+        self.large = LargeTurn()
 
     async def send_large(self, connection: Connection, reply: Reply) -> None:
         """Send a reply that takes long to encode, when it is its turn."""
-        async with self.large():
+        async with self.large:
             if connection.ended is None:
                 self.send(connection, reply)
 

@@ -82,19 +82,22 @@ class Resumes:
                 if not await self._outbox.taken(connection):
                     self._give_up(connection, room)
                     return
+                missed, answered = None, True
                 try:
                     async with self._recovery.reading:
                         missed = await self._recovery.missed(room.name, at)
                 except BusLost:
+                    answered = False
                     await sleep(RETRY)
-                    continue
+            if not answered:
+                continue
             if missed is None:
                 self._outbox.resync(connection, room.name, "lost", self._recovery.position(room.name))
                 break
             if missed.level:
                 self._send(connection, room, deferred, at, missed)
                 break
-            async with self._outbox.large():
+            async with self._outbox.large:
                 at = self._send(connection, room, deferred, at, missed)
         self._outbox.replay(connection, room, deferred.take(None))
         if deferred.lost:

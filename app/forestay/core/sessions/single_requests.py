@@ -76,7 +76,7 @@ class SingleRequests:
 
     def turn(self) -> AbstractAsyncContextManager[None]:
         """The turn to encode an answer that may be large. See Outbox.large."""
-        return self._outbox.large()
+        return self._outbox.large
 
     def received(self, kind: str, size: int) -> None:
         """Report a request of `size` bytes. `kind`: the type of the message that a connection would have sent."""

@@ -18,7 +18,7 @@ def history_fields(
     stays.
     """
     left = max_bytes - len(to_json({"epoch": epoch, "messages": [], "more": more}))
-    entries = _within((to_json(_entry(one)) for one in (reversed(messages) if newest else messages)), left)
+    entries = _within(reversed(messages) if newest else messages, left)
     if newest:
         entries.reverse()
     return {"epoch": epoch, "messages": entries, "more": more or len(entries) < len(messages)}
@@ -45,12 +45,13 @@ def presence_fields(page: PresencePage, max_bytes: int) -> dict[str, object]:
     return fields
 
 
-def _within(entries: Iterable[bytes], max_bytes: int) -> list[Raw]:
-    """The first entries of a list that takes at most `max_bytes`, its commas included."""
+def _within(messages: Iterable[Message], max_bytes: int) -> list[Raw]:
+    """The entries of the first messages, as many as a list in `max_bytes` takes with its commas."""
     found: list[Raw] = []
     # The first entry has no comma.
     left = max_bytes + 1
-    for entry in entries:
+    for message in messages:
+        entry = to_json(_entry(message))
         left -= len(entry) + 1
         if found and left < 0:
             break
