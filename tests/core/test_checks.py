@@ -57,3 +57,15 @@ async def test_a_late_check_says_how_late_it_is() -> None:
     stall(5)
     await asyncio.sleep(0.001)
     assert log.seen == [("a", 5, 3)]
+
+
+@virtual
+async def test_a_check_that_is_due_again_at_once_does_not_hold_the_loop() -> None:
+    """A check whose next time is now comes in the next turn of the loop: everybody else has one before."""
+    log = Log(a=0)
+    log.checks.plan("a", 1)
+    await asyncio.sleep(1)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert 1 <= len(log.seen) <= 10
+    log.checks.close()

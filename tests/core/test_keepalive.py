@@ -12,7 +12,7 @@ from forestay.core.fanout.passes import Pace, Passes
 from forestay.core.fanout.slow import SlowReaders
 from forestay.core.rules.access import Identity, Rights
 from forestay.core.rules.session_limits import KeepaliveTimes, SessionLimits
-from forestay.core.sessions.keepalive import Keepalive
+from forestay.core.sessions.keepalive import Keepalive, look_for_answer
 from forestay.core.sessions.relocation import Relocation
 from forestay.protocol.codes import CloseCode, Ending
 from forestay.protocol.wire import Liveness, Wire
@@ -273,3 +273,20 @@ async def test_a_closed_keepalive_checks_nothing() -> None:
     pod.keepalive.close()
     await asyncio.sleep(10 * PING)
     assert (client.pings, client.ended) == (0, None)
+
+
+@pytest.mark.parametrize("pinged_at", [number / 1000 for number in range(100_000, 100_050)])
+def test_a_client_that_did_not_answer_is_given_up_at_the_planned_time(pinged_at: float) -> None:
+    """At the very time that the check was planned for, the time is over, also where a difference would be rounded."""
+    client = Silent(pinged_at)
+    at = look_for_answer(client, pinged_at, pinged_at + 0.05, 0.0, 1.0, 0.1)
+    assert at is not None
+    assert look_for_answer(client, pinged_at, at, 0.0, 1.0, 0.1) is None
+
+
+class Silent:
+    """A client that was pinged and said nothing since."""
+
+    def __init__(self, pinged_at: float) -> None:
+        self.pinged_at: float | None = pinged_at
+        self.heard_at = pinged_at - 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import subprocess
 import sys
 
@@ -36,6 +37,46 @@ def test_asyncio_is_chosen_where_it_is_asked_for_or_alone(
     new.close()
 
 
+def test_an_old_uvloop_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release of uvloop that keeps writes back is taken for none, and named where uvloop is demanded."""
+    monkeypatch.setattr(uvloop, "__version__", "0.22.1")
+    new = choose("auto")()
+    assert isinstance(new, asyncio.BaseEventLoop)
+    new.close()
+    with pytest.raises(ValueError, match=r"cannot be used \(uvloop 0.22.1 is too old\)"):
+        choose("uvloop")
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_only_what_the_kernel_has_not_taken_waits(loop: Loop) -> None:
+    """Right after a write that the kernel took nothing waits, and later exactly what it did not take."""
+    with asyncio.Runner(loop_factory=choose(loop)) as runner:
+        runner.run(_write_and_look())
+
+
+async def _write_and_look() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=ours)
+        # As the gateway sets it: the default of uvloop's lower mark is not asyncio's.
+        transport.set_write_buffer_limits(1 << 20, 1 << 19)
+        transport.write(b"1")
+        assert transport.get_write_buffer_size() == 0
+        written = 1
+        while not transport.get_write_buffer_size():
+            transport.write(bytes(65536))
+            written += 65536
+        waiting = transport.get_write_buffer_size()
+        transport.write(b"23")
+        assert transport.get_write_buffer_size() == waiting + 2
+        theirs.settimeout(0)
+        taken = 0
+        while taken < written - waiting:
+            taken += len(theirs.recv(1 << 20))
+        assert taken == written - waiting
+        transport.abort()
+
+
 @pytest.mark.parametrize("command", ["serve", "check"])
 def test_uvloop_that_is_missing_ends_the_start(command: str) -> None:
     """Where uvloop is demanded and not installed, `serve` and `check` say so and exit with 2."""
@@ -47,7 +88,7 @@ def test_uvloop_that_is_missing_ends_the_start(command: str) -> None:
         text=True,
     )
     assert ran.returncode == 2
-    assert "FORESTAY_LOOP is uvloop, which cannot be loaded" in ran.stderr
+    assert "FORESTAY_LOOP is uvloop, which cannot be used" in ran.stderr
     assert "install forestay[uvloop], or set it to auto or asyncio" in ran.stderr
 
 

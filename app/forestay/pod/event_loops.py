@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 from forestay.settings.secrets import variable_of
 from forestay.settings.surroundings import Loop
@@ -10,19 +11,35 @@ NewLoop = Callable[[], asyncio.AbstractEventLoop]
 """Makes the event loop of a pod."""
 
 
+_OLDEST: Final = (0, 23)
+"""The first release of uvloop that gives a write to the kernel at once.
+
+With older ones all that was just written seems to wait for the client, and clients would be taken for slow ones.
+"""
+
+
 def choose(loop: Loop) -> NewLoop:
     """What makes the loop that the setting asks for. Raises ValueError where that is uvloop, and it is missing."""
     if loop == "asyncio":
         return asyncio.new_event_loop
     try:
-        import uvloop
+        return _uvloop()
     except ImportError as error:
         if loop == "auto":
             return asyncio.new_event_loop
         raise ValueError(
-            f"{variable_of('loop')} is uvloop, which cannot be loaded ({error}); install forestay[uvloop], "
+            f"{variable_of('loop')} is uvloop, which cannot be used ({error}); install forestay[uvloop], "
             "or set it to auto or asyncio"
         ) from None
+
+
+def _uvloop() -> NewLoop:
+    """Raises ImportError where uvloop is missing or too old."""
+    import uvloop
+
+    version = str(vars(uvloop)["__version__"])
+    if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST:
+        raise ImportError(f"uvloop {version} is too old")
     return uvloop.new_event_loop
 
 

@@ -67,6 +67,7 @@ class Checks(Generic[Subject]):
     def _run(self) -> None:
         now = self._loop.time()
         self._timer = None
+        again: list[_Check[Subject]] = []
         while self._checks and self._checks[0].at <= now:
             check = heappop(self._checks)
             subject = check.subject
@@ -75,7 +76,10 @@ class Checks(Generic[Subject]):
                 at = self._check(subject, now, now - check.at)
                 if at is not None:
                     self._by_subject[subject] = following = _Check(at, subject)
-                    heappush(self._checks, following)
+                    again.append(following)
+        # Pushed at the end: a check that is due again at once lets the loop have its turn before.
+        for following in again:
+            heappush(self._checks, following)
         while self._checks and self._checks[0].subject is None:
             heappop(self._checks)
         if self._checks:

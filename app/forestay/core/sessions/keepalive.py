@@ -41,7 +41,8 @@ def look_for_answer(
     if late > _STALL:
         # What the client sent meanwhile is unread. The next check decides.
         return now + timeout
-    return pinged_at + timeout if now - pinged_at < timeout else None
+    # Compared as it was planned: by a difference, the time of the plan itself could be too early.
+    return pinged_at + timeout if now < pinged_at + timeout else None
 
 
 class Keepalive:
