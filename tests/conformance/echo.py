@@ -25,7 +25,7 @@ from forestay.edge.client_address import TrustedProxies
 from forestay.edge.handshake.admission import Admission, AdmissionLimits
 from forestay.edge.handshake.handshake import Handshake, WebSocketLimits
 from forestay.edge.handshake.origins import Origins
-from forestay.edge.websocket.frames import MessageLimits
+from forestay.edge.websocket.open_sockets import MessageLimits
 from forestay.pod.file_limit import divide, raise_limit
 from forestay.pod.listeners import PublicPort
 from forestay.pod.tasks import Supervisor
@@ -33,7 +33,7 @@ from forestay.pod.wiring import Links, Observed, Pod, assemble
 from forestay.protocol.requests import Binary, Broadcast
 from forestay.protocol.v1.reader import Reader
 from forestay.protocol.v1.wire import V1Wire
-from forestay.protocol.websocket import BINARY, TEXT, frame
+from forestay.protocol.websocket.writing import BINARY, TEXT, frame
 from forestay.settings.settings import load
 
 PATH: Final = "/?access_token=anything"
@@ -58,8 +58,8 @@ class _AnyToken:
 class _AnyText:
     """A reader that takes every text for a broadcast with this payload."""
 
-    def read(self, text: str) -> Broadcast:
-        return Broadcast(room="echo", payload=Raw(text.encode()))
+    def read(self, text: bytes) -> Broadcast:
+        return Broadcast(room="echo", payload=Raw(text))
 
 
 class _Silent:

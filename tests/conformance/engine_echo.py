@@ -19,12 +19,12 @@ from forestay.edge.engineio.requests import EngineLimits, EngineRequests
 from forestay.edge.handshake.admission import Admission, AdmissionLimits
 from forestay.edge.handshake.cors import elsewhere
 from forestay.edge.handshake.origins import Origins
-from forestay.edge.websocket.frames import MessageLimits
+from forestay.edge.websocket.open_sockets import MessageLimits
 from forestay.pod.file_limit import divide, raise_limit
 from forestay.pod.listeners import PublicPort
 from forestay.protocol.codes import Ending
 from forestay.protocol.engineio.packets import Times
-from forestay.protocol.websocket import BINARY, frame, text_frame
+from forestay.protocol.websocket.writing import BINARY, frame, text_frame
 from forestay.settings.settings import load
 
 PATH: Final = "/engine.io/"

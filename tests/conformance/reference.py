@@ -4,7 +4,7 @@ It reads a complete stream. It shares nothing with the reader under test but the
 that are this project's own.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from forestay.protocol.codes import answer_to_close
@@ -22,14 +22,6 @@ class Verdict:
     """The correct close codes; none where the connection must stay open."""
     waits: bool = False
     """The stream stops inside a frame, so there is no verdict yet."""
-    open: bool = False
-    """The stream meets a known deviation of the reader: both outcomes are accepted, and the page names it."""
-
-    def or_unmasked(self) -> "Verdict":
-        """The same where a later frame has no mask: 1002 by the standard (§5.1); the gateway checks only the first."""
-        if self.codes:
-            return replace(self, codes=self.codes | {1002})
-        return replace(self, open=not self.waits)
 
 
 class _Broken(Exception):
@@ -41,16 +33,10 @@ class _Waits(Exception):
     pass
 
 
-class _Deviates(Exception):
-    pass
-
-
 @dataclass(slots=True)
 class _Stream:
     data: bytes
     at: int = 0
-    unmasked: bool = False
-    """Whether a frame came without a mask."""
 
     def take(self, size: int) -> bytes:
         if self.at + size > len(self.data):
@@ -69,12 +55,7 @@ class _Assembly:
 
 def judge(data: bytes, largest: int = LARGEST) -> Verdict:
     """What must happen to a connection on which the client sends only `data` after the handshake."""
-    stream = _Stream(data)
-    verdict = _judge(stream, _Assembly(), largest)
-    return verdict.or_unmasked() if stream.unmasked else verdict
-
-
-def _judge(stream: _Stream, assembly: _Assembly, largest: int) -> Verdict:
+    stream, assembly = _Stream(data), _Assembly()
     try:
         while stream.at < len(stream.data):
             code = _frame(stream, assembly, largest)
@@ -86,16 +67,13 @@ def _judge(stream: _Stream, assembly: _Assembly, largest: int) -> Verdict:
         return Verdict(broken.codes)
     except _Waits:
         return Verdict(waits=True)
-    except _Deviates:
-        return Verdict(open=True)
     return Verdict()
 
 
 def _frame(stream: _Stream, assembly: _Assembly, largest: int) -> int | None:
     """Reads one frame. Returns the answer's code if it was a close frame."""
-    beginning = stream.at == 0
     first, second = stream.take(2)
-    if beginning and not second & 0x80:
+    if not second & 0x80:
         raise _Broken(1002)
     opcode, size = first & 0xF, second & 0x7F
     if first & 0x70 or opcode not in (CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG):
@@ -111,12 +89,8 @@ def _frame(stream: _Stream, assembly: _Assembly, largest: int) -> int | None:
     if not control and size + len(assembly.parts) > largest:
         # If the fragment is out of place as well, either code is right.
         raise _Broken(1009, 1002) if (opcode == CONTINUATION) is (assembly.kind is None) else _Broken(1009)
-    if second & 0x80:
-        mask = stream.take(4)
-        payload = masked(mask, stream.take(size))
-    else:
-        stream.unmasked = True
-        payload = stream.take(size)
+    mask = stream.take(4)
+    payload = masked(mask, stream.take(size))
     if control:
         return _close(payload) if opcode == CLOSE else None
     _data(first, opcode, payload, assembly)
@@ -125,9 +99,6 @@ def _frame(stream: _Stream, assembly: _Assembly, largest: int) -> int | None:
 
 def _data(first: int, opcode: int, payload: bytes, assembly: _Assembly) -> None:
     if (opcode == CONTINUATION) is (assembly.kind is None):
-        if assembly.kind is not None and not assembly.parts:
-            # Deviation: aiohttp's reader forgets a fragmented message whose first fragments are empty.
-            raise _Deviates
         raise _Broken(1002)
     if assembly.kind is None:
         assembly.kind = opcode

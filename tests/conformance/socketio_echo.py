@@ -18,7 +18,7 @@ from forestay.edge.socketio.client import SocketioClient
 from forestay.edge.socketio.opening import Clients, PacketLimits
 from forestay.protocol.codes import Ending
 from forestay.protocol.socketio.packets import Event, RefusedEvent
-from forestay.protocol.websocket import BINARY, frame, text_frame
+from forestay.protocol.websocket.writing import BINARY, frame, text_frame
 from tests.conformance.engine_echo import EngineServer, engine_server, quick
 
 PATH: Final = "/socket.io/"

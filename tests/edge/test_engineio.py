@@ -20,7 +20,7 @@ from forestay.edge.engineio.session import EngineSession
 from forestay.edge.handshake.origins import Origins
 from forestay.protocol.codes import ABNORMAL_CLOSURE, ENDINGS, CloseCode
 from forestay.protocol.engineio.packets import Times
-from forestay.protocol.websocket import BINARY, frame, text_frame
+from forestay.protocol.websocket.writing import BINARY, frame, text_frame
 from tests.conformance.engine_client import PATIENCE, Browser, code_of, hear, hear_close, moved, polled
 from tests.conformance.engine_echo import PATH, Echo, EchoApplication, engine_server, quick
 from tests.support.gateway import frame as client_frame

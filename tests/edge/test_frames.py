@@ -2,13 +2,10 @@
 
 import asyncio
 import json
-import random
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from forestay.edge.websocket.frames import BYTES_PER_FRAGMENT, FRAGMENTS, Assemblies, Frames, MessageLimits
+from forestay.edge.websocket.open_sockets import BYTES_PER_FRAGMENT, FRAGMENTS
 from tests.support.gateway import Closed, Gateway, frame, gateway
 
 TEXT, CONTINUATION, PING, PONG = 1, 0, 9, 10
@@ -138,57 +135,8 @@ async def test_a_frame_without_a_mask_ends_the_connection_wherever_it_comes() ->
             assert closed.value.code == 1002
 
 
-class Recorder:
-    """A reader that keeps what it is fed."""
-
-    def __init__(self) -> None:
-        self.fed = b""
-
-    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        self.fed += data
-        return False, b""
-
-
-SIZES = st.sampled_from([0, 1, 5, 124, 125, 126, 127, 128, 300, 65535, 65536, 70000])
-MESSAGES = st.lists(
-    st.lists(st.tuples(SIZES, st.sampled_from(["", "", "ping"])), min_size=1, max_size=4), min_size=1, max_size=4
-)
-
-
-@given(MESSAGES, st.lists(st.integers(1, 400), max_size=60), st.randoms(use_true_random=False))
-def test_frames_are_followed_however_they_are_cut(
-    messages: list[list[tuple[int, str]]], cuts: list[int], rng: random.Random
-) -> None:
-    """The reader gets every byte, and a message counts as begun exactly while a part of it is missing."""
-    data, ends = b"", {0}
-    for fragments in messages:
-        for at, (size, between) in enumerate(fragments):
-            last = at == len(fragments) - 1
-            data += frame(CONTINUATION if at else TEXT, b"x" * size, fin=last)
-            if last:
-                ends.add(len(data))
-            if between:
-                data += frame(PING, b"y")
-                if last:
-                    ends.add(len(data))
-
-    async def follow() -> None:
-        limits = Assemblies(MessageLimits(60, 100))
-        reader = Recorder()
-        frames = Frames(reader, None, limits)  # type: ignore[arg-type]  # nothing is late here
-        done = 0
-        while done < len(data):
-            size = cuts.pop() if cuts else rng.choice([1, 2, 7, 131, 132, 133, 5000, 70000])
-            frames.feed_data(data[done : done + size])
-            done = min(len(data), done + size)
-            assert reader.fed == data[:done]
-            assert len(limits) == (done not in ends), done
-        if limits._timer is not None:
-            limits._timer.cancel()
-
-    asyncio.run(follow())
-
-
 def assemblies(running: Gateway) -> int:
     """Messages that have begun to come in."""
-    return len(running.running._public._server.assemblies or ())
+    sockets = running.running._public._server.sockets
+    assert sockets is not None
+    return len(sockets.assemblies)

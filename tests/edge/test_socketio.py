@@ -22,7 +22,7 @@ from forestay.protocol.codes import ABNORMAL_CLOSURE, ENDINGS, CloseCode, Ending
 from forestay.protocol.socketio.packets import Decoder
 from forestay.protocol.socketio.reader import Reader
 from forestay.protocol.socketio.wire import SocketioWire
-from forestay.protocol.websocket import text_frame
+from forestay.protocol.websocket.writing import text_frame
 from tests.support.core import Core, passes
 from tests.support.engine_session import RecordedSession, arguments
 

@@ -16,14 +16,14 @@ import structlog
 from aiohttp import web
 
 from forestay.edge.client_address import TrustedProxies
-from forestay.edge.listening import servers
+from forestay.edge.listening import http_protocol
 from forestay.edge.listening.listener import CannotListen, Listener
 from forestay.edge.listening.lobby import Lobby, LobbyLimits
 from forestay.edge.listening.routes import Routes
 from forestay.edge.listening.servers import PublicServer, admit
 from forestay.edge.problems import problem
 from forestay.edge.request_parts import name_in_path, read_body
-from forestay.edge.websocket.frames import MessageLimits
+from forestay.edge.websocket.open_sockets import MessageLimits
 from forestay.protocol.codes import Refusal
 from tests.support.gateway import Client, Gateway, close_clients, gateway, token, upgrade
 
@@ -445,7 +445,7 @@ async def test_a_body_is_limited_in_bytes_and_in_time() -> None:
 
 async def test_a_known_caller_that_does_not_take_its_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is no stranger, so the lobby does not limit it."""
-    monkeypatch.setattr(servers, "ANSWER_TIMEOUT", 0.3)
+    monkeypatch.setattr(http_protocol, "ANSWER_TIMEOUT", 0.3)
     async with port(large=2**26) as public:
         client = await public.say(b"GET /?admit HTTP/1.1\r\nHost: a\r\n\r\n")
         await public.until(lambda: public.lobby.strangers == 0 and public.lobby.sockets == 1)

@@ -15,7 +15,7 @@ from forestay.protocol.names import RoomName, personal_room
 from forestay.protocol.replies import Error, Left
 from forestay.protocol.trace import TraceContext, parse_trace
 from forestay.protocol.v1.encoder import Encoder
-from forestay.protocol.websocket import frame
+from forestay.protocol.websocket.writing import frame
 
 encoder = Encoder(lambda: 1_700_000_000.123)
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

@@ -11,7 +11,7 @@ from forestay.protocol.codes import ENDINGS, CloseCode
 from forestay.protocol.engineio.errors import RequestError, error_body, error_status
 from forestay.protocol.engineio.packets import Malformed, Times, open_packet
 from forestay.protocol.engineio.payloads import read_payload, write_payload
-from forestay.protocol.websocket import BINARY, close_frame, frame, text_frame
+from forestay.protocol.websocket.writing import BINARY, close_frame, frame, text_frame
 
 TEXTS = st.text(st.characters(exclude_characters="\x1e", exclude_categories=["Cs"])).map(lambda text: f"4{text}")
 PACKETS = st.lists(TEXTS | st.binary(max_size=70_000), min_size=1, max_size=20)

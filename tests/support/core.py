@@ -139,7 +139,7 @@ class Core:
         """The client sends a request, as JSON."""
         text = json.dumps(request)
         try:
-            read = self.pod.wire.reader.read(text)
+            read = self.pod.wire.reader.read(text.encode())
         except Unreadable as unreadable:
             self.pod.dispatcher.reject(connection, unreadable, len(text))
         else:
@@ -147,7 +147,7 @@ class Core:
 
     async def ask(self, connection: Connection, **request: object) -> None:
         """The client sends a request that has to wait, and it is carried out."""
-        work = self.pod.dispatcher.dispatch(connection, self.pod.wire.reader.read(json.dumps(request)), 0)
+        work = self.pod.dispatcher.dispatch(connection, self.pod.wire.reader.read(json.dumps(request).encode()), 0)
         if work is not None:
             await work
 

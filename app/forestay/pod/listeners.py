@@ -8,11 +8,12 @@ from aiohttp import web
 
 from forestay.edge.api.api import Api
 from forestay.edge.client_address import TrustedProxies
+from forestay.edge.listening.http_protocol import ANSWER_TIMEOUT, HEAD_TIMEOUT
 from forestay.edge.listening.listener import Listener
 from forestay.edge.listening.lobby import Lobby, LobbyLimits
 from forestay.edge.listening.routes import Handler, Routes
-from forestay.edge.listening.servers import ANSWER_TIMEOUT, HEAD_TIMEOUT, InternalServer, PublicServer
-from forestay.edge.websocket.frames import MessageLimits
+from forestay.edge.listening.servers import InternalServer, PublicServer
+from forestay.edge.websocket.open_sockets import MessageLimits
 from forestay.ops.health.probes import Health
 from forestay.pod.file_limit import Files
 from forestay.settings.settings import Settings
@@ -77,7 +78,8 @@ class PublicPort:
 
     async def close(self) -> None:
         """Stop listening, and end all connections."""
-        await _close(self._listener, self._lobby, self._server)
+        closing = _close(self._listener, self._lobby, self._server)
+        await asyncio.gather(closing, self._server.close_sockets(_SHUTDOWN))
 
 
 class InternalPort:

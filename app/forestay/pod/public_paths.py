@@ -8,7 +8,7 @@ from forestay.edge.handshake.origins import Origins
 from forestay.edge.listening.routes import Handler
 from forestay.edge.stream.client_requests import ClientRequests, RequestLimits
 from forestay.edge.stream.streams import EventStreams, StreamLimits, StreamParts
-from forestay.edge.websocket.frames import BYTES_PER_FRAGMENT, FRAGMENTS, MessageLimits
+from forestay.edge.websocket.open_sockets import BYTES_PER_FRAGMENT, FRAGMENTS, MessageLimits
 from forestay.pod.wiring import Pod
 from forestay.settings.settings import Settings
 from forestay.web.pages import demo_answers

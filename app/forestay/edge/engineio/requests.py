@@ -25,12 +25,13 @@ from forestay.edge.handshake.outcomes import Outcomes
 from forestay.edge.listening.servers import admit
 from forestay.edge.log_throttle import LogThrottle
 from forestay.edge.problems import problem
-from forestay.edge.websocket.upgrade import upgrade
-from forestay.edge.websocket.websocket import ClientSocket, WebSocketSession
+from forestay.edge.websocket.receiver import Receiver
+from forestay.edge.websocket.upgrade import UPGRADED, Upgraded, upgrade
+from forestay.edge.websocket.websocket import ClientSocket, SocketLimits
 from forestay.protocol.codes import ENDINGS, CloseCode
 from forestay.protocol.engineio.errors import RequestError
 from forestay.protocol.engineio.packets import Times, open_packet
-from forestay.protocol.websocket import text_frame
+from forestay.protocol.websocket.writing import text_frame
 
 _WEBSOCKET: Final = "websocket"
 
@@ -83,6 +84,7 @@ class EngineRequests:
         self._application = application
         self._admission = admission
         self._limits = limits
+        self._socket_limits = SocketLimits(limits.message_bytes, limits.send_buffer)
         self._observer = observer
         self._upgrades = [_WEBSOCKET] if _WEBSOCKET in limits.transports else []
         self.sessions = EngineSessions(
@@ -92,7 +94,7 @@ class EngineRequests:
         self._unknown = LogThrottle("requests for Socket.IO sessions that are not on this pod")
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request. A WebSocket is carried until its end, and a poll until there is something to say."""
+        """Answer one request. A poll is answered when there is something to say."""
         started_at = perf_counter()
         if request.method == "OPTIONS":
             return options(request, may_connect=self._may_connect(request))
@@ -121,7 +123,7 @@ class EngineRequests:
                 self._observer.unknown_session()
             raise BadRequest(RequestError.UNKNOWN_SESSION, _UNKNOWN)
         if transport == _WEBSOCKET:
-            return await self._move(request, session)
+            return self._move(request, session)
         return await self._carry(request, session)
 
     async def _open(self, request: web.BaseRequest, transport: str, started_at: float) -> web.StreamResponse:
@@ -134,32 +136,32 @@ class EngineRequests:
             raise
         opening = Opening(request, self._admission.client(request))
         if transport == _WEBSOCKET:
-            return await self._begin_socket(attempt, opening, started_at)
+            return self._begin_socket(attempt, opening, started_at)
         session = self.sessions.new(attempt)
         polling = Polling(session, request.headers.get("User-Agent", ""))
         self._start(session, polling, opening)
         self._outcomes.report("ok", request, started_at)
         return payload(request, self._open_packet(session, self._upgrades))
 
-    async def _begin_socket(self, attempt: Attempt, opening: Opening, started_at: float) -> web.StreamResponse:
-        request, limits = opening.request, self._limits
+    def _begin_socket(self, attempt: Attempt, opening: Opening, started_at: float) -> web.StreamResponse:
+        request = opening.request
         try:
-            upgraded = await upgrade(request, limits.message_bytes, limits.send_buffer, subprotocol(request))
+            upgraded = upgrade(request, subprotocol(request))
         except BaseException:
             attempt.leave()
             self._outcomes.report("lost", request, started_at)
             raise
         # Only now: a session that has no carrier yet could not be told that it has to go.
-        session, socket = self.sessions.new(attempt), ClientSocket(upgraded.transport, limits.close_timeout)
-        self._start(session, SocketCarrier(socket), opening)
-        self._outcomes.report("ok", request, started_at)
+        session, (socket, receiver) = self.sessions.new(attempt), self._take_over(upgraded)
         try:
-            await upgraded.writer.write(text_frame(self._open_packet(session, [])))
-        except ConnectionError:
-            pass  # The connection broke during the upgrade. The first read reports it.
-        client = EngineClient(session, socket)
-        await WebSocketSession(client, socket, upgraded.frames).run(upgraded.ws, upgraded.writer)
-        return upgraded.ws
+            self._start(session, SocketCarrier(socket), opening)
+        except BaseException:
+            socket.abort()
+            raise
+        self._outcomes.report("ok", request, started_at)
+        socket.write(upgraded.answer + text_frame(self._open_packet(session, [])))
+        receiver.begin(EngineClient(session, socket))
+        return UPGRADED
 
     def _start(self, session: EngineSession, carrier: Carrier, opening: Opening) -> None:
         try:
@@ -168,19 +170,22 @@ class EngineRequests:
             session.gone(_BUG)
             raise
 
-    async def _move(self, request: web.BaseRequest, session: EngineSession) -> web.StreamResponse:
+    def _move(self, request: web.BaseRequest, session: EngineSession) -> web.StreamResponse:
         """Let a polling session move to this WebSocket. A second one is closed, and changes nothing."""
-        limits, polling = self._limits, session.carrier
-        upgraded = await upgrade(request, limits.message_bytes, limits.send_buffer, subprotocol(request))
-        socket = ClientSocket(upgraded.transport, limits.close_timeout)
-        upgraded.writer.send_headers()
-        if not isinstance(polling, Polling) or session.carrier is not polling or session.upgrading:
+        polling = session.carrier
+        upgraded = upgrade(request, subprotocol(request))
+        socket, receiver = self._take_over(upgraded)
+        socket.write(upgraded.answer)
+        if not isinstance(polling, Polling) or session.upgrading:
             socket.close(NOT_POLLING)
-            await socket.discard()
-            return upgraded.ws
-        client = MovingClient(session, polling, socket)
-        await WebSocketSession(client, socket, upgraded.frames).run(upgraded.ws, upgraded.writer)
-        return upgraded.ws
+            receiver.discard()
+        else:
+            receiver.begin(MovingClient(session, polling, socket))
+        return UPGRADED
+
+    def _take_over(self, upgraded: Upgraded) -> tuple[ClientSocket, Receiver]:
+        socket = ClientSocket(upgraded.connection.transport, self._limits.close_timeout)
+        return socket, Receiver(upgraded.connection, socket, self._socket_limits)
 
     async def _carry(self, request: web.BaseRequest, session: EngineSession) -> web.StreamResponse:
         """Answer a poll or a POST of a session."""

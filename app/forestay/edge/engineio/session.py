@@ -12,7 +12,7 @@ from forestay.edge.engineio.application import Listener
 from forestay.edge.handshake.admission import Attempt
 from forestay.protocol.codes import ENDINGS, CloseCode, Ending
 from forestay.protocol.engineio.packets import CLOSE, MESSAGE, PING, PING_PACKET, PONG
-from forestay.protocol.websocket import close_frame
+from forestay.protocol.websocket.writing import close_frame
 
 log = structlog.get_logger(__name__)
 

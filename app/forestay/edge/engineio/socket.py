@@ -12,7 +12,8 @@ from forestay.edge.engineio.session import EngineSession
 from forestay.edge.websocket.websocket import ClientSocket
 from forestay.protocol.codes import ENDINGS, CloseCode, Ending
 from forestay.protocol.engineio.packets import PROBE, PROBED, UPGRADE
-from forestay.protocol.websocket import pong_frame
+from forestay.protocol.websocket.reading import Kind
+from forestay.protocol.websocket.writing import pong_frame
 
 log = structlog.get_logger(__name__)
 
@@ -73,9 +74,9 @@ class EngineClient:
         """See Client.ended."""
         return self._session.ending is not None
 
-    def text(self, data: str) -> Awaitable[None] | None:
+    def text(self, data: bytes) -> Awaitable[None] | None:
         """See Client.text."""
-        return self._session.take(data)
+        return self._session.take(data.decode())
 
     def binary(self, data: bytes) -> Awaitable[None] | None:
         """See Client.binary."""
@@ -132,18 +133,18 @@ class MovingClient(EngineClient):
         """See Client.ended."""
         return self._state is _Move.FAILED or (self._state is _Move.MOVED and super().ended)
 
-    def text(self, data: str) -> Awaitable[None] | None:
+    def text(self, data: bytes) -> Awaitable[None] | None:
         """See Client.text."""
         if self._state is _Move.MOVED:
-            return self._after_post(data) if self._polling.posting else super().text(data)
+            return self._after_post(data, Kind.TEXT) if self._polling.posting else super().text(data)
         if self._state is not _Move.FAILED:
-            self._upgrade(data)
+            self._upgrade(data.decode())
         return None
 
     def binary(self, data: bytes) -> Awaitable[None] | None:
         """See Client.binary."""
         if self._state is _Move.MOVED:
-            return self._after_post(data) if self._polling.posting else super().binary(data)
+            return self._after_post(data, Kind.BINARY) if self._polling.posting else super().binary(data)
         self.end(_NO_UPGRADE)
         return None
 
@@ -169,9 +170,9 @@ class MovingClient(EngineClient):
         if self._state is _Move.MOVED:
             super().lost(ending)
 
-    async def _after_post(self, data: str | bytes) -> None:
+    async def _after_post(self, data: bytes, kind: Kind) -> None:
         await self._polling.posted()
-        work = super().text(data) if isinstance(data, str) else super().binary(data)
+        work = super().text(data) if kind is Kind.TEXT else super().binary(data)
         if work is not None:
             await work
 

@@ -21,8 +21,9 @@ from forestay.edge.handshake.cors import preflight, readable
 from forestay.edge.handshake.outcomes import Outcomes
 from forestay.edge.problems import problem
 from forestay.edge.websocket.native import NativeClient, NativeSocket
-from forestay.edge.websocket.upgrade import upgrade
-from forestay.edge.websocket.websocket import WebSocketSession
+from forestay.edge.websocket.receiver import Receiver
+from forestay.edge.websocket.upgrade import UPGRADED, upgrade
+from forestay.edge.websocket.websocket import SocketLimits
 from forestay.protocol.codes import ENDINGS, CloseCode, ErrorCode, Refusal
 from forestay.protocol.v1.wire import V1Wire
 
@@ -44,7 +45,7 @@ class WebSocketLimits:
 
 
 class Handshake:
-    """Serves `GET /ws`: admits the caller, upgrades the request, and carries the connection until its end.
+    """Serves `GET /ws`: admits the caller, upgrades the request, and starts the connection.
 
     A plain GET without an upgrade gets the same checks in the same order, and 426 where all hold. It takes no place.
     """
@@ -60,13 +61,14 @@ class Handshake:
     ) -> None:
         self._admission = admission
         self._limits = limits
+        self._socket_limits = SocketLimits(limits.message_bytes, limits.send_buffer)
         self._dispatcher = dispatcher
         self._sessions = sessions
         self._wire = wire
         self._outcomes = Outcomes("handshake refused", "handshakes refused", admission, observer)
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request. Returns when the connection has ended, or at once where there is none."""
+        """Answer one request. Returns when the connection has started, or is refused."""
         if request.method == "OPTIONS":
             return preflight(request)
         if is_question(request):
@@ -81,8 +83,9 @@ class Handshake:
                 self._admission.check_origin(request)
                 identity = await attempt.admit(present(request, token))
                 return await self._upgrade(request, started_at, protocol, attempt, identity)
-            finally:
+            except BaseException:
                 attempt.leave()
+                raise
         except Refused as refused:
             self._outcomes.refused(request, refused, started_at)
             response = problem(refused.refusal, refused.status)
@@ -112,27 +115,27 @@ class Handshake:
     async def _upgrade(
         self, request: web.BaseRequest, started_at: float, protocol: str | None, attempt: Attempt, identity: Identity
     ) -> web.StreamResponse:
-        """Carry an admitted connection until its end. `protocol`: the subprotocol to answer with."""
-        limits = self._limits
+        """Start an admitted connection, which has its place until it is lost. `protocol`: the one to answer with."""
         try:
-            upgraded = await upgrade(request, limits.message_bytes, limits.send_buffer, protocol)
+            upgraded = upgrade(request, protocol)
         except ConnectionError:
             self._outcomes.report("lost", request, started_at)
             raise
         self._outcomes.report("ok", request, started_at)
-        socket = NativeSocket(upgraded.transport, self._wire, limits.close_timeout)
-        connection: Connection = await self._sessions.start(identity, socket)
-        self._sessions.greet(connection)
+        socket = NativeSocket(upgraded.connection.transport, self._wire, self._limits.close_timeout)
+        receiver = Receiver(upgraded.connection, socket, self._socket_limits)
         try:
-            await upgraded.writer.write(self._sessions.first_words(connection))
-        except ConnectionError:
-            pass  # The connection broke during the upgrade. The first read reports it.
+            connection: Connection = await self._sessions.start(identity, socket)
+        except BaseException:
+            socket.abort()
+            raise
+        self._sessions.greet(connection)
+        socket.write(upgraded.answer + self._sessions.first_words(connection))
         if connection.ended is not None:
             socket.close(connection.ended)
         attempt.end_handshake()
         if not self._admission.open:
             # The drain began while the registry was asked, and may have ended all others already.
             connection.end(ENDINGS[CloseCode.GOING_AWAY])
-        client = NativeClient(self._dispatcher, self._sessions, connection, self._wire)
-        await WebSocketSession(client, socket, upgraded.frames).run(upgraded.ws, upgraded.writer)
-        return upgraded.ws
+        receiver.begin(NativeClient(self._dispatcher, self._sessions, connection, self._wire, attempt))
+        return UPGRADED

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol, cast
 
-from forestay.edge.listening.dead_transport import free
+from forestay.edge.dead_transport import free
 from forestay.edge.listening.lobby import HEAVY, TOO_LARGE, Lobby
 from forestay.edge.problems import raw_problem
 from forestay.protocol.codes import ErrorCode, Refusal

@@ -106,6 +106,10 @@ class Lobby:
     def closed(self, connection: Dismissible) -> None:
         """Stop counting a connection that was accepted."""
         self._idle.pop(connection, None)
+        self.lost()
+
+    def lost(self) -> None:
+        """Stop counting a connection that was admitted and upgraded."""
         self._sockets -= 1
 
     def idle(self, connection: Dismissible) -> None:

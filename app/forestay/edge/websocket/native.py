@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Mapping
+from typing import Protocol
 
 from forestay.core.fanout.connection import Connection
 from forestay.core.sessions.dispatcher import Dispatcher
@@ -11,7 +12,6 @@ from forestay.protocol.codes import Ending
 from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
 from forestay.protocol.requests import Binary, Unreadable
-from forestay.protocol.v1.reader import wire_size
 from forestay.protocol.v1.wire import V1Wire
 
 
@@ -30,16 +30,27 @@ class NativeSocket(ClientSocket):
         return b""
 
 
+class Place(Protocol):
+    """What a client has taken of the limits of the pod."""
+
+    def leave(self) -> None:
+        """Give it back."""
+
+
 class NativeClient:
     """The Client of a native connection."""
 
-    __slots__ = ("_connection", "_dispatcher", "_reader", "_sessions")
+    __slots__ = ("_connection", "_dispatcher", "_place", "_reader", "_sessions")
 
-    def __init__(self, dispatcher: Dispatcher, sessions: Sessions, connection: Connection, wire: V1Wire) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, sessions: Sessions, connection: Connection, wire: V1Wire, place: Place
+    ) -> None:
+        """`place`: the client's, until the connection is gone."""
         self._dispatcher = dispatcher
         self._sessions = sessions
         self._connection = connection
         self._reader = wire.reader
+        self._place = place
 
     @property
     def name(self) -> str:
@@ -51,12 +62,12 @@ class NativeClient:
         """See Client.ended."""
         return self._connection.ended is not None
 
-    def text(self, data: str) -> Awaitable[None] | None:
+    def text(self, data: bytes) -> Awaitable[None] | None:
         """See Client.text."""
         connection = self._connection
         if connection.ended is not None:
             return None
-        size = wire_size(data)
+        size = len(data)
         try:
             request = self._reader.read(data)
         except Unreadable as unreadable:
@@ -85,4 +96,7 @@ class NativeClient:
 
     def lost(self, ending: Ending) -> None:
         """See Client.lost."""
-        self._sessions.lost(self._connection, ending)
+        try:
+            self._sessions.lost(self._connection, ending)
+        finally:
+            self._place.leave()

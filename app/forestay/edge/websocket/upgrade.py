@@ -1,47 +1,61 @@
-"""Upgrades a request to a WebSocket, with the options that hold for all of them."""
+"""Upgrades a request to a WebSocket: answers the handshake, and takes the connection from aiohttp."""
 
 import asyncio
+import base64
+import hashlib
 from dataclasses import dataclass
+from typing import Final, Protocol, cast
 
 from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
 
-from forestay.edge.websocket.frames import Frames, frames_of
-from forestay.edge.websocket.websocket import ReadOnlyWebSocket
+from forestay.edge.websocket.open_sockets import OpenSockets
+
+UPGRADED: Final = web.Response(status=101)
+"""What a handler returns whose request was upgraded. It is sent nowhere: aiohttp has nothing of the connection left."""
+
+# RFC 6455 §1.3.
+_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 # Not frozen: that would cost each connection a microsecond.
 @dataclass(slots=True)
-class Upgraded:
-    """A request that is a WebSocket now. Its answer is sent with the first bytes that `writer` is given."""
+class Released:
+    """The connection of a request, which aiohttp has let go."""
 
-    ws: ReadOnlyWebSocket
-    writer: AbstractStreamWriter
     transport: asyncio.Transport
-    frames: Frames
+    received: bytes
+    """What the client has sent behind its request."""
+    sockets: OpenSockets
+    """Those of the port."""
 
 
-async def upgrade(
-    request: web.BaseRequest, message_bytes: int, send_buffer: int, subprotocol: str | None = None
-) -> Upgraded:
+@dataclass(slots=True)
+class Upgraded:
+    """A connection that is a WebSocket as soon as `answer` is sent."""
+
+    connection: Released
+    answer: bytes
+    """The answer to the handshake. It is sent with the first message: one packet, which wakes the client once."""
+
+
+class _Releasing(Protocol):
+    def release(self) -> Released: ...
+
+
+def upgrade(request: web.BaseRequest, subprotocol: str | None = None) -> Upgraded:
     """Upgrade `request`, whose form was checked. Raises ConnectionError where the connection broke meanwhile.
 
-    `message_bytes`: of the largest message from the client. `send_buffer`: bytes that may wait to be sent before the
-    client's messages are no longer read.
+    `subprotocol`: the one to answer with. The caller makes a ClientSocket of the result at once.
     """
-    ws = ReadOnlyWebSocket(
-        autoclose=False,
-        autoping=False,
-        compress=False,
-        # aiohttp refuses a message of this size, and not only a larger one.
-        max_msg_size=message_bytes + 1,
-    )
-    if subprotocol is not None:
-        # We choose the subprotocol: aiohttp would read only the first of several header lines.
-        ws.headers["Sec-WebSocket-Protocol"] = subprotocol
-    writer = await ws.prepare(request)
-    transport = request.transport
-    if transport is None:
-        raise ConnectionResetError("the connection broke during the upgrade")
-    transport.set_write_buffer_limits(send_buffer, send_buffer // 2)
-    return Upgraded(ws, writer, transport, frames_of(request))
+    key = request.headers["Sec-WebSocket-Key"].strip().encode()
+    # What the standard wants; nothing depends on it that an attacker could forge.
+    accept = base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
+    chosen = b"" if subprotocol is None else b"Sec-WebSocket-Protocol: %b\r\n" % subprotocol.encode()
+    answer = _ANSWER % (accept, chosen)
+    return Upgraded(cast(_Releasing, request.protocol).release(), answer)
+
+
+_ANSWER: Final = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Accept: %b\r\n%b"
+    b"Server: forestay\r\n\r\n"
+)

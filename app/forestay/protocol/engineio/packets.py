@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec.json import encode as to_json
 
-from forestay.protocol.websocket import text_frame
+from forestay.protocol.websocket.writing import text_frame
 
 OPEN: Final = "0"
 CLOSE: Final = "1"

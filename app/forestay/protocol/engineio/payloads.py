@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from forestay.protocol.engineio.packets import Malformed
-from forestay.protocol.websocket import BINARY, TEXT
+from forestay.protocol.websocket.writing import BINARY, TEXT
 
 _SEPARATOR: Final = "\x1e"
 _BINARY: Final = "b"

@@ -20,7 +20,7 @@ from forestay.protocol.socketio.packets import ROOT
 from forestay.protocol.socketio.positions import POSITION_EVENT, written
 from forestay.protocol.v1.pages import history_fields, presence_fields
 from forestay.protocol.v1.texts import LARGEST, LONGEST_ROOM, Broadcast, position_fields
-from forestay.protocol.websocket import BINARY, frame, text_frame
+from forestay.protocol.websocket.writing import BINARY, frame, text_frame
 from forestay.protocol.wire import Liveness
 
 _Fields = Mapping[str, object]

@@ -5,7 +5,7 @@ from typing import Final
 
 from forestay.protocol.codes import Ending
 from forestay.protocol.v1.texts import LARGEST, Texts
-from forestay.protocol.websocket import BINARY, PING_FRAME, close_frame, frame, pong_frame, text_frame
+from forestay.protocol.websocket.writing import BINARY, PING_FRAME, close_frame, frame, pong_frame, text_frame
 from forestay.protocol.wire import Liveness
 
 

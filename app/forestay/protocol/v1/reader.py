@@ -37,8 +37,8 @@ class Reader:
         self._max_depth = max_depth
         self._rooms_per_join = rooms_per_join
 
-    def read(self, text: str) -> JsonRequest | JoinMany:
-        """The request in `text`. Raises Unreadable."""
+    def read(self, text: bytes) -> JsonRequest | JoinMany:
+        """The request in `text`, which is valid UTF-8. Raises Unreadable."""
         try:
             if deeper_than(text, self._max_depth):
                 raise RecursionError
@@ -53,7 +53,7 @@ class Reader:
             raise _broken(text, Refusal(ErrorCode.TOO_DEEP, message)) from None
         return request
 
-    def _explain(self, text: str, error: msgspec.ValidationError) -> JsonRequest | JoinMany:
+    def _explain(self, text: bytes, error: msgspec.ValidationError) -> JsonRequest | JoinMany:
         """Raises Unreadable with what is wrong with `text`. Reads a list of rooms, and drops a bad trace context."""
         try:
             raw = _decode_fields(text)
@@ -112,15 +112,10 @@ def _one_of_many(raw: Raw, id: str | None) -> Join | Unreadable:
     return Join(id, room=read.room, since=read.since)
 
 
-def wire_size(text: str) -> int:
-    """Bytes of a message in UTF-8. Python stores whether a text is ASCII, so most texts need no encoding."""
-    return len(text) if text.isascii() else len(text.encode())
-
-
-def _broken(text: str, refusal: Refusal) -> Unreadable:
+def _broken(text: bytes, refusal: Refusal) -> Unreadable:
     """The refusal of a text that is not JSON, with what can be read of it."""
     # No parser sees what nests too deep.
-    fields = search(text) if refusal.code is ErrorCode.TOO_DEEP else salvage(text)
+    fields = search(text.decode()) if refusal.code is ErrorCode.TOO_DEEP else salvage(text.decode())
     return _unreadable(refusal.code, refusal.message, fields)
 
 

@@ -1,0 +1,280 @@
+"""Reads one WebSocket: hands its messages on in a callback, and tells their client how the connection ended.
+
+The state of a connection, what becomes of the bytes that come, and what ends the state:
+
+state         bytes      until
+OPENING       are kept   `begin`
+READING       are read   a message whose answer has to wait, more messages than a turn has, or the end
+WORKING       are kept   the answer is made
+FULL          are kept   the client has taken what was written
+RESTING       are kept   the next turn of the loop
+DISCARDING    dropped    the client hangs up, or the close timeout is over
+OVER          dropped    nothing: the client was told that the connection is gone
+
+What is kept is read before the client is told that the connection is lost.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from enum import Enum, auto
+from typing import Final
+
+import structlog
+
+from forestay.edge.dead_transport import free
+from forestay.edge.websocket.upgrade import Released
+from forestay.edge.websocket.websocket import Client, ClientSocket, SocketLimits
+from forestay.protocol.codes import ABNORMAL_CLOSURE, ENDINGS, CloseCode, Ending, answer_to_close
+from forestay.protocol.websocket.reading import FrameReader, Kind, Violation
+from forestay.protocol.websocket.unmasking import whole_text
+
+log = structlog.get_logger(__name__)
+
+# Messages that one client may send before the other clients get their turn. Without it, a client with a full receive
+# buffer would be served until the buffer is empty.
+_TURN: Final = 64
+# A long message counts as one more message for each of these bytes.
+_BYTES_PER_MESSAGE: Final = 4096
+# Bytes that are kept of a client whose messages have to wait. With more than that, nothing more is read from it.
+_KEPT: Final = 65536
+
+_BUG: Final = "a bug ended a connection"
+_LOST: Final = Ending(ABNORMAL_CLOSURE, "connection lost")
+_STOPPED: Final = Ending(ABNORMAL_CLOSURE, "the port was closed")
+
+
+class _State(Enum):
+    OPENING = auto()
+    READING = auto()
+    WORKING = auto()
+    FULL = auto()
+    RESTING = auto()
+    DISCARDING = auto()
+    OVER = auto()
+
+
+# Stands for the reader of a client from which nothing more is taken.
+_NO_READER: Final = FrameReader(0, 0)
+
+
+class Receiver(asyncio.Protocol):
+    """The protocol of one connection, from the upgrade until it is lost."""
+
+    __slots__ = (
+        "_assemblies",
+        "_client",
+        "_full",
+        "_limits",
+        "_lost",
+        "_reader",
+        "_socket",
+        "_sockets",
+        "_state",
+        "_transport",
+        "_work",
+    )
+
+    def __init__(self, connection: Released, socket: ClientSocket, limits: SocketLimits) -> None:
+        """Take the connection over. `socket`: the one that writes to it."""
+        self._transport = transport = connection.transport
+        self._sockets = connection.sockets
+        self._assemblies = connection.sockets.assemblies
+        self._socket, self._limits, self._state = socket, limits, _State.OPENING
+        self._client: Client | None = None
+        self._reader: FrameReader | None = self._new_reader()
+        """None while messages are read, and nothing is left of one."""
+        self._work: asyncio.Task[None] | None = None
+        self._full = self._lost = False
+        """Whether the transport has too much to write, and whether its connection is lost."""
+        transport.set_write_buffer_limits(limits.send_buffer, limits.send_buffer // 2)
+        transport.set_protocol(self)
+        self._sockets.add(self)
+        if connection.received:
+            self.data_received(connection.received)
+
+    def begin(self, client: Client) -> None:
+        """Hand what comes on to `client`, and what has come."""
+        self._client = client
+        self._go_on()
+
+    def discard(self) -> None:
+        """Discard what the client still sends until it hangs up, at most the close timeout. Then abort.
+
+        Without it the kernel would reset the connection, and the client could lose our close frame.
+        """
+        if self._lost:
+            self._tell(_LOST)
+            return
+        self._state, self._reader = _State.DISCARDING, _NO_READER
+        self._transport.resume_reading()
+        self._socket.end_writing()
+
+    def reading(self) -> bool:
+        """See OpenSocket.reading."""
+        return self._state is _State.READING and self._transport.is_reading()
+
+    def break_off(self, ending: Ending) -> None:
+        """See OpenSocket.break_off."""
+        self._assemblies.end(self)
+        if self._client is not None:
+            self._client.end(ending)
+        self.discard()
+
+    def stop(self) -> None:
+        """See OpenSocket.stop."""
+        if self._work is not None:
+            self._work.cancel()
+            self._work = None
+        self._tell(_STOPPED)
+        self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        reader, client = self._reader, self._client
+        if reader is None and client is not None:
+            # Nearly always: one short text message, all of it and nothing else.
+            text = whole_text(data, self._limits.message_bytes)
+            if text is not None:
+                try:
+                    work = client.text(text)
+                except Exception:
+                    log.exception(_BUG, connection=client.name)
+                    self._fail(client)
+                    return
+                if work is not None or self._socket.reading_held:
+                    self._reader = self._new_reader()
+                    self._hold(work, client)
+                return
+            reader = self._reader = self._new_reader()
+        if reader is None or reader is _NO_READER:
+            return
+        reader.feed(data)
+        if self._state is _State.READING:
+            self._go_on()
+        elif reader.waiting > _KEPT:
+            self._transport.pause_reading()
+
+    def eof_received(self) -> None:
+        """The transport closes itself."""
+
+    def pause_writing(self) -> None:
+        self._full = True
+
+    def resume_writing(self) -> None:
+        self._full = False
+        if self._state is _State.FULL:
+            self._rest()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        self._full = False
+        self._assemblies.end(self)
+        self._sockets.remove(self)
+        free(self._transport)
+        if self._state in (_State.READING, _State.DISCARDING):
+            self._tell(_LOST)
+        elif self._state is _State.FULL:
+            self._rest()
+
+    def _go_on(self) -> None:
+        """Read on, unless the connection has ended meanwhile."""
+        client, reader = self._client, self._reader
+        if client is None or reader is None or reader is _NO_READER:
+            return
+        self._state = _State.READING
+        try:
+            if not self._hand_on(client, reader):
+                return
+        except Violation as violation:
+            self.break_off(violation.ending)
+            return
+        except Exception:
+            log.exception(_BUG, connection=client.name)
+            self._fail(client)
+            return
+        if reader.whole:
+            self._reader = None
+            self._assemblies.end(self)
+        elif not self._lost and self not in self._assemblies:
+            self._assemblies.begin(self)
+        if self._lost:
+            self._tell(_LOST)
+        else:
+            self._transport.resume_reading()
+
+    def _hand_on(self, client: Client, reader: FrameReader) -> bool:
+        """Hand on the messages in `reader`. False where the rest has to wait, or is dropped. Raises Violation."""
+        turn = 0
+        while (event := reader.next()) is not None:
+            kind, data, work = event.kind, event.data, None
+            if kind is Kind.TEXT or kind is Kind.BINARY:
+                self._assemblies.end(self)
+                work = client.text(data) if kind is Kind.TEXT else client.binary(data)
+            elif kind is Kind.PING:
+                client.ping(data)
+            elif kind is Kind.PONG:
+                client.pong()
+            else:
+                self._closed_by_client(event.code)
+                return False
+            if (work is not None or self._socket.reading_held) and self._hold(work, client):
+                return False
+            turn += 1 + len(data) // _BYTES_PER_MESSAGE
+            if turn >= _TURN:
+                self._rest()
+                return False
+        return True
+
+    def _hold(self, work: Awaitable[None] | None, client: Client) -> bool:
+        """Take no further message before `work` is done, or the client has taken what was written. Whether it waits."""
+        if work is not None:
+            self._state = _State.WORKING
+            self._work = asyncio.get_running_loop().create_task(self._finish(work, client))
+            return True
+        if self._full and not client.ended:
+            self._state = _State.FULL
+            return True
+        self._socket.reading_held = False
+        return False
+
+    async def _finish(self, work: Awaitable[None], client: Client) -> None:
+        try:
+            await work
+            # Large answers are written before more of them are made: a bus may answer without a wait.
+            await asyncio.sleep(0)
+        except Exception:
+            log.exception(_BUG, connection=client.name)
+            self._work = None
+            self._fail(client)
+            return
+        self._work = None
+        if self._socket.reading_held and self._hold(None, client):
+            return
+        self._go_on()
+
+    def _rest(self) -> None:
+        """Read on in the next turn of the loop."""
+        self._state = _State.RESTING
+        self._socket.reading_held = False
+        asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _closed_by_client(self, code: int) -> None:
+        """Answer the client's close frame, which carries `code`."""
+        answer = answer_to_close(code)
+        self._socket.close(Ending(answer, "bye" if answer == code or not code else "not a close code"))
+        self._socket.hang_up()
+        self._tell(Ending(code or CloseCode.NORMAL, "closed by the client"))
+
+    def _fail(self, client: Client) -> None:
+        """End a client whose message met a bug."""
+        client.end(ENDINGS[CloseCode.INTERNAL_ERROR])
+        self.discard()
+
+    def _tell(self, ending: Ending) -> None:
+        """Tell the client, once, that the connection is gone."""
+        self._state, self._reader = _State.OVER, _NO_READER
+        client, self._client = self._client, None
+        if client is not None:
+            client.lost(ending)
+
+    def _new_reader(self) -> FrameReader:
+        return FrameReader(self._limits.message_bytes, self._assemblies.limits.fragments)

@@ -1,0 +1,1 @@
+"""The frames of WebSocket: writes those of a server, and reads those of clients."""
