@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from forestay.protocol.websocket import masks, unmasking
 from forestay.protocol.websocket.reading import Event, FrameReader, Kind, Violation
-from forestay.protocol.websocket.unmasking import unmask, whole_text
 from tests.conformance.reference import judge
 
 TEXT, BINARY, CONTINUATION, CLOSE, PING, PONG = 1, 2, 0, 8, 9, 10
@@ -127,19 +127,18 @@ def test_control_frames_come_between_fragments() -> None:
 def test_a_mask_comes_off(payload: bytes, mask: bytes, before: int) -> None:
     """Wherever it stands in a buffer of either kind."""
     masked = b"x" * before + mask + bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload)) + b"yz"
-    assert unmask(masked, before, len(payload)) == payload
-    assert unmask(bytearray(masked), before, len(payload)) == payload
+    for unmask in (masks.unmask, unmasking.unmask):
+        assert unmask(masked, before, len(payload)) == payload
+        assert unmask(bytearray(masked), before, len(payload)) == payload
 
 
 @given(st.text(max_size=140) | SIZES.map(lambda size: "x" * size), st.integers(0, 70000), st.binary(max_size=2))
 def test_the_short_way_agrees_with_the_reader(text: str, most: int, behind: bytes) -> None:
     """One whole text frame and nothing else is read at once: exactly where the reader finds the same in it."""
     data = frame(TEXT, text.encode()) + behind
-    whole = whole_text(data, most)
-    if text.isascii() and not behind and len(text) <= most and len(text) < 65536:
-        assert whole == text.encode()
-    else:
-        assert whole is None
+    size = len(text.encode())
+    expected = text.encode() if not behind and size <= most and size < 65536 else None
+    assert [masks.whole_text(data, most), unmasking.whole_text(data, most)] == [expected, expected]
 
 
 @given(st.binary(max_size=300), st.sampled_from([b"", bytes([0x81, 0x85]), bytes([0x81, 0xFE, 0, 126])]))
@@ -154,5 +153,12 @@ def test_any_bytes_end_as_the_standard_says(noise: bytes, before: bytes) -> None
         return
     closed = any(event.kind is Kind.CLOSE for event in events)
     assert bool(verdict.codes) == closed
-    text = whole_text(data, MOST)
+    text = unmasking.whole_text(data, MOST)
     assert text is None or events == [(Kind.TEXT, text, 0)]
+
+
+@given(st.binary(max_size=12) | st.text(max_size=4).map(lambda text: text.encode(errors="surrogatepass")))
+def test_both_short_ways_agree_about_utf8(payload: bytes) -> None:
+    """The one in C, where it is installed, judges a text as Python does."""
+    data = frame(TEXT, payload)
+    assert unmasking.whole_text(data, MOST) == masks.whole_text(data, MOST)
