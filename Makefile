@@ -10,6 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Newer than everything the environment is made from: then nothing is to be done.
 STAMP := $(VENV)/.installed
+# A second environment, in which the compiled wheel is installed, and not this tree.
+COMPILED := $(VENV)-compiled
 
 # What is given to the tool behind a verb: make test ARGS="-k drain -x"
 ARGS ?=
@@ -27,7 +29,7 @@ CYCLONEDX_VERSION := 7.5.0
 PYTEST := $(BIN)/pytest
 RANDOM_KEY := od -An -N32 -tx1 /dev/urandom | tr -d ' \n'
 
-.PHONY: help setup run dev demo deploy-picture test test-slow mutate cover check fix docs bench conformance clients e2e e2e-trace
+.PHONY: help setup run dev demo deploy-picture test test-slow test-compiled compiled mutate cover check fix docs bench conformance clients e2e e2e-trace
 .PHONY: trace-picture image tree architecture-picture chart-docs manifests lock audit sbom clean
 .PHONY: check-format check-lint check-types check-imports check-rules check-js check-sizes check-spelling check-cover
 
@@ -58,6 +60,11 @@ test: setup ## run every test; what could not run here is named at the end
 
 test-slow: setup ## run the tests that take longer than a run should
 	$(PYTEST) -m slow $(ARGS)
+
+test-compiled: compiled ## compile the gateway into an environment of its own, and run its tests there
+	EXPECTED_BUILD=compiled $(COMPILED)/bin/pytest $(or $(ARGS),tests/core tests/protocol tests/edge tests/journeys)
+
+compiled: $(COMPILED)/.wheel ## make that environment and no more: .venv-compiled
 
 mutate: setup ## take each defence out of a copy, and demand that its tests notice: ARGS="S23 pongs"
 	$(BIN)/python -m tests.mutation $(ARGS)
@@ -181,13 +188,28 @@ $(STAMP): pyproject.toml requirements/dev.txt app/forestay/__init__.py clients/p
 		--editable clients/python
 	@touch $@
 
+# The tests import `tests`, `bench` and others from the root of this tree, and `forestay` from the wheel.
+$(COMPILED)/.tools: requirements/dev.txt | $(COMPILED)/bin/python
+	$(COMPILED)/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes --requirement requirements/dev.txt
+	$(COMPILED)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable clients/python
+	pwd > "$$($(COMPILED)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/root_of_the_tests.pth"
+	@touch $@
+
+$(COMPILED)/.wheel: $(COMPILED)/.tools pyproject.toml hatch_build.py $(shell find app -type f -not -name '*.pyc')
+	rm -rf $(COMPILED)/wheel
+	$(COMPILED)/bin/python -m pip wheel --disable-pip-version-check --quiet --no-deps --no-build-isolation --wheel-dir $(COMPILED)/wheel .
+	$(COMPILED)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --no-index --force-reinstall $(COMPILED)/wheel/*.whl
+	@$(COMPILED)/bin/python -P -m forestay --version | grep -F '(compiled)' || \
+		{ $(COMPILED)/bin/python -c 'import hatch_build; print("Nothing was compiled:", hatch_build.cannot_compile())' >&2; exit 1; }
+	@touch $@
+
 # Each candidate is started, not just looked for: a version manager leaves names on PATH that refuse to run.
-$(BIN)/python:
+$(BIN)/python $(COMPILED)/bin/python:
 	@unfit=; for python in $(PYTHON) python3.14 python3.13 python3.12 python3.11 python3 python; do \
 		if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
 			if "$$python" -c 'import ensurepip, venv' >/dev/null 2>&1; then \
-				echo "making $(VENV) with $$("$$python" --version)"; \
-				exec "$$python" -m venv --clear $(VENV); \
+				echo "making $(@:/bin/python=) with $$("$$python" --version)"; \
+				exec "$$python" -m venv --clear $(@:/bin/python=); \
 			fi; \
 			unfit="$$unfit $$python"; \
 		fi; \

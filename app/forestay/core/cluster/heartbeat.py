@@ -8,7 +8,6 @@ reaps no other one before a whole lease has passed.
 """
 
 from asyncio import get_running_loop, sleep
-from typing import Final
 
 from forestay.core.cluster.pods import Pods
 from forestay.core.cluster.revocations import Revocations
@@ -17,7 +16,7 @@ from forestay.core.ports.bus import BusLost
 from forestay.core.ports.registry import HeartbeatReply, Registry
 from forestay.core.rooms.presence import Presence
 
-MAX_INTERVAL: Final = 5.0
+MAX_INTERVAL = 5.0
 """The longest time between two heartbeats in seconds. It is a third of the lease where that is shorter."""
 
 

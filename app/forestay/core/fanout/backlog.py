@@ -6,7 +6,7 @@ from typing import Final, Generic, TypeVar
 
 Entry = TypeVar("Entry")
 
-MAX_ENTRIES: Final = 10_000
+MAX_ENTRIES = 10_000
 MAX_BYTES: Final = 4 * 2**20
 """Bytes of payloads in one backlog. The usual room stays far below it; a room of large messages must not fill a pod."""
 

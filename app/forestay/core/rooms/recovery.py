@@ -19,10 +19,10 @@ from forestay.core.rules.policies import Policies
 from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName
 
-CHECK_INTERVAL: Final = 5.0
+CHECK_INTERVAL = 5.0
 """Seconds between two checks of the positions of all rooms. One request reads all of them."""
 
-RETRY: Final = 0.5
+RETRY = 0.5
 """Seconds until a bus that is away is asked again."""
 
 # Reads of histories for joiners at the same time, on the whole pod. When a pod is gone, thousands of clients come with

@@ -135,7 +135,9 @@ def _read_scopes(scopes: object, which: str) -> Mapping[Scope, list[Pattern]]:
         raise ValueError(f"{which} needs scopes; {form}")
     if not all(isinstance(patterns, list) for patterns in scopes.values()):
         raise ValueError(f"{which} has a scope that is not a list of patterns; {form}")
+    if not all(isinstance(text, str) for patterns in scopes.values() for text in patterns):
+        raise ValueError(f"{which} has a pattern that is none; {form}")
     try:
         return {Scope(scope): [Pattern(text) for text in patterns] for scope, patterns in scopes.items()}
-    except (ValueError, AttributeError):
+    except ValueError:
         raise ValueError(f"{which} has a pattern that is none; {form}") from None
