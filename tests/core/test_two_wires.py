@@ -76,7 +76,7 @@ async def test_a_message_is_encoded_once_for_each_wire() -> None:
     The members of a tailed wire have their positions after that, and cost no encoding of their own.
     """
     core, line, tailed = Core(KEPT), LineWire(), LineWire(tailed=True)
-    v1 = CountingWire(core.pod.wire)
+    v1 = CountingWire(core.pod.wires.plain)
     by_line = [core.join("a", wire=line)[1] for _ in range(3)]
     by_v1 = [core.join("a", wire=v1)[1] for _ in range(3)]
     told = [core.join("a", wire=tailed) for _ in range(3)]

@@ -120,7 +120,7 @@ class Core:
         self, user: str = "", rooms: dict[str, str] | None = None, wire: Wire | None = None
     ) -> tuple[Connection, RecordingTransport]:
         """A welcomed connection. `rooms`: its rights; default all of them."""
-        transport = RecordingTransport(wire or self.pod.wire)
+        transport = RecordingTransport(wire or self.pod.wires.plain)
         rights = Rights({"**": "rw"} if rooms is None else rooms)
         identity = Identity(user or f"user-{next(self._numbers)}", rights, time.time() + 3600)
         connection = at_once(self.pod.sessions.start(identity, transport))
@@ -139,7 +139,7 @@ class Core:
         """The client sends a request, as JSON."""
         text = json.dumps(request)
         try:
-            read = self.pod.wire.reader.read(text.encode())
+            read = self.pod.wires.plain.reader.read(text.encode())
         except Unreadable as unreadable:
             self.pod.dispatcher.reject(connection, unreadable, len(text))
         else:
@@ -147,7 +147,9 @@ class Core:
 
     async def ask(self, connection: Connection, **request: object) -> None:
         """The client sends a request that has to wait, and it is carried out."""
-        work = self.pod.dispatcher.dispatch(connection, self.pod.wire.reader.read(json.dumps(request).encode()), 0)
+        work = self.pod.dispatcher.dispatch(
+            connection, self.pod.wires.plain.reader.read(json.dumps(request).encode()), 0
+        )
         if work is not None:
             await work
 

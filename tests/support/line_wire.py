@@ -26,6 +26,10 @@ class LineWire:
         self.liveness = liveness
         self.encoded: Counter[bytes] = Counter()
 
+    @property
+    def plain(self) -> "LineWire":
+        return self
+
     def message(self, message: Message, *, traced: bool) -> bytes:
         self.encoded[message.payload] += 1
         if message.kind is not Kind.BROADCAST:

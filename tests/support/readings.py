@@ -21,5 +21,6 @@ def readings(connections: int = 0, rooms: int = 0) -> Readings:
         fair_share=lambda: 0.0,
         draining=lambda: False,
         task_failures=lambda: dict.fromkeys(NAMES, 0),
+        compression=dict,
         dropped_lines=lambda: 0,
     )

@@ -16,6 +16,7 @@ from forestay.ops.moves.balance import Balance, BalanceFacts
 from forestay.pod.event_loops import name_of
 from forestay.pod.tasks import Supervisor
 from forestay.pod.wiring import Pod
+from forestay.protocol.deflate.deflating import Traffic
 from forestay.protocol.wire import NAMES
 from forestay.settings.settings import Settings
 
@@ -78,7 +79,18 @@ def readings(settings: Settings, pod: Pod, sources: Sources) -> Readings:
         ready=lambda: readiness.reason,
         lag=lambda: lag.worst,
         fair_share=lambda: 0.0 if balance is None else balance.share or 0.0,
+        compression=lambda: _compression(pod),
         draining=lambda: pod.lifecycle.state is State.DRAINING,
         task_failures=lambda: sources.tasks.failures,
         dropped_lines=logs.dropped,
     )
+
+
+def _compression(pod: Pod) -> Mapping[str, Mapping[str, int]]:
+    """Return the bytes before and after, also where there is no compression."""
+    compression = pod.wires.compression
+    none = Traffic()
+    traffic = {"sent": none, "received": none}
+    if compression is not None:
+        traffic = {"sent": compression.sent, "received": compression.received}
+    return {way: {"plain": one.plain, "compressed": one.compressed} for way, one in traffic.items()}

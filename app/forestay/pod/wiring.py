@@ -60,8 +60,8 @@ from forestay.core.sessions.sessions import Sessions
 from forestay.core.sessions.single_requests import SingleRequests
 from forestay.protocol.inspection import Inspector
 from forestay.protocol.sse.wire import SseWire
+from forestay.protocol.v1.compressed import Compression, V1Wires
 from forestay.protocol.v1.reader import Reader
-from forestay.protocol.v1.wire import V1Wire
 from forestay.settings.settings import Settings
 from forestay.settings.surroundings import MEMORY
 
@@ -93,7 +93,7 @@ class Pod:
     lifecycle: Lifecycle
     verifier: Verifier
     tickets: Tickets
-    wire: V1Wire
+    wires: V1Wires
     sse: SseWire
     hub: Hub
     rooms: Rooms
@@ -186,8 +186,11 @@ def assemble(settings: Settings, policies: Policies, links: Links, verifier: Ver
         lifecycle=Lifecycle(),
         verifier=checked,
         tickets=Tickets(runtime, registry, checked, revocations),
-        wire=V1Wire(
-            runtime.clock, Reader(settings.json_depth, settings.rooms_per_connection), settings.max_message_bytes
+        wires=V1Wires(
+            runtime.clock,
+            Reader(settings.json_depth, settings.rooms_per_connection),
+            limits.message_bytes,
+            Compression(settings.compression_min_bytes, limits.message_bytes) if settings.compression else None,
         ),
         sse=SseWire(runtime.clock, settings.max_message_bytes),
         hub=hub,

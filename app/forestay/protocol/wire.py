@@ -42,6 +42,13 @@ class Wire(Protocol):
     def tailed(self) -> bool:
         """Whether each write of room messages ends with `Transport.tail`."""
 
+    @property
+    def plain(self) -> "Wire":
+        """The same wire without compression; itself where it has none.
+
+        It encodes the messages that one client gets alone, and those of rooms that are not compressed.
+        """
+
     def message(self, message: Message, *, traced: bool) -> bytes:
         """A message for the members of its room. `traced`: the receivers may see the message's `traceparent`.
 

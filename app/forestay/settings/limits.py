@@ -22,6 +22,10 @@ class Limits(BaseModel):
     json_depth: int = Field(
         512, ge=8, le=900, description="nested arrays and objects of one message; common parsers allow more"
     )
+    compression: bool = Field(False, description="compress messages of rooms for WebSocket clients that offer it")
+    compression_min_bytes: int = Field(
+        1024, ge=1, le=2**20, description="bytes of the smallest message that is compressed"
+    )
     message_rate: float = Field(200, ge=0, description="messages per second and connection; 0: no limit")
     message_burst: float = Field(400, ge=1, description="messages that may come at once, above the rate")
     message_bytes_rate: float = Field(

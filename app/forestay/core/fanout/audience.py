@@ -32,6 +32,7 @@ class Audience:
 
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
+        """What encodes its messages: the wire of the members, or `plain` of it where the room is not compressed."""
         self.members: dict[Connection, None] = {}
         """In the order in which they joined."""
         self.pending: list[bytes] = []

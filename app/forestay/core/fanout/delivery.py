@@ -32,7 +32,7 @@ class Delivery:
         left_out = () if plain else self._left_out(room, message)
         recipients = 0
         for wire, audience in room.audiences.items():
-            frame = wire.message(message, traced=room.policy.trace)
+            frame = audience.wire.message(message, traced=room.policy.trace)
             if not frame:
                 continue
             recipients += len(audience.members)

@@ -73,7 +73,7 @@ class Outbox:
 
     def replay(self, connection: Connection, room: Room, messages: Iterable[Message]) -> None:
         """Send messages that the client missed, before live messages."""
-        wire, traced = connection.wire, room.policy.trace
+        wire, traced = connection.wire.plain, room.policy.trace
         for message in messages:
             self._passes.answer(connection, wire.message(message, traced=traced))
         self._passes.tell_positions(connection)

@@ -40,7 +40,8 @@ class Room:
         """Let `member` in. It gets the messages from now on."""
         audience = self.audiences.get(member.wire)
         if audience is None:
-            audience = self.audiences[member.wire] = Audience(member.wire)
+            wire = member.wire if self.policy.compress else member.wire.plain
+            audience = self.audiences[member.wire] = Audience(wire)
         audience.add(member)
 
     def remove(self, member: Connection) -> None:

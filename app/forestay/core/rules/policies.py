@@ -53,6 +53,8 @@ class Policy:
     slow: Slow = Slow.DISCONNECT
     trace: bool = False
     """Whether receivers see the `traceparent` of each message."""
+    compress: bool = True
+    """Whether messages are compressed for members that take compressed ones, where COMPRESSION is on."""
 
 
 SHIPPED: Final = Policy()
@@ -80,7 +82,7 @@ def parse_policy(table: Mapping[str, object], base: Policy = SHIPPED) -> Policy:
         raise ValueError("'pattern' is missing, for example pattern = \"chat.*\"")
     Pattern(pattern)
     history = _history(table["history"]) if "history" in table else base.history
-    flags = {name: _flag(table, name, base) for name in ("presence", "join_leave", "echo", "trace")}
+    flags = {name: _flag(table, name, base) for name in ("presence", "join_leave", "echo", "trace", "compress")}
     if flags["join_leave"] and table.get("presence") is False:
         raise ValueError("'join_leave' needs presence; leave out presence = false")
     flags["presence"] |= flags["join_leave"]

@@ -50,6 +50,8 @@ class Readings:
     draining: Callable[[], bool]
     task_failures: Callable[[], Mapping[str, int]]
     """How often background tasks have failed, by the name of the task."""
+    compression: Callable[[], Mapping[str, Mapping[str, int]]]
+    """Bytes of messages, each once, `plain` and `compressed`: by direction, `sent` and `received`."""
     dropped_lines: Callable[[], int]
     """Log lines that could not be written."""
 
@@ -168,6 +170,13 @@ class Metrics:
         yield _counter(
             "forestay_sent_bytes", "Bytes written to client sockets in delivery passes.", counts.written_bytes
         )
+        shrunk = CounterMetricFamily(
+            "forestay_compression_bytes", "Bytes of compressed messages.", labels=["direction", "form"]
+        )
+        for direction, forms in readings.compression().items():
+            for form, size in forms.items():
+                shrunk.add_metric([direction, form], size)
+        yield shrunk
         policies = counts.slow_by_policy
         yield _counters("forestay_slow_consumers", "Clients that fell behind, by policy.", "policy", policies)
         yield _counter("forestay_gaps_filled", "Gaps that were filled from a room's history.", counts.gaps)

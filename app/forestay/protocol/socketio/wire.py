@@ -71,6 +71,11 @@ class SocketioWire:
         self._last: tuple[Mapping[RoomName, Position], str] = ({}, "")
         """The positions that were written last, and their text: the members of a room have the same ones."""
 
+    @property
+    def plain(self) -> "SocketioWire":
+        """See Wire.plain."""
+        return self
+
     def message(self, message: Message, *, traced: bool) -> bytes:
         """The event `message`, `user-joined` or `user-left`, or the message's own event."""
         if message.event is not None:

@@ -66,6 +66,11 @@ class SseWire(Texts):
         """`clock`: Unix seconds, for the `timestamp` of replies. `largest`: bytes of a message; pages are cut to it."""
         super().__init__(clock, largest, event)
 
+    @property
+    def plain(self) -> "SseWire":
+        """See Wire.plain."""
+        return self
+
     def message(self, message: Message, *, traced: bool) -> bytes:
         """One event. With a position it has a mark, which `with_ids` replaces by an id."""
         data, position = super().message(message, traced=traced), message.position

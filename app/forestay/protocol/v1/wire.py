@@ -14,3 +14,8 @@ class V1Wire(Encoder):
         """`clock`: Unix seconds, for the `timestamp` of replies. `largest`: bytes of a message; pages are cut to it."""
         super().__init__(clock, largest)
         self.reader = reader
+
+    @property
+    def plain(self) -> "V1Wire":
+        """See Wire.plain."""
+        return self
