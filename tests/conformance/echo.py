@@ -31,8 +31,8 @@ from forestay.pod.listeners import PublicPort
 from forestay.pod.tasks import Supervisor
 from forestay.pod.wiring import Links, Observed, Pod, assemble
 from forestay.protocol.requests import Binary, Broadcast
+from forestay.protocol.v1.compressed import CompressedWire, Compression, V1Wires
 from forestay.protocol.v1.reader import Reader
-from forestay.protocol.v1.wire import V1Wire
 from forestay.protocol.websocket.writing import BINARY, TEXT, frame
 from forestay.settings.settings import load
 
@@ -83,10 +83,9 @@ class _Echo:
         self._outbox = pod.sessions._outbox
 
     def dispatch(self, connection: Connection, request: Broadcast | Binary, size: int) -> None:
-        if isinstance(request, Binary):
-            self._outbox.send_bytes(connection, frame(BINARY, request.data))
-        else:
-            self._outbox.send_bytes(connection, frame(TEXT, bytes(request.payload)))
+        answer = frame(BINARY, request.data) if isinstance(request, Binary) else frame(TEXT, bytes(request.payload))
+        wire = connection.wire
+        self._outbox.send_bytes(connection, wire.compressed(answer) if isinstance(wire, CompressedWire) else answer)
 
 
 @asynccontextmanager
@@ -108,8 +107,8 @@ async def echo_server(port: int = 0) -> AsyncIterator[int]:
         close_timeout=settings.close_timeout,
     )
     echo, silent = cast(Dispatcher, _Echo(pod)), cast(Sessions, _Silent(pod.sessions))
-    wire = V1Wire(time.time, cast(Reader, _AnyText()))
-    handshake = Handshake(admission, limits, echo, silent, wire, None)
+    wires = V1Wires(time.time, cast(Reader, _AnyText()), LARGEST, Compression(1, LARGEST))
+    handshake = Handshake(admission, limits, echo, silent, wires, None)
     public = PublicPort(settings, divide(raise_limit()), {}, handshake.serve, MessageLimits(60, 2**20), proxies)
     try:
         yield await public.open("127.0.0.1", port)

@@ -65,6 +65,10 @@ class CountingWire:
         self.reply, self.ping, self.pong, self.close = wire.reply, wire.ping, wire.pong, wire.close
         self.encoded: Counter[bytes] = Counter()
 
+    @property
+    def plain(self) -> Wire:
+        return self
+
     def message(self, message: Message, *, traced: bool) -> bytes:
         self.encoded[message.payload] += 1
         return self._wire.message(message, traced=traced)

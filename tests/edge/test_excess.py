@@ -99,7 +99,7 @@ async def test_a_body_without_a_length_is_read_to_the_limit_only() -> None:
 
 @pytest.mark.parametrize("offer", ["permessage-deflate", "permessage-deflate; client_max_window_bits=9"])
 async def test_compression_is_not_negotiated(offer: str) -> None:
-    """A small frame cannot become a large message, and no connection keeps a window."""
+    """Where COMPRESSION is off: a small frame cannot become a large message, and nothing is compressed."""
     async with gateway() as pod:
         client = await Client.request(pod.port, upgrade(token(), Sec_WebSocket_Extensions=offer))
         assert client.status == 101

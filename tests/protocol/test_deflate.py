@@ -1,6 +1,7 @@
 """Compression of single messages: what is agreed on, what becomes smaller, and what is refused."""
 
 import random
+import tracemalloc
 import zlib
 
 import pytest
@@ -168,6 +169,18 @@ def test_a_message_that_grows_too_large_ends_with_1009() -> None:
     assert code_of(deflated(b"a" * 5_000_000)) == CloseCode.MESSAGE_TOO_BIG
     twice = deflated(bytes(MOST), mode=zlib.Z_FINISH) + deflated(b"ab")
     assert code_of(twice) == CloseCode.MESSAGE_TOO_BIG
+
+
+def test_a_bomb_takes_little_more_memory_than_the_largest_message() -> None:
+    """Inflating stops when it has made one byte too much, and not when it has made all."""
+    bomb = deflated(b"a" * 5_000_000)
+    tracemalloc.start()
+    try:
+        code_of(bomb)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 5 * MOST
 
 
 def test_a_message_that_is_padded_ends_with_1008() -> None:

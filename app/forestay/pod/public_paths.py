@@ -42,7 +42,7 @@ def _handshake(settings: Settings, pod: Pod, admission: Admission, observer: Obs
         send_buffer=settings.send_buffer_bytes,
         close_timeout=settings.close_timeout,
     )
-    return Handshake(admission, limits, pod.dispatcher, pod.sessions, pod.wires.plain, observer)
+    return Handshake(admission, limits, pod.dispatcher, pod.sessions, pod.wires, observer)
 
 
 def _client_requests(settings: Settings, pod: Pod, admission: Admission) -> ClientRequests:

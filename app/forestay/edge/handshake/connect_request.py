@@ -9,6 +9,7 @@ from aiohttp import web
 from forestay.core.ports.verifier import Ticket, TicketUse
 from forestay.edge.handshake.admission import QUERY_NAMES, Refused
 from forestay.protocol.codes import ErrorCode, Refusal
+from forestay.protocol.deflate.agreement import Agreement, agree
 from forestay.protocol.names import PROTOCOL
 
 TOKEN_PROTOCOL: Final = "base64url.bearer.forestay."
@@ -73,6 +74,15 @@ def offered(request: web.BaseRequest, *, query_token: bool) -> tuple[str | None,
     if len(tokens) > 1:
         raise Refused(400, Refusal(ErrorCode.BAD_TOKEN, "the request has two different tokens; send one"))
     return (PROTOCOL if parts else None), next(iter(tokens), None)
+
+
+def compression(request: web.BaseRequest) -> Agreement | None:
+    """What is agreed on with a client that offers compression; None where nothing is. Raises Refused."""
+    lines = request.headers.getall("Sec-WebSocket-Extensions", [])
+    try:
+        return agree(", ".join(lines))
+    except ValueError as error:
+        raise _malformed(f"'Sec-WebSocket-Extensions' is malformed {error}; use a WebSocket client") from None
 
 
 def carried(request: web.BaseRequest, *, query_token: bool) -> set[str]:

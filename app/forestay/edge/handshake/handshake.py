@@ -3,7 +3,7 @@
 The form of the request is checked first (400), then admission decides. Nothing costly is done before that.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Final
 
@@ -16,16 +16,24 @@ from forestay.core.rules.access import Identity
 from forestay.core.sessions.dispatcher import Dispatcher
 from forestay.core.sessions.sessions import Sessions
 from forestay.edge.handshake.admission import Admission, Attempt, Refused
-from forestay.edge.handshake.connect_request import check_request, check_upgrade, is_question, offered, present
+from forestay.edge.handshake.connect_request import (
+    check_request,
+    check_upgrade,
+    compression,
+    is_question,
+    offered,
+    present,
+)
 from forestay.edge.handshake.cors import preflight, readable
 from forestay.edge.handshake.outcomes import Outcomes
 from forestay.edge.problems import problem
 from forestay.edge.websocket.native import NativeClient, NativeSocket
 from forestay.edge.websocket.receiver import Receiver
-from forestay.edge.websocket.upgrade import UPGRADED, upgrade
+from forestay.edge.websocket.upgrade import UPGRADED, Upgraded, upgrade
 from forestay.edge.websocket.websocket import SocketLimits
 from forestay.protocol.codes import ENDINGS, CloseCode, ErrorCode, Refusal
-from forestay.protocol.v1.wire import V1Wire
+from forestay.protocol.deflate.agreement import Agreement
+from forestay.protocol.v1.compressed import V1Wires
 
 _UPGRADE_REQUIRED: Final = "this is the address of a WebSocket, and the request may connect; use a WebSocket client"
 
@@ -56,15 +64,19 @@ class Handshake:
         limits: WebSocketLimits,
         dispatcher: Dispatcher,
         sessions: Sessions,
-        wire: V1Wire,
+        wires: V1Wires,
         observer: Observer | None,
     ) -> None:
         self._admission = admission
         self._limits = limits
-        self._socket_limits = SocketLimits(limits.message_bytes, limits.send_buffer)
+        self._plain = SocketLimits(limits.message_bytes, limits.send_buffer)
+        self._compressed: SocketLimits | None = None
+        """Of a client with which compression was agreed on; None where it is off."""
+        if wires.compression is not None:
+            self._compressed = replace(self._plain, inflater=wires.compression.inflater)
         self._dispatcher = dispatcher
         self._sessions = sessions
-        self._wire = wire
+        self._wires = wires
         self._outcomes = Outcomes("handshake refused", "handshakes refused", admission, observer)
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -78,11 +90,13 @@ class Handshake:
             check_request(request)
             check_upgrade(request)
             protocol, token = offered(request, query_token=self._limits.query_token)
+            agreement = None if self._compressed is None else compression(request)
             attempt = self._admission.begin()
             try:
                 self._admission.check_origin(request)
                 identity = await attempt.admit(present(request, token))
-                return await self._upgrade(request, started_at, protocol, attempt, identity)
+                upgraded = self._upgraded(request, started_at, protocol, agreement)
+                return await self._start(upgraded, attempt, identity, agreement)
             except BaseException:
                 attempt.leave()
                 raise
@@ -112,18 +126,26 @@ class Handshake:
         readable(request, response)
         return response
 
-    async def _upgrade(
-        self, request: web.BaseRequest, started_at: float, protocol: str | None, attempt: Attempt, identity: Identity
-    ) -> web.StreamResponse:
-        """Start an admitted connection, which has its place until it is lost. `protocol`: the one to answer with."""
+    def _upgraded(
+        self, request: web.BaseRequest, started_at: float, protocol: str | None, agreement: Agreement | None
+    ) -> Upgraded:
+        """Upgrade an admitted request. `protocol`: the one to answer with. Raises ConnectionError."""
         try:
-            upgraded = upgrade(request, protocol)
+            upgraded = upgrade(request, protocol, None if agreement is None else agreement.answer)
         except ConnectionError:
             self._outcomes.report("lost", request, started_at)
             raise
         self._outcomes.report("ok", request, started_at)
-        socket = NativeSocket(upgraded.connection.transport, self._wire, self._limits.close_timeout)
-        receiver = Receiver(upgraded.connection, socket, self._socket_limits)
+        return upgraded
+
+    async def _start(
+        self, upgraded: Upgraded, attempt: Attempt, identity: Identity, agreement: Agreement | None
+    ) -> web.StreamResponse:
+        """Start an admitted connection, which has its place until it is lost."""
+        wire = self._wires.agreed(agreement)
+        limits = self._plain if agreement is None or self._compressed is None else self._compressed
+        socket = NativeSocket(upgraded.connection.transport, wire, self._limits.close_timeout)
+        receiver = Receiver(upgraded.connection, socket, limits)
         try:
             connection: Connection = await self._sessions.start(identity, socket)
         except BaseException:
@@ -137,5 +159,5 @@ class Handshake:
         if not self._admission.open:
             # The drain began while the registry was asked, and may have ended all others already.
             connection.end(ENDINGS[CloseCode.GOING_AWAY])
-        receiver.begin(NativeClient(self._dispatcher, self._sessions, connection, self._wire, attempt))
+        receiver.begin(NativeClient(self._dispatcher, self._sessions, connection, wire, attempt))
         return UPGRADED

@@ -277,4 +277,4 @@ class Receiver(asyncio.Protocol):
             client.lost(ending)
 
     def _new_reader(self) -> FrameReader:
-        return FrameReader(self._limits.message_bytes, self._assemblies.limits.fragments)
+        return FrameReader(self._limits.message_bytes, self._assemblies.limits.fragments, self._limits.inflater)

@@ -42,15 +42,17 @@ class _Releasing(Protocol):
     def release(self) -> Released: ...
 
 
-def upgrade(request: web.BaseRequest, subprotocol: str | None = None) -> Upgraded:
+def upgrade(request: web.BaseRequest, subprotocol: str | None = None, extensions: str | None = None) -> Upgraded:
     """Upgrade `request`, whose form was checked. Raises ConnectionError where the connection broke meanwhile.
 
-    `subprotocol`: the one to answer with. The caller makes a ClientSocket of the result at once.
+    `subprotocol`, `extensions`: those to answer with. The caller makes a ClientSocket of the result at once.
     """
     key = request.headers["Sec-WebSocket-Key"].strip().encode()
     # What the standard wants; nothing depends on it that an attacker could forge.
     accept = base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
     chosen = b"" if subprotocol is None else b"Sec-WebSocket-Protocol: %b\r\n" % subprotocol.encode()
+    if extensions is not None:
+        chosen += b"Sec-WebSocket-Extensions: %b\r\n" % extensions.encode()
     answer = _ANSWER % (accept, chosen)
     return Upgraded(cast(_Releasing, request.protocol).release(), answer)
 

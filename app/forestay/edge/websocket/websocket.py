@@ -10,6 +10,7 @@ from typing import Protocol
 
 from forestay.edge.abort_later import abort_later
 from forestay.protocol.codes import Ending
+from forestay.protocol.deflate.inflating import Inflater
 from forestay.protocol.websocket.writing import close_frame
 
 
@@ -80,6 +81,8 @@ class SocketLimits:
     """The largest message that a client may send."""
     send_buffer: int
     """Bytes that may wait to be sent. With more than that, the client's messages are not read."""
+    inflater: Inflater | None = None
+    """Inflates the client's messages, where compression was agreed on."""
 
 
 class Client(Protocol):

@@ -54,8 +54,10 @@ class CompressedWire(V1Wire):
     def message(self, message: Message, *, traced: bool) -> bytes:
         """See Wire.message."""
         whole = self._plain.message(message, traced=traced)
-        if not whole:
-            return whole
+        return self.compressed(whole) if whole else whole
+
+    def compressed(self, whole: bytes) -> bytes:
+        """The frame `whole` of a message, deflated where that makes it smaller."""
         deflated = self._deflater.deflate(memoryview(whole)[_LONG_HEADS.get(whole[1], _HEAD) :])
         return whole if deflated is None else frame(whole[0] | _DEFLATED, deflated)
 

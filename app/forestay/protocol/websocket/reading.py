@@ -1,9 +1,11 @@
 """Reads the frames of a client and puts its messages together (RFC 6455 §5): bytes in, events out.
 
 A frame:    waits for                what is checked once it is there
-head        2 bytes                  mask, reserved bits, opcode, place among the fragments, length of a control frame
+head        2 bytes                  mask, reserved bits, opcode, place among the fragments, length of a control frame;
+                                     RSV1 may only be in the first frame of a message, where compression is agreed on
 length      6, 8 or 14 bytes         the size of the message so far
-payload     all of it                UTF-8 of a text, once it is complete; the code and the reason of a close frame
+payload     all of it                once a message is complete, that it can be inflated, and UTF-8 of a text; the code
+                                     and the reason of a close frame
 
 A message:  a data frame that may come            what comes of it
 none        a text or binary frame with FIN       a message, and none again
@@ -18,10 +20,13 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from forestay.protocol.codes import ENDINGS, CloseCode, Ending, answer_to_close
+from forestay.protocol.deflate.inflating import Inflater, Uninflatable, largest_deflated
 from forestay.protocol.websocket.unmasking import unmask
 
 _FIN: Final = 0x80
 _RESERVED: Final = 0x70
+_DEFLATED: Final = 0x40
+"""RSV1: the message is deflated (RFC 7692 §6)."""
 _OPCODE: Final = 0x0F
 _CONTROL: Final = 0x08
 _MASKED: Final = 0x80
@@ -29,6 +34,7 @@ _LENGTH: Final = 0x7F
 
 _TEXT: Final = 1
 _OPCODES: Final = frozenset({0, 1, 2, 8, 9, 10})
+_BEGIN_MESSAGES: Final = (1, 2)
 _CLOSE: Final = 8
 _PING: Final = 9
 
@@ -82,12 +88,26 @@ class Violation(Exception):
 class FrameReader:
     """Reads the frames of one client."""
 
-    __slots__ = ("_at", "_buffer", "_fragments", "_most_bytes", "_most_fragments", "_need", "_opcode", "_parts")
+    __slots__ = (
+        "_at",
+        "_buffer",
+        "_deflated",
+        "_fragments",
+        "_inflater",
+        "_most_bytes",
+        "_most_deflated",
+        "_most_fragments",
+        "_need",
+        "_opcode",
+        "_parts",
+    )
 
-    def __init__(self, most_bytes: int, most_fragments: int) -> None:
-        """What one message may have."""
+    def __init__(self, most_bytes: int, most_fragments: int, inflater: Inflater | None = None) -> None:
+        """What one message may have. `inflater`: where compression is agreed on, for the same size of a message."""
         self._most_bytes = most_bytes
+        self._most_deflated = largest_deflated(most_bytes)
         self._most_fragments = most_fragments
+        self._inflater = inflater
         self._buffer: bytes | bytearray = b""
         self._at = 0
         """Where the next frame begins in the buffer."""
@@ -95,6 +115,8 @@ class FrameReader:
         """Bytes of the next frame without which there is nothing new to see."""
         self._opcode = 0
         """Of the message of which a part has come; 0 where there is none."""
+        self._deflated = False
+        """Whether that message is deflated."""
         self._parts = bytearray()
         self._fragments = 0
 
@@ -135,8 +157,10 @@ class FrameReader:
                 break
             if head != _SHORT:
                 size = int.from_bytes(buffer[at + 2 : at + head - 4], "big")
-            if not first & _CONTROL and size > self._most_bytes - len(self._parts):
-                raise Violation(_TOO_BIG)
+            if not first & _CONTROL:
+                most = self._most_deflated if self._deflated or first & _DEFLATED else self._most_bytes
+                if size > most - len(self._parts):
+                    raise Violation(_TOO_BIG)
             if have < head + size:
                 self._need = head + size
                 break
@@ -155,7 +179,10 @@ class FrameReader:
     def _judge(self, first: int, second: int) -> None:
         """Raises Violation where a frame must not begin with these two bytes here."""
         opcode = first & _OPCODE
-        if second < _MASKED or first & _RESERVED or opcode not in _OPCODES:
+        if second < _MASKED or opcode not in _OPCODES:
+            raise Violation(_BROKEN)
+        reserved = first & _RESERVED
+        if reserved and (reserved != _DEFLATED or self._inflater is None or opcode not in _BEGIN_MESSAGES):
             raise Violation(_BROKEN)
         if opcode & _CONTROL:
             if not first & _FIN or second & _LENGTH > _MOST_OF_CONTROL:
@@ -173,25 +200,31 @@ class FrameReader:
         if opcode & _CONTROL:
             return _control(opcode, payload)
         if opcode and first & _FIN:
-            return _message(opcode, payload)
+            return self._message(opcode, payload, deflated=bool(first & _DEFLATED))
         if opcode:
-            self._opcode = opcode
+            self._opcode, self._deflated = opcode, bool(first & _DEFLATED)
         self._parts += payload
         if not first & _FIN:
             self._fragments += 1
             return None
         opcode, self._opcode = self._opcode, 0
         data, self._parts = bytes(self._parts), bytearray()
+        deflated, self._deflated = self._deflated, False
         self._fragments = 0
-        return _message(opcode, data)
+        return self._message(opcode, data, deflated=deflated)
 
-
-def _message(opcode: int, data: bytes) -> Event:
-    if opcode != _TEXT:
-        return Event(Kind.BINARY, data)
-    if not data.isascii():
-        _check_utf8(data)
-    return Event(Kind.TEXT, data)
+    def _message(self, opcode: int, data: bytes, *, deflated: bool) -> Event:
+        """The event of a whole message."""
+        if deflated and self._inflater is not None:
+            try:
+                data = self._inflater.inflate(data)
+            except Uninflatable as uninflatable:
+                raise Violation(uninflatable.ending) from None
+        if opcode != _TEXT:
+            return Event(Kind.BINARY, data)
+        if not data.isascii():
+            _check_utf8(data)
+        return Event(Kind.TEXT, data)
 
 
 def _control(opcode: int, data: bytes) -> Event:
