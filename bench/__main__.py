@@ -20,7 +20,7 @@ NAMES = (
         "tracing",
         "wires",
     ),
-    *("drain", "storm", "soak", "cost", "profile", "compare"),
+    *("drain", "storm", "soak", "cost", "profile", "peers", "compare"),
 )
 
 
@@ -32,7 +32,9 @@ def main() -> None:
         return
     print("usage: python -m bench NAME [--rounds N] [--seconds S] [--servers a,b] [--quick]\n")
     for name in NAMES:
-        caption = Path(__file__).with_name(f"{name}.py").read_text().split('"""')[1].splitlines()[0]
+        file = Path(__file__).with_name(f"{name}.py")
+        main = file if file.exists() else file.with_suffix("") / "__main__.py"
+        caption = main.read_text().split('"""')[1].splitlines()[0]
         print(f"  {name:<8} {caption}")
 
 

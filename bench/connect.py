@@ -6,18 +6,21 @@ import time
 from functools import partial
 
 from bench.chart import Bars
-from bench.crowd import gate
+from bench.dialects import Step
 from bench.rounds import Figures, each, measure, options, ratio, report
 from bench.servers import Running
 from bench.sitting import LOST
-from forestay.terminal.crowd import handshake, join
+from forestay.terminal.crowd import handshake
 
 
 class Storm:
     """Many clients that start at the same moment; each is done when its join is answered."""
 
-    def __init__(self, port: int, clients: int) -> None:
-        self._request = handshake(gate(port))
+    def __init__(self, server: Running, clients: int) -> None:
+        port, self._dialect = server.port, server.dialect
+        self._gate = self._dialect.gate(port)
+        self._request = handshake(self._gate)
+        self._steps: dict[int, list[Step]] = {}
         self._epoll = select.epoll()
         self._sockets: dict[int, socket.socket] = {}
         self._heard: dict[int, bytes] = {}
@@ -49,29 +52,46 @@ class Storm:
         one, before = self._sockets[fd], self._heard[fd]
         data = one.recv(65536)
         self._heard[fd] = after = before + data
-        if not data or not after.startswith(b"HTTP/1.1 101"[: len(after)]):
+        if not data or not (fd in self._steps or after.startswith(b"HTTP/1.1 101"[: len(after)])):
             self.failed += 1
             self._epoll.unregister(fd)
-        elif b'"joined"' in after:
-            self.done += 1
-            self._epoll.unregister(fd)
-        elif b"\r\n\r\n" in after and b"\r\n\r\n" not in before:
-            one.send(join(f"bench.{fd % 50}"))
+        elif fd in self._steps:
+            self._go_on(fd)
+        elif b"\r\n\r\n" in after:
+            self._heard[fd] = after.partition(b"\r\n\r\n")[2]
+            self._steps[fd] = list(self._dialect.steps(self._gate.bearer, f"bench.{fd % 50}"))
+            self._say(fd)
+            self._go_on(fd)
+
+    def _say(self, fd: int) -> None:
+        if sent := self._steps[fd][0].sent:
+            self._sockets[fd].send(sent)
+
+    def _go_on(self, fd: int) -> None:
+        """Take the steps whose answers have come. A client is done after the last one."""
+        steps = self._steps[fd]
+        while steps[0].awaited in self._heard[fd]:
+            self._heard[fd] = self._heard[fd].partition(steps.pop(0).awaited)[2]
+            if not steps:
+                self.done += 1
+                self._epoll.unregister(fd)
+                break
+            self._say(fd)
 
 
 class Connections:
     """Bursts of `clients`, one in each turn. All clients stay until the end."""
 
     def __init__(self, server: Running, clients: int) -> None:
-        self._port = server.port
+        self._server = server
         self._clients = clients
         self._bursts: list[Storm] = []
-        self._warm = Storm(self._port, clients)
+        self._warm = Storm(self._server, clients)
         self._warm.run(60.0)
 
     def turn(self, seconds: float) -> None:
         """Run one burst to its end, also beyond the turn."""
-        burst = Storm(self._port, self._clients)
+        burst = Storm(self._server, self._clients)
         self._bursts.append(burst)
         burst.run(60.0)
 
@@ -87,7 +107,7 @@ class Connections:
 def storm(server: Running, clients: int) -> Figures:
     """TCP, upgrade, token and join of `clients` at once."""
     cpu, started = server.cpu(), time.monotonic()
-    crowd = Storm(server.port, clients)
+    crowd = Storm(server, clients)
     crowd.run(60.0)
     elapsed, cpu = time.monotonic() - started, server.cpu() - cpu
     crowd.close()

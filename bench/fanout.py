@@ -18,8 +18,10 @@ class FanOut:
     def __init__(self, server: Running, *, subscribers: int, rooms: int, rate: float) -> None:
         self.crowd = crowd_at(server.port)
         self._each = subscribers // rooms
-        members = [self.crowd.connect(f"bench.{number}", self._each, sample=20) for number in range(rooms)]
-        self._speech = Speech([(room[0], f"bench.{number}") for number, room in enumerate(members)], rate)
+        names = [f"bench.{number}" for number in range(rooms)]
+        connect = partial(server.dialect.connect, self.crowd, server.port, number=self._each, sample=20)
+        speakers = [(connect(name)[0], name) for name in names]
+        self._speech = Speech(speakers, rate, encode=server.dialect.encode)
 
     def run(self, seconds: float) -> int:
         """Publish for `seconds` and count the deliveries. Returns how many are expected."""

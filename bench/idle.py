@@ -8,6 +8,7 @@ from bench.crowd import crowd_at, gate
 from bench.doors import enter
 from bench.rounds import Case, Figures, each, measure, options, report
 from bench.servers import Running
+from forestay.terminal.crowd import Crowd
 
 
 class Memory:
@@ -19,15 +20,21 @@ class Memory:
         self._door = door
         self._clients = 0
         self._warm = crowd_at(server.port)
-        enter(self._warm, gate(server.port), door, "bench.warm", 20)
+        self._enter(self._warm, "bench.warm", 20)
         self._crowd = crowd_at(server.port)
         self._before = settled(server)
 
     def turn(self, seconds: float) -> None:
         """Connect all of them, also beyond the turn."""
         room = f"bench.{self._clients // self._each}"
-        enter(self._crowd, gate(self._server.port), self._door, room, self._each)
+        self._enter(self._crowd, room, self._each)
         self._clients += self._each
+
+    def _enter(self, crowd: Crowd, room: str, number: int) -> None:
+        if self._door == "native":
+            self._server.dialect.connect(crowd, self._server.port, room, number)
+        else:
+            enter(crowd, gate(self._server.port), self._door, room, number)
 
     def figures(self, cpu: float) -> Figures:
         """KiB of resident memory per connection, over those of an empty server that has had a few."""

@@ -14,11 +14,10 @@ class Inbound:
 
     def __init__(self, server: Running, *, publishers: int, rate: float) -> None:
         self.crowd = crowd_at(server.port)
-        rooms = [
-            (f"bench.{number}", self.crowd.connect(f"bench.{number}", 2, sample=20))
-            for number in range(publishers // 2)
-        ]
-        self._speech = Speech([(one, room) for room, pair in rooms for one in pair], rate * publishers, echo=False)
+        names = [f"bench.{number}" for number in range(publishers // 2)]
+        connect = partial(server.dialect.connect, self.crowd, server.port, number=2, sample=20)
+        speakers = [(one, name) for name in names for one in connect(name)]
+        self._speech = Speech(speakers, rate * publishers, echo=False, encode=server.dialect.encode)
 
     def run(self, seconds: float) -> int:
         """Publish for `seconds` and count the deliveries. Returns how many are expected."""

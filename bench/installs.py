@@ -41,16 +41,16 @@ def python(name: str) -> Path:
     return _once(f"python-{name}", pins, install) / "bin"
 
 
-def node() -> Path:
-    """The folder that has the packages of `[npm]`. Scripts that import them are copied into it. Raises NotInstalled."""
+def node(name: str) -> Path:
+    """The folder with the packages of `[npm.NAME]`. Scripts that import them are copied there. Raises NotInstalled."""
 
     def install(folder: Path) -> None:
         package = {"name": "forestay-bench", "private": True, "type": "module", "dependencies": pins}
         (folder / "package.json").write_text(json.dumps(package))
         _run(program("npm"), "install", "--no-audit", "--no-fund", "--no-package-lock", "--silent", cwd=folder)
 
-    pins = PINS["npm"]
-    return _once("node", pins, install)
+    pins = PINS["npm"][name]
+    return _once(f"node-{name}", pins, install)
 
 
 def go(name: str) -> Path:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,23 +97,27 @@ def _profile(found: dict[str, Any]) -> str:
 
 def _section(results: Path, name: str, remark: str) -> str:
     found = json.loads((results / f"{name}.json").read_text())
-    middle: dict[str, dict[str, float]] = found["median"]
-    columns = list(next(iter(middle.values())))
-    lines = [f"## {found['title']}", ""]
-    if remark:
-        lines += [remark, ""]
-    lines += ["| | " + " | ".join(columns) + " |", "| --- |" + " ---: |" * len(columns)]
-    lines += [
-        f"| {case} | " + " | ".join(_shown(figures[column]) for column in columns) + " |"
-        for case, figures in middle.items()
-    ]
+    lines = [f"## {found['title']}", "", *([remark, ""] if remark else []), *table(found["median"])]
     lines += ["", f"![{found['title']}](../bench/results/{name}.svg)", ""]
     return "\n".join(lines)
 
 
-def _shown(value: float) -> str:
+def table(middle: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """The lines of a table with a row for each case."""
+    columns = list(next(iter(middle.values())))
+    lines = ["| | " + " | ".join(columns) + " |", "| --- |" + " ---: |" * len(columns)]
+    lines += [
+        f"| {case} | " + " | ".join(_shown(figures[column], column) for column in columns) + " |"
+        for case, figures in middle.items()
+    ]
+    return lines
+
+
+def _shown(value: float, column: str) -> str:
     if math.isnan(value):
         return ""
+    if column == "close code":
+        return f"{value:.0f}" if value else "none"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.1f}"
 
 

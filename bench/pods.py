@@ -17,8 +17,8 @@ from bench.chart import Bars
 from bench.checkouts import ROOT
 from bench.crowd import crowd_at
 from bench.hearing import CHANNEL, ROOM
-from bench.rounds import Figures, medians, options, report
-from bench.servers import Running, running
+from bench.rounds import Figures, interleaved, medians, options, report
+from bench.servers import Running, on_redis, running
 from forestay.protocol.envelope import encode
 from forestay.protocol.message import Message
 from forestay.terminal.crowd import Crowd, Speech, message, percentile
@@ -30,7 +30,7 @@ _ROOM = "bench.0"
 
 def fan_out(hearing: Running, speaker: socket.socket, crowd: Crowd, rate: float, seconds: float) -> Figures:
     """Publish at `rate` by `speaker`, count what arrives in `crowd`, and what that cost the pod that has it."""
-    speech = Speech([(speaker, _ROOM)], rate)
+    speech = Speech([(speaker, _ROOM)], rate, encode=hearing.dialect.encode)
     speech.give(crowd, 1.0)
     crowd.read_until(int(rate) * SUBSCRIBERS, 5.0)
     crowd.reset()
@@ -46,12 +46,13 @@ def fan_out(hearing: Running, speaker: socket.socket, crowd: Crowd, rate: float,
     }
 
 
-def two_pods(url: str, rate: float, seconds: float) -> Figures:
-    """The publisher on one pod, the subscribers on the other."""
-    with running("forestay", FORESTAY_BUS_URL=url) as near, running("forestay", FORESTAY_BUS_URL=url) as far:
+def two_pods(url: str, rate: float, seconds: float, name: str = "forestay") -> Figures:
+    """The publisher on one pod, the subscribers on the other. `name`: the server."""
+    environ = on_redis(name, url)
+    with running(name, **environ) as near, running(name, **environ) as far:
         crowd, speaker = crowd_at(far.port), crowd_at(near.port)
-        crowd.connect(_ROOM, SUBSCRIBERS, sample=4)
-        [one] = speaker.connect("bench.elsewhere")
+        far.dialect.connect(crowd, far.port, _ROOM, SUBSCRIBERS, sample=4)
+        [one] = near.dialect.connect(speaker, near.port, "bench.elsewhere", 1)
         time.sleep(0.2)
         found = fan_out(far, one, crowd, rate, seconds)
         speaker.close()
@@ -168,18 +169,6 @@ def hear(url: str, rounds: int, number: int, *, keep: bool) -> None:
     middle = medians(found)
     ratio = middle["forestay"]["us CPU/message"] / middle["redis-py"]["us CPU/message"]
     print(f"us CPU/message: forestay / redis-py = {ratio:.2f}")
-
-
-def interleaved(cases: dict[str, partial[Figures]], rounds: int) -> dict[str, list[Figures]]:
-    """The cases in turn, A B C A B C …, so that a machine that slows down slows all of them."""
-    found: dict[str, list[Figures]] = {label: [] for label in cases}
-    for turn in range(rounds):
-        for label, run in cases.items():
-            figures = run()
-            found[label].append(figures)
-            shown = "  ".join(f"{key} {value:,.1f}" for key, value in figures.items())
-            print(f"  round {turn + 1} {label:<14} {shown}", flush=True)
-    return found
 
 
 if __name__ == "__main__":

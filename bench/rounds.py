@@ -58,6 +58,18 @@ def measure(cases: Sequence[Case], rounds: int) -> dict[str, list[Figures]]:
     return found
 
 
+def interleaved(cases: Mapping[str, Callable[[], Figures]], rounds: int) -> dict[str, list[Figures]]:
+    """The cases in turn, A B C A B C …, so that a machine that slows down slows all of them."""
+    found: dict[str, list[Figures]] = {label: [] for label in cases}
+    for turn in range(rounds):
+        for label, run in cases.items():
+            figures = run()
+            found[label].append(figures)
+            shown = "  ".join(f"{key} {value:,.1f}" for key, value in figures.items())
+            print(f"  round {turn + 1} {label:<14} {shown}", flush=True)
+    return found
+
+
 def medians(found: Mapping[str, Sequence[Figures]]) -> dict[str, dict[str, float]]:
     """The median of each figure of each server."""
     return {
@@ -91,7 +103,8 @@ def report(
     if not keep:
         return middle
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps({"title": title, "median": middle, "rounds": found}, indent=1))
+    kept = {"title": title, "median": middle, "rounds": found}
+    (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=1))
     values = {server: figures[bars.figure] for server, figures in middle.items()}
     (RESULTS / f"{name}.svg").write_text(draw(title, bars, values))
     return middle

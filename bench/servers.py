@@ -1,24 +1,24 @@
-"""The servers under test: ours, the plain aiohttp loop, Node `ws`, and Socket.IO's own servers for Node and Python.
+"""The servers under test: ours, and those of others by the table of `bench.peers`.
 
 The cost of a server is the CPU time that the kernel counts for its process. So it is correct on a busy machine.
 """
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.checkouts import ROOT, Checkout, recognise
+from bench.checkouts import ROOT, Checkout, Unusable, installed, recognise
 from bench.crowd import SECRET
-from tests.socketio_peers.install import Missing, python
+from bench.dialects import PLAIN
+from bench.installs import NotInstalled
+from bench.peers.table import PEERS
 
 HERE = Path(__file__).parent
 
@@ -31,6 +31,7 @@ OURS = {
 }
 VARIANTS = {
     "forestay": {},
+    "forestay-compiled": {},
     "forestay-norest": {"FORESTAY_FLUSH_REST": "0"},
     "forestay-limits": {"FORESTAY_MESSAGE_RATE": "200", "FORESTAY_MESSAGE_BYTES_RATE": str(2**20)},
     "forestay-history": {"FORESTAY_ROOMS_FILE": str(HERE / "history.toml")},
@@ -38,6 +39,8 @@ VARIANTS = {
     "forestay-socketio": {"FORESTAY_SOCKETIO": "true"},
 }
 """Our server with the default settings, except for these."""
+COMPILED = "BENCH_COMPILED"
+"""The variable that names a Python with a compiled gateway, for `forestay-compiled`."""
 
 
 class Running:
@@ -49,6 +52,8 @@ class Running:
         self.pid = process.pid
         self.port = port
         self.internal_port = internal_port
+        self.dialect = PLAIN
+        """How its clients speak."""
 
     def cpu(self) -> float:
         """CPU seconds it has used so far."""
@@ -64,14 +69,18 @@ class Running:
         told: dict[str, Any] = json.loads(file.read_text())
         return told
 
+    def terminate(self) -> None:
+        """Ask it to end, as a deploy does."""
+        self._process.send_signal(signal.SIGTERM)
+
+    def gone(self) -> bool:
+        """Whether the process has ended."""
+        return self._process.poll() is not None
+
     def rss(self) -> int:
         """KiB of memory it holds."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
-
-
-_SCRIPTS = {"ws": "server.mjs", "socket.io": "socketio.mjs"}
-"""Servers that run in Node, by the package of npm that each of them is."""
 
 
 def available(names: list[str]) -> list[str]:
@@ -80,34 +89,45 @@ def available(names: list[str]) -> list[str]:
 
 
 def _can_run(name: str) -> bool:
-    if name in _SCRIPTS and not _have_packages():
-        print(f"left out: {name}, because node or npm is not here")
+    try:
+        if name in PEERS:
+            PEERS[name].command(0, 0)
+        elif name == "forestay-compiled":
+            _compiled()
+    except (NotInstalled, Unusable) as missing:
+        print(f"left out: {name}, because {missing}")
         return False
-    if name == "python-socketio":
-        try:
-            python()
-        except Missing as missing:
-            print(f"left out: {name}, because {missing}")
-            return False
     return True
+
+
+def on_redis(name: str, url: str) -> dict[str, str]:
+    """The environment that joins several servers of a name by the Redis at `url`. Raises Unusable if they cannot."""
+    if name in VARIANTS:
+        return {"FORESTAY_BUS_URL": url}
+    join = PEERS[name].redis
+    if join is None:
+        raise Unusable(f"{name} has no way to several servers by a Redis")
+    return join(url)
+
+
+def _compiled() -> Checkout:
+    """The compiled gateway."""
+    if not (python := os.environ.get(COMPILED)):
+        raise Unusable(f"{COMPILED} names no Python that has a compiled gateway")
+    return installed(Path(python))
 
 
 @contextmanager
 def running(name: str, **more: str) -> Iterator[Running]:
     """The server called `name`, with `more` in its environment, until the block ends."""
     if name in VARIANTS:
-        with serving(recognise(ROOT), name, **more) as server:
+        with serving(_compiled() if name == "forestay-compiled" else recognise(ROOT), name, **more) as server:
             yield server
         return
-    port = _free_port()
-    if name == "plain":
-        command = [sys.executable, str(HERE / "plain_server.py")]
-    elif name == "python-socketio":
-        command = [str(python()), str(HERE / "socketio_server.py")]
-    else:
-        command = [shutil.which("node") or "node", str(HERE / "node" / _SCRIPTS[name])]
-    command += [str(port), SECRET]
-    with _started(command, ROOT, dict(os.environ), (port, port)) as server:
+    peer, port, other = PEERS[name], _free_port(), _free_port()
+    environ = dict(os.environ) | peer.environ(port) | more
+    with _started(peer.command(port, other), ROOT, environ, (port, other)) as server:
+        server.dialect = peer.dialect
         yield server
 
 
@@ -159,16 +179,6 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
             time.sleep(0.3)
             return
     raise RuntimeError("the server did not start")
-
-
-def _have_packages() -> bool:
-    if not (shutil.which("node") and shutil.which("npm")):
-        return False
-    if not all((HERE / "node" / "node_modules" / name).exists() for name in _SCRIPTS):
-        install = ["npm", "install", "--prefix", str(HERE / "node"), "--no-audit", "--no-fund"]
-        install += ["--no-package-lock", "--silent"]
-        return subprocess.run(install, check=False).returncode == 0
-    return True
 
 
 def _free_port() -> int:

@@ -24,7 +24,7 @@ def frames(one: socket.socket, had: bytes) -> Iterator[tuple[int, bytes]]:
     """Yields the opcode and the body of each frame. `had`: what was read already. Raises RuntimeError at the end."""
     data = had
     while True:
-        while (frame := _frame(data)) is None:
+        while (frame := complete(data)) is None:
             more = one.recv(65536)
             if not more:
                 raise RuntimeError("the server closed the connection without a word")
@@ -33,7 +33,7 @@ def frames(one: socket.socket, had: bytes) -> Iterator[tuple[int, bytes]]:
         yield opcode, body
 
 
-def _frame(data: bytes) -> tuple[int, bytes, bytes] | None:
+def complete(data: bytes) -> tuple[int, bytes, bytes] | None:
     """The opcode and the body of the first frame, and the data after it. None while it is not complete."""
     if len(data) < _HEADER:
         return None

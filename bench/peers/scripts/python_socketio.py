@@ -1,5 +1,6 @@
 """`python-socketio` on aiohttp, as its documentation writes it: a `connect` handler that checks the token; rooms."""
 
+import os
 import sys
 from typing import Any
 
@@ -8,8 +9,10 @@ import socketio
 from aiohttp import web
 
 PORT, SECRET = int(sys.argv[1]), sys.argv[2]
+address = os.environ.get("BENCH_REDIS")
+manager = socketio.AsyncRedisManager(address) if address else None
 # The crowd of the benches never answers a ping.
-sio = socketio.AsyncServer(async_mode="aiohttp", ping_interval=3600)
+sio = socketio.AsyncServer(async_mode="aiohttp", ping_interval=3600, client_manager=manager)
 
 
 async def connect(sid: str, _: dict[str, Any], auth: dict[str, str] | None) -> None:

@@ -17,6 +17,14 @@ function verified(token) {
 const server = createServer();
 // The crowd of the benches never answers a ping.
 const io = new Server(server, { pingInterval: 3_600_000 });
+if (process.env.BENCH_REDIS) {
+  const { createClient } = await import("redis");
+  const { createAdapter } = await import("@socket.io/redis-adapter");
+  const publisher = createClient({ url: process.env.BENCH_REDIS });
+  const subscriber = publisher.duplicate();
+  await Promise.all([publisher.connect(), subscriber.connect()]);
+  io.adapter(createAdapter(publisher, subscriber));
+}
 io.use((socket, next) => next(verified(socket.handshake.auth.token) ? undefined : new Error("Authentication failed")));
 io.on("connection", (socket) => {
   socket.on("join-room", (room, ack) => {
