@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 _BACKLOG: Final = 4096
 _BEARER: Final = re.compile(rb"(?:Bearer |(base64url\.bearer\.forestay\.))([\w.-]+)")
@@ -129,9 +129,8 @@ class _End(asyncio.Protocol):
             self.transport.resume_reading()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        transport.pause_reading()
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.pause_reading()
         self._met(self)
 
     def data_received(self, data: bytes) -> None:

@@ -27,7 +27,7 @@ from forestay.edge.handshake.handshake import Handshake, WebSocketLimits
 from forestay.edge.handshake.origins import Origins
 from forestay.edge.websocket.open_sockets import MessageLimits
 from forestay.pod.file_limit import divide, raise_limit
-from forestay.pod.listeners import PublicPort
+from forestay.pod.listeners import PublicPaths, PublicPort
 from forestay.pod.tasks import Supervisor
 from forestay.pod.wiring import Links, Observed, Pod, assemble
 from forestay.protocol.requests import Binary, Broadcast
@@ -109,7 +109,8 @@ async def echo_server(port: int = 0) -> AsyncIterator[int]:
     echo, silent = cast(Dispatcher, _Echo(pod)), cast(Sessions, _Silent(pod.sessions))
     wires = V1Wires(time.time, cast(Reader, _AnyText()), LARGEST, Compression(1, LARGEST))
     handshake = Handshake(admission, limits, echo, silent, wires, None)
-    public = PublicPort(settings, divide(raise_limit()), {}, handshake.serve, MessageLimits(60, 2**20), proxies)
+    paths = PublicPaths({}, handshake.serve, {"/": handshake.upgrade})
+    public = PublicPort(settings, divide(raise_limit()), paths, MessageLimits(60, 2**20), proxies)
     try:
         yield await public.open("127.0.0.1", port)
     finally:

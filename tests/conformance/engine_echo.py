@@ -21,7 +21,7 @@ from forestay.edge.handshake.cors import elsewhere
 from forestay.edge.handshake.origins import Origins
 from forestay.edge.websocket.open_sockets import MessageLimits
 from forestay.pod.file_limit import divide, raise_limit
-from forestay.pod.listeners import PublicPort
+from forestay.pod.listeners import PublicPaths, PublicPort
 from forestay.protocol.codes import Ending
 from forestay.protocol.engineio.packets import Times
 from forestay.protocol.websocket.writing import BINARY, frame, text_frame
@@ -110,7 +110,9 @@ async def engine_server(
     admission = Admission(capacity, origins or Origins(["*"]), proxies, _AnyToken(), lifecycle)
     engine = EngineRequests(application, admission, limits, lambda: secrets.token_urlsafe(16), observer)
     paths = {path: engine.serve, path.rstrip("/"): engine.serve}
-    public = PublicPort(settings, divide(raise_limit()), paths, elsewhere(path), MessageLimits(10, 1024), proxies)
+    public = PublicPort(
+        settings, divide(raise_limit()), PublicPaths(paths, elsewhere(path)), MessageLimits(10, 1024), proxies
+    )
     try:
         bound = await public.open("127.0.0.1", port)
         yield EngineServer(bound, engine, admission, lifecycle)

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import web
 
 from forestay.edge.api.api import Api
 from forestay.edge.client_address import TrustedProxies
+from forestay.edge.listening.direct_upgrade import Upgrade
 from forestay.edge.listening.http_protocol import ANSWER_TIMEOUT, HEAD_TIMEOUT
 from forestay.edge.listening.listener import Listener
 from forestay.edge.listening.lobby import Lobby, LobbyLimits
@@ -53,6 +55,18 @@ def lobby_limits(settings: Settings, sockets: int, strangers: int) -> LobbyLimit
     )
 
 
+@dataclass(frozen=True, slots=True)
+class PublicPaths:
+    """What serves the paths of the public port."""
+
+    handlers: Mapping[str, Handler]
+    """See Routes."""
+    elsewhere: Handler
+    """Of all other paths."""
+    upgrades: Mapping[str, Upgrade] = field(default_factory=dict)
+    """See DirectPaths."""
+
+
 class PublicPort:
     """The port of the clients."""
 
@@ -60,16 +74,16 @@ class PublicPort:
         self,
         settings: Settings,
         files: Files,
-        handlers: Mapping[str, Handler],
-        elsewhere: Handler,
+        paths: PublicPaths,
         messages: MessageLimits,
         proxies: TrustedProxies,
     ) -> None:
-        """`handlers`: see Routes; `elsewhere`: of all other paths."""
         strangers = min(settings.handshakes, files.public)
         self._lobby = Lobby("public", lobby_limits(settings, files.public, strangers))
         line = line_bytes(settings.max_token_bytes)
-        self._server = PublicServer(Routes(handlers, elsewhere), self._lobby, line, messages, proxies)
+        self._server = PublicServer(
+            Routes(paths.handlers, paths.elsewhere), self._lobby, line, messages, proxies, paths.upgrades
+        )
         self._listener = Listener(self._lobby, self._server.door)
 
     async def open(self, host: str, port: int) -> int:

@@ -3,12 +3,14 @@
 from forestay.core.ports.observer import Observer
 from forestay.edge.client_address import TrustedProxies
 from forestay.edge.handshake.admission import Admission, AdmissionLimits
+from forestay.edge.handshake.cors import elsewhere
 from forestay.edge.handshake.handshake import Handshake, WebSocketLimits
 from forestay.edge.handshake.origins import Origins
 from forestay.edge.listening.routes import Handler
 from forestay.edge.stream.client_requests import ClientRequests, RequestLimits
 from forestay.edge.stream.streams import EventStreams, StreamLimits, StreamParts
 from forestay.edge.websocket.open_sockets import BYTES_PER_FRAGMENT, FRAGMENTS, MessageLimits
+from forestay.pod.listeners import PublicPaths
 from forestay.pod.wiring import Pod
 from forestay.settings.settings import Settings
 from forestay.web.pages import demo_answers
@@ -20,14 +22,17 @@ def make_admission(settings: Settings, pod: Pod, proxies: TrustedProxies) -> Adm
     return Admission(limits, Origins(settings.allowed_origins), proxies, pod.tickets, pod.lifecycle)
 
 
-def public_paths(settings: Settings, pod: Pod, admission: Admission, observer: Observer) -> dict[str, Handler]:
-    """Return the handlers of the public port, by path."""
+def public_paths(settings: Settings, pod: Pod, admission: Admission, observer: Observer) -> PublicPaths:
+    """Return what serves the paths of the public port."""
     prefix = settings.path_prefix
-    paths: dict[str, Handler] = {f"{prefix}/ws": _handshake(settings, pod, admission, observer).serve}
+    handshake = _handshake(settings, pod, admission, observer)
+    paths: dict[str, Handler] = {f"{prefix}/ws": handshake.serve}
     if settings.stream:
         paths[f"{prefix}/stream"] = _streams(settings, pod, admission, observer).serve
         paths |= _client_requests(settings, pod, admission).paths(prefix)
-    return paths | (demo_answers(prefix) if settings.demo else {})
+    if settings.demo:
+        paths |= demo_answers(prefix)
+    return PublicPaths(paths, elsewhere(f"{prefix}/ws"), {f"{prefix}/ws": handshake.upgrade})
 
 
 def message_limits(settings: Settings) -> MessageLimits:

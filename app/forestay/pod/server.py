@@ -6,6 +6,7 @@ The parts meet only here. None of them reads a setting or builds another part.
 import asyncio
 import random
 import time
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -17,7 +18,6 @@ from forestay.edge.api.api import Api
 from forestay.edge.api.keys import ApiKeys
 from forestay.edge.client_address import TrustedProxies
 from forestay.edge.engineio.requests import EngineRequests
-from forestay.edge.handshake.cors import elsewhere
 from forestay.edge.listening.listener import CannotListen
 from forestay.ops.health.loop_lag import LoopLag
 from forestay.ops.health.probes import Health
@@ -85,13 +85,13 @@ class Server:
         sources = Sources(self._readiness, self._lag, self._admission, self._balance, parts.tasks)
         self._metrics = Metrics(counts, readings(settings, pod, sources))
         self._drain = Drain(pod.lifecycle, pod.hub, pod.relocation, self._admission.wait_closed, random.Random())
-        nothing = elsewhere(f"{settings.path_prefix}/ws")
         paths = public_paths(settings, pod, self._admission, observer)
         self._socketio: EngineRequests | None = None
         if settings.socketio:
             self._socketio = make_socketio(settings, parts.namespaces, pod, self._admission, observer)
-            paths |= engine_paths(settings, self._socketio, parts.client_file)
-        self._public = PublicPort(settings, files, paths, nothing, message_limits(settings), proxies)
+            engine = engine_paths(settings, self._socketio, parts.client_file)
+            paths = replace(paths, handlers={**paths.handlers, **engine})
+        self._public = PublicPort(settings, files, paths, message_limits(settings), proxies)
         self._internal = InternalPort(
             settings, files, self._api(), Health(pod.lifecycle, self._readiness, self._metrics.render)
         )

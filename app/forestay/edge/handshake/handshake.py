@@ -86,6 +86,25 @@ class Handshake:
         if is_question(request):
             return await self._answer(request)
         started_at = perf_counter()
+        known = getattr(request.protocol, "refused", None)
+        refused = known if isinstance(known, Refused) else await self._connect(request, started_at)
+        if refused is None:
+            return UPGRADED
+        self._outcomes.refused(request, refused, started_at)
+        response = problem(refused.refusal, refused.status)
+        response.headers["Sec-WebSocket-Version"] = "13"
+        readable(request, response)
+        return response
+
+    async def upgrade(self, request: web.BaseRequest) -> Refused | None:
+        """Upgrade a request for a WebSocket. Returns why it may not connect, for `serve` to answer; else None."""
+        refused = await self._connect(request, perf_counter())
+        if refused is not None:
+            # With its traceback the error would hold the whole connection in a reference cycle.
+            refused.__traceback__ = refused.__cause__ = refused.__context__ = None
+        return refused
+
+    async def _connect(self, request: web.BaseRequest, started_at: float) -> Refused | None:
         try:
             check_request(request)
             check_upgrade(request)
@@ -96,16 +115,13 @@ class Handshake:
                 self._admission.check_origin(request)
                 identity = await attempt.admit(present(request, token))
                 upgraded = self._upgraded(request, started_at, protocol, agreement)
-                return await self._start(upgraded, attempt, identity, agreement)
+                await self._start(upgraded, attempt, identity, agreement)
             except BaseException:
                 attempt.leave()
                 raise
         except Refused as refused:
-            self._outcomes.refused(request, refused, started_at)
-            response = problem(refused.refusal, refused.status)
-            response.headers["Sec-WebSocket-Version"] = "13"
-            readable(request, response)
-            return response
+            return refused
+        return None
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Tell a caller that does not upgrade whether a handshake would be refused, and why."""
@@ -140,7 +156,7 @@ class Handshake:
 
     async def _start(
         self, upgraded: Upgraded, attempt: Attempt, identity: Identity, agreement: Agreement | None
-    ) -> web.StreamResponse:
+    ) -> None:
         """Start an admitted connection, which has its place until it is lost."""
         wire = self._wires.agreed(agreement)
         limits = self._plain if agreement is None or self._compressed is None else self._compressed
@@ -160,4 +176,3 @@ class Handshake:
             # The drain began while the registry was asked, and may have ended all others already.
             connection.end(ENDINGS[CloseCode.GOING_AWAY])
         receiver.begin(NativeClient(self._dispatcher, self._sessions, connection, wire, attempt))
-        return UPGRADED

@@ -52,8 +52,11 @@ class Door(asyncio.Protocol):
         "received",
     )
 
-    def __init__(self, lobby: Lobby, make: "Callable[[Door], Serving]") -> None:
-        """`make`: returns what serves this connection. It calls `admit` when the connection is no stranger any more."""
+    def __init__(self, lobby: Lobby, make: "Callable[[Door, bytes], Serving]") -> None:
+        """`make`: returns what serves this connection, by the request that has come.
+
+        It calls `admit` or `release` when the connection is no stranger any more.
+        """
         self._lobby = lobby
         self._make = make
         self._head: bytearray | None = None
@@ -112,6 +115,19 @@ class Door(asyncio.Protocol):
         if self._serving is not None:
             self._hand_over(self._serving)
 
+    def release(self) -> None:
+        """Leave the way to a protocol that the transport has next."""
+        self._lobby.leave(self)
+        self._admitted = True
+        self._serving = self._transport = None
+
+    def serve_instead(self, serving: Serving, received: bytes) -> None:
+        """Let `serving` go on in the place of what served this connection, which `received` has come of."""
+        if self._transport is not None:
+            self._serving = serving
+            serving.connection_made(self._transport)
+            serving.data_received(received)
+
     def answered(self) -> None:
         """The request of a stranger is answered. What it still sends of a body is not kept, and counts no more."""
         self._answered = True
@@ -151,7 +167,7 @@ class Door(asyncio.Protocol):
         if transport is None:
             return
         self._lobby.answering(self)
-        serving = self._make(self)
+        serving = self._make(self, request)
         serving.connection_made(transport)
         if self._admitted:
             self._hand_over(serving)

@@ -87,7 +87,8 @@ class _Rest:
 class HttpProtocol(web.RequestHandler):
     """aiohttp's HTTP protocol of one connection, with our responses to errors."""
 
-    def __init__(self, server: "Port", door: Door) -> None:
+    def __init__(self, server: "Port", door: Door, refused: Exception | None = None) -> None:
+        """`refused`: why the request may not connect, where that is known."""
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
@@ -101,6 +102,7 @@ class HttpProtocol(web.RequestHandler):
         self._malformed = server.malformed
         self._sockets = server.sockets
         self._lobby = server.lobby
+        self.refused = refused
         self.client = door.client
         """See Door.client."""
         self._door: Door | None = door

@@ -14,7 +14,7 @@ class ProxiedDoor(Door):
 
     __slots__ = ("_proxies", "_start")
 
-    def __init__(self, lobby: Lobby, make: Callable[[Door], Serving], proxies: TrustedProxies) -> None:
+    def __init__(self, lobby: Lobby, make: Callable[[Door, bytes], Serving], proxies: TrustedProxies) -> None:
         super().__init__(lobby, make)
         self._proxies = proxies
         self._start: bytes | None = None

@@ -1,16 +1,21 @@
 """Serves HTTP on both ports: routes requests by path, and limits their time."""
 
 import asyncio
+from collections.abc import Mapping
+from functools import partial
+from types import MappingProxyType
 from typing import Final
 
 from aiohttp import web
 
 from forestay.edge.client_address import TrustedProxies
-from forestay.edge.listening.door import Door
+from forestay.edge.listening.direct_upgrade import DirectPaths, DirectUpgrade, Upgrade
+from forestay.edge.listening.door import Door, Serving
 from forestay.edge.listening.http_protocol import ANSWER_TIMEOUT, HttpProtocol, Port
 from forestay.edge.listening.lobby import Lobby
 from forestay.edge.listening.proxied_door import ProxiedDoor
 from forestay.edge.listening.routes import Routes
+from forestay.edge.listening.upgrade_request import read
 from forestay.edge.problems import problem
 from forestay.edge.websocket.open_sockets import MessageLimits, OpenSockets
 from forestay.protocol.codes import ErrorCode, Refusal
@@ -28,7 +33,8 @@ class _Server(Port):
         """The protocol of a new connection."""
         return Door(self.lobby, self._enter)
 
-    def _enter(self, door: Door) -> HttpProtocol:
+    def _enter(self, door: Door, request: bytes) -> Serving:
+        """What serves the connection that `request` has come from."""
         protocol = HttpProtocol(self, door)
         if self.admits_requests:
             protocol.admit()
@@ -60,21 +66,29 @@ class PublicServer(_Server):
         line_bytes: int,
         messages: MessageLimits,
         proxies: TrustedProxies,
+        upgrades: Mapping[str, Upgrade] = MappingProxyType({}),
     ) -> None:
-        """`proxies`: those that may say the client's address before the request."""
+        """`proxies`: those that may say the client's address before the request. `upgrades`: see DirectPaths."""
         super().__init__(self._handle, lobby, line_bytes)
         self._proxies = proxies
         self.sockets = OpenSockets(messages, lobby.lost)
+        self._direct = DirectPaths(upgrades, self.sockets, partial(HttpProtocol, self))
         self._routes = routes
 
     def door(self) -> Door:
         """The protocol of a new connection."""
         return ProxiedDoor(self.lobby, self._enter, self._proxies) if self._proxies else super().door()
 
+    def _enter(self, door: Door, request: bytes) -> Serving:
+        # A longer request can have a longer line than aiohttp takes.
+        found = read(request, self._direct.upgrades) if len(request) <= self.line_bytes else None
+        return super()._enter(door, request) if found is None else DirectUpgrade(door, found, self._direct)
+
     async def close_sockets(self, seconds: float) -> None:
         """Wait until no WebSocket is open, at most `seconds`, and end the others."""
         if self.sockets is not None:
             await self.sockets.close(seconds)
+        self._direct.close()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         protocol = request.protocol
