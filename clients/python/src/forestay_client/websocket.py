@@ -1,11 +1,15 @@
 """Opens a WebSocket to a gateway."""
 
 import logging
+from collections.abc import Sequence
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+from websockets.extensions import Extension
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory, PerMessageDeflate
+from websockets.frames import Frame
 from websockets.protocol import State
-from websockets.typing import Subprotocol
+from websockets.typing import ExtensionParameter, Subprotocol
 
 from forestay_client.codes import NORMAL
 from forestay_client.endings import closed
@@ -18,6 +22,28 @@ CLOSE_TIMEOUT = 5.0
 _WIRE = logging.getLogger("forestay_client.wire")
 # At DEBUG the library logs what it writes, the token included; that the application logs at DEBUG is no wish for it.
 _WIRE.setLevel(logging.WARNING)
+
+
+class _Inflating(PerMessageDeflate):
+    """Takes compressed messages, and sends plain ones: most of what a client says is short."""
+
+    def encode(self, frame: Frame) -> Frame:
+        return frame
+
+
+class _Offer(ClientPerMessageDeflateFactory):
+    """Offers to take compressed messages. The gateway compresses where it is told to."""
+
+    def process_response_params(
+        self, params: Sequence[ExtensionParameter], accepted_extensions: Sequence[Extension]
+    ) -> PerMessageDeflate:
+        agreed = super().process_response_params(params, accepted_extensions)
+        return _Inflating(
+            agreed.remote_no_context_takeover,
+            agreed.local_no_context_takeover,
+            agreed.remote_max_window_bits,
+            agreed.local_max_window_bits,
+        )
 
 
 class WebSocket:
@@ -59,6 +85,7 @@ async def open_websocket(url: str, token: str, options: Options) -> WebSocket:
             subprotocols=[Subprotocol("forestay.v1")],
             additional_headers={"Authorization": f"Bearer {token}"},
             compression=None,
+            extensions=[_Offer()],
             ping_interval=None,
             close_timeout=CLOSE_TIMEOUT,
             # The gateway bounds what it says, and a page of history may be large.
