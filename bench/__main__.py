@@ -19,6 +19,7 @@ NAMES = (
         "scrape",
         "tracing",
         "wires",
+        "compression",
     ),
     *("drain", "storm", "soak", "cost", "profile", "peers", "compare"),
 )
