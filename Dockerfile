@@ -10,6 +10,11 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PYTHONDONTWRITEBYTECODE=1
 WORKDIR /src
 
+# It compiles our wheel, and is in this stage only.
+RUN apt-get update -qq \
+    && apt-get install -qq --no-install-recommends gcc libc6-dev >/dev/null \
+    && rm -rf /var/lib/apt/lists/*
+
 # The dependencies come first: a change of our source leaves this layer alone. Byte code that is checked by nothing but
 # its presence is right here, since nobody edits an image, and it is the same on every build.
 COPY requirements/runtime.txt requirements/build.txt requirements/
@@ -22,6 +27,7 @@ COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY app/ app/
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \
     && pip --python /opt/forestay/bin/python install --no-deps --no-index /tmp/wheel/*.whl \
+    && /opt/forestay/bin/forestay --version | grep -F '(compiled)' \
     && /opt/forestay/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/forestay/lib/python3.13/site-packages/forestay
 
 

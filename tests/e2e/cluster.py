@@ -123,6 +123,9 @@ async def load_image(image: str) -> None:
     """Builds the image and loads it into the cluster with the command E2E_LOAD_IMAGE, by default kind's."""
     arguments = shlex.split(os.environ.get("E2E_DOCKER_ARGS", ""))
     await run("docker", "build", *arguments, "--tag", image, ".")
+    version = await run("docker", "run", "--rm", image, "--version")
+    if "(compiled)" not in version:
+        raise Failed(f"the image runs plain Python: {version}")
     await run(*shlex.split(os.environ.get("E2E_LOAD_IMAGE", "kind load docker-image")), image)
 
 

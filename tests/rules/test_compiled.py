@@ -33,6 +33,14 @@ def test_no_struct_is_compiled() -> None:
     assert structs == []
 
 
+def test_the_image_is_compiled_and_has_no_compiler() -> None:
+    """The build of the image ends where its gateway is not compiled. Only its first stage has a C compiler."""
+    build, image = (ROOT / "Dockerfile").read_text(encoding="utf-8").split("\nFROM ")[1:]
+    assert "forestay --version | grep -F '(compiled)'" in build
+    assert "gcc" in build
+    assert not {"gcc", "apt-get", "RUN"} & set(image.split())
+
+
 def test_mypyc_takes_each_module_as_it_is(tmp_path: Path) -> None:
     """The compiler reports nothing: no feature that it lacks, and no generator that it would turn into a list.
 

@@ -1,4 +1,4 @@
-"""Two releases as source trees: the previous one, unpacked from git, and this one."""
+"""Two releases: the previous one, unpacked from git, and this one as it is installed."""
 
 import subprocess
 import sys
@@ -10,6 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Final
 
+import forestay
 from tests.support.process import Process, Program, serving
 from tests.support.repository import ROOT
 
@@ -46,7 +47,7 @@ class Release:
             yield served
 
 
-THIS: Final = Release("forestay", ROOT / "app")
+THIS: Final = Release("forestay", Path(forestay.__file__).parents[1])
 
 
 def previous(folder: Path) -> Release | None:
