@@ -23,7 +23,7 @@ async def test_a_client_with_many_messages_at_once_gives_others_their_turn() -> 
         turns: list[int] = []
 
         async def watch() -> None:
-            before = received["leave"]
+            before = 0
             while True:
                 await asyncio.sleep(0)
                 turns.append(received["leave"] - before)
