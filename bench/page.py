@@ -33,6 +33,11 @@ _SECTIONS: Sequence[tuple[str, str]] = (
         "compression-1000",
         "Each message is deflated once, for about 20 µs. Bytes are of frames, also of those that are not compressed.",
     ),
+    (
+        "objects-native",
+        "As `sys.getsizeof` says it. The last row is the loop's own memory in C, and what the allocator cannot reuse.",
+    ),
+    ("objects-socketio", ""),
     ("churn", "Joiners and leavers get their part of a batch; the others' buffer stays shared."),
     ("stuck", "What one reader that never reads does to the others."),
     ("flood", "Another connection's round trip, while one says single bytes as fast as it can."),

@@ -143,13 +143,13 @@ def serving(checkout: Checkout, variant: str = "forestay", **more: str) -> Itera
 
 
 @contextmanager
-def counting(file: Path, variant: str, **more: str) -> Iterator[Running]:
-    """Ours as `bench.inside` runs it, which writes into `file` what it counts."""
+def counting(file: Path, variant: str, runner: str = "bench.inside", **more: str) -> Iterator[Running]:
+    """Ours as `runner` runs it, which writes into `file` what it counts."""
     port, internal = _free_port(), _free_port()
     here = recognise(ROOT)
     environ = here.environ() | OURS | VARIANTS[variant] | more
     environ["PYTHONPATH"] += f":{ROOT}"
-    command = [str(here.python), "-P", "-m", "bench.inside", str(file), "serve", "--host", "127.0.0.1"]
+    command = [str(here.python), "-P", "-m", runner, str(file), "serve", "--host", "127.0.0.1"]
     command += ["--port", str(port), "--internal-port", str(internal)]
     with _started(command, ROOT, environ, (port, internal)) as server:
         yield server
