@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from forestay.bus.memory.bus import MemoryBus
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.delivery import Delivery
-from forestay.core.fanout.passes import Pace, Passes
+from forestay.core.fanout.passes import Passes
+from forestay.core.fanout.rests import Pace, Rests
 from forestay.core.fanout.rooms import Room
 from forestay.core.ports.bus import Outcome, Settled, Settlement
 from forestay.core.rules.policies import Policy, Retention, Slow
@@ -97,7 +98,7 @@ def slow_delivery(core: Core, *rooms: str, took: float) -> tuple[SlowLoop, list[
     loop = SlowLoop()
     passes._loop = loop  # type: ignore[assignment]
     passes._perf = loop.time
-    passes._pace = Pace(1.0, 0.01)
+    passes._rests = Rests(loop, Pace(1.0, 0.01), passes.schedule)  # type: ignore[arg-type]
     passes._scheduled = False
 
     class Costly(RecordingTransport):

@@ -8,7 +8,8 @@ import pytest
 
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.outbox import Outbox
-from forestay.core.fanout.passes import Pace, Passes
+from forestay.core.fanout.passes import Passes
+from forestay.core.fanout.rests import Pace
 from forestay.core.fanout.slow import SlowReaders
 from forestay.core.rules.access import Identity, Rights
 from forestay.core.rules.session_limits import KeepaliveTimes, SessionLimits

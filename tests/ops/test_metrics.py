@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import aiohttp
 import pytest
@@ -42,12 +43,12 @@ class Watched:
     counts: Counts
     metrics: Metrics
 
-    def __init__(
-        self, *policies: Policy, bus: MemoryBus | None = None, exemplars: bool = False, **given: float
-    ) -> None:
+    def __init__(self, *policies: Policy, bus: MemoryBus | None = None, exemplars: bool = False, **given: Any) -> None:
         self.counts = Counts(exemplars=exemplars)
         self.metrics = Metrics(self.counts, readings())
-        self.core = Core(*policies, bus=bus, registry=None, observer=self.counts, tracer=None, **given)
+        self.core = Core(
+            *policies, bus=bus, registry=None, observer=self.counts, tracer=None, group_writer=None, **given
+        )
 
     def scrape(self, accept: str = TEXT) -> Scrape:
         return Scrape(*self.metrics.render(accept))

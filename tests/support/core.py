@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from forestay.bus.memory.bus import MemoryBus
 from forestay.bus.memory.registry import MemoryRegistry
 from forestay.core.fanout.connection import Connection
+from forestay.core.ports.group_writer import GroupWriter
 from forestay.core.ports.observer import Observer
 from forestay.core.ports.registry import Registry
 from forestay.core.ports.tracer import Tracer
@@ -106,6 +107,7 @@ class Core:
         registry: Registry | None = None,
         observer: Observer | None = None,
         tracer: Tracer | None = None,
+        group_writer: GroupWriter | None = None,
         **given: object,
     ) -> None:
         values = {"message_rate": 0, "flush_rest": 0, "jwt_secret": "x" * 32} | given
@@ -113,7 +115,7 @@ class Core:
         self.bus = bus or MemoryBus()
         self.registry = registry or MemoryRegistry("p1", self.bus)
         links = Links("p1", self.bus, self.registry, PlainTasks())
-        self.pod = assemble(loaded, Policies(policies), links, NoTokens(), Observed(observer, tracer))
+        self.pod = assemble(loaded, Policies(policies), links, NoTokens(), Observed(observer, tracer), group_writer)
         self._numbers = itertools.count()
 
     def connect(

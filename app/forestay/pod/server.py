@@ -19,6 +19,7 @@ from forestay.edge.api.keys import ApiKeys
 from forestay.edge.client_address import TrustedProxies
 from forestay.edge.engineio.requests import EngineRequests
 from forestay.edge.listening.listener import CannotListen
+from forestay.edge.websocket.group_writes import group_writer
 from forestay.ops.health.loop_lag import LoopLag
 from forestay.ops.health.probes import Health
 from forestay.ops.health.readiness import BusRule, NoNeighbours, Readiness
@@ -68,7 +69,7 @@ class Server:
         observer = self._observation.observer
         links = link(settings, observer, parts.tasks)
         observed = Observed(observer, self._observation.tracing)
-        pod = self._pod = assemble(settings, parts.policies, links, parts.verifier, observed)
+        pod = self._pod = assemble(settings, parts.policies, links, parts.verifier, observed, group_writer())
         where = pod_identity()
         self._cluster = cluster_parts(settings, where, parts.tasks, counts.cluster)
         self._announcements = Announcements(pod.hub, self._cluster, self._observation)

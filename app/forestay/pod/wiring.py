@@ -22,10 +22,12 @@ from forestay.core.cluster.user_limit import UserLimit, UserLimitRules
 from forestay.core.fanout.delivery import Delivery
 from forestay.core.fanout.hub import Hub
 from forestay.core.fanout.outbox import Outbox
-from forestay.core.fanout.passes import Pace, Passes
+from forestay.core.fanout.passes import Passes
+from forestay.core.fanout.rests import Pace
 from forestay.core.fanout.rooms import Rooms
 from forestay.core.fanout.slow import SlowReaders
 from forestay.core.ports.bus import Bus
+from forestay.core.ports.group_writer import GroupWriter
 from forestay.core.ports.observer import Observer
 from forestay.core.ports.registry import Registry
 from forestay.core.ports.runtime import Runtime
@@ -138,7 +140,14 @@ def _guard(settings: Settings) -> Guard:
     return Guard(inspector, Signer(secrets, time.time, required=required) if secrets else None)
 
 
-def assemble(settings: Settings, policies: Policies, links: Links, verifier: Verifier, observed: Observed) -> Pod:
+def assemble(
+    settings: Settings,
+    policies: Policies,
+    links: Links,
+    verifier: Verifier,
+    observed: Observed,
+    group_writer: GroupWriter | None = None,
+) -> Pod:
     """Wire the core of one pod together, inside the running loop."""
     bus, registry, tasks = links.bus, links.registry, links.tasks
     loop, limits = asyncio.get_running_loop(), session_limits(settings)
@@ -148,7 +157,7 @@ def assemble(settings: Settings, policies: Policies, links: Links, verifier: Ver
 
     hub, rooms = Hub(), Rooms(policies)
     slow = SlowReaders(settings.send_buffer_bytes, runtime.observer)
-    passes = Passes(runtime, slow, Pace(settings.flush_rest, settings.flush_rest_cap))
+    passes = Passes(runtime, slow, Pace(settings.flush_rest, settings.flush_rest_cap), group_writer)
     outbox = Outbox(runtime, rooms, passes, slow)
 
     # Two parts of what a joiner missed, and the next page that it asks for, wait for it without making it slow.

@@ -5,17 +5,22 @@ as the pass took, up to a cap: a write costs the kernel about the same for one m
 large passes carry several times as much as many small ones. Only rooms that were written rest. A rest saves writes to
 the same sockets, and would only delay messages for others. A pod with little to do writes at the end of the loop's
 tick. Nothing here awaits.
+
+Large rooms have a pass of their own. Its writes leave the loop where there is a GroupWriter, so that nobody else waits
+for them.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from functools import partial
 from typing import Final
 
 from forestay.core.fanout.batch import Batch, gather, take
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.positions import Due, gather_tailed, move, move_on
+from forestay.core.fanout.rests import Pace, Rests
 from forestay.core.fanout.rooms import Room
 from forestay.core.fanout.slow import SlowReaders
+from forestay.core.ports.group_writer import Group, GroupWriter
 from forestay.core.ports.runtime import Runtime
 from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
@@ -24,31 +29,22 @@ from forestay.protocol.replies import Resync
 SLOW_CHECK_INTERVAL: Final = 0.1
 """Seconds between two checks of slow clients while nothing is written."""
 
-# Seconds. The loop's timers have a resolution of a millisecond, so a shorter rest would take longer than the pass did.
-_SHORTEST_REST: Final = 0.0005
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How long the rooms of a pass rest after it."""
-
-    rest: float
-    """Seconds of rest for each second of the pass; 0 means no rest."""
-    cap: float
-    """The longest rest in seconds. It is what a rest may add to the latency of a message."""
-
 
 class Passes:
     """Schedules and runs the passes of this pod."""
 
-    def __init__(self, runtime: Runtime, slow: SlowReaders, pace: Pace) -> None:
+    def __init__(
+        self, runtime: Runtime, slow: SlowReaders, pace: Pace, group_writer: GroupWriter | None = None
+    ) -> None:
+        """`group_writer`: without one, the loop makes all writes."""
         self._loop = runtime.loop
         self._clock = runtime.clock
         self._perf = runtime.perf
         self._observer = runtime.observer
         self._tracer = runtime.tracer
         self._slow = slow
-        self._pace = pace
+        self._rests = Rests(runtime.loop, pace, self.schedule)
+        self._group_writer = group_writer
         self._due: dict[Room, None] = {}
         self._answering: dict[Connection, None] = {}
         self._tailing: dict[Connection, None] = {}
@@ -111,7 +107,6 @@ class Passes:
         self._loop.call_soon(self._run)
 
     def _run(self) -> None:
-        started = self._perf()
         try:
             if self._slow.behind:
                 self._release_slow()
@@ -119,13 +114,28 @@ class Passes:
             self._scheduled = False
         rooms, self._due = self._due, {}
         answering, self._answering = self._answering, {}
+        large = [room for room in rooms if room.large] if self._group_writer is not None else ()
+        for room in large:
+            del rooms[room]
+        try:
+            if rooms or answering or not large:
+                self._pass(rooms, answering, None)
+        finally:
+            if large:
+                self._pass(large, (), self._group_writer)
+
+    def _pass(self, rooms: Collection[Room], answering: Iterable[Connection], group_writer: GroupWriter | None) -> None:
+        """Write the pending frames of `rooms` and of `answering`. The former leave the loop with `group_writer`."""
+        started = self._perf()
         batches = []
         for room in rooms:
             room.resting = True
             batches.append(take(room))
+        group = None if group_writer is None else Group()
+        handed_over = False
         try:
             due, tailed = gather(batches)
-            writes, size = self._write_rooms(due, batches)
+            writes, size = self._write_rooms(due, batches, group)
             if tailed or self._tailing:
                 more, bytes_more = self._write_tailed(gather_tailed(tailed), batches)
                 writes, size = writes + more, size + bytes_more
@@ -133,17 +143,30 @@ class Passes:
                 written = self._write_answers(connection)
                 writes += written > 0
                 size += written
+            took = self._perf() - started
+            if group_writer is not None and group is not None and group.transports:
+                group_writer.write(group, partial(self._written, rooms, took))
+                handed_over = True
         finally:
             # Also after a bug: a room that goes on resting would get nothing more.
-            took = self._perf() - started
-            self._rest(rooms, min(took * self._pace.rest, self._pace.cap))
+            if not handed_over:
+                self._rests.begin(rooms, self._perf() - started)
         if self._observer is not None:
             self._observer.flushed(writes, size, took)
         if self._observer is not None or self._tracer is not None:
             self._report(batches, started)
 
-    def _write_rooms(self, due: dict[Connection, list[bytes]], batches: list[Batch]) -> tuple[int, int]:
-        """Write to each member what is `due` to it of `batches`. Returns the number of writes, and their bytes."""
+    def _written(self, rooms: Collection[Room], took: float, beside: float) -> None:
+        """A group was written, for which the loop took `took` seconds, and the writer `beside`."""
+        self._rests.begin(rooms, took + beside)
+
+    def _write_rooms(
+        self, due: dict[Connection, list[bytes]], batches: list[Batch], group: Group | None
+    ) -> tuple[int, int]:
+        """Write to each member what is `due` to it of `batches`. Returns the number of writes, and their bytes.
+
+        With a `group`, the writes are added to it instead.
+        """
         writes = size = 0
         # The first look of SlowReaders.slow, without the cost of a call for each write of the pod.
         limit = self._slow.limit
@@ -158,7 +181,10 @@ class Passes:
                 connection.answers += chunks
             else:
                 data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-                transport.write(data)
+                if group is None:
+                    transport.write(data)
+                else:
+                    group.add(transport, data)
                 writes += 1
                 size += len(data)
         return writes, size
@@ -223,20 +249,6 @@ class Passes:
                 for arrival in batch.arrivals:
                     if arrival[0].trace is not None:
                         self._tracer.reached(arrival, batch.room.policy.pattern, batch.dropped)
-
-    def _rest(self, rooms: dict[Room, None], rest: float) -> None:
-        if rest < _SHORTEST_REST:
-            self._end_rest(rooms)
-        elif rooms:
-            self._loop.call_later(rest, self._end_rest, rooms)
-
-    def _end_rest(self, rooms: Iterable[Room]) -> None:
-        for room in rooms:
-            room.resting = False
-            for audience in room.audiences.values():
-                if audience.pending:
-                    self.schedule(room)
-                    break
 
     def _hold_back(self, connection: Connection, batches: list[Batch]) -> None:
         self._slow.hold_back(connection, batches)

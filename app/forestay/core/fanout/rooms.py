@@ -1,6 +1,7 @@
 """The rooms that have members on this pod. A room has one audience for each wire among its members."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from forestay.core.fanout.audience import Audience
 from forestay.core.fanout.connection import Connection
@@ -10,6 +11,9 @@ from forestay.core.rules.policies import Policies, Policy
 from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
 from forestay.protocol.wire import Wire
+
+LARGE_ROOM: Final = 64
+"""Members on one wire from which on a room is large."""
 
 
 class Room:
@@ -35,6 +39,11 @@ class Room:
     def size(self) -> int:
         """The number of members."""
         return sum(len(audience.members) for audience in self.audiences.values())
+
+    @property
+    def large(self) -> bool:
+        """Whether writing to all members takes so long that others would notice."""
+        return any(len(audience.members) >= LARGE_ROOM for audience in self.audiences.values())
 
     def add(self, member: Connection) -> None:
         """Let `member` in. It gets the messages from now on."""

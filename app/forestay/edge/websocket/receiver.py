@@ -165,8 +165,8 @@ class Receiver(asyncio.Protocol):
             self._rest()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._lost = True
-        self._full = False
+        self._lost, self._full = True, False
+        self._socket.lost()
         self._assemblies.end(self)
         self._sockets.remove(self)
         free(self._transport)

@@ -1,0 +1,85 @@
+"""Passes to large rooms go to a GroupWriter, where there is one."""
+
+from collections.abc import Callable
+
+from forestay.core.fanout.rooms import LARGE_ROOM
+from forestay.core.ports.group_writer import Group
+from tests.support.core import Core, passes
+
+
+class Beside:
+    """A GroupWriter whose writes are made when the test says so."""
+
+    def __init__(self) -> None:
+        self.groups: list[tuple[Group, Callable[[float], None]]] = []
+
+    def write(self, group: Group, written: Callable[[float], None]) -> None:
+        self.groups.append((group, written))
+
+    def make(self) -> None:
+        """Make the writes of the oldest group."""
+        group, written = self.groups.pop(0)
+        for transport, data in zip(group.transports, group.buffers, strict=True):
+            transport.write(data)
+        written(0.0)
+
+
+def payloads(heard: list[dict[str, object]]) -> list[object]:
+    return [said["payload"] for said in heard if said["type"] == "broadcast"]
+
+
+async def test_a_large_room_is_written_beside_the_loop_and_rests_until_then() -> None:
+    """What is published meanwhile waits for the next group, in order. Each member gets one write of it."""
+    beside = Beside()
+    core = Core(group_writer=beside)
+    members = [core.join("large") for _ in range(LARGE_ROOM)]
+    await passes()
+    for connection, _ in members[:1]:
+        core.say(connection, type="broadcast", room="large", payload=1)
+        await passes()
+        core.say(connection, type="broadcast", room="large", payload=2)
+        core.say(connection, type="broadcast", room="large", payload=3)
+        await passes()
+    assert len(beside.groups) == 1
+    assert not any(payloads(socket.heard()) for _, socket in members)
+    beside.make()
+    await passes()
+    before = [len(socket.writes) for _, socket in members]
+    beside.make()
+    assert [payloads(socket.heard()) for _, socket in members] == [[1, 2, 3]] * LARGE_ROOM
+    assert [len(socket.writes) - 1 for _, socket in members] == before
+
+
+async def test_a_small_room_does_not_wait_for_a_large_one() -> None:
+    """Its members are written by the loop, also where they are in the large room too."""
+    beside = Beside()
+    core = Core(group_writer=beside)
+    members = [core.join("large") for _ in range(LARGE_ROOM)]
+    speaker, heard = members[0]
+    core.say(speaker, type="join", room="small")
+    _, socket = core.join("small")
+    await passes()
+    core.say(speaker, type="broadcast", room="large", payload="large")
+    core.say(speaker, type="broadcast", room="small", payload="small")
+    await passes()
+    assert payloads(socket.heard()) == payloads(heard.heard()) == ["small"]
+    core.say(speaker, type="broadcast", room="small", payload="again")
+    await passes()
+    assert payloads(socket.heard()) == ["small", "again"]
+    beside.make()
+    assert payloads(heard.heard()) == ["small", "again", "large"]
+
+
+async def test_a_slow_member_is_held_back_and_a_closed_one_is_left_out() -> None:
+    """As where the loop writes."""
+    beside = Beside()
+    core = Core(group_writer=beside, send_buffer_bytes=65536)
+    members = [core.join("large") for _ in range(LARGE_ROOM + 2)]
+    await passes()
+    members[0][1].waiting = 100_000
+    members[1][1].gone = True
+    core.say(members[2][0], type="broadcast", room="large", payload=1)
+    await passes()
+    [(group, _)] = beside.groups
+    assert group.transports == [socket for _, socket in members[2:]]
+    assert len(set(group.buffers)) == 1

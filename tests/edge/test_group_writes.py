@@ -1,0 +1,217 @@
+"""Writes that are made beside the loop reach each client whole and in order, and nobody else."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from threading import Event
+from typing import cast
+
+import pytest
+
+from forestay.core.ports.group_writer import Group
+from forestay.edge.websocket.group_writes import GroupWrites
+from forestay.edge.websocket.native import NativeSocket
+from forestay.protocol.codes import ENDINGS, CloseCode
+from forestay.protocol.websocket.writing import close_frame
+from tests.support.core import V1
+
+speedups = pytest.importorskip("forestay.speedups", reason="forestay.speedups is not compiled here")
+
+CLIENTS = 80
+
+
+class Server(asyncio.Protocol):
+    """The server's end of a connection."""
+
+    def __init__(self, connected: "Callable[[Server], None]") -> None:
+        self.connected = connected
+        self.descriptor_at_the_end = -1
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.socket = NativeSocket(cast(asyncio.Transport, transport), V1, 5.0)
+        # The kernel does not take more than this.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+        self.connected(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.socket.lost()
+        os.fstat(self.socket.descriptor())
+        self.descriptor_at_the_end = self.socket.descriptor()
+
+
+@dataclass
+class Pairs:
+    """Connected pairs of sockets, and a writer for them."""
+
+    servers: list[Server] = field(default_factory=list)
+    clients: list[socket.socket] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.writer = GroupWrites(speedups.Writes)
+
+    def group(self, data: Callable[[int], bytes]) -> Group:
+        """A write of `data` of the number of each client."""
+        group = Group()
+        for number, server in enumerate(self.servers):
+            group.add(server.socket, data(number))
+        return group
+
+    async def add(self) -> None:
+        """Connect one more client."""
+        loop = asyncio.get_running_loop()
+        connected: asyncio.Future[Server] = loop.create_future()
+        listener = await loop.create_server(lambda: Server(connected.set_result), "127.0.0.1", 0)
+        client = socket.socket()
+        client.setblocking(False)  # noqa: FBT003
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        await loop.sock_connect(client, listener.sockets[0].getsockname())
+        self.clients.append(client)
+        self.servers.append(await connected)
+        listener.close()
+
+    async def write(self, group: Group) -> None:
+        """Write `group`, and wait until it is written."""
+        written: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self.writer.write(group, written.set_result)
+        await written
+
+    def stop_the_thread(self) -> Event:
+        """Let the thread do nothing before the event is set."""
+        event = Event()
+        self.writer._thread.submit(event.wait, 30)
+        return event
+
+
+@asynccontextmanager
+async def pairs(count: int = CLIENTS) -> AsyncIterator[Pairs]:
+    """Some pairs. All are closed at the end."""
+    found = Pairs()
+    for _ in range(count):
+        await found.add()
+    yield found
+    for server in found.servers:
+        server.socket.abort()
+    while any(server.descriptor_at_the_end < 0 for server in found.servers):
+        await asyncio.sleep(0)
+    for client in found.clients:
+        client.close()
+
+
+async def read(client: socket.socket, size: int) -> bytes:
+    """What the client gets: `size` bytes, or less where the connection ends before."""
+    data = b""
+    async with asyncio.timeout(10):
+        while len(data) < size:
+            more = await asyncio.get_running_loop().sock_recv(client, size - len(data))
+            if not more:
+                break
+            data += more
+    return data
+
+
+async def test_what_is_written_meanwhile_comes_after_it() -> None:
+    """Frames and the close frame wait for the write under way, and are not lost by the close."""
+    async with pairs() as found:
+        go_on = found.stop_the_thread()
+        writing = asyncio.create_task(found.write(found.group(lambda number: b"%d first," % number)))
+        await asyncio.sleep(0)
+        ending = ENDINGS[CloseCode.GOING_AWAY]
+        for server in found.servers:
+            server.socket.write(b"second")
+            assert server.socket.buffered() > len(b"second")
+            server.socket.close(ending)
+            server.socket.hang_up()
+        go_on.set()
+        await writing
+        for number, client in enumerate(found.clients):
+            assert await read(client, 1000) == b"%d first,second" % number + close_frame(ending)
+
+
+async def test_what_the_kernel_does_not_take_is_written_by_the_transport() -> None:
+    """A client that reads late gets all of it, and what came after."""
+    async with pairs() as found:
+        size = 1_000_000
+        await found.write(found.group(lambda number: b"%2d" % number * (size // 2)))
+        for server in found.servers:
+            assert 0 < server.socket.buffered() < size
+            server.socket.write(b"end")
+        for number, client in enumerate(found.clients):
+            assert await read(client, size + 3) == b"%2d" % number * (size // 2) + b"end"
+
+
+async def test_nothing_reaches_a_client_whose_descriptor_belonged_to_another_one() -> None:
+    """A write to a connection that was lost is never made: its descriptor may belong to somebody else by then."""
+    async with pairs() as found:
+        go_on = found.stop_the_thread()
+        writing = asyncio.create_task(found.write(found.group(lambda number: b"secret %d" % number)))
+        await asyncio.sleep(0)
+        lost = found.servers[:40]
+        descriptors = {server.socket.descriptor() for server in lost}
+        for server in lost:
+            server.socket.abort()
+        while any(server.descriptor_at_the_end < 0 for server in lost):
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+        for _ in range(40):
+            await found.add()
+        newcomers = found.servers[CLIENTS:]
+        assert descriptors & {server.socket.descriptor() for server in newcomers}
+        go_on.set()
+        await writing
+        for number, client in list(enumerate(found.clients))[40:CLIENTS]:
+            assert await read(client, len(b"secret %d" % number)) == b"secret %d" % number
+        for server in newcomers:
+            server.socket.write(b"hello")
+        for client in found.clients[CLIENTS:]:
+            assert await read(client, 5) == b"hello"
+
+
+async def test_a_client_that_is_gone_stops_nobody() -> None:
+    """The transport of its connection meets the error, as where the loop writes."""
+    async with pairs() as found:
+        for client in found.clients[::2]:
+            client.close()
+        await found.write(found.group(lambda _: b"all"))
+        for client in found.clients[1::2]:
+            assert await read(client, 3) == b"all"
+        while any(server.descriptor_at_the_end < 0 for server in found.servers[::2]):
+            await asyncio.sleep(0)
+
+
+async def test_a_few_writes_are_made_by_the_loop() -> None:
+    """The thread would cost more than it saves."""
+    async with pairs(3) as found:
+        go_on = found.stop_the_thread()
+        await found.write(found.group(lambda _: b"few"))
+        go_on.set()
+        for client in found.clients:
+            assert await read(client, 3) == b"few"
+
+
+def test_writes_that_were_cancelled_are_not_made() -> None:
+    """The others are, and each says how much was sent."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        writes = speedups.Writes([ours.fileno(), ours.fileno(), ours.fileno()], [b"one", b"two", b"three"])
+        assert writes.cancel(1) == 0
+        writes.run()
+        assert theirs.recv(100) == b"onethree"
+        assert writes.unsent() == [(1, 0)]
+        assert (writes.cancel(0), writes.cancel(2)) == (3, 5)
+        with pytest.raises(IndexError):
+            writes.cancel(3)
+
+
+def test_writes_need_bytes_and_one_descriptor_for_each() -> None:
+    """Anything else raises, and nothing is written."""
+    with pytest.raises(ValueError, match="one buffer for each"):
+        speedups.Writes([1, 2], [b""])
+    with pytest.raises(TypeError):
+        speedups.Writes([1], [bytearray(b"x")])
+    with pytest.raises(TypeError):
+        speedups.Writes(["1"], [b"x"])
+    with pytest.raises(TypeError):
+        speedups.Writes((1,), [b"x"])
