@@ -12,12 +12,17 @@ from bench.servers import Running
 from bench.sitting import LOST
 from forestay.terminal.crowd import handshake
 
+# IP_BIND_ADDRESS_NO_PORT, which Python does not name: the port is chosen for the whole connection.
+_PORT_AT_CONNECT = 24
+
 
 class Storm:
     """Many clients that start at the same moment; each is done when its join is answered."""
 
-    def __init__(self, server: Running, clients: int) -> None:
+    def __init__(self, server: Running, clients: int, *, source: str = "127.0.0.1", rooms: int = 50) -> None:
+        """`source`: their own address; each has ports for some 28,000 connections. `rooms`: over which they spread."""
         port, self._dialect = server.port, server.dialect
+        self._rooms = rooms
         self._gate = self._dialect.gate(port)
         self._request = handshake(self._gate)
         self._steps: dict[int, list[Step]] = {}
@@ -28,6 +33,8 @@ class Storm:
         for _ in range(clients):
             one = socket.socket()
             one.settimeout(0)
+            one.setsockopt(socket.IPPROTO_IP, _PORT_AT_CONNECT, 1)
+            one.bind((source, 0))
             one.connect_ex(("127.0.0.1", port))
             self._sockets[one.fileno()] = one
             self._epoll.register(one.fileno(), select.EPOLLOUT)
@@ -59,7 +66,7 @@ class Storm:
             self._go_on(fd)
         elif b"\r\n\r\n" in after:
             self._heard[fd] = after.partition(b"\r\n\r\n")[2]
-            self._steps[fd] = list(self._dialect.steps(self._gate.bearer, f"bench.{fd % 50}"))
+            self._steps[fd] = list(self._dialect.steps(self._gate.bearer, f"bench.{fd % self._rooms}"))
             self._say(fd)
             self._go_on(fd)
 
