@@ -61,6 +61,16 @@ def test_the_wheel_of_the_sdist_is_the_wheel_of_the_tree(wheel: Path, tmp_path: 
     assert _build(sdist, tmp_path / "wheel").read_bytes() == wheel.read_bytes()
 
 
+def test_a_machine_without_a_compiler_gets_the_plain_wheel(wheel: Path, tmp_path: Path) -> None:
+    """It is the wheel for any platform, byte for byte, and the build says what is missing."""
+    command = (sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path))
+    environ = os.environ | {"CC": "no-such-compiler"}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT, env=environ)
+    assert "there is no C compiler (no-such-compiler); install one" in done.stdout + done.stderr
+    [plain] = tmp_path.glob("*-py3-none-any.whl")
+    assert plain.read_bytes() == wheel.read_bytes()
+
+
 def test_the_module_and_the_command_work_beside_another_app(installed: Path) -> None:
     """`python -m forestay` and the command `forestay` run the installed package, and `import app` is the other one."""
     for command in ((sys.executable, "-P", "-m", "forestay"), (sys.executable, str(installed / "bin" / "forestay"))):
