@@ -1,6 +1,6 @@
 """Rules for every test: no verdict depends on time, and every skipped test is named."""
 
-from asyncio import AbstractEventLoop
+from asyncio import AbstractEventLoop, new_event_loop
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -25,8 +25,10 @@ SLOW: list[str] = []
 if LOOP == "uvloop":
     import uvloop
 
-    def pytest_asyncio_loop_factories() -> dict[str, Callable[[], AbstractEventLoop]]:
+    def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], AbstractEventLoop]]:
         """Runs the tests on uvloop, where FORESTAY_LOOP says so. Those in virtual time keep their own loop."""
+        if item.get_closest_marker("stock_loop"):
+            return {"asyncio": new_event_loop}
         return {"uvloop": uvloop.new_event_loop}
 
 

@@ -123,6 +123,7 @@ def _serve(options: argparse.Namespace) -> None:
     logs.configure(settings.log_level, settings.log_format)
     # Imported here so that `token` and `--help` do not load the whole server.
     from forestay.pod import inputs, process
+    from forestay.pod.event_loops import run
     from forestay.pod.server import CannotStart
     from forestay.pod.tasks import Supervisor
 
@@ -136,8 +137,7 @@ def _serve(options: argparse.Namespace) -> None:
     for line in _unknown():
         log.warning("unknown setting", reason=line)
     try:
-        with asyncio.Runner(loop_factory=parts.new_loop) as runner:
-            runner.run(process.serve(settings, parts, started))
+        run(parts.new_loop, process.serve(settings, parts, started))
     except CannotStart as error:
         _exit_with(1, f"forestay: {error}")
 

@@ -95,6 +95,7 @@ async def test_a_redis_that_loads_its_data_is_waited_for(tmp_path: Path, new_pod
         server.close()
 
 
+@pytest.mark.stock_loop  # uvloop resolves names without Python
 async def test_a_name_that_cannot_be_resolved_is_waited_for(
     own_redis: RedisServer, new_pod: NewPod, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -124,7 +124,7 @@ async def test_a_history_that_is_too_short_is_admitted(redis: RedisServer, tmp_p
         speaker = await group.speaker(rate=2000)
         await speaker.accepted(1)
         [(epoch, offset)] = [at for at in list(speaker.published.acknowledged.values())[:1] if at]
-        await speaker.accepted(1001)
+        await speaker.accepted(1101)
         await speaker.stop()
         late = await group.pods[1].connect("late")
         for since, recovered in ((offset, False), (offset + 500, True)):

@@ -9,6 +9,7 @@ from tests.support.browser import launched
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.stock_loop  # the demo runs on it
 async def test_a_deploy_goes_unnoticed(chromium: str) -> None:
     """The page moves to the other pod before its own stops, and no number is missing or repeated."""
     async with shown() as address, launched(chromium) as browser:

@@ -1,7 +1,8 @@
 """Chooses the event loop of a pod: uvloop where it is installed, or asyncio's own."""
 
 import asyncio
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Coroutine
 from typing import Final
 
 from forestay.settings.secrets import variable_of
@@ -41,6 +42,26 @@ def _uvloop() -> NewLoop:
     if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST:
         raise ImportError(f"uvloop {version} is too old")
     return uvloop.new_event_loop
+
+
+def run(new_loop: NewLoop, work: Coroutine[object, object, None]) -> None:
+    """Run a pod on a new loop, to its end."""
+    _hold_standard_files()
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(work)
+
+
+def _hold_standard_files() -> None:
+    """Open the null device in the place of each standard file that is closed.
+
+    Else the loop's own files would get their numbers, and uvloop aborts the process when it closes such a file.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # It gets the lowest free number, which is this one.
+            os.open(os.devnull, os.O_RDWR)
 
 
 def name_of(loop: asyncio.AbstractEventLoop) -> str:
