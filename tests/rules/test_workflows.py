@@ -19,10 +19,10 @@ by_name = pytest.mark.parametrize("workflow", WORKFLOWS, ids=name)
 
 
 def test_ci_runs_the_verbs_of_the_script() -> None:
-    """The workflow of a change runs the same verbs as `.ci/run`, in the same order."""
+    """The workflow of a change runs the same verbs as `.ci/run`: in the same order, but that its jobs run at once."""
     script = _text(ROOT / ".ci" / "run")
-    [plain] = re.findall(r'^verbs "\$lowest" ([\w -]+)$', script, re.MULTILINE)
-    [compiled] = re.findall(r'^verbs "\$compiled_on" ([\w -]+)$', script, re.MULTILINE)
+    plain = " ".join(re.findall(r'^verbs "\$lowest" ([a-z -]*[a-z])', script, re.MULTILINE))
+    [compiled] = re.findall(r'verbs "\$compiled_on" ([a-z -]*[a-z])', script)
     assert _verbs(ROOT / ".github" / "workflows" / "ci.yml") == [*plain.split(), *compiled.split()]
 
 
