@@ -181,6 +181,16 @@ async def test_a_client_that_is_gone_stops_nobody() -> None:
             await asyncio.sleep(0)
 
 
+async def test_the_loop_writes_where_there_is_no_thread() -> None:
+    """Nothing is lost, and nothing is held for good."""
+    async with pairs() as found:
+        found.writer._thread.shutdown()
+        await found.write(found.group(lambda _: b"all"))
+        for server, client in zip(found.servers, found.clients, strict=True):
+            server.socket.write(b"later")
+            assert await read(client, 8) == b"alllater"
+
+
 async def test_a_few_writes_are_made_by_the_loop() -> None:
     """The thread would cost more than it saves."""
     async with pairs(3) as found:

@@ -65,7 +65,15 @@ class GroupWrites:
         writes = self._make(descriptors, parts)
         for entry, socket in enumerate(held):
             socket.hold(Hold(writes, entry, len(parts[entry])))
-        running = self._loop.run_in_executor(self._thread, _run, writes)
+        try:
+            running = self._loop.run_in_executor(self._thread, _run, writes)
+        except RuntimeError:
+            log.exception("no thread could be started for writes to a group of clients: the loop makes them")
+            for entry, socket in enumerate(held):
+                # The thread may come later, so each entry is cancelled first.
+                socket.release(parts[entry][writes.cancel(entry) :])
+            written(0.0)
+            return
         running.add_done_callback(partial(self._release, held, parts, writes, written))
 
     def _release(
