@@ -64,7 +64,7 @@ async def test_clients_that_all_come_back_at_once_are_let_in_by_and_by(redis: Re
     environ = {
         "FORESTAY_BUS_URL": f"{redis.url}?prefix=t{secrets.token_hex(6)}",
         "FORESTAY_MAX_CONNECTIONS_PER_USER": "1",
-        "FORESTAY_HANDSHAKES": "20",
+        "FORESTAY_HANDSHAKES": "2",
     }
     async with serving(**environ) as served:
         resident = await served.pod.join("resident", "chat.a")

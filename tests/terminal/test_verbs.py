@@ -141,6 +141,9 @@ async def test_tail_reconnects_and_prints_missed_messages(pod: Gateway, bob: Cli
     await heard_until(tail.stderr, "connected")
     while not pod.running._pod.hub.of_user("alice")[0].rooms:
         await asyncio.sleep(0.01)
+    # With this message it also has the answer to its join, which says where the missed messages begin.
+    await bob.room("log.a").publish("before")
+    assert (await line(tail.stdout))[9:] == "log.a bob: before"
     [connection] = pod.running._pod.hub.of_user("alice")
     connection.transport.close(ENDINGS[CloseCode.INTERNAL_ERROR])
     await bob.room("log.a").publish("meanwhile")

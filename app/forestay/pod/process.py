@@ -18,6 +18,9 @@ log = structlog.get_logger(__name__)
 # objects are collected rarely too: nearly all of ours are freed by their reference count.
 _GC_THRESHOLDS = (50_000, 20, 100)
 
+# What ends a pod.
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
 
 async def serve(settings: Settings, parts: Parts, started: Callable[[int, int], None]) -> None:
     """Run a pod until a signal. SIGTERM drains it over the window, SIGINT without one; a second signal ends the drain.
@@ -35,7 +38,7 @@ async def serve(settings: Settings, parts: Parts, started: Callable[[int, int], 
     for reason in open_settings(settings):
         log.warning("open setting", reason=reason)
     server = Server(settings, parts)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _SIGNALS:
         loop.add_signal_handler(number, signalled, number)
     stopping = asyncio.ensure_future(asked.wait())
     starting = asyncio.ensure_future(server.start())
@@ -53,3 +56,7 @@ async def serve(settings: Settings, parts: Parts, started: Callable[[int, int], 
         await asyncio.wait([starting])
         stopping.cancel()
         await server.stop(hurry, paced=first[:1] == [signal.SIGTERM])
+        for number in _SIGNALS:
+            # All is done. A signal that comes while the interpreter ends must not turn that into a failure.
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
