@@ -37,6 +37,10 @@ class Hold:
         """What comes after that."""
 
 
+def _drop(data: bytes) -> None:
+    """Write nothing: nobody is there."""
+
+
 class ClientSocket:
     """The server's end of a WebSocket. `write` is the transport's own method, so that a frame costs one call."""
 
@@ -134,6 +138,8 @@ class ClientSocket:
         hold = self._let_go()
         if hold is not None:
             hold.writes.cancel(hold.entry)
+        # The transport of uvloop raises where that of asyncio drops what is written now.
+        self.write = _drop
 
     def _let_go(self) -> Hold | None:
         hold, self._hold = self._hold, None
