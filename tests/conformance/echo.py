@@ -32,7 +32,6 @@ from forestay.pod.tasks import Supervisor
 from forestay.pod.wiring import Links, Observed, Pod, assemble
 from forestay.protocol.requests import Binary, Broadcast
 from forestay.protocol.v1.compressed import CompressedWire, Compression, V1Wires
-from forestay.protocol.v1.reader import Reader
 from forestay.protocol.websocket.writing import BINARY, TEXT, frame
 from forestay.settings.settings import load
 
@@ -107,7 +106,7 @@ async def echo_server(port: int = 0) -> AsyncIterator[int]:
         close_timeout=settings.close_timeout,
     )
     echo, silent = cast(Dispatcher, _Echo(pod)), cast(Sessions, _Silent(pod.sessions))
-    wires = V1Wires(time.time, cast(Reader, _AnyText()), LARGEST, Compression(1, LARGEST))
+    wires = V1Wires(time.time, _AnyText(), LARGEST, Compression(1, LARGEST))
     handshake = Handshake(admission, limits, echo, silent, wires, None)
     paths = PublicPaths({}, handshake.serve, {"/": handshake.upgrade})
     public = PublicPort(settings, divide(raise_limit()), paths, MessageLimits(60, 2**20), proxies)

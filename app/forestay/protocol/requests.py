@@ -4,7 +4,7 @@ Unknown fields are ignored, and so is the client's `timestamp`. The dispatcher i
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final, Protocol, TypeAlias
 
 from msgspec import Meta, Raw, Struct
 
@@ -151,3 +151,10 @@ OtherRequest: TypeAlias = Join | Leave | Binary | Ping | Pong | Bind | Presence 
 """A request that is neither a `broadcast` nor a list."""
 
 Request: TypeAlias = Broadcast | OtherRequest | JoinMany
+
+
+class TextReader(Protocol):
+    """Reads the requests of one kind of text."""
+
+    def read(self, text: bytes) -> JsonRequest | JoinMany:
+        """The request in `text`, which is valid UTF-8. Raises Unreadable."""

@@ -7,7 +7,7 @@ from forestay.protocol.deflate.agreement import WINDOWS, Agreement
 from forestay.protocol.deflate.deflating import Deflater, Traffic
 from forestay.protocol.deflate.inflating import Inflater
 from forestay.protocol.message import Message
-from forestay.protocol.v1.reader import Reader
+from forestay.protocol.requests import TextReader
 from forestay.protocol.v1.texts import LARGEST
 from forestay.protocol.v1.wire import V1Wire
 from forestay.protocol.websocket.writing import frame
@@ -22,7 +22,7 @@ _LONG_HEADS: Final = {126: 4, 127: 10}
 class RememberingWire(V1Wire):
     """The wire without compression, where others have it: they deflate the frame that this one has just made."""
 
-    def __init__(self, clock: Callable[[], float], reader: Reader, largest: int = LARGEST) -> None:
+    def __init__(self, clock: Callable[[], float], reader: TextReader, largest: int = LARGEST) -> None:
         """See V1Wire."""
         super().__init__(clock, reader, largest)
         self._message: Message | None = None
@@ -77,7 +77,11 @@ class V1Wires:
     """All v1 wires of a pod: the plain one, and where there is compression one for each window."""
 
     def __init__(
-        self, clock: Callable[[], float], reader: Reader, largest: int = LARGEST, compression: Compression | None = None
+        self,
+        clock: Callable[[], float],
+        reader: TextReader,
+        largest: int = LARGEST,
+        compression: Compression | None = None,
     ) -> None:
         """`compression`: None where it is off. See V1Wire."""
         self.compression = compression
