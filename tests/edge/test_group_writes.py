@@ -50,7 +50,7 @@ class Pairs:
     clients: list[socket.socket] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.writer = GroupWrites(speedups.Writes)
+        self.writer = GroupWrites()
 
     def group(self, data: Callable[[int], bytes]) -> Group:
         """A write of `data` of the number of each client."""

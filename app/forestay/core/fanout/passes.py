@@ -132,7 +132,6 @@ class Passes:
             room.resting = True
             batches.append(take(room))
         group = None if group_writer is None else Group()
-        handed_over = False
         try:
             due, tailed = gather(batches)
             writes, size = self._write_rooms(due, batches, group)
@@ -143,14 +142,13 @@ class Passes:
                 written = self._write_answers(connection)
                 writes += written > 0
                 size += written
+        finally:
+            # Also after a bug: a room that goes on resting would get nothing more.
             took = self._perf() - started
             if group_writer is not None and group is not None and group.transports:
                 group_writer.write(group, partial(self._written, rooms, took))
-                handed_over = True
-        finally:
-            # Also after a bug: a room that goes on resting would get nothing more.
-            if not handed_over:
-                self._rests.begin(rooms, self._perf() - started)
+            else:
+                self._rests.begin(rooms, took)
         if self._observer is not None:
             self._observer.flushed(writes, size, took)
         if self._observer is not None or self._tracer is not None:

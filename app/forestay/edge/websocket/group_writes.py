@@ -31,15 +31,13 @@ _FEWEST: Final = 64
 
 def group_writer() -> "GroupWrites | None":
     """The GroupWriter of this pod; None where `forestay.speedups` is not there."""
-    return None if Writes is None else GroupWrites(Writes)
+    return None if Writes is None else GroupWrites()
 
 
 class GroupWrites:
     """The GroupWriter of a pod whose `forestay.speedups` is there."""
 
-    def __init__(self, make: "Callable[[list[int], list[bytes]], Writes]") -> None:
-        """`make`: `speedups.Writes`."""
-        self._make = make
+    def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         # The writes of one thread come in the order in which they were handed in.
         self._thread = ThreadPoolExecutor(1, "group-writes")
@@ -62,37 +60,44 @@ class GroupWrites:
                 socket.write(data)
             written(0.0)
             return
-        writes = self._make(descriptors, parts)
+        writes = Writes(descriptors, parts)
         for entry, socket in enumerate(held):
             socket.hold(Hold(writes, entry, len(parts[entry])))
         try:
             running = self._loop.run_in_executor(self._thread, _run, writes)
         except RuntimeError:
             log.exception("no thread could be started for writes to a group of clients: the loop makes them")
-            for entry, socket in enumerate(held):
-                # The thread may come later, so each entry is cancelled first.
-                socket.release(parts[entry][writes.cancel(entry) :])
+            for entry in range(len(held)):
+                # The thread may come later.
+                writes.cancel(entry)
+            _release(held, parts, writes)
             written(0.0)
             return
-        running.add_done_callback(partial(self._release, held, parts, writes, written))
+        running.add_done_callback(partial(_finish, held, parts, writes, written))
 
-    def _release(
-        self,
-        held: list[ClientSocket],
-        parts: list[bytes],
-        writes: "Writes",
-        written: Callable[[float], None],
-        done: "asyncio.Future[float]",
-    ) -> None:
-        seconds = 0.0
-        try:
-            seconds = done.result()
-        except Exception:
-            log.exception("a bug ended writes to a group of clients")
-        unsent = dict(writes.unsent())
-        for entry, socket in enumerate(held):
-            socket.release(parts[entry][unsent[entry] :] if entry in unsent else b"")
-        written(seconds)
+
+def _finish(
+    held: list[ClientSocket],
+    parts: list[bytes],
+    writes: "Writes",
+    written: Callable[[float], None],
+    done: "asyncio.Future[float]",
+) -> None:
+    """The thread is through with `writes`."""
+    seconds = 0.0
+    try:
+        seconds = done.result()
+    except Exception:
+        log.exception("a bug ended writes to a group of clients")
+    _release(held, parts, writes)
+    written(seconds)
+
+
+def _release(held: list[ClientSocket], parts: list[bytes], writes: "Writes") -> None:
+    """Let the sockets go. Each writes what is not sent of its part."""
+    unsent = dict(writes.unsent())
+    for entry, socket in enumerate(held):
+        socket.release(parts[entry][unsent[entry] :] if entry in unsent else b"")
 
 
 def _run(writes: "Writes") -> float:
