@@ -46,8 +46,9 @@ class Peer:
 
 
 def _in_node(pins: str, script: str, port: int, other: int) -> list[str]:
-    """A script of Node, copied to the packages that it imports."""
+    """A script of Node, copied to the packages that it imports, and what the scripts share beside it."""
     folder = node(pins)
+    shutil.copy2(SCRIPTS / "token.mjs", folder)
     return [program("node"), str(shutil.copy2(SCRIPTS / script, folder)), str(port), SECRET]
 
 

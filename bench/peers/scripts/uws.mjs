@@ -1,19 +1,10 @@
 // uWebSockets.js, as its examples write it: check the token in `upgrade`, `ws.subscribe(room)`, `app.publish(room, text)`.
-import { createHmac, timingSafeEqual } from "node:crypto";
+import { verified } from "./token.mjs";
 
 const [port, secret] = [Number(process.argv[2]), process.argv[3]];
 const { default: uWS } = await import(process.argv[4]);
 // A copy of it falls back to JavaScript where its binary does not fit, and then lacks this.
 if (!uWS.getParts) throw new Error("uWebSockets.js has no binary for this machine");
-
-function verified(header) {
-  const [head, body, signature] = (header ?? "").replace("Bearer ", "").split(".");
-  if (!signature) return false;
-  const expected = createHmac("sha256", secret).update(`${head}.${body}`).digest();
-  const given = Buffer.from(signature, "base64url");
-  if (given.length !== expected.length || !timingSafeEqual(given, expected)) return false;
-  return JSON.parse(Buffer.from(body, "base64url")).exp > Date.now() / 1000;
-}
 
 const app = uWS.App();
 app
@@ -25,7 +16,7 @@ app
     idleTimeout: 0,
     sendPingsAutomatically: false,
     upgrade: (response, request, context) => {
-      if (!verified(request.getHeader("authorization"))) return response.writeStatus("401 Unauthorized").end();
+      if (!verified(request.getHeader("authorization"), secret)) return response.writeStatus("401 Unauthorized").end();
       response.upgrade(
         {},
         request.getHeader("sec-websocket-key"),

@@ -1,24 +1,15 @@
 // Node `ws`, as its examples write it: parse the JSON, find the room, send to each member.
-import { createHmac, timingSafeEqual } from "node:crypto";
 import { createServer } from "node:http";
 import { WebSocketServer } from "ws";
+import { verified } from "./token.mjs";
 
 const [port, secret] = [Number(process.argv[2]), process.argv[3]];
 const rooms = new Map();
 
-function verified(header) {
-  const [head, body, signature] = (header ?? "").replace("Bearer ", "").split(".");
-  if (!signature) return false;
-  const expected = createHmac("sha256", secret).update(`${head}.${body}`).digest();
-  const given = Buffer.from(signature, "base64url");
-  if (given.length !== expected.length || !timingSafeEqual(given, expected)) return false;
-  return JSON.parse(Buffer.from(body, "base64url")).exp > Date.now() / 1000;
-}
-
 const wss = new WebSocketServer({ noServer: true, perMessageDeflate: false });
 const server = createServer((_, response) => response.writeHead(404).end());
 server.on("upgrade", (request, socket, head) => {
-  if (!verified(request.headers.authorization)) return socket.end("HTTP/1.1 401 Unauthorized\r\n\r\n");
+  if (!verified(request.headers.authorization, secret)) return socket.end("HTTP/1.1 401 Unauthorized\r\n\r\n");
   wss.handleUpgrade(request, socket, head, (ws) => {
     const joined = new Set();
     ws.on("message", (data) => {
