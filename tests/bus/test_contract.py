@@ -423,6 +423,20 @@ async def test_the_same_key_publishes_once(new_pod: NewPod) -> None:
     assert first.position.offset == 1
 
 
+async def test_a_key_with_another_content_is_refused(new_pod: NewPod) -> None:
+    """The key stays that of the first message, which another payload or another event is not; nothing is delivered."""
+    one, two = await new_pod(), await new_pod()
+    await one.subscribe()
+    first = await one.publish(message("[1]"), KEPT, key="k")
+    for other in (message("[2]"), replace(message("[1]"), event="e")):
+        for pod in (one, two):
+            settlement = await pod.publish(other, KEPT, key="k")
+            assert (settlement.outcome, settlement.cause) == (Outcome.REFUSED, Cause.KEY_REUSED)
+    assert await two.publish(message("[1]"), KEPT, key="k") == first
+    await one.send("end")
+    await one.hears("[1]", "end")
+
+
 async def test_a_key_belongs_to_a_sender_and_a_room(new_pod: NewPod) -> None:
     """The same key of another sender or in another room is another one; all backends are one sender."""
     pod = await new_pod()

@@ -9,7 +9,7 @@ import pytest
 from tests.support.gateway import Client, Gateway, gateway, token, upgrade
 
 GOOD = token()
-HEADERS = "Authorization, Cache-Control, Content-Type, Last-Event-ID, traceparent, tracestate"
+HEADERS = "Authorization, Cache-Control, Content-Type, Idempotency-Key, Last-Event-ID, traceparent, tracestate"
 NO_UPGRADE: dict[str, str | None] = {
     "Upgrade": None,
     "Connection": None,

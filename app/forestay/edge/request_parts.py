@@ -20,17 +20,21 @@ _BINARY: Final = "application/octet-stream"
 
 Parsed = TypeVar("Parsed")
 
+LONGEST_KEY: Final = 128
+_KEY_HEADER: Final = "Idempotency-Key"
+
 
 class Publication(Struct, frozen=True):
     """The body of a request to publish a JSON message."""
 
     payload: Raw
-    key: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
+    key: Annotated[str, Meta(min_length=1, max_length=LONGEST_KEY)] | None = None
     event: str | None = None
 
 
 # The part of a path like /v1/rooms/{room}/messages that has the name.
 _NAMED = -2
+_QUOTED = re.compile(r"\\(.)")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})").search
 
 
@@ -109,6 +113,25 @@ def binary_type(request: web.BaseRequest) -> bytes:
     return pack("!I", int(text))
 
 
+def publish_key(request: web.BaseRequest, in_body: str | None = None) -> str | None:
+    """The key of a publish: that in the body, or in the header `Idempotency-Key`, in quotes or without. Raises Refusal.
+
+    A structured field has quotes (RFC 8941), and many clients leave them out.
+    """
+    given = request.headers.getall(_KEY_HEADER, [])
+    if not given:
+        return in_body
+    text = given[0].strip()
+    key = _QUOTED.sub(r"\1", text[1:-1]) if len(text) > 1 and text[0] == text[-1] == '"' else text
+    if len(given) > 1 or not 0 < len(key) <= LONGEST_KEY or not _is_printable(key):
+        message = f"{_KEY_HEADER} must be one key of 1 to {LONGEST_KEY} printable characters of ASCII"
+        raise Refusal(ErrorCode.BAD_MESSAGE, message)
+    if in_body not in (None, key):
+        message = f"{_KEY_HEADER} and 'key' in the body differ; send one of them"
+        raise Refusal(ErrorCode.BAD_MESSAGE, message)
+    return key
+
+
 def history_query(request: web.BaseRequest) -> Query:
     """The query in `?limit=`, and in `?epoch=` with `?since=` or `?before=`. Raises Refusal."""
     given = request.rel_url.query
@@ -128,6 +151,10 @@ def page_limit(request: web.BaseRequest) -> int:
     if not _is_number(limit) or not 1 <= int(limit) <= 1000:
         raise Refusal(ErrorCode.BAD_MESSAGE, "'limit' must be a number from 1 to 1000")
     return int(limit)
+
+
+def _is_printable(text: str) -> bool:
+    return text.isascii() and text.isprintable()
 
 
 def _is_number(text: str) -> bool:

@@ -25,6 +25,7 @@ class ErrorCode(StrEnum):
     TOO_DEEP = "too_deep"
     UNBOUND_TYPE = "unbound_type"
     KEY_NEEDS_HISTORY = "key_needs_history"
+    KEY_REUSED = "key_reused"
     UNAVAILABLE = "unavailable"
     OUTCOME_UNKNOWN = "outcome_unknown"
     BAD_TOKEN = "bad_token"

@@ -6,6 +6,7 @@ The pod that accepts it makes it. It never changes after that.
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
+from hashlib import blake2b
 
 from msgspec import Struct
 
@@ -52,6 +53,13 @@ class Message(Struct, frozen=True):
     """The name of an event. Its payload is a JSON array, its arguments. Only a broadcast has one."""
     binary_at: str = ""
     """Where base64 in the payload stands for bytes: `start:length,…`. `protocol.attachments` says what that means."""
+
+
+def content_digest(message: Message) -> bytes:
+    """12 bytes that tell what `message` says from what another one says: its payload and its event."""
+    # A NUL cannot be in an event, nor in JSON. So no two contents make one text.
+    parts = (message.event or "", message.binary_at)
+    return blake2b("\0".join(parts).encode() + b"\0" + message.payload, digest_size=12).digest()
 
 
 @lru_cache(maxsize=2)

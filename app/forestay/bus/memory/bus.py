@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from forestay.core.ports.bus import Cause, Outcome, Page, Query, Settled, Settlement, Subscriber
 from forestay.core.rules.policies import KEY_TTL, QUIET_TTL, Retention
-from forestay.protocol.message import Message, Position
+from forestay.protocol.message import Message, Position, content_digest
 from forestay.protocol.names import RoomName
 
 Entry = TypeVar("Entry")
@@ -48,7 +48,8 @@ class _History:
         """When the entries expire."""
         self.forgotten = now + QUIET_TTL
         """When epoch and offset expire too."""
-        self.keys: dict[tuple[str | None, str], tuple[float, Position]] = {}
+        self.keys: dict[tuple[str | None, str], tuple[float, Position, bytes]] = {}
+        """When each key of a sender is forgotten, and what was published with it: the position and the digest."""
 
     @property
     def top(self) -> Position:
@@ -72,14 +73,19 @@ class _History:
             self.entries.clear()
             self.bytes = 0
 
-    def earlier(self, sender: str | None, key: str, now: float) -> Position | None:
-        """The position of the message that `sender` published under `key` before; None if there is none."""
-        for known, (expires, _) in list(self.keys.items()):
+    def earlier(self, message: Message, key: str, now: float) -> Settlement | None:
+        """The outcome where the sender of `message` has used `key` before; None where it has not."""
+        for known, (expires, _, _) in list(self.keys.items()):
             if expires > now:
                 break
             del self.keys[known]
-        found = self.keys.get((sender, key))
-        return found[1] if found else None
+        found = self.keys.get((message.sender, key))
+        if found is None:
+            return None
+        _, position, digest = found
+        if digest != content_digest(message):
+            return Settlement(Outcome.REFUSED, cause=Cause.KEY_REUSED)
+        return Settlement(Outcome.ACCEPTED, position)
 
     def read(self, query: Query) -> Page:
         entries: Iterable[Message] = self.entries
@@ -201,12 +207,12 @@ class MemoryBus:
             now = self._exchange.clock()
             history = self._exchange.history(message.room)
             if key is not None:
-                earlier = history.earlier(message.sender, key, now)
+                earlier = history.earlier(message, key, now)
                 if earlier is not None:
-                    return Settlement(Outcome.ACCEPTED, earlier)
+                    return earlier
             message = history.append(message, kept, now)
             if key is not None:
-                history.keys[message.sender, key] = (now + KEY_TTL, history.top)
+                history.keys[message.sender, key] = (now + KEY_TTL, history.top, content_digest(message))
         for subscriber in tuple(self._exchange.subscribers.get(message.room, {}).values()):
             subscriber.received(message)
         return Settlement(Outcome.ACCEPTED, message.position)

@@ -33,7 +33,7 @@ from forestay.core.ports.observer import Observer
 from forestay.core.ports.tasks import Tasks
 from forestay.core.rules.policies import Retention
 from forestay.protocol.envelope import BadEnvelope
-from forestay.protocol.message import Message, Position
+from forestay.protocol.message import Message, Position, content_digest
 from forestay.protocol.names import RoomName
 
 # Rooms in one command. The script takes about a microsecond for each, and Redis serves no other client meanwhile.
@@ -132,7 +132,7 @@ class RedisBus:
             data = pack(self._pubsub.publish, keys.channel, self.encode_live(keys, message))
             node.writing.offer(Command(data, settle, keys.partition))
         else:
-            once = None if key is None else idempotency_key(keys, message.sender, key)
+            once = None if key is None else (idempotency_key(keys, message.sender, key), content_digest(message))
             envelope = self.guard.encode(keys.channel, message)
             data = self._publish_command(node, keys, envelope, kept, once, create=create)
             node.writing.offer(Command(data, settle, keys.partition))
@@ -149,13 +149,25 @@ class RedisBus:
         return Asker(node.incarnation, self.new_epoch(), self.older_pods)
 
     def _publish_command(
-        self, node: Node, keys: RoomKeys, envelope: bytes, kept: Retention, once: bytes | None, *, create: bool
+        self,
+        node: Node,
+        keys: RoomKeys,
+        envelope: bytes,
+        kept: Retention,
+        once: tuple[bytes, bytes] | None,
+        *,
+        create: bool,
     ) -> bytes:
-        names = (keys.meta, keys.stream, keys.seed) if once is None else (keys.meta, keys.stream, keys.seed, once)
+        """`once`: the key under which Redis remembers the publish, and the digest of its content."""
+        names = [keys.meta, keys.stream, keys.seed]
+        digest: list[bytes] = []
+        if once is not None:
+            names.append(once[0])
+            digest.append(once[1])
         ttl = max(1, int(kept.ttl * 1000))
         arguments = (node.incarnation, self.new_epoch(), ttl, kept.size, envelope, keys.channel, self._pubsub.publish)
-        limits = (kept.bytes, int(create)) if kept.bytes or not create else ()
-        return pack(b"EVALSHA", PUBLISH.digest, len(names), *names, *arguments, *limits)
+        limits = [kept.bytes, int(create)] if kept.bytes or not create or digest else []
+        return pack(b"EVALSHA", PUBLISH.digest, len(names), *names, *arguments, *limits, *digest)
 
     def _probe_channel(self, partition: int) -> ProbeChannel:
         return ProbeChannel(partition, self.keys.probe(partition, self._pod))

@@ -116,11 +116,13 @@ end
 PUBLISH: Final = _script(f"""{_FITTING}
 -- KEYS meta, stream, seed, idempotency key if any
 -- ARGV replid without INFO, new epoch, ttl, size, envelope, channel, PUBLISH or SPUBLISH
--- and perhaps bytes (0: no limit), 0 if the room may not be new
+-- and perhaps bytes (0: no limit), 0 if the room may not be new, and with a key the digest of the content
 local meta, stream, once = KEYS[1], KEYS[2], KEYS[4]
 local run, envelope, ttl = incarnation(ARGV[1]), ARGV[5], tonumber(ARGV[3])
 if once then
-  local earlier = redis.call('HMGET', once, 'epoch', 'offset')
+  local earlier = redis.call('HMGET', once, 'epoch', 'offset', 'of')
+  -- Releases before this one store no digest.
+  if earlier[3] and earlier[3] ~= ARGV[10] then return {{'', 1}} end
   if earlier[1] then return {{earlier[1], tonumber(earlier[2])}} end
 end
 local epoch, offset = position(meta, run)
@@ -135,13 +137,17 @@ redis.call('XADD', stream, 'MAXLEN', size, place .. '-0', 'm', envelope)
 redis.call('PEXPIRE', stream, ttl)
 redis.call('PEXPIRE', meta, ttl + {QUIET_TTL * 1000})
 if once then
-  redis.call('HSET', once, 'epoch', epoch, 'offset', place)
+  redis.call('HSET', once, 'epoch', epoch, 'offset', place, 'of', ARGV[10])
   redis.call('EXPIRE', once, {KEY_TTL})
 end
 redis.call(ARGV[7], ARGV[6], 'H' .. epoch .. ':' .. place .. ':' .. envelope)
 return {{epoch, offset}}
 """)
-"""Adds a message to the history of a room and publishes it. Replies with epoch and offset."""
+"""Adds a message to the history of a room and publishes it. Replies with epoch and offset.
+
+The epoch is empty where the message is refused: with the offset 0 the room would be new, with 1 the key is of another
+content.
+"""
 
 READ: Final = _script(f"""
 -- KEYS meta, stream, seed

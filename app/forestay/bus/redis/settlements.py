@@ -9,6 +9,7 @@ from forestay.protocol.message import Position
 _REFUSED: Final = Settlement(Outcome.REFUSED)
 _FULL: Final = Settlement(Outcome.REFUSED, cause=Cause.FULL)
 _NEW_ROOM: Final = Settlement(Outcome.REFUSED, cause=Cause.NEW_ROOM)
+_KEY_REUSED: Final = Settlement(Outcome.REFUSED, cause=Cause.KEY_REUSED)
 _UNKNOWN: Final = Settlement(Outcome.UNKNOWN)
 _ACCEPTED: Final = Settlement(Outcome.ACCEPTED)
 
@@ -18,8 +19,8 @@ def settlement(reply: object) -> Settlement:
     match reply:
         case int():
             return _ACCEPTED
-        case [b"", 0]:
-            return _NEW_ROOM
+        case [b"", int() as why]:
+            return _KEY_REUSED if why else _NEW_ROOM
         case [bytes() as epoch, int() as offset]:
             return Settlement(Outcome.ACCEPTED, Position(epoch.decode(), offset))
         case Failure.UNKNOWN:

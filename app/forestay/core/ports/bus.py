@@ -27,6 +27,7 @@ class Cause(Enum):
 
     FULL = "the bus has no memory left"
     NEW_ROOM = "the room has no history yet, and the publish may not create one"
+    KEY_REUSED = "the key belongs to another message"
 
 
 class Settlement(NamedTuple):
@@ -117,7 +118,8 @@ class Bus(Protocol):
         """Offer `message`. `settled` gets the outcome; it may be called before this returns.
 
         `kept`: keep the message in the history of its room, and give it a position. `key`: within 300 s, the same key
-        of the same sender in the same room is published once, and a repeat settles as the first; only with `kept`.
+        of the same sender in the same room is published once, and a repeat settles as the first; only with `kept`. With
+        another content, see `content_digest`, it is refused with Cause.KEY_REUSED.
         `create`: whether a room without history gets one; else the message is refused there with Cause.NEW_ROOM.
         """
 

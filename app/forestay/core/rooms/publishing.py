@@ -132,6 +132,11 @@ def refusal_of(settlement: Settlement) -> Refusal | None:
                 "you have made too many new rooms with history in the last hour; rooms that exist still take messages"
             )
             return Refusal(ErrorCode.RATE_LIMITED, message, retry_after=settlement.retry_after)
+        case Outcome.REFUSED if settlement.cause is Cause.KEY_REUSED:
+            message = (
+                "another message was published with this key in the last five minutes; give each message its own key"
+            )
+            return Refusal(ErrorCode.KEY_REUSED, message)
         case Outcome.REFUSED:
             return Unavailable(full=settlement.cause is Cause.FULL)
         case Outcome.UNKNOWN:

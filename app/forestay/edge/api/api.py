@@ -27,6 +27,7 @@ from forestay.edge.request_parts import (
     name_in_path,
     page_limit,
     parse,
+    publish_key,
     read_body,
 )
 from forestay.edge.request_trace import request_trace, trace_id
@@ -109,11 +110,12 @@ class Api:
         body = await read_body(request, self._max_bytes)
         trace = request_trace(request)
         if is_binary(request):
-            position = await self._backend.publish(room, binary_type(request) + body, binary=True, trace=trace)
+            frame, key = binary_type(request) + body, publish_key(request)
+            position = await self._backend.publish(room, frame, key=key, binary=True, trace=trace)
         else:
             what = parse(body, self._max_depth, _read_publication, '{"payload": …}')
-            payload = bytes(what.payload)
-            position = await self._backend.publish(room, payload, key=what.key, event=what.event, trace=trace)
+            payload, key = bytes(what.payload), publish_key(request, what.key)
+            position = await self._backend.publish(room, payload, key=key, event=what.event, trace=trace)
         return _json(position_fields(position))
 
     async def _history(self, request: web.Request, grant: Grant) -> web.StreamResponse:

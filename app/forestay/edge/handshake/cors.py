@@ -23,8 +23,8 @@ _LONGEST_ORIGIN: Final = 300
 # Seconds for which a browser remembers the answer to a preflight.
 _MAX_AGE: Final = "600"
 
-# What pages send besides what every page may send: tokens, JSON, the last event of a stream, and traces.
-_HEADERS: Final = "Authorization, Cache-Control, Content-Type, Last-Event-ID, traceparent, tracestate"
+# What pages send besides what every page may send: tokens, JSON, keys, the last event of a stream, and traces.
+_HEADERS: Final = "Authorization, Cache-Control, Content-Type, Idempotency-Key, Last-Event-ID, traceparent, tracestate"
 
 
 def readable(request: web.BaseRequest, response: web.StreamResponse) -> None:

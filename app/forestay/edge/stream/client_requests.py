@@ -30,6 +30,7 @@ from forestay.edge.request_parts import (
     name_in_path,
     page_limit,
     parse,
+    publish_key,
     read_body,
 )
 from forestay.edge.request_trace import request_trace, trace_id
@@ -132,6 +133,8 @@ class ClientRequests:
         what: requests.Broadcast | requests.Binary
         if is_binary(request):
             self._requests.received("binary", len(body))
+            if publish_key(request) is not None:
+                raise Refusal(ErrorCode.KEY_NEEDS_HISTORY, "a binary message is never kept, so it cannot have a key")
             what, own = (
                 requests.Binary(data=binary_type(request) + body, room=room),
                 request.rel_url.query.get("connection"),
@@ -139,7 +142,8 @@ class ClientRequests:
         else:
             self._requests.received("broadcast", len(body))
             said = parse(body, self._limits.json_depth, _read_publication, '{"payload": …}')
-            what = requests.Broadcast(room=room, payload=said.payload, key=said.key, event=said.event, echo=said.echo)
+            key = publish_key(request, said.key)
+            what = requests.Broadcast(room=room, payload=said.payload, key=key, event=said.event, echo=said.echo)
             own = said.connection
         return position_fields(await self._requests.publish(identity, what, own, request_trace(request)))
 
