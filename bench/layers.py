@@ -33,7 +33,7 @@ _CALLS: Mapping[str, str] = {
     **dict.fromkeys(("accept4", "accept", "close", "__close", "epoll_ctl", "setsockopt", "shutdown"), OTHER_CALL),
 }
 # A thread that waits for work or for the interpreter uses no CPU, even where the sampler takes it for active.
-_WAITING = re.compile(r"acquire_lock|take_gil|pthread_cond|sem_(timed|clock)?wait|futex")
+_WAITING = re.compile(r"acquire_lock|SimpleQueue_get|take_gil|pthread_cond|sem_(timed|clock)?wait|futex")
 _OURS = re.compile(r"/forestay/(\w+)(?:/(\w+))?")
 _PACKAGES: Mapping[str, str] = {
     "bus": "bus",

@@ -76,8 +76,8 @@ _SECTIONS: Sequence[tuple[str, str]] = (
 _PROFILES = """\
 ## Where the CPU goes
 
-Microseconds of CPU, layer by layer: of a message where rooms are small, of a delivery in the large room. `before` is
-commit 50a8365, on asyncio and not compiled. The kernel's account of the process gives the time of its calls and of all
+Microseconds of CPU, layer by layer: of a delivery in the large room, else of a message. `before` is commit 50a8365, on
+asyncio and not compiled. The kernel's account of the process gives the time of its calls and of all
 else; stacks sampled by py-spy divide each of the two. A library or the interpreter counts for the layer that calls it.
 To repeat it: `python -m bench profile`, `python -m bench profile REV`, or `python -m bench profile --python PYTHON` for
 a gateway that is installed there, such as a compiled one. `--keep NAME` writes a column of these tables.

@@ -1,7 +1,6 @@
 """Two pods on one Redis with the 200 subscribers on the second one; one pod alone; and one hop by redis-py alone."""
 
 import json
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,35 +13,73 @@ from pathlib import Path
 import redis
 
 from bench.chart import Bars
-from bench.checkouts import ROOT
+from bench.checkouts import ROOT, Checkout
 from bench.crowd import crowd_at
 from bench.hearing import CHANNEL, ROOM
 from bench.rounds import Figures, interleaved, medians, options, report
-from bench.servers import Running, on_redis, running
+from bench.servers import Running, on_redis, running, serving
 from forestay.protocol.envelope import encode
 from forestay.protocol.message import Message
-from forestay.terminal.crowd import Crowd, Speech, message, percentile
+from forestay.terminal.crowd import Speech, message, percentile
 from tests.support.local_redis import QUICK, RedisServer
 
 SUBSCRIBERS = 200
 _ROOM = "bench.0"
 
 
-def fan_out(hearing: Running, speaker: socket.socket, crowd: Crowd, rate: float, seconds: float) -> Figures:
-    """Publish at `rate` by `speaker`, count what arrives in `crowd`, and what that cost the pod that has it."""
-    speech = Speech([(speaker, _ROOM)], rate, encode=hearing.dialect.encode)
-    speech.give(crowd, 1.0)
-    crowd.read_until(int(rate) * SUBSCRIBERS, 5.0)
-    crowd.reset()
+class Heard:
+    """`rate` messages a second by the client of one pod, to the subscribers on another one."""
+
+    def __init__(self, near: Running, far: Running, rate: float) -> None:
+        self.crowd = crowd_at(far.port)
+        far.dialect.connect(self.crowd, far.port, _ROOM, SUBSCRIBERS, sample=4)
+        self._speaker = crowd_at(near.port)
+        [one] = near.dialect.connect(self._speaker, near.port, "bench.elsewhere", 1)
+        self._speech = Speech([(one, _ROOM)], rate, encode=near.dialect.encode)
+
+    def run(self, seconds: float) -> int:
+        """Publish for `seconds` and count the deliveries. Returns how many are expected."""
+        due = self._speech.give(self.crowd, seconds) * SUBSCRIBERS
+        self.crowd.read_until(due, 10.0)
+        return due
+
+    def close(self) -> None:
+        """Close the connections to both pods."""
+        self._speaker.close()
+        self.crowd.close()
+
+
+@contextmanager
+def hearing(checkout: Checkout, rate: float, **environ: str) -> Iterator[tuple[Running, Heard]]:
+    """The pod of `checkout` that hears `rate` messages a second from another one by Redis, and that load."""
+    with tempfile.TemporaryDirectory() as folder:
+        redis = RedisServer(Path(folder), *QUICK)
+        redis.start()
+        environ["FORESTAY_BUS_URL"] = redis.url
+        try:
+            with serving(checkout, **environ) as near, serving(checkout, **environ) as far:
+                load = Heard(near, far, rate)
+                try:
+                    yield far, load
+                finally:
+                    load.close()
+        finally:
+            redis.close()
+
+
+def fan_out(hearing: Running, load: Heard, seconds: float) -> Figures:
+    """Count what arrives, and what that cost the pod that has the subscribers."""
+    load.run(1.0)
+    load.crowd.reset()
     cpu = hearing.cpu()
-    sent = speech.give(crowd, seconds)
-    crowd.read_until(sent * SUBSCRIBERS, 10.0)
+    due = load.run(seconds)
     cpu = hearing.cpu() - cpu
+    load.close()
     return {
-        "k deliveries/CPU-s": crowd.count / max(cpu, 0.01) / 1000,
-        "p50 ms": percentile(crowd.latencies, 0.5) / 1e6,
-        "p99 ms": percentile(crowd.latencies, 0.99) / 1e6,
-        "lost": sent * SUBSCRIBERS - crowd.count,
+        "k deliveries/CPU-s": load.crowd.count / max(cpu, 0.01) / 1000,
+        "p50 ms": percentile(load.crowd.latencies, 0.5) / 1e6,
+        "p99 ms": percentile(load.crowd.latencies, 0.99) / 1e6,
+        "lost": due - load.crowd.count,
     }
 
 
@@ -50,27 +87,13 @@ def two_pods(url: str, rate: float, seconds: float, name: str = "forestay") -> F
     """The publisher on one pod, the subscribers on the other. `name`: the server."""
     environ = on_redis(name, url)
     with running(name, **environ) as near, running(name, **environ) as far:
-        crowd, speaker = crowd_at(far.port), crowd_at(near.port)
-        far.dialect.connect(crowd, far.port, _ROOM, SUBSCRIBERS, sample=4)
-        [one] = near.dialect.connect(speaker, near.port, "bench.elsewhere", 1)
-        time.sleep(0.2)
-        found = fan_out(far, one, crowd, rate, seconds)
-        speaker.close()
-        crowd.close()
-        return found
+        return fan_out(far, Heard(near, far, rate), seconds)
 
 
 def one_pod(rate: float, seconds: float) -> Figures:
     """All clients on one pod, without Redis."""
     with running("forestay") as pod:
-        crowd = crowd_at(pod.port)
-        crowd.connect(_ROOM, SUBSCRIBERS, sample=4)
-        speaker = crowd_at(pod.port)
-        [one] = speaker.connect("bench.elsewhere")
-        found = fan_out(pod, one, crowd, rate, seconds)
-        speaker.close()
-        crowd.close()
-        return found
+        return fan_out(pod, Heard(pod, pod, rate), seconds)
 
 
 def one_hop(url: str, kind: str, rate: float, seconds: float) -> Figures:

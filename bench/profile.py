@@ -1,4 +1,4 @@
-"""Where the CPU of an inbound and of a delivered message goes: layer by layer, by samples of the running gateway.
+"""Where the CPU of a message goes, inbound, delivered or from another pod: layer by layer, by samples of the gateway.
 
 py-spy samples the stacks of Python, of compiled modules and of C libraries, on asyncio and on uvloop, and the process
 needs no change for it. The CPU time comes from turns without it.
@@ -10,8 +10,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -20,37 +20,64 @@ from bench.fanout import FanOut
 from bench.inbound import Inbound
 from bench.installs import NotInstalled, python
 from bench.layers import LAYERS, Modules, counted, shares
+from bench.pods import SUBSCRIBERS, hearing
 from bench.rounds import RESULTS, Figures
 from bench.servers import Running, serving
 from bench.sitting import Load
 from forestay.terminal.crowd import raise_file_limit
 
+Serve = Callable[..., AbstractContextManager[tuple[Running, Load]]]
+"""Serves a checkout, with a load for it. Keywords are variables of its environment."""
+
+
+@contextmanager
+def _alone(load: Callable[[Running], Load], checkout: Checkout, **environ: str) -> Iterator[tuple[Running, Load]]:
+    """One pod, under a load."""
+    with serving(checkout, **environ) as server:
+        work = load(server)
+        try:
+            yield server, work
+        finally:
+            work.crowd.close()
+
+
 # No rate divides the kernel's clock, whose ticks say what was the process's own time and what was the kernel's.
-LOADS: Mapping[str, tuple[str, Callable[[Running], Load]]] = {
-    "inbound": ("3,974 messages/s into rooms of two", partial(Inbound, publishers=200, rate=19.87)),
-    "small": ("500 rooms of four, 1,987 messages/s", partial(FanOut, subscribers=2000, rooms=500, rate=1987)),
-    "large": ("a room of 1,000, 98.7 messages/s", partial(FanOut, subscribers=1000, rooms=1, rate=98.7)),
+LOADS: Mapping[str, tuple[str, Serve]] = {
+    "inbound": (
+        "3,974 messages/s into rooms of two",
+        partial(_alone, partial(Inbound, publishers=200, rate=19.87)),
+    ),
+    "small": (
+        "500 rooms of four, 1,987 messages/s",
+        partial(_alone, partial(FanOut, subscribers=2000, rooms=500, rate=1987)),
+    ),
+    "large": (
+        "a room of 1,000, 98.7 messages/s",
+        partial(_alone, partial(FanOut, subscribers=1000, rooms=1, rate=98.7)),
+    ),
+    "hearing": (
+        f"{SUBSCRIBERS} members, 987 messages/s from another pod by Redis",
+        partial(hearing, rate=987),
+    ),
 }
+_DELIVERIES: Mapping[str, int] = {"small": 4, "hearing": SUBSCRIBERS}
+"""Deliveries of a message, where the figures are of messages. Where rooms are of two it has one."""
 _TOTAL = "all"
 _RATE = 250
 """Samples a second. Each one stops the process for some tenths of a millisecond."""
 
 
 def profile(checkout: Checkout, name: str, seconds: float, **environ: str) -> Figures:
-    """Microseconds of CPU of each layer: of a message where rooms are small, of a delivery in a large room."""
+    """Microseconds of CPU of each layer: of a message, and of a delivery in the load `large`."""
     modules = Modules(checkout.sources / checkout.package)
-    _, load = LOADS[name]
-    with serving(checkout, FORESTAY_PING_INTERVAL="3600", **environ) as server:
-        work = load(server)
-        try:
-            work.run(1.0)
-            before = _times(server.pid)
-            deliveries = work.run(seconds)
-            user, system = (now - then for now, then in zip(_times(server.pid), before, strict=True))
-            samples = _sampled(server, work, seconds)
-        finally:
-            work.crowd.close()
-    number = deliveries if name == "large" else deliveries / (4 if name == "small" else 1)
+    _, serve = LOADS[name]
+    with serve(checkout, FORESTAY_PING_INTERVAL="3600", **environ) as (server, work):
+        work.run(1.0)
+        before = _times(server.pid)
+        deliveries = work.run(seconds)
+        user, system = (now - then for now, then in zip(_times(server.pid), before, strict=True))
+        samples = _sampled(server, work, seconds)
+    number = deliveries / _DELIVERIES.get(name, 1)
     found = shares(counted(samples, modules), user, system)
     return {layer: seconds / number * 1e6 for layer, seconds in found.items()} | {
         _TOTAL: (user + system) / number * 1e6

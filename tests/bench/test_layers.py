@@ -42,13 +42,16 @@ def test_a_stack_belongs_to_its_innermost_known_frame(inner: list[str], wanted: 
     assert wanted in LAYERS
 
 
-def test_a_thread_that_waits_costs_nothing() -> None:
+@pytest.mark.parametrize(
+    "wait",
+    [
+        ["PyThread_acquire_lock_timed (/x/python)", "0x7f (/x/libc.so)"],
+        ["_queue_SimpleQueue_get_impl (/x/_queuemodule.c)", "0x7f (/x/libc.so)", "0x7e (/x/libc.so)"],
+    ],
+)
+def test_a_thread_that_waits_costs_nothing(wait: list[str]) -> None:
     """A stack that ends in a lock is not counted, even where the sampler takes the thread for active."""
-    waiting = [
-        "_worker (/x/concurrent/futures/thread.py)",
-        "PyThread_acquire_lock_timed (/x/python)",
-        "0x7f (/x/libc.so)",
-    ]
+    waiting = ["_worker (/x/concurrent/futures/thread.py)", *wait]
     assert layer(waiting, MODULES) is None
     assert counted([";".join(waiting) + " 7\n", ";".join(OUTER) + " 3\n"], MODULES) == {"event loop": 3}
 
