@@ -49,6 +49,7 @@ _CORE: Mapping[str, str] = {
     "rules": "core: sessions and rules",
     "cluster": "core: rooms",
     "ports": "core: sessions and rules",
+    "facts": "observers",
 }
 _LIBRARIES: Sequence[tuple[re.Pattern[str], str]] = (
     (re.compile(r"/aiohttp/|/multidict/|/yarl/"), "aiohttp"),

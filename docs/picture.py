@@ -56,7 +56,7 @@ CORE: Final[Sequence[Sequence[Part]]] = (
     (Part("rooms", "members, publishing, history, presence"),),
     (Part("fanout", "one encoding, one write per member"),),
     (Part("ports", "interfaces to the outside"),),
-    (Part("rules", "rights, policies, rates: decisions only"),),
+    (Part("facts", "counts of messages"), Part("rules", "rights, policies, rates")),
 )
 """The folders of `core`, in the same way."""
 

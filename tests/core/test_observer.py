@@ -1,8 +1,6 @@
 """Several observers are combined into one."""
 
-from collections.abc import Sequence
-
-from forestay.core.ports.observer import Arrival, Observer, together
+from forestay.core.ports.observer import Observer, together
 
 
 class TwoFacts(Observer):
@@ -41,12 +39,11 @@ def test_each_fact_reaches_each_observer_that_handles_it() -> None:
 
 
 def test_a_fact_that_one_observer_handles_goes_to_it_directly() -> None:
-    """The combined method is the method of that observer, because it is called for every message."""
+    """The combined method is the method of that observer, without a call in between."""
     two_facts = TwoFacts("a", [])
     assert together(OneFact(), two_facts).ended == two_facts.ended
 
 
 def test_a_fact_that_no_observer_handles_is_ignored() -> None:
     """A fact that no observer handles is ignored."""
-    arrivals: Sequence[Arrival] = []
-    together(OneFact()).written(arrivals, 1.0, 2.0)
+    together(OneFact()).key_refused("missing")

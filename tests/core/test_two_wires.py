@@ -6,7 +6,6 @@ from collections import Counter
 
 from msgspec.structs import replace
 
-from forestay.core.ports.observer import Observer
 from forestay.core.rules.lifecycle import State
 from forestay.core.rules.policies import Policy, Retention, Slow
 from forestay.ops.moves.drain import Drain, DrainTimes
@@ -34,16 +33,6 @@ def payloads(transport: RecordingTransport) -> list[str]:
 def native(transport: RecordingTransport) -> list[object]:
     """The payloads of the broadcasts that a client of v1 has read."""
     return [each["payload"] for each in transport.heard() if each["type"] == "broadcast"]
-
-
-class Delivered(Observer):
-    """Keeps to how many members each message went."""
-
-    def __init__(self) -> None:
-        self.recipients: list[int] = []
-
-    def delivered(self, message: Message, recipients: int) -> None:
-        self.recipients.append(recipients)
 
 
 class TextOnlyWire(LineWire):
@@ -118,17 +107,16 @@ async def test_a_room_keeps_no_audience_without_members() -> None:
 
 async def test_what_a_wire_does_not_have_is_not_written() -> None:
     """Its members get no write for it and are not counted as recipients; the members of other wires get it."""
-    observer = Delivered()
-    core = Core(observer=observer)
+    core = Core()
     text_only, transport = core.join("a", wire=TextOnlyWire())
     by_v1, v1_transport = core.join("a")
     await passes()
-    before = len(transport.writes)
+    before, delivered = len(transport.writes), core.traffic.deliveries
     core.send_binary(by_v1, b"\x00\x00\x00\x01\xff")
     core.say(text_only, type="bind", room="a", payload={"type": 1}, id="b")
     await passes()
     assert frames(v1_transport.writes[-1]) == [b"\x00\x00\x00\x01\xff"]
-    assert (len(transport.writes), observer.recipients) == (before, [1])
+    assert (len(transport.writes), core.traffic.deliveries - delivered) == (before, 1)
     text_only.end(ENDINGS[CloseCode.REVOKED])
     assert len(transport.writes) == before
 

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from forestay.bus.memory.bus import Exchange, MemoryBus
-from forestay.core.ports.observer import Source
+from forestay.core.facts.source import Source
 from forestay.core.ports.runtime import Runtime
 from forestay.core.rooms.publishing import Publisher
 from forestay.core.rules.budgets import NEW_ROOMS_PERIOD, Budgets, UserAmounts

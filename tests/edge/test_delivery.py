@@ -144,7 +144,7 @@ async def test_pending_messages_are_sent_before_the_close_frame() -> None:
     async with gateway() as running:
         alice, bob = await running.join("alice", "chat.a"), await running.join("bob", "chat.a")
         await alice.say(*[{"type": "broadcast", "room": "chat.a", "payload": n} for n in range(50)])
-        while not running.running._metrics._counts.deliveries:
+        while not running.running._metrics._counts.traffic.deliveries:
             await asyncio.sleep(0)
         await running.running._pod.backend.disconnect("bob")
         heard: list[int] = []

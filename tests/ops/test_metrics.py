@@ -12,8 +12,8 @@ import aiohttp
 import pytest
 
 from forestay.bus.memory.bus import Exchange, MemoryBus
+from forestay.core.facts.source import Source
 from forestay.core.ports.bus import Outcome, Subscriber
-from forestay.core.ports.observer import Source
 from forestay.core.rules.policies import Policy, Retention, Slow
 from forestay.core.sessions.relocation import Reason
 from forestay.ops.health.loop_lag import LoopLag
@@ -46,9 +46,7 @@ class Watched:
     def __init__(self, *policies: Policy, bus: MemoryBus | None = None, exemplars: bool = False, **given: Any) -> None:
         self.counts = Counts(exemplars=exemplars)
         self.metrics = Metrics(self.counts, readings())
-        self.core = Core(
-            *policies, bus=bus, registry=None, observer=self.counts, tracer=None, group_writer=None, **given
-        )
+        self.core = Core(*policies, bus=bus, observer=self.counts, traffic=self.counts.traffic, **given)
 
     def scrape(self, accept: str = TEXT) -> Scrape:
         return Scrape(*self.metrics.render(accept))

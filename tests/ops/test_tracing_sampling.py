@@ -46,7 +46,7 @@ def test_a_share_of_new_traces_is_kept() -> None:
     """Of ten thousand new traces at a ratio of 0.01, between 50 and 200 are kept."""
     random.seed(7)
     sampling = Sampling(0.01, parent_based=True)
-    assert 50 < sum(sampling.new_kept() for _ in range(10_000)) < 200
+    assert 50 < sum(sampling.sampler.kept() for _ in range(10_000)) < 200
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ BREAKS = [
     Break("inside core.rooms", "forestay.core.rooms.membership", "forestay.core.rooms.joins"),
     Break("inside core.fanout", "forestay.core.fanout.slow", "forestay.core.fanout.outbox"),
     Break("inside core.ports", "forestay.core.ports.bus", "forestay.core.ports.registry"),
+    Break("inside core.facts", "forestay.core.facts.histogram", "forestay.core.facts.traffic"),
     Break("inside core.rules", "forestay.core.rules.access", "forestay.core.rules.policies"),
     Break("inside the Redis bus", "forestay.bus.redis.client.node", "forestay.bus.redis.topology.cluster"),
     Break("inside the Redis bus", "forestay.bus.redis.keys", "forestay.bus.redis.client.address"),

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from forestay.bus.memory.bus import MemoryBus
 from forestay.bus.memory.registry import MemoryRegistry
+from forestay.core.facts.traffic import Traffic
 from forestay.core.fanout.connection import Connection
 from forestay.core.ports.group_writer import GroupWriter
 from forestay.core.ports.observer import Observer
@@ -108,6 +109,7 @@ class Core:
         observer: Observer | None = None,
         tracer: Tracer | None = None,
         group_writer: GroupWriter | None = None,
+        traffic: Traffic | None = None,
         **given: object,
     ) -> None:
         values = {"message_rate": 0, "flush_rest": 0, "jwt_secret": "x" * 32} | given
@@ -115,7 +117,9 @@ class Core:
         self.bus = bus or MemoryBus()
         self.registry = registry or MemoryRegistry("p1", self.bus)
         links = Links("p1", self.bus, self.registry, PlainTasks())
-        self.pod = assemble(loaded, Policies(policies), links, NoTokens(), Observed(observer, tracer), group_writer)
+        self.traffic = traffic or Traffic()
+        observed = Observed(observer, tracer, self.traffic)
+        self.pod = assemble(loaded, Policies(policies), links, NoTokens(), observed, group_writer)
         self._numbers = itertools.count()
 
     def connect(

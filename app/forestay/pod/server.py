@@ -68,7 +68,7 @@ class Server:
         counts = self._observation.counts
         observer = self._observation.observer
         links = link(settings, observer, parts.tasks)
-        observed = Observed(observer, self._observation.tracing)
+        observed = Observed(observer, self._observation.tracing, self._observation.counts.traffic)
         pod = self._pod = assemble(settings, parts.policies, links, parts.verifier, observed, group_writer())
         where = pod_identity()
         self._cluster = cluster_parts(settings, where, parts.tasks, counts.cluster)

@@ -4,7 +4,7 @@ import asyncio
 import random
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from forestay.bus.memory.bus import MemoryBus
 from forestay.bus.memory.registry import MemoryRegistry
@@ -19,6 +19,7 @@ from forestay.core.cluster.registration import Registration
 from forestay.core.cluster.revocations import Revocations, RevocationVerifier
 from forestay.core.cluster.tickets import Tickets
 from forestay.core.cluster.user_limit import UserLimit, UserLimitRules
+from forestay.core.facts.traffic import Traffic
 from forestay.core.fanout.delivery import Delivery
 from forestay.core.fanout.hub import Hub
 from forestay.core.fanout.outbox import Outbox
@@ -81,10 +82,11 @@ class Links:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """The observers of the core; None where there are none."""
+    """What observes the core; None where there is no such observer."""
 
     observer: Observer | None = None
     tracer: Tracer | None = None
+    traffic: Traffic = field(default_factory=Traffic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,15 @@ def assemble(
     bus, registry, tasks = links.bus, links.registry, links.tasks
     loop, limits = asyncio.get_running_loop(), session_limits(settings)
     runtime = Runtime(
-        loop, time.time, time.perf_counter, new_id, random.uniform, tasks, observed.observer, observed.tracer
+        loop,
+        time.time,
+        time.perf_counter,
+        new_id,
+        random.uniform,
+        tasks,
+        observed.observer,
+        observed.tracer,
+        observed.traffic,
     )
 
     hub, rooms = Hub(), Rooms(policies)

@@ -30,6 +30,11 @@ class TraceContext(NamedTuple):
         """32 hex digits."""
         return self.traceparent[3:35]
 
+    @property
+    def span_id(self) -> str:
+        """16 hex digits."""
+        return self.traceparent[36:52]
+
 
 def parse_trace(traceparent: str | None, tracestate: str | None = None) -> TraceContext | None:
     """The context; None where `traceparent` is missing or malformed. A malformed `tracestate` alone is dropped."""

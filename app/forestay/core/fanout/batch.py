@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from forestay.core.facts.traffic import Arrival
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.rooms import Room
-from forestay.core.ports.observer import Arrival
 from forestay.protocol.message import Position
 from forestay.protocol.wire import Wire
 

@@ -6,7 +6,7 @@ slots, and fields that most clients never use are None until then.
 
 from collections.abc import Callable
 
-from forestay.core.ports.observer import Source
+from forestay.core.facts.source import Source
 from forestay.core.ports.transport import Transport
 from forestay.core.rules.access import Identity
 from forestay.core.rules.rate_limit import TokenBucket
@@ -64,7 +64,7 @@ class Connection:
         self.heard_at = now
         """Loop time of the client's last message or pong. Written by the Dispatcher."""
         self.came_at = 0.0
-        """When the client's last message came, by `Runtime.perf`. Written by the Dispatcher where there is a tracer."""
+        """When the client's last message came, by `Runtime.perf`. Written by the Dispatcher."""
         self.pinged_at: float | None = None
         """Loop time of a ping that the client has not answered yet. Written by Keepalive."""
         self.leave_at: float | None = None

@@ -18,7 +18,7 @@ class Delivery:
     def __init__(self, runtime: Runtime, hub: Hub, rooms: Rooms, passes: Passes) -> None:
         self._perf = runtime.perf
         self._observer = runtime.observer
-        self._observed = runtime.observer is not None or runtime.tracer is not None
+        self._traffic = runtime.traffic
         self._hub = hub
         self._rooms = rooms
         self._passes = passes
@@ -47,9 +47,8 @@ class Delivery:
         if room.resuming is not None:
             room.resuming.delivered(message, left_out)
         self._passes.schedule(room)
-        if self._observer is not None:
-            self._observer.delivered(message, recipients)
-        if self._observed and recipients:
+        if recipients:
+            self._traffic.deliveries += recipients
             room.arrivals.append((message, recipients, self._perf()))
 
     def resync(self, name: RoomName, reason: str, position: Position | None) -> None:

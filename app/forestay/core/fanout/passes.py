@@ -42,6 +42,7 @@ class Passes:
         self._perf = runtime.perf
         self._observer = runtime.observer
         self._tracer = runtime.tracer
+        self._traffic = runtime.traffic
         self._slow = slow
         self._rests = Rests(runtime.loop, pace, self.schedule)
         self._group_writer = group_writer
@@ -149,10 +150,8 @@ class Passes:
                 group_writer.write(group, partial(self._written, rooms, took))
             else:
                 self._rests.begin(rooms, took)
-        if self._observer is not None:
-            self._observer.flushed(writes, size, took)
-        if self._observer is not None or self._tracer is not None:
-            self._report(batches, started)
+        self._traffic.flush(writes, size, took)
+        self._report(batches, started)
 
     def _written(self, rooms: Collection[Room], took: float, beside: float) -> None:
         """A group was written, for which the loop took `took` seconds, and the writer `beside`."""
@@ -241,8 +240,8 @@ class Passes:
         """Report the messages that were written."""
         unix = self._clock()
         for batch in batches:
-            if self._observer is not None and batch.arrivals:
-                self._observer.written(batch.arrivals, started, unix)
+            if batch.arrivals:
+                self._traffic.write(batch.arrivals, started, unix)
             if self._tracer is not None:
                 for arrival in batch.arrivals:
                     if arrival[0].trace is not None:

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from typing import Final
 
+from forestay.core.facts.traffic import Arrival
 from forestay.core.fanout.audience import Audience
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.resuming import Deferred, Resuming
-from forestay.core.ports.observer import Arrival
 from forestay.core.rules.policies import Policies, Policy
 from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
@@ -27,7 +27,7 @@ class Room:
         self.audiences: dict[Wire, Audience] = {}
         """Only those with members."""
         self.arrivals: list[Arrival] = []
-        """The messages among the pending frames. Kept only where they are observed or traced."""
+        """The messages among the pending frames."""
         self.resting = False
         """Whether a pass wrote to the room a moment ago, and the next one waits. Written by Passes."""
         self.position: Position | None = None

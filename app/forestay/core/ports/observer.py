@@ -1,26 +1,14 @@
-"""The Observer port: receives facts about what happens in the core, to count, log or trace them."""
+"""The Observer port: receives facts about what happens in the core, to count, log or trace them.
+
+Facts about every message are no part of it: they are numbers of `core/facts/traffic.py`.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from forestay.core.ports.bus import Outcome
+from forestay.core.facts.source import Source
 from forestay.protocol.codes import ErrorCode
-from forestay.protocol.message import Message
 from forestay.protocol.trace import TraceContext
-
-Arrival = tuple[Message, int, float]
-"""A message, the number of members it is for, and the time when it came from the bus, by `Runtime.perf`."""
-
-
-class Source(NamedTuple):
-    """Where a message came from."""
-
-    since: float
-    """When it came, by `Runtime.perf`."""
-    connection: str | None = None
-    """The id of the sender's connection; None where it came in an HTTP request."""
-    by_client: bool = True
-    """Whether a client sent it, and not a backend."""
 
 
 class RefusedMessage(NamedTuple):
@@ -43,24 +31,6 @@ class Observer:
 
     def connected(self, user: str) -> None:
         """A client was welcomed."""
-
-    def received(self, kind: str, size: int) -> None:
-        """A client sent a message. `kind`: the type of the request, `binary` or `unreadable`. `size`: bytes."""
-
-    def published(self, message: Message, outcome: Outcome, seconds: float) -> None:
-        """The outcome of a message that was offered to the bus, `seconds` after the offer."""
-
-    def delivered(self, message: Message, recipients: int) -> None:
-        """A message was queued for `recipients` members of its room on this pod."""
-
-    def written(self, arrivals: Sequence[Arrival], started: float, unix: float) -> None:
-        """A pass has written the messages of one room to its members on this pod.
-
-        `started`: when the pass began, by `Runtime.perf`. `unix`: when its last write was done, Unix seconds.
-        """
-
-    def flushed(self, writes: int, size: int, seconds: float) -> None:
-        """A pass has ended: the number of writes, their bytes, and how long it took."""
 
     def refused(self, code: ErrorCode, source: Source, message: RefusedMessage | None) -> None:
         """A request was refused. `message`: where the request was to publish one."""
@@ -117,7 +87,7 @@ def together(*observers: Observer) -> Observer:
     for fact in _FACTS:
         tells = [getattr(one, fact) for one in observers if getattr(type(one), fact) is not getattr(Observer, fact)]
         if tells:
-            # Nearly every fact has one observer that handles it. Its method is then called directly.
+            # Most facts have one observer that handles them. Its method is then called directly.
             setattr(all_of_them, fact, tells[0] if len(tells) == 1 else _tell_each(tells))
     return all_of_them
 

@@ -2,8 +2,9 @@
 
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from forestay.core.facts.traffic import Traffic
 from forestay.core.ports.observer import Observer
 from forestay.core.ports.tasks import Tasks
 from forestay.core.ports.tracer import Tracer
@@ -31,3 +32,5 @@ class Runtime:
     """None where nothing is observed. A fact then costs one comparison."""
     tracer: Tracer | None = None
     """None where no spans are made. The trace context of a caller then passes through unchanged."""
+    traffic: Traffic = field(default_factory=Traffic)
+    """The numbers to which each message is added."""

@@ -8,6 +8,8 @@ from asyncio import Future
 
 from msgspec.structs import replace
 
+from forestay.core.facts.histogram import Histogram
+from forestay.core.facts.source import Source
 from forestay.core.ports.bus import (
     Bus,
     BusFull,
@@ -21,7 +23,6 @@ from forestay.core.ports.bus import (
     Settlement,
     Unavailable,
 )
-from forestay.core.ports.observer import Source
 from forestay.core.ports.runtime import Runtime
 from forestay.core.ports.tracer import Leg, Tracer
 from forestay.core.rooms.user_budgets import UserBudgets
@@ -42,6 +43,9 @@ class Publisher:
         """`largest`: bytes of the largest message that a client gets. `amounts`: what users may leave on the bus."""
         self._budgets = UserBudgets(runtime.loop, amounts)
         self._runtime = runtime
+        self._traffic = runtime.traffic
+        self._tracer = runtime.tracer
+        self._sampler = None if runtime.tracer is None else runtime.tracer.sampler
         self._policies = policies
         self._bus = bus
         self._largest = largest
@@ -63,24 +67,31 @@ class Publisher:
         create = True
         if kept is not None and message.sender is not None:
             settled, create = self._budgets.begin(message.sender, key, settled)
-        observer, leg = self._runtime.observer, None
-        if self._runtime.tracer is not None:
-            message, leg = _traced(self._runtime.tracer, message, source, policy)
-        if observer is None and leg is None:
-            self._bus.publish(message, settled, kept=kept, key=key, create=create)
-            return
-        now = self._runtime.perf
-        offered = now()
+        leg = None
+        if self._tracer is not None and self._sampler is not None:
+            new = self._sampler.kept()
+            if new or message.trace is not None or policy.trace:
+                message, leg = _traced(self._tracer, message, source, policy, kept=new)
+        traffic, now, clock = self._traffic, self._runtime.perf, self._runtime.clock
+        since = source.since
 
         def observed(settlement: Settlement) -> None:
-            if observer is not None:
-                observer.published(message, settlement.outcome, now() - offered)
+            seconds, histogram = now() - since, self._histogram(settlement.outcome)
+            histogram.observe(seconds)
+            if traffic.exemplars:
+                histogram.illustrate(seconds, message.trace, clock())
             if leg is not None:
                 leg.end(settlement.outcome)
             if settled is not None:
                 settled(settlement)
 
         self._bus.publish(message, observed, kept=kept, key=key, create=create)
+
+    def _histogram(self, outcome: Outcome) -> Histogram:
+        """Where the time of a publish is counted."""
+        if outcome is Outcome.ACCEPTED:
+            return self._traffic.accepted
+        return self._traffic.refused if outcome is Outcome.REFUSED else self._traffic.unknown
 
     def _check_size(self, message: Message, *, kept: bool, traced: bool) -> None:
         excess = largest_form(message, kept=kept, traced=traced) - self._largest
@@ -115,9 +126,11 @@ class Publisher:
             raise Unavailable(full=isinstance(lost, BusFull)) from None
 
 
-def _traced(tracer: Tracer, message: Message, source: Source, policy: Policy) -> tuple[Message, Leg | None]:
-    """`message` with its trace context, and its way over the bus, where it is traced."""
-    leg = tracer.begin(message, source, policy.pattern, shown=policy.trace)
+def _traced(
+    tracer: Tracer, message: Message, source: Source, policy: Policy, *, kept: bool
+) -> tuple[Message, Leg | None]:
+    """`message` with its trace context, and its way over the bus, where it is traced. `kept`: see Tracer.begin."""
+    leg = tracer.begin(message, source, policy, kept=kept)
     trace = None if leg is None else leg.trace
     return message if trace is message.trace else replace(message, trace=trace), leg
 

@@ -6,8 +6,8 @@ Every room can be named here. The caller has checked the key of the backend and 
 from typing import Final
 
 from forestay.core.cluster.control import Connected, ControlChannel
+from forestay.core.facts.source import Source
 from forestay.core.ports.bus import BusFull, BusLost, Page, Query, Unavailable
-from forestay.core.ports.observer import Source
 from forestay.core.ports.registry import Registry, Revocation
 from forestay.core.ports.runtime import Runtime
 from forestay.core.rooms.presence import Presence

@@ -46,8 +46,7 @@ class Dispatcher:
     def __init__(self, runtime: Runtime, limits: SessionLimits, handlers: Handlers, outbox: Outbox) -> None:
         self._loop = runtime.loop
         self._perf = runtime.perf
-        self._traced = runtime.tracer is not None
-        self._observer = runtime.observer
+        self._traffic = runtime.traffic
         self._rates = Rates(limits.rate, limits.burst, limits.bytes_rate, limits.message_bytes)
         self._limited = self._rates.limited
         self._handlers = handlers
@@ -59,10 +58,9 @@ class Dispatcher:
 
         The caller awaits what is returned before it hands in the next request of this client.
         """
-        if self._observer is not None:
-            self._observer.received(str(request.__struct_config__.tag), size)
         # First the request that is by far the most frequent.
         if isinstance(request, requests.Broadcast):
+            self._traffic.receive("broadcast", size)
             if self._allow(connection, request.id, request.room, size):
                 try:
                     self._broadcast(connection, request)
@@ -70,6 +68,7 @@ class Dispatcher:
                     message = self._handlers.broadcasts.refused(request)
                     self._outbox.refuse(connection, refusal, request.id, request.room, message)
             return None
+        self._traffic.receive(str(request.__struct_config__.tag), size)
         if isinstance(request, requests.JoinMany):
             self._join_many(connection, request, size)
             return None
@@ -85,8 +84,7 @@ class Dispatcher:
 
     def reject(self, connection: Connection, unreadable: requests.Unreadable, size: int) -> None:
         """Refuse a message of `size` bytes that is no request."""
-        if self._observer is not None:
-            self._observer.received("unreadable", size)
+        self._traffic.receive("unreadable", size)
         cost = 1.0 + size // _UNREADABLE_BYTES
         if self._allow(connection, unreadable.id, unreadable.room, size, cost):
             self._outbox.refuse(connection, unreadable.refusal, unreadable.id, unreadable.room)
@@ -113,8 +111,7 @@ class Dispatcher:
         """
         now = self._loop.time()
         connection.heard_at = now
-        if self._traced:
-            connection.came_at = self._perf()
+        connection.came_at = self._perf()
         if not self._limited:
             return True
         wait = connection.bucket.wait(self._rates, now, size, cost)

@@ -2,8 +2,9 @@
 
 from contextlib import AbstractAsyncContextManager
 
+from forestay.core.facts.source import Source
 from forestay.core.fanout.outbox import Outbox
-from forestay.core.ports.observer import RefusedMessage, Source
+from forestay.core.ports.observer import RefusedMessage
 from forestay.core.ports.runtime import Runtime
 from forestay.core.rooms.publishing import Publisher
 from forestay.core.rules.access import Identity
@@ -34,6 +35,7 @@ class SingleRequests:
         self._loop = runtime.loop
         self._perf = runtime.perf
         self._observer = runtime.observer
+        self._traffic = runtime.traffic
         self._rates = rates
         self._policies = policies
         self._publisher = publisher
@@ -80,8 +82,7 @@ class SingleRequests:
 
     def received(self, kind: str, size: int) -> None:
         """Report a request of `size` bytes. `kind`: the type of the message that a connection would have sent."""
-        if self._observer is not None:
-            self._observer.received(kind, size)
+        self._traffic.receive(kind, size)
 
     def refused(self, refusal: Refusal, room: str, trace: TraceContext | None) -> None:
         """Report that a request about `room` was refused."""

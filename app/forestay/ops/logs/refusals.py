@@ -2,7 +2,8 @@
 
 import structlog
 
-from forestay.core.ports.observer import Observer, RefusedMessage, Source
+from forestay.core.facts.source import Source
+from forestay.core.ports.observer import Observer, RefusedMessage
 from forestay.protocol.codes import ErrorCode
 
 log = structlog.get_logger(__name__)

@@ -12,10 +12,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.samples import Exemplar
 
+from forestay.core.facts.histogram import Histogram
 from forestay.core.sessions.relocation import Reason
 from forestay.ops.metrics import process
 from forestay.ops.metrics.counts import Counts
-from forestay.ops.metrics.histogram import Histogram
 
 _Bucket = tuple[str, float] | tuple[str, float, Exemplar]
 
@@ -131,9 +131,9 @@ class Metrics:
         yield _histogram("forestay_connection_lifetime_seconds", "How long ended connections lived.", counts.lifetimes)
 
     def _messages(self) -> Iterable[Metric]:
-        counts = self._counts
+        counts, traffic = self._counts, self._counts.traffic
         yield _counters("forestay_messages_received", "Messages from clients by type.", "type", counts.received_by_type)
-        yield _counter("forestay_received_bytes", "Bytes of messages from clients.", counts.received_bytes)
+        yield _counter("forestay_received_bytes", "Bytes of messages from clients.", traffic.received_bytes)
         seconds = {outcome.name.lower(): histogram for outcome, histogram in counts.publish_seconds.items()}
         outcomes = {outcome: histogram.count for outcome, histogram in seconds.items()}
         yield _counters("forestay_messages_published", "Messages given to the bus by outcome.", "outcome", outcomes)
@@ -143,7 +143,7 @@ class Metrics:
         for outcome, histogram in seconds.items():
             family.add_metric([outcome], _buckets(histogram), histogram.sum)
         yield family
-        yield _counter("forestay_messages_delivered", "Messages times recipients on this pod.", counts.deliveries)
+        yield _counter("forestay_messages_delivered", "Messages times recipients on this pod.", traffic.deliveries)
         yield _counters("forestay_messages_refused", "Refusals by error code.", "code", counts.refusals)
         yield _counters("forestay_api_requests", "Requests of backends by answer.", "outcome", counts.requests)
         yield _counters("forestay_api_keys_refused", "Requests without a known key.", "reason", counts.keys_refused)
@@ -156,19 +156,19 @@ class Metrics:
         yield _counter("forestay_socketio_unknown_sessions", "Requests for sessions that are not here.", unknown)
 
     def _delivery(self) -> Iterable[Metric]:
-        counts, readings = self._counts, self._readings
+        counts, traffic, readings = self._counts, self._counts.traffic, self._readings
         yield _gauge("forestay_rooms", "Rooms with a member on this pod.", readings.rooms())
         yield _gauge("forestay_presence_users", "Users in rooms with presence on this pod.", readings.present())
         yield _histogram(
-            "forestay_delivery_latency_seconds", "Time from accepted to written, across pods.", counts.latency
+            "forestay_delivery_latency_seconds", "Time from accepted to written, across pods.", traffic.latency
         )
-        yield _counter("forestay_delivery_early", "Messages whose latency was negative by the clocks.", counts.early)
-        yield _histogram("forestay_delivery_wait_seconds", "How long messages waited for their pass.", counts.waits)
-        yield _histogram("forestay_delivery_batch_messages", "Messages of one room written together.", counts.batches)
-        yield _histogram("forestay_delivery_pass_seconds", "Duration of delivery passes.", counts.passes)
-        yield _counter("forestay_socket_writes", "Writes to client sockets in delivery passes.", counts.writes)
+        yield _counter("forestay_delivery_early", "Messages whose latency was negative by the clocks.", traffic.early)
+        yield _histogram("forestay_delivery_wait_seconds", "How long messages waited for their pass.", traffic.waits)
+        yield _histogram("forestay_delivery_batch_messages", "Messages of one room written together.", traffic.batches)
+        yield _histogram("forestay_delivery_pass_seconds", "Duration of delivery passes.", traffic.passes)
+        yield _counter("forestay_socket_writes", "Writes to client sockets in delivery passes.", traffic.writes)
         yield _counter(
-            "forestay_sent_bytes", "Bytes written to client sockets in delivery passes.", counts.written_bytes
+            "forestay_sent_bytes", "Bytes written to client sockets in delivery passes.", traffic.written_bytes
         )
         shrunk = CounterMetricFamily(
             "forestay_compression_bytes", "Bytes of compressed messages.", labels=["direction", "form"]

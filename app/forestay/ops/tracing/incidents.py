@@ -70,7 +70,7 @@ class Incidents(Observer):
         self._end(incident)
 
     def _end(self, incident: _Incident) -> None:
-        if self._sampling.new_kept():
+        if self._sampling.sampler.kept():
             place, ended = Root(self._sampling.new_id(kept=True)).place(), max(incident.started, time.time_ns())
             self._spans.end(
                 incident.name, SpanKind.INTERNAL, place, (incident.started, ended), {}, events=incident.events

@@ -11,6 +11,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Final, NamedTuple
 
+from forestay.core.facts.sampler import Sampler
 from forestay.protocol.trace import TraceContext
 
 _IDS: Final = 2**64
@@ -37,9 +38,10 @@ class Sampling:
     parent_based: bool
     """Whether to take over the caller's decision for the caller's trace."""
 
-    def new_kept(self) -> bool:
-        """Decides whether to keep a new trace."""
-        return random.random() < self.ratio
+    @cached_property
+    def sampler(self) -> Sampler:
+        """Decides which new traces are kept."""
+        return Sampler(self.ratio, random.random)
 
     def new_id(self, *, kept: bool) -> int:
         """A new trace id that this sampler and every other one of the same ratio keep, or do not keep."""

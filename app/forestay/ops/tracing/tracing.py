@@ -11,9 +11,13 @@ from typing import NamedTuple
 
 from opentelemetry.trace import SpanKind
 
+from forestay.core.facts.sampler import Sampler
+from forestay.core.facts.source import Source
+from forestay.core.facts.traffic import Arrival
 from forestay.core.ports.bus import Outcome
-from forestay.core.ports.observer import Arrival, Observer, RefusedMessage, Source
+from forestay.core.ports.observer import Observer, RefusedMessage
 from forestay.core.ports.tracer import Leg
+from forestay.core.rules.policies import Policy
 from forestay.ops.tracing import conventions as semconv
 from forestay.ops.tracing.postponed import Postponed
 from forestay.ops.tracing.sampling import TracingOptions
@@ -39,7 +43,7 @@ class Tracing(Observer):
         self._postponed.run_now()
 
     def handshake(self, outcome: str, since: float, trace: TraceContext | None) -> None:
-        root = self._root(trace, trusted=False)
+        root = self._root(trace, trusted=False, kept=self.sampler.kept())
         if root is None:
             return
         status = 101 if outcome in ("ok", "lost") else int(outcome)
@@ -56,18 +60,24 @@ class Tracing(Observer):
             attributes[semconv.ERROR_TYPE] = outcome
         self._end(semconv.HANDSHAKE, SpanKind.SERVER, root, since, attributes)
 
-    def begin(self, message: Message, source: Source, pattern: str, *, shown: bool) -> Leg | None:
+    @property
+    def sampler(self) -> Sampler:
+        """See the Tracer port."""
+        return self._sampling.sampler
+
+    def begin(self, message: Message, source: Source, policy: Policy, *, kept: bool) -> Leg | None:
+        """See the Tracer port."""
         caller, trusted = message.trace, not source.by_client
-        root = self._root(caller, trusted=trusted)
+        root = self._root(caller, trusted=trusted, kept=kept)
         if root is not None:
-            return _Kept(self, root, message, source, pattern, self._clock())
+            return _Kept(self, root, message, source, policy.pattern, self._clock())
         # A trace that is not kept needs a context only where the receivers are shown it.
-        return _Unkept(self._unkept(caller, trusted=trusted)) if shown else None
+        return _Unkept(self._unkept(caller, trusted=trusted)) if policy.trace else None
 
     def refused(self, code: ErrorCode, source: Source, message: RefusedMessage | None) -> None:
         if message is None or message.offered:
             return
-        root = self._root(message.trace, trusted=not source.by_client)
+        root = self._root(message.trace, trusted=not source.by_client, kept=self.sampler.kept())
         if root is not None:
             attributes = _process_attributes(source, message.pattern) | {semconv.ERROR_TYPE: code}
             name = semconv.PROCESS if message.pattern is None else f"{semconv.PROCESS} {message.pattern}"
@@ -124,14 +134,17 @@ class Tracing(Observer):
     def _moment(self) -> "_Moment":
         return _Moment(self._clock(), time.time_ns())
 
-    def _root(self, caller: TraceContext | None, *, trusted: bool) -> Root | None:
-        """The start of our part of the trace that `caller` belongs to; None where it is not kept."""
+    def _root(self, caller: TraceContext | None, *, trusted: bool, kept: bool) -> Root | None:
+        """The start of our part of the trace that `caller` belongs to; None where it is not kept.
+
+        `kept`: whether it is kept where it is a new one.
+        """
         if caller is not None:
             if self._continues(trusted=trusted):
                 return Root(int(caller.trace_id, 16), caller) if self._sampling.keeps(caller) else None
             # A client's tracestate is for the client's own vendor. The ids are enough to find the trace.
             caller = TraceContext(caller.traceparent) if self._options.uses_caller_context else None
-        return Root(self._sampling.new_id(kept=True), link=caller) if self._sampling.new_kept() else None
+        return Root(self._sampling.new_id(kept=True), link=caller) if kept else None
 
     def _unkept(self, caller: TraceContext | None, *, trusted: bool) -> TraceContext:
         """The context of a publish whose trace is not kept: the caller's trace or a new one, with its flag 00."""
