@@ -69,7 +69,8 @@ class Recorder:
     name = "recorder"
     ended = False
 
-    def __init__(self) -> None:
+    def __init__(self, close: Callable[[Ending], None]) -> None:
+        self.close = close
         self.heard: list[object] = []
         self.works: dict[bytes, Callable[[], Awaitable[None] | None]] = {}
 
@@ -88,6 +89,7 @@ class Recorder:
 
     def end(self, ending: Ending) -> None:
         self.heard.append(ending.code)
+        self.close(ending)
 
     def lost(self, ending: Ending) -> None:
         self.heard.append(f"lost {ending.code}")
@@ -99,9 +101,10 @@ class Line:
     def __init__(self, received: bytes = b"") -> None:
         self.gone = 0
         self.sockets = OpenSockets(MessageLimits(60, 100), self._count)
-        self.wire, self.client = Wire(), Recorder()
+        self.wire = Wire()
         transport = cast(asyncio.Transport, self.wire)
         self.socket = ClientSocket(transport, 0.1)
+        self.client = Recorder(self.socket.close)
         self.receiver = Receiver(Released(transport, received, self.sockets), self.socket, SocketLimits(65536, 1000))
 
     def _count(self) -> None:
@@ -242,8 +245,44 @@ async def test_nothing_is_taken_behind_a_close_frame() -> None:
     line.receiver.data_received(frame(TEXT, b"1") + frame(CLOSE, b"\x0f\xa0") + frame(TEXT, b"2") + frame(PING, b""))
     line.send(b"3")
     line.receiver.connection_lost(None)
-    assert line.client.heard == [b"1", "lost 4000"]
+    assert line.client.heard == [b"1", 4000, "lost 4000"]
     assert line.wire.written == b"\x88\x05\x0f\xa0bye"
+    assert line.wire.closing
+
+
+@pytest.mark.parametrize("waits", ["for nothing", "for its answer", "for the beginning", "for a turn"])
+async def test_a_client_that_closes_its_side_is_carried_out_first(waits: str) -> None:
+    """All that it sent is handed on. Then it is ended, and the connection is closed without a close frame."""
+    line, done = Line(), asyncio.Event()
+    line.client.works[b"slow"] = done.wait  # type: ignore[assignment]
+    if waits != "for the beginning":
+        line.receiver.begin(line.client)
+    texts = [b"slow" if waits == "for its answer" else b"1", *[b"2"] * (100 if waits == "for a turn" else 1)]
+    line.send(*texts)
+    assert line.receiver.eof_received()
+    if waits == "for the beginning":
+        assert line.client.heard == []
+        line.receiver.begin(line.client)
+    elif waits == "for its answer":
+        assert not line.wire.closing
+        done.set()
+    while not line.wire.closing:
+        await asyncio.sleep(0)
+    line.receiver.connection_lost(None)
+    assert line.client.heard == [*texts, 1006, "lost 1006"]
+    assert (line.wire.written, line.gone) == (b"", 1)
+
+
+@pytest.mark.parametrize("before", [True, False])
+async def test_a_client_that_is_discarded_and_closes_its_side_is_hung_up_on(*, before: bool) -> None:
+    """Nothing more can come of it, so nobody waits for the close timeout."""
+    line = Line()
+    if before:
+        line.receiver.eof_received()
+    line.receiver.discard()
+    assert line.wire.closing is before
+    line.receiver.eof_received()
+    assert line.wire.closing
 
 
 async def test_a_client_may_speak_in_the_packet_of_its_request() -> None:

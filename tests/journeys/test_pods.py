@@ -1,6 +1,7 @@
 """Several pods on one Redis behave as one gateway to their clients."""
 
 import asyncio
+import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.gateway import Client, Gateway, call, gateway, token
+from tests.support.gateway import Client, Gateway, call, frame, gateway, token
 from tests.support.local_redis import RedisServer
 
 ROOMS = """
@@ -67,6 +68,17 @@ async def test_a_message_reaches_the_room_on_every_pod(new_pod: NewPod) -> None:
     assert [b'"payload":1' in heard[0], b'"payload":2' in heard[2]] == [True, True]
     assert await alice.raw() == b"\0\0\0\x07data"
     assert (await alice.hear("broadcast"))["payload"] == 2
+
+
+async def test_a_message_in_front_of_a_close_frame_is_published(new_pod: NewPod) -> None:
+    """The bus answers after the close. The close does not wait for that, and the message reaches the room."""
+    one, two = await new_pod(), await new_pod()
+    alice, bob = await one.connect("alice"), await two.join("bob", "plain")
+    said = json.dumps({"type": "broadcast", "room": "plain", "payload": 1, "id": "1"}).encode()
+    await alice.send(frame(1, said) + frame(1, b'{"type": "ping", "id": "2"}') + frame(8, b"\x03\xe8"))
+    assert (await alice.hear("pong"))["id"] == "2"
+    assert (await alice.ended()).code == 1000
+    assert (await bob.hear("broadcast"))["payload"] == 1
 
 
 async def test_missed_messages_come_from_any_pod(new_pod: NewPod) -> None:

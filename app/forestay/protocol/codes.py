@@ -123,6 +123,18 @@ class Ending:
 
     code: int
     reason: str
+    by_client: bool = False
+    """Whether the client closed it, or the connection broke; else the gateway ends it."""
+
+
+CONNECTION_LOST = Ending(ABNORMAL_CLOSURE, "connection lost", by_client=True)
+"""The connection broke, or the client closed it without a close frame."""
+
+
+def closed_by_client(code: int) -> Ending:
+    """The ending after a close frame of the client with `code`. Its code is that of the answer."""
+    answer = answer_to_close(code)
+    return Ending(answer, "bye" if answer == code or not code else "not a close code", by_client=True)
 
 
 def _endings() -> dict[CloseCode, str]:

@@ -93,7 +93,7 @@ class Connection:
         """Written by Sessions."""
 
     def end(self, ending: Ending) -> None:
-        """Write what is pending and close with `ending`. Does nothing where the connection has ended."""
+        """Write what is pending and close with `ending`, ours or the client's. Only the first call has an effect."""
         self._end(self, ending)
 
     def is_left_out(self, message: Message) -> bool:

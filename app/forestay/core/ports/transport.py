@@ -36,4 +36,4 @@ class Transport(Protocol):
         """Read nothing more from the client until it has taken what was written."""
 
     def close(self, ending: Ending) -> None:
-        """Write why the connection ends. Nothing can be written after that."""
+        """Write why the connection ends, where the client is still to be told. Nothing can be written after that."""

@@ -50,7 +50,7 @@ class Sessions:
         ending = await self._registration.register(connection)
         if ending is not None:
             connection.ended = ending
-            self._report_end(connection, ending.code, by_client=False)
+            self._report_end(connection, ending)
             return connection
         self._keepalive.add(connection)
         return connection
@@ -77,11 +77,11 @@ class Sessions:
             self._outbox.send(connection, Left(None, name, "forbidden"))
 
     def lost(self, connection: Connection, ending: Ending) -> None:
-        """Forget a connection that the client closed or that broke. Called once for each connection."""
+        """Forget a connection whose transport is gone. `ending`: how. Called once for each connection."""
+        if connection.ended is None:
+            self._forget(connection, ending)
         if connection.relocating is not None:
             self._report_relocation(connection, connection.relocating, ending)
-        if connection.ended is None:
-            self._forget(connection, ending, by_client=True)
 
     def close(self) -> None:
         """Stop the pings, because the pod stops."""
@@ -91,32 +91,32 @@ class Sessions:
         """See Connection.end."""
         if connection.ended is not None:
             return
-        if ending.code not in ENDS_AT_ONCE:
+        if ending.by_client or ending.code not in ENDS_AT_ONCE:
             self._outbox.flush(connection)
-        self._forget(connection, ending, by_client=False)
+        self._forget(connection, ending)
         connection.transport.close(ending)
 
-    def _forget(self, connection: Connection, ending: Ending, *, by_client: bool) -> None:
+    def _forget(self, connection: Connection, ending: Ending) -> None:
         connection.ended = ending
         self._joins.leave_all(connection)
         self._outbox.forget(connection)
         self._keepalive.forget(connection)
         self._registration.remove(connection)
-        self._report_end(connection, ending.code, by_client=by_client)
+        self._report_end(connection, ending)
 
     def _report_relocation(self, connection: Connection, reason: str, ending: Ending) -> None:
         if self._runtime.observer is None:
             return
-        if connection.ended is None:
+        if (connection.ended or ending).by_client:
             outcome = "client_closed"
         else:
             outcome = "aborted" if ending.code == ABNORMAL_CLOSURE else "server_closed"
         self._runtime.observer.relocated(reason, outcome)
 
-    def _report_end(self, connection: Connection, code: int, *, by_client: bool) -> None:
+    def _report_end(self, connection: Connection, ending: Ending) -> None:
         if self._runtime.observer is not None:
             lifetime = self._runtime.loop.time() - connection.connected_at
-            self._runtime.observer.ended(code, lifetime, by_client=by_client)
+            self._runtime.observer.ended(ending.code, lifetime, by_client=ending.by_client)
 
 
 def _client_limits(limits: SessionLimits) -> ClientLimits:

@@ -69,7 +69,7 @@ class Listener(Protocol):
         """Take a binary message. Returns what must be awaited before the next packet is taken."""
 
     def end(self, ending: Ending, /) -> None:
-        """The gateway ends the session: the client is silent, broke a rule, or met a bug.
+        """The session ends: the client closes it, is silent, broke a rule, or met a bug.
 
         Write what is last, such as all that is pending. The engine then closes the session with `ending`. It is not
         called where the listener itself has called `Session.end`.

@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 _TURN: Final = 64
 _BYTES_PER_PACKET: Final = 4096
 
-_VANISHED: Final = Ending(ABNORMAL_CLOSURE, "a request of the session broke off")
+_VANISHED: Final = Ending(ABNORMAL_CLOSURE, "a request of the session broke off", by_client=True)
 
 # Packets in the answer to a poll. The stock client for Python takes a larger answer for a broken one, and ends.
 _MOST_OF_PYTHON: Final = 16
@@ -79,8 +79,9 @@ class Polling:
         self._session.gone(ending)
 
     def left(self) -> None:
-        """See Carrier.left."""
-        self._drop()
+        """See Carrier.left. A client that does not poll now gets nothing more."""
+        if self._poll is None or not self._chunks:
+            self._drop()
         self._answer(NOOP_PACKET)
 
     def noop(self) -> None:

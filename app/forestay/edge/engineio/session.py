@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 _MOST_OTHERS: Final = 64
 
 _MALFORMED: Final = Ending(CloseCode.PROTOCOL_ERROR, "a packet is malformed")
-_LEFT: Final = Ending(CloseCode.NORMAL, "closed by the client")
+_LEFT: Final = Ending(CloseCode.NORMAL, "bye", by_client=True)
 
 
 class Carrier(Protocol):
@@ -42,7 +42,7 @@ class Carrier(Protocol):
         """Close, after what was written where `keep` says so. `cut`: see Session.end."""
 
     def left(self) -> None:
-        """Close, because the client has said that it goes."""
+        """Close after what was written, because the client has said that it goes."""
 
 
 class _Gone:
@@ -197,6 +197,19 @@ class EngineSession:
                 self.carrier.write(close_frame(ending))
             self.end(ending, cut=at_once)
 
+    def end_by_client(self, ending: Ending) -> None:
+        """The client has closed the transport: end the session, after the last words of its listener."""
+        if self.ending is None and not self.stopping:
+            self._listener.end(ending)
+            self.end(ending)
+
+    def _leave(self) -> None:
+        """The client has said that it goes."""
+        self._listener.end(_LEFT)
+        self.ending = _LEFT
+        self.carrier.left()
+        self.gone(_LEFT)
+
     def fail(self, reason: str) -> None:
         """See Session.fail."""
         self.fault(_MALFORMED, reason)
@@ -236,9 +249,7 @@ class EngineSession:
         if kind == MESSAGE:
             return self._listener.text(packet[1:])
         if kind == CLOSE:
-            self.ending = _LEFT
-            self.carrier.left()
-            self.gone(_LEFT)
+            self._leave()
         elif kind == PING:
             self.fail("a client sends no pings; the server does")
         elif kind == PONG or (kind and kind in "056"):

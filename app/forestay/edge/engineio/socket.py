@@ -94,7 +94,10 @@ class EngineClient:
 
     def end(self, ending: Ending) -> None:
         """See Client.end."""
-        self._session.fault(ending, ending.reason)
+        if ending.by_client:
+            self._session.end_by_client(ending)
+        else:
+            self._session.fault(ending, ending.reason)
 
     def lost(self, ending: Ending) -> None:
         """See Client.lost."""

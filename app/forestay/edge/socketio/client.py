@@ -24,7 +24,7 @@ MAX_NAMESPACES: Final = 16
 _FREE_ENTRIES: Final = 2 * MAX_NAMESPACES
 _PAUSE: Final = 0.25
 
-_LEFT: Final = Ending(CloseCode.NORMAL, "the client left the namespace")
+_LEFT: Final = Ending(CloseCode.NORMAL, "the client left the namespace", by_client=True)
 
 
 class Member(Protocol):
@@ -115,7 +115,7 @@ class SocketioClient:
         return None if packet is None else self._take(packet)
 
     def end(self, ending: Ending) -> None:
-        """The gateway ends the session: let all members write what they still have."""
+        """The session ends: let all members write what they still have."""
         self._closing = True
         for member in list(self._members.values()):
             member.end(ending)
@@ -182,6 +182,7 @@ class SocketioClient:
 
     def _leave(self, namespace: str, member: Member) -> None:
         del self._members[namespace]
+        member.end(_LEFT)
         member.lost(_LEFT)
         if not self._members:
             self.session.served(served=False)

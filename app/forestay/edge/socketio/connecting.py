@@ -45,7 +45,7 @@ _NO_TOKEN: Final = (
     "there is no token; connect with auth: {token}, or with the token as Bearer in the header Authorization of the "
     "first request"
 )
-_GONE: Final = Ending(ABNORMAL_CLOSURE, "the client has gone while it was let in")
+_GONE: Final = Ending(ABNORMAL_CLOSURE, "the client has gone while it was let in", by_client=True)
 
 _decode_text = msgspec.json.Decoder(str).decode
 

@@ -41,11 +41,14 @@ class NamespaceTransport:
     def close(self, ending: Ending) -> None:
         """End the client in this namespace where it must not come back, and otherwise its whole session.
 
-        A stock client that is told to leave a namespace does not come back to it, and after all else it does.
+        A stock client that is told to leave a namespace does not come back to it, and after all else it does. Nothing
+        is told to a client that has ended it itself.
         """
         if self._closing:
             return
         self._closing = True
+        if ending.by_client:
+            return
         client, wire = self._client, self.wire
         if ending.code not in STOPS or client.gone():
             client.close(ending)

@@ -30,7 +30,15 @@ from forestay.edge.listening.servers import admit
 from forestay.edge.problems import problem
 from forestay.edge.stream.stream_request import StreamRequest, plan, read_request
 from forestay.edge.stream.transport import StreamTransport, Watch, end_if_dead
-from forestay.protocol.codes import ABNORMAL_CLOSURE, ENDINGS, CloseCode, Ending, ErrorCode, Refusal
+from forestay.protocol.codes import (
+    ABNORMAL_CLOSURE,
+    CONNECTION_LOST,
+    ENDINGS,
+    CloseCode,
+    Ending,
+    ErrorCode,
+    Refusal,
+)
 from forestay.protocol.requests import Join
 from forestay.protocol.sse.event_ids import read_id, secret_of
 from forestay.protocol.sse.wire import SseWire, with_retry
@@ -49,8 +57,6 @@ _LEAST_SPREAD: Final = 0.5
 # Milliseconds. Some clients come back at once after a number that is too large for them.
 _LONGEST: Final = 600_000
 
-_SPOKE: Final = Ending(CloseCode.PROTOCOL_ERROR, "the client of a stream sends nothing after its request")
-_LOST: Final = Ending(ABNORMAL_CLOSURE, "connection lost")
 _CANCELLED: Final = Ending(ABNORMAL_CLOSURE, "handler cancelled")
 
 
@@ -153,7 +159,7 @@ class EventStreams:
             raise _refused_by(connection.ended)
         self._outcomes.report("ok", request, started_at)
         response = _stream_response(request)
-        lost = _LOST
+        lost = CONNECTION_LOST
         try:
             writer = cast(AbstractStreamWriter, await response.prepare(request))
             self._sessions.greet(connection)
@@ -180,7 +186,7 @@ class EventStreams:
         """Serve an open stream until its connection is lost."""
         gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         serving = cast(Serving, request.protocol)
-        transport.set_protocol(Watch(serving, lambda: connection.end(_SPOKE), lambda: _resolve(gone)))
+        transport.set_protocol(Watch(serving, connection.end, lambda: _resolve(gone)))
         end_if_dead(transport, self._limits.silence)
         if not self._admission.open:
             # The drain began while the registry was asked, and may have ended all others already.
@@ -249,7 +255,7 @@ def _milliseconds(least: float, most: float) -> int:
 
 def _ending_of(connection: Connection) -> Ending:
     """How an open stream ended: as the gateway ended it, or by the client or the network."""
-    return connection.ended or _LOST
+    return connection.ended or CONNECTION_LOST
 
 
 def _resolve(future: "asyncio.Future[None]") -> None:

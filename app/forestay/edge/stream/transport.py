@@ -10,7 +10,7 @@ from typing import Final
 
 from forestay.edge.abort_later import abort_later
 from forestay.edge.listening.door import Serving
-from forestay.protocol.codes import Ending
+from forestay.protocol.codes import CONNECTION_LOST, CloseCode, Ending
 from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
 from forestay.protocol.sse.event_ids import EventIds, end_id, stops
@@ -18,6 +18,8 @@ from forestay.protocol.sse.wire import SseWire, with_id, with_ids, with_retry
 
 # What `write` replaces. No event ends like this.
 _TAIL: Final = b"\0"
+
+_SPOKE: Final = Ending(CloseCode.PROTOCOL_ERROR, "the client of a stream sends nothing after its request")
 
 _USER_TIMEOUT: Final = getattr(socket, "TCP_USER_TIMEOUT", None)
 
@@ -84,14 +86,18 @@ class StreamTransport:
         """Nothing is read from the client of a stream."""
 
     def close(self, ending: Ending) -> None:
-        """See Transport.close. The connection ends when the client has taken all of it, or after the close timeout."""
+        """See Transport.close. The connection ends when the client has taken all of it, or after the close timeout.
+
+        A client that has closed its side is not told.
+        """
         if self.closed():
             return
         self._closing = True
-        last = self.wire.close(ending)
-        if stops(ending.code):
-            last = with_id(last, end_id(ending.code))
-        self._transport.write(with_retry(last, self._retry(ending)))
+        if not ending.by_client:
+            last = self.wire.close(ending)
+            if stops(ending.code):
+                last = with_id(last, end_id(ending.code))
+            self._transport.write(with_retry(last, self._retry(ending)))
         self._transport.close()
         abort_later(self._transport, self._close_timeout)
 
@@ -99,19 +105,20 @@ class StreamTransport:
 class Watch(asyncio.Protocol):
     """Takes the place of aiohttp's protocol once a stream is open: its client has nothing more to say."""
 
-    __slots__ = ("_gone", "_serving", "_spoke")
+    __slots__ = ("_end", "_gone", "_serving")
 
-    def __init__(self, serving: Serving, spoke: Callable[[], None], gone: Callable[[], None]) -> None:
-        """`serving`: aiohttp's protocol. `spoke`: the client sent something. `gone`: the connection is lost."""
+    def __init__(self, serving: Serving, end: Callable[[Ending], None], gone: Callable[[], None]) -> None:
+        """`serving`: aiohttp's protocol. `end`: ends the stream. `gone`: the connection is lost."""
         self._serving = serving
-        self._spoke = spoke
+        self._end = end
         self._gone = gone
 
     def data_received(self, data: bytes) -> None:
-        self._spoke()
+        self._end(_SPOKE)
 
     def eof_received(self) -> None:
-        """The transport closes itself."""
+        """The client takes what is written. Then the transport closes itself."""
+        self._end(CONNECTION_LOST)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._serving.connection_lost(exc)

@@ -1,30 +1,24 @@
-"""Reads one WebSocket: hands its messages on in a callback, and tells their client how the connection ended.
-
-The state of a connection, what becomes of the bytes that come, and what ends the state:
-
-state         bytes      until
-OPENING       are kept   `begin`
-READING       are read   a message whose answer has to wait, more messages than a turn has, or the end
-WORKING       are kept   the answer is made
-FULL          are kept   the client has taken what was written
-RESTING       are kept   the next turn of the loop
-DISCARDING    dropped    the client hangs up, or the close timeout is over
-OVER          dropped    nothing: the client was told that the connection is gone
-
-What is kept is read before the client is told that the connection is lost.
-"""
+"""Reads one WebSocket: hands its messages on in a callback, and tells their client how the connection ended."""
 
 import asyncio
 from collections.abc import Awaitable
-from enum import Enum, auto
 from typing import Final
 
 import structlog
 
 from forestay.edge.dead_transport import free
+from forestay.edge.websocket.client import Client, hand_on
+from forestay.edge.websocket.states import State
 from forestay.edge.websocket.upgrade import Released
-from forestay.edge.websocket.websocket import Client, ClientSocket, SocketLimits
-from forestay.protocol.codes import ABNORMAL_CLOSURE, ENDINGS, CloseCode, Ending, answer_to_close
+from forestay.edge.websocket.websocket import ClientSocket, SocketLimits
+from forestay.protocol.codes import (
+    ABNORMAL_CLOSURE,
+    CONNECTION_LOST,
+    ENDINGS,
+    CloseCode,
+    Ending,
+    closed_by_client,
+)
 from forestay.protocol.websocket.reading import FrameReader, Kind, Violation
 from forestay.protocol.websocket.unmasking import whole_text
 
@@ -38,20 +32,10 @@ _BYTES_PER_MESSAGE: Final = 4096
 # Bytes that are kept of a client whose messages have to wait. With more than that, nothing more is read from it.
 _KEPT: Final = 65536
 
+_MESSAGES: Final = (Kind.TEXT, Kind.BINARY)
+
 _BUG: Final = "a bug ended a connection"
-_LOST: Final = Ending(ABNORMAL_CLOSURE, "connection lost")
 _STOPPED: Final = Ending(ABNORMAL_CLOSURE, "the port was closed")
-
-
-class _State(Enum):
-    OPENING = auto()
-    READING = auto()
-    WORKING = auto()
-    FULL = auto()
-    RESTING = auto()
-    DISCARDING = auto()
-    OVER = auto()
-
 
 # Stands for the reader of a client from which nothing more is taken.
 _NO_READER: Final = FrameReader(0, 0)
@@ -63,6 +47,7 @@ class Receiver(asyncio.Protocol):
     __slots__ = (
         "_assemblies",
         "_client",
+        "_finished",
         "_full",
         "_limits",
         "_lost",
@@ -79,13 +64,13 @@ class Receiver(asyncio.Protocol):
         self._transport = transport = connection.transport
         self._sockets = connection.sockets
         self._assemblies = connection.sockets.assemblies
-        self._socket, self._limits, self._state = socket, limits, _State.OPENING
+        self._socket, self._limits, self._state = socket, limits, State.OPENING
         self._client: Client | None = None
         self._reader: FrameReader | None = self._new_reader()
         """None while messages are read, and nothing is left of one."""
         self._work: asyncio.Task[None] | None = None
-        self._full = self._lost = False
-        """Whether the transport has too much to write, and whether its connection is lost."""
+        self._full = self._finished = self._lost = False
+        """Whether the transport has too much to write, the client has closed its side, and the connection is lost."""
         transport.set_write_buffer_limits(limits.send_buffer, limits.send_buffer // 2)
         transport.set_protocol(self)
         self._sockets.add(self)
@@ -103,15 +88,18 @@ class Receiver(asyncio.Protocol):
         Without it the kernel would reset the connection, and the client could lose our close frame.
         """
         if self._lost:
-            self._tell(_LOST)
+            self._tell(CONNECTION_LOST)
             return
-        self._state, self._reader = _State.DISCARDING, _NO_READER
-        self._transport.resume_reading()
-        self._socket.end_writing()
+        self._state, self._reader = State.DISCARDING, _NO_READER
+        if self._finished:
+            self._socket.hang_up()
+        else:
+            self._transport.resume_reading()
+            self._socket.end_writing()
 
     def reading(self) -> bool:
         """See OpenSocket.reading."""
-        return self._state is _State.READING and self._transport.is_reading()
+        return self._state is State.READING and self._transport.is_reading()
 
     def break_off(self, ending: Ending) -> None:
         """See OpenSocket.break_off."""
@@ -148,20 +136,26 @@ class Receiver(asyncio.Protocol):
         if reader is None or reader is _NO_READER:
             return
         reader.feed(data)
-        if self._state is _State.READING:
+        if self._state is State.READING:
             self._go_on()
         elif reader.waiting > _KEPT:
             self._transport.pause_reading()
 
-    def eof_received(self) -> None:
-        """The transport closes itself."""
+    def eof_received(self) -> bool:
+        self._finished = True
+        if self._state is State.READING:
+            self._go_on()
+        elif self._state is State.DISCARDING:
+            self._socket.hang_up()
+        # The transport must not close itself: something may be still to be written.
+        return True
 
     def pause_writing(self) -> None:
         self._full = True
 
     def resume_writing(self) -> None:
         self._full = False
-        if self._state is _State.FULL:
+        if self._state is State.FULL:
             self._rest()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -170,19 +164,22 @@ class Receiver(asyncio.Protocol):
         self._assemblies.end(self)
         self._sockets.remove(self)
         free(self._transport)
-        if self._state in (_State.READING, _State.DISCARDING):
-            self._tell(_LOST)
-        elif self._state is _State.FULL:
+        if self._state in (State.READING, State.DISCARDING):
+            self._tell(CONNECTION_LOST)
+        elif self._state is State.FULL:
             self._rest()
 
     def _go_on(self) -> None:
         """Read on, unless the connection has ended meanwhile."""
         client, reader = self._client, self._reader
-        if client is None or reader is None or reader is _NO_READER:
+        if client is None or reader is _NO_READER:
             return
-        self._state = _State.READING
+        self._state = State.READING
         try:
-            if not self._hand_on(client, reader):
+            if reader is not None and not self._hand_on(client, reader):
+                return
+            if self._finished and not self._lost:
+                self._ended_by_client(client, CONNECTION_LOST)
                 return
         except Violation as violation:
             self.break_off(violation.ending)
@@ -191,34 +188,29 @@ class Receiver(asyncio.Protocol):
             log.exception(_BUG, connection=client.name)
             self._fail(client)
             return
-        if reader.whole:
+        if reader is not None and reader.whole:
             self._reader = None
             self._assemblies.end(self)
-        elif not self._lost and self not in self._assemblies:
-            self._assemblies.begin(self)
         if self._lost:
-            self._tell(_LOST)
-        else:
-            self._transport.resume_reading()
+            self._tell(CONNECTION_LOST)
+            return
+        if self._reader is not None and self not in self._assemblies:
+            self._assemblies.begin(self)
+        self._transport.resume_reading()
 
     def _hand_on(self, client: Client, reader: FrameReader) -> bool:
         """Hand on the messages in `reader`. False where the rest has to wait, or is dropped. Raises Violation."""
         turn = 0
         while (event := reader.next()) is not None:
-            kind, data, work = event.kind, event.data, None
-            if kind is Kind.TEXT or kind is Kind.BINARY:
-                self._assemblies.end(self)
-                work = client.text(data) if kind is Kind.TEXT else client.binary(data)
-            elif kind is Kind.PING:
-                client.ping(data)
-            elif kind is Kind.PONG:
-                client.pong()
-            else:
-                self._closed_by_client(event.code)
+            if event.kind is Kind.CLOSE:
+                self._ended_by_client(client, closed_by_client(event.code))
                 return False
+            if event.kind in _MESSAGES:
+                self._assemblies.end(self)
+            work = hand_on(event, client)
             if (work is not None or self._socket.reading_held) and self._hold(work, client):
                 return False
-            turn += 1 + len(data) // _BYTES_PER_MESSAGE
+            turn += 1 + len(event.data) // _BYTES_PER_MESSAGE
             if turn >= _TURN:
                 self._rest()
                 return False
@@ -227,11 +219,11 @@ class Receiver(asyncio.Protocol):
     def _hold(self, work: Awaitable[None] | None, client: Client) -> bool:
         """Take no further message before `work` is done, or the client has taken what was written. Whether it waits."""
         if work is not None:
-            self._state = _State.WORKING
+            self._state = State.WORKING
             self._work = asyncio.get_running_loop().create_task(self._finish(work, client))
             return True
         if self._full and not client.ended:
-            self._state = _State.FULL
+            self._state = State.FULL
             return True
         self._socket.reading_held = False
         return False
@@ -253,16 +245,15 @@ class Receiver(asyncio.Protocol):
 
     def _rest(self) -> None:
         """Read on in the next turn of the loop."""
-        self._state = _State.RESTING
+        self._state = State.RESTING
         self._socket.reading_held = False
         asyncio.get_running_loop().call_soon(self._go_on)
 
-    def _closed_by_client(self, code: int) -> None:
-        """Answer the client's close frame, which carries `code`."""
-        answer = answer_to_close(code)
-        self._socket.close(Ending(answer, "bye" if answer == code or not code else "not a close code"))
+    def _ended_by_client(self, client: Client, ending: Ending) -> None:
+        """The client has said all. Write what it is still to get."""
+        client.end(ending)
         self._socket.hang_up()
-        self._tell(Ending(code or CloseCode.NORMAL, "closed by the client"))
+        self._tell(ending)
 
     def _fail(self, client: Client) -> None:
         """End a client whose message met a bug."""
@@ -271,7 +262,7 @@ class Receiver(asyncio.Protocol):
 
     def _tell(self, ending: Ending) -> None:
         """Tell the client, once, that the connection is gone."""
-        self._state, self._reader = _State.OVER, _NO_READER
+        self._state, self._reader = State.OVER, _NO_READER
         client, self._client = self._client, None
         if client is not None:
             client.lost(ending)

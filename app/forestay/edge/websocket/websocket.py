@@ -4,12 +4,12 @@ Frames are written to the transport directly, because the same bytes go to a who
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from forestay.edge.abort_later import abort_later
-from forestay.protocol.codes import Ending
+from forestay.protocol.codes import ABNORMAL_CLOSURE, Ending
 from forestay.protocol.deflate.inflating import Inflater
 from forestay.protocol.websocket.writing import close_frame
 
@@ -76,7 +76,9 @@ class ClientSocket:
         self.reading_held = True
 
     def close(self, ending: Ending) -> None:
-        """Write a close frame. Nothing can be written after that."""
+        """Write a close frame; after a lost connection, only close. Nothing can be written after that."""
+        if ending.code == ABNORMAL_CLOSURE:
+            self.cut()
         if self.closed():
             return
         self._closing = True
@@ -177,33 +179,3 @@ class SocketLimits:
     """Bytes that may wait to be sent. With more than that, the client's messages are not read."""
     inflater: Inflater | None = None
     """Inflates the client's messages, where compression was agreed on."""
-
-
-class Client(Protocol):
-    """What takes the messages of one client. Once the client has ended, they are ignored."""
-
-    @property
-    def name(self) -> str:
-        """How the log calls this client. It is no secret."""
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more is taken from this client."""
-
-    def text(self, data: bytes) -> Awaitable[None] | None:
-        """Take a text message, in UTF-8. Returns what must be awaited before the next message is taken."""
-
-    def binary(self, data: bytes) -> Awaitable[None] | None:
-        """Take a binary message. Returns what must be awaited before the next message is taken."""
-
-    def ping(self, data: bytes) -> None:
-        """Take a ping frame, and answer it."""
-
-    def pong(self) -> None:
-        """Take a pong frame."""
-
-    def end(self, ending: Ending) -> None:
-        """End the client: it broke a rule, or there is a bug. Nothing happens the second time."""
-
-    def lost(self, ending: Ending) -> None:
-        """The WebSocket is gone. Called once, at last."""
