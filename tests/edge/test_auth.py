@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from forestay.core.rules.access import Identity, Right
-from forestay.edge.tokens.claims import STANDARD, ClaimNames
+from forestay.edge.tokens.claims import STANDARD, ClaimNames, read_claims
 from forestay.edge.tokens.keys import Keys
 from forestay.edge.tokens.verifier import LEEWAY, MAX_BYTES, TokenRules, TokenVerifier, parse_rooms
 from forestay.protocol.codes import ErrorCode, Refusal
@@ -547,6 +547,20 @@ def test_a_token_of_one_of_several_audiences_and_issuers_is_accepted(name: str) 
     good = {"aud": ["else", "mobile"], "iss": "https://b.example"}
     assert accepted(token(**good), by).user == "ada"
     assert f"{name} is" in refused(token(**(good | {name: "mobil"})), by)
+
+
+@given(st.dictionaries(CLAIM, JSON), st.dictionaries(CLAIM, st.sampled_from([NOW, NOW + 60, "ada", ["a"], {"a": "r"}])))
+def test_an_unknown_claim_that_is_null_changes_nothing(any_claims: dict[str, Any], likely: dict[str, Any]) -> None:
+    """The claims are read at once, or one by one where a null is among them. Both read the same and refuse the same."""
+    claims = CLAIMS | any_claims | likely
+
+    def outcome(more: dict[str, None]) -> object:
+        try:
+            return read_claims(json.dumps(claims | more).encode(), STANDARD)
+        except Refusal as refusal:
+            return refusal.message
+
+    assert outcome({}) == outcome({"unknown": None})
 
 
 def test_the_info_of_a_user_is_bounded() -> None:

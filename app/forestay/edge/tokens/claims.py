@@ -45,21 +45,33 @@ STANDARD: Final = ClaimNames()
 """The names that are usual."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claims:
+_USUAL: Final = {
+    "user": STANDARD.user,
+    "expires_at": "exp",
+    "not_before": "nbf",
+    "issued_at": "iat",
+    "audience": STANDARD.audience,
+    "issuer": "iss",
+    "token_id": "jti",
+    "rooms": STANDARD.rooms,
+}
+
+
+class Claims(msgspec.Struct, frozen=True, rename=_USUAL):
     """The claims that are read; None for those that are absent."""
 
     user: str
     expires_at: float
-    not_before: float | None
-    issued_at: float | None
-    audience: str | list[str] | None
-    issuer: str | None
-    token_id: str | None
-    rooms: dict[str, str] | None
-    info: _Fields | None
+    not_before: float | None = None
+    issued_at: float | None = None
+    audience: str | list[str] | None = None
+    issuer: str | None = None
+    token_id: str | None = None
+    rooms: dict[str, str] | None = None
+    info: _Fields | None = None
 
 
+_read_usual = msgspec.json.Decoder(Claims).decode
 _read_fields = msgspec.json.Decoder(_Fields).decode
 _text = msgspec.json.Decoder(str)
 _number = msgspec.json.Decoder(float)
@@ -73,6 +85,15 @@ def read_claims(payload: bytes, names: ClaimNames) -> Claims:
     """The claims in `payload`. Raises Refusal."""
     if deeper_than(payload, MAX_DEPTH):
         raise bad_token(f"malformed claims: nested deeper than {MAX_DEPTH} arrays and objects")
+    # A claim that is null is malformed, and this decoder would take it for one that is absent.
+    if names == STANDARD and b"null" not in payload:
+        try:
+            claims = _read_usual(payload)
+        except ValueError:
+            pass  # Below it is found out which claim is malformed.
+        else:
+            if is_user(claims.user):
+                return claims
     try:
         fields = _read_fields(payload)
     except ValueError:

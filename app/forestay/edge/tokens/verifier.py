@@ -6,10 +6,11 @@ issuer and the audience, quoted and cut: these are no secret. The handshake find
 """
 
 import time
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Final
 
 import msgspec
@@ -36,7 +37,7 @@ MAX_INFO: Final = 1024
 """The most bytes of a token's info. The bus keeps it in memory for each member, and each presence page repeats it."""
 
 
-class _Header(msgspec.Struct):
+class _Header(msgspec.Struct, frozen=True):
     """The fields of a header that are read. Those that offer a key (`jku`, `jwk`, `x5c`, `x5u`) are not."""
 
     alg: str
@@ -45,7 +46,13 @@ class _Header(msgspec.Struct):
     b64: bool = True
 
 
-_read_header = msgspec.json.Decoder(_Header).decode
+_decode_header = msgspec.json.Decoder(_Header).decode
+
+# Different headers that are kept for the next token that has them: an issuer gives all tokens the same few.
+_HEADERS: Final = 64
+
+# From base64url to base64. What only the latter has becomes something that neither has.
+_TO_BASE64: Final = bytes.maketrans(b"-_+/=", b"+/\0\0\0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +115,10 @@ class TokenVerifier:
             raise bad_token(f"unknown key: {seen}, and {expected}; get a new token")
         content, _, text = token.rpartition(".")
         signature, payload = _part(text), _part(content.rpartition(".")[2])
-        if not _verified(content, header.alg, keys, signature):
+        signed = content.encode()
+        if not _verified(signed, header.alg, keys, signature):
             newer = await self._keys.find_newer(header.alg, kid, keys)
-            if not _verified(content, header.alg, newer, signature):
+            if not _verified(signed, header.alg, newer, signature):
                 raise bad_token("signature does not match")
         return payload
 
@@ -179,11 +187,16 @@ def _header(token: str) -> _Header:
     encoded, *others = token.split(".")
     if not token.isascii() or len(others) != 2:
         raise bad_token("not a signed JWT: three parts with dots between them are expected")
+    return _read_header(encoded)
+
+
+@lru_cache(_HEADERS)
+def _read_header(encoded: str) -> _Header:
     text = _part(encoded)
     if deeper_than(text, MAX_DEPTH):
         raise bad_token(f"not a signed JWT: its header nests deeper than {MAX_DEPTH} arrays and objects")
     try:
-        header = _read_header(text)
+        header = _decode_header(text)
     except ValueError:
         raise bad_token("not a signed JWT: its header is not readable") from None
     if header.crit is not UNSET or not header.b64:
@@ -193,17 +206,18 @@ def _header(token: str) -> _Header:
 
 def _part(text: str) -> bytes:
     """One part of a token. Raises Refusal unless it is base64url in its one exact form."""
+    encoded = text.encode().translate(_TO_BASE64) + b"=" * (-len(text) % 4)
     try:
-        decoded = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        decoded = a2b_base64(encoded)
     except ValueError:
         decoded = None
-    if decoded is None or urlsafe_b64encode(decoded).rstrip(b"=").decode() != text:
+    if decoded is None or b2a_base64(decoded, newline=False) != encoded:
         raise bad_token("not a signed JWT: a part of it is not readable")
     return decoded
 
 
-def _verified(content: str, algorithm: str, keys: Sequence[Key], signature: bytes) -> bool:
-    return any(is_signed(content.encode(), algorithm, key.material, signature) for key in keys)
+def _verified(content: bytes, algorithm: str, keys: Sequence[Key], signature: bytes) -> bool:
+    return any(is_signed(content, algorithm, key.material, signature) for key in keys)
 
 
 def _moment(seconds: float) -> str:
