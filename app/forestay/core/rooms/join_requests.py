@@ -18,7 +18,8 @@ from forestay.protocol.presence import PresencePage
 _LOADS: Final = 4
 
 
-@dataclass(frozen=True, slots=True)
+# The values of a join are not frozen: that would cost each of them a microsecond.
+@dataclass(slots=True)
 class JoinResult:
     """The result of a join."""
 
@@ -30,7 +31,7 @@ class JoinResult:
     """The users in the room, this one included; None where the request did not ask for them or they cannot be read."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class JoinRequest:
     """A connection that asks to enter a room, and the callbacks for the result."""
 
@@ -53,7 +54,7 @@ class JoinRequest:
     """Called where the connection leaves all rooms before there is a result, because it ends."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LeaveRequest:
     """A connection that asks to leave a room, and the callbacks for the result."""
 
@@ -110,8 +111,15 @@ class PendingJoin:
 class JoinQueue:
     """The joins of one connection that are under way."""
 
-    __slots__ = ("joins", "loads")
+    __slots__ = ("_loads", "joins")
 
     def __init__(self) -> None:
         self.joins: dict[RoomName, PendingJoin] = {}
-        self.loads = Semaphore(_LOADS)
+        self._loads: Semaphore | None = None
+
+    @property
+    def loads(self) -> Semaphore:
+        """Lets few of the joins load at the same time. Most have nothing to load."""
+        if self._loads is None:
+            self._loads = Semaphore(_LOADS)
+        return self._loads

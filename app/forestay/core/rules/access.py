@@ -35,6 +35,8 @@ class Right(Flag):
     HISTORY = 8
 
 
+# All united rights, by their value. Python unites members of a Flag in a microsecond, and numbers in none.
+_UNITED: Final = tuple(Right(value) for value in range(16))
 _LETTERS = {"r": Right.JOIN, "w": Right.BROADCAST, "p": Right.PRESENCE, "h": Right.HISTORY}
 _NAMES = {right: letter for letter, right in _LETTERS.items()}
 _NONE = Right(0)
@@ -65,13 +67,13 @@ class Rules:
             for segment in pattern.head:
                 node = node.below.setdefault(segment, _Node())
             if pattern.open_ended:
-                node.rest.append(parse_rights(rights))
+                node.rest.append(parse_rights(rights).value)
             else:
-                node.here.append(parse_rights(rights))
+                node.here.append(parse_rights(rights).value)
 
     def decide(self, room: RoomName) -> Right:
         """The united rights of all patterns that match `room`; none where one of them has none."""
-        nodes, found = [self._root], list[Right]()
+        nodes, found = [self._root], list[int]()
         for segment in room.split("."):
             below: list[_Node] = []
             for node in nodes:
@@ -80,12 +82,12 @@ class Rules:
             nodes = below
         for node in nodes:
             found += node.here
-        united = _NONE
+        united = 0
         for rights in found:
             if not rights:
                 return _NONE
             united |= rights
-        return united
+        return _UNITED[united]
 
 
 class _Node:
@@ -95,9 +97,9 @@ class _Node:
 
     def __init__(self) -> None:
         self.below: dict[str, _Node] = {}
-        self.here: list[Right] = []
-        """Of patterns that end here."""
-        self.rest: list[Right] = []
+        self.here: list[int] = []
+        """Values of the rights of patterns that end here."""
+        self.rest: list[int] = []
         """Of patterns that go on with `**`."""
 
 
@@ -146,7 +148,8 @@ def parse_rights(letters: str) -> Right:
     return rights
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+# Not frozen: that would cost each connection a microsecond.
+@dataclass(slots=True, eq=False)
 class Identity:
     """A verified caller. The core knows nothing else of a token."""
 

@@ -32,18 +32,16 @@ class Lifecycle:
 
     def __init__(self) -> None:
         self._state = State.STARTING
+        self.open = False
+        """Whether new connections are accepted."""
 
     @property
     def state(self) -> State:
         return self._state
-
-    @property
-    def open(self) -> bool:
-        """Whether new connections are accepted."""
-        return self._state in _SERVING
 
     def move(self, to: State) -> None:
         """Move to the state `to`. An illegal move is a bug and raises RuntimeError."""
         if to not in _MOVES[self._state]:
             raise RuntimeError(f"a pod that is {self._state.value} cannot become {to.value}")
         self._state = to
+        self.open = to in _SERVING

@@ -8,11 +8,13 @@ import re
 from collections.abc import Container
 from typing import Final, NamedTuple
 
+from aiohttp import hdrs
 from multidict import CIMultiDict, CIMultiDictProxy
 
 # A request line without a query, and header lines with a name and visible ASCII. No part of it gives back what it took,
 # so that no request makes it slow.
 _USUAL: Final = re.compile(rb"GET (/[\w.~/-]*+) HTTP/1\.1\r\n((?:[\w!#$%&'*+.^`|~-]++:[ \t!-~]*+\r\n)++)\r\n", re.ASCII)
+_FIELD: Final = re.compile(r"([^:]++):[ \t]*+([^\r]*+)\r\n")
 
 # Of these the request has a body, or waits for a word of ours before it.
 _OF_A_BODY: Final = frozenset({"content-length", "transfer-encoding", "expect", "trailer"})
@@ -35,11 +37,13 @@ def read(data: bytes, paths: Container[str]) -> UpgradeRequest | None:
     path = found[1].decode("ascii")
     if path not in paths:
         return None
-    lines = [line.partition(":") for line in found[2].decode("ascii").split("\r\n")[:-1]]
-    headers: CIMultiDict[str] = CIMultiDict([(name, value.strip(" \t")) for name, _, value in lines])
-    names = {name.lower() for name, _, _ in lines}
-    if len(names) < len(lines) or len(lines) > _MOST_LINES or not names.isdisjoint(_OF_A_BODY):
+    fields = _FIELD.findall(found[2].decode("ascii"))
+    if b" \r\n" in data or b"\t\r\n" in data:
+        fields = [(name, value.rstrip(" \t")) for name, value in fields]
+    names = {name.lower() for name, _ in fields}
+    if len(names) < len(fields) or len(fields) > _MOST_LINES or not names.isdisjoint(_OF_A_BODY):
         return None
-    if headers.get("Upgrade", "").lower() != "websocket" or "host" not in names:
+    headers: CIMultiDict[str] = CIMultiDict(fields)
+    if headers.get(hdrs.UPGRADE, "").lower() != "websocket" or "host" not in names:
         return None
     return UpgradeRequest(path, CIMultiDictProxy(headers))
