@@ -138,7 +138,9 @@ class Metrics:
         outcomes = {outcome: histogram.count for outcome, histogram in seconds.items()}
         yield _counters("forestay_messages_published", "Messages given to the bus by outcome.", "outcome", outcomes)
         family = HistogramMetricFamily(
-            "forestay_publish_seconds", "Time from the arrival of a message to its outcome on the bus.", labels=["outcome"]
+            "forestay_publish_seconds",
+            "Time from the arrival of a message to its outcome on the bus.",
+            labels=["outcome"],
         )
         for outcome, histogram in seconds.items():
             family.add_metric([outcome], _buckets(histogram), histogram.sum)
