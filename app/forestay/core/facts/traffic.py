@@ -10,20 +10,35 @@ from typing import Final
 from forestay.core.facts.histogram import Histogram
 from forestay.protocol.message import Message, unix_seconds
 
-PUBLISH_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+PUBLISH_BUCKETS: Final[tuple[float, ...]] = (
+    0.0005,
+    0.001,
+    0.002,
+    0.005,
+    0.01,
+    0.02,
+    0.05,
+    0.1,
+    0.2,
+    0.5,
+    1.0,
+    2.0,
+    5.0,
+    10.0,
+)
 """Seconds until the bus answers a publish: from a Redis nearby to the timeout."""
 
-LATENCY_BUCKETS: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+LATENCY_BUCKETS: Final[tuple[float, ...]] = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds from pod to pod. The time in a message has milliseconds, so finer bounds would mean nothing. The upper bounds
 are for messages that fill a gap."""
 
-WAIT_BUCKETS: Final = (0.0001, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
+WAIT_BUCKETS: Final[tuple[float, ...]] = (0.0001, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 """Seconds that a message waits for its pass. The rest of a room is capped; the delay of a busy loop is not."""
 
-BATCH_BUCKETS: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
+BATCH_BUCKETS: Final[tuple[float, ...]] = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
 """Messages in one write."""
 
-PASS_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
+PASS_BUCKETS: Final[tuple[float, ...]] = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
 """Seconds of a delivery pass. A room of a thousand members takes about ten milliseconds."""
 
 Arrival = tuple[Message, int, float]
@@ -36,8 +51,9 @@ class Traffic:
     def __init__(self, *, exemplars: bool = False) -> None:
         """`exemplars`: keep the trace contexts of messages. Without tracing they come from the clients, unchanged."""
         self.exemplars = exemplars
-        self.received: dict[str, int] = {}
-        """Messages from clients by the type of the request, `binary` or `unreadable`."""
+        self._broadcasts = 0
+        self._others: dict[str, int] = {}
+        """What clients sent besides broadcasts, see `received`."""
         self.received_bytes = 0
         self.accepted = Histogram(PUBLISH_BUCKETS)
         """Seconds from the moment when a message came to the moment when the bus had it."""
@@ -58,8 +74,16 @@ class Traffic:
 
     def receive(self, kind: str, size: int) -> None:
         """A client sent a message of `size` bytes. `kind`: see `received`."""
-        self.received[kind] = self.received.get(kind, 0) + 1
+        if kind == "broadcast":
+            self._broadcasts += 1
+        else:
+            self._others[kind] = self._others.get(kind, 0) + 1
         self.received_bytes += size
+
+    @property
+    def received(self) -> dict[str, int]:
+        """Messages from clients by the type of the request, `binary` or `unreadable`."""
+        return {"broadcast": self._broadcasts, **self._others}
 
     def write(self, arrivals: Sequence[Arrival], started: float, unix: float) -> None:
         """A pass has written the messages of one room to its members on this pod.
