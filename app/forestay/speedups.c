@@ -3,6 +3,7 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <structmember.h>
 
 #include <errno.h>
 #include <sched.h>
@@ -143,75 +144,365 @@ whole_text(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t given)
     return text;
 }
 
-/* Writes: one buffer for each of many sockets, sent by a thread that needs no interpreter for it. */
+/* Outlet: what writes to one client; edge/websocket/outlet.py says what its methods do.
+ * Writes: one buffer for each of many outlets, sent by a thread that needs no interpreter for it. */
 
 /* The states of an entry. The loop's thread cancels pending ones; the thread that writes takes the others on. */
 enum { PENDING, UNDER_WAY, DONE, CANCELLED };
 
+typedef struct Entry Entry;
+
 typedef struct {
+    PyObject_HEAD
+    PyObject *transport;
+    PyObject *writes; /* holds this outlet: what else is written waits for it; NULL where none does */
+    Entry *entry;     /* the write among those */
+    int fd;           /* -1 until it is needed */
+    char closing;
+    char lost;
+    char touched; /* something may wait in the buffer of the transport */
+} Outlet;
+
+struct Entry {
+    Outlet *outlet;
     int fd;
     atomic_int state;
     const char *data;
     Py_ssize_t size;
-    Py_ssize_t sent; /* bytes that the kernel took */
-} Entry;
+    Py_ssize_t sent;    /* bytes that the kernel took */
+    Py_ssize_t waiting; /* bytes of `pending` */
+    PyObject *pending;  /* a list of what was written since then, or NULL */
+    PyObject *steps;    /* a list of what comes after that, or NULL */
+};
 
 typedef struct {
     PyObject_HEAD
     PyObject *buffers; /* owns what the entries point to */
+    PyObject *left;
     Py_ssize_t count;
     Entry *entries;
 } Writes;
 
+static PyTypeObject *outlet_type;
+static PyObject *str_write, *str_is_closing, *str_get_write_buffer_size, *str_get_extra_info, *str_socket, *str_fileno;
+
+static PyObject *
+outlet_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+{
+    Outlet *self = (Outlet *)type->tp_alloc(type, 0);
+    if (self != NULL) {
+        self->transport = Py_NewRef(Py_None);
+        self->fd = -1;
+        /* Nobody knows yet. */
+        self->touched = 1;
+    }
+    return (PyObject *)self;
+}
+
+static int
+outlet_init(Outlet *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"transport", NULL};
+    PyObject *transport;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:Outlet", names, &transport))
+        return -1;
+    Py_XSETREF(self->transport, Py_NewRef(transport));
+    return 0;
+}
+
+static int
+outlet_traverse(Outlet *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->transport);
+    Py_VISIT(self->writes);
+    return 0;
+}
+
+static int
+outlet_clear(Outlet *self)
+{
+    self->entry = NULL;
+    Py_CLEAR(self->writes);
+    Py_XSETREF(self->transport, Py_NewRef(Py_None));
+    return 0;
+}
+
+static void
+outlet_dealloc(Outlet *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    Py_XDECREF(self->writes);
+    Py_XDECREF(self->transport);
+    type->tp_free((PyObject *)self);
+    Py_DECREF(type);
+}
+
+static PyObject *
+call_transport(Outlet *self, PyObject *name)
+{
+    PyObject *args[1] = {self->transport};
+    return PyObject_VectorcallMethod(name, args, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+}
+
+/* Adds to a list that is made for its first item. */
+static int
+push(PyObject **list, PyObject *item)
+{
+    if (*list == NULL && (*list = PyList_New(0)) == NULL)
+        return -1;
+    return PyList_Append(*list, item);
+}
+
+static PyObject *
+outlet_write(Outlet *self, PyObject *data)
+{
+    PyObject *args[2] = {self->transport, data};
+    if (self->lost)
+        Py_RETURN_NONE;
+    if (self->entry != NULL) {
+        if (!PyBytes_Check(data)) {
+            PyErr_SetString(PyExc_TypeError, "what is written must be bytes");
+            return NULL;
+        }
+        if (push(&self->entry->pending, data) < 0)
+            return NULL;
+        self->entry->waiting += PyBytes_GET_SIZE(data);
+        Py_RETURN_NONE;
+    }
+    self->touched = 1;
+    return PyObject_VectorcallMethod(str_write, args, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+}
+
+static PyObject *
+outlet_buffered(Outlet *self, PyObject *Py_UNUSED(ignored))
+{
+    if (self->entry != NULL)
+        return PyLong_FromSsize_t(self->entry->size + self->entry->waiting);
+    return call_transport(self, str_get_write_buffer_size);
+}
+
+static PyObject *
+outlet_closed(Outlet *self, PyObject *Py_UNUSED(ignored))
+{
+    if (self->closing)
+        Py_RETURN_TRUE;
+    return call_transport(self, str_is_closing);
+}
+
+static PyObject *
+outlet_after_writes(Outlet *self, PyObject *step)
+{
+    if (self->entry == NULL)
+        return PyObject_CallNoArgs(step);
+    if (push(&self->entry->steps, step) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+/* Cancels a write that has not begun. No more of it is sent after this. */
+static void
+cancel(Entry *entry)
+{
+    int expected = PENDING;
+    if (!atomic_compare_exchange_strong(&entry->state, &expected, CANCELLED)) {
+        /* A send that does not wait is under way, so this ends within microseconds. */
+        while (atomic_load(&entry->state) == UNDER_WAY)
+            sched_yield();
+    }
+}
+
+static PyObject *
+outlet_lost(Outlet *self, PyObject *Py_UNUSED(ignored))
+{
+    self->lost = self->closing = 1;
+    if (self->entry != NULL) {
+        cancel(self->entry);
+        self->entry = NULL;
+        Py_CLEAR(self->writes);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef outlet_methods[] = {
+    {"write", (PyCFunction)outlet_write, METH_O, NULL},
+    {"buffered", (PyCFunction)outlet_buffered, METH_NOARGS, NULL},
+    {"closed", (PyCFunction)outlet_closed, METH_NOARGS, NULL},
+    {"after_writes", (PyCFunction)outlet_after_writes, METH_O, NULL},
+    {"lost", (PyCFunction)outlet_lost, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef outlet_members[] = {
+    {"transport", T_OBJECT, offsetof(Outlet, transport), READONLY, NULL},
+    {"closing", T_BOOL, offsetof(Outlet, closing), 0, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot outlet_slots[] = {
+    {Py_tp_new, outlet_new},
+    {Py_tp_init, outlet_init},
+    {Py_tp_traverse, outlet_traverse},
+    {Py_tp_clear, outlet_clear},
+    {Py_tp_dealloc, outlet_dealloc},
+    {Py_tp_methods, outlet_methods},
+    {Py_tp_members, outlet_members},
+    {0, NULL},
+};
+
+static PyType_Spec outlet_spec = {
+    .name = "forestay.speedups.Outlet",
+    .basicsize = sizeof(Outlet),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = outlet_slots,
+};
+
+/* The descriptor of the outlet's socket. It is valid until the connection is lost. -1 with an exception. */
+static int
+descriptor(Outlet *outlet)
+{
+    if (outlet->fd < 0) {
+        PyObject *number = NULL;
+        PyObject *socket = PyObject_CallMethodOneArg(outlet->transport, str_get_extra_info, str_socket);
+        if (socket != NULL)
+            number = PyObject_CallMethodNoArgs(socket, str_fileno);
+        Py_XDECREF(socket);
+        if (number != NULL)
+            outlet->fd = (int)PyLong_AsLong(number);
+        Py_XDECREF(number);
+    }
+    return outlet->fd;
+}
+
+/* Whether the kernel is the next that a write to this client goes to: 1 or 0, or -1 with an exception. */
+static int
+ready(PyObject *one)
+{
+    Outlet *outlet = (Outlet *)one;
+    if (!PyObject_TypeCheck(one, outlet_type) || outlet->closing || outlet->entry != NULL)
+        return 0;
+    if (outlet->touched) {
+        PyObject *waiting = call_transport(outlet, str_get_write_buffer_size);
+        Py_ssize_t size = waiting == NULL ? -1 : PyLong_AsSsize_t(waiting);
+        Py_XDECREF(waiting);
+        if (size != 0)
+            return PyErr_Occurred() ? -1 : 0;
+        if (descriptor(outlet) < 0)
+            return PyErr_Occurred() ? -1 : 0;
+        outlet->touched = 0;
+    }
+    return 1;
+}
+
 static PyObject *
 writes_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"descriptors", "buffers", NULL};
-    PyObject *descriptors, *buffers;
+    static char *names[] = {"outlets", "buffers", NULL};
+    PyObject *outlets, *buffers;
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "O!O!:Writes", names, &PyList_Type, &descriptors, &PyList_Type, &buffers)) {
+            args, kwargs, "O!O!:Writes", names, &PyList_Type, &outlets, &PyList_Type, &buffers)) {
         return NULL;
     }
-    Py_ssize_t count = PyList_GET_SIZE(descriptors);
-    if (PyList_GET_SIZE(buffers) != count) {
-        PyErr_SetString(PyExc_ValueError, "there must be one buffer for each descriptor");
+    Py_ssize_t given = PyList_GET_SIZE(outlets);
+    if (PyList_GET_SIZE(buffers) != given) {
+        PyErr_SetString(PyExc_ValueError, "there must be one buffer for each outlet");
         return NULL;
+    }
+    for (Py_ssize_t at = 0; at < given; at++) {
+        if (!PyBytes_CheckExact(PyList_GET_ITEM(buffers, at))) {
+            PyErr_SetString(PyExc_TypeError, "a buffer must be bytes");
+            return NULL;
+        }
     }
     Writes *self = (Writes *)type->tp_alloc(type, 0);
-    if (self == NULL) {
+    if (self == NULL)
         return NULL;
-    }
     self->buffers = PyList_AsTuple(buffers);
-    self->entries = PyMem_Calloc((size_t)count + 1, sizeof(Entry));
-    if (self->buffers == NULL || self->entries == NULL) {
+    self->left = PyList_New(0);
+    self->entries = PyMem_Calloc((size_t)given + 1, sizeof(Entry));
+    if (self->buffers == NULL || self->left == NULL || self->entries == NULL) {
         Py_DECREF(self);
         return PyErr_Occurred() ? NULL : PyErr_NoMemory();
     }
-    for (Py_ssize_t at = 0; at < count; at++) {
-        Entry *entry = &self->entries[at];
-        PyObject *buffer = PyTuple_GET_ITEM(self->buffers, at);
-        entry->fd = (int)PyLong_AsLong(PyList_GET_ITEM(descriptors, at));
-        if (!PyErr_Occurred() && !PyBytes_CheckExact(buffer)) {
-            PyErr_SetString(PyExc_TypeError, "a buffer must be bytes");
+    for (Py_ssize_t at = 0; at < given; at++) {
+        PyObject *one = PyList_GET_ITEM(outlets, at), *buffer = PyTuple_GET_ITEM(self->buffers, at);
+        int is_ready = ready(one);
+        if (is_ready < 0) {
+            /* Its transport is broken. Whoever writes the rest meets the same error. */
+            PyErr_Clear();
         }
-        if (PyErr_Occurred()) {
-            Py_DECREF(self);
-            return NULL;
+        if (is_ready <= 0) {
+            PyObject *place = PyLong_FromSsize_t(at);
+            int failed = place == NULL || PyList_Append(self->left, place) < 0;
+            Py_XDECREF(place);
+            if (failed) {
+                Py_DECREF(self);
+                return NULL;
+            }
+            continue;
         }
+        Outlet *outlet = (Outlet *)Py_NewRef(one);
+        Entry *entry = &self->entries[self->count++];
+        entry->outlet = outlet;
+        entry->fd = outlet->fd;
         entry->data = PyBytes_AS_STRING(buffer);
         entry->size = PyBytes_GET_SIZE(buffer);
         atomic_init(&entry->state, PENDING);
+        outlet->entry = entry;
+        outlet->writes = Py_NewRef(self);
     }
-    self->count = count;
     return (PyObject *)self;
+}
+
+static int
+writes_traverse(Writes *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->buffers);
+    Py_VISIT(self->left);
+    for (Py_ssize_t at = 0; at < self->count; at++) {
+        Py_VISIT(self->entries[at].outlet);
+        Py_VISIT(self->entries[at].pending);
+        Py_VISIT(self->entries[at].steps);
+    }
+    return 0;
+}
+
+/* Lets the outlet of an entry go, if the entry still holds it. */
+static int
+let_go(Entry *entry)
+{
+    if (entry->outlet == NULL || entry->outlet->entry != entry)
+        return 0;
+    entry->outlet->entry = NULL;
+    Py_CLEAR(entry->outlet->writes);
+    return 1;
+}
+
+static int
+writes_clear(Writes *self)
+{
+    for (Py_ssize_t at = 0; at < self->count; at++) {
+        Entry *entry = &self->entries[at];
+        Py_CLEAR(entry->pending);
+        Py_CLEAR(entry->steps);
+        if (entry->outlet != NULL && entry->outlet->entry == entry)
+            entry->outlet->entry = NULL;
+        Py_CLEAR(entry->outlet);
+    }
+    return 0;
 }
 
 static void
 writes_dealloc(Writes *self)
 {
     PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    writes_clear(self);
     PyMem_Free(self->entries);
     Py_XDECREF(self->buffers);
+    Py_XDECREF(self->left);
     type->tp_free((PyObject *)self);
     Py_DECREF(type);
 }
@@ -223,9 +514,8 @@ writes_run(Writes *self, PyObject *Py_UNUSED(ignored))
     for (Py_ssize_t at = 0; at < self->count; at++) {
         Entry *entry = &self->entries[at];
         int expected = PENDING;
-        if (!atomic_compare_exchange_strong(&entry->state, &expected, UNDER_WAY)) {
+        if (!atomic_compare_exchange_strong(&entry->state, &expected, UNDER_WAY))
             continue;
-        }
         ssize_t sent;
         do {
             sent = send(entry->fd, entry->data, (size_t)entry->size, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -238,74 +528,120 @@ writes_run(Writes *self, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
+/* What is left of an entry, and what was written since then. NULL with an exception. */
 static PyObject *
-writes_cancel(Writes *self, PyObject *arg)
+rest_of(const Entry *entry)
 {
-    Py_ssize_t at = PyNumber_AsSsize_t(arg, PyExc_IndexError);
-    if (at == -1 && PyErr_Occurred()) {
+    Py_ssize_t left = entry->size - entry->sent;
+    PyObject *rest = PyBytes_FromStringAndSize(NULL, left + entry->waiting);
+    if (rest == NULL)
         return NULL;
+    char *to = PyBytes_AS_STRING(rest);
+    memcpy(to, entry->data + entry->sent, (size_t)left);
+    to += left;
+    for (Py_ssize_t at = 0; entry->pending != NULL && at < PyList_GET_SIZE(entry->pending); at++) {
+        PyObject *part = PyList_GET_ITEM(entry->pending, at);
+        memcpy(to, PyBytes_AS_STRING(part), (size_t)PyBytes_GET_SIZE(part));
+        to += PyBytes_GET_SIZE(part);
     }
-    if (at < 0 || at >= self->count) {
-        PyErr_SetString(PyExc_IndexError, "no such entry");
-        return NULL;
+    return rest;
+}
+
+/* Does what waited for an entry. -1 with an exception. */
+static int
+catch_up(Entry *entry)
+{
+    PyObject *done;
+    if (entry->sent < entry->size || entry->waiting > 0) {
+        PyObject *rest = rest_of(entry);
+        done = rest == NULL ? NULL : outlet_write(entry->outlet, rest);
+        Py_XDECREF(rest);
+        Py_XDECREF(done);
+        if (done == NULL)
+            return -1;
     }
-    Entry *entry = &self->entries[at];
-    int expected = PENDING;
-    if (!atomic_compare_exchange_strong(&entry->state, &expected, CANCELLED)) {
-        /* A send that does not wait is under way, so this ends within microseconds. */
-        while (atomic_load(&entry->state) == UNDER_WAY) {
-            sched_yield();
-        }
+    for (Py_ssize_t at = 0; entry->steps != NULL && at < PyList_GET_SIZE(entry->steps); at++) {
+        done = PyObject_CallNoArgs(PyList_GET_ITEM(entry->steps, at));
+        Py_XDECREF(done);
+        if (done == NULL)
+            return -1;
     }
-    return PyLong_FromSsize_t(entry->sent);
+    return 0;
 }
 
 static PyObject *
-writes_unsent(Writes *self, PyObject *Py_UNUSED(ignored))
+writes_release(Writes *self, PyObject *Py_UNUSED(ignored))
 {
-    PyObject *found = PyList_New(0);
-    for (Py_ssize_t at = 0; found != NULL && at < self->count; at++) {
+    for (Py_ssize_t at = 0; at < self->count; at++) {
         Entry *entry = &self->entries[at];
-        if (entry->sent == entry->size) {
-            continue;
-        }
-        PyObject *pair = Py_BuildValue("(nn)", at, entry->sent);
-        if (pair == NULL || PyList_Append(found, pair) < 0) {
-            Py_CLEAR(found);
-        }
-        Py_XDECREF(pair);
+        if (let_go(entry) && catch_up(entry) < 0)
+            PyErr_WriteUnraisable((PyObject *)entry->outlet);
     }
-    return found;
+    Py_RETURN_NONE;
 }
 
 static PyMethodDef writes_methods[] = {
     {"run", (PyCFunction)writes_run, METH_NOARGS, NULL},
-    {"cancel", (PyCFunction)writes_cancel, METH_O, NULL},
-    {"unsent", (PyCFunction)writes_unsent, METH_NOARGS, NULL},
+    {"release", (PyCFunction)writes_release, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef writes_members[] = {
+    {"left", T_OBJECT, offsetof(Writes, left), READONLY, NULL},
+    {"count", T_PYSSIZET, offsetof(Writes, count), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
 };
 
 static PyType_Slot writes_slots[] = {
     {Py_tp_new, writes_new},
+    {Py_tp_traverse, writes_traverse},
+    {Py_tp_clear, writes_clear},
     {Py_tp_dealloc, writes_dealloc},
     {Py_tp_methods, writes_methods},
+    {Py_tp_members, writes_members},
     {0, NULL},
 };
 
 static PyType_Spec writes_spec = {
     .name = "forestay.speedups.Writes",
     .basicsize = sizeof(Writes),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = writes_slots,
 };
+
+/* Makes the type of `spec` and adds it to the module. NULL with an exception. */
+static PyTypeObject *
+added(PyObject *module, PyType_Spec *spec)
+{
+    PyTypeObject *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
+    if (type != NULL && PyModule_AddType(module, type) < 0)
+        Py_CLEAR(type);
+    return type;
+}
 
 static int
 speedups_exec(PyObject *module)
 {
-    PyObject *type = PyType_FromModuleAndSpec(module, &writes_spec, NULL);
-    int failed = type == NULL || PyModule_AddType(module, (PyTypeObject *)type) < 0;
-    Py_XDECREF(type);
-    return failed ? -1 : 0;
+    struct {
+        PyObject **at;
+        const char *text;
+    } *name, names[] = {
+        {&str_write, "write"},
+        {&str_is_closing, "is_closing"},
+        {&str_get_write_buffer_size, "get_write_buffer_size"},
+        {&str_get_extra_info, "get_extra_info"},
+        {&str_socket, "socket"},
+        {&str_fileno, "fileno"},
+        {NULL, NULL},
+    };
+    for (name = names; name->at != NULL; name++) {
+        if ((*name->at = PyUnicode_InternFromString(name->text)) == NULL)
+            return -1;
+    }
+    outlet_type = added(module, &outlet_spec);
+    PyTypeObject *writes_type = outlet_type == NULL ? NULL : added(module, &writes_spec);
+    Py_XDECREF(writes_type);
+    return writes_type == NULL ? -1 : 0;
 }
 
 static PyModuleDef_Slot speedups_slots[] = {

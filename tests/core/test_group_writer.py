@@ -1,6 +1,6 @@
 """Passes to large rooms go to a GroupWriter, where there is one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from forestay.core.fanout.rooms import LARGE_ROOM
 from forestay.core.ports.group_writer import Group
@@ -8,13 +8,16 @@ from tests.support.core import Core, passes
 
 
 class Beside:
-    """A GroupWriter whose writes are made when the test says so."""
+    """A GroupWriter whose writes are made when the test says so. The core keeps those for whom something waits."""
 
     def __init__(self) -> None:
         self.groups: list[tuple[Group, Callable[[float], None]]] = []
 
-    def write(self, group: Group, written: Callable[[float], None]) -> None:
-        self.groups.append((group, written))
+    def write(self, group: Group, written: Callable[[float], None]) -> Sequence[int]:
+        ready = [at for at, one in enumerate(group.transports) if not one.closed() and not one.buffered()]
+        taken = Group([group.transports[at] for at in ready], [group.buffers[at] for at in ready])
+        self.groups.append((taken, written))
+        return sorted({*range(len(group.transports))} - {*ready})
 
     def make(self) -> None:
         """Make the writes of the oldest group."""
@@ -83,3 +86,39 @@ async def test_a_slow_member_is_held_back_and_a_closed_one_is_left_out() -> None
     [(group, _)] = beside.groups
     assert group.transports == [socket for _, socket in members[2:]]
     assert len(set(group.buffers)) == 1
+
+
+async def test_who_is_in_two_large_rooms_gets_one_write_of_both() -> None:
+    """As where the loop writes: a write costs the same for one message as for fifty."""
+    beside = Beside()
+    core = Core(group_writer=beside)
+    members = [core.join("one") for _ in range(LARGE_ROOM)]
+    for connection, _ in members:
+        core.say(connection, type="join", room="two")
+    await passes()
+    before = [len(socket.writes) for _, socket in members]
+    for room in ("one", "two"):
+        core.say(members[0][0], type="broadcast", room=room, payload=room)
+    await passes()
+    beside.make()
+    assert [payloads(socket.heard()) for _, socket in members] == [["one", "two"]] * LARGE_ROOM
+    # The sender has its acks before, in another write.
+    assert [len(socket.writes) - 1 for _, socket in members[1:]] == before[1:]
+
+
+async def test_members_that_come_and_go_get_what_was_published_while_they_were_there() -> None:
+    """Also where most others share one buffer, and where that was made ready before."""
+    beside = Beside()
+    core = Core(group_writer=beside)
+    members = [core.join("large") for _ in range(LARGE_ROOM + 1)]
+    await passes()
+    speaker, left = members[0], members.pop()
+    for payload in (1, 2, 3):
+        core.say(speaker[0], type="broadcast", room="large", payload=payload)
+        if payload == 1:
+            late = core.join("large")
+            core.say(left[0], type="leave", room="large")
+        await passes()
+        beside.make()
+    assert [payloads(socket.heard()) for _, socket in members] == [[1, 2, 3]] * LARGE_ROOM
+    assert (payloads(late[1].heard()), payloads(left[1].heard())) == ([2, 3], [1])

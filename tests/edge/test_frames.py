@@ -99,7 +99,7 @@ async def test_a_client_that_we_do_not_read_is_not_late() -> None:
         [connection] = running.running._pod.hub.everybody()
         while not assemblies(running):
             await asyncio.sleep(0.01)
-        transport = connection.transport._transport  # type: ignore[attr-defined]
+        transport = connection.transport.transport  # type: ignore[attr-defined]
         transport.pause_reading()
         await asyncio.sleep(0.6)
         assert connection.ended is None

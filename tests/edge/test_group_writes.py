@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from threading import Event
@@ -16,7 +16,7 @@ from forestay.edge.websocket.group_writes import GroupWrites
 from forestay.edge.websocket.native import NativeSocket
 from forestay.protocol.codes import ENDINGS, CloseCode
 from forestay.protocol.websocket.writing import close_frame
-from tests.support.core import V1
+from tests.support.core import V1, RecordingTransport
 
 speedups = pytest.importorskip("forestay.speedups", reason="forestay.speedups is not compiled here")
 
@@ -34,12 +34,14 @@ class Server(asyncio.Protocol):
         self.socket = NativeSocket(cast(asyncio.Transport, transport), V1, 5.0)
         # The kernel does not take more than this.
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+        # It is kept, because the transport cannot say it once the connection is lost.
+        self.descriptor = transport.get_extra_info("socket").fileno()
         self.connected(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.socket.lost()
-        os.fstat(self.socket.descriptor())
-        self.descriptor_at_the_end = self.socket.descriptor()
+        os.fstat(self.descriptor)
+        self.descriptor_at_the_end = self.descriptor
 
 
 @dataclass
@@ -54,10 +56,8 @@ class Pairs:
 
     def group(self, data: Callable[[int], bytes]) -> Group:
         """A write of `data` of the number of each client."""
-        group = Group()
-        for number, server in enumerate(self.servers):
-            group.add(server.socket, data(number))
-        return group
+        sockets = [server.socket for server in self.servers]
+        return Group([*sockets], [data(number) for number in range(len(sockets))])
 
     async def add(self) -> None:
         """Connect one more client."""
@@ -72,11 +72,12 @@ class Pairs:
         self.servers.append(await connected)
         listener.close()
 
-    async def write(self, group: Group) -> None:
-        """Write `group`, and wait until it is written."""
+    async def write(self, group: Group) -> Sequence[int]:
+        """Write `group`, and wait until it is written. Returns the places that are left to the caller."""
         written: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        self.writer.write(group, written.set_result)
+        left = self.writer.write(group, written.set_result)
         await written
+        return left
 
     def stop_the_thread(self) -> Event:
         """Let the thread do nothing before the event is set."""
@@ -149,7 +150,7 @@ async def test_nothing_reaches_a_client_whose_descriptor_belonged_to_another_one
         writing = asyncio.create_task(found.write(found.group(lambda number: b"secret %d" % number)))
         await asyncio.sleep(0)
         lost = found.servers[:40]
-        descriptors = {server.socket.descriptor() for server in lost}
+        descriptors = {server.descriptor for server in lost}
         for server in lost:
             server.socket.abort()
         while any(server.descriptor_at_the_end < 0 for server in lost):
@@ -158,7 +159,7 @@ async def test_nothing_reaches_a_client_whose_descriptor_belonged_to_another_one
         for _ in range(40):
             await found.add()
         newcomers = found.servers[CLIENTS:]
-        assert descriptors & {server.socket.descriptor() for server in newcomers}
+        assert descriptors & {server.descriptor for server in newcomers}
         go_on.set()
         await writing
         for number, client in list(enumerate(found.clients))[40:CLIENTS]:
@@ -201,27 +202,33 @@ async def test_a_few_writes_are_made_by_the_loop() -> None:
             assert await read(client, 3) == b"few"
 
 
-def test_writes_that_were_cancelled_are_not_made() -> None:
-    """The others are, and each says how much was sent."""
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        writes = speedups.Writes([ours.fileno(), ours.fileno(), ours.fileno()], [b"one", b"two", b"three"])
-        assert writes.cancel(1) == 0
-        writes.run()
-        assert theirs.recv(100) == b"onethree"
-        assert writes.unsent() == [(1, 0)]
-        assert (writes.cancel(0), writes.cancel(2)) == (3, 5)
-        with pytest.raises(IndexError):
-            writes.cancel(3)
+async def test_who_is_not_ready_is_left_to_the_caller() -> None:
+    """It is closed, something waits for it, another write holds it, or it is no socket at all. Nothing goes to it."""
+    async with pairs() as found:
+        closed, waiting, held = (server.socket for server in found.servers[:3])
+        closed.close(ENDINGS[CloseCode.GOING_AWAY])
+        waiting.write(b"w" * 1_000_000)
+        other = speedups.Writes([held], [b"first"])
+        group = found.group(lambda _: b"all")
+        group.transports[3] = RecordingTransport()
+        assert await found.write(group) == [0, 1, 2, 3]
+        held.write(b"second")
+        other.run()
+        other.release()
+        assert await read(found.clients[2], 11) == b"firstsecond"
+        for client in found.clients[4:]:
+            assert await read(client, 3) == b"all"
 
 
-def test_writes_need_bytes_and_one_descriptor_for_each() -> None:
-    """Anything else raises, and nothing is written."""
-    with pytest.raises(ValueError, match="one buffer for each"):
-        speedups.Writes([1, 2], [b""])
-    with pytest.raises(TypeError):
-        speedups.Writes([1], [bytearray(b"x")])
-    with pytest.raises(TypeError):
-        speedups.Writes(["1"], [b"x"])
-    with pytest.raises(TypeError):
-        speedups.Writes((1,), [b"x"])
+async def test_writes_need_bytes_and_one_buffer_for_each_outlet() -> None:
+    """Anything else raises, and nothing is held."""
+    async with pairs(1) as found:
+        outlet = found.servers[0].socket
+        with pytest.raises(ValueError, match="one buffer for each"):
+            speedups.Writes([outlet, outlet], [b""])
+        with pytest.raises(TypeError):
+            speedups.Writes([outlet], [bytearray(b"x")])
+        with pytest.raises(TypeError):
+            speedups.Writes((outlet,), [b"x"])
+        outlet.write(b"x")
+        assert await read(found.clients[0], 1) == b"x"

@@ -276,7 +276,7 @@ async def test_an_ended_connection_is_not_kept() -> None:
     async with gateway() as running:
         client = await running.connect()
         [connection] = running.running._pod.hub.everybody()
-        kept = weakref.ref(connection.transport._transport)  # type: ignore[attr-defined]
+        kept = weakref.ref(connection.transport.transport)  # type: ignore[attr-defined]
         del connection
         await client.send(frame(0x83, b""))
         assert (await client.ended()).code == 1002

@@ -7,6 +7,7 @@ only the later frames, and a member that a message leaves out gets the others.
 from collections.abc import Iterable
 
 from forestay.core.fanout.connection import Connection
+from forestay.core.ports.transport import Transport
 from forestay.protocol.wire import Wire
 
 
@@ -25,10 +26,20 @@ class _Share:
         return b"".join(pending[self.start :])
 
 
+class Recipients:
+    """The members of an audience, and the transport of each at the same place. It never changes."""
+
+    __slots__ = ("members", "transports")
+
+    def __init__(self, members: list[Connection]) -> None:
+        self.members = members
+        self.transports: list[Transport] = [member.transport for member in members]
+
+
 class Audience:
     """The members of one room on one wire."""
 
-    __slots__ = ("_shares", "members", "pending", "wire")
+    __slots__ = ("_recipients", "_shares", "members", "pending", "wire")
 
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
@@ -38,10 +49,12 @@ class Audience:
         self.pending: list[bytes] = []
         """Frames that the next pass writes to all members."""
         self._shares: dict[Connection, _Share] = {}
+        self._recipients: Recipients | None = None
 
     def add(self, member: Connection) -> None:
         """Let `member` in. It gets the frames that are queued from now on."""
         self.members[member] = None
+        self._recipients = None
         self.skip_pending(member)
 
     def skip_pending(self, member: Connection) -> None:
@@ -53,6 +66,7 @@ class Audience:
     def remove(self, member: Connection) -> None:
         """Take `member` out. It gets none of the pending frames."""
         del self.members[member]
+        self._recipients = None
         self._shares.pop(member, None)
 
     def queue(self, frame: bytes) -> None:
@@ -64,6 +78,13 @@ class Audience:
         for member in left_out:
             self._shares.setdefault(member, _Share(0)).without.add(len(self.pending))
         self.pending.append(frame)
+
+    def recipients(self) -> Recipients:
+        """The members as lists, made once until one comes or goes."""
+        recipients = self._recipients
+        if recipients is None:
+            recipients = self._recipients = Recipients(list(self.members))
+        return recipients
 
     def owed(self, member: Connection) -> bytes:
         """The pending frames for `member`, joined."""

@@ -14,9 +14,9 @@ from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from typing import Final
 
-from forestay.core.fanout.batch import Batch, gather, take
+from forestay.core.fanout.batch import Batch, Due, gather, gather_alike, take_all
 from forestay.core.fanout.connection import Connection
-from forestay.core.fanout.positions import Due, gather_tailed, move, move_on
+from forestay.core.fanout.positions import DueTailed, gather_tailed, move, move_on
 from forestay.core.fanout.rests import Pace, Rests
 from forestay.core.fanout.rooms import Room
 from forestay.core.fanout.slow import SlowReaders
@@ -120,22 +120,18 @@ class Passes:
             del rooms[room]
         try:
             if rooms or answering or not large:
-                self._pass(rooms, answering, None)
+                self._pass(rooms, answering)
         finally:
-            if large:
-                self._pass(large, (), self._group_writer)
+            if large and self._group_writer is not None:
+                self._pass_beside(large, self._group_writer)
 
-    def _pass(self, rooms: Collection[Room], answering: Iterable[Connection], group_writer: GroupWriter | None) -> None:
-        """Write the pending frames of `rooms` and of `answering`. The former leave the loop with `group_writer`."""
+    def _pass(self, rooms: Collection[Room], answering: Iterable[Connection]) -> None:
+        """Write the pending frames of `rooms` and of `answering`."""
         started = self._perf()
-        batches = []
-        for room in rooms:
-            room.resting = True
-            batches.append(take(room))
-        group = None if group_writer is None else Group()
+        batches = take_all(rooms)
         try:
             due, tailed = gather(batches)
-            writes, size = self._write_rooms(due, batches, group)
+            writes, size = self._write_rooms(due, batches)
             if tailed or self._tailing:
                 more, bytes_more = self._write_tailed(gather_tailed(tailed), batches)
                 writes, size = writes + more, size + bytes_more
@@ -146,24 +142,39 @@ class Passes:
         finally:
             # Also after a bug: a room that goes on resting would get nothing more.
             took = self._perf() - started
-            if group_writer is not None and group is not None and group.transports:
-                group_writer.write(group, partial(self._written, rooms, took))
-            else:
+            self._rests.begin(rooms, took)
+        self._traffic.flush(writes, size, took)
+        self._report(batches, started)
+
+    def _pass_beside(self, rooms: Collection[Room], writer: GroupWriter) -> None:
+        """Write the pending frames of `rooms` beside the loop, but to those for whom something waits already."""
+        started = self._perf()
+        batches = take_all(rooms)
+        handed_over = False
+        try:
+            # Answers go first, and slow readers get nothing: the loop sees to that.
+            apart = {*self._answering, *self._slow.behind} if self._answering or self._slow.behind else ()
+            alike, due, tailed = gather_alike(batches, apart)
+            writes, size = len(alike.members), sum([len(buffer) for buffer in alike.buffers])
+            handed_over = True
+            group = Group(alike.transports, alike.buffers)
+            for at in writer.write(group, partial(self._rests.begin, rooms, self._perf() - started)):
+                due[alike.members[at]] = [alike.buffers[at]]
+                writes, size = writes - 1, size - len(alike.buffers[at])
+            more, bytes_more = self._write_rooms(due, batches)
+            writes, size = writes + more, size + bytes_more
+            if tailed:
+                more, bytes_more = self._write_tailed(gather_tailed(tailed), batches)
+                writes, size = writes + more, size + bytes_more
+        finally:
+            took = self._perf() - started
+            if not handed_over:
                 self._rests.begin(rooms, took)
         self._traffic.flush(writes, size, took)
         self._report(batches, started)
 
-    def _written(self, rooms: Collection[Room], took: float, beside: float) -> None:
-        """A group was written, for which the loop took `took` seconds, and the writer `beside`."""
-        self._rests.begin(rooms, took + beside)
-
-    def _write_rooms(
-        self, due: dict[Connection, list[bytes]], batches: list[Batch], group: Group | None
-    ) -> tuple[int, int]:
-        """Write to each member what is `due` to it of `batches`. Returns the number of writes, and their bytes.
-
-        With a `group`, the writes are added to it instead.
-        """
+    def _write_rooms(self, due: Due, batches: list[Batch]) -> tuple[int, int]:
+        """Write to each member what is `due` to it of `batches`. Returns the number of writes, and their bytes."""
         writes = size = 0
         # The first look of SlowReaders.slow, without the cost of a call for each write of the pod.
         limit = self._slow.limit
@@ -178,15 +189,12 @@ class Passes:
                 connection.answers += chunks
             else:
                 data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-                if group is None:
-                    transport.write(data)
-                else:
-                    group.add(transport, data)
+                transport.write(data)
                 writes += 1
                 size += len(data)
         return writes, size
 
-    def _write_tailed(self, tailed: Due, batches: list[Batch]) -> tuple[int, int]:
+    def _write_tailed(self, tailed: DueTailed, batches: list[Batch]) -> tuple[int, int]:
         """The same for members that are told their positions: each write ends with them."""
         writes = size = 0
         limit = self._slow.limit

@@ -11,7 +11,7 @@ from forestay.core.fanout.connection import Connection
 from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
 
-Due = dict[Connection, list[tuple[bytes, Batch]]]
+DueTailed = dict[Connection, list[tuple[bytes, Batch]]]
 """The buffers for each member, each with the batch that it is of."""
 
 
@@ -52,18 +52,18 @@ def forget(connection: Connection) -> None:
     connection.positions = None
 
 
-def gather_tailed(parts: Iterable[tuple[Batch, Part]]) -> Due:
+def gather_tailed(parts: Iterable[tuple[Batch, Part]]) -> DueTailed:
     """The buffers for each member that is told its positions.
 
     A buffer is empty where all that came was left out for the member: its position in the room moves all the same.
     """
-    due: Due = {}
+    due: DueTailed = {}
     for batch, part in parts:
         shared, own = part.shared, part.own
         if not shared and not own:
             continue
         usual = (shared, batch)
-        for member in part.members:
+        for member in part.audience.members:
             mine = usual
             if member in own:
                 mine = (own[member], batch)

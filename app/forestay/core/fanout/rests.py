@@ -30,9 +30,9 @@ class Rests:
         self._pace = pace
         self._schedule = schedule
 
-    def begin(self, rooms: Collection[Room], took: float) -> None:
-        """Let `rooms` rest, which a pass of `took` seconds wrote to."""
-        rest = min(took * self._pace.rest, self._pace.cap)
+    def begin(self, rooms: Collection[Room], took: float, beside: float = 0.0) -> None:
+        """Let `rooms` rest, which a pass wrote to: for `took` seconds in the loop, and for `beside` beside it."""
+        rest = min((took + beside) * self._pace.rest, self._pace.cap)
         if rest < _SHORTEST:
             self._end(rooms)
         elif rooms:

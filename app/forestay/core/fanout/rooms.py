@@ -29,7 +29,7 @@ class Room:
         self.arrivals: list[Arrival] = []
         """The messages among the pending frames."""
         self.resting = False
-        """Whether a pass wrote to the room a moment ago, and the next one waits. Written by Passes."""
+        """Whether a pass wrote to the room a moment ago, and the next one waits. Written by `take_all` and Rests."""
         self.position: Position | None = None
         """The last message that was queued for the members; None in rooms without history. Written by Delivery."""
         self.resuming: Resuming | None = None

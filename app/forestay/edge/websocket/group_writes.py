@@ -8,15 +8,14 @@ file descriptor of another client, which got the number next.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Final
+from typing import Final, cast
 
 import structlog
 
 from forestay.core.ports.group_writer import Group
-from forestay.edge.websocket.websocket import ClientSocket, Hold
 
 try:
     from forestay.speedups import Writes
@@ -42,62 +41,37 @@ class GroupWrites:
         # The writes of one thread come in the order in which they were handed in.
         self._thread = ThreadPoolExecutor(1, "group-writes")
 
-    def write(self, group: Group, written: Callable[[float], None]) -> None:
+    def write(self, group: Group, written: Callable[[float], None]) -> Sequence[int]:
         """See GroupWriter.write."""
-        held: list[ClientSocket] = []
-        descriptors: list[int] = []
-        parts: list[bytes] = []
-        for transport, data in zip(group.transports, group.buffers, strict=True):
-            # What waits in a buffer goes first, so the transport writes this too.
-            if isinstance(transport, ClientSocket) and not transport.buffered():
-                held.append(transport)
-                descriptors.append(transport.descriptor())
-                parts.append(data)
-            else:
-                transport.write(data)
-        if len(held) < _FEWEST:
-            for socket, data in zip(held, parts, strict=True):
-                socket.write(data)
-            written(0.0)
-            return
-        writes = Writes(descriptors, parts)
-        for entry, socket in enumerate(held):
-            socket.hold(Hold(writes, entry, len(parts[entry])))
+        writes = Writes(cast(list[object], group.transports), group.buffers)
+        running = self._begin(writes) if writes.count >= _FEWEST else None
+        if running is None:
+            seconds = _run(writes)
+            writes.release()
+            written(seconds)
+        else:
+            running.add_done_callback(partial(_finish, writes, written))
+        return writes.left
+
+    def _begin(self, writes: "Writes") -> "asyncio.Future[float] | None":
+        """Let the thread make the writes. None where there can be none."""
         try:
-            running = self._loop.run_in_executor(self._thread, _run, writes)
+            return self._loop.run_in_executor(self._thread, _run, writes)
         except RuntimeError:
+            # The thread may come later, and finds nothing to do then.
             log.exception("no thread could be started for writes to a group of clients: the loop makes them")
-            for entry in range(len(held)):
-                # The thread may come later.
-                writes.cancel(entry)
-            _release(held, parts, writes)
-            written(0.0)
-            return
-        running.add_done_callback(partial(_finish, held, parts, writes, written))
+            return None
 
 
-def _finish(
-    held: list[ClientSocket],
-    parts: list[bytes],
-    writes: "Writes",
-    written: Callable[[float], None],
-    done: "asyncio.Future[float]",
-) -> None:
+def _finish(writes: "Writes", written: Callable[[float], None], done: "asyncio.Future[float]") -> None:
     """The thread is through with `writes`."""
     seconds = 0.0
     try:
         seconds = done.result()
     except Exception:
         log.exception("a bug ended writes to a group of clients")
-    _release(held, parts, writes)
+    writes.release()
     written(seconds)
-
-
-def _release(held: list[ClientSocket], parts: list[bytes], writes: "Writes") -> None:
-    """Let the sockets go. Each writes what is not sent of its part."""
-    unsent = dict(writes.unsent())
-    for entry, socket in enumerate(held):
-        socket.release(parts[entry][unsent[entry] :] if entry in unsent else b"")
 
 
 def _run(writes: "Writes") -> float:
