@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from forestay.bus.memory.bus import MemoryBus
-from forestay.core.cluster.control import ANSWER_TIMEOUT, Connected
+from forestay.core.cluster.control import ANSWER_TIMEOUT
+from forestay.core.cluster.control_messages import Connected
 from forestay.core.ports.registry import Revocation
 from forestay.protocol.codes import CloseCode
 from forestay.protocol.message import Kind, Message

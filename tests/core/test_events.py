@@ -8,6 +8,7 @@ from msgspec import Raw
 from forestay.core.fanout.connection import Connection
 from forestay.core.ports.bus import Query
 from forestay.core.rules.policies import Policy, Retention
+from forestay.core.sessions.backend import Publication
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
@@ -123,9 +124,9 @@ async def test_a_backend_is_held_to_the_same_checks() -> None:
     """A reserved name would make stock clients close, whoever sends it."""
     core = Core()
     backend = core.pod.backend
-    await backend.publish(RoomName("a"), b"[]", event="message")
+    await backend.publish(Publication(RoomName("a"), b"[]", event="message"))
     for event, payload in (("connect", b"[]"), ("a", b"1")):
         with pytest.raises(Refusal) as refused:
-            await backend.publish(RoomName("a"), payload, event=event)
+            await backend.publish(Publication(RoomName("a"), payload, event=event))
         assert refused.value.code is ErrorCode.BAD_MESSAGE
     await asyncio.sleep(0)

@@ -8,6 +8,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from forestay.core.rules.policies import Policy
+from forestay.core.sessions.backend import Publication
 from forestay.ops.tracing.otlp import OtlpExporter, encode, envelope
 from forestay.protocol.names import RoomName
 from forestay.protocol.trace import TraceContext
@@ -26,7 +27,7 @@ async def everything(*, names: bool) -> list[ReadableSpan]:
         watched.core.say(connection, type="broadcast", room=room, payload=1)
         watched.core.say(connection, type="broadcast", room=room, payload=1, traceparent=CLIENT_TRACE, tracestate="a=b")
     backend = watched.core.pod.backend
-    await backend.publish(RoomName("chat.a"), b"1", trace=TraceContext(CLIENT_TRACE, "a=b,c=d"))
+    await backend.publish(Publication(RoomName("chat.a"), b"1", trace=TraceContext(CLIENT_TRACE, "a=b,c=d")))
     watched.tracing.handshake("ok", 0.0, None)
     watched.tracing.handshake("503", 0.0, TraceContext(CLIENT_TRACE))
     watched.incidents.resynced("lost", 3)

@@ -7,6 +7,7 @@ from typing import Final
 
 from forestay.bus.memory.bus import Exchange, MemoryBus
 from forestay.bus.memory.registry import RegistryState
+from forestay.core.cluster.answers import About, Answers
 from forestay.core.cluster.control import ControlChannel
 from forestay.core.cluster.heartbeat import Heartbeat
 from forestay.core.cluster.pods import Pods
@@ -14,14 +15,28 @@ from forestay.core.cluster.registration import Registration
 from forestay.core.cluster.revocations import Revocations
 from forestay.core.cluster.user_limit import UserLimit, UserLimitPolicy, UserLimitRules
 from forestay.core.fanout.connection import Connection
+from forestay.core.fanout.delivery import Delivery
 from forestay.core.fanout.hub import Hub
+from forestay.core.fanout.outbox import Outbox
+from forestay.core.fanout.passes import Passes
+from forestay.core.fanout.rests import Pace
 from forestay.core.fanout.rooms import Rooms
+from forestay.core.fanout.slow import SlowReaders
 from forestay.core.ports.bus import Subscriber
 from forestay.core.ports.runtime import Runtime
+from forestay.core.rooms.join_requests import JoinRules
+from forestay.core.rooms.joins import Joins
+from forestay.core.rooms.membership import Membership
+from forestay.core.rooms.placement import Placement
 from forestay.core.rooms.presence import Presence
+from forestay.core.rooms.recovery import Recovery
+from forestay.core.rooms.resumes import Resumes
+from forestay.core.rooms.subscriptions import Subscriptions
 from forestay.core.rules.access import Identity, Rights
+from forestay.core.rules.lifecycle import Lifecycle
 from forestay.core.rules.policies import Policies, Policy
 from forestay.core.rules.rate_limit import Rates, TokenBucket
+from forestay.core.rules.session_limits import KeepaliveTimes, SessionLimits
 from forestay.protocol.codes import Ending
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
@@ -116,11 +131,25 @@ class ClusterPod:
         self.hub, self.rooms, self.pods = Hub(), Rooms(policies), Pods(name)
         self.presence = Presence(runtime, self.bus, self.registry, policies, GRACE)
         self.revocations = Revocations(runtime, self.registry, self.hub)
-        self.control = ControlChannel(runtime, self.bus, self.pods, self.hub, self.rooms, self.revocations)
+        about = About(name, "0", "plain", "memory")
+        answers = Answers(about, self.bus, Lifecycle(), self.hub, self.rooms, self._placement(policies))
+        self.control = ControlChannel(runtime, self.bus, self.pods, self.hub, answers, self.revocations)
         self.user_limit = UserLimit(self.registry, self.hub, self.control, UserLimitRules(per_user, policy))
         self.registration = Registration(self.hub, self.user_limit, self.revocations)
         self.heartbeat = Heartbeat(self.pods, self.registry, self.presence, self.user_limit, self.revocations, lease)
         self.control.start()
+
+    def _placement(self, policies: Policies) -> Placement:
+        runtime, slow = self.runtime, SlowReaders(2**20, None)
+        passes = Passes(runtime, slow, Pace(0, 0))
+        outbox = Outbox(runtime, self.rooms, passes, slow)
+        recovery = Recovery(runtime, self.bus, policies, Delivery(runtime, self.hub, self.rooms, passes), 65536)
+        subscriptions = Subscriptions(runtime, self.bus, recovery)
+        resumes = Resumes(runtime, self.rooms, recovery, outbox)
+        membership = Membership(self.rooms, subscriptions, self.presence, resumes, outbox)
+        joins = Joins(runtime, membership, subscriptions, recovery, self.presence, JoinRules(policies, 1.0, 65536))
+        limits = SessionLimits(65536, 0, 1, 0, 100, KeepaliveTimes(25, 10), 0, 0, 0)
+        return Placement(self.hub, joins, policies, limits, outbox)
 
     def connection(self, user: str = "alice", *, token: str | None = None) -> Connection:
         """A connection that is not registered. `token`: the `jti` of its token."""

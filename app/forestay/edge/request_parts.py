@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from struct import pack
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final, TypeAlias, TypeVar
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -24,26 +24,28 @@ LONGEST_KEY: Final = 128
 _KEY_HEADER: Final = "Idempotency-Key"
 
 
-class Publication(Struct, frozen=True):
+Key: TypeAlias = Annotated[str, Meta(min_length=1, max_length=LONGEST_KEY)]
+
+
+class RoomMessage(Struct, frozen=True):
     """The body of a request to publish a JSON message."""
 
     payload: Raw
-    key: Annotated[str, Meta(min_length=1, max_length=LONGEST_KEY)] | None = None
+    key: Key | None = None
     event: str | None = None
 
 
-# The part of a path like /v1/rooms/{room}/messages that has the name.
-_NAMED = -2
 _QUOTED = re.compile(r"\\(.)")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})").search
 
 
-def name_in_path(request: web.BaseRequest) -> str:
+def name_in_path(request: web.BaseRequest, place: int = -2) -> str:
     """The name of a room or a user in the path, without its percent-encoding. Raises Refusal.
 
+    `place`: of its part among all parts; that before the last one, as in `/v1/rooms/{room}/messages`, if left out.
     Read from the path as it was sent. aiohttp would leave in what it cannot decode, and so let two names be one.
     """
-    part = request.rel_url.raw_path.split("/")[_NAMED]
+    part = request.rel_url.raw_path.split("/")[place]
     try:
         if _BROKEN_ESCAPE(part):
             raise ValueError

@@ -15,6 +15,7 @@ from forestay import build
 from forestay.core.ports.bus import BusLost
 from forestay.core.rules.lifecycle import State
 from forestay.edge.api.api import Api
+from forestay.edge.api.handler import BodyLimits
 from forestay.edge.api.keys import ApiKeys
 from forestay.edge.client_address import TrustedProxies
 from forestay.edge.engineio.requests import EngineRequests
@@ -93,8 +94,9 @@ class Server:
             engine = engine_paths(settings, self._socketio, parts.client_file)
             paths = replace(paths, handlers={**paths.handlers, **engine})
         self._public = PublicPort(settings, files, paths, message_limits(settings), proxies)
+        self.api = self._api()
         self._internal = InternalPort(
-            settings, files, self._api(), Health(pod.lifecycle, self._readiness, self._metrics.render)
+            settings, files, self.api, Health(pod.lifecycle, self._readiness, self._metrics.render)
         )
         self._periodic: list[asyncio.Task[None]] = []
         self._closings = Closings()
@@ -225,7 +227,7 @@ class Server:
         secrets = [each.get_secret_value() for each in (settings.api_key, settings.api_key_previous) if each]
         observer = self._observation.observer
         keys = ApiKeys(secrets, self._api_keys, observer)
-        return Api(pod.backend, keys, settings.max_message_bytes, settings.json_depth, observer)
+        return Api(pod.backend, keys, BodyLimits(settings.max_message_bytes, settings.json_depth), observer)
 
     def _balanced(self) -> Balance | None:
         """Return the part that balances connections; None where the other pods cannot be known."""

@@ -6,12 +6,14 @@ import secrets
 import time
 from dataclasses import dataclass, field
 
+from forestay import __version__, build
 from forestay.bus.memory.bus import MemoryBus
 from forestay.bus.memory.registry import MemoryRegistry
 from forestay.bus.redis.bus import BusTimes, RedisBus
 from forestay.bus.redis.guard import Guard
 from forestay.bus.redis.registry import RedisRegistry
 from forestay.bus.redis.signatures import Signatures, Signer
+from forestay.core.cluster.answers import About, Answers
 from forestay.core.cluster.control import ControlChannel
 from forestay.core.cluster.heartbeat import Heartbeat
 from forestay.core.cluster.pods import Pods
@@ -38,6 +40,7 @@ from forestay.core.ports.verifier import Verifier
 from forestay.core.rooms.join_requests import JoinRules
 from forestay.core.rooms.joins import Joins
 from forestay.core.rooms.membership import Membership
+from forestay.core.rooms.placement import Placement
 from forestay.core.rooms.presence import Presence
 from forestay.core.rooms.publishing import Publisher
 from forestay.core.rooms.recovery import Recovery
@@ -181,9 +184,11 @@ def assemble(
     join_rules = JoinRules(policies, settings.bus_timeout, limits.message_bytes)
     joins = Joins(runtime, membership, subscriptions, recovery, presence, join_rules)
 
-    pods = Pods(links.pod)
+    pods, lifecycle = Pods(links.pod), Lifecycle()
     revocations = Revocations(runtime, registry, hub)
-    control = ControlChannel(runtime, bus, pods, hub, rooms, revocations)
+    about = About(links.pod, __version__, build.kind(), "memory" if isinstance(bus, MemoryBus) else "redis")
+    answers = Answers(about, bus, lifecycle, hub, rooms, Placement(hub, joins, policies, limits, outbox))
+    control = ControlChannel(runtime, bus, pods, hub, answers, revocations)
     user_rules = UserLimitRules(settings.max_connections_per_user, settings.user_limit_policy)
     user_limit = UserLimit(registry, hub, control, user_rules)
     heartbeat = Heartbeat(pods, registry, presence, user_limit, revocations, settings.presence_lease)
@@ -202,7 +207,7 @@ def assemble(
     )
     return Pod(
         bus=bus,
-        lifecycle=Lifecycle(),
+        lifecycle=lifecycle,
         verifier=checked,
         tickets=Tickets(runtime, registry, checked, revocations),
         wires=V1Wires(

@@ -64,7 +64,7 @@ class Left(Struct, frozen=True):
     id: str | None
     room: RoomName
     reason: str | None = None
-    """Why, where the client did not ask for it: `forbidden`."""
+    """Why, where the client did not ask for it: `forbidden` or `removed`."""
 
 
 class Ack(Struct, frozen=True):

@@ -7,70 +7,41 @@ ignored. An answer that does not come in time is missing, and the result says so
 from asyncio import Future, timeout_at
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
-from msgspec import Struct
 
+from forestay.core.cluster.answers import Answers
+from forestay.core.cluster.control_messages import (
+    Answer,
+    Connected,
+    ConnectionsQuestion,
+    Control,
+    End,
+    PlacingQuestion,
+    PodStatus,
+    Question,
+    Revoked,
+    RoomsQuestion,
+    StatusQuestion,
+    decode,
+    encode,
+)
 from forestay.core.cluster.pods import Pods
 from forestay.core.cluster.revocations import Revocations
 from forestay.core.fanout.hub import Hub
-from forestay.core.fanout.rooms import Rooms
 from forestay.core.ports.bus import Bus
 from forestay.core.ports.registry import Revocation
 from forestay.core.ports.runtime import Runtime
+from forestay.core.rooms.placement import Placing
 from forestay.protocol.codes import CloseCode
 from forestay.protocol.depth import MAX_DEPTH, deeper_than
 from forestay.protocol.message import Kind, Message, timestamp
-from forestay.protocol.names import RoomName, is_personal, parse_room, pods_room
+from forestay.protocol.names import RoomName, parse_room, pods_room
 
 ANSWER_TIMEOUT: Final = 1.0
-"""Seconds for which a question waits for the answers of the other pods."""
-
-
-class Connected(Struct, frozen=True):
-    """One connection of a user, as a backend sees it."""
-
-    id: str
-    pod: str
-    rooms: Sequence[str]
-
-
-class _Control(Struct, frozen=True, tag_field="ask"):
-    """`number` and `asker` name the question that an answer belongs to."""
-
-    number: int = 0
-    asker: str = ""
-
-
-class _ConnectionsQuestion(_Control, frozen=True, tag="connections", kw_only=True):
-    user: str
-    end: bool = False
-    """End the connections too, as revoked."""
-
-
-class _RoomsQuestion(_Control, frozen=True, tag="rooms", kw_only=True):
-    after: str
-    limit: int
-
-
-class _End(_Control, frozen=True, tag="end", kw_only=True):
-    connections: Sequence[str]
-    code: CloseCode
-
-
-class _Revoked(_Control, frozen=True, tag="revoked", kw_only=True):
-    revocation: Revocation
-
-
-class _Answer(_Control, frozen=True, tag="answer", kw_only=True):
-    connections: Sequence[Connected] = ()
-    rooms: Sequence[tuple[str, int]] = ()
-
-
-_Question = _ConnectionsQuestion | _RoomsQuestion
-_decode = msgspec.json.Decoder(_Question | _End | _Revoked | _Answer).decode
-_encode = msgspec.json.Encoder().encode
+"""Seconds for which a question waits for the answers of the pods."""
 
 
 class _Pending:
@@ -79,7 +50,7 @@ class _Pending:
     def __init__(self, missing: set[str], done: "Future[None]") -> None:
         self.missing = missing
         """The pods that have not answered."""
-        self.answers: list[_Answer] = []
+        self.answers: list[Answer] = []
         self.done = done
 
 
@@ -87,13 +58,13 @@ class ControlChannel:
     """The end of the control channel on this pod."""
 
     def __init__(
-        self, runtime: Runtime, bus: Bus, pods: Pods, hub: Hub, rooms: Rooms, revocations: Revocations
+        self, runtime: Runtime, bus: Bus, pods: Pods, hub: Hub, answers: Answers, revocations: Revocations
     ) -> None:
         self._runtime = runtime
         self._bus = bus
         self._pods = pods
         self._hub = hub
-        self._rooms = rooms
+        self._answers = answers
         self._revocations = revocations
         self._pending: dict[int, _Pending] = {}
         self._number = 0
@@ -111,13 +82,13 @@ class ControlChannel:
     async def connections(self, user: str, *, end: bool = False) -> tuple[list[Connected], bool]:
         """The connections of `user` on all pods, which `end` also ends; and whether all pods answered."""
         me = self._pods.me
-        answers, complete = await self._ask(lambda number: _ConnectionsQuestion(number, me, user=user, end=end))
+        answers, complete = await self._ask(lambda number: ConnectionsQuestion(number, me, user=user, end=end))
         return [one for answer in answers for one in answer.connections], complete
 
     async def rooms(self, after: str, limit: int) -> tuple[list[tuple[str, int]], bool]:
         """Rooms after `after` with their members on all pods, sorted by name; and whether all pods answered."""
         me = self._pods.me
-        answers, complete = await self._ask(lambda number: _RoomsQuestion(number, me, after=after, limit=limit))
+        answers, complete = await self._ask(lambda number: RoomsQuestion(number, me, after=after, limit=limit))
         members: Counter[str] = Counter()
         for answer in answers:
             members.update(dict(answer.rooms))
@@ -125,13 +96,40 @@ class ControlChannel:
         # here too, and every room that is left has been counted by all pods.
         return sorted(members.items())[:limit], complete
 
+    async def statuses(self) -> tuple[list[PodStatus], bool]:
+        """Every pod that answered, sorted by name; and whether all did."""
+        answers, complete = await self._ask(lambda number: StatusQuestion(number, self._pods.me))
+        found = [answer.status for answer in answers if answer.status is not None]
+        # A pod of an older release does not answer, and nothing else can be said of it.
+        return sorted(found, key=lambda status: status.pod), complete
+
+    async def place(self, placing: Placing) -> tuple[int, list[tuple[str, str]], bool]:
+        """Put the connections of a user on all pods into a room, or take them out.
+
+        Returns for how many that was done, the ids of those that refused with the error codes, and whether all pods
+        answered.
+        """
+        me = self._pods.me
+        answers, complete = await self._ask(
+            lambda number: PlacingQuestion(
+                number,
+                me,
+                user=placing.user,
+                room=placing.room,
+                connection=placing.connection,
+                remove=placing.remove,
+            )
+        )
+        refused = [one for answer in answers for one in answer.refused]
+        return sum(answer.changed for answer in answers), refused, complete
+
     def end(self, connections: Sequence[str], code: CloseCode) -> None:
         """End the connections with these ids, on all pods."""
-        self._broadcast(_End(connections=connections, code=code))
+        self._broadcast(End(connections=connections, code=code))
 
     def revoke(self, revocation: Revocation) -> None:
         """Tell all pods of `revocation` at once."""
-        self._broadcast(_Revoked(revocation=revocation))
+        self._broadcast(Revoked(revocation=revocation))
 
     def confirmed(self) -> None:
         """No caller waits for the subscription."""
@@ -144,30 +142,32 @@ class ControlChannel:
         if deeper_than(message.payload, MAX_DEPTH):
             return
         try:
-            control = _decode(message.payload)
+            control = decode(message.payload)
         except msgspec.MsgspecError:
             return  # A newer release sent it.
         match control:
-            case _Answer():
+            case Answer():
                 self._take_answer(control)
-            case _End():
+            case End():
                 self._end(control)
-            case _Revoked():
+            case Revoked():
                 self._revocations.learn(control.revocation)
             case _ if control.asker != self._pods.me and parse_room(control.asker):
-                self._publish(pods_room(control.asker), self._answer(control))
+                self._answers.answer(control, partial(self._publish, pods_room(control.asker)))
             case _:
-                pass  # This pod has answered its own question already.
+                pass  # This pod answers its own question without the bus.
 
-    async def _ask(self, question: Callable[[int], _Question]) -> tuple[list[_Answer], bool]:
+    async def _ask(self, question: Callable[[int], Question]) -> tuple[list[Answer], bool]:
         self._number += 1
         number, loop = self._number, self._runtime.loop
-        pending = self._pending[number] = _Pending(set(self._pods.alive) - {self._pods.me}, loop.create_future())
+        me, others = self._pods.me, set(self._pods.alive) - {self._pods.me}
+        pending = self._pending[number] = _Pending({me, *others}, loop.create_future())
         asked = question(number)
         try:
-            pending.answers.append(self._answer(asked))
-            if pending.missing:
+            self._answers.answer(asked, self._take_answer)
+            if others:
                 self._broadcast(asked)
+            if pending.missing:
                 async with timeout_at(loop.time() + ANSWER_TIMEOUT):
                     await pending.done
         except TimeoutError:
@@ -176,7 +176,7 @@ class ControlChannel:
             del self._pending[number]
         return pending.answers, not pending.missing
 
-    def _take_answer(self, answer: _Answer) -> None:
+    def _take_answer(self, answer: Answer) -> None:
         pending = self._pending.get(answer.number)
         if pending is not None and answer.asker in pending.missing:
             pending.missing.discard(answer.asker)
@@ -184,28 +184,13 @@ class ControlChannel:
             if not pending.missing and not pending.done.done():
                 pending.done.set_result(None)
 
-    def _answer(self, question: _Question) -> _Answer:
-        me = self._pods.me
-        if isinstance(question, _RoomsQuestion):
-            return _Answer(question.number, me, rooms=self._public_rooms(question.after, question.limit))
-        connections = self._hub.of_user(question.user)
-        found = [Connected(one.id, me, sorted(one.public_rooms())) for one in connections]
-        if question.end:
-            for id in [*[one.id for one in connections], *self._hub.expected_of(question.user)]:
-                self._hub.end(id, CloseCode.REVOKED)
-        return _Answer(question.number, me, connections=found)
-
-    def _public_rooms(self, after: str, limit: int) -> list[tuple[str, int]]:
-        public = sorted((room.name, room.size) for room in self._rooms.all() if not is_personal(room.name))
-        return [(str(name), members) for name, members in public if name > after][:limit]
-
-    def _end(self, control: _End) -> None:
+    def _end(self, control: End) -> None:
         for id in control.connections:
             self._hub.end(id, control.code)
 
-    def _broadcast(self, control: _Control) -> None:
+    def _broadcast(self, control: Control) -> None:
         self._publish(pods_room(), control)
 
-    def _publish(self, room: RoomName, control: _Control) -> None:
+    def _publish(self, room: RoomName, control: Control) -> None:
         stamp = timestamp(int(self._runtime.clock() * 1000))
-        self._bus.publish(Message(room, _encode(control), stamp, kind=Kind.PODS))
+        self._bus.publish(Message(room, encode(control), stamp, kind=Kind.PODS))

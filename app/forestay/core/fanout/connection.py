@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from forestay.core.facts.source import Source
 from forestay.core.ports.transport import Transport
-from forestay.core.rules.access import Identity
+from forestay.core.rules.access import Identity, Right
 from forestay.core.rules.rate_limit import TokenBucket
 from forestay.protocol.codes import Ending
 from forestay.protocol.message import Message, Position
@@ -27,6 +27,7 @@ class Connection:
         "came_at",
         "connected_at",
         "ended",
+        "granted",
         "heard_at",
         "id",
         "identity",
@@ -73,6 +74,8 @@ class Connection:
         """Why the client was asked to connect elsewhere; it then does not count for its user. Written by Relocation."""
         self.rooms: set[RoomName] = set()
         """Written by Membership."""
+        self.granted: set[RoomName] | None = None
+        """Rooms that it may be in whatever its token allows, as a backend has said. Written by Membership."""
         self.bindings: dict[int, RoomName] | None = None
         """The room of each type of binary messages. Written by Broadcasts."""
         self.answers: list[bytes] = []
@@ -95,6 +98,11 @@ class Connection:
     def end(self, ending: Ending) -> None:
         """Write what is pending and close with `ending`, ours or the client's. Only the first call has an effect."""
         self._end(self, ending)
+
+    def may_be_in(self, name: RoomName) -> bool:
+        """Whether its token, or a backend, lets it be in the room `name`."""
+        granted = self.granted
+        return (granted is not None and name in granted) or Right.JOIN in self.identity.rights.of(name)
 
     def is_left_out(self, message: Message) -> bool:
         """Whether `message` is one of its own that it does not want back.

@@ -10,6 +10,9 @@ from forestay.core.facts.source import Source
 from forestay.protocol.codes import ErrorCode
 from forestay.protocol.trace import TraceContext
 
+ACTIONS: Final = ("disconnect", "join", "remove", "revoke")
+"""What backends do to clients: end the connections of a user, put it into a room, take it out, and revoke tokens."""
+
 
 class RefusedMessage(NamedTuple):
     """A client's message that is not delivered, as far as it could be read."""
@@ -42,7 +45,7 @@ class Observer:
         """A backend's request had no good key: `missing` or `unknown`."""
 
     def managed(self, action: str, result: str) -> None:
-        """A backend asked to `disconnect` a user or `revoke` tokens. `result`: `ok`, `refused`, or `failed` (a bug)."""
+        """A backend asked for one of ACTIONS. `result`: `ok`, `refused`, or `failed` (a bug)."""
 
     def slow(self, policy: str) -> None:
         """A client became slow. `policy`: what happens to it."""

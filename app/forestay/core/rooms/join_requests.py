@@ -52,6 +52,8 @@ class JoinRequest:
     """
     given_up: Callable[[], None] | None = None
     """Called where the connection leaves all rooms before there is a result, because it ends."""
+    granted: bool = False
+    """Whether a backend wants it, so that the rights of the token do not matter."""
 
 
 @dataclass(slots=True)
@@ -62,6 +64,8 @@ class LeaveRequest:
     name: RoomName
     left: Callable[[], None]
     refused: Callable[[Refusal], None]
+    given_up: Callable[[], None] | None = None
+    """Called where the connection leaves all rooms before there is a result, because it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,7 @@ class PendingJoin:
         """Tell the requests about the room that nothing comes of them, and drop those that wait."""
         requests, self.waiting = [self.request, *self.waiting], []
         for request in requests:
-            if isinstance(request, JoinRequest) and request.given_up is not None:
+            if request.given_up is not None:
                 request.given_up()
 
 

@@ -30,7 +30,6 @@ from forestay.core.rooms.missed import Missed
 from forestay.core.rooms.presence import FIRST_PAGE, Presence
 from forestay.core.rooms.recovery import Recovery
 from forestay.core.rooms.subscriptions import Subscriptions
-from forestay.core.rules.access import Right
 from forestay.protocol.codes import ENDINGS, CloseCode, ErrorCode, Refusal
 from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
@@ -109,8 +108,7 @@ class Joins:
 
         A join that is under way looks at the token when it is complete.
         """
-        rights = connection.identity.rights
-        lost = [name for name in connection.rooms if Right.JOIN not in rights.of(name)]
+        lost = [name for name in connection.rooms if not connection.may_be_in(name)]
         for name in lost:
             self._membership.leave(connection, name)
         return lost
@@ -220,7 +218,9 @@ class Joins:
         """Let the connection in, unless it may no longer enter. `missed` is None where it cannot be read."""
         request = join.request
         connection, name = request.connection, request.name
-        if Right.JOIN not in connection.identity.rights.of(name):
+        if request.granted:
+            self._membership.grant(connection, name)
+        if not connection.may_be_in(name):
             # The token was renewed meanwhile.
             request.refused(Refusal(ErrorCode.FORBIDDEN, "the token no longer allows to join this room"))
             self._give_up(join)

@@ -47,6 +47,12 @@ class Membership:
         if since is not None and missed is not None:
             self._resumes.begin(connection, room, since, missed)
 
+    def grant(self, connection: Connection, name: RoomName) -> None:
+        """Let `connection` be in the room `name` whatever its token allows, until it leaves."""
+        if connection.granted is None:
+            connection.granted = set()
+        connection.granted.add(name)
+
     async def taken(self, connection: Connection) -> None:
         """Wait until the client has taken nearly all of what it was sent, or until its connection is closed."""
         await self._outbox.taken(connection, patience=inf)
@@ -59,6 +65,8 @@ class Membership:
         self._resumes.stop(connection, name)
         self._outbox.settle(connection, room)
         connection.rooms.discard(name)
+        if connection.granted is not None:
+            connection.granted.discard(name)
         self._remove(connection, room, grace=False)
 
     def leave_all(self, connection: Connection) -> None:
@@ -68,6 +76,7 @@ class Membership:
             for room in self._rooms.of(connection):
                 self._remove(connection, room, grace=True)
             connection.rooms.clear()
+        connection.granted = None
 
     def _remove(self, connection: Connection, room: Room, *, grace: bool) -> None:
         room.remove(connection)

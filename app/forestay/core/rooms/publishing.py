@@ -105,6 +105,14 @@ class Publisher:
 
     async def accepted(self, message: Message, source: Source, key: str | None = None) -> Position | None:
         """Publish `message` and wait for the outcome. Returns its position in the room's history. Raises Refusal."""
+        result = await self.offered(message, source, key)
+        refusal = refusal_of(result)
+        if refusal is not None:
+            raise refusal
+        return result.position
+
+    def offered(self, message: Message, source: Source, key: str | None = None) -> Future[Settlement]:
+        """Publish `message`, before this returns. The future gets the outcome. Raises Refusal."""
         settlement: Future[Settlement] = self._runtime.loop.create_future()
 
         def settled(result: Settlement) -> None:
@@ -112,11 +120,7 @@ class Publisher:
                 settlement.set_result(result)
 
         self.publish(message, source, settled, key)
-        result = await settlement
-        refusal = refusal_of(result)
-        if refusal is not None:
-            raise refusal
-        return result.position
+        return settlement
 
     async def history(self, room: RoomName, query: Query, kept: Retention) -> Page:
         """Read the history of a room. Raises Refusal."""

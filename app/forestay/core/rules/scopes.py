@@ -21,9 +21,9 @@ class Scope(StrEnum):
     PUBLISH = "publish"
     """Send messages."""
     READ = "read"
-    """See the history, who is present, and the connections of users."""
+    """See the history, who is present, the connections of users, and the pods."""
     MANAGE = "manage"
-    """End connections, and revoke tokens."""
+    """Put users into rooms and take them out, end connections, and revoke tokens."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

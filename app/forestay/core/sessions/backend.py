@@ -3,15 +3,20 @@
 Every room can be named here. The caller has checked the key of the backend and its scopes.
 """
 
-from typing import Final
+from asyncio import Future, sleep
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
-from forestay.core.cluster.control import Connected, ControlChannel
+from forestay.core.cluster.control import ControlChannel
+from forestay.core.cluster.control_messages import Connected, PodStatus
 from forestay.core.facts.source import Source
-from forestay.core.ports.bus import BusFull, BusLost, Page, Query, Unavailable
+from forestay.core.ports.bus import BusFull, BusLost, Page, Query, Settlement, Unavailable
 from forestay.core.ports.registry import Registry, Revocation
 from forestay.core.ports.runtime import Runtime
+from forestay.core.rooms.placement import Placing
 from forestay.core.rooms.presence import Presence
-from forestay.core.rooms.publishing import Publisher
+from forestay.core.rooms.publishing import Publisher, refusal_of
 from forestay.core.rules.access import MAX_USER, is_user
 from forestay.core.rules.policies import Policies
 from forestay.core.sessions.addresses import named_room
@@ -24,6 +29,26 @@ from forestay.protocol.trace import TraceContext
 
 REVOCATION_TTL: Final = 86_400.0
 """Seconds for which a revocation is in force where the caller does not say."""
+
+# Messages that are published in one step of the loop.
+_STEP: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A message that a backend publishes."""
+
+    room: RoomName
+    payload: bytes
+    """JSON, or a whole binary message. With `event`, a JSON array."""
+    key: str | None = None
+    event: str | None = None
+    binary: bool = False
+    trace: TraceContext | None = None
+
+
+Published: TypeAlias = Position | Refusal | None
+"""What came of one publication of several: accepted with a position or without one, or refused."""
 
 
 class Backend:
@@ -56,24 +81,40 @@ class Backend:
             raise Refusal(ErrorCode.BAD_MESSAGE, f"no user can have this name: it must have {limits}")
         return personal_room(user)
 
-    async def publish(
-        self,
-        room: RoomName,
-        payload: bytes,
-        *,
-        key: str | None = None,
-        event: str | None = None,
-        binary: bool = False,
-        trace: TraceContext | None = None,
-    ) -> Position | None:
-        """Publish to `room` and wait for the outcome. Returns the position in a room with history. Raises Refusal.
+    async def publish(self, publication: Publication) -> Position | None:
+        """Publish and wait for the outcome. Returns the position in a room with history. Raises Refusal."""
+        settlement = await self._offer(publication)
+        refusal = refusal_of(settlement)
+        if refusal is not None:
+            raise refusal
+        return settlement.position
 
-        `payload`: JSON, or with `binary` a whole binary message. With `event`, a JSON array.
-        """
+    async def publish_all(self, publications: Sequence[Publication | Refusal]) -> list[Published]:
+        """Publish in this order, and wait for all outcomes. A refusal among them stays one, and refuses no other."""
+        offers: list[Future[Settlement] | Refusal] = []
+        for number, publication in enumerate(publications, 1):
+            try:
+                offers.append(publication if isinstance(publication, Refusal) else self._offer(publication))
+            except Refusal as refusal:
+                offers.append(refusal)
+            if number % _STEP == 0:
+                await sleep(0)
+        results: list[Published] = []
+        for offer in offers:
+            if isinstance(offer, Refusal):
+                results.append(offer)
+            else:
+                settlement = await offer
+                results.append(refusal_of(settlement) or settlement.position)
+        return results
+
+    def _offer(self, publication: Publication) -> Future[Settlement]:
+        room, payload, event = publication.room, publication.payload, publication.event
         if event is not None:
             check_event(event, payload, by_client=False)
-        message = Message(room, payload, self._publisher.stamp(), binary=binary, trace=trace, event=event)
-        return await self._publisher.accepted(message, Source(self._runtime.perf(), by_client=False), key)
+        stamp = self._publisher.stamp()
+        message = Message(room, payload, stamp, binary=publication.binary, trace=publication.trace, event=event)
+        return self._publisher.offered(message, Source(self._runtime.perf(), by_client=False), publication.key)
 
     async def history(self, room: RoomName, query: Query) -> Page:
         """A page of the history of `room`. Raises Refusal."""
@@ -95,6 +136,21 @@ class Backend:
     async def connections(self, user: str) -> tuple[list[Connected], bool]:
         """The connections of `user` on all pods; and whether all pods answered."""
         return await self._control.connections(user)
+
+    async def pods(self) -> tuple[list[PodStatus], bool]:
+        """Every pod that answered, sorted by name; and whether all did."""
+        return await self._control.statuses()
+
+    async def place(
+        self, room: RoomName, user: str, connection: str | None, *, remove: bool
+    ) -> tuple[int, list[tuple[str, str]], bool]:
+        """Put the connections of `user` into `room`, or take them out; with `connection`, only the one with this id.
+
+        Returns how many are in it now, or have left it; the ids of those that could not, each with the error code; and
+        whether all pods answered. Raises Refusal.
+        """
+        self.personal(user)
+        return await self._control.place(Placing(user, room, connection, remove))
 
     async def disconnect(self, user: str) -> tuple[int, bool]:
         """End the connections of `user` with 4403. How many there were, and whether all pods answered."""

@@ -23,7 +23,7 @@ from forestay.edge.listening.routes import Handler
 from forestay.edge.listening.servers import admit
 from forestay.edge.problems import problem
 from forestay.edge.request_parts import (
-    Publication,
+    RoomMessage,
     binary_type,
     history_query,
     is_binary,
@@ -48,7 +48,7 @@ Own = Annotated[str, Meta(min_length=1, max_length=64)]
 """The id of a connection of the caller."""
 
 
-class _Publication(Publication, frozen=True):
+class _Publication(RoomMessage, frozen=True):
     echo: bool | None = None
     connection: Own | None = None
 

@@ -11,7 +11,7 @@ from forestay.core.facts.histogram import Histogram
 from forestay.core.facts.source import Source
 from forestay.core.facts.traffic import Traffic
 from forestay.core.ports.bus import Outcome
-from forestay.core.ports.observer import Observer, RefusedMessage
+from forestay.core.ports.observer import ACTIONS, Observer, RefusedMessage
 from forestay.core.rules.policies import Slow
 from forestay.core.sessions.relocation import Reason
 from forestay.ops.kubernetes.unanswered import Cause
@@ -68,9 +68,7 @@ class Counts(Observer):
         self.requests = LabelCounts(("ok", *ErrorCode, "failed"))
         self.keys_refused = LabelCounts(("missing", "unknown"))
         self.unknown_sessions = 0
-        self.managed_by_action = {
-            action: LabelCounts(("ok", "refused", "failed")) for action in ("disconnect", "revoke")
-        }
+        self.managed_by_action = {action: LabelCounts(("ok", "refused", "failed")) for action in ACTIONS}
         self.slow_by_policy = LabelCounts(Slow)
         self.bus_events = LabelCounts(BUS_EVENTS)
         self.gaps = 0

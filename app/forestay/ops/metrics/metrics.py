@@ -149,7 +149,8 @@ class Metrics:
         yield _counters("forestay_messages_refused", "Refusals by error code.", "code", counts.refusals)
         yield _counters("forestay_api_requests", "Requests of backends by answer.", "outcome", counts.requests)
         yield _counters("forestay_api_keys_refused", "Requests without a known key.", "reason", counts.keys_refused)
-        managed = CounterMetricFamily("forestay_api_actions", "Endings and revocations.", labels=["action", "result"])
+        labels = ["action", "result"]
+        managed = CounterMetricFamily("forestay_api_actions", "Changes that backends made.", labels=labels)
         for action, results in counts.managed_by_action.items():
             for result, count in results.items():
                 managed.add_metric([action, result], count)

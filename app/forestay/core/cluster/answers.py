@@ -1,0 +1,99 @@
+"""Answers the questions of the control channel for this pod."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from forestay.core.cluster.control_messages import (
+    Answer,
+    Connected,
+    ConnectionsQuestion,
+    PlacingQuestion,
+    PodStatus,
+    Question,
+    RoomsQuestion,
+    StatusQuestion,
+)
+from forestay.core.fanout.hub import Hub
+from forestay.core.fanout.rooms import Rooms
+from forestay.core.ports.bus import Bus
+from forestay.core.rooms.placement import Placed, Placement, Placing
+from forestay.core.rules.lifecycle import Lifecycle
+from forestay.protocol.codes import CloseCode
+from forestay.protocol.names import is_personal, parse_room
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What never changes about this pod."""
+
+    pod: str
+    """Its name, unique among all pods."""
+    version: str
+    build: str
+    """`compiled`, `plain` or `mixed`."""
+    bus: str
+    """The kind of its bus."""
+
+
+class Answers:
+    """What this pod knows, and what it can do for a backend that asks another pod."""
+
+    def __init__(
+        self, about: About, bus: Bus, lifecycle: Lifecycle, hub: Hub, rooms: Rooms, placement: Placement
+    ) -> None:
+        self._about = about
+        self._bus = bus
+        self._lifecycle = lifecycle
+        self._hub = hub
+        self._rooms = rooms
+        self._placement = placement
+
+    def answer(self, question: Question, reply: Callable[[Answer], None]) -> None:
+        """Answer `question`: `reply` is called once, before this returns or later."""
+        match question:
+            case RoomsQuestion():
+                reply(Answer(question.number, self._about.pod, rooms=self._public_rooms(question)))
+            case ConnectionsQuestion():
+                reply(Answer(question.number, self._about.pod, connections=self._connections(question)))
+            case StatusQuestion():
+                reply(Answer(question.number, self._about.pod, status=self._status()))
+            case PlacingQuestion():
+                self._place(question, reply)
+
+    def _connections(self, question: ConnectionsQuestion) -> list[Connected]:
+        connections = self._hub.of_user(question.user)
+        found = [Connected(one.id, self._about.pod, sorted(one.public_rooms())) for one in connections]
+        if question.end:
+            for id in [*[one.id for one in connections], *self._hub.expected_of(question.user)]:
+                self._hub.end(id, CloseCode.REVOKED)
+        return found
+
+    def _public_rooms(self, question: RoomsQuestion) -> list[tuple[str, int]]:
+        public = sorted((room.name, room.size) for room in self._rooms.all() if not is_personal(room.name))
+        return [(str(name), members) for name, members in public if name > question.after][: question.limit]
+
+    def _status(self) -> PodStatus:
+        about = self._about
+        return PodStatus(
+            pod=about.pod,
+            version=about.version,
+            build=about.build,
+            state=self._lifecycle.state.value,
+            connections=len(self._hub),
+            rooms=len([room for room in self._rooms.all() if not is_personal(room.name)]),
+            bus=about.bus,
+            bus_up=self._bus.up,
+            round_trip=self._bus.round_trip,
+        )
+
+    def _place(self, question: PlacingQuestion, reply: Callable[[Answer], None]) -> None:
+        def placed(result: Placed) -> None:
+            refused = [(id, code.value) for id, code in result.refused]
+            reply(Answer(question.number, self._about.pod, changed=result.changed, refused=refused))
+
+        room = parse_room(question.room)
+        if room is None:
+            # No pod of this release asks this.
+            reply(Answer(question.number, self._about.pod))
+        else:
+            self._placement.place(Placing(question.user, room, question.connection, question.remove), placed)

@@ -1,0 +1,82 @@
+"""Tells backends what is there: history, presence, rooms, the connections of users, and the pods."""
+
+from aiohttp import web
+
+from forestay.core.ports.bus import PAGE_BYTES
+from forestay.core.rules.scopes import Grant, Scope
+from forestay.core.sessions.backend import Backend
+from forestay.edge.api.handler import Paths, answered
+from forestay.edge.request_parts import history_query, name_in_path, page_limit
+from forestay.protocol.v1.pages import history_fields, presence_fields
+
+
+class Reading:
+    """The paths that change nothing."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def paths(self) -> Paths:
+        return {
+            "/v1/rooms/{room}/history": {"GET": self._history},
+            "/v1/rooms/{room}/presence": {"GET": self._presence},
+            "/v1/rooms": {"GET": self._rooms},
+            "/v1/users/{user}/connections": {"GET": self._connections},
+            "/v1/info": {"GET": self._info},
+        }
+
+    async def _history(self, request: web.Request, grant: Grant) -> web.StreamResponse:
+        room = self._backend.room(name_in_path(request))
+        grant.require(Scope.READ, room)
+        query = history_query(request)
+        page = await self._backend.history(room, query)
+        newest = query.since is None
+        return answered(
+            history_fields(page.top.epoch, page.messages, more=page.more, newest=newest, max_bytes=PAGE_BYTES)
+        )
+
+    async def _presence(self, request: web.Request, grant: Grant) -> web.StreamResponse:
+        room = self._backend.room(name_in_path(request))
+        grant.require(Scope.READ, room)
+        page = await self._backend.present(room, request.query.get("after"), page_limit(request))
+        return answered(presence_fields(page, PAGE_BYTES))
+
+    async def _rooms(self, request: web.Request, grant: Grant) -> web.StreamResponse:
+        grant.require_in_all_rooms(Scope.READ)
+        limit = page_limit(request)
+        found, complete = await self._backend.rooms(request.query.get("after", ""), limit + 1)
+        answer: dict[str, object] = {
+            "rooms": [{"room": name, "members": members} for name, members in found[:limit]],
+            "complete": complete,
+        }
+        if len(found) > limit:
+            answer["next"] = found[limit - 1][0]
+        return answered(answer)
+
+    async def _connections(self, request: web.Request, grant: Grant) -> web.StreamResponse:
+        user = name_in_path(request)
+        grant.require(Scope.READ, self._backend.personal(user))
+        connections, complete = await self._backend.connections(user)
+        return answered({"connections": connections, "complete": complete})
+
+    async def _info(self, request: web.Request, grant: Grant) -> web.StreamResponse:
+        grant.require_in_all_rooms(Scope.READ)
+        statuses, complete = await self._backend.pods()
+        pods: list[dict[str, object]] = []
+        for one in statuses:
+            bus: dict[str, object] = {"kind": one.bus, "up": one.bus_up}
+            if one.round_trip is not None:
+                bus["round_trip_ms"] = round(one.round_trip * 1000, 3)
+            pods.append(
+                {
+                    "pod": one.pod,
+                    "version": one.version,
+                    "build": one.build,
+                    "state": one.state,
+                    "connections": one.connections,
+                    "rooms": one.rooms,
+                    "bus": bus,
+                }
+            )
+        connections = sum(one.connections for one in statuses)
+        return answered({"pods": pods, "connections": connections, "complete": complete})
