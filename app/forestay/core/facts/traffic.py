@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from forestay.core.facts.histogram import Histogram
-from forestay.protocol.message import Message, unix_seconds
+from forestay.core.facts.stamps import StampReader
+from forestay.protocol.message import Message
 
 PUBLISH_BUCKETS: Final[tuple[float, ...]] = (
     0.0005,
@@ -64,6 +65,7 @@ class Traffic:
         self.deliveries = 0
         """Messages times the members that they were queued for."""
         self.latency = Histogram(LATENCY_BUCKETS)
+        """Seconds from the moment when a pod accepted a message to its last write on this pod."""
         self.early = 0
         """Messages whose latency was negative by the clocks."""
         self.waits = Histogram(WAIT_BUCKETS)
@@ -71,6 +73,7 @@ class Traffic:
         self.passes = Histogram(PASS_BUCKETS)
         self.writes = 0
         self.written_bytes = 0
+        self._stamps = StampReader()
 
     def receive(self, kind: str, size: int) -> None:
         """A client sent a message of `size` bytes. `kind`: see `received`."""
@@ -93,7 +96,7 @@ class Traffic:
         self.batches.observe(float(len(arrivals)))
         for message, _, arrived in arrivals:
             self.waits.observe(started - arrived)
-            accepted = unix_seconds(message.timestamp)
+            accepted = self._stamps.unix_seconds(message.timestamp)
             if accepted is None:
                 continue
             seconds = unix - accepted
