@@ -21,6 +21,9 @@ class More(NamedTuple):
     least: float
     most: float
 
+    def __str__(self) -> str:
+        return f"{self.percent:+.1f} % ({self.least:+.1f} to {self.most:+.1f})"
+
     def figures(self, of: str) -> Figures:
         """As columns of a table."""
         return {f"more {of} %": self.percent, "at least %": self.least, "at most %": self.most}
