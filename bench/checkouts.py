@@ -74,8 +74,9 @@ def recognise(path: Path) -> Checkout:
 
 def installed(python: Path) -> Checkout:
     """The gateway that is installed in the environment of `python`, such as a compiled one."""
+    # Isolated, so that a PYTHONPATH cannot lead to sources that are not compiled.
     find = "import importlib.util; print(importlib.util.find_spec('forestay').origin)"
-    done = subprocess.run([str(python), "-P", "-c", find], cwd="/", capture_output=True, text=True, check=False)
+    done = subprocess.run([str(python), "-I", "-c", find], cwd="/", capture_output=True, text=True, check=False)
     if done.returncode:
         raise Unusable(f"{python} has no gateway installed:\n{done.stderr.strip()}")
     sources = Path(done.stdout.strip()).parent.parent
