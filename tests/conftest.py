@@ -29,7 +29,8 @@ if LOOP == "uvloop":
         """Runs the tests on uvloop, where FORESTAY_LOOP says so. Those in virtual time keep their own loop."""
         if item.get_closest_marker("stock_loop"):
             return {"asyncio": new_event_loop}
-        return {"uvloop": uvloop.new_event_loop}
+        both = {"asyncio": new_event_loop} if item.get_closest_marker("both_loops") else {}
+        return {"uvloop": uvloop.new_event_loop} | both
 
 
 @pytest.fixture(scope="session")
