@@ -6,9 +6,14 @@
 #include <structmember.h>
 
 #include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
 
 /* Frames of clients: protocol/websocket/masks.py says what these functions do. */
 
@@ -175,15 +180,17 @@ struct Entry {
     PyObject *steps;    /* a list of what comes after that, or NULL */
 };
 
-typedef struct {
+typedef struct Writes {
     PyObject_HEAD
     PyObject *buffers; /* owns what the entries point to */
     PyObject *left;
     Py_ssize_t count;
     Entry *entries;
+    struct Writes *next; /* in the queue of a thread, which owns it until it is taken back */
+    double seconds;      /* that `run` took */
 } Writes;
 
-static PyTypeObject *outlet_type;
+static PyTypeObject *outlet_type, *writes_type;
 static PyObject *str_write, *str_is_closing, *str_get_write_buffer_size, *str_get_extra_info, *str_socket, *str_fileno;
 
 static PyObject *
@@ -507,10 +514,19 @@ writes_dealloc(Writes *self)
     Py_DECREF(type);
 }
 
-static PyObject *
-writes_run(Writes *self, PyObject *Py_UNUSED(ignored))
+static double
+now(void)
 {
-    Py_BEGIN_ALLOW_THREADS
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+/* Makes the writes that are not cancelled. The interpreter is not needed for it. */
+static void
+run(Writes *self)
+{
+    double started = now();
     for (Py_ssize_t at = 0; at < self->count; at++) {
         Entry *entry = &self->entries[at];
         int expected = PENDING;
@@ -524,6 +540,14 @@ writes_run(Writes *self, PyObject *Py_UNUSED(ignored))
         entry->sent = sent < 0 ? 0 : sent;
         atomic_store(&entry->state, DONE);
     }
+    self->seconds = now() - started;
+}
+
+static PyObject *
+writes_run(Writes *self, PyObject *Py_UNUSED(ignored))
+{
+    Py_BEGIN_ALLOW_THREADS
+    run(self);
     Py_END_ALLOW_THREADS
     Py_RETURN_NONE;
 }
@@ -589,6 +613,7 @@ static PyMethodDef writes_methods[] = {
 static PyMemberDef writes_members[] = {
     {"left", T_OBJECT, offsetof(Writes, left), READONLY, NULL},
     {"count", T_PYSSIZET, offsetof(Writes, count), READONLY, NULL},
+    {"seconds", T_DOUBLE, offsetof(Writes, seconds), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -607,6 +632,203 @@ static PyType_Spec writes_spec = {
     .basicsize = sizeof(Writes),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = writes_slots,
+};
+
+/* WriterThread: makes writes in the order in which they are handed in, and never takes the interpreter. */
+
+typedef struct {
+    PyObject_HEAD
+    pthread_t thread;
+    pthread_mutex_t lock; /* guards all below */
+    pthread_cond_t changed;
+    Writes *waiting, **last; /* a queue, and where its next item is linked in */
+    Writes *done, **last_done;
+    int pipe[2]; /* gets a byte when something is done */
+    int running;
+    int stopping;
+} WriterThread;
+
+static void *
+work(void *arg)
+{
+    WriterThread *self = arg;
+    pthread_mutex_lock(&self->lock);
+    for (;;) {
+        while (self->waiting == NULL && !self->stopping)
+            pthread_cond_wait(&self->changed, &self->lock);
+        Writes *writes = self->waiting;
+        if (writes == NULL)
+            break;
+        self->waiting = writes->next;
+        if (self->waiting == NULL)
+            self->last = &self->waiting;
+        pthread_mutex_unlock(&self->lock);
+        run(writes);
+        pthread_mutex_lock(&self->lock);
+        writes->next = NULL;
+        *self->last_done = writes;
+        self->last_done = &writes->next;
+        /* A full pipe says enough. */
+        while (write(self->pipe[1], "", 1) < 0 && errno == EINTR) {
+        }
+    }
+    pthread_mutex_unlock(&self->lock);
+    return NULL;
+}
+
+static PyObject *
+thread_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {NULL};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, ":WriterThread", names))
+        return NULL;
+    WriterThread *self = (WriterThread *)type->tp_alloc(type, 0);
+    if (self == NULL)
+        return NULL;
+    self->last = &self->waiting;
+    self->last_done = &self->done;
+    self->pipe[0] = self->pipe[1] = -1;
+    pthread_mutex_init(&self->lock, NULL);
+    pthread_cond_init(&self->changed, NULL);
+    int failed = pipe(self->pipe) < 0;
+    for (int end = 0; end < 2 && !failed; end++)
+        failed = fcntl(self->pipe[end], F_SETFL, O_NONBLOCK) < 0 || fcntl(self->pipe[end], F_SETFD, FD_CLOEXEC) < 0;
+    if (failed) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        Py_DECREF(self);
+        return NULL;
+    }
+    return (PyObject *)self;
+}
+
+static PyObject *
+thread_hand_in(WriterThread *self, PyObject *arg)
+{
+    if (!Py_IS_TYPE(arg, writes_type)) {
+        PyErr_SetString(PyExc_TypeError, "only Writes can be handed in");
+        return NULL;
+    }
+    if (self->stopping) {
+        PyErr_SetString(PyExc_RuntimeError, "the thread was stopped");
+        return NULL;
+    }
+    if (!self->running) {
+        /* Signals are for the other threads. */
+        sigset_t all, before;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        int failed = pthread_create(&self->thread, NULL, work, self);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        if (failed) {
+            PyErr_Format(PyExc_RuntimeError, "no thread could be started: %s", strerror(failed));
+            return NULL;
+        }
+        self->running = 1;
+    }
+    Writes *writes = (Writes *)Py_NewRef(arg);
+    pthread_mutex_lock(&self->lock);
+    writes->next = NULL;
+    *self->last = writes;
+    self->last = &writes->next;
+    pthread_cond_signal(&self->changed);
+    pthread_mutex_unlock(&self->lock);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+thread_take_back(WriterThread *self, PyObject *Py_UNUSED(ignored))
+{
+    char bytes[64];
+    PyObject *found = PyList_New(0);
+    if (found == NULL)
+        return NULL;
+    while (read(self->pipe[0], bytes, sizeof(bytes)) > 0) {
+    }
+    pthread_mutex_lock(&self->lock);
+    Writes *writes = self->done;
+    self->done = NULL;
+    self->last_done = &self->done;
+    pthread_mutex_unlock(&self->lock);
+    while (writes != NULL) {
+        Writes *next = writes->next;
+        writes->next = NULL;
+        if (found != NULL && PyList_Append(found, (PyObject *)writes) < 0)
+            Py_CLEAR(found);
+        Py_DECREF(writes);
+        writes = next;
+    }
+    return found;
+}
+
+static PyObject *
+thread_fileno(WriterThread *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyLong_FromLong(self->pipe[0]);
+}
+
+/* Waits until all that was handed in is written: no write waits for anything. */
+static void
+stop(WriterThread *self)
+{
+    pthread_mutex_lock(&self->lock);
+    self->stopping = 1;
+    pthread_cond_signal(&self->changed);
+    pthread_mutex_unlock(&self->lock);
+    if (self->running) {
+        Py_BEGIN_ALLOW_THREADS
+        pthread_join(self->thread, NULL);
+        Py_END_ALLOW_THREADS
+        self->running = 0;
+    }
+}
+
+static PyObject *
+thread_stop(WriterThread *self, PyObject *Py_UNUSED(ignored))
+{
+    stop(self);
+    Py_RETURN_NONE;
+}
+
+static void
+thread_dealloc(WriterThread *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    stop(self);
+    for (int end = 0; end < 2; end++) {
+        if (self->pipe[end] >= 0)
+            close(self->pipe[end]);
+    }
+    while (self->done != NULL) {
+        Writes *writes = self->done;
+        self->done = writes->next;
+        Py_DECREF(writes);
+    }
+    pthread_cond_destroy(&self->changed);
+    pthread_mutex_destroy(&self->lock);
+    type->tp_free((PyObject *)self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef thread_methods[] = {
+    {"hand_in", (PyCFunction)thread_hand_in, METH_O, NULL},
+    {"take_back", (PyCFunction)thread_take_back, METH_NOARGS, NULL},
+    {"fileno", (PyCFunction)thread_fileno, METH_NOARGS, NULL},
+    {"stop", (PyCFunction)thread_stop, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot thread_slots[] = {
+    {Py_tp_new, thread_new},
+    {Py_tp_dealloc, thread_dealloc},
+    {Py_tp_methods, thread_methods},
+    {0, NULL},
+};
+
+static PyType_Spec thread_spec = {
+    .name = "forestay.speedups.WriterThread",
+    .basicsize = sizeof(WriterThread),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = thread_slots,
 };
 
 /* Makes the type of `spec` and adds it to the module. NULL with an exception. */
@@ -639,9 +861,10 @@ speedups_exec(PyObject *module)
             return -1;
     }
     outlet_type = added(module, &outlet_spec);
-    PyTypeObject *writes_type = outlet_type == NULL ? NULL : added(module, &writes_spec);
-    Py_XDECREF(writes_type);
-    return writes_type == NULL ? -1 : 0;
+    writes_type = outlet_type == NULL ? NULL : added(module, &writes_spec);
+    PyTypeObject *thread_type = writes_type == NULL ? NULL : added(module, &thread_spec);
+    Py_XDECREF(thread_type);
+    return thread_type == NULL ? -1 : 0;
 }
 
 static PyModuleDef_Slot speedups_slots[] = {

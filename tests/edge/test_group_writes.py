@@ -6,8 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from threading import Event
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -44,6 +43,30 @@ class Server(asyncio.Protocol):
         self.descriptor_at_the_end = self.descriptor
 
 
+class LateThread:
+    """A WriterThread that gets its writes when the test says so."""
+
+    def __init__(self) -> None:
+        self._thread = speedups.WriterThread()
+        self._late: list[Any] | None = None
+        self.take_back, self.fileno, self.stop = self._thread.take_back, self._thread.fileno, self._thread.stop
+
+    def hand_in(self, writes: Any) -> None:
+        if self._late is None:
+            self._thread.hand_in(writes)
+        else:
+            self._late.append(writes)
+
+    def wait(self) -> None:
+        """Let the thread do nothing before `go_on`."""
+        self._late = []
+
+    def go_on(self) -> None:
+        late, self._late = self._late or [], None
+        for writes in late:
+            self._thread.hand_in(writes)
+
+
 @dataclass
 class Pairs:
     """Connected pairs of sockets, and a writer for them."""
@@ -52,7 +75,8 @@ class Pairs:
     clients: list[socket.socket] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.writer = GroupWrites()
+        self.thread = LateThread()
+        self.writer = GroupWrites(self.thread)
 
     def group(self, data: Callable[[int], bytes]) -> Group:
         """A write of `data` of the number of each client."""
@@ -79,12 +103,6 @@ class Pairs:
         await written
         return left
 
-    def stop_the_thread(self) -> Event:
-        """Let the thread do nothing before the event is set."""
-        event = Event()
-        self.writer._thread.submit(event.wait, 30)
-        return event
-
 
 @asynccontextmanager
 async def pairs(count: int = CLIENTS) -> AsyncIterator[Pairs]:
@@ -99,6 +117,7 @@ async def pairs(count: int = CLIENTS) -> AsyncIterator[Pairs]:
         await asyncio.sleep(0)
     for client in found.clients:
         client.close()
+    found.writer.close()
 
 
 async def read(client: socket.socket, size: int) -> bytes:
@@ -116,7 +135,7 @@ async def read(client: socket.socket, size: int) -> bytes:
 async def test_what_is_written_meanwhile_comes_after_it() -> None:
     """Frames and the close frame wait for the write under way, and are not lost by the close."""
     async with pairs() as found:
-        go_on = found.stop_the_thread()
+        found.thread.wait()
         writing = asyncio.create_task(found.write(found.group(lambda number: b"%d first," % number)))
         await asyncio.sleep(0)
         ending = ENDINGS[CloseCode.GOING_AWAY]
@@ -125,7 +144,7 @@ async def test_what_is_written_meanwhile_comes_after_it() -> None:
             assert server.socket.buffered() > len(b"second")
             server.socket.close(ending)
             server.socket.hang_up()
-        go_on.set()
+        found.thread.go_on()
         await writing
         for number, client in enumerate(found.clients):
             assert await read(client, 1000) == b"%d first,second" % number + close_frame(ending)
@@ -146,7 +165,7 @@ async def test_what_the_kernel_does_not_take_is_written_by_the_transport() -> No
 async def test_nothing_reaches_a_client_whose_descriptor_belonged_to_another_one() -> None:
     """A write to a connection that was lost is never made: its descriptor may belong to somebody else by then."""
     async with pairs() as found:
-        go_on = found.stop_the_thread()
+        found.thread.wait()
         writing = asyncio.create_task(found.write(found.group(lambda number: b"secret %d" % number)))
         await asyncio.sleep(0)
         lost = found.servers[:40]
@@ -160,7 +179,7 @@ async def test_nothing_reaches_a_client_whose_descriptor_belonged_to_another_one
             await found.add()
         newcomers = found.servers[CLIENTS:]
         assert descriptors & {server.descriptor for server in newcomers}
-        go_on.set()
+        found.thread.go_on()
         await writing
         for number, client in list(enumerate(found.clients))[40:CLIENTS]:
             assert await read(client, len(b"secret %d" % number)) == b"secret %d" % number
@@ -185,7 +204,7 @@ async def test_a_client_that_is_gone_stops_nobody() -> None:
 async def test_the_loop_writes_where_there_is_no_thread() -> None:
     """Nothing is lost, and nothing is held for good."""
     async with pairs() as found:
-        found.writer._thread.shutdown()
+        found.writer.close()
         await found.write(found.group(lambda _: b"all"))
         for server, client in zip(found.servers, found.clients, strict=True):
             server.socket.write(b"later")
@@ -195,9 +214,8 @@ async def test_the_loop_writes_where_there_is_no_thread() -> None:
 async def test_a_few_writes_are_made_by_the_loop() -> None:
     """The thread would cost more than it saves."""
     async with pairs(3) as found:
-        go_on = found.stop_the_thread()
+        found.thread.wait()
         await found.write(found.group(lambda _: b"few"))
-        go_on.set()
         for client in found.clients:
             assert await read(client, 3) == b"few"
 

@@ -70,7 +70,8 @@ class Server:
         observer = self._observation.observer
         links = link(settings, observer, parts.tasks)
         observed = Observed(observer, self._observation.tracing, self._observation.counts.traffic)
-        pod = self._pod = assemble(settings, parts.policies, links, parts.verifier, observed, group_writer())
+        self._group_writer = group_writer()
+        pod = self._pod = assemble(settings, parts.policies, links, parts.verifier, observed, self._group_writer)
         where = pod_identity()
         self._cluster = cluster_parts(settings, where, parts.tasks, counts.cluster)
         self._announcements = Announcements(pod.hub, self._cluster, self._observation)
@@ -108,6 +109,8 @@ class Server:
         settings, pod, closings = self._settings, self._pod, self._closings
         # The constructor makes these, so they are closed even if a signal ends the start at its first step.
         closings.add("background tasks", self._tasks.close)
+        if self._group_writer is not None:
+            closings.add("writes to groups", self._group_writer.close)
         closings.add("internal listener", self._internal.close)
         closings.add("token verifier", self._verifier.close)
         closings.add("bus", pod.bus.close)
