@@ -21,7 +21,7 @@ NAMES = (
         "wires",
         "compression",
     ),
-    *("drain", "storm", "soak", "cost", "profile", "objects", "peers", "capacity", "compare"),
+    *("drain", "storm", "soak", "cost", "road", "profile", "objects", "peers", "capacity", "compare"),
 )
 
 
