@@ -8,10 +8,11 @@ from typing import Final
 import pytest
 
 from forestay.protocol.attachments import embed
-from forestay.protocol.message import Message, timestamp
+from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
 from forestay.protocol.socketio.packets import Decoder, Event
 from forestay.protocol.socketio.wire import SocketioWire
+from forestay.protocol.timestamps import timestamp
 from tests.support.core import frames
 from tests.support.node import node, run
 

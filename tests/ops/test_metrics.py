@@ -19,8 +19,9 @@ from forestay.core.sessions.relocation import Reason
 from forestay.ops.health.loop_lag import LoopLag
 from forestay.ops.metrics.counts import Counts
 from forestay.ops.metrics.metrics import Metrics
-from forestay.protocol.message import Message, timestamp
+from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
+from forestay.protocol.timestamps import timestamp
 from forestay.protocol.trace import TraceContext
 from tests.support.core import Core, passes
 from tests.support.exposition import OPENMETRICS, TEXT, Scrape, scrape
@@ -224,7 +225,7 @@ async def test_exemplars_lead_to_traces_that_are_kept() -> None:
     watched.core.join(ROOM)
     for traceparent in (SAMPLED, UNSAMPLED, None):
         message = accepted(0.0, traceparent)
-        watched.core.pod.backend._publisher.publish(message, Source(0.0), None)
+        await watched.core.pod.backend._publisher.accepted(message, Source(0.0))
     await passes()
     ids = {"trace_id": SAMPLED[3:35], "span_id": SAMPLED[36:52]}
     found = watched.scrape(OPENMETRICS)

@@ -8,10 +8,11 @@ from msgspec.structs import replace
 
 from forestay.protocol.attachments import embed, extract
 from forestay.protocol.delivered_size import LONGEST_NAMESPACE, MOST_ADDED, largest_form
-from forestay.protocol.message import Message, Position, timestamp
+from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName
 from forestay.protocol.replies import HistoryReply
 from forestay.protocol.socketio.wire import SocketioWire
+from forestay.protocol.timestamps import timestamp
 from forestay.protocol.trace import TraceContext
 from forestay.protocol.v1.encoder import Encoder
 from tests.support.core import frames

@@ -10,9 +10,10 @@ from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
 from forestay.protocol.codes import ErrorCode, Refusal
-from forestay.protocol.message import Message, timestamp
+from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName, personal_room
 from forestay.protocol.replies import Error, Left
+from forestay.protocol.timestamps import timestamp
 from forestay.protocol.trace import TraceContext, parse_trace
 from forestay.protocol.v1.encoder import Encoder
 from forestay.protocol.websocket.writing import frame

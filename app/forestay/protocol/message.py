@@ -3,9 +3,7 @@
 The pod that accepts it makes it. It never changes after that.
 """
 
-from datetime import UTC, datetime
 from enum import StrEnum
-from functools import lru_cache
 from hashlib import blake2b
 
 from msgspec import Struct
@@ -60,22 +58,3 @@ def content_digest(message: Message) -> bytes:
     # A NUL cannot be in an event, nor in JSON. So no two contents make one text.
     parts = (message.event or "", message.binary_at)
     return blake2b("\0".join(parts).encode() + b"\0" + message.payload, digest_size=12).digest()
-
-
-@lru_cache(maxsize=2)
-def _up_to_the_second(unix: int) -> str:
-    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-def timestamp(unix_ms: int) -> str:
-    """`unix_ms` milliseconds since 1970 as RFC 3339 in UTC: `2026-11-22T12:00:00.123Z`."""
-    seconds, ms = divmod(unix_ms, 1000)
-    return f"{_up_to_the_second(seconds)}.{ms:03}Z"
-
-
-def unix_seconds(timestamp: str) -> float | None:
-    """`timestamp` as seconds since 1970; None where it is no timestamp."""
-    try:
-        return datetime.fromisoformat(timestamp).timestamp()
-    except (ValueError, OverflowError):
-        return None

@@ -37,8 +37,9 @@ from forestay.core.ports.runtime import Runtime
 from forestay.core.rooms.placement import Placing
 from forestay.protocol.codes import CloseCode
 from forestay.protocol.depth import MAX_DEPTH, deeper_than
-from forestay.protocol.message import Kind, Message, timestamp
+from forestay.protocol.message import Kind, Message
 from forestay.protocol.names import RoomName, parse_room, pods_room
+from forestay.protocol.timestamps import Stamps
 
 ANSWER_TIMEOUT: Final = 1.0
 """Seconds for which a question waits for the answers of the pods."""
@@ -61,6 +62,7 @@ class ControlChannel:
         self, runtime: Runtime, bus: Bus, pods: Pods, hub: Hub, answers: Answers, revocations: Revocations
     ) -> None:
         self._runtime = runtime
+        self._stamps = Stamps(runtime.clock)
         self._bus = bus
         self._pods = pods
         self._hub = hub
@@ -192,5 +194,4 @@ class ControlChannel:
         self._publish(pods_room(), control)
 
     def _publish(self, room: RoomName, control: Control) -> None:
-        stamp = timestamp(int(self._runtime.clock() * 1000))
-        self._bus.publish(Message(room, encode(control), stamp, kind=Kind.PODS))
+        self._bus.publish(Message(room, encode(control), self._stamps.now(), kind=Kind.PODS))

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from forestay.protocol.message import unix_seconds
+from forestay.protocol.timestamps import unix_seconds
 
 _MILLISECONDS: Final = {f"{ms:03}Z": float(ms) for ms in range(1000)}
 _EPOCH: Final = "1970-01-01T00:00:00."

@@ -16,9 +16,10 @@ from forestay.core.ports.runtime import Runtime
 from forestay.core.rules.access import Identity
 from forestay.core.rules.budgets import NEWS_BURST, NEWS_PERIOD, Budgets
 from forestay.core.rules.policies import Policies
-from forestay.protocol.message import Kind, Message, timestamp
+from forestay.protocol.message import Kind, Message
 from forestay.protocol.names import RoomName
 from forestay.protocol.presence import Member, PresencePage, user_fields
+from forestay.protocol.timestamps import Stamps
 
 FIRST_PAGE: Final = 100
 """Users that the `joined` reply shows."""
@@ -69,6 +70,7 @@ class Presence:
     def __init__(self, runtime: Runtime, bus: Bus, registry: Registry, policies: Policies, grace: float) -> None:
         """`grace`: seconds for which a user whose connection ended stays present."""
         self._runtime = runtime
+        self._stamps = Stamps(runtime.clock)
         self._bus = bus
         self._registry = registry
         self._policies = policies
@@ -201,5 +203,4 @@ class Presence:
         if not self._policies.of(room).join_leave:
             return None
         kind = Kind.USER_JOINED if here else Kind.USER_LEFT
-        stamp = timestamp(int(self._runtime.clock() * 1000))
-        return Message(room, to_json(user_fields(user, info)), stamp, sender=user, kind=kind)
+        return Message(room, to_json(user_fields(user, info)), self._stamps.now(), sender=user, kind=kind)

@@ -5,10 +5,10 @@ this pod.
 """
 
 from asyncio import Future
+from typing import Final
 
 from msgspec.structs import replace
 
-from forestay.core.facts.histogram import Histogram
 from forestay.core.facts.source import Source
 from forestay.core.ports.bus import (
     Bus,
@@ -19,19 +19,77 @@ from forestay.core.ports.bus import (
     OutcomeUnknown,
     Page,
     Query,
-    Settled,
     Settlement,
     Unavailable,
 )
 from forestay.core.ports.runtime import Runtime
 from forestay.core.ports.tracer import Leg, Tracer
-from forestay.core.rooms.user_budgets import UserBudgets
+from forestay.core.rooms.user_budgets import Reservation, UserBudgets
 from forestay.core.rules.budgets import NO_LIMITS, UserAmounts
 from forestay.core.rules.policies import Policies, Policy, Retention
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.delivered_size import MOST_ADDED, largest_form
-from forestay.protocol.message import Message, Position, timestamp
+from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName
+from forestay.protocol.timestamps import Stamps
+
+_ACCEPTED: Final = Outcome.ACCEPTED
+
+
+class Offer:
+    """A message that is offered to the bus. A subclass says where it came from, and what its outcome leads to.
+
+    It is one object for each message, and not a closure for each that waits for the outcome.
+    """
+
+    __slots__ = ("leg", "message", "publisher", "reservation", "since")
+
+    def __init__(self, message: Message, since: float) -> None:
+        """`since`: when the message came, by `Runtime.perf`."""
+        self.message = message
+        self.since = since
+        self.publisher: Publisher | None = None
+        """The one that offers it. It also writes the fields below."""
+        self.leg: Leg | None = None
+        """The way of the message over the bus, where it is traced."""
+        self.reservation: Reservation | None = None
+        """What its user may have to pay for it."""
+
+    def source(self) -> Source:
+        """Where the message came from."""
+        raise NotImplementedError
+
+    def settled(self, settlement: Settlement) -> None:
+        """The bus has said what became of the message."""
+        raise NotImplementedError
+
+    def settle(self, settlement: Settlement) -> None:
+        """Take the outcome from the bus."""
+        if self.publisher is not None:
+            self.publisher.count(self, settlement.outcome)
+        if self.leg is not None:
+            self.leg.end(settlement.outcome)
+        if self.reservation is not None:
+            settlement = self.reservation.settle(settlement)
+        self.settled(settlement)
+
+
+class _Awaited(Offer):
+    """An offer whose outcome somebody awaits."""
+
+    __slots__ = ("_outcome", "_source")
+
+    def __init__(self, message: Message, source: Source, outcome: Future[Settlement]) -> None:
+        super().__init__(message, source.since)
+        self._source = source
+        self._outcome = outcome
+
+    def source(self) -> Source:
+        return self._source
+
+    def settled(self, settlement: Settlement) -> None:
+        if not self._outcome.done():
+            self._outcome.set_result(settlement)
 
 
 class Publisher:
@@ -42,10 +100,13 @@ class Publisher:
     ) -> None:
         """`largest`: bytes of the largest message that a client gets. `amounts`: what users may leave on the bus."""
         self._budgets = UserBudgets(runtime.loop, amounts)
-        self._runtime = runtime
+        self._loop = runtime.loop
+        self._clock = runtime.clock
+        self._perf = runtime.perf
         self._traffic = runtime.traffic
         self._tracer = runtime.tracer
         self._sampler = None if runtime.tracer is None else runtime.tracer.sampler
+        self._stamps = Stamps(runtime.clock)
         self._policies = policies
         self._bus = bus
         self._largest = largest
@@ -53,10 +114,11 @@ class Publisher:
 
     def stamp(self) -> str:
         """The `timestamp` of a message that this pod accepts now."""
-        return timestamp(int(self._runtime.clock() * 1000))
+        return self._stamps.now()
 
-    def publish(self, message: Message, source: Source, settled: Settled | None, key: str | None = None) -> None:
-        """Give `message` to the bus. `settled` gets the outcome. `key` makes a repeat safe. Raises Refusal."""
+    def publish(self, offer: Offer, key: str | None = None) -> None:
+        """Give the message of `offer` to the bus, once. `key` makes a repeat safe. Raises Refusal."""
+        message = offer.message
         policy = self._policies.of(message.room)
         # Binary messages are never kept.
         kept = None if message.binary else policy.history
@@ -66,32 +128,25 @@ class Publisher:
             self._check_size(message, kept=kept is not None, traced=policy.trace)
         create = True
         if kept is not None and message.sender is not None:
-            settled, create = self._budgets.begin(message.sender, key, settled)
-        leg = None
+            offer.reservation = reservation = self._budgets.begin(message.sender, key)
+            create = reservation.create
         if self._tracer is not None and self._sampler is not None:
             new = self._sampler.kept()
             if new or message.trace is not None or policy.trace:
-                message, leg = _traced(self._tracer, message, source, policy, kept=new)
-        traffic, now, clock = self._traffic, self._runtime.perf, self._runtime.clock
-        since = source.since
+                _trace(self._tracer, offer, policy, kept=new)
+        offer.publisher = self
+        self._bus.publish(offer.message, offer.settle, kept=kept, key=key, create=create)
 
-        def observed(settlement: Settlement) -> None:
-            seconds, histogram = now() - since, self._histogram(settlement.outcome)
-            histogram.observe(seconds)
-            if traffic.exemplars:
-                histogram.illustrate(seconds, message.trace, clock())
-            if leg is not None:
-                leg.end(settlement.outcome)
-            if settled is not None:
-                settled(settlement)
-
-        self._bus.publish(message, observed, kept=kept, key=key, create=create)
-
-    def _histogram(self, outcome: Outcome) -> Histogram:
-        """Where the time of a publish is counted."""
-        if outcome is Outcome.ACCEPTED:
-            return self._traffic.accepted
-        return self._traffic.refused if outcome is Outcome.REFUSED else self._traffic.unknown
+    def count(self, offer: Offer, outcome: Outcome) -> None:
+        """Count how long it took until the outcome was known."""
+        seconds, traffic = self._perf() - offer.since, self._traffic
+        if outcome is _ACCEPTED:
+            histogram = traffic.accepted
+        else:
+            histogram = traffic.refused if outcome is Outcome.REFUSED else traffic.unknown
+        histogram.observe(seconds)
+        if traffic.exemplars:
+            histogram.illustrate(seconds, offer.message.trace, self._clock())
 
     def _check_size(self, message: Message, *, kept: bool, traced: bool) -> None:
         excess = largest_form(message, kept=kept, traced=traced) - self._largest
@@ -113,14 +168,9 @@ class Publisher:
 
     def offered(self, message: Message, source: Source, key: str | None = None) -> Future[Settlement]:
         """Publish `message`, before this returns. The future gets the outcome. Raises Refusal."""
-        settlement: Future[Settlement] = self._runtime.loop.create_future()
-
-        def settled(result: Settlement) -> None:
-            if not settlement.done():
-                settlement.set_result(result)
-
-        self.publish(message, source, settled, key)
-        return settlement
+        outcome: Future[Settlement] = self._loop.create_future()
+        self.publish(_Awaited(message, source, outcome), key)
+        return outcome
 
     async def history(self, room: RoomName, query: Query, kept: Retention) -> Page:
         """Read the history of a room. Raises Refusal."""
@@ -130,31 +180,31 @@ class Publisher:
             raise Unavailable(full=isinstance(lost, BusFull)) from None
 
 
-def _traced(
-    tracer: Tracer, message: Message, source: Source, policy: Policy, *, kept: bool
-) -> tuple[Message, Leg | None]:
-    """`message` with its trace context, and its way over the bus, where it is traced. `kept`: see Tracer.begin."""
-    leg = tracer.begin(message, source, policy, kept=kept)
+def _trace(tracer: Tracer, offer: Offer, policy: Policy, *, kept: bool) -> None:
+    """Begin the way of the message over the bus where it is traced, and give it its trace context.
+
+    `kept`: see Tracer.begin.
+    """
+    message = offer.message
+    offer.leg = leg = tracer.begin(message, offer.source(), policy, kept=kept)
     trace = None if leg is None else leg.trace
-    return message if trace is message.trace else replace(message, trace=trace), leg
+    if trace is not message.trace:
+        offer.message = replace(message, trace=trace)
 
 
 def refusal_of(settlement: Settlement) -> Refusal | None:
     """The refusal that the sender gets; None where the bus has the message."""
-    match settlement.outcome:
-        case Outcome.ACCEPTED:
-            return None
-        case Outcome.REFUSED if settlement.cause is Cause.NEW_ROOM:
-            message = (
-                "you have made too many new rooms with history in the last hour; rooms that exist still take messages"
-            )
-            return Refusal(ErrorCode.RATE_LIMITED, message, retry_after=settlement.retry_after)
-        case Outcome.REFUSED if settlement.cause is Cause.KEY_REUSED:
-            message = (
-                "another message was published with this key in the last five minutes; give each message its own key"
-            )
-            return Refusal(ErrorCode.KEY_REUSED, message)
-        case Outcome.REFUSED:
-            return Unavailable(full=settlement.cause is Cause.FULL)
-        case Outcome.UNKNOWN:
-            return OutcomeUnknown()
+    # First what is by far the most frequent. A constant is quicker than a name of an Enum.
+    if settlement.outcome is _ACCEPTED:
+        return None
+    return OutcomeUnknown() if settlement.outcome is Outcome.UNKNOWN else _refusal_because(settlement)
+
+
+def _refusal_because(settlement: Settlement) -> Refusal:
+    if settlement.cause is Cause.NEW_ROOM:
+        message = "you have made too many new rooms with history in the last hour; rooms that exist still take messages"
+        return Refusal(ErrorCode.RATE_LIMITED, message, retry_after=settlement.retry_after)
+    if settlement.cause is Cause.KEY_REUSED:
+        message = "another message was published with this key in the last five minutes; give each message its own key"
+        return Refusal(ErrorCode.KEY_REUSED, message)
+    return Unavailable(full=settlement.cause is Cause.FULL)

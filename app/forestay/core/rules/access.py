@@ -106,12 +106,13 @@ class _Node:
 class Rights:
     """What one token allows, by room."""
 
-    __slots__ = ("_known", "_rules")
+    __slots__ = ("_known", "_rules", "_targets")
 
     def __init__(self, rules: Rules | Mapping[str, str]) -> None:
         """`rules`: letters by pattern, or the result of `read_rules`. Raises ValueError where one is unknown."""
         self._rules = rules if isinstance(rules, Rules) else read_rules(rules)
         self._known: dict[RoomName, Right] = {}
+        self._targets: dict[str, RoomName] | None = None
 
     @property
     def letters(self) -> Iterable[tuple[str, str]]:
@@ -126,6 +127,20 @@ class Rights:
             if len(self._known) < _REMEMBERED:
                 self._known[room] = known
         return known
+
+    def target(self, text: str) -> RoomName | None:
+        """The room called `text`, where it is known that the token lets publish to it: see `note_target`."""
+        return None if self._targets is None else self._targets.get(text)
+
+    def note_target(self, name: RoomName) -> None:
+        """Remember that `name` is the name of a room, and that the token lets publish to it.
+
+        Each message of a client needs both, and most go to the same few rooms.
+        """
+        if self._targets is None:
+            self._targets = {}
+        if len(self._targets) < _REMEMBERED:
+            self._targets[name] = name
 
 
 def read_rules(letters: Mapping[str, str]) -> Rules:

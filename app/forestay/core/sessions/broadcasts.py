@@ -3,11 +3,12 @@
 from struct import unpack_from
 from typing import Final
 
+from forestay.core.facts.source import Source
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.outbox import Outbox
 from forestay.core.ports.bus import Settlement
 from forestay.core.ports.observer import RefusedMessage
-from forestay.core.rooms.publishing import Publisher, refusal_of
+from forestay.core.rooms.publishing import Offer, Publisher, refusal_of
 from forestay.core.rules.access import Identity, Right
 from forestay.core.rules.policies import Policies
 from forestay.core.sessions.addresses import public_room
@@ -40,7 +41,7 @@ class Broadcasts:
         if request.traceparent is not None:
             trace = parse_trace(request.traceparent, request.tracestate)
         message = self.json_message(connection.identity, request, connection.id, trace)
-        self._publish(connection, message, request.id, request.key)
+        self._publisher.publish(_ClientOffer(message, connection, request.id, self), request.key)
 
     def binary(self, connection: Connection, request: requests.Binary) -> None:
         """Publish a binary message to the room that it names, or to that of its type."""
@@ -55,7 +56,7 @@ class Broadcasts:
         else:
             name = self._bound_room(connection, kind)
         message = self.binary_message(connection.identity, name, request, connection.id, None)
-        self._publish(connection, message, request.id, None)
+        self._publisher.publish(_ClientOffer(message, connection, request.id, self))
 
     def json_message(
         self, identity: Identity, request: requests.Broadcast, own: str | None, trace: TraceContext | None
@@ -64,11 +65,14 @@ class Broadcasts:
 
         `own`: the connection of the caller, which does not get the message where the caller or the policy says so.
         """
-        name = public_room(request.room)
-        identity.require(Right.BROADCAST, name)
+        name = _target(identity, request.room)
         payload = bytes(request.payload)
-        if request.event is not None:
-            check_event(request.event, payload, by_client=not isinstance(request, requests.Emitted))
+        event, binary_at, by_client = request.event, "", True
+        # A Struct takes long to say that it is no instance of another one.
+        if type(request) is requests.Emitted:
+            binary_at, by_client = request.binary_at, False
+        if event is not None:
+            check_event(event, payload, by_client=by_client)
         return Message(
             name,
             payload,
@@ -76,8 +80,8 @@ class Broadcasts:
             sender=identity.user,
             exclude=self._excluded(own, name, echo=request.echo),
             trace=trace,
-            event=request.event,
-            binary_at=request.binary_at if isinstance(request, requests.Emitted) else "",
+            event=event,
+            binary_at=binary_at,
         )
 
     def binary_message(
@@ -130,14 +134,42 @@ class Broadcasts:
         echoed = self._policies.of(name).echo if echo is None else echo
         return None if echoed else own
 
-    def _publish(self, connection: Connection, message: Message, id: str | None, key: str | None) -> None:
-        def settled(settlement: Settlement) -> None:
-            refusal = refusal_of(settlement)
-            if refusal is not None:
-                pattern = self._policies.of(message.room).pattern
-                refused = RefusedMessage(message.trace, pattern, offered=True)
-                self._outbox.refuse(connection, refusal, id, message.room, refused)
-            elif id is not None:
-                self._outbox.send(connection, Ack(id, position=settlement.position))
+    def settled(self, offer: "_ClientOffer", settlement: Settlement) -> None:
+        """Tell the client the outcome: a refusal always, success where its request has an id."""
+        refusal = refusal_of(settlement)
+        if refusal is None:
+            if offer.id is not None:
+                self._outbox.send(offer.connection, Ack(offer.id, position=settlement.position))
+            return
+        message = offer.message
+        refused = RefusedMessage(message.trace, self._policies.of(message.room).pattern, offered=True)
+        self._outbox.refuse(offer.connection, refusal, offer.id, message.room, refused)
 
-        self._publisher.publish(message, connection.source, settled, key)
+
+class _ClientOffer(Offer):
+    """What a client publishes."""
+
+    __slots__ = ("_broadcasts", "connection", "id")
+
+    def __init__(self, message: Message, connection: Connection, id: str | None, broadcasts: Broadcasts) -> None:
+        """`id`: of the request."""
+        super().__init__(message, connection.came_at)
+        self._broadcasts = broadcasts
+        self.connection = connection
+        self.id = id
+
+    def source(self) -> Source:
+        return self.connection.source
+
+    def settled(self, settlement: Settlement) -> None:
+        self._broadcasts.settled(self, settlement)
+
+
+def _target(identity: Identity, text: str) -> RoomName:
+    """The room called `text`, which `identity` may publish to. Raises Refusal."""
+    name = identity.rights.target(text)
+    if name is None:
+        name = public_room(text)
+        identity.require(Right.BROADCAST, name)
+        identity.rights.note_target(name)
+    return name

@@ -18,8 +18,9 @@ from forestay.protocol.message import Kind, Message, Position
 from forestay.protocol.names import PERSONAL, RoomName, escaped, is_personal, namespace_prefix, shown, unescape
 from forestay.protocol.socketio.packets import ROOT
 from forestay.protocol.socketio.positions import POSITION_EVENT, written
+from forestay.protocol.v1.forms import Broadcast
 from forestay.protocol.v1.pages import history_fields, presence_fields
-from forestay.protocol.v1.texts import LARGEST, LONGEST_ROOM, Broadcast, position_fields
+from forestay.protocol.v1.texts import LARGEST, LONGEST_ROOM, position_fields
 from forestay.protocol.websocket.writing import BINARY, frame, text_frame
 from forestay.protocol.wire import Liveness
 

@@ -64,12 +64,16 @@ class SseWire(Texts):
 
     def __init__(self, clock: Callable[[], float], largest: int = LARGEST) -> None:
         """`clock`: Unix seconds, for the `timestamp` of replies. `largest`: bytes of a message; pages are cut to it."""
-        super().__init__(clock, largest, event)
+        super().__init__(clock, largest)
 
     @property
     def plain(self) -> "SseWire":
         """See Wire.plain."""
         return self
+
+    def wrap(self, text: bytes) -> bytes:
+        """One event, without an id."""
+        return event(text)
 
     def message(self, message: Message, *, traced: bool) -> bytes:
         """One event. With a position it has a mark, which `with_ids` replaces by an id."""

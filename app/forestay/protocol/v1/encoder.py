@@ -19,7 +19,11 @@ class Encoder(Texts):
 
     def __init__(self, clock: Callable[[], float], largest: int = LARGEST) -> None:
         """`clock`: Unix seconds, for the `timestamp` of replies. `largest`: bytes of a message; pages are cut to it."""
-        super().__init__(clock, largest, text_frame)
+        super().__init__(clock, largest)
+
+    def wrap(self, text: bytes) -> bytes:
+        """A text frame."""
+        return text_frame(text)
 
     def binary(self, payload: bytes) -> bytes:
         """A binary frame."""

@@ -1,17 +1,17 @@
 """Encodes replies and room messages as the JSON texts of protocol version 1, whatever carries them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final, assert_never
 
-from msgspec import Raw, Struct
+from msgspec import Raw
 from msgspec.json import encode as to_json
 
 from forestay.protocol import replies
-from forestay.protocol.message import Kind, Message, Position, timestamp
+from forestay.protocol.message import Kind, Message, Position
 from forestay.protocol.names import PROTOCOL, RoomName, shown
+from forestay.protocol.timestamps import Stamps
+from forestay.protocol.v1.forms import BroadcastText, NewsText, Payload, ReplyText
 from forestay.protocol.v1.pages import history_fields, presence_fields
-
-Payload = Mapping[str, object]
 
 LARGEST: Final = 65536
 """Bytes of the largest message, where nothing else is set."""
@@ -20,80 +20,45 @@ LONGEST_ROOM: Final = 256
 """Characters of a room that an error repeats."""
 
 
-class Broadcast(Struct, omit_defaults=True, rename={"sender": "from"}):
-    """The fields of a JSON message that its receivers see on every wire, in their order."""
-
-    room: str
-    payload: Raw
-    timestamp: str
-    sender: str | None = None
-    epoch: str | None = None
-    offset: int | None = None
-
-
-class _Broadcast(Broadcast, tag_field="type", tag="broadcast"):
-    traceparent: str | None = None
-    event: str | None = None
-
-
-class _News(Struct):
-    type: str
-    room: str
-    payload: Raw
-    timestamp: str
-
-
-class _Envelope(Struct, omit_defaults=True):
-    type: str
-    id: str | None = None
-    room: str | None = None
-    payload: Payload | None = None
-    timestamp: str | None = None
-
-
 def position_fields(position: Position | None) -> dict[str, object]:
     """`epoch` and `offset` as fields of a payload. Empty in rooms without history."""
     return {} if position is None else {"epoch": position.epoch, "offset": position.offset}
 
 
-def bare(text: bytes) -> bytes:
-    """`text` as it is."""
-    return text
-
-
 class Texts:
-    """The JSON texts of protocol version 1, in what carries them."""
+    """The JSON texts of protocol version 1. A wire puts each into its form."""
 
-    def __init__(
-        self, clock: Callable[[], float], largest: int = LARGEST, wrap: Callable[[bytes], bytes] = bare
-    ) -> None:
-        """`clock`: Unix seconds, for the `timestamp` of replies. `largest`: bytes of a message; pages are cut to it.
-
-        `wrap`: puts a text into the form of the wire.
-        """
-        self._wrap = wrap
-        self._clock = clock
+    def __init__(self, clock: Callable[[], float], largest: int = LARGEST) -> None:
+        """`clock`: Unix seconds, for the `timestamp` of replies. `largest`: bytes of a message; pages are cut to it."""
+        self._stamps = Stamps(clock)
         self._largest = largest
         self._limits: replies.ClientLimits | None = None
         self._limits_fields: dict[str, object] = {}
         """Of `_limits`, which are those of the last `welcome`: they are the same for all connections of a pod."""
+
+    def wrap(self, text: bytes) -> bytes:
+        """`text` in the form of the wire. Here it stays as it is."""
+        return text
 
     def message(self, message: Message, *, traced: bool) -> bytes:
         """A broadcast or news as JSON; a binary message as `binary` makes it."""
         if message.binary:
             return self.binary(message.payload)
         if message.kind is not Kind.BROADCAST:
-            news = _News(message.kind, shown(message.room), Raw(message.payload), message.timestamp)
-            return self._wrap(to_json(news))
-        trace = message.trace.traceparent if traced and message.trace else None
-        epoch = offset = None
-        if message.position is not None:
-            epoch, offset = message.position.epoch, message.position.offset
+            news = NewsText(message.kind, shown(message.room), Raw(message.payload), message.timestamp)
+            return self.wrap(to_json(news))
+        context = message.trace if traced else None
+        trace = None if context is None else context.traceparent
+        epoch: str | None = None
+        offset: int | None = None
+        position = message.position
+        if position is not None:
+            epoch, offset = position.epoch, position.offset
         payload = Raw(message.payload)
-        broadcast = _Broadcast(
+        broadcast = BroadcastText(
             shown(message.room), payload, message.timestamp, message.sender, epoch, offset, trace, message.event
         )
-        return self._wrap(to_json(broadcast))
+        return self.wrap(to_json(broadcast))
 
     def binary(self, payload: bytes) -> bytes:
         """A binary message. It has no JSON, so there is nothing to write."""
@@ -165,21 +130,19 @@ class Texts:
     def _wrapped(
         self, kind: str, id: str | None = None, room: RoomName | None = None, payload: Payload | None = None
     ) -> bytes:
-        return self._wrap(self._text(kind, id, room, payload))
+        return self.wrap(self._text(kind, id, room, payload))
 
     def _text(self, kind: str, id: str | None, room: RoomName | None, payload: Payload | None) -> bytes:
-        stamp = timestamp(int(self._clock() * 1000))
-        return to_json(_Envelope(kind, id, None if room is None else shown(room), payload, stamp))
+        return to_json(ReplyText(kind, id, None if room is None else shown(room), payload, self._stamps.now()))
 
     def _error(self, reply: replies.Error) -> bytes:
         refusal = reply.refusal
         payload: dict[str, object] = {"code": refusal.code, "message": refusal.message}
         if refusal.retry_after_ms is not None:
             payload["retry_after_ms"] = refusal.retry_after_ms
-        stamp = timestamp(int(self._clock() * 1000))
         # The room is as the client wrote it, and may be no room name. A longer text is none, and could be any length.
         room = reply.room if reply.room is not None and len(reply.room) <= LONGEST_ROOM else None
-        return self._wrap(to_json(_Envelope("error", reply.id, room, payload, stamp)))
+        return self.wrap(to_json(ReplyText("error", reply.id, room, payload, self._stamps.now())))
 
 
 def _limits_fields(limits: replies.ClientLimits) -> dict[str, object]:
