@@ -13,7 +13,7 @@ from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName, personal_room
 from forestay.protocol.replies import Error, Left
-from forestay.protocol.timestamps import timestamp
+from forestay.protocol.timestamps import Stamps, timestamp, unix_seconds
 from forestay.protocol.trace import TraceContext, parse_trace
 from forestay.protocol.v1.encoder import Encoder
 from forestay.protocol.websocket.writing import frame
@@ -81,6 +81,42 @@ def test_a_timestamp_is_rfc_3339(unix_ms: int) -> None:
     seconds, ms = divmod(unix_ms, 1000)
     expected = datetime.fromtimestamp(seconds, UTC).replace(microsecond=ms * 1000)
     assert timestamp(unix_ms) == expected.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@given(st.integers(0, 4_000_000_000_000))
+def test_a_timestamp_is_read_again(unix_ms: int) -> None:
+    """The seconds are those of the time that it was written for."""
+    assert unix_seconds(timestamp(unix_ms)) == pytest.approx(unix_ms / 1000, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("2026-11-22T12:00:00.250Z", 1795348800.25),
+        ("2026-11-22T12:00:00Z", 1795348800.0),
+        ("2026-11-22T13:00:00.5+01:00", 1795348800.5),
+        ("2026-11-22T12:00:00.250000Z", 1795348800.25),
+        ("20261122T120000.123.250Z", None),
+        ("2026-11-22T12:00:61.250Z", None),
+        ("not a timestamp....250Z", None),
+        (".250Z", None),
+        ("", None),
+    ],
+)
+def test_other_timestamps_are_read_too(text: str, seconds: float | None) -> None:
+    """Any form of ISO 8601 is read, as another pod may write it. Other text is no timestamp."""
+    assert unix_seconds(text) == seconds
+
+
+def test_a_stamp_follows_the_clock() -> None:
+    """Stamps write the time of each millisecond, also where the clock is set back."""
+    now = 1795348800.0
+    stamps = Stamps(lambda: now)
+    assert stamps.now() == stamps.now() == "2026-11-22T12:00:00.000Z"
+    now += 0.5
+    assert stamps.now() == "2026-11-22T12:00:00.500Z"
+    now -= 60
+    assert stamps.now() == "2026-11-22T11:59:00.500Z"
 
 
 @pytest.mark.parametrize(

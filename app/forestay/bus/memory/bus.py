@@ -26,6 +26,8 @@ _SPAN: Final = QUIET_TTL / 2
 # Bytes of the other fields of a message, encoded.
 _FIELDS: Final = 50
 
+_ACCEPTED: Final = Settlement(Outcome.ACCEPTED)
+
 # Histories from which on those that expired are deleted.
 _MIN_SWEEP: Final = 1000
 
@@ -213,9 +215,12 @@ class MemoryBus:
             message = history.append(message, kept, now)
             if key is not None:
                 history.keys[message.sender, key] = (now + KEY_TTL, history.top, content_digest(message))
-        for subscriber in tuple(self._exchange.subscribers.get(message.room, {}).values()):
-            subscriber.received(message)
-        return Settlement(Outcome.ACCEPTED, message.position)
+        pods = self._exchange.subscribers.get(message.room)
+        if pods is not None:
+            for subscriber in tuple(pods.values()):
+                subscriber.received(message)
+        position = message.position
+        return _ACCEPTED if position is None else Settlement(Outcome.ACCEPTED, position)
 
     def subscribe(self, room: RoomName, subscriber: Subscriber) -> None:
         self._rooms.add(room)

@@ -61,12 +61,14 @@ class Dispatcher:
         # First the request that is by far the most frequent.
         if isinstance(request, requests.Broadcast):
             self._traffic.receive("broadcast", size)
-            if self._allow(connection, request.id, request.room, size):
-                try:
-                    self._broadcast(connection, request)
-                except Refusal as refusal:
-                    message = self._handlers.broadcasts.refused(request)
-                    self._outbox.refuse(connection, refusal, request.id, request.room, message)
+            if wait := self._spend(connection, size, 1.0):
+                self._refuse_excess(connection, wait, request.id, request.room)
+                return None
+            try:
+                self._broadcast(connection, request)
+            except Refusal as refusal:
+                message = self._handlers.broadcasts.refused(request)
+                self._outbox.refuse(connection, refusal, request.id, request.room, message)
             return None
         self._traffic.receive(str(request.__struct_config__.tag), size)
         if isinstance(request, requests.JoinMany):
@@ -109,18 +111,22 @@ class Dispatcher:
 
         `cost`: how many cheap messages it counts as.
         """
+        wait = self._spend(connection, size, cost)
+        if wait:
+            self._refuse_excess(connection, wait, id, room)
+        return not wait
+
+    def _spend(self, connection: Connection, size: int, cost: float) -> float:
+        """The same without the refusal. Returns 0 where the message is allowed, else the seconds until it will be."""
         now = self._loop.time()
         connection.heard_at = now
         connection.came_at = self._perf()
-        if not self._limited:
-            return True
-        wait = connection.bucket.wait(self._rates, now, size, cost)
-        if not wait:
-            return True
+        return connection.bucket.wait(self._rates, now, size, cost) if self._limited else 0.0
+
+    def _refuse_excess(self, connection: Connection, wait: float, id: str | None, room: str | None) -> None:
         self._outbox.refuse(connection, self._rates.refusal(wait), id, room)
         if connection.bucket.exhausted:
             connection.end(ENDINGS[CloseCode.RATE_LIMITED])
-        return False
 
     def _join_many(self, connection: Connection, request: requests.JoinMany, size: int) -> None:
         """Carry out the joins as if each had come in a message of its own, and answer them in their order."""

@@ -20,6 +20,10 @@ LONGEST_ROOM: Final = 256
 """Characters of a room that an error repeats."""
 
 
+# A constant is quicker than a name of an Enum.
+_BROADCAST: Final = Kind.BROADCAST
+
+
 def position_fields(position: Position | None) -> dict[str, object]:
     """`epoch` and `offset` as fields of a payload. Empty in rooms without history."""
     return {} if position is None else {"epoch": position.epoch, "offset": position.offset}
@@ -44,7 +48,7 @@ class Texts:
         """A broadcast or news as JSON; a binary message as `binary` makes it."""
         if message.binary:
             return self.binary(message.payload)
-        if message.kind is not Kind.BROADCAST:
+        if message.kind is not _BROADCAST:
             news = NewsText(message.kind, shown(message.room), Raw(message.payload), message.timestamp)
             return self.wrap(to_json(news))
         context = message.trace if traced else None
