@@ -21,6 +21,8 @@ class _Share:
         self.without: set[int] = set()
 
     def of(self, pending: list[bytes]) -> bytes:
+        if len(self.without) == len(pending) - self.start:
+            return b""
         if self.without:
             return b"".join([pending[at] for at in range(self.start, len(pending)) if at not in self.without])
         return b"".join(pending[self.start :])
@@ -39,11 +41,12 @@ class Recipients:
 class Audience:
     """The members of one room on one wire."""
 
-    __slots__ = ("_recipients", "_shares", "members", "pending", "wire")
+    __slots__ = ("_recipients", "_shares", "members", "pending", "tailed", "wire")
 
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
         """What encodes its messages: the wire of the members, or `plain` of it where the room is not compressed."""
+        self.tailed = wire.tailed
         self.members: dict[Connection, None] = {}
         """In the order in which they joined."""
         self.pending: list[bytes] = []
@@ -93,8 +96,10 @@ class Audience:
 
     def take(self) -> tuple[bytes, dict[Connection, bytes]]:
         """The pending frames as one buffer, and the own buffers of exceptions. Nothing is pending after this."""
-        pending = self.pending
-        own = {member: share.of(pending) for member, share in self._shares.items()} if self._shares else {}
+        pending, shares = self.pending, self._shares
         self.pending = []
-        self._shares = {}
+        own: dict[Connection, bytes] = {}
+        if shares:
+            own = {member: share.of(pending) for member, share in shares.items()}
+            self._shares = {}
         return (pending[0] if len(pending) == 1 else b"".join(pending)), own

@@ -3,43 +3,66 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from forestay.core.facts.traffic import Arrival
 from forestay.core.fanout.audience import Audience
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.rooms import Room
 from forestay.core.ports.transport import Transport
-from forestay.protocol.message import Position
 from forestay.protocol.wire import Wire
 
 
-@dataclass(slots=True)
 class Part:
     """What a pass writes to one audience."""
 
-    audience: Audience
-    shared: bytes
-    own: dict[Connection, bytes]
-    """The buffers of members that get another one than `shared`."""
+    __slots__ = ("audience", "own", "shared", "wire")
+
+    def __init__(self, wire: Wire, audience: Audience) -> None:
+        """`wire`: of the members. Nothing is pending for them after this."""
+        self.wire = wire
+        self.audience = audience
+        self.shared, self.own = audience.take()
+        """`own`: the buffers of members that get another one than `shared`."""
 
 
-@dataclass(slots=True)
 class Batch:
-    """What a pass writes to one room."""
+    """What a pass writes to one room.
 
-    room: Room
-    parts: dict[Wire, Part]
-    position: Position | None
-    """The last message in it, or before it; None in rooms without history."""
-    arrivals: Sequence[Arrival]
-    dropped: int = 0
-    """Slow members that it was not written to."""
+    One is made for nearly every message, so it is no dataclass: those have a constructor that is not compiled.
+    """
+
+    __slots__ = ("arrivals", "dropped", "parts", "position", "room", "tailed")
+
+    def __init__(self, room: Room) -> None:
+        """Take the pending frames of `room`. Nothing is pending after this."""
+        self.room = room
+        self.position = room.position
+        """The last message in it, or before it; None in rooms without history."""
+        self.arrivals = room.arrivals
+        self.dropped = 0
+        """Slow members that it was not written to."""
+        self.tailed = False
+        """Whether there is a part of a tailed wire."""
+        self.parts: list[Part] = []
+        for wire, audience in room.audiences.items():
+            self.parts.append(Part(wire, audience))
+            if audience.tailed:
+                self.tailed = True
+        room.arrivals = []
+        if room.resuming is not None:
+            self._leave_out(room.resuming.members)
+
+    def _leave_out(self, members: Iterable[Connection]) -> None:
+        """Give `members` nothing of it."""
+        for member in members:
+            for part in self.parts:
+                if part.wire is member.wire:
+                    part.own[member] = b""
 
     def of(self, connection: Connection) -> bytes:
         """What `connection` gets of it; empty where it was no member when the batch was taken, or is left out."""
-        part = self.parts.get(connection.wire)
-        if part is None or connection not in part.audience.members:
-            return b""
-        return part.own.get(connection, part.shared)
+        for part in self.parts:
+            if part.wire is connection.wire and connection in part.audience.members:
+                return part.own.get(connection, part.shared)
+        return b""
 
 
 def take_all(rooms: Iterable[Room]) -> list[Batch]:
@@ -47,38 +70,26 @@ def take_all(rooms: Iterable[Room]) -> list[Batch]:
     batches = []
     for room in rooms:
         room.resting = True
-        batches.append(_take(room))
+        batches.append(Batch(room))
     return batches
 
 
-def _take(room: Room) -> Batch:
-    arrivals, room.arrivals = room.arrivals, []
-    parts: dict[Wire, Part] = {}
-    for wire, audience in room.audiences.items():
-        shared, own = audience.take()
-        parts[wire] = Part(audience, shared, own)
-    if room.resuming is not None:
-        for member in room.resuming.members:
-            parts[member.wire].own[member] = b""
-    return Batch(room, parts, room.position, arrivals)
-
-
-Due = dict[Connection, list[bytes]]
-"""The buffers for each member, one for each room."""
+Due = dict[Connection, bytes | list[bytes]]
+"""What each member gets: a buffer, or those of several rooms."""
 Tailed = list[tuple[Batch, Part]]
 """The parts of tailed wires."""
 
 
 def gather(batches: Iterable[Batch]) -> tuple[Due, Tailed]:
-    """The buffers for each member of the rooms, one for each room.
+    """What each member of the rooms gets.
 
     The parts of tailed wires are left out and come beside it, because their members are gathered in another way.
     """
     due: Due = {}
     tailed: Tailed = []
     for batch in batches:
-        for wire, part in batch.parts.items():
-            if wire.tailed:
+        for part in batch.parts:
+            if part.audience.tailed:
                 tailed.append((batch, part))
                 continue
             shared, own = part.shared, part.own
@@ -86,11 +97,13 @@ def gather(batches: Iterable[Batch]) -> tuple[Due, Tailed]:
                 buffer = own.get(member, shared) if own else shared
                 if not buffer:
                     continue
-                chunks = due.get(member)
-                if chunks is None:
-                    due[member] = [buffer]
+                found = due.get(member)
+                if found is None:
+                    due[member] = buffer
+                elif isinstance(found, list):
+                    found.append(buffer)
                 else:
-                    chunks.append(buffer)
+                    due[member] = [found, buffer]
     return due, tailed
 
 
@@ -111,21 +124,23 @@ def gather_alike(batches: Sequence[Batch], apart: Collection[Connection]) -> tup
     due, tailed = gather(batches)
     alike = Alike([], [], [])
     rest: Due = {}
-    for member, chunks in due.items():
+    for member, data in due.items():
         if member in apart:
-            rest[member] = chunks
+            rest[member] = data
         else:
             alike.members.append(member)
             alike.transports.append(member.transport)
-            alike.buffers.append(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+            alike.buffers.append(b"".join(data) if isinstance(data, list) else data)
     return alike, rest, tailed
 
 
 def _usual(batch: Batch) -> Alike | None:
     """What all members get; None where some get another buffer than the others of their audience, or are tailed."""
     alike: Alike | None = None
-    for wire, part in batch.parts.items():
-        if part.own or wire.tailed:
+    if batch.tailed:
+        return None
+    for part in batch.parts:
+        if part.own:
             return None
         if not part.shared:
             continue

@@ -10,13 +10,14 @@ Large rooms have a pass of their own. Its writes leave the loop where there is a
 for them.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from functools import partial
 from typing import Final
 
-from forestay.core.fanout.batch import Batch, Due, gather, gather_alike, take_all
+from forestay.core.fanout.batch import Batch, Tailed, gather, gather_alike, take_all
 from forestay.core.fanout.connection import Connection
-from forestay.core.fanout.positions import DueTailed, gather_tailed, move, move_on
+from forestay.core.fanout.member_writes import MemberWrites
+from forestay.core.fanout.positions import gather_tailed, move
 from forestay.core.fanout.rests import Pace, Rests
 from forestay.core.fanout.rooms import Room
 from forestay.core.fanout.slow import SlowReaders
@@ -44,12 +45,11 @@ class Passes:
         self._tracer = runtime.tracer
         self._traffic = runtime.traffic
         self._slow = slow
+        self._writes = MemberWrites(slow, self.tell_positions)
         self._rests = Rests(runtime.loop, pace, self.schedule)
         self._group_writer = group_writer
         self._due: dict[Room, None] = {}
         self._answering: dict[Connection, None] = {}
-        self._tailing: dict[Connection, None] = {}
-        """Connections whose next write ends with their positions."""
         self._scheduled = False
         self._checking = False
 
@@ -71,7 +71,7 @@ class Passes:
     def tell_positions(self, connection: Connection) -> None:
         """Let the next write to `connection` end with its positions, where its wire has that and it has any."""
         if connection.positions is not None and connection.ended is None:
-            self._tailing[connection] = self._answering[connection] = None
+            self._writes.tailing[connection] = self._answering[connection] = None
             if not self._scheduled:
                 self._wake()
 
@@ -93,13 +93,12 @@ class Passes:
 
         No pass writes them after this, until they change.
         """
-        self._tailing.pop(connection, None)
-        return b"" if connection.positions is None else connection.transport.tail(connection.positions)
+        return self._writes.take_tail(connection)
 
     def forget(self, connection: Connection) -> None:
         """Forget a connection that is gone."""
         self._answering.pop(connection, None)
-        self._tailing.pop(connection, None)
+        self._writes.tailing.pop(connection, None)
         if connection.missed is not None:
             self._slow.forget(connection)
 
@@ -127,122 +126,55 @@ class Passes:
 
     def _pass(self, rooms: Collection[Room], answering: Iterable[Connection]) -> None:
         """Write the pending frames of `rooms` and of `answering`."""
-        started = self._perf()
+        started, writes = self._perf(), self._writes
         batches = take_all(rooms)
+        writes.start()
         try:
-            due, tailed = gather(batches)
-            writes, size = self._write_rooms(due, batches)
-            if tailed or self._tailing:
-                more, bytes_more = self._write_tailed(gather_tailed(tailed), batches)
-                writes, size = writes + more, size + bytes_more
+            tailed: Tailed = []
+            if len(batches) == 1 and not batches[0].tailed:
+                # Most passes of a pod that is not overloaded. Nobody is in two rooms of it.
+                writes.room(batches[0])
+            elif batches:
+                due, tailed = gather(batches)
+                writes.rooms(due, batches)
+            if tailed or writes.tailing:
+                writes.tailed(gather_tailed(tailed), batches)
             for connection in answering:
-                written = self._write_answers(connection)
-                writes += written > 0
-                size += written
+                writes.answers(connection)
         finally:
             # Also after a bug: a room that goes on resting would get nothing more.
             took = self._perf() - started
             self._rests.begin(rooms, took)
-        self._traffic.flush(writes, size, took)
+            self._check_slow_later()
+        self._traffic.flush(writes.number, writes.size, took)
         self._report(batches, started)
 
     def _pass_beside(self, rooms: Collection[Room], writer: GroupWriter) -> None:
         """Write the pending frames of `rooms` beside the loop, but to those for whom something waits already."""
-        started = self._perf()
+        started, writes = self._perf(), self._writes
         batches = take_all(rooms)
+        writes.start()
         handed_over = False
         try:
             # Answers go first, and slow readers get nothing: the loop sees to that.
             apart = {*self._answering, *self._slow.behind} if self._answering or self._slow.behind else ()
             alike, due, tailed = gather_alike(batches, apart)
-            writes, size = len(alike.members), sum([len(buffer) for buffer in alike.buffers])
+            number, size = len(alike.members), sum([len(buffer) for buffer in alike.buffers])
             handed_over = True
             group = Group(alike.transports, alike.buffers)
             for at in writer.write(group, partial(self._rests.begin, rooms, self._perf() - started)):
-                due[alike.members[at]] = [alike.buffers[at]]
-                writes, size = writes - 1, size - len(alike.buffers[at])
-            more, bytes_more = self._write_rooms(due, batches)
-            writes, size = writes + more, size + bytes_more
+                due[alike.members[at]] = alike.buffers[at]
+                number, size = number - 1, size - len(alike.buffers[at])
+            writes.rooms(due, batches)
             if tailed:
-                more, bytes_more = self._write_tailed(gather_tailed(tailed), batches)
-                writes, size = writes + more, size + bytes_more
+                writes.tailed(gather_tailed(tailed), batches)
         finally:
             took = self._perf() - started
             if not handed_over:
                 self._rests.begin(rooms, took)
-        self._traffic.flush(writes, size, took)
+            self._check_slow_later()
+        self._traffic.flush(number + writes.number, size + writes.size, took)
         self._report(batches, started)
-
-    def _write_rooms(self, due: Due, batches: list[Batch]) -> tuple[int, int]:
-        """Write to each member what is `due` to it of `batches`. Returns the number of writes, and their bytes."""
-        writes = size = 0
-        # The first look of SlowReaders.slow, without the cost of a call for each write of the pod.
-        limit = self._slow.limit
-        for connection, chunks in due.items():
-            transport = connection.transport
-            if connection.ended is not None or transport.closed():
-                continue
-            if (connection.missed is not None or transport.buffered() > limit) and self._slow.slow(connection):
-                self._hold_back(connection, batches)
-            elif connection.answers:
-                # Answers go first. Both are written together with the answers of other connections.
-                connection.answers += chunks
-            else:
-                data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-                transport.write(data)
-                writes += 1
-                size += len(data)
-        return writes, size
-
-    def _write_tailed(self, tailed: DueTailed, batches: list[Batch]) -> tuple[int, int]:
-        """The same for members that are told their positions: each write ends with them."""
-        writes = size = 0
-        limit = self._slow.limit
-        for connection, found in tailed.items():
-            transport = connection.transport
-            if connection.ended is not None or transport.closed():
-                continue
-            if (connection.missed is not None or transport.buffered() > limit) and self._slow.slow(connection):
-                if any(buffer for buffer, _ in found):
-                    self._hold_back(connection, batches)
-                self._pass_by(connection, found)
-                continue
-            chunks = move_on(connection, found)
-            if connection.answers:
-                connection.answers += chunks
-                self._tailing[connection] = None
-                continue
-            if tail := self.take_tail(connection):
-                chunks.append(tail)
-            if chunks:
-                data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-                transport.write(data)
-                writes += 1
-                size += len(data)
-        for connection in list(self._tailing):
-            if tail := self.take_tail(connection):
-                connection.answers.append(tail)
-        return writes, size
-
-    def _pass_by(self, connection: Connection, found: Sequence[tuple[bytes, Batch]]) -> None:
-        """Move a slow client on where the only messages are its own ones, which it did not want back."""
-        missed = connection.missed or ()
-        passed_by = [one for one in found if not one[0] and one[1].room.name not in missed]
-        if passed_by:
-            move_on(connection, passed_by)
-            self.tell_positions(connection)
-
-    def _write_answers(self, connection: Connection) -> int:
-        chunks, connection.answers = connection.answers, []
-        transport = connection.transport
-        if not chunks or transport.closed():
-            return 0
-        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        transport.write(data)
-        waiting = transport.buffered()
-        if waiting:
-            self._slow.note_answers(connection, len(data), waiting)
-        return len(data)
 
     def _report(self, batches: Iterable[Batch], started: float) -> None:
         """Report the messages that were written."""
@@ -255,9 +187,9 @@ class Passes:
                     if arrival[0].trace is not None:
                         self._tracer.reached(arrival, batch.room.policy.pattern, batch.dropped)
 
-    def _hold_back(self, connection: Connection, batches: list[Batch]) -> None:
-        self._slow.hold_back(connection, batches)
-        if not self._checking:
+    def _check_slow_later(self) -> None:
+        """Look after the clients that became slow in a pass, if there are any."""
+        if self._slow.behind and not self._checking:
             self._checking = True
             self._loop.call_later(SLOW_CHECK_INTERVAL, self._check_slow)
 

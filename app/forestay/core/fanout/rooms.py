@@ -43,7 +43,10 @@ class Room:
     @property
     def large(self) -> bool:
         """Whether writing to all members takes so long that others would notice."""
-        return any(len(audience.members) >= LARGE_ROOM for audience in self.audiences.values())
+        largest = 0
+        for audience in self.audiences.values():
+            largest = max(largest, len(audience.members))
+        return largest >= LARGE_ROOM
 
     def add(self, member: Connection) -> None:
         """Let `member` in. It gets the messages from now on."""
