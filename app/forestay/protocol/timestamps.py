@@ -6,8 +6,6 @@ from functools import lru_cache
 from typing import Final
 
 _MILLISECONDS: Final = [f".{ms:03}Z" for ms in range(1000)]
-_SECONDS: Final = {text: ms / 1000 for ms, text in enumerate(_MILLISECONDS)}
-_SECOND_SIZE: Final = len("2026-11-22T12:00:00")
 
 
 class Stamps:
@@ -37,19 +35,9 @@ def timestamp(unix_ms: int) -> str:
 def unix_seconds(timestamp: str) -> float | None:
     """`timestamp` as seconds since 1970; None where it is no timestamp."""
     try:
-        # Most timestamps were written above, and many within the same second.
-        part = _SECONDS.get(timestamp[_SECOND_SIZE:])
-        if part is not None and "." not in timestamp[:_SECOND_SIZE]:
-            return _seconds_to(timestamp[:_SECOND_SIZE]) + part
         return datetime.fromisoformat(timestamp).timestamp()
     except (ValueError, OverflowError):
         return None
-
-
-@lru_cache(maxsize=4)
-def _seconds_to(second: str) -> float:
-    """Raises ValueError."""
-    return datetime.fromisoformat(f"{second}Z").timestamp()
 
 
 @lru_cache(maxsize=2)
