@@ -66,6 +66,9 @@ test-compiled: compiled ## compile the gateway into an environment of its own, a
 
 compiled: $(COMPILED)/.wheel ## make that environment and no more: .venv-compiled
 
+fuzz-api: setup ## send the gateway what docs/openapi.yaml allows and forbids, with schemathesis
+	$(PYTEST) -m slow tests/openapi $(ARGS)
+
 mutate: setup ## take each defence out of a copy, and demand that its tests notice: ARGS="S23 pongs"
 	$(BIN)/python -m tests.mutation $(ARGS)
 
@@ -106,6 +109,9 @@ image: ## build the container image
 tree: setup ## write the tree of modules into ARCHITECTURE.md
 	$(BIN)/python -m docs.tree
 
+openapi: setup ## write the description of the HTTP API into the package
+	$(BIN)/python -m docs.openapi
+
 architecture-picture: setup ## draw the layers and their surroundings for the README
 	$(BIN)/python -m docs.picture
 
@@ -120,6 +126,7 @@ lock: $(BIN)/python ## resolve the dependencies anew, with hashes and without ad
 	$(call compile,runtime,pyproject.toml $(EXTRAS:%=--extra %))
 	$(call compile,dev,pyproject.toml $(EXTRAS:%=--extra %) --group dev --constraint requirements/runtime.txt)
 	$(call compile,build,--group build --constraint requirements/dev.txt)
+	$(call compile,fuzz,--group fuzz)
 
 audit: $(BIN)/python ## ask whether a locked version has a known hole
 	$(BIN)/pip install --quiet "uv==$(UV_VERSION)"

@@ -92,7 +92,7 @@ async def test_a_users_connections_are_listed_and_ended() -> None:
         ("/v1/rooms/a/messages", b'{"payload": "\xff"}', 400, "bad_json"),
         ("/v1/rooms/a/messages", b"[]", 400, "bad_message"),
         ("/v1/rooms/a/messages", b"{}", 400, "bad_message"),
-        ("/v1/rooms/a/messages", b'{"payload": 1, "key": "k"}', 400, "key_needs_history"),
+        ("/v1/rooms/a/messages", b'{"payload": 1, "key": "k"}', 409, "key_needs_history"),
         ("/v1/rooms/a/messages", b'{"payload": ' + b"[" * 600 + b"]" * 600 + b"}", 400, "too_deep"),
         ("/v1/revocations", b'{"jti": "a", "x": ' + b"[" * 600 + b"]" * 600 + b"}", 400, "too_deep"),
         ("/v1/rooms/a/messages", b'{"payload": "' + b"x" * 70_000 + b'"}', 413, "too_large"),
@@ -109,14 +109,21 @@ async def test_a_bad_request_names_its_code(path: str, body: bytes, status: int,
 
 
 @pytest.mark.parametrize(
-    "query", ["", "?type=", "?type=-1", "?type=4294967296", "?type=x", "?type=١", "?type=" + "9" * 5000]
+    "query",
+    ["?type=", "?type=-1", "?type=4294967296", "?type=x", "?type=١", "?type=" + "9" * 5000, "?type=1&type=1"],
 )
-async def test_a_binary_message_needs_its_type(query: str) -> None:
-    """The type is a number of 32 bits."""
+async def test_the_type_of_a_binary_message_is_a_number(query: str) -> None:
+    """It has 32 bits, is given once, and is 0 where it is left out. A wrong one is refused with JSON too."""
     async with gateway() as running:
+        alice = await running.join("alice", "a")
         headers = KEY | {"Content-Type": "application/octet-stream"}
-        answer = await call(running, "POST", f"/v1/rooms/a/messages{query}", b"x", headers)
-        assert (answer[0], answer[1]["code"]) == (400, "bad_binary")
+        for answer in (
+            await call(running, "POST", f"/v1/rooms/a/messages{query}", b"x", headers),
+            await call(running, "POST", f"/v1/rooms/a/messages{query}", b'{"payload": 1}'),
+        ):
+            assert (answer[0], answer[1]["code"]) in ((400, "bad_binary"), (400, "bad_message"))
+        assert (await call(running, "POST", "/v1/rooms/a/messages", b"x", headers))[0] == 200
+        assert await alice.raw() == b"\0\0\0\0x"
 
 
 @pytest.mark.parametrize("key", [None, "", "Bearer", "Bearer wrong", f"Basic {API_KEY}", f"Bearer {API_KEY}x"])

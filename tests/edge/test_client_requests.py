@@ -102,7 +102,7 @@ async def test_a_client_reads_history_and_presence(tmp_path: Path) -> None:
         (("POST", "/rooms/a/messages", BEARER, b'{"payload": "\\ud800"}'), 400, "bad_json"),
         (("POST", "/rooms/a/messages", BEARER, b'{"payload": ' + b"[" * 600 + b"]" * 600 + b"}"), 400, "too_deep"),
         (("POST", "/rooms/a/messages", BEARER, b'{"text": 1}'), 400, "bad_message"),
-        (("POST", "/rooms/a/messages", BEARER, b'{"payload": 1, "key": "k"}'), 400, "key_needs_history"),
+        (("POST", "/rooms/a/messages", BEARER, b'{"payload": 1, "key": "k"}'), 409, "key_needs_history"),
         (("POST", "/rooms/a/messages", BEARER, b'{"payload": [1], "event": "connect"}'), 400, "bad_message"),
         (("POST", "/rooms/a/messages", BEARER, b'{"payload": [1], "event": "message"}'), 400, "bad_message"),
         (("POST", "/rooms/a/messages", BEARER, b'"' + b"x" * 70_000 + b'"'), 413, "too_large"),

@@ -20,6 +20,7 @@ EXTRAS = chain(*(asked for extra, asked in PROJECT["project"]["optional-dependen
 ASKED = {
     "runtime": RUNTIME,
     "build": GROUPS["build"],
+    "fuzz": GROUPS["fuzz"],
     "dev": [*RUNTIME, *EXTRAS, *GROUPS["build"], *(item for item in GROUPS["dev"] if isinstance(item, str))],
 }
 

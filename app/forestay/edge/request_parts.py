@@ -23,6 +23,10 @@ Parsed = TypeVar("Parsed")
 LONGEST_KEY: Final = 128
 _KEY_HEADER: Final = "Idempotency-Key"
 
+# Printable characters of ASCII: without spaces and quotes, or in quotes as a string of a structured field (RFC 8941).
+_BARE_KEY = re.compile(r"[!#-~]+", re.ASCII).fullmatch
+_QUOTED_KEY = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])+)"', re.ASCII).fullmatch
+
 
 Key: TypeAlias = Annotated[str, Meta(min_length=1, max_length=LONGEST_KEY)]
 
@@ -105,58 +109,69 @@ def is_binary(request: web.BaseRequest) -> bool:
     return request.content_type == _BINARY and "Content-Type" in request.headers
 
 
+def query_value(request: web.BaseRequest, name: str) -> str | None:
+    """The value of `name` in the query; None where it is missing. Raises Refusal where it is there twice."""
+    found = request.rel_url.query.getall(name, [])
+    if len(found) > 1:
+        raise Refusal(ErrorCode.BAD_MESSAGE, f"{name!r} is in the query {len(found)} times; send it once")
+    return found[0] if found else None
+
+
 def binary_type(request: web.BaseRequest) -> bytes:
-    """The binary type, as the first four bytes of the frame. Raises Refusal."""
-    text = request.rel_url.query.get("type", "")
+    """The binary type in `?type=`, as the first four bytes of the frame; 0 where it is missing. Raises Refusal."""
+    text = query_value(request, "type")
+    if text is None:
+        text = "0"
     if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= 0xFFFFFFFF):
-        raise Refusal(
-            ErrorCode.BAD_BINARY, "the binary type is missing or wrong; add '?type=' with a number from 0 to 4294967295"
-        )
+        raise Refusal(ErrorCode.BAD_BINARY, "the binary type is wrong; '?type=' must be a number from 0 to 4294967295")
     return pack("!I", int(text))
 
 
 def publish_key(request: web.BaseRequest, in_body: str | None = None) -> str | None:
-    """The key of a publish: that in the body, or in the header `Idempotency-Key`, in quotes or without. Raises Refusal.
-
-    A structured field has quotes (RFC 8941), and many clients leave them out.
-    """
+    """The key of a publish: that in the body, else that in the header `Idempotency-Key`. Raises Refusal."""
     given = request.headers.getall(_KEY_HEADER, [])
     if not given:
         return in_body
     text = given[0].strip()
-    key = _QUOTED.sub(r"\1", text[1:-1]) if len(text) > 1 and text[0] == text[-1] == '"' else text
-    if len(given) > 1 or not 0 < len(key) <= LONGEST_KEY or not _is_printable(key):
-        message = f"{_KEY_HEADER} must be one key of 1 to {LONGEST_KEY} printable characters of ASCII"
+    quoted = _QUOTED_KEY(text)
+    key = text if quoted is None else _QUOTED.sub(r"\1", quoted[1])
+    if len(given) > 1 or not 0 < len(key) <= LONGEST_KEY or (quoted is None and not _BARE_KEY(text)):
+        message = (
+            f"{_KEY_HEADER} must be one key of 1 to {LONGEST_KEY} printable characters of ASCII; with spaces or quotes "
+            f'in it, write it as "…" with \\ before each quote and backslash'
+        )
         raise Refusal(ErrorCode.BAD_MESSAGE, message)
-    if in_body not in (None, key):
-        message = f"{_KEY_HEADER} and 'key' in the body differ; send one of them"
-        raise Refusal(ErrorCode.BAD_MESSAGE, message)
-    return key
+    return key if in_body is None else in_body
 
 
 def history_query(request: web.BaseRequest) -> Query:
     """The query in `?limit=`, and in `?epoch=` with `?since=` or `?before=`. Raises Refusal."""
-    given = request.rel_url.query
-    limit = page_limit(request)
-    bounds = [name for name in ("since", "before") if name in given]
-    if not all(_is_number(given[name]) for name in bounds):
-        raise Refusal(ErrorCode.BAD_MESSAGE, "'since' and 'before' must be numbers")
-    if len(bounds) > 1 or (bounds and "epoch" not in given):
+    epoch, limit = query_value(request, "epoch"), page_limit(request)
+    since, before = offset_in_query(request, "since"), offset_in_query(request, "before")
+    bounds = [offset for offset in (since, before) if offset is not None]
+    if len(bounds) > 1 or (bounds and epoch is None):
         raise Refusal(ErrorCode.BAD_MESSAGE, "give one of 'since' and 'before', and 'epoch' with it")
-    positions = {name: Position(given["epoch"], int(given[name])) for name in bounds}
-    return Query(limit, positions.get("since"), positions.get("before"))
+
+    def position(offset: int | None) -> Position | None:
+        return None if offset is None or epoch is None else Position(epoch, offset)
+
+    return Query(limit, position(since), position(before))
+
+
+def offset_in_query(request: web.BaseRequest, name: str) -> int | None:
+    """The offset in the query under `name`; None where it is missing. Raises Refusal."""
+    text = query_value(request, name)
+    if text is not None and not _is_number(text):
+        raise Refusal(ErrorCode.BAD_MESSAGE, f"{name!r} must be a number from 0 to 999999999999999")
+    return None if text is None else int(text)
 
 
 def page_limit(request: web.BaseRequest) -> int:
     """The number in `?limit=`; 100 where it is missing. Raises Refusal."""
-    limit = request.rel_url.query.get("limit", "100")
-    if not _is_number(limit) or not 1 <= int(limit) <= 1000:
+    limit = query_value(request, "limit")
+    if limit is not None and (not _is_number(limit) or not 1 <= int(limit) <= 1000):
         raise Refusal(ErrorCode.BAD_MESSAGE, "'limit' must be a number from 1 to 1000")
-    return int(limit)
-
-
-def _is_printable(text: str) -> bool:
-    return text.isascii() and text.isprintable()
+    return 100 if limit is None else int(limit)
 
 
 def _is_number(text: str) -> bool:

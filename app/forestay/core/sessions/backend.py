@@ -5,7 +5,7 @@ Every room can be named here. The caller has checked the key of the backend and 
 
 from asyncio import Future, sleep
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from forestay.core.cluster.control import ControlChannel
@@ -45,6 +45,17 @@ class Publication:
     event: str | None = None
     binary: bool = False
     trace: TraceContext | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPart:
+    """The part of a history that a backend wants: after `since`, before `before`, in between, or the newest."""
+
+    limit: int
+    epoch: str | None
+    """That of both bounds; None means the present one of the room."""
+    since: int | None
+    before: int | None
 
 
 Published: TypeAlias = Position | Refusal | None
@@ -116,12 +127,22 @@ class Backend:
         message = Message(room, payload, stamp, binary=publication.binary, trace=publication.trace, event=event)
         return self._publisher.offered(message, Source(self._runtime.perf(), by_client=False), publication.key)
 
-    async def history(self, room: RoomName, query: Query) -> Page:
+    async def history(self, room: RoomName, part: HistoryPart) -> Page:
         """A page of the history of `room`. Raises Refusal."""
         kept = self._policies.of(room).history
         if kept is None:
             raise Refusal(ErrorCode.FORBIDDEN, "this room has no history")
-        return await self._publisher.history(room, query, kept)
+        epoch = part.epoch
+        if epoch is None and (part.since is not None or part.before is not None):
+            epoch = (await self._publisher.history(room, Query(1), kept)).top.epoch
+        since, before = _position(epoch, part.since), _position(epoch, part.before)
+        if since is None or before is None:
+            return await self._publisher.history(room, Query(part.limit, since, before), kept)
+        page = await self._publisher.history(room, Query(part.limit, since), kept)
+        if before.epoch != page.top.epoch:
+            return page
+        within = [one for one in page.messages if one.position is not None and one.position.offset < before.offset]
+        return replace(page, messages=within, more=page.more and len(within) == len(page.messages))
 
     async def present(self, room: RoomName, after: str | None, limit: int) -> PresencePage:
         """A page of the users in `room`. Raises Refusal."""
@@ -174,3 +195,7 @@ class Backend:
         except BusLost as lost:
             raise Unavailable(full=isinstance(lost, BusFull)) from None
         self._control.revoke(revocation)
+
+
+def _position(epoch: str | None, offset: int | None) -> Position | None:
+    return None if epoch is None or offset is None else Position(epoch, offset)

@@ -1,7 +1,7 @@
 """Lets backends change what clients have: their places in rooms, their connections, and their tokens."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import msgspec
 from aiohttp import web
@@ -11,15 +11,18 @@ from forestay.core.rules.scopes import Grant, Scope
 from forestay.core.sessions.backend import Backend
 from forestay.edge.api.audit import Audit
 from forestay.edge.api.handler import BodyLimits, Paths, answered
-from forestay.edge.request_parts import name_in_path, parse, read_body
+from forestay.edge.request_parts import name_in_path, parse, query_value, read_body
 from forestay.protocol.codes import ErrorCode, Refusal
+
+# Unix seconds, to the end of the year 9999.
+_Moment: TypeAlias = Annotated[float, Meta(ge=0, le=253_402_300_799)]
 
 
 class _Revocation(Struct, frozen=True):
     jti: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
     user: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
-    before: float | None = None
-    until: float | None = None
+    before: _Moment | None = None
+    until: _Moment | None = None
 
 
 _read_revocation = msgspec.json.Decoder(_Revocation).decode
@@ -56,7 +59,7 @@ class Managing:
         room = self._backend.room(name_in_path(request, _ROOM))
         user = name_in_path(request, _USER)
         self._backend.personal(user)
-        connection = request.query.get("connection")
+        connection = query_value(request, "connection")
         if connection is not None and not 0 < len(connection) <= _LONGEST_ID:
             raise Refusal(ErrorCode.BAD_MESSAGE, f"'connection' must be an id of 1 to {_LONGEST_ID} characters")
 

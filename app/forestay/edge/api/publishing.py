@@ -5,6 +5,7 @@ from typing import Annotated, Final, TypeAlias
 import msgspec
 from aiohttp import web
 from msgspec import Meta, Raw, Struct
+from msgspec.structs import replace
 
 from forestay.core.ports.bus import PAGE_BYTES
 from forestay.core.rules.scopes import Grant, Scope
@@ -86,10 +87,9 @@ class Publishing:
     async def _publish(self, request: web.Request, grant: Grant, room: RoomName) -> web.StreamResponse:
         grant.require(Scope.PUBLISH, room)
         body = await read_body(request, self._limits.message_bytes)
-        trace = request_trace(request)
+        trace, type = request_trace(request), binary_type(request)
         if is_binary(request):
-            frame = binary_type(request) + body
-            publication = Publication(room, frame, publish_key(request), binary=True, trace=trace)
+            publication = Publication(room, type + body, publish_key(request), binary=True, trace=trace)
         else:
             what = parse(body, self._limits.depth, _read_message, '{"payload": …}')
             publication = Publication(
@@ -109,21 +109,18 @@ class Publishing:
     def _entries(self, batch: _Batch, request: web.Request) -> list[_Entry]:
         """The messages of a batch. Raises Refusal where its form is wrong as a whole."""
         if batch.messages is not None:
-            if batch.rooms is not None or batch.users is not None or batch.payload or batch.key or batch.event:
+            if batch.payload or any(one is not None for one in (batch.rooms, batch.users, batch.key, batch.event)):
                 raise Refusal(ErrorCode.BAD_MESSAGE, f"the body must be {_FORM}: both forms are given")
-            if publish_key(request) is not None:
-                message = "a list of messages has a 'key' in each of them, and no Idempotency-Key"
-                raise Refusal(ErrorCode.BAD_MESSAGE, message)
             for number, entry in enumerate(batch.messages):
                 if (entry.room is None) == (entry.user is None):
                     message = f"give either 'room' or 'user' in each message - at `$.messages[{number}]`"
                     raise Refusal(ErrorCode.BAD_MESSAGE, message)
-            return batch.messages
+            return _keyed(batch.messages, publish_key(request))
         if not batch.payload:
             raise Refusal(ErrorCode.BAD_MESSAGE, f"the body must be {_FORM}: 'messages' and 'payload' are missing")
         rooms, users = batch.rooms or [], batch.users or []
-        if not 0 < len(rooms) + len(users) <= MOST:
-            raise Refusal(ErrorCode.BAD_MESSAGE, f"'rooms' and 'users' must have 1 to {MOST} names together")
+        if not rooms and not users:
+            raise Refusal(ErrorCode.BAD_MESSAGE, "'rooms' and 'users' name nobody; give at least one name")
         if deeper_than(bytes(batch.payload), self._limits.depth - 1):
             raise Refusal(ErrorCode.TOO_DEEP, f"nested deeper than {self._limits.depth} arrays and objects; flatten it")
         key = publish_key(request, batch.key)
@@ -139,6 +136,15 @@ class Publishing:
         except Refusal as refusal:
             return refusal
         return Publication(room, bytes(entry.payload), entry.key, entry.event, trace=trace)
+
+
+def _keyed(entries: list[_Entry], key: str | None) -> list[_Entry]:
+    """`entries`, each with a key of its own where the request has one."""
+    if key is None:
+        return entries
+    return [
+        entry if entry.key is not None else replace(entry, key=f"{key}:{place}") for place, entry in enumerate(entries)
+    ]
 
 
 def _result(entry: _Entry, published: Published) -> dict[str, object]:

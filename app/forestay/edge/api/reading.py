@@ -1,12 +1,14 @@
 """Tells backends what is there: history, presence, rooms, the connections of users, and the pods."""
 
+from pathlib import Path
+
 from aiohttp import web
 
 from forestay.core.ports.bus import PAGE_BYTES
 from forestay.core.rules.scopes import Grant, Scope
-from forestay.core.sessions.backend import Backend
+from forestay.core.sessions.backend import Backend, HistoryPart
 from forestay.edge.api.handler import Paths, answered
-from forestay.edge.request_parts import history_query, name_in_path, page_limit
+from forestay.edge.request_parts import name_in_path, offset_in_query, page_limit, query_value
 from forestay.protocol.v1.pages import history_fields, presence_fields
 
 
@@ -15,6 +17,7 @@ class Reading:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        self._document = Path(__file__).with_name("openapi.json").read_bytes()
 
     def paths(self) -> Paths:
         return {
@@ -23,14 +26,16 @@ class Reading:
             "/v1/rooms": {"GET": self._rooms},
             "/v1/users/{user}/connections": {"GET": self._connections},
             "/v1/info": {"GET": self._info},
+            "/v1/openapi.json": {"GET": self._description},
         }
 
     async def _history(self, request: web.Request, grant: Grant) -> web.StreamResponse:
         room = self._backend.room(name_in_path(request))
         grant.require(Scope.READ, room)
-        query = history_query(request)
-        page = await self._backend.history(room, query)
-        newest = query.since is None
+        since, before = offset_in_query(request, "since"), offset_in_query(request, "before")
+        part = HistoryPart(page_limit(request), query_value(request, "epoch"), since, before)
+        page = await self._backend.history(room, part)
+        newest = since is None
         return answered(
             history_fields(page.top.epoch, page.messages, more=page.more, newest=newest, max_bytes=PAGE_BYTES)
         )
@@ -38,13 +43,13 @@ class Reading:
     async def _presence(self, request: web.Request, grant: Grant) -> web.StreamResponse:
         room = self._backend.room(name_in_path(request))
         grant.require(Scope.READ, room)
-        page = await self._backend.present(room, request.query.get("after"), page_limit(request))
+        page = await self._backend.present(room, query_value(request, "after"), page_limit(request))
         return answered(presence_fields(page, PAGE_BYTES))
 
     async def _rooms(self, request: web.Request, grant: Grant) -> web.StreamResponse:
         grant.require_in_all_rooms(Scope.READ)
         limit = page_limit(request)
-        found, complete = await self._backend.rooms(request.query.get("after", ""), limit + 1)
+        found, complete = await self._backend.rooms(query_value(request, "after") or "", limit + 1)
         answer: dict[str, object] = {
             "rooms": [{"room": name, "members": members} for name, members in found[:limit]],
             "complete": complete,
@@ -58,6 +63,9 @@ class Reading:
         grant.require(Scope.READ, self._backend.personal(user))
         connections, complete = await self._backend.connections(user)
         return answered({"connections": connections, "complete": complete})
+
+    async def _description(self, request: web.Request, grant: Grant) -> web.StreamResponse:
+        return web.Response(body=self._document, content_type="application/json")
 
     async def _info(self, request: web.Request, grant: Grant) -> web.StreamResponse:
         grant.require_in_all_rooms(Scope.READ)

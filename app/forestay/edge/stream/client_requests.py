@@ -31,6 +31,7 @@ from forestay.edge.request_parts import (
     page_limit,
     parse,
     publish_key,
+    query_value,
     read_body,
 )
 from forestay.edge.request_trace import request_trace, trace_id
@@ -137,7 +138,7 @@ class ClientRequests:
                 raise Refusal(ErrorCode.KEY_NEEDS_HISTORY, "a binary message is never kept, so it cannot have a key")
             what, own = (
                 requests.Binary(data=binary_type(request) + body, room=room),
-                request.rel_url.query.get("connection"),
+                query_value(request, "connection"),
             )
         else:
             self._requests.received("broadcast", len(body))
@@ -173,7 +174,7 @@ class ClientRequests:
             )
 
     async def _presence(self, request: web.BaseRequest, identity: Identity, room: str) -> dict[str, object]:
-        asked = requests.Presence(room=room, after=request.rel_url.query.get("after"), limit=page_limit(request))
+        asked = requests.Presence(room=room, after=query_value(request, "after"), limit=page_limit(request))
         self._requests.received("presence", 0)
         reply = await self._requests.presence(identity, asked)
         admit(request)
