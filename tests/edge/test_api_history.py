@@ -38,7 +38,7 @@ async def page(pod: Pod, query: str) -> tuple[list[int], bool]:
     ],
 )
 async def test_the_bounds_may_come_alone_together_and_without_an_epoch(
-    tmp_path: Path, query: str, offsets: list[int], more: bool
+    tmp_path: Path, query: str, offsets: list[int], *, more: bool
 ) -> None:
     """Without an epoch they are offsets of the present one. Another epoch is before the oldest kept message."""
     rooms = tmp_path / "rooms.toml"

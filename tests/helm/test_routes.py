@@ -135,10 +135,11 @@ def test_a_node_port_is_for_services_that_have_one() -> None:
 
 
 def test_backends_have_a_service_of_their_own() -> None:
-    """Backends have a Service with the internal port and only ready pods."""
+    """Backends have a Service with the internal port of all pods: full and draining ones are not ready, and answer."""
     spec = chart(READY).one("Service", "-internal")["spec"]
     assert [(port["port"], port["targetPort"]) for port in spec["ports"]] == [(9090, "internal")]
-    assert "publishNotReadyAddresses" not in spec
+    assert spec["publishNotReadyAddresses"] is True
+    assert "publishNotReadyAddresses" not in chart(READY).one("Service")["spec"]
 
 
 @pytest.mark.parametrize("prefix", ["/chat", "chat/"])

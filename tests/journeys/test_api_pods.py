@@ -205,3 +205,39 @@ async def test_any_pod_tells_how_all_pods_are(new_pod: NewPod) -> None:
     while "round_trip_ms" not in pods[one.running._pod.pods.me]["bus"]:
         await asyncio.sleep(0.02)
         pods = {each["pod"]: each for each in (await call(one, "GET", "/v1/info"))[1]["pods"]}  # type: ignore[attr-defined]
+
+
+async def test_a_full_pod_answers_backends(new_pod: NewPod) -> None:
+    """It is not ready, so that clients go elsewhere; publishing and placing work as before."""
+    pod = await new_pod(max_connections=1)
+    alice = await pod.connect("alice")
+    while (await pod.probe("/readyz"))[0] == 200:
+        await asyncio.sleep(0.02)
+    assert (await call(pod, "PUT", "/v1/rooms/a/members/alice"))[1]["joined"] == 1
+    await alice.hear("joined")
+    assert await call(pod, "POST", "/v1/rooms/a/messages", b'{"payload": 1}') == (200, {})
+    assert (await alice.hear("broadcast"))["payload"] == 1
+    answer = (await call(pod, "GET", "/v1/info"))[1]
+    assert [one["state"] for one in answer["pods"]] == ["saturated"]  # type: ignore[attr-defined]
+
+
+async def test_a_draining_pod_answers_backends(new_pod: NewPod) -> None:
+    """As long as a client is there, backends reach it, and the pod says that it drains."""
+    pod = await new_pod(drain_window=30)
+    alice = await pod.connect("alice")
+    hurry = asyncio.Event()
+    stopping = asyncio.create_task(pod.running.stop(hurry, paced=True))
+    while (await pod.probe("/readyz"))[1]["state"] != "draining":
+        await asyncio.sleep(0.02)
+    assert (await call(pod, "PUT", "/v1/rooms/a/members/alice"))[1]["joined"] == 1
+    assert await call(pod, "POST", "/v1/publish", b'{"rooms": ["a"], "payload": 1}') == (
+        200,
+        {"results": [{"room": "a"}], "failed": 0},
+    )
+    heard = [await alice.hear() for _ in range(3)]
+    assert {"joined", "broadcast"} < {one["type"] for one in heard}
+    answer = (await call(pod, "GET", "/v1/info"))[1]
+    assert [one["state"] for one in answer["pods"]] == ["draining"]  # type: ignore[attr-defined]
+    await alice.close()
+    hurry.set()
+    await stopping
