@@ -11,7 +11,7 @@ import time
 
 import redis.asyncio
 
-from forestay.bus.redis.bus import BusTimes, RedisBus
+from forestay.bus.redis.bus import BusLimits, RedisBus
 from forestay.bus.redis.keys import KeySpace
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
@@ -49,7 +49,7 @@ async def by_our_bus(url: str, number: int) -> list[int]:
         if len(late) == number:
             done.set()
 
-    bus = RedisBus(url, times=BusTimes(5, 5), observer=None, new_id=lambda: "bench", tasks=PlainTasks())
+    bus = RedisBus(url, limits=BusLimits(5, 5), observer=None, new_id=lambda: "bench", tasks=PlainTasks())
     await bus.start()
     bus.subscribe(ROOM, FunctionSubscriber(lambda: print("ready", flush=True), heard))
     await done.wait()

@@ -42,8 +42,9 @@ STOREYS: Final[Sequence[Sequence[Part]]] = (
     (
         Part("edge", "WebSocket, HTTP API, tokens"),
         Part("ops", "probes, drain, metrics, traces"),
-        Part("web", "the demo page"),
+        Part("webhooks", "tells what happens"),
         Part("bus", "messages between pods"),
+        Part("web", "the demo page"),
     ),
     (Part("core", "rooms, rights, limits, delivery: no socket, no vendor"),),
     (Part("protocol", "requests, codes, names, messages: pure functions"),),
@@ -72,6 +73,7 @@ ARROWS: Final[Sequence[Arrow]] = (
     Arrow("Clients", "Load balancer", both=True),
     Arrow("Load balancer", "edge", both=True),
     Arrow("Your backends", "edge"),
+    Arrow("webhooks", "Your backends"),
     Arrow("Prometheus", "ops"),
     Arrow("ops", "OpenTelemetry"),
     Arrow("ops", "Kubernetes API"),
@@ -170,13 +172,15 @@ def _layout() -> tuple[dict[str, _Box], float]:
             y = boxes["core"].y + boxes["core"].height + _GAP
         else:
             # The systems outside stand beside the storey that speaks to them, which is as tall as they are together.
-            heights = (_TALL, _BLOCK) if len(storey) == 4 else (_THIN,)
+            heights = (_TALL, _BLOCK, _THIN) if len(storey) > 2 else (_THIN,)
             for number, height in enumerate(heights):
                 row = storey[2 * number : 2 * number + 2]
                 y = _stack(boxes, [row], _Box(inner.x, y, inner.width, 0), height)
     top, step = boxes["edge"].y, (_TALL - _BLOCK) / 2
     for number, outside in enumerate((CLIENTS, BALANCER, BACKENDS)):
-        boxes[outside.name] = _Box(_LEFT[0], top + (number - 1) * 2 * step, _LEFT[1], _BLOCK)
+        # Backends stand beside two storeys: they call the one, and hear from the other.
+        height = 2 * _BLOCK + _GAP if outside is BACKENDS else _BLOCK
+        boxes[outside.name] = _Box(_LEFT[0], top + (number - 1) * 2 * step, _LEFT[1], height)
     for number, outside in enumerate((PROMETHEUS, COLLECTOR, KUBERNETES)):
         boxes[outside.name] = _Box(_RIGHT[0], top + number * step, _RIGHT[1], _BLOCK)
     boxes["Redis"] = _Box(_RIGHT[0], boxes["bus"].y, _RIGHT[1], _BLOCK)
@@ -198,7 +202,7 @@ def _storeys(boxes: dict[str, _Box]) -> Iterator[str]:
     for storey in STOREYS:
         for part in storey:
             box = boxes[part.name]
-            if len(storey) == 4:
+            if len(storey) > 2 and box.height > _THIN:
                 yield from _block("side", box, part)
             elif part.name == "core":
                 yield _rect("core", box, 8)
@@ -229,7 +233,8 @@ def _arrow(arrow: Arrow, boxes: dict[str, _Box]) -> str:
         path = f"M{start.x + start.width / 2:g} {start.y + start.height + 3:g}V{end.y - 3:g}"
     else:
         x1, x2 = (start.end + 3, end.x - 3) if start.x < end.x else (start.x - 3, end.end + 3)
-        y = min(start, end, key=lambda box: box.height).middle
+        # In the middle of what both boxes have beside each other.
+        y = (max(start.y, end.y) + min(start.y + start.height, end.y + end.height)) / 2
         path = f"M{x1:g} {y:g}H{x2:g}"
     heads = ' marker-start="url(#head)"' * arrow.both + ' marker-end="url(#head)"'
     return f'<path class="arrow" d="{path}"{heads}/>'

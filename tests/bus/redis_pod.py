@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Callable
 
-from forestay.bus.redis.bus import BusTimes, RedisBus
+from forestay.bus.redis.bus import BusLimits, RedisBus
 from forestay.bus.redis.guard import TRUSTING, Guard
 from forestay.core.ports.bus import Query, Settlement
 from forestay.core.ports.observer import Observer
@@ -27,7 +27,7 @@ class Pod:
         self.tasks = PlainTasks()
         self.bus = RedisBus(
             url,
-            times=BusTimes(timeout, probe_interval),
+            limits=BusLimits(timeout, probe_interval),
             observer=Events(self.events),
             new_id=new_id,
             tasks=self.tasks,

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from forestay.bus.memory.bus import Exchange, MemoryBus
-from forestay.bus.redis.bus import BusTimes, RedisBus
+from forestay.bus.redis.bus import BusLimits, RedisBus
 from forestay.core.ports.bus import Bus, Cause, Outcome, Page, Query, Settlement
 from forestay.core.rules.policies import Retention
 from forestay.protocol.message import Message, Position
@@ -96,7 +96,7 @@ async def new_pod(request: pytest.FixtureRequest) -> AsyncIterator[NewPod]:
 
 def redis_bus(url: str) -> RedisBus:
     return RedisBus(
-        url, times=BusTimes(5, 5), observer=None, new_id=lambda: secrets.token_urlsafe(9), tasks=PlainTasks()
+        url, limits=BusLimits(5, 5), observer=None, new_id=lambda: secrets.token_urlsafe(9), tasks=PlainTasks()
     )
 
 

@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from forestay.bus.redis.registry import _decode_entries, _revocation
+from forestay.bus.redis.registry import _decode_entries
+from forestay.bus.redis.registry_replies import read_revocation
 
 
 @pytest.mark.parametrize(("levels", "read"), [(63, True), (64, False), (5000, False)])
@@ -11,7 +12,7 @@ def test_a_revocation_that_nests_too_deep_is_ignored(levels: int, read: bool) ->
     """The limit counts the revocation itself, so 63 more levels are read."""
     nested = "[" * levels + "]" * levels
     text = f'{{"jti":"t1","until":9,"x":{nested}}}'
-    assert (_revocation(text.encode()) is not None) == read
+    assert (read_revocation(text.encode()) is not None) == read
 
 
 @pytest.mark.parametrize("levels", [1, 64, 1500, 100_000])

@@ -9,7 +9,7 @@ import pytest
 
 from forestay.bus.memory.bus import Exchange, MemoryBus
 from forestay.bus.memory.registry import MemoryRegistry, RegistryState
-from forestay.bus.redis.bus import BusTimes, RedisBus
+from forestay.bus.redis.bus import BusLimits, RedisBus
 from forestay.bus.redis.registry import RedisRegistry
 from forestay.core.ports.bus import Bus, Outcome
 from forestay.core.ports.registry import Registry, Revocation
@@ -83,7 +83,7 @@ async def new_pod(request: pytest.FixtureRequest) -> AsyncIterator[NewPod]:
         if url:
             redis = RedisBus(
                 url,
-                times=BusTimes(5, 5),
+                limits=BusLimits(5, 5),
                 observer=None,
                 new_id=lambda: secrets.token_urlsafe(9),
                 tasks=PlainTasks(),

@@ -14,6 +14,7 @@ from msgspec import Raw
 
 from forestay.bus.memory.bus import MemoryBus
 from forestay.bus.memory.registry import MemoryRegistry
+from forestay.bus.memory.webhooks import MemoryEvents, MemoryWebhooks
 from forestay.core.fanout.connection import Connection
 from forestay.core.ports.verifier import Ticket
 from forestay.core.rules.access import Identity, Rights
@@ -93,7 +94,13 @@ async def echo_server(port: int = 0) -> AsyncIterator[int]:
     settings = load(_SETTINGS)
     anybody = _AnyToken()
     bus = MemoryBus()
-    links = Links("echo", bus, MemoryRegistry("echo", bus), Supervisor(random.uniform))
+    links = Links(
+        "echo",
+        bus,
+        MemoryRegistry("echo", bus),
+        Supervisor(random.uniform),
+        MemoryWebhooks(MemoryEvents(), 30.0),
+    )
     pod = assemble(settings, Policies((), SHIPPED), links, anybody, Observed())
     pod.lifecycle.move(State.READY)
     capacity = AdmissionLimits(settings.max_connections, settings.handshakes)

@@ -302,6 +302,7 @@ async def test_a_message_that_the_bus_did_not_take_is_not_acknowledged(outcome: 
             kept: Retention | None = None,
             key: str | None = None,
             create: bool = True,
+            told: bytes | None = None,
         ) -> None:
             if settled is not None:
                 settled(Settlement(outcome))

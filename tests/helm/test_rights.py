@@ -47,11 +47,17 @@ def test_rights_can_be_managed_elsewhere() -> None:
 
 
 def test_the_network_policy_lets_through_what_is_needed() -> None:
-    """The policy allows DNS, Redis, OTLP, the API server, the public port, and the internal port for given peers."""
+    """It allows DNS, Redis, OTLP, the receiver of webhooks, the API server, and who may come to which port."""
     spec = chart(FULL).one("NetworkPolicy")["spec"]
     assert spec["policyTypes"] == ["Ingress", "Egress"]
     assert spec["podSelector"] == chart(FULL).one("Deployment")["spec"]["selector"]
-    assert [_ports(rule) for rule in spec["egress"]] == [[53, 53], [26379, 26380, 6379], [4318], [443, 6443]]
+    assert [_ports(rule) for rule in spec["egress"]] == [
+        [53, 53],
+        [26379, 26380, 6379],
+        [4318],
+        [8443],
+        [443, 6443],
+    ]
     assert spec["ingress"] == [
         {"ports": [{"port": "public", "protocol": "TCP"}]},
         {"ports": [{"port": "internal", "protocol": "TCP"}], "from": [{"namespaceSelector": {}}]},
@@ -71,6 +77,8 @@ def test_the_network_policy_lets_through_what_is_needed() -> None:
         ({"auth": {"jwksUrl": "https://issuer"}, "redis": {"existingSecret": "bus"}}, [[6379], [443]]),
         ({"replicaCount": 1, "tracing": {"endpoint": "https://collector/v1"}}, [[443]]),
         ({"replicaCount": 1, "tracing": {"endpoint": "http://collector"}}, [[80]]),
+        ({"replicaCount": 1, "webhooks": {"url": "https://app.example/hooks"}}, [[443]]),
+        ({"replicaCount": 1, "webhooks": {"url": "http://app:3000/hooks?key=1"}}, [[3000]]),
     ],
     ids=str,
 )
@@ -88,14 +96,15 @@ def test_the_network_policy_can_be_narrower_and_wider() -> None:
         "redisTo": [peer],
         "redisPorts": [7000],
         "otlpTo": [peer],
+        "webhooksTo": [peer],
         "apiServerTo": [peer],
         "apiServerPorts": [6443],
     }
     policy |= {"publicFrom": [peer], "extraIngress": [more], "extraEgress": [more]}
     rendered = chart(FULL, networkPolicy={"enabled": True, **policy})
     egress = _egress(rendered)
-    assert [rule.get("to") for rule in egress] == [None, [peer], [peer], [peer], None]
-    assert (_ports(egress[1]), _ports(egress[3]), egress[4]) == ([7000], [6443], more)
+    assert [rule.get("to") for rule in egress] == [None, [peer], [peer], [peer], [peer], None]
+    assert (_ports(egress[1]), _ports(egress[4]), egress[5]) == ([7000], [6443], more)
     public, added = rendered.one("NetworkPolicy")["spec"]["ingress"]
     labels = rendered.one("Pod", "-ping")["metadata"]["labels"]
     assert public["from"][0] == peer

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from forestay.bus.memory.bus import MemoryBus
 from forestay.bus.memory.registry import MemoryRegistry
+from forestay.bus.memory.webhooks import MemoryWebhooks
 from forestay.bus.redis.client.address import HostPort
 from forestay.bus.redis.client.link import Link
 from forestay.bus.redis.client.node import Node
@@ -31,10 +32,16 @@ from forestay.ops.kubernetes.events import Reason
 from forestay.ops.moves import balance
 from forestay.ops.moves.balance import Balance
 from forestay.pod import tasks
+from forestay.protocol.webhooks import Event, encode_event
+from forestay.protocol.webhooks import field as field_of
+from forestay.webhooks import delivery
+from forestay.webhooks.hand import Hand
+from forestay.webhooks.sender import Sender
 from tests.support.exposition import scrape
 from tests.support.gateway import PATIENCE, Client, Gateway, gateway, upgrade
 from tests.support.jwks import rsa_signer
 from tests.support.repository import modules, syntax
+from tests.support.webhook_receiver import SECRET
 
 IN_A_CLUSTER = {"POD_NAME": "forestay-0", "POD_NAMESPACE": "default", "SERVICE_NAME": "forestay"}
 
@@ -100,7 +107,13 @@ async def move_to_another_node(pod: Gateway) -> None:
     bus._nodes.assign({HostPort("127.0.0.1", 10): frozenset(range(PARTITIONS))})
 
 
+async def tell_an_event(pod: Gateway) -> None:
+    bus: Any = pod.running._pod.bus
+    bus.tell(encode_event(Event("evt_1", "room.occupied", "2026-11-30T08:16:44.512Z", {"room": field_of("a")})))
+
+
 NOWHERE = "127.0.0.1:9"
+TOLD: dict[str, object] = {"webhooks_url": f"http://{NOWHERE}/", "webhooks_secret": SECRET}
 API_KEYS = Path(__file__).with_name("api_keys.toml")
 CASES: dict[TaskName, Case] = {
     "api_keys": Case(ApiKeysFile, "look", {"api_keys_file": API_KEYS}),
@@ -120,6 +133,10 @@ CASES: dict[TaskName, Case] = {
         Node, "close", {"bus_url": f"redis://{NOWHERE}", "bus_timeout": 1}, trigger=move_to_another_node
     ),
     "redis_link": Case(Link, "_connect", {"bus_url": f"redis://{NOWHERE}", "bus_timeout": 1}, from_start=True),
+    "webhooks_look": Case(MemoryWebhooks, "backlog", TOLD),
+    "webhooks_request": Case(Sender, "send", TOLD, trigger=tell_an_event),
+    "webhooks_send": Case(Hand, "next", TOLD, from_start=True),
+    "webhooks_take": Case(MemoryWebhooks, "take", TOLD, from_start=True),
 }
 
 
@@ -152,6 +169,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heartbeat, "MAX_INTERVAL", 0.05)
     monkeypatch.setattr(recovery, "CHECK_INTERVAL", 0.05)
     monkeypatch.setattr(balance, "INTERVAL", 0.05)
+    monkeypatch.setattr(delivery, "INTERVAL", 0.05)
     monkeypatch.setattr(keys_file, "INTERVAL", 0.05)
 
 

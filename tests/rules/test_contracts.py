@@ -57,6 +57,7 @@ BREAKS = [
     Break("tokens are read and minted in one place", "forestay.cli", "jwt"),
     Break("metrics are counted in one place", "forestay.edge.websocket.websocket", "prometheus_client"),
     Break("spans are made in one place", "forestay.core.sessions.dispatcher", "opentelemetry"),
+    Break("inside webhooks", "forestay.webhooks.signature", "forestay.webhooks.batch"),
     Break("layers point one way", "forestay.terminal.rooms", "forestay.pod.server"),
     Break("the gateway needs no client", "forestay.terminal.load", "forestay_client"),
     Break("the cluster is asked in one place", "forestay.pod.server", "kubernetes"),

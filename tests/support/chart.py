@@ -20,7 +20,11 @@ READY: dict[str, Any] = {**KEYS, "redis": {"existingSecret": "bus"}}
 FULL: dict[str, Any] = {
     **KEYS,
     "redis": {"url": "redis+sentinel://user:pass:word@one:26379,two:26380/0?master=main", "tls": {"caSecret": "ca"}},
-    "rooms": [{"pattern": "chat.*", "presence": True, "history": {"size": 1000, "ttl": 2592000}}],
+    "rooms": [
+        {"pattern": "chat.*", "presence": True, "history": {"size": 1000, "ttl": 2592000, "bytes": 10000000}},
+        {"pattern": "@me", "compress": False, "webhooks": ["online", "offline"]},
+    ],
+    "webhooks": {"url": "https://app.example:8443/hooks"},
     "settings": {"FORESTAY_LOG_LEVEL": "DEBUG", "FORESTAY_SEND_BUFFER_BYTES": 2097152, "FORESTAY_DEMO": True},
     "rebalance": {"shed": True},
     "tracing": {"endpoint": "http://collector:4318", "ratio": 0.5},

@@ -135,7 +135,7 @@ class ClusterPod:
         answers = Answers(about, self.bus, Lifecycle(), self.hub, self.rooms, self._placement(policies))
         self.control = ControlChannel(runtime, self.bus, self.pods, self.hub, answers, self.revocations)
         self.user_limit = UserLimit(self.registry, self.hub, self.control, UserLimitRules(per_user, policy))
-        self.registration = Registration(self.hub, self.user_limit, self.revocations)
+        self.registration = Registration(self.hub, self.user_limit, self.revocations, self.presence)
         self.heartbeat = Heartbeat(self.pods, self.registry, self.presence, self.user_limit, self.revocations, lease)
         self.control.start()
 

@@ -9,12 +9,14 @@ from typing import Any, TypeVar
 
 from forestay.bus.memory.bus import MemoryBus
 from forestay.bus.memory.registry import MemoryRegistry
+from forestay.bus.memory.webhooks import MemoryEvents, MemoryWebhooks
 from forestay.core.facts.traffic import Traffic
 from forestay.core.fanout.connection import Connection
 from forestay.core.ports.group_writer import GroupWriter
 from forestay.core.ports.observer import Observer
 from forestay.core.ports.registry import Registry
 from forestay.core.ports.tracer import Tracer
+from forestay.core.ports.webhooks import EventBounds
 from forestay.core.rules.access import Identity, Rights
 from forestay.core.rules.policies import Policies, Policy
 from forestay.pod.wiring import Links, Observed, assemble
@@ -114,9 +116,10 @@ class Core:
     ) -> None:
         values = {"message_rate": 0, "flush_rest": 0, "jwt_secret": "x" * 32} | given
         loaded = settings.load({}, **values)
-        self.bus = bus or MemoryBus()
+        self.events = MemoryEvents(EventBounds(1000, 2**20, "the receiver"))
+        self.bus = bus or MemoryBus(events=self.events)
         self.registry = registry or MemoryRegistry("p1", self.bus)
-        links = Links("p1", self.bus, self.registry, PlainTasks())
+        links = Links("p1", self.bus, self.registry, PlainTasks(), MemoryWebhooks(self.events, 30.0))
         self.traffic = traffic or Traffic()
         observed = Observed(observer, tracer, self.traffic)
         self.pod = assemble(loaded, Policies(policies), links, NoTokens(), observed, group_writer)

@@ -40,8 +40,13 @@ def rights(prefix: str = "forestay") -> list[str]:
         "zrem",
         "zcard",
     )
+    queued = ("xlen", "xdel", "xack", "xclaim", "xautoclaim", "xreadgroup", "xgroup|create", "xgroup|delconsumer")
     listed = ("zscore", "zrevrange", "zrangebylex", "zrangebyscore")
-    return [f"~{prefix}:*", f"&{prefix}:*", *(f"+{command}" for command in (*outside, *inside, *known, *listed))]
+    return [
+        f"~{prefix}:*",
+        f"&{prefix}:*",
+        *(f"+{command}" for command in (*outside, *inside, *known, *listed, *queued, "xinfo|consumers")),
+    ]
 
 
 def free_port() -> int:

@@ -1,7 +1,7 @@
 """Metrics readings without a pod."""
 
 from forestay.core.ports.tasks import NAMES
-from forestay.ops.metrics.metrics import Readings
+from forestay.ops.metrics.metrics import Readings, WebhookReadings
 
 
 def readings(connections: int = 0, rooms: int = 0) -> Readings:
@@ -22,5 +22,6 @@ def readings(connections: int = 0, rooms: int = 0) -> Readings:
         draining=lambda: False,
         task_failures=lambda: dict.fromkeys(NAMES, 0),
         compression=dict,
+        webhooks=WebhookReadings,
         dropped_lines=lambda: 0,
     )

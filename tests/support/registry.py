@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from forestay.bus.memory.bus import MemoryBus
 from forestay.bus.memory.registry import MemoryRegistry, RegistryState
 from forestay.core.ports.bus import PAGE_BYTES, AnswerLost, BusLost, Outcome
-from forestay.core.ports.registry import Claim, HeartbeatReply, Holdings, Revocation
+from forestay.core.ports.registry import Claim, HeartbeatReply, Holdings, Revocation, nothing
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
 from forestay.protocol.presence import Member, PresencePage
@@ -48,10 +48,17 @@ class ReluctantRegistry(MemoryRegistry):
         self.asked.clear()
         return found
 
-    def put(self, stay: Member, room: RoomName, news: Message | None, settled: Callable[[Outcome], None]) -> None:
-        self.asked.append(("put", room, stay.user, str(stay.connections)))
+    def put(
+        self,
+        member: Member,
+        room: RoomName,
+        news: Message | None,
+        settled: Callable[[Outcome], None],
+        told: bytes | None = None,
+    ) -> None:
+        self.asked.append(("put", room, member.user, str(member.connections)))
         if self.outcome is Outcome.ACCEPTED:
-            super().put(stay, room, news, lambda _: None)
+            super().put(member, room, news, lambda _: None, told)
         self._settle(settled)
 
     def release(self, user: str, connection: str, settled: Callable[[Outcome], None]) -> None:
@@ -84,9 +91,11 @@ class ReluctantRegistry(MemoryRegistry):
         self._reach("recall")
         return await self._answered("recall", await super().recall())
 
-    async def reap(self, pod: str) -> Sequence[tuple[RoomName, str]]:
+    async def reap(
+        self, pod: str, told: Callable[[RoomName], bytes | None] = nothing
+    ) -> Sequence[tuple[RoomName, str]]:
         self._reach("reap", pod)
-        return await self._answered("reap", await super().reap(pod))
+        return await self._answered("reap", await super().reap(pod, told))
 
     async def retire(self, grace: float) -> None:
         self._reach("retire", str(grace))

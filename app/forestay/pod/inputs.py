@@ -56,11 +56,8 @@ def prepare(settings: Settings, tasks: Supervisor, otherwise: Policy = SHIPPED) 
         rules = _read_rules(settings, otherwise)
     except ValueError as error:
         problems.append(f"{variable_of('rooms_file')}: {error}")
+    problems += _missing(settings, rules.policies if rules is not None else Policies())
     api_keys = None
-    try:
-        _check_pair(settings, "api_key_previous", "api_key")
-    except ValueError as error:
-        problems.append(str(error))
     try:
         api_keys = _api_keys(settings)
     except ValueError as error:
@@ -104,6 +101,28 @@ def _keys(settings: Settings, tasks: Tasks) -> Keys:
         key_set=KeySetAddress(settings.jwks_url, settings.jwks_ca) if settings.jwks_url else None,
         algorithms=settings.jwt_algorithms,
     )
+
+
+def _missing(settings: Settings, policies: Policies) -> list[str]:
+    """One line for each setting that is not set, and that another one needs."""
+    pairs = {
+        "api_key_previous": "api_key",
+        "webhooks_url": "webhooks_secret",
+        "webhooks_secret": "webhooks_url",
+        "webhooks_secret_previous": "webhooks_secret",
+    }
+    problems: list[str] = []
+    for name, needed in pairs.items():
+        try:
+            _check_pair(settings, name, needed)
+        except ValueError as error:
+            problems.append(str(error))
+    if policies.webhooks and not settings.webhooks_url:
+        url = variable_of("webhooks_url")
+        problems.append(
+            f"{variable_of('rooms_file')}: a room has webhooks, but {url} is not set; set it, or take them out"
+        )
+    return problems
 
 
 def _check_pair(settings: Settings, name: str, needed: str) -> None:

@@ -39,6 +39,7 @@ from forestay.pod.public_paths import make_admission, message_limits, public_pat
 from forestay.pod.readings import Sources, balance_facts, readings, vitals
 from forestay.pod.socketio import make_socketio
 from forestay.pod.telemetry import observe
+from forestay.pod.webhooks import make_delivery
 from forestay.pod.wiring import Observed, assemble, link
 from forestay.settings.settings import Settings, pod_identity
 
@@ -69,6 +70,7 @@ class Server:
         counts = self._observation.counts
         observer = self._observation.observer
         links = link(settings, observer, parts.tasks)
+        self._webhooks = make_delivery(settings, links.webhooks, parts.tasks, observer)
         observed = Observed(observer, self._observation.tracing, self._observation.counts.traffic)
         self._group_writer = group_writer()
         pod = self._pod = assemble(settings, parts.policies, links, parts.verifier, observed, self._group_writer)
@@ -85,7 +87,7 @@ class Server:
         self._balance = self._balanced() if settings.rebalance_shed else None
         proxies = TrustedProxies(settings.trusted_proxies)
         self._admission = make_admission(settings, pod, proxies)
-        sources = Sources(self._readiness, self._lag, self._admission, self._balance, parts.tasks)
+        sources = Sources(self._readiness, self._lag, self._admission, self._balance, parts.tasks, self._webhooks)
         self._metrics = Metrics(counts, readings(settings, pod, sources))
         self._drain = Drain(pod.lifecycle, pod.hub, pod.relocation, self._admission.wait_closed, random.Random())
         paths = public_paths(settings, pod, self._admission, observer)
@@ -130,6 +132,8 @@ class Server:
         closings.add("recovery", pod.recovery.stop)
         closings.add("periodic tasks", self._cancel_periodic)
         self._start_periodic()
+        if self._webhooks is not None:
+            self._webhooks.start()
         self._cluster.start(settings)
         closings.add("subscriptions", pod.subscriptions.close)
         closings.add("sessions", pod.sessions.close)
@@ -218,12 +222,19 @@ class Server:
         )
 
     async def _retire(self, seconds: float) -> None:
-        """Tell the other pods that this one leaves. If the bus is lost, they learn it when our lease ends."""
+        """Tell the other pods that this one leaves. If the bus is lost, they learn it when our lease ends.
+
+        The last pod also delivers what is left for the receiver of webhooks, within the rest of the time.
+        """
+        until, last_pod = asyncio.get_running_loop().time() + seconds, self._pod.pods.alone
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout_at(until):
                 await self._pod.heartbeat.retire(self._settings.presence_grace)
         except (BusLost, TimeoutError):
             pass
+        if self._webhooks is not None:
+            left = until - asyncio.get_running_loop().time()
+            await self._webhooks.close(max(0.0, left), last_pod=last_pod)
 
     def _api(self) -> Api:
         settings, pod = self._settings, self._pod

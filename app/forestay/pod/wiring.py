@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from forestay import __version__, build
 from forestay.bus.memory.bus import MemoryBus
 from forestay.bus.memory.registry import MemoryRegistry
-from forestay.bus.redis.bus import BusTimes, RedisBus
+from forestay.bus.memory.webhooks import MemoryEvents, MemoryWebhooks
+from forestay.bus.redis.bus import BusLimits, RedisBus
 from forestay.bus.redis.guard import Guard
 from forestay.bus.redis.registry import RedisRegistry
 from forestay.bus.redis.signatures import Signatures, Signer
+from forestay.bus.redis.webhooks import RedisWebhooks
 from forestay.core.cluster.answers import About, Answers
 from forestay.core.cluster.control import ControlChannel
 from forestay.core.cluster.heartbeat import Heartbeat
@@ -37,6 +39,7 @@ from forestay.core.ports.runtime import Runtime
 from forestay.core.ports.tasks import Tasks
 from forestay.core.ports.tracer import Tracer
 from forestay.core.ports.verifier import Verifier
+from forestay.core.ports.webhooks import WebhookQueue
 from forestay.core.rooms.join_requests import JoinRules
 from forestay.core.rooms.joins import Joins
 from forestay.core.rooms.membership import Membership
@@ -64,6 +67,7 @@ from forestay.core.sessions.renewal import Renewal
 from forestay.core.sessions.room_requests import RoomRequests
 from forestay.core.sessions.sessions import Sessions
 from forestay.core.sessions.single_requests import SingleRequests
+from forestay.pod.webhooks import event_bounds
 from forestay.protocol.inspection import Inspector
 from forestay.protocol.sse.wire import SseWire
 from forestay.protocol.v1.compressed import Compression, V1Wires
@@ -81,6 +85,8 @@ class Links:
     bus: Bus
     registry: Registry
     tasks: Tasks
+    webhooks: WebhookQueue
+    """The events that wait for the receiver of webhooks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,18 +129,20 @@ class Pod:
 def link(settings: Settings, observer: Observer, tasks: Tasks) -> Links:
     """Build the bus and the registry that BUS_URL names. Connects to nothing yet."""
     pod, url = f"p{new_id()}", settings.bus_url.get_secret_value()
+    lease, bounds = settings.presence_lease, event_bounds(settings)
     if url == MEMORY:
-        memory = MemoryBus()
-        return Links(pod, memory, MemoryRegistry(pod, memory), tasks)
+        events = MemoryEvents(bounds)
+        memory = MemoryBus(events=events)
+        return Links(pod, memory, MemoryRegistry(pod, memory), tasks, MemoryWebhooks(events, lease))
     redis = RedisBus(
         url,
-        times=BusTimes(settings.bus_timeout, settings.bus_probe_interval),
+        limits=BusLimits(settings.bus_timeout, settings.bus_probe_interval, bounds),
         observer=observer,
         new_id=new_id,
         tasks=tasks,
         guard=_guard(settings),
     )
-    return Links(pod, redis, RedisRegistry(pod, redis), tasks)
+    return Links(pod, redis, RedisRegistry(pod, redis), tasks, RedisWebhooks(pod, redis, lease, time.time))
 
 
 def _guard(settings: Settings) -> Guard:
@@ -192,7 +200,7 @@ def assemble(
     user_rules = UserLimitRules(settings.max_connections_per_user, settings.user_limit_policy)
     user_limit = UserLimit(registry, hub, control, user_rules)
     heartbeat = Heartbeat(pods, registry, presence, user_limit, revocations, settings.presence_lease)
-    registration = Registration(hub, user_limit, revocations)
+    registration = Registration(hub, user_limit, revocations, presence)
 
     relocation = Relocation(runtime, registration, outbox, limits.lead)
     keepalive = Keepalive(runtime, limits, relocation)

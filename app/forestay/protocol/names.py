@@ -6,6 +6,7 @@ one such form. Rights are not checked here.
 """
 
 import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Final, NewType
 from urllib.parse import unquote_to_bytes
 
@@ -97,6 +98,21 @@ def pods_room(pod: str = "") -> RoomName:
     return RoomName("!" + pod)
 
 
+def online_room(user: str) -> RoomName:
+    """The room in which `user` is present while it has a connection. No client can name it, and it has no messages."""
+    return RoomName("~" + urlsafe_b64encode(user.encode("utf-8", "surrogatepass")).decode())
+
+
+def user_online(room: RoomName) -> str | None:
+    """The user whose `online_room` this is; None for other rooms."""
+    if room[0] != "~":
+        return None
+    try:
+        return urlsafe_b64decode(room[1:]).decode("utf-8", "surrogatepass")
+    except ValueError:
+        return None
+
+
 def is_ours(text: str) -> bool:
     """Whether `text` names a room that only the gateway can name: a personal room, or one of the control channel."""
     return text[:1] == "!" or (text[:1] == "@" and len(text) > 1)
@@ -107,8 +123,11 @@ def is_personal(room: RoomName) -> bool:
 
 
 def shown(room: RoomName) -> str:
-    """The name of `room` for clients. A personal room is `@me`, because only its owner ever gets its messages."""
-    return PERSONAL if room[0] == "@" else room
+    """The name of `room` for clients. A personal room is `@me`, because only its owner ever gets its messages.
+
+    The room of a user's connections has the same name, so that one policy holds for what is about a user.
+    """
+    return PERSONAL if room[0] in "@~" else room
 
 
 def _is_segment(text: str, *, first: bool) -> bool:

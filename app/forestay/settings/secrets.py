@@ -15,6 +15,8 @@ SECRETS: Final = (
     "jwt_public_key",
     "api_key",
     "api_key_previous",
+    "webhooks_secret",
+    "webhooks_secret_previous",
 )
 """Settings that can also come from a file. Their values are never repeated in an error."""
 

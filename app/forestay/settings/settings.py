@@ -19,12 +19,13 @@ from forestay.settings.secrets import PREFIX, SECRETS, read_secret, variable_of
 from forestay.settings.surroundings import Surroundings
 from forestay.settings.timing import Timing
 from forestay.settings.ways_in import WaysIn
+from forestay.settings.webhooks import Webhooks
 
 TOKEN: Final = "FORESTAY_TOKEN"
 """Not a setting, but the token of the commands that act as a client."""
 
 # Settings that can hold a secret beside what they are for: a password in a URL.
-_NOT_REPEATED: Final = frozenset({*SECRETS, "jwks_url"})
+_NOT_REPEATED: Final = frozenset({*SECRETS, "jwks_url", "webhooks_url"})
 # The most characters of a value that an error repeats.
 _MOST_REPEATED: Final = 80
 # The largest number of any setting. Its thousandfold still fits into the whole numbers that clients read.
@@ -41,7 +42,7 @@ class PodIdentity(NamedTuple):
     """The Service that clients connect to."""
 
 
-class Settings(Timing, Limits, Access, WaysIn, Surroundings, BaseSettings):
+class Settings(Timing, Limits, Access, WaysIn, Webhooks, Surroundings, BaseSettings):
     """All settings. The class of each group has its fields."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)

@@ -97,7 +97,7 @@ scaleDown:
 {{- $sources := list -}}
 {{- with $values.auth.existingSecret -}}
 {{- $items := list -}}
-{{- range $key, $path := dict "jwtSecret" "jwt-secret" "jwtSecretPrevious" "jwt-secret-previous" "jwtPublicKey" "jwt-public-key" "apiKey" "api-key" "apiKeyPrevious" "api-key-previous" "apiKeys" "api-keys.toml" "busSecret" "bus-secret" "busSecretPrevious" "bus-secret-previous" -}}
+{{- range $key, $path := dict "jwtSecret" "jwt-secret" "jwtSecretPrevious" "jwt-secret-previous" "jwtPublicKey" "jwt-public-key" "apiKey" "api-key" "apiKeyPrevious" "api-key-previous" "apiKeys" "api-keys.toml" "busSecret" "bus-secret" "busSecretPrevious" "bus-secret-previous" "webhooksSecret" "webhooks-secret" "webhooksSecretPrevious" "webhooks-secret-previous" -}}
 {{- with get $values.auth.secretKeys $key }}{{ $items = append $items (dict "key" . "path" $path) }}{{ end -}}
 {{- end -}}
 {{- $sources = append $sources (dict "secret" (dict "name" . "optional" true "items" $items)) -}}
@@ -173,6 +173,9 @@ FORESTAY_API_KEY_PREVIOUS: auth.existingSecret
 FORESTAY_API_KEYS_FILE: auth.secretKeys.apiKeys
 FORESTAY_BUS_SECRET: auth.existingSecret
 FORESTAY_BUS_SECRET_PREVIOUS: auth.existingSecret
+FORESTAY_WEBHOOKS_URL: webhooks.url
+FORESTAY_WEBHOOKS_SECRET: auth.existingSecret
+FORESTAY_WEBHOOKS_SECRET_PREVIOUS: auth.existingSecret
 {{- end -}}
 
 {{/* Everything that cannot be, said before anything is rendered. */}}
@@ -191,6 +194,10 @@ FORESTAY_BUS_SECRET_PREVIOUS: auth.existingSecret
 {{- fail "no key for tokens: set auth.existingSecret to a Secret with jwt-secret or jwt-public-key, or auth.jwksUrl to where their issuer publishes its keys. For example: kubectl create secret generic forestay --from-literal=jwt-secret=\"$(openssl rand -base64 48)\" --from-literal=api-key=\"$(openssl rand -base64 48)\", and auth.existingSecret=forestay" -}}
 {{- end -}}
 
+{{- if and $values.webhooks.url (not $values.auth.existingSecret) (not (or (has "FORESTAY_WEBHOOKS_SECRET" $given) (has "FORESTAY_WEBHOOKS_SECRET_FILE" $given))) -}}
+{{- fail "webhooks.url needs a key that signs: put webhooks-secret into the Secret of auth.existingSecret, made with: echo whsec_$(openssl rand -base64 32)" -}}
+{{- end -}}
+
 {{- $buses := list -}}
 {{- if $values.redis.url }}{{ $buses = append $buses "redis.url" }}{{ end -}}
 {{- if $values.redis.existingSecret }}{{ $buses = append $buses "redis.existingSecret" }}{{ end -}}
@@ -205,7 +212,7 @@ FORESTAY_BUS_SECRET_PREVIOUS: auth.existingSecret
 
 {{- $decided := include "forestay.decided" . | fromYaml -}}
 {{- range $given -}}
-{{- if or (and $values.auth.existingSecret (has . (list "FORESTAY_JWT_SECRET" "FORESTAY_JWT_SECRET_PREVIOUS" "FORESTAY_JWT_PUBLIC_KEY" "FORESTAY_API_KEY" "FORESTAY_API_KEY_PREVIOUS" "FORESTAY_BUS_SECRET" "FORESTAY_BUS_SECRET_PREVIOUS"))) (and $buses (eq . "FORESTAY_BUS_URL")) -}}
+{{- if or (and $values.auth.existingSecret (has . (list "FORESTAY_JWT_SECRET" "FORESTAY_JWT_SECRET_PREVIOUS" "FORESTAY_JWT_PUBLIC_KEY" "FORESTAY_API_KEY" "FORESTAY_API_KEY_PREVIOUS" "FORESTAY_BUS_SECRET" "FORESTAY_BUS_SECRET_PREVIOUS" "FORESTAY_WEBHOOKS_SECRET" "FORESTAY_WEBHOOKS_SECRET_PREVIOUS"))) (and $buses (eq . "FORESTAY_BUS_URL")) -}}
 {{- fail (printf "extraEnv: %s is set already, by %s" . (get $decided .)) -}}
 {{- end -}}
 {{- end -}}

@@ -41,6 +41,10 @@
 {{- end }}
 - name: FORESTAY_STREAM
   value: {{ $values.stream.enabled | quote }}
+{{- with $values.webhooks.url }}
+- name: FORESTAY_WEBHOOKS_URL
+  value: {{ quote . }}
+{{- end }}
 {{- if include "forestay.rooms" . }}
 - name: FORESTAY_ROOMS_FILE
   value: /etc/forestay/rooms/rooms.toml

@@ -149,6 +149,8 @@ annotations:
 [rooms.history]
 size = {{ int64 .size }}
 ttl = {{ include "forestay.text" .ttl }}
+{{ with .bytes }}bytes = {{ int64 . }}
+{{ end -}}
 {{ end }}
 {{ end -}}
 {{- end -}}

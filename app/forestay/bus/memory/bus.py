@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
+from forestay.bus.memory.webhooks import MemoryEvents
 from forestay.core.ports.bus import Cause, Outcome, Page, Query, Settled, Settlement, Subscriber
 from forestay.core.rules.policies import KEY_TTL, QUIET_TTL, Retention
 from forestay.protocol.message import Message, Position, content_digest
@@ -181,8 +182,10 @@ class MemoryBus:
     up: Final = True
     round_trip: Final = 0.0
 
-    def __init__(self, exchange: Exchange | None = None) -> None:
+    def __init__(self, exchange: Exchange | None = None, events: MemoryEvents | None = None) -> None:
+        """`events`: where events for the receiver of webhooks wait; None where there is no receiver."""
         self._exchange = exchange or Exchange()
+        self.events = events
         self._rooms: set[RoomName] = set()
         self._closed = False
 
@@ -194,17 +197,18 @@ class MemoryBus:
         kept: Retention | None = None,
         key: str | None = None,
         create: bool = True,
+        told: bytes | None = None,
     ) -> None:
         if self._closed:
             settlement = Settlement(Outcome.REFUSED)
         elif kept is not None and not create and self._exchange.find(message.room) is None:
             settlement = Settlement(Outcome.REFUSED, cause=Cause.NEW_ROOM)
         else:
-            settlement = self._accept(message, kept, key)
+            settlement = self._accept(message, kept, key, told)
         if settled is not None:
             settled(settlement)
 
-    def _accept(self, message: Message, kept: Retention | None, key: str | None) -> Settlement:
+    def _accept(self, message: Message, kept: Retention | None, key: str | None, told: bytes | None) -> Settlement:
         if kept is not None:
             now = self._exchange.clock()
             history = self._exchange.history(message.room)
@@ -215,12 +219,18 @@ class MemoryBus:
             message = history.append(message, kept, now)
             if key is not None:
                 history.keys[message.sender, key] = (now + KEY_TTL, history.top, content_digest(message))
+        self.tell(told, message.position)
         pods = self._exchange.subscribers.get(message.room)
         if pods is not None:
             for subscriber in tuple(pods.values()):
                 subscriber.received(message)
         position = message.position
         return _ACCEPTED if position is None else Settlement(Outcome.ACCEPTED, position)
+
+    def tell(self, told: bytes | None, position: Position | None = None) -> None:
+        """Add an event for the receiver of webhooks, where there is one."""
+        if told is not None and self.events is not None:
+            self.events.add(told, position)
 
     def subscribe(self, room: RoomName, subscriber: Subscriber) -> None:
         self._rooms.add(room)

@@ -9,7 +9,7 @@ from time import monotonic, time
 
 from forestay.bus.memory.bus import MemoryBus, within
 from forestay.core.ports.bus import PAGE_BYTES, Outcome
-from forestay.core.ports.registry import Claim, HeartbeatReply, Holdings, Revocation
+from forestay.core.ports.registry import Claim, HeartbeatReply, Holdings, Revocation, nothing
 from forestay.core.ports.verifier import TicketUse
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
@@ -57,7 +57,15 @@ class MemoryRegistry:
         self._last_revocation = 0
         """The number of the last revocation that this pod knows."""
 
-    def put(self, member: Member, room: RoomName, news: Message | None, settled: Callable[[Outcome], None]) -> None:
+    def put(
+        self,
+        member: Member,
+        room: RoomName,
+        news: Message | None,
+        settled: Callable[[Outcome], None],
+        told: bytes | None = None,
+    ) -> None:
+        occupied = room in self._state.rooms
         users = self._state.rooms.setdefault(room, {})
         pods = users.setdefault(member.user, {})
         was_there = bool(pods)
@@ -68,6 +76,8 @@ class MemoryRegistry:
         self._remove_empty(room, member.user)
         if news is not None and was_there != bool(pods):
             self._bus.publish(news)
+        if occupied != (room in self._state.rooms):
+            self._bus.tell(told)
         settled(Outcome.ACCEPTED)
 
     async def presence_page(
@@ -147,7 +157,9 @@ class MemoryRegistry:
             [(user, id) for user, claimed in state.claims.items() for id, pod in claimed.items() if pod == self._pod],
         )
 
-    async def reap(self, pod: str) -> Sequence[tuple[RoomName, str]]:
+    async def reap(
+        self, pod: str, told: Callable[[RoomName], bytes | None] = nothing
+    ) -> Sequence[tuple[RoomName, str]]:
         state = self._state
         gone: list[tuple[RoomName, str]] = []
         for room, users in list(state.rooms.items()):
@@ -155,6 +167,8 @@ class MemoryRegistry:
                 if pods.pop(pod, None) is not None and not pods:
                     gone.append((room, user))
                 self._remove_empty(room, user)
+            if room not in state.rooms:
+                self._bus.tell(told(room))
         for user, claimed in list(state.claims.items()):
             state.claims[user] = {id: owner for id, owner in claimed.items() if owner != pod}
             if not state.claims[user]:

@@ -19,6 +19,7 @@ from forestay.bus.redis.client.nodes import NodeOptions, Nodes
 from forestay.bus.redis.client.probe import ProbeChannel
 from forestay.bus.redis.client.report import Report
 from forestay.bus.redis.client.subscription import PLAIN, SHARDED, Subscription
+from forestay.bus.redis.event_log import Adding, EventLog, tell_message
 from forestay.bus.redis.guard import TRUSTING, Guard
 from forestay.bus.redis.history import Asker, page_command, positions_command, read_page, read_positions
 from forestay.bus.redis.keys import KeySpace, RoomKeys, idempotency_key
@@ -31,6 +32,7 @@ from forestay.bus.redis.topology.sentinels import Sentinels
 from forestay.core.ports.bus import BusFull, BusLost, Page, Query, Settled, Subscriber
 from forestay.core.ports.observer import Observer
 from forestay.core.ports.tasks import Tasks
+from forestay.core.ports.webhooks import NO_EVENTS, EventBounds
 from forestay.core.rules.policies import Retention
 from forestay.protocol.envelope import BadEnvelope
 from forestay.protocol.message import Message, Position, content_digest
@@ -41,13 +43,15 @@ _MAX_ROOMS: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
-class BusTimes:
-    """How long the bus waits, in seconds."""
+class BusLimits:
+    """What bounds the bus. Times are in seconds."""
 
     timeout: float
     """For a reply."""
     probe_interval: float
     """From one probe to the next."""
+    events: EventBounds = NO_EVENTS
+    """How many events wait for the receiver of webhooks."""
 
 
 class RedisBus:
@@ -55,7 +59,7 @@ class RedisBus:
         self,
         url: str,
         *,
-        times: BusTimes,
+        limits: BusLimits,
         observer: Observer | None,
         new_id: Callable[[], str],
         tasks: Tasks,
@@ -68,8 +72,7 @@ class RedisBus:
         """
         address = parse_address(url)
         check_files(address)
-        self._timeout = timeout = times.timeout
-        probe_interval = times.probe_interval
+        self._timeout = timeout = limits.timeout
         self._cluster = address.cluster
         self._pubsub = SHARDED if address.cluster else PLAIN
         self.keys = KeySpace(address.prefix, cluster=address.cluster)
@@ -77,18 +80,19 @@ class RedisBus:
         self._epochs = count()
         self.older_pods = False
         """Whether a pod of a release is there that knows no first epoch. Written by the registry."""
-        self._report = Report(observer.bus if observer is not None else _ignore)
+        self._report = Report((observer or Observer()).bus)
         self._receiver = MessageReceiver(self._report, guard)
         self.guard = guard
+        self.events = EventLog(self.keys, guard, limits.events, self._receiver.dropped)
         sentinels = Sentinels(address) if address.master is not None else None
         dialer = Dialer(address, sentinels, self._report, timeout)
 
         def access(host: HostPort) -> NodeAccess:
             return NodeAccess(host, dialer.to(host), tasks, timeout, self._pubsub)
 
-        options = NodeOptions(address.cluster, access, self._probe_channel, probe_interval)
+        options = NodeOptions(address.cluster, access, self._probe_channel, limits.probe_interval)
         self._nodes = Nodes(options, self._receiver, self._report, tasks)
-        self._discovery = Discovery(address, sentinels, self._nodes, self._report, tasks, probe_interval)
+        self._discovery = Discovery(address, sentinels, self._nodes, self._report, tasks, limits.probe_interval)
 
     @property
     def up(self) -> bool:
@@ -119,6 +123,7 @@ class RedisBus:
         kept: Retention | None = None,
         key: str | None = None,
         create: bool = True,
+        told: bytes | None = None,
     ) -> None:
         def settle(reply: object) -> None:
             if settled is not None:
@@ -128,14 +133,18 @@ class RedisBus:
         node = self._nodes.routes[keys.partition]
         if node is None:
             settle(Failure.REFUSED)
-        elif kept is None:
-            data = pack(self._pubsub.publish, keys.channel, self.encode_live(keys, message))
-            node.writing.offer(Command(data, settle, keys.partition))
-        else:
+            return
+        adding = None if told is None else self.events.adding(keys.partition, told)
+        if kept is not None:
             once = None if key is None else (idempotency_key(keys, message.sender, key), content_digest(message))
             envelope = self.guard.encode(keys.channel, message)
-            data = self._publish_command(node, keys, envelope, kept, once, create=create)
-            node.writing.offer(Command(data, settle, keys.partition))
+            data = self._publish_command(keys, envelope, kept, once, create=create, adding=adding)
+        elif adding is not None:
+            data = tell_message(adding, self.encode_live(keys, message), keys.channel, self._pubsub.publish)
+        else:
+            data = pack(self._pubsub.publish, keys.channel, self.encode_live(keys, message))
+        done = settle if adding is None else self.events.waking(keys.partition, settle)
+        node.writing.offer(Command(data, done, keys.partition))
 
     def encode_live(self, keys: RoomKeys, message: Message) -> bytes:
         """The data that a message without a position has on the channel of its room."""
@@ -150,24 +159,26 @@ class RedisBus:
 
     def _publish_command(
         self,
-        node: Node,
         keys: RoomKeys,
         envelope: bytes,
         kept: Retention,
         once: tuple[bytes, bytes] | None,
         *,
         create: bool,
+        adding: Adding | None,
     ) -> bytes:
         """`once`: the key under which Redis remembers the publish, and the digest of its content."""
         names = [keys.meta, keys.stream, keys.seed]
-        digest: list[bytes] = []
+        rest: list[bytes | int | str] = [kept.bytes, int(create)] if kept.bytes or not create or once or adding else []
         if once is not None:
             names.append(once[0])
-            digest.append(once[1])
-        ttl = max(1, int(kept.ttl * 1000))
-        arguments = (node.incarnation, self.new_epoch(), ttl, kept.size, envelope, keys.channel, self._pubsub.publish)
-        limits = [kept.bytes, int(create)] if kept.bytes or not create or digest else []
-        return pack(b"EVALSHA", PUBLISH.digest, len(names), *names, *arguments, *limits, *digest)
+            rest.append(once[1])
+        if adding is not None:
+            names += adding.keys
+            rest += adding.arguments
+        run, ttl = self._node(keys.partition).incarnation, max(1, int(kept.ttl * 1000))
+        arguments = (run, self.new_epoch(), ttl, kept.size, envelope, keys.channel, self._pubsub.publish)
+        return pack(b"EVALSHA", PUBLISH.digest, len(names), *names, *arguments, *rest)
 
     def _probe_channel(self, partition: int) -> ProbeChannel:
         return ProbeChannel(partition, self.keys.probe(partition, self._pod))
@@ -267,7 +278,3 @@ class RedisBus:
         if isinstance(reply, Failure):
             raise BusLost("Redis did not reply")
         return reply
-
-
-def _ignore(event: str) -> None:
-    """Takes the events when there is no observer."""

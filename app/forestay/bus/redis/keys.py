@@ -33,6 +33,20 @@ class RoomKeys(NamedTuple):
     """The beginning of every idempotency key of the room."""
 
 
+class EventKeys(NamedTuple):
+    """Where events wait for the receiver of webhooks."""
+
+    partition: int
+    events: bytes
+    """The stream of events that are not delivered yet."""
+    facts: bytes
+    """The hash with the bytes of the stream, and the events that it has lost."""
+    dead: bytes
+    """The stream of dead letters."""
+    stop: bytes
+    """Which receiver takes no more events. Only that of the first partition is used."""
+
+
 class KeySpace:
     """The keys and channels below one prefix."""
 
@@ -87,6 +101,16 @@ class KeySpace:
         """The partition of a ticket, and its key. `name`: in hex."""
         partition = crc32(name.encode()) % PARTITIONS
         return partition, self._key(partition, "t", name)
+
+    def webhooks(self, partition: int) -> EventKeys:
+        """Where the events about the rooms of one partition wait. On one node those of all partitions are together."""
+        shared = partition if self._cluster else 0
+        return EventKeys(shared, *(self._key(shared, "w", name) for name in ("events", "facts", "dead", "stop")))
+
+    @property
+    def event_partitions(self) -> int:
+        """In how many partitions events wait."""
+        return PARTITIONS if self._cluster else 1
 
     def seed(self, partition: int) -> bytes:
         """The seed of the first epoch for the rooms of one partition."""

@@ -4,16 +4,17 @@ Writes take the same pipeline as publishes, in one order. Replies are trusted no
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from time import time
 from typing import Final
 
 import msgspec
 
 from forestay.bus.redis.bus import RedisBus
-from forestay.bus.redis.client.command import Failure
 from forestay.bus.redis.evaluation import evalsha, write
+from forestay.bus.redis.event_log import NOTHING
 from forestay.bus.redis.keys import PARTITIONS
+from forestay.bus.redis.registry_replies import is_json, read_outcome, read_revocation, text, texts, to_bytes
 from forestay.bus.redis.registry_scripts import (
     CLAIM,
     CONNECTIONS,
@@ -31,11 +32,8 @@ from forestay.bus.redis.registry_scripts import (
 )
 from forestay.bus.redis.ticket_scripts import KEEP_TICKET, USE_TICKET
 from forestay.core.ports.bus import PAGE_BYTES, BusLost, Outcome
-from forestay.core.ports.registry import Claim, HeartbeatReply, Holdings, Revocation
+from forestay.core.ports.registry import Claim, HeartbeatReply, Holdings, Revocation, nothing
 from forestay.core.ports.verifier import TicketUse
-from forestay.protocol.depth import MAX_DEPTH, deeper_than
-from forestay.protocol.envelope import BadEnvelope
-from forestay.protocol.inspection import inspect_json
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
 from forestay.protocol.presence import Member, PresencePage
@@ -46,7 +44,6 @@ _FIRST: Final = 0
 _UNEXPECTED: Final = "the script sent an unexpected reply"
 
 _decode_entries = msgspec.msgpack.Decoder(dict[str, tuple[int, str]]).decode
-_decode_revocation = msgspec.json.Decoder(Revocation).decode
 
 
 class RedisRegistry:
@@ -64,14 +61,29 @@ class RedisRegistry:
         self._seen: set[str] = set()
         """The pods that had entries in rooms that were read since the last heartbeat."""
 
-    def put(self, member: Member, room: RoomName, news: Message | None, settled: Callable[[Outcome], None]) -> None:
+    def put(
+        self,
+        member: Member,
+        room: RoomName,
+        news: Message | None,
+        settled: Callable[[Outcome], None],
+        told: bytes | None = None,
+    ) -> None:
         keys = self._keys.room(room)
         owned = self._keys.owned_rooms(keys.partition, self._pod)
         info = member.info or b""
         published = (b"", b"") if news is None else (self._bus.encode_live(keys, news), keys.channel)
-        entry = (self._pod, _bytes(member.user), member.connections, info, _bytes(room))
-        data = evalsha(PUT, (*self._keys.presence(room), owned), *entry, *published, self._bus.publish_verb)
-        self._bus.write(keys.partition, data, lambda reply: settled(_outcome(reply)))
+        entry = (self._pod, to_bytes(member.user), member.connections, info, to_bytes(room))
+        adding = NOTHING if told is None else self._bus.events.adding(keys.partition, told)
+        names = (*self._keys.presence(room), owned, *adding.keys)
+        data = evalsha(PUT, names, *entry, *published, self._bus.publish_verb, *adding.arguments)
+
+        def settle(reply: object) -> None:
+            settled(read_outcome(reply))
+
+        self._bus.write(
+            keys.partition, data, settle if told is None else self._bus.events.waking(keys.partition, settle)
+        )
         members = self._members.setdefault(room, set())
         if member.connections:
             members.add(member.user)
@@ -79,12 +91,12 @@ class RedisRegistry:
         members.discard(member.user)
         if not members:
             del self._members[room]
-            self._bus.write(keys.partition, evalsha(DISOWN, (owned,), _bytes(room)), _ignore)
+            self._bus.write(keys.partition, evalsha(DISOWN, (owned,), to_bytes(room)), _ignore)
 
     async def presence_page(
         self, room: RoomName, after: str | None, limit: int, max_bytes: int = PAGE_BYTES
     ) -> PresencePage:
-        start = b"-" if after is None else b"(" + _bytes(after)
+        start = b"-" if after is None else b"(" + to_bytes(after)
         data = evalsha(PAGE, self._keys.presence(room), start, limit, max_bytes)
         reply = await self._bus.read(self._keys.room(room).partition, data)
         match reply:
@@ -101,9 +113,9 @@ class RedisRegistry:
         except msgspec.MsgspecError:
             entries = {}
         self._seen.update(entries)
-        info = next((info for _, info in entries.values() if info and _is_json(info)), None)
+        info = next((info for _, info in entries.values() if info and is_json(info)), None)
         connections = sum(connections for connections, _ in entries.values())
-        return Member(_text(user), connections, info.encode() if info else None)
+        return Member(text(user), connections, info.encode() if info else None)
 
     def _without_lease(self, alive: Sequence[str]) -> list[str]:
         """Pods that have entries in rooms and no lease: the node of the leases has lost more than that of the room."""
@@ -113,7 +125,7 @@ class RedisRegistry:
     async def claim(self, user: str, connection: str, limit: int, *, replace: bool) -> Claim:
         partition, connections = self._keys.connections(user)
         keys = (connections, self._keys.owned_users(partition, self._pod))
-        data = evalsha(CLAIM, keys, self._pod, _bytes(user), connection, limit, int(replace))
+        data = evalsha(CLAIM, keys, self._pod, to_bytes(user), connection, limit, int(replace))
         match await self._write(partition, data):
             case [1, *yielding]:
                 return Claim(granted=True, yielding=[id.decode() for id in yielding if isinstance(id, bytes)])
@@ -123,8 +135,8 @@ class RedisRegistry:
     def release(self, user: str, connection: str, settled: Callable[[Outcome], None]) -> None:
         partition, connections = self._keys.connections(user)
         keys = (connections, self._keys.owned_users(partition, self._pod))
-        data = evalsha(RELEASE, keys, _bytes(user), connection)
-        self._bus.write(partition, data, lambda reply: settled(_outcome(reply)))
+        data = evalsha(RELEASE, keys, to_bytes(user), connection)
+        self._bus.write(partition, data, lambda reply: settled(read_outcome(reply)))
 
     async def revoke(self, revocation: Revocation) -> None:
         until = max(0, int(revocation.until) + 1)
@@ -151,14 +163,14 @@ class RedisRegistry:
                 before, self._memory = self._memory, (self._bus.incarnations, seed)
                 lost = before not in (None, self._memory)
                 known = bool(had_lease) and not lost
-                new = [found for text in revocations[::2] if (found := _revocation(text)) is not None]
+                new = [found for text in revocations[::2] if (found := read_revocation(text)) is not None]
                 self._last_revocation = (revocations[-1] if revocations else self._last_revocation) if known else b"0"
-                alive = _texts(pods)
-                written = dict(zip(_texts(load[::2]), load[1::2], strict=True))
+                alive = texts(pods)
+                written = dict(zip(texts(load[::2]), load[1::2], strict=True))
                 self._bus.older_pods = any(written.get(pod, b"+")[:1] != b"+" for pod in alive)
                 loads = {pod: int(number) for pod, number in written.items() if number.lstrip(b"+").isdigit()}
                 load_of_alive = {pod: loads[pod] for pod in alive if pod in loads}
-                expired_pods = [*_texts(expired), *self._without_lease(alive)]
+                expired_pods = [*texts(expired), *self._without_lease(alive)]
                 return HeartbeatReply(known, alive, expired_pods, new, load_of_alive, lost_memory=lost)
             case _:
                 raise BusLost(_UNEXPECTED)
@@ -176,12 +188,12 @@ class RedisRegistry:
         presence: list[tuple[RoomName, str]] = []
         for room in map(RoomName, rooms):
             members = await self._bus.read(partition, evalsha(MEMBERS, self._keys.presence(room)[:1], self._pod))
-            presence += [(room, user) for user in _texts(members if isinstance(members, list) else [])]
+            presence += [(room, user) for user in texts(members if isinstance(members, list) else [])]
         claims: list[tuple[str, str]] = []
         for user in users:
             key = self._keys.connections(user)[1]
             connections = await self._bus.read(partition, evalsha(CONNECTIONS, (key,), self._pod))
-            claims += [(user, id) for id in _texts(connections if isinstance(connections, list) else [])]
+            claims += [(user, id) for id in texts(connections if isinstance(connections, list) else [])]
         return Holdings(presence, claims)
 
     async def _owned(self, partition: int, pod: str) -> tuple[list[str], list[str]]:
@@ -189,26 +201,35 @@ class RedisRegistry:
         keys = (self._keys.owned_rooms(partition, pod), self._keys.owned_users(partition, pod))
         match await self._bus.read(partition, evalsha(OWNED, keys)):
             case [list() as rooms, list() as users]:
-                return _texts(rooms), _texts(users)
+                return texts(rooms), texts(users)
             case _:
                 raise BusLost(_UNEXPECTED)
 
-    async def reap(self, pod: str) -> Sequence[tuple[RoomName, str]]:
-        parts = await asyncio.gather(*(self._reap(partition, pod) for partition in range(PARTITIONS)))
+    async def reap(
+        self, pod: str, told: Callable[[RoomName], bytes | None] = nothing
+    ) -> Sequence[tuple[RoomName, str]]:
+        parts = await asyncio.gather(*(self._reap(partition, pod, told) for partition in range(PARTITIONS)))
         await self._write(_FIRST, evalsha(RETIRE, self._retire_keys(), pod, 0))
         return [gone for part in parts for gone in part]
 
-    async def _reap(self, partition: int, pod: str) -> list[tuple[RoomName, str]]:
+    async def _reap(
+        self, partition: int, pod: str, told: Callable[[RoomName], bytes | None]
+    ) -> list[tuple[RoomName, str]]:
         owned_rooms = self._keys.owned_rooms(partition, pod)
         owned_users = self._keys.owned_users(partition, pod)
         rooms, users = await self._owned(partition, pod)
         gone: list[tuple[RoomName, str]] = []
         for room in map(RoomName, rooms):
-            data = evalsha(REMOVE_MEMBERS, (*self._keys.presence(room), owned_rooms), pod, _bytes(room))
+            event = told(room)
+            adding = NOTHING if event is None else self._bus.events.adding(partition, event)
+            names = (*self._keys.presence(room), owned_rooms, *adding.keys)
+            data = evalsha(REMOVE_MEMBERS, names, pod, to_bytes(room), *adding.arguments)
             left = await self._write(partition, data)
-            gone += [(room, user) for user in _texts(left if isinstance(left, list) else [])]
+            if event is not None:
+                self._bus.events.note(partition)
+            gone += [(room, user) for user in texts(left if isinstance(left, list) else [])]
         for user in users:
-            data = evalsha(RELEASE_ALL, (self._keys.connections(user)[1], owned_users), pod, _bytes(user))
+            data = evalsha(RELEASE_ALL, (self._keys.connections(user)[1], owned_users), pod, to_bytes(user))
             await self._write(partition, data)
         return gone
 
@@ -224,41 +245,6 @@ class RedisRegistry:
 
     async def _write(self, partition: int, data: bytes) -> object:
         return await write(self._bus, partition, data)
-
-
-def _outcome(reply: object) -> Outcome:
-    if reply == 1:
-        return Outcome.ACCEPTED
-    return Outcome.UNKNOWN if reply is Failure.UNKNOWN else Outcome.REFUSED
-
-
-def _revocation(text: object) -> Revocation | None:
-    if not isinstance(text, bytes) or deeper_than(text, MAX_DEPTH):
-        return None
-    try:
-        return _decode_revocation(text)
-    except msgspec.MsgspecError:
-        return None
-
-
-def _is_json(text: str) -> bool:
-    try:
-        inspect_json(_bytes(text), MAX_DEPTH)
-    except BadEnvelope:
-        return False
-    return True
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
-
-
-def _text(data: object) -> str:
-    return data.decode("utf-8", "replace") if isinstance(data, bytes) else ""
-
-
-def _texts(found: Iterable[object]) -> list[str]:
-    return [_text(one) for one in found]
 
 
 def _ignore(reply: object) -> None:

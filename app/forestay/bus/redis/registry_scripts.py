@@ -11,22 +11,25 @@ removal, and works in a full Redis too: a pod leaves, a lease goes on, a connect
 
 from typing import Final
 
+from forestay.bus.redis.event_scripts import TELL
 from forestay.bus.redis.script import script
 from forestay.bus.redis.ticket_scripts import KEEP_TICKET, USE_TICKET
 
 SEED_TTL: Final = 7 * 86_400
 """Seconds for which the seed of the first epoch stays without pods. `scripts.py` says what it is for."""
 
-PUT: Final = script("""
--- KEYS members, users, rooms owned by the pod
+PUT: Final = script(f"""{TELL}
+-- KEYS members, users, rooms owned by the pod, and perhaps events, facts
 -- ARGV pod, user, connections, info, room, news, channel, PUBLISH or SPUBLISH
+-- and perhaps an event, most events, most bytes, receiver
 local members, users, owned = KEYS[1], KEYS[2], KEYS[3]
 local pod, user, connections = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local stored = redis.call('HGET', members, user)
-local pods = stored and cmsgpack.unpack(stored) or {}
+local pods = stored and cmsgpack.unpack(stored) or {{}}
+local occupied = ARGV[9] and redis.call('ZCARD', users) > 0
 local before, mine = next(pods) ~= nil, pods[pod]
 local change = connections - (mine and mine[1] or 0)
-pods[pod] = connections > 0 and {connections, ARGV[4]} or nil
+pods[pod] = connections > 0 and {{connections, ARGV[4]}} or nil
 local after = next(pods) ~= nil
 -- A full Redis takes this as a removal.
 if change < 0 then redis.call('HDEL', members, user) end
@@ -44,9 +47,15 @@ elseif change ~= 0 then
   redis.call('HINCRBY', members, '', change)
 end
 if before ~= after and ARGV[6] ~= '' then redis.call(ARGV[8], ARGV[7], ARGV[6]) end
+if ARGV[9] and occupied ~= (redis.call('ZCARD', users) > 0) then
+  tell(KEYS[4], KEYS[5], ARGV[9], ARGV[10], ARGV[11], ARGV[12], '')
+end
 return 1
 """)
-"""Sets the number of connections that a user has in a room on a pod. Publishes `news` if the user joined or left."""
+"""Sets the number of connections that a user has in a room on a pod. Publishes `news` if the user joined or left.
+
+Adds the event if the room has become occupied or vacated.
+"""
 
 DISOWN: Final = script("""
 -- KEYS rooms owned by the pod; ARGV room
@@ -100,10 +109,11 @@ return found
 """)
 """Replies with the connections of a user on a pod."""
 
-REMOVE_MEMBERS: Final = script("""
--- KEYS members, users, rooms owned by the pod; ARGV pod, room
+REMOVE_MEMBERS: Final = script(f"""{TELL}
+-- KEYS members, users, rooms owned by the pod, and perhaps events, facts
+-- ARGV pod, room, and perhaps an event, most events, most bytes, receiver
 local members, users, pod = KEYS[1], KEYS[2], ARGV[1]
-local all, gone, change = redis.call('HGETALL', members), {}, 0
+local all, gone, change = redis.call('HGETALL', members), {{}}, 0
 for at = 1, #all, 2 do
   if all[at] ~= '' then
     local pods = cmsgpack.unpack(all[at + 1])
@@ -126,9 +136,15 @@ elseif change ~= 0 then
   redis.call('HINCRBY', members, '', change)
 end
 redis.call('SREM', KEYS[3], ARGV[2])
+if ARGV[3] and #gone > 0 and redis.call('ZCARD', users) == 0 then
+  tell(KEYS[4], KEYS[5], ARGV[3], ARGV[4], ARGV[5], ARGV[6], '')
+end
 return gone
 """)
-"""Removes the entries of a pod from a room. Replies with the users who are on no other pod."""
+"""Removes the entries of a pod from a room. Replies with the users who are on no other pod.
+
+Adds the event if the room has become vacated.
+"""
 
 CLAIM: Final = script("""
 -- KEYS connections of the user, users owned by the pod; ARGV pod, user, connection, limit, 1 to replace

@@ -16,6 +16,7 @@ for commands that need memory. So such a command comes first.
 
 from typing import Final
 
+from forestay.bus.redis.event_scripts import EVENT_SCRIPTS, TELL
 from forestay.bus.redis.registry_scripts import REGISTRY_SCRIPTS, SEED_TTL
 from forestay.bus.redis.script import Script, script
 from forestay.core.rules.policies import KEY_TTL, QUIET_TTL
@@ -113,11 +114,12 @@ local function fitting(meta, stream, top, size, limit, added)
 end
 """
 
-PUBLISH: Final = _script(f"""{_FITTING}
--- KEYS meta, stream, seed, idempotency key if any
+PUBLISH: Final = _script(f"""{_FITTING}{TELL}
+-- KEYS meta, stream, seed, idempotency key if any, and perhaps events, facts
 -- ARGV replid without INFO, new epoch, ttl, size, envelope, channel, PUBLISH or SPUBLISH
--- and perhaps bytes (0: no limit), 0 if the room may not be new, and with a key the digest of the content
-local meta, stream, once = KEYS[1], KEYS[2], KEYS[4]
+-- and perhaps bytes (0: no limit), 0 if the room may not be new, with a key the digest of the content
+-- and then perhaps an event, most events, most bytes, receiver
+local meta, stream, once = KEYS[1], KEYS[2], #KEYS % 2 == 0 and KEYS[4] or nil
 local run, envelope, ttl = incarnation(ARGV[1]), ARGV[5], tonumber(ARGV[3])
 if once then
   local earlier = redis.call('HMGET', once, 'epoch', 'offset', 'of')
@@ -140,10 +142,14 @@ if once then
   redis.call('HSET', once, 'epoch', epoch, 'offset', place, 'of', ARGV[10])
   redis.call('EXPIRE', once, {KEY_TTL})
 end
+if #KEYS > 4 then
+  local facts, last = KEYS[#KEYS], #ARGV
+  tell(KEYS[#KEYS - 1], facts, ARGV[last - 3], ARGV[last - 2], ARGV[last - 1], ARGV[last], epoch .. ':' .. place)
+end
 redis.call(ARGV[7], ARGV[6], 'H' .. epoch .. ':' .. place .. ':' .. envelope)
 return {{epoch, offset}}
 """)
-"""Adds a message to the history of a room and publishes it. Replies with epoch and offset.
+"""Adds a message to the history of a room and publishes it, and its event. Replies with epoch and offset.
 
 The epoch is empty where the message is refused: with the offset 0 the room would be new, with 1 the key is of another
 content.
@@ -210,5 +216,5 @@ return answer
 """)
 """Replies with epoch and offset of each room, and renews their expiry. The epoch is empty if a room has none yet."""
 
-SCRIPTS: Final = (PUBLISH, READ, POSITIONS, *REGISTRY_SCRIPTS)
+SCRIPTS: Final = (PUBLISH, READ, POSITIONS, *REGISTRY_SCRIPTS, *EVENT_SCRIPTS)
 """All scripts of the bus. A server must know them before they are called."""

@@ -105,5 +105,5 @@ class Heartbeat:
         await self._registry.retire(0 if last_pod or not len(self._presence) else grace)
 
     async def _reap(self, pod: str) -> None:
-        for room, user in await self._registry.reap(pod):
+        for room, user in await self._registry.reap(pod, self._presence.vacated):
             self._presence.announce_leave(room, user)

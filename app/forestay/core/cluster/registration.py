@@ -4,14 +4,16 @@ from forestay.core.cluster.revocations import Revocations
 from forestay.core.cluster.user_limit import UserLimit
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.hub import Hub
+from forestay.core.rooms.presence import Presence
 from forestay.protocol.codes import ENDINGS, CloseCode, Ending
 
 
 class Registration:
     """What a connection needs to be counted: a place for its user, and a token that is not revoked."""
 
-    def __init__(self, hub: Hub, user_limit: UserLimit, revocations: Revocations) -> None:
+    def __init__(self, hub: Hub, user_limit: UserLimit, revocations: Revocations, presence: Presence) -> None:
         self._hub = hub
+        self._presence = presence
         self._user_limit = user_limit
         self._revocations = revocations
 
@@ -24,6 +26,7 @@ class Registration:
             self._user_limit.release(connection)
             return ENDINGS[code]
         self._hub.add(connection)
+        self._presence.connected(connection.identity.user)
         return None
 
     def uncount(self, connection: Connection) -> None:
@@ -34,5 +37,6 @@ class Registration:
     def remove(self, connection: Connection) -> None:
         """Remove a connection that has ended."""
         self._hub.remove(connection)
+        self._presence.disconnected(connection.identity.user)
         if self._user_limit.limited:
             self._user_limit.release(connection)

@@ -114,6 +114,7 @@ class Bus(Protocol):
         kept: Retention | None = None,
         key: str | None = None,
         create: bool = True,
+        told: bytes | None = None,
     ) -> None:
         """Offer `message`. `settled` gets the outcome; it may be called before this returns.
 
@@ -121,6 +122,8 @@ class Bus(Protocol):
         of the same sender in the same room is published once, and a repeat settles as the first; only with `kept`. With
         another content, see `content_digest`, it is refused with Cause.KEY_REUSED.
         `create`: whether a room without history gets one; else the message is refused there with Cause.NEW_ROOM.
+        `told`: the event of the message for the receiver of webhooks. It waits from the moment when the message is
+        accepted, and a repeat by `key` tells nothing.
         """
 
     def subscribe(self, room: RoomName, subscriber: Subscriber) -> None:

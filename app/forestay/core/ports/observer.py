@@ -77,6 +77,12 @@ class Observer:
         `since`: when the request came, by `Runtime.perf`. `trace`: the caller's context.
         """
 
+    def webhook_request(self, result: str) -> None:
+        """A request to the receiver of webhooks has ended: `delivered`, or why not, from a closed set."""
+
+    def webhook_events(self, outcome: str, events: int) -> None:
+        """So many events were `delivered`, became `dead` letters, or were `dropped` at the bound of the queue."""
+
     def unknown_session(self) -> None:
         """A Socket.IO request named a session that is not on this pod."""
 

@@ -64,16 +64,28 @@ class Holdings:
     """Pairs of a user and a connection's id."""
 
 
+def nothing(room: RoomName) -> None:
+    """Tells nothing about `room`."""
+
+
 class Registry(Protocol):
     """Presence, connections of users, revocations, tickets and pods, shared by all pods.
 
     All methods but `put` and `release` raise BusLost.
     """
 
-    def put(self, member: Member, room: RoomName, news: Message | None, settled: Callable[[Outcome], None]) -> None:
+    def put(
+        self,
+        member: Member,
+        room: RoomName,
+        news: Message | None,
+        settled: Callable[[Outcome], None],
+        told: bytes | None = None,
+    ) -> None:
         """Set the number of connections of a user in `room` on this pod. The same number again changes nothing.
 
-        `news` is published where the user was on no pod before, or is on no pod any more.
+        `news` is published where the user was on no pod before, or is on no pod any more. `told` is an event for the
+        receiver of webhooks. It waits where the room had no user on any pod before, or has none any more.
         """
 
     async def presence_page(
@@ -106,8 +118,13 @@ class Registry(Protocol):
     async def recall(self) -> Holdings:
         """Return what the registry has of this pod. After a loss of memory it may be an older state."""
 
-    async def reap(self, pod: str) -> Sequence[tuple[RoomName, str]]:
-        """Remove the data of a pod whose lease has ended. Return the rooms and users that no pod has then."""
+    async def reap(
+        self, pod: str, told: Callable[[RoomName], bytes | None] = nothing
+    ) -> Sequence[tuple[RoomName, str]]:
+        """Remove the data of a pod whose lease has ended. Return the rooms and users that no pod has then.
+
+        `told`: makes the event for the case that a room has no user any more.
+        """
 
     async def retire(self, grace: float) -> None:
         """Count this pod for `grace` more seconds at most; with 0, remove all that is its own."""

@@ -18,6 +18,10 @@ TaskName = Literal[
     "redis_discovery",
     "redis_link",
     "redis_node_close",
+    "webhooks_look",
+    "webhooks_request",
+    "webhooks_send",
+    "webhooks_take",
 ]
 """Every name that a task may have. The set is closed, because a name is the label of a metric."""
 

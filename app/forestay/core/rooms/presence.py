@@ -13,11 +13,12 @@ from msgspec.json import encode as to_json
 from forestay.core.ports.bus import PAGE_BYTES, Bus, BusLost, Outcome, Unavailable
 from forestay.core.ports.registry import Registry
 from forestay.core.ports.runtime import Runtime
+from forestay.core.rooms.webhook_events import WebhookEvents
 from forestay.core.rules.access import Identity
 from forestay.core.rules.budgets import NEWS_BURST, NEWS_PERIOD, Budgets
 from forestay.core.rules.policies import Policies
 from forestay.protocol.message import Kind, Message
-from forestay.protocol.names import RoomName
+from forestay.protocol.names import RoomName, online_room, user_online
 from forestay.protocol.presence import Member, PresencePage, user_fields
 from forestay.protocol.timestamps import Stamps
 
@@ -75,6 +76,7 @@ class Presence:
         self._registry = registry
         self._policies = policies
         self._grace = grace
+        self._events = WebhookEvents(runtime, policies)
         self._news_budgets = Budgets[RoomName](NEWS_BURST, NEWS_PERIOD)
         self._rooms: dict[RoomName, dict[str, PresenceEntry]] = {}
         self._entries = 0
@@ -85,12 +87,25 @@ class Presence:
 
     def enter(self, room: RoomName, identity: Identity) -> None:
         """Count one more connection of this user in `room`."""
-        entry = self._entry(room, identity.user)
+        self._enter(room, identity.user, identity.info)
+
+    def connected(self, user: str) -> None:
+        """Count one more connection of `user` to the gateway, where it is told that users come online."""
+        if self._events.users:
+            self._enter(online_room(user), user, None)
+
+    def disconnected(self, user: str) -> None:
+        """Count one connection of `user` to the gateway less. The user may come back for the grace period."""
+        if self._events.users:
+            self.leave(online_room(user), user, grace=True)
+
+    def _enter(self, room: RoomName, user: str, info: bytes | None) -> None:
+        entry = self._entry(room, user)
         came = not entry.counted
         entry.cancel_grace()
         entry.connections += 1
-        entry.info = identity.info
-        self._register(room, identity.user, entry, told=not came or self._may_tell(room))
+        entry.info = info
+        self._register(room, user, entry, told=not came or self._may_tell(room))
 
     def leave(self, room: RoomName, user: str, *, grace: bool) -> None:
         """Count one connection of `user` in `room` less. With `grace` the user may come back for a while."""
@@ -141,6 +156,10 @@ class Presence:
         if news is not None:
             self._bus.publish(news)
 
+    def vacated(self, room: RoomName) -> bytes | None:
+        """The event for the case that the last user of `room` was on a pod that is gone; None where none is told."""
+        return self._events.presence(room, here=False)
+
     def close(self, *, last_pod: bool) -> None:
         """Stop, because the pod stops. `last_pod`: no other pod is there to announce that its users left."""
         for room, entries in list(self._rooms.items()):
@@ -156,7 +175,7 @@ class Presence:
 
     def _may_tell(self, room: RoomName) -> bool:
         """Whether the members of `room` may be told of one more user that came or went. They are told so many."""
-        return not self._policies.of(room).join_leave or not self._news_budgets.spend(room, self._runtime.loop.time())
+        return not self._has_news(room) or not self._news_budgets.spend(room, self._runtime.loop.time())
 
     def _register(
         self, room: RoomName, user: str, entry: PresenceEntry, *, silently: bool = False, told: bool = True
@@ -179,8 +198,11 @@ class Presence:
             if accepted and not counted and not entry.counted and not entry.in_flight:
                 self._forget(room, user, entry)
 
-        news = None if not told or (silently and counted) else self._news(room, user, entry.info, here=counted > 0)
-        self._registry.put(Member(user, counted, entry.info), room, news, settled)
+        news = event = None
+        if not (silently and counted):
+            news = self._news(room, user, entry.info, here=counted > 0) if told else None
+            event = self._events.presence(room, here=counted > 0)
+        self._registry.put(Member(user, counted, entry.info), room, news, settled, event)
 
     def _entry(self, room: RoomName, user: str) -> PresenceEntry:
         entries = self._rooms.setdefault(room, {})
@@ -198,9 +220,13 @@ class Presence:
             if not entries:
                 del self._rooms[room]
 
+    def _has_news(self, room: RoomName) -> bool:
+        """Whether the members of `room` are told who comes and goes. A room of a user's connections has no members."""
+        return self._policies.of(room).join_leave and user_online(room) is None
+
     def _news(self, room: RoomName, user: str, info: bytes | None, *, here: bool) -> Message | None:
         """The news for the members of `room`; None where its policy has no `join_leave`."""
-        if not self._policies.of(room).join_leave:
+        if not self._has_news(room):
             return None
         kind = Kind.USER_JOINED if here else Kind.USER_LEFT
         return Message(room, to_json(user_fields(user, info)), self._stamps.now(), sender=user, kind=kind)

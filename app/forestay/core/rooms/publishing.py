@@ -25,6 +25,7 @@ from forestay.core.ports.bus import (
 from forestay.core.ports.runtime import Runtime
 from forestay.core.ports.tracer import Leg, Tracer
 from forestay.core.rooms.user_budgets import Reservation, UserBudgets
+from forestay.core.rooms.webhook_events import WebhookEvents
 from forestay.core.rules.budgets import NO_LIMITS, UserAmounts
 from forestay.core.rules.policies import Policies, Policy, Retention
 from forestay.protocol.codes import ErrorCode, Refusal
@@ -100,6 +101,7 @@ class Publisher:
     ) -> None:
         """`largest`: bytes of the largest message that a client gets. `amounts`: what users may leave on the bus."""
         self._budgets = UserBudgets(runtime.loop, amounts)
+        self._events = WebhookEvents(runtime, policies)
         self._loop = runtime.loop
         self._clock = runtime.clock
         self._perf = runtime.perf
@@ -135,7 +137,8 @@ class Publisher:
             if new or message.trace is not None or policy.trace:
                 _trace(self._tracer, offer, policy, kept=new)
         offer.publisher = self
-        self._bus.publish(offer.message, offer.settle, kept=kept, key=key, create=create)
+        told = self._events.message(offer.message) if policy.webhooks else None
+        self._bus.publish(offer.message, offer.settle, kept=kept, key=key, create=create, told=told)
 
     def count(self, offer: Offer, outcome: Outcome) -> None:
         """Count how long it took until the outcome was known."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Final
 
-from forestay.protocol.names import Pattern, RoomName, shown
+from forestay.protocol.names import PERSONAL, Pattern, RoomName, personal_room, shown
 
 
 class Slow(StrEnum):
@@ -17,6 +17,20 @@ class Slow(StrEnum):
     DISCONNECT = "disconnect"
     DROP_OLDEST = "drop_oldest"
 
+
+class Webhook(StrEnum):
+    """What the application's backend is told of a room, or of a user."""
+
+    OCCUPIED = "occupied"
+    VACATED = "vacated"
+    ONLINE = "online"
+    OFFLINE = "offline"
+    MESSAGE = "message"
+
+
+NO_WEBHOOKS: Final[frozenset[Webhook]] = frozenset()
+_OF_ROOMS: Final = (Webhook.OCCUPIED, Webhook.VACATED, Webhook.MESSAGE)
+_OF_USERS: Final = (Webhook.ONLINE, Webhook.OFFLINE, Webhook.MESSAGE)
 
 KEY_TTL: Final = 300
 """Seconds for which an idempotency key publishes once."""
@@ -55,6 +69,8 @@ class Policy:
     """Whether receivers see the `traceparent` of each message."""
     compress: bool = True
     """Whether messages are compressed for members that take compressed ones, where COMPRESSION is on."""
+    webhooks: frozenset[Webhook] = NO_WEBHOOKS
+    """What the backend is told. A room that tells `occupied` or `vacated` has presence."""
 
 
 SHIPPED: Final = Policy()
@@ -85,11 +101,15 @@ def parse_policy(table: Mapping[str, object], base: Policy = SHIPPED) -> Policy:
     flags = {name: _flag(table, name, base) for name in ("presence", "join_leave", "echo", "trace", "compress")}
     if flags["join_leave"] and table.get("presence") is False:
         raise ValueError("'join_leave' needs presence; leave out presence = false")
-    flags["presence"] |= flags["join_leave"]
+    webhooks = _webhooks(table["webhooks"], pattern) if "webhooks" in table else base.webhooks
+    counted = not webhooks.isdisjoint((Webhook.OCCUPIED, Webhook.VACATED))
+    if counted and table.get("presence") is False:
+        raise ValueError("'webhooks' with occupied or vacated need presence; leave out presence = false")
+    flags["presence"] |= flags["join_leave"] or counted
     slow = table.get("slow", base.slow)
     if slow not in list(Slow):
         raise ValueError(f"'slow' is one of {', '.join(Slow)}, not {slow!r}")
-    return Policy(pattern=pattern, history=history, slow=Slow(str(slow)), **flags)
+    return Policy(pattern=pattern, history=history, slow=Slow(str(slow)), webhooks=webhooks, **flags)
 
 
 def _history(table: object) -> Retention:
@@ -109,6 +129,16 @@ def _history(table: object) -> Retention:
     return Retention(size, float(ttl), most)
 
 
+def _webhooks(words: object, pattern: str) -> frozenset[Webhook]:
+    known = _OF_USERS if pattern == PERSONAL else _OF_ROOMS
+    if not isinstance(words, list) or not all(word in known for word in words):
+        raise ValueError(
+            f"'webhooks' is a list of {', '.join(known)} for pattern = \"{pattern}\", not {words!r}; "
+            f'online and offline belong to pattern = "{PERSONAL}", occupied and vacated to all others'
+        )
+    return frozenset(Webhook(word) for word in words)
+
+
 def _flag(table: Mapping[str, object], name: str, base: Policy) -> bool:
     value = table.get(name, getattr(base, name))
     if not isinstance(value, bool):
@@ -123,6 +153,16 @@ class Policies:
         self._policies = [(Pattern(policy.pattern), policy) for policy in policies]
         self._otherwise = otherwise
         self._known: dict[RoomName, Policy] = {}
+
+    @property
+    def personal(self) -> Policy:
+        """The policy of personal rooms."""
+        return self.of(personal_room("any"))
+
+    @property
+    def webhooks(self) -> bool:
+        """Whether any room or user has webhooks."""
+        return any(policy.webhooks for _, policy in self._policies) or bool(self._otherwise.webhooks)
 
     def of(self, room: RoomName) -> Policy:
         known = self._known.get(room)

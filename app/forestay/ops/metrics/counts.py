@@ -77,6 +77,8 @@ class Counts(Observer):
         self.closes = {GATEWAY: LabelCounts((*codes, _OTHER)), CLIENT: LabelCounts((*codes, _OTHER))}
         self.lifetimes = Histogram(LIFETIME_BUCKETS)
         self.departures = {reason: LabelCounts(("client_closed", "server_closed", "aborted")) for reason in Reason}
+        self.webhook_requests = LabelCounts(("delivered", "refused", "unreachable", "timeout", "gone"))
+        self.webhook_outcomes = LabelCounts(("delivered", "dead", "dropped"))
         self.cluster_faults = LabelCounts((*Cause, "gone", "brief"))
 
     @property
@@ -114,6 +116,12 @@ class Counts(Observer):
 
     def unknown_session(self) -> None:
         self.unknown_sessions += 1
+
+    def webhook_request(self, result: str) -> None:
+        self.webhook_requests.add(result)
+
+    def webhook_events(self, outcome: str, events: int) -> None:
+        self.webhook_outcomes.add(outcome, events)
 
     def managed(self, action: str, result: str) -> None:
         self.managed_by_action[action].add(result)

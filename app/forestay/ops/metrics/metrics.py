@@ -5,7 +5,7 @@ Exemplars appear in OpenMetrics only, because the older text format has no place
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -21,6 +21,18 @@ _Bucket = tuple[str, float] | tuple[str, float, Exemplar]
 
 READY_REASONS: Final = ("ready", "starting", "draining", "tasks", "saturated", "lagging", "bus")
 """The label values of `forestay_ready`: that the pod is ready, or the first reason why it is not."""
+
+
+class WebhookReadings(NamedTuple):
+    """What waits for the receiver of webhooks, on all pods together, as this pod knows it."""
+
+    waiting: int = 0
+    lag: float = 0.0
+    """Seconds since the oldest event came that is not delivered."""
+    dead: int = 0
+    """Dead letters."""
+    stopped: bool = False
+    """Whether the receiver answered 410."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +64,7 @@ class Readings:
     """How often background tasks have failed, by the name of the task."""
     compression: Callable[[], Mapping[str, Mapping[str, int]]]
     """Bytes of messages, each once, `plain` and `compressed`: by direction, `sent` and `received`."""
+    webhooks: Callable[[], WebhookReadings]
     dropped_lines: Callable[[], int]
     """Log lines that could not be written."""
 
@@ -79,6 +92,7 @@ class Metrics:
         yield from self._messages()
         yield from self._delivery()
         yield from self._bus()
+        yield from self._webhooks()
         yield from self._process()
 
     def _pod(self) -> Iterable[Metric]:
@@ -195,6 +209,18 @@ class Metrics:
             "forestay_bus_round_trip_seconds", "Duration of the last probe through the bus.", readings.bus_round_trip()
         )
         yield _counters("forestay_bus_events", "Events of the bus connection.", "event", counts.bus_events)
+
+    def _webhooks(self) -> Iterable[Metric]:
+        counts, now = self._counts, self._readings.webhooks()
+        yield _gauge("forestay_webhook_waiting", "Events that wait for the receiver, on all pods.", now.waiting)
+        yield _gauge("forestay_webhook_lag_seconds", "Age of the oldest event that waits, on all pods.", now.lag)
+        yield _gauge("forestay_webhook_dead_letters", "Events that could not be delivered, on all pods.", now.dead)
+        yield _gauge("forestay_webhook_stopped", "1 after the receiver answered 410.", now.stopped)
+        yield _counters(
+            "forestay_webhook_events", "Events that this pod is done with.", "outcome", counts.webhook_outcomes
+        )
+        requests = counts.webhook_requests
+        yield _counters("forestay_webhook_requests", "Requests to the receiver of webhooks.", "result", requests)
 
     def _process(self) -> Iterable[Metric]:
         yield _counter("process_cpu_seconds", "User and system CPU time.", process.cpu_seconds())

@@ -1,0 +1,1 @@
+"""Tells the application's backend what happens: takes events from the queue, and sends them over HTTP."""

@@ -1,0 +1,152 @@
+"""Sends one request to the receiver of webhooks, and says what came of it.
+
+Only the status counts. An answer is read no further than that, but for a small rest that lets the connection be used
+again. Redirects are not followed, and neither cookies nor proxies are used.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from aiohttp import (
+    ClientConnectorCertificateError,
+    ClientConnectorDNSError,
+    ClientConnectorError,
+    ClientError,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    DummyCookieJar,
+    TCPConnector,
+)
+
+from forestay import __version__
+from forestay.webhooks.receiver import Receiver, trust
+from forestay.webhooks.signature import signed_headers
+
+CONNECTIONS: Final = 4
+"""Requests of one pod at the same time."""
+
+LONGEST_RETRY_AFTER: Final = 300.0
+"""Seconds. A receiver that asks for more is asked again after these."""
+
+# The rest of an answer that is read: bytes, and seconds. A longer or slower one costs its connection.
+_REST_BYTES: Final = 4096
+_REST_SECONDS: Final = 0.5
+
+
+# Wrong address or rights, too many requests, or a proxy without a receiver behind it.
+_NOT_ABOUT_EVENTS: Final = frozenset({401, 403, 404, 405, 407, 408, 425, 429, 502, 503, 504})
+
+
+class Result(StrEnum):
+    """What came of a request."""
+
+    DELIVERED = "delivered"
+    """A status from 200 to 299."""
+    REFUSED = "refused"
+    """Any other status but 410."""
+    UNREACHABLE = "unreachable"
+    """No connection, or one that broke before the status."""
+    TIMEOUT = "timeout"
+    GONE = "gone"
+    """Status 410: the receiver wants no more webhooks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of one request."""
+
+    result: Result
+    reason: str
+    """What happened, in words that repeat nothing of the answer."""
+    status: int = 0
+    """0 where none came."""
+    retry_after: float = 0.0
+    """Seconds after which the receiver wants to be asked again, at most LONGEST_RETRY_AFTER."""
+
+    @property
+    def receiver_fails(self) -> bool:
+        """Whether any other request would have failed too, as far as can be told."""
+        if self.result is Result.REFUSED:
+            return not 400 <= self.status < 500 or self.status in _NOT_ABOUT_EVENTS
+        return self.result in (Result.UNREACHABLE, Result.TIMEOUT)
+
+    @property
+    def about_events(self) -> bool:
+        """Whether it may be one of the events that the receiver does not take."""
+        return self.result is Result.REFUSED and self.status >= 400 and self.status not in _NOT_ABOUT_EVENTS
+
+
+class Sender:
+    """Requests to one receiver. Needs a running loop. Raises ValueError where its authority cannot be read."""
+
+    def __init__(self, receiver: Receiver, clock: Callable[[], float]) -> None:
+        """`clock`: Unix seconds."""
+        self._receiver = receiver
+        self._clock = clock
+        self._session = ClientSession(
+            connector=TCPConnector(limit=CONNECTIONS, ssl=trust(receiver.ca)),
+            cookie_jar=DummyCookieJar(),
+            timeout=ClientTimeout(total=receiver.timeout),
+            headers={"Content-Type": "application/json", "User-Agent": f"forestay/{__version__}"},
+            auto_decompress=False,
+        )
+
+    async def send(self, id: str, body: bytes) -> Answer:
+        """Send `body` as the webhook `id`. Raises nothing but CancelledError."""
+        headers = signed_headers(self._receiver.keys, id, int(self._clock()), body)
+        try:
+            async with self._session.post(
+                self._receiver.url, data=body, headers=headers, allow_redirects=False
+            ) as response:
+                answer = _judge(response)
+                await _read_rest(response)
+        except TimeoutError:
+            return Answer(Result.TIMEOUT, f"no answer within {self._receiver.timeout:g} s")
+        except (ClientError, OSError, ValueError) as error:
+            return Answer(Result.UNREACHABLE, _explained(error))
+        return answer
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._session.close()
+
+
+def _judge(response: ClientResponse) -> Answer:
+    status = response.status
+    if 200 <= status < 300:
+        return Answer(Result.DELIVERED, f"status {status}", status)
+    if status == 410:
+        return Answer(Result.GONE, "status 410", status)
+    given = response.headers.get("Retry-After", "")
+    seconds = min(LONGEST_RETRY_AFTER, float(given)) if given.isascii() and given.isdigit() and len(given) < 9 else 0.0
+    redirect = "; redirects are not followed" if 300 <= status < 400 else ""
+    return Answer(Result.REFUSED, f"status {status}{redirect}", status, seconds)
+
+
+async def _read_rest(response: ClientResponse) -> None:
+    """Read a small rest of the answer. What happens to it changes nothing."""
+    left = _REST_BYTES
+    try:
+        async with asyncio.timeout(_REST_SECONDS):
+            while left > 0 and (data := await response.content.read(left)):
+                left -= len(data)
+    except (ClientError, OSError, ValueError):
+        # TimeoutError is an OSError.
+        response.close()
+
+
+def _explained(error: Exception) -> str:
+    match error:
+        case ClientConnectorCertificateError():
+            why = getattr(error.certificate_error, "verify_message", "") or "it is not valid"
+            return f"the certificate is not trusted: {why}; FORESTAY_WEBHOOKS_CA can name its authority"
+        case ClientConnectorDNSError():
+            return "the name of the host is unknown"
+        case ClientConnectorError():
+            return f"no connection: {error.os_error.strerror or 'refused'}"
+        case _:
+            return f"the answer broke off or is not HTTP ({type(error).__name__})"
