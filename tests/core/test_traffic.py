@@ -47,7 +47,6 @@ def test_an_exemplar_is_the_last_value_of_its_bucket(values: list[float]) -> Non
     for at, value in enumerate(values):
         histogram.illustrate(value, TraceContext(KEPT), float(at))
         histogram.illustrate(value, TraceContext(KEPT[:-2] + "00"), -1.0)
-        histogram.illustrate(value, None, -1.0)
         last[bisect_left(BOUNDS, value)] = value
     shown = {at: one.exemplar.value for at, one in enumerate(histogram.buckets()) if one.exemplar is not None}
     assert shown == last

@@ -42,9 +42,9 @@ class Histogram:
         self._counts[self._bucket(value)] += 1
         self.sum += value
 
-    def illustrate(self, value: float, trace: TraceContext | None, unix: float) -> None:
+    def illustrate(self, value: float, trace: TraceContext, unix: float) -> None:
         """Keeps `trace` as the exemplar of the bucket of `value`, if that trace is sampled. `unix`: Unix seconds."""
-        if trace is not None and trace.sampled:
+        if trace.sampled:
             self._traced[self._bucket(value)] = (trace, value, unix)
 
     def _bucket(self, value: float) -> int:

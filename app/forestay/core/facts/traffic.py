@@ -105,7 +105,7 @@ class Traffic:
                 self.early += 1
                 seconds = 0.0
             self.latency.observe(seconds)
-            if self.exemplars:
+            if self.exemplars and message.trace is not None:
                 self.latency.illustrate(seconds, message.trace, unix)
 
     def flush(self, writes: int, size: int, seconds: float) -> None:

@@ -148,7 +148,7 @@ class Publisher:
         else:
             histogram = traffic.refused if outcome is Outcome.REFUSED else traffic.unknown
         histogram.observe(seconds)
-        if traffic.exemplars:
+        if traffic.exemplars and offer.message.trace is not None:
             histogram.illustrate(seconds, offer.message.trace, self._clock())
 
     def _check_size(self, message: Message, *, kept: bool, traced: bool) -> None:
