@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from forestay.core.facts.histogram import Histogram
-from forestay.core.facts.stamps import StampReader
 from forestay.protocol.message import Message
+from forestay.protocol.timestamps import StampReader
 
 PUBLISH_BUCKETS: Final[tuple[float, ...]] = (
     0.0005,

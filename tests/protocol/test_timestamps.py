@@ -3,8 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forestay.core.facts.stamps import StampReader
-from forestay.protocol.timestamps import timestamp, unix_seconds
+from forestay.protocol.timestamps import StampReader, timestamp, unix_seconds
 
 DAY = 86_400_000
 STAMPS = st.one_of(
