@@ -176,10 +176,10 @@ def main() -> None:
     quiet = {"FORESTAY_PING_INTERVAL": "3600"}
     on = quiet | {"FORESTAY_COMPRESSION": "on"}
     cases = [
-        Case("off", "forestay", partial(both, offering=0), quiet),
-        Case("on", "forestay", partial(both, offering=1), on),
-        Case("on for half", "forestay", partial(both, offering=0.5), on),
-        Case("on, none offers", "forestay", partial(both, offering=0), on),
+        Case("off", given.servers, partial(both, offering=0), quiet),
+        Case("on", given.servers, partial(both, offering=1), on),
+        Case("on for half", given.servers, partial(both, offering=0.5), on),
+        Case("on, none offers", given.servers, partial(both, offering=0), on),
     ]
     found = measure(cases, given.rounds)
     title = f"Compression: {number:,} members, {given.rate:g} messages/s of 1 KiB"
