@@ -187,7 +187,7 @@ typedef struct Writes {
     Py_ssize_t count;
     Entry *entries;
     struct Writes *next; /* in the queue of a thread, which owns it until it is taken back */
-    double seconds;      /* that `run` took */
+    double seconds;      /* of CPU that `run` took */
 } Writes;
 
 static PyTypeObject *outlet_type, *writes_type;
@@ -514,11 +514,12 @@ writes_dealloc(Writes *self)
     Py_DECREF(type);
 }
 
+/* Seconds of CPU that this thread has used. */
 static double
-now(void)
+used(void)
 {
     struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
@@ -526,7 +527,7 @@ now(void)
 static void
 run(Writes *self)
 {
-    double started = now();
+    double before = used();
     for (Py_ssize_t at = 0; at < self->count; at++) {
         Entry *entry = &self->entries[at];
         int expected = PENDING;
@@ -540,7 +541,7 @@ run(Writes *self)
         entry->sent = sent < 0 ? 0 : sent;
         atomic_store(&entry->state, DONE);
     }
-    self->seconds = now() - started;
+    self->seconds = used() - before;
 }
 
 static PyObject *

@@ -25,7 +25,7 @@ class Writes:
     left: list[int]
     # How many outlets it holds.
     count: int
-    # How long `run` took.
+    # Seconds of CPU that `run` took.
     seconds: float
     # Both lists are as long as each other. No outlet comes twice.
     def __init__(self, outlets: list[object], buffers: list[bytes]) -> None: ...

@@ -24,6 +24,6 @@ class GroupWriter(Protocol):
         """Make the writes of `group` to clients that are open and for which nothing waits to be written.
 
         Returns the places of the others in the group, which the caller writes to. Nothing here raises. `written` is
-        called once, when each buffer is with the kernel or with its transport. It gets the seconds that the writes took
-        beside the loop.
+        called once, when each buffer is with the kernel or with its transport. It gets the seconds of CPU that the
+        writes took beside the loop.
         """

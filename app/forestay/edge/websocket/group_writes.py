@@ -46,6 +46,8 @@ class GroupWrites:
         self._loop = asyncio.get_running_loop()
         self._thread = thread
         self._under_way: dict[Writes, Callable[[float], None]] = {}
+        self._refused = False
+        """Whether the last writes found no thread. It is logged once, and not for each message."""
         self._loop.add_reader(thread.fileno(), self._take_back)
 
     def write(self, group: Group, written: Callable[[float], None]) -> Sequence[int]:
@@ -70,12 +72,17 @@ class GroupWrites:
         try:
             self._thread.hand_in(writes)
         except RuntimeError:
-            log.exception("no thread can be started for writes to a group of clients: the loop makes them")
+            if not self._refused:
+                log.exception("no thread can be started for writes to groups of clients: the loop makes them meanwhile")
+            self._refused = True
             return False
+        self._refused = False
         return True
 
     def _take_back(self) -> None:
         """Let the sockets go to which the thread has written."""
-        for writes in self._thread.take_back():
+        made = self._thread.take_back()
+        for writes in made:
             writes.release()
+        for writes in made:
             self._under_way.pop(writes)(writes.seconds)
