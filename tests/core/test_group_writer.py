@@ -1,9 +1,14 @@
 """Passes to large rooms go to a GroupWriter, where there is one."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 
+import pytest
+
+from forestay.core.fanout.rests import Pace, Rests
 from forestay.core.fanout.rooms import LARGE_ROOM
 from forestay.core.ports.group_writer import Group
+from forestay.protocol.names import RoomName
 from tests.support.core import Core, passes
 
 
@@ -51,6 +56,22 @@ async def test_a_large_room_is_written_beside_the_loop_and_rests_until_then() ->
     beside.make()
     assert [payloads(socket.heard()) for _, socket in members] == [[1, 2, 3]] * LARGE_ROOM
     assert [len(socket.writes) - 1 for _, socket in members] == before
+
+
+@pytest.mark.parametrize(("messages", "beside", "rest"), [(1, 0.006, 0.0), (2, 0.006, 0.006), (2, 0.1, 0.01)])
+async def test_a_room_rests_for_what_was_written_beside_the_loop_where_more_comes(
+    messages: int, beside: float, rest: float
+) -> None:
+    """As long as that took, up to the cap. A message that came alone makes no rest: the next one would only wait."""
+    loop = asyncio.get_running_loop()
+    core = Core()
+    room = core.pod.rooms.enter(RoomName("large"))
+    room.resting, started = True, loop.time()
+    Rests(loop, Pace(1.0, 0.01), lambda _: None).begin([room], 0.0, messages, beside)
+    assert room.resting == bool(rest)
+    while room.resting:
+        await asyncio.sleep(0)
+    assert loop.time() - started >= rest - 0.001
 
 
 async def test_a_small_room_does_not_wait_for_a_large_one() -> None:

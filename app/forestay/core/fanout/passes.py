@@ -7,7 +7,7 @@ the same sockets, and would only delay messages for others. A pod with little to
 tick. Nothing here awaits.
 
 Large rooms have a pass of their own. Its writes leave the loop where there is a GroupWriter, so that nobody else waits
-for them.
+for them. They rest only where messages come faster than they are written: see Rests.begin.
 """
 
 from collections.abc import Collection, Iterable
@@ -160,9 +160,10 @@ class Passes:
             apart = {*self._answering, *self._slow.behind} if self._answering or self._slow.behind else ()
             alike, due, tailed = gather_alike(batches, apart)
             number, size = len(alike.members), sum([len(buffer) for buffer in alike.buffers])
+            messages = sum([len(batch.arrivals) for batch in batches])
             handed_over = True
             group = Group(alike.transports, alike.buffers)
-            for at in writer.write(group, partial(self._rests.begin, rooms, self._perf() - started)):
+            for at in writer.write(group, partial(self._rests.begin, rooms, self._perf() - started, messages)):
                 due[alike.members[at]] = alike.buffers[at]
                 number, size = number - 1, size - len(alike.buffers[at])
             writes.rooms(due, batches)

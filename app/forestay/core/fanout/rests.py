@@ -30,9 +30,14 @@ class Rests:
         self._pace = pace
         self._schedule = schedule
 
-    def begin(self, rooms: Collection[Room], took: float, beside: float = 0.0) -> None:
-        """Let `rooms` rest, which a pass wrote to: for `took` seconds in the loop, and for `beside` beside it."""
-        rest = min((took + beside) * self._pace.rest, self._pace.cap)
+    def begin(self, rooms: Collection[Room], took: float, messages: int = 0, beside: float = 0.0) -> None:
+        """Let `rooms` rest after a pass with `messages`, of `took` seconds in the loop and `beside` seconds beside it.
+
+        Where there was one message only, the next one is likely to come alone too. A rest for what was written beside
+        the loop would only delay it.
+        """
+        rest = took + beside if messages > 1 else took
+        rest = min(rest * self._pace.rest, self._pace.cap)
         if rest < _SHORTEST:
             self._end(rooms)
         elif rooms:
