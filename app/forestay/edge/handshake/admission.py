@@ -9,7 +9,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from forestay.core.ports.verifier import Identifier, Ticket
 from forestay.core.rules.access import Identity
@@ -123,7 +123,7 @@ class Admission:
 
     def check_origin(self, request: web.BaseRequest) -> None:
         """Raises Refused where a page sent `request` that may not connect. It comes before the token."""
-        origins, host = of_page(request.headers), request.headers.get("Host", "")
+        origins, host = of_page(request.headers), request.headers.get(hdrs.HOST, "")
         if not self._origins.allow(origins, host):
             raise Refused(403, Refusal(ErrorCode.FORBIDDEN, self._origins.refusal(origins, host)))
 

@@ -4,7 +4,7 @@ import base64
 import binascii
 from typing import Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from forestay.core.ports.verifier import Ticket, TicketUse
 from forestay.edge.handshake.admission import QUERY_NAMES, Refused
@@ -29,9 +29,9 @@ def is_question(request: web.BaseRequest) -> bool:
     headers = request.headers
     return (
         request.method == "GET"
-        and "websocket" not in headers.get("Upgrade", "").lower()
-        and "Sec-WebSocket-Key" not in headers
-        and "Sec-WebSocket-Version" not in headers
+        and "websocket" not in headers.get(hdrs.UPGRADE, "").lower()
+        and hdrs.SEC_WEBSOCKET_KEY not in headers
+        and hdrs.SEC_WEBSOCKET_VERSION not in headers
     )
 
 
@@ -48,29 +48,32 @@ def check_upgrade(request: web.BaseRequest) -> None:
     if request.version < (1, 1):
         raise _malformed(_NO_HANDSHAKE)
     headers = request.headers
-    if headers.get("Upgrade", "").strip().lower() != "websocket":
+    if headers.get(hdrs.UPGRADE, "").strip().lower() != "websocket":
         raise _malformed(
             "not a WebSocket request: the header 'Upgrade: websocket' is missing; use a WebSocket client, and let "
             "proxies pass this header on"
         )
-    if "upgrade" not in [part.strip() for part in headers.get("Connection", "").lower().split(",")]:
+    named = headers.get(hdrs.CONNECTION, "").lower()
+    if named != "upgrade" and "upgrade" not in [part.strip() for part in named.split(",")]:
         raise _malformed(
             "not a WebSocket request: the header 'Connection: Upgrade' is missing; a proxy may have removed it"
         )
-    if headers.get("Sec-WebSocket-Version") != "13":
+    if headers.get(hdrs.SEC_WEBSOCKET_VERSION) != "13":
         raise _malformed("the WebSocket version is not supported; send 'Sec-WebSocket-Version: 13'")
-    if not _is_key(headers.get("Sec-WebSocket-Key", "")):
+    if not _is_key(headers.get(hdrs.SEC_WEBSOCKET_KEY, "")):
         raise _malformed("'Sec-WebSocket-Key' is missing or malformed; send 16 random bytes in base64")
 
 
 def offered(request: web.BaseRequest, *, query_token: bool) -> tuple[str | None, str | None]:
     """The subprotocol to answer with and the caller's token, each None where the request has none. Raises Refused."""
-    lines = request.headers.getall("Sec-WebSocket-Protocol", [])
+    tokens = carried(request, query_token=query_token)
+    lines = request.headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL, [])
     parts = [part for line in lines for part in (piece.strip() for piece in line.split(",")) if part]
-    tokens = {_from_base64url(part[len(TOKEN_PROTOCOL) :]) for part in parts if part.startswith(TOKEN_PROTOCOL)}
     if parts and PROTOCOL not in parts:
         raise _malformed(f"none of the offered subprotocols is supported; offer {PROTOCOL}, or none")
-    tokens |= carried(request, query_token=query_token)
+    for part in parts:
+        if part.startswith(TOKEN_PROTOCOL):
+            tokens.add(_from_base64url(part[len(TOKEN_PROTOCOL) :]))
     if len(tokens) > 1:
         raise Refused(400, Refusal(ErrorCode.BAD_TOKEN, "the request has two different tokens; send one"))
     return (PROTOCOL if parts else None), next(iter(tokens), None)
@@ -78,7 +81,7 @@ def offered(request: web.BaseRequest, *, query_token: bool) -> tuple[str | None,
 
 def compression(request: web.BaseRequest) -> Agreement | None:
     """What is agreed on with a client that offers compression; None where nothing is. Raises Refused."""
-    lines = request.headers.getall("Sec-WebSocket-Extensions", [])
+    lines = request.headers.getall(hdrs.SEC_WEBSOCKET_EXTENSIONS, [])
     try:
         return agree(", ".join(lines))
     except ValueError as error:
@@ -88,7 +91,7 @@ def compression(request: web.BaseRequest) -> Agreement | None:
 def carried(request: web.BaseRequest, *, query_token: bool) -> set[str]:
     """The different tokens in the `Authorization` header and, with `query_token`, in the URL."""
     tokens = set()
-    for line in request.headers.getall("Authorization", []):
+    for line in request.headers.getall(hdrs.AUTHORIZATION, []):
         scheme, _, credentials = line.partition(" ")
         if scheme.lower() == "bearer":
             tokens.add(credentials.strip())
@@ -126,7 +129,7 @@ def _malformed(message: str) -> Refused:
 
 def _is_key(text: str) -> bool:
     try:
-        return len(base64.b64decode(text, validate=True)) == 16
+        return len(binascii.a2b_base64(text, strict_mode=True)) == 16
     except (binascii.Error, ValueError):
         return False
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
+from aiohttp import hdrs
 from multidict import CIMultiDictProxy
 
 from forestay.edge.quoted import quoted
@@ -109,10 +110,12 @@ def of_page(headers: CIMultiDictProxy[str]) -> Sequence[str]:
     A browser sends no Origin with the plain GET of such a page, but it sends one with the page's handshake. Without
     this the answer to the GET would be that the handshake is allowed, also where it is not.
     """
-    origins = headers.getall("Origin", [])
-    referrer = headers.get("Referer", "")
-    if origins or not referrer or headers.get("Sec-Fetch-Site") != "same-origin":
+    origins = headers.getall(hdrs.ORIGIN, [])
+    if origins:
         return origins
+    referrer = headers.get(hdrs.REFERER, "")
+    if not referrer or headers.get("Sec-Fetch-Site") != "same-origin":
+        return []
     try:
         parts = urlsplit(referrer)
     except ValueError:

@@ -1,12 +1,12 @@
 """Upgrades a request to a WebSocket: answers the handshake, and takes the connection from aiohttp."""
 
 import asyncio
-import base64
 import hashlib
+from binascii import b2a_base64
 from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from forestay.edge.websocket.open_sockets import OpenSockets
 
@@ -47,9 +47,9 @@ def upgrade(request: web.BaseRequest, subprotocol: str | None = None, extensions
 
     `subprotocol`, `extensions`: those to answer with. The caller makes a ClientSocket of the result at once.
     """
-    key = request.headers["Sec-WebSocket-Key"].strip().encode()
+    key = request.headers[hdrs.SEC_WEBSOCKET_KEY].strip().encode()
     # What the standard wants; nothing depends on it that an attacker could forge.
-    accept = base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
+    accept = b2a_base64(hashlib.sha1(key + _GUID, usedforsecurity=False).digest(), newline=False)
     chosen = b"" if subprotocol is None else b"Sec-WebSocket-Protocol: %b\r\n" % subprotocol.encode()
     if extensions is not None:
         chosen += b"Sec-WebSocket-Extensions: %b\r\n" % extensions.encode()
