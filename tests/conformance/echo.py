@@ -66,11 +66,16 @@ class _Silent:
     """The real Sessions without the `welcome` reply: a fuzzer would take it for an echo that it did not ask for."""
 
     def __init__(self, sessions: Sessions) -> None:
-        self.start = sessions.start
+        self.prepare = sessions.prepare
+        self.register = sessions.register
         self.first_words = sessions.first_words
         self.lost = sessions.lost
 
-    def greet(self, connection: Connection) -> None:
+    def welcome(self, connection: Connection) -> bytes:
+        """Nothing."""
+        return b""
+
+    def greet(self, connection: Connection, welcome: bytes) -> None:
         """Says nothing."""
 
 

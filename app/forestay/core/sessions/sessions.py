@@ -38,28 +38,45 @@ class Sessions:
         self._end_connection = self._end
 
     async def start(self, identity: Identity, transport: Transport, bucket: TokenBucket | None = None) -> Connection:
-        """Start a connection of a verified caller. From now on it counts, and can be ended like each other one.
+        """Make a connection and register it. It may come back ended: see `register`."""
+        connection = self.prepare(identity, transport, bucket)
+        await self.register(connection)
+        return connection
 
-        `bucket`: that of the client's other connections, where it has some. They share one rate. The connection may
-        come back ended, because its user has too many or its token was just revoked. The caller then closes the
-        transport, after the answer to the handshake.
+    def prepare(self, identity: Identity, transport: Transport, bucket: TokenBucket | None = None) -> Connection:
+        """Make a connection of a verified caller. Nothing knows of it yet.
+
+        `bucket`: that of the client's other connections, where it has some. They share one rate.
         """
         now = self._runtime.loop.time()
         bucket = bucket or TokenBucket(self._rates, now)
-        connection = Connection(self._runtime.new_id(), identity, transport, bucket, now, self._end_connection)
+        return Connection(self._runtime.new_id(), identity, transport, bucket, now, self._end_connection)
+
+    async def register(self, connection: Connection) -> None:
+        """Count a new connection. From now on it can be ended like each other one.
+
+        It may have ended after this, because its user has too many or its token was just revoked. The caller then
+        closes the transport, after the answer to the handshake.
+        """
         ending = await self._registration.register(connection)
         if ending is not None:
             connection.ended = ending
             self._report_end(connection, ending)
-            return connection
+            return
         self._keepalive.add(connection)
-        return connection
 
-    def greet(self, connection: Connection) -> None:
-        """Send the `welcome` of a connection that was started. Does nothing where it has ended meanwhile."""
+    def welcome(self, connection: Connection) -> bytes:
+        """Encode the `welcome` of a connection. It need not be registered for this."""
+        return connection.wire.reply(Welcome(connection.id, connection.identity.user, self._client_limits))
+
+    def greet(self, connection: Connection, welcome: bytes | None = None) -> None:
+        """Send its `welcome` to a connection that was registered. Does nothing where it has ended meanwhile.
+
+        `welcome`: what `welcome` returned for it, where that was asked before.
+        """
         if connection.ended is not None:
             return
-        self._outbox.send(connection, Welcome(connection.id, connection.identity.user, self._client_limits))
+        self._outbox.send_bytes(connection, self.welcome(connection) if welcome is None else welcome)
         if self._runtime.observer is not None:
             self._runtime.observer.connected(connection.identity.user)
 

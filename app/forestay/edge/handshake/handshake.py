@@ -3,6 +3,7 @@
 The form of the request is checked first (400), then admission decides. Nothing costly is done before that.
 """
 
+from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Final
@@ -25,6 +26,7 @@ from forestay.edge.handshake.connect_request import (
     present,
 )
 from forestay.edge.handshake.cors import preflight, readable
+from forestay.edge.handshake.lockstep import Lockstep
 from forestay.edge.handshake.outcomes import Outcomes
 from forestay.edge.problems import problem
 from forestay.edge.websocket.native import NativeClient, NativeSocket
@@ -78,6 +80,7 @@ class Handshake:
         self._sessions = sessions
         self._wires = wires
         self._outcomes = Outcomes("handshake refused", "handshakes refused", admission, observer)
+        self._lockstep = Lockstep()
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. Returns when the connection has started, or is refused."""
@@ -96,9 +99,19 @@ class Handshake:
         readable(request, response)
         return response
 
-    async def upgrade(self, request: web.BaseRequest) -> Refused | None:
-        """Upgrade a request for a WebSocket. Returns why it may not connect, for `serve` to answer; else None."""
-        refused = await self._connect(request, perf_counter())
+    def upgrade(self, request: web.BaseRequest) -> Awaitable[Refused | None]:
+        """Upgrade a request for a WebSocket. Returns why it may not connect, for `serve` to answer; else None.
+
+        What it returns is awaited in a task of its own. Those that are called in one turn go on in lockstep.
+        """
+        self._lockstep.enter()
+        return self._upgrade(request)
+
+    async def _upgrade(self, request: web.BaseRequest) -> Refused | None:
+        try:
+            refused = await self._connect(request, perf_counter())
+        finally:
+            self._lockstep.leave()
         if refused is not None:
             # With its traceback the error would hold the whole connection in a reference cycle.
             refused.__traceback__ = refused.__cause__ = refused.__context__ = None
@@ -113,7 +126,9 @@ class Handshake:
             attempt = self._admission.begin()
             try:
                 self._admission.check_origin(request)
+                await self._lockstep.step()
                 identity = await attempt.admit(present(request, token))
+                await self._lockstep.step()
                 upgraded = self._upgraded(request, started_at, protocol, agreement)
                 await self._start(upgraded, attempt, identity, agreement)
             except BaseException:
@@ -163,11 +178,15 @@ class Handshake:
         socket = NativeSocket(upgraded.connection.transport, wire, self._limits.close_timeout)
         receiver = Receiver(upgraded.connection, socket, limits)
         try:
-            connection: Connection = await self._sessions.start(identity, socket)
+            connection: Connection = self._sessions.prepare(identity, socket)
+            welcome = self._sessions.welcome(connection)
+            # The last step, because others may write to the connection, or end it, once it is registered.
+            await self._lockstep.step()
+            await self._sessions.register(connection)
         except BaseException:
             socket.abort()
             raise
-        self._sessions.greet(connection)
+        self._sessions.greet(connection, welcome)
         socket.write(upgraded.answer + self._sessions.first_words(connection))
         if connection.ended is not None:
             socket.close(connection.ended)

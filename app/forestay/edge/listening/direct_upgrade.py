@@ -97,7 +97,8 @@ class DirectUpgrade:
             self._received += data
             return
         self._request = data
-        task = asyncio.get_running_loop().create_task(self._serve())
+        upgrading = self._paths.upgrades[self._path](cast(web.BaseRequest, self))
+        task = asyncio.get_running_loop().create_task(self._serve(upgrading))
         self._paths.tasks.add(task)
         task.add_done_callback(self._paths.tasks.discard)
 
@@ -110,10 +111,10 @@ class DirectUpgrade:
     def resume_writing(self) -> None:
         """Nothing is written here."""
 
-    async def _serve(self) -> None:
+    async def _serve(self, upgrading: Awaitable[Exception | None]) -> None:
         refused = None
         try:
-            refused = await self._paths.upgrades[self._path](cast(web.BaseRequest, self))
+            refused = await upgrading
         except Exception:
             # Where aiohttp can still answer, it meets the same bug and reports it.
             if self._released:
