@@ -1,8 +1,8 @@
 """Lets handshakes that begin at the same time take each of their steps together.
 
 A handshake runs so much code once that the caches of a processor do not hold it. Where hundreds of clients come back at
-once, all of them take a step before any of them takes the next one, which costs a third less CPU than one whole
-handshake after the other. `python -m bench connect` measures it.
+once, all of them take a step before any of them takes the next one. That costs much less CPU than one whole handshake
+after the other.
 """
 
 from asyncio import sleep
