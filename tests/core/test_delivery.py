@@ -211,6 +211,27 @@ async def test_a_slow_client_that_comes_back_to_a_room_at_once_stops_nobody() ->
     assert slow.missed == {"drop.all": None}
 
 
+@pytest.mark.parametrize("rooms", [["a"], ["a", "b"]])
+async def test_a_slow_member_that_is_ended_stops_nobody(rooms: list[str]) -> None:
+    """It leaves its rooms in the middle of the pass. The members around it get theirs, in one room or in two."""
+    core = Core(send_buffer_bytes=4096)
+    members = [core.connect() for _ in range(4)]
+    for room in rooms:
+        for connection, _ in members:
+            core.say(connection, type="join", room=room)
+    speaker, _ = core.connect()
+    await passes()
+    slow, socket = members[1]
+    socket.stuck, socket.waiting = True, 5000
+    for room in rooms:
+        core.say(speaker, type="broadcast", room=room, payload=room)
+    await passes()
+    assert slow.ended == ENDINGS[CloseCode.TOO_SLOW]
+    for connection, transport in members:
+        said = [one["payload"] for one in transport.heard() if one["type"] == "broadcast"]
+        assert said == ([] if connection is slow else rooms)
+
+
 async def test_nothing_is_written_to_a_closed_socket() -> None:
     """A closed socket gets no write, and the other members get theirs."""
     core = Core()

@@ -25,21 +25,28 @@ _MAX_REASON: Final = 123
 def frame(opcode: int, payload: bytes) -> bytes:
     """One unfragmented, unmasked frame. `opcode` includes the FIN bit."""
     size = len(payload)
-    if size < 126:
-        return pack("!BB", opcode, size) + payload
-    if size < 65536:
-        return pack("!BBH", opcode, 126, size) + payload
-    return pack("!BBQ", opcode, 127, size) + payload
+    if opcode == TEXT and size < _USUAL:
+        return _TEXT_HEADS[size] + payload
+    return _head(opcode, size) + payload
 
 
 def text_frame(text: bytes) -> bytes:
-    """`text` as a text frame. It is `frame`, without a second call for each message."""
-    size = len(text)
+    """`text` as a text frame."""
+    return frame(TEXT, text)
+
+
+def _head(opcode: int, size: int) -> bytes:
+    """What stands in front of `size` bytes of payload."""
     if size < 126:
-        return pack("!BB", TEXT, size) + text
+        return pack("!BB", opcode, size)
     if size < 65536:
-        return pack("!BBH", TEXT, 126, size) + text
-    return pack("!BBQ", TEXT, 127, size) + text
+        return pack("!BBH", opcode, 126, size)
+    return pack("!BBQ", opcode, 127, size)
+
+
+# Bytes of a text up to which its head is made beforehand: most messages are not longer.
+_USUAL: Final = 1024
+_TEXT_HEADS: Final = [_head(TEXT, size) for size in range(_USUAL)]
 
 
 def pong_frame(data: bytes) -> bytes:
