@@ -62,7 +62,7 @@ test-slow: setup ## run the tests that take longer than a run should
 	$(PYTEST) -m slow $(ARGS)
 
 test-compiled: compiled ## compile the gateway into an environment of its own, and run its tests there
-	EXPECTED_BUILD=compiled FORESTAY_LOOP=$(or $(FORESTAY_LOOP),uvloop) $(COMPILED)/bin/pytest $(or $(ARGS),tests/core tests/protocol tests/edge tests/journeys)
+	EXPECTED_BUILD=compiled FORESTAY_LOOP=$(or $(FORESTAY_LOOP),uvloop) $(COMPILED)/bin/pytest $(or $(ARGS),tests/core tests/protocol tests/bus tests/edge tests/journeys)
 
 compiled: $(COMPILED)/.wheel ## make that environment and no more: .venv-compiled
 

@@ -30,6 +30,18 @@ def test_fields_of_newer_pods_are_ignored(added: list[object]) -> None:
     assert decode(long_form(extended(*added))) == MESSAGE
 
 
+@pytest.mark.parametrize("room", ["chat.lobby2", "chat", "@ada", "", "no room", "é"])
+def test_an_envelope_is_of_the_room_that_it_came_in(room: str) -> None:
+    """One of another room is refused, whether its name is good or bad; so is a bad name where any room would do."""
+    other = encode(replace(MESSAGE, room=RoomName(room)))
+    assert decode(encode(MESSAGE), None, MESSAGE.room) == MESSAGE
+    with pytest.raises(BadEnvelope):
+        decode(other, None, MESSAGE.room)
+    if room in {"", "no room", "é"}:
+        with pytest.raises(BadEnvelope):
+            decode(other)
+
+
 @pytest.mark.parametrize(("event", "binary_at"), [("chat message", ""), ("ä", "1:6"), (None, "1:6,9:2")])
 def test_an_event_and_its_binary_parts_reach_the_other_pod(event: str | None, binary_at: str) -> None:
     """Both are in the added fields, which the release before ignores; a signature behind them changes neither."""

@@ -8,10 +8,10 @@ form that older pods could not read gets another version; they drop and count it
 from typing import Final
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import asdict
 
-from forestay.protocol.message import Kind, Message, Position
+from forestay.protocol.envelope_form import MOST_FIELDS, EventForm, Form, pack, unpack
+from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName, is_ours, parse_room
 from forestay.protocol.trace import parse_trace
 
@@ -25,50 +25,13 @@ class BadEnvelope(Exception):
     """Bytes from the bus that this release cannot read."""
 
 
-class _Form(Struct, array_like=True, omit_defaults=False):
-    room: str
-    payload: bytes
-    timestamp: str
-    sender: str | None = None
-    binary: bool = False
-    exclude: str | None = None
-    traceparent: str | None = None
-    tracestate: str | None = None
-    kind: Kind = Kind.BROADCAST
-
-
-class _EventForm(_Form):
-    event: str | None = None
-    binary_at: str = ""
-
-
-_Value = str | int | float | bool | None
-
-
-class _Extended(_Form):
-    """The form with what newer pods may add. No field has a type that nests, so the parser never recurses."""
-
-    added_1: _Value = None
-    added_2: _Value = None
-    added_3: _Value = None
-    added_4: _Value = None
-    added_5: _Value = None
-    added_6: _Value = None
-
-
-# `_Extended` has a field for each of these. A value without a field would be skipped, however deep it nests, and the
-# parser recurses to skip it.
-_MOST_FIELDS: Final = 15
-_SHORT_FORMS: Final = frozenset(bytes([0x90 + fields]) for fields in range(_MOST_FIELDS + 1))
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(_Extended).decode
+_SHORT_FORMS: Final = frozenset(bytes([0x90 + fields]) for fields in range(MOST_FIELDS + 1))
 
 
 def encode(message: Message) -> bytes:
     """`message` as bytes, without its position, which the bus gives."""
     trace = message.trace
-    form = _Form(
+    form: Form = Form(
         message.room,
         message.payload,
         message.timestamp,
@@ -80,30 +43,34 @@ def encode(message: Message) -> bytes:
         message.kind,
     )
     if message.event is not None or message.binary_at:
-        form = _EventForm(**asdict(form), event=message.event, binary_at=message.binary_at)
-    return VERSION + _encode(form)
+        form = EventForm(**asdict(form), event=message.event, binary_at=message.binary_at)
+    return VERSION + pack(form)
 
 
-def decode(data: bytes, position: Position | None = None) -> Message:
-    """The message in `data`, at `position`. Raises BadEnvelope."""
+def decode(data: bytes, position: Position | None = None, room: RoomName | None = None) -> Message:
+    """The message in `data`, at `position`. `room`: the one that it has to be of. Raises BadEnvelope."""
     if data[:1] != VERSION:
         raise BadEnvelope(f"version {data[:1]!r}")
     if len(data) > MAX_BYTES:
         raise BadEnvelope("too large")
     if not _is_short_array(data[1:4]):
-        raise BadEnvelope(f"not an array of at most {_MOST_FIELDS} values")
+        raise BadEnvelope(f"not an array of at most {MOST_FIELDS} values")
     try:
-        form = _decode(memoryview(data)[1:])
+        form = unpack(memoryview(data)[1:])
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadEnvelope(str(error)) from None
-    if not (parse_room(form.room) or is_ours(form.room)):
-        raise BadEnvelope("no room name")
+    if room is None:
+        room = RoomName(form.room)
+        if not (parse_room(room) or is_ours(room)):
+            raise BadEnvelope("no room name")
+    elif form.room != room:
+        raise BadEnvelope("a message of another room")
     event, binary_at = form.added_1, form.added_2
     # A number is the time of a signature, and the text after it the signature.
     if not (event is None or isinstance(event, str)):
         event = binary_at = None
     return Message(
-        room=RoomName(form.room),
+        room=room,
         payload=form.payload,
         timestamp=form.timestamp,
         sender=form.sender,
@@ -120,4 +87,4 @@ def decode(data: bytes, position: Position | None = None) -> Message:
 def _is_short_array(head: bytes) -> bool:
     """Whether MessagePack that begins with `head` is an array of at most 15 values. Its length takes 4 or 16 bits."""
     # The short form has the length in half a byte, which cannot be more than 15.
-    return head[:1] in _SHORT_FORMS or (head[:2] == b"\xdc\x00" and head[-1] <= _MOST_FIELDS)
+    return head[:1] in _SHORT_FORMS or (head[:2] == b"\xdc\x00" and head[-1] <= MOST_FIELDS)

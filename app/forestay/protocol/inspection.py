@@ -7,7 +7,7 @@ a JSON value, more bytes than they take. Strict clients end such a connection fo
 from typing import Final
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from forestay.protocol.attachments import are_places, fault_of_places
 from forestay.protocol.codes import Refusal
@@ -16,6 +16,7 @@ from forestay.protocol.depth import deeper_than
 from forestay.protocol.envelope import BadEnvelope
 from forestay.protocol.events import check_event
 from forestay.protocol.message import Kind, Message
+from forestay.protocol.presence import Change
 
 # More than the longest of ours. A longer one would make a message larger than it was computed to be.
 _MAX_TIMESTAMP: Final = 40
@@ -24,14 +25,7 @@ _MAX_SENDER: Final = 2400
 _LEAST_BINARY: Final = 4
 
 _decode = msgspec.json.Decoder(Raw).decode
-
-
-class _News(Struct):
-    user: str
-    info: Raw = Raw(b"null")
-
-
-_decode_news = msgspec.json.Decoder(_News).decode
+_decode_news = msgspec.json.Decoder(Change).decode
 
 
 class Inspector:

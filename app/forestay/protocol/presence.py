@@ -27,6 +27,13 @@ class PresencePage(Struct, frozen=True):
     """Whether users follow after this page."""
 
 
+class Change(Struct):
+    """The payload of news: who has come to a room, or has left it."""
+
+    user: str
+    info: Raw = Raw(b"null")
+
+
 def user_fields(user: str, info: bytes | None) -> dict[str, object]:
     """`user` and, where the token has one, `info` as fields of a JSON object."""
     return {"user": user} if info is None else {"user": user, "info": Raw(info)}

@@ -34,7 +34,6 @@ from forestay.core.ports.observer import Observer
 from forestay.core.ports.tasks import Tasks
 from forestay.core.ports.webhooks import NO_EVENTS, EventBounds
 from forestay.core.rules.policies import Retention
-from forestay.protocol.envelope import BadEnvelope
 from forestay.protocol.message import Message, Position, content_digest
 from forestay.protocol.names import RoomName
 
@@ -198,10 +197,7 @@ class RedisBus:
         reply = await self._ask(node, data, keys.partition)
 
         def decode(envelope: bytes, position: Position) -> Message:
-            message = self.guard.decode(keys.channel, envelope, position, live=False)
-            if message.room != room:
-                raise BadEnvelope("a message of another room")
-            return message
+            return self.guard.decode(keys.channel, envelope, position, room, live=False)
 
         return read_page(reply, query, decode, self._receiver.dropped)
 

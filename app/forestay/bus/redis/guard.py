@@ -7,6 +7,7 @@ from forestay.bus.redis.signatures import SEAL_BYTES, Signer
 from forestay.protocol.envelope import decode, encode
 from forestay.protocol.inspection import Inspector
 from forestay.protocol.message import Message, Position
+from forestay.protocol.names import RoomName
 
 # What begins data that is kept, and not sent.
 _SEALED: Final = b"s"
@@ -27,11 +28,16 @@ class Guard:
         envelope = encode(message)
         return envelope if self.signer is None else self.signer.sign(channel, envelope)
 
-    def decode(self, channel: bytes, envelope: bytes, position: Position | None, *, live: bool) -> Message:
-        """The message in `envelope`. `live`: it came on the channel, and not from a history. Raises BadEnvelope."""
+    def decode(
+        self, channel: bytes, envelope: bytes, position: Position | None, room: RoomName | None = None, *, live: bool
+    ) -> Message:
+        """The message in `envelope`. Raises BadEnvelope.
+
+        `room`: the one that it has to be of. `live`: it came on the channel, and not from a history.
+        """
         if self.signer is not None:
             self.signer.check(channel, envelope, live=live)
-        message = decode(envelope, position)
+        message = decode(envelope, position, room)
         if self.inspector is not None:
             self.inspector.inspect(message)
         return message

@@ -48,7 +48,8 @@ class Signer:
 
     def __init__(self, secrets: Sequence[bytes], clock: Callable[[], float], *, required: bool) -> None:
         """`clock`: Unix seconds. `required`: envelopes without a signature are forged too."""
-        self._secrets = tuple(secrets)
+        # Each is copied for a message, which costs less than to begin with the secret.
+        self._keyed = [hmac.new(secret, digestmod="sha256") for secret in secrets]
         self._clock = clock
         self.required = required
 
@@ -57,15 +58,15 @@ class Signer:
         fields = envelope[1] - _SHORT_ARRAY
         time = int(self._clock() * 1000).to_bytes(8, "big")
         signed = b"%b%c%b%c%b" % (VERSION, _SHORT_ARRAY + fields + 2, envelope[2:], _UINT64, time)
-        return b"%b%c%b" % (signed, _STRING, _mac(self._secrets[0], channel, signed))
+        return b"%b%c%b" % (signed, _STRING, _mac(self._keyed[0], channel, signed))
 
     def seal(self, name: bytes, data: bytes) -> bytes:
         """The seal of `data` that is kept under `name`."""
-        return _mac(self._secrets[0], name, data)
+        return _mac(self._keyed[0], name, data)
 
     def sealed(self, name: bytes, data: bytes, given: bytes) -> bool:
         """Whether `given` is the seal of `data`."""
-        return any(hmac.compare_digest(_mac(secret, name, data), given) for secret in self._secrets)
+        return any(hmac.compare_digest(_mac(keyed, name, data), given) for keyed in self._keyed)
 
     def check(self, channel: bytes, envelope: bytes, *, live: bool) -> None:
         """Raises Forged. `live`: the message was just sent, so that its time counts."""
@@ -74,7 +75,7 @@ class Signer:
                 raise Forged("no signature, and it is required; does every pod have the secret?")
             return
         signed, given = envelope[:-_SIGNATURE], envelope[-_MAC_TEXT:]
-        if not any(hmac.compare_digest(_mac(secret, channel, signed), given) for secret in self._secrets):
+        if not any(hmac.compare_digest(_mac(keyed, channel, signed), given) for keyed in self._keyed):
             raise Forged("a wrong signature; do all pods have the same secret?")
         if live:
             age = self._clock() - int.from_bytes(signed[1 - _TIME_BYTES :], "big") / 1000
@@ -82,9 +83,11 @@ class Signer:
                 raise Forged("signed too long ago, or by a clock that differs by a minute")
 
 
-def _mac(secret: bytes, channel: bytes, signed: bytes) -> bytes:
-    digest = hmac.digest(secret, b"%b\0%b" % (channel, signed), "sha256")
-    return urlsafe_b64encode(digest[:_MAC_BYTES])[:_MAC_TEXT]
+def _mac(keyed: hmac.HMAC, channel: bytes, signed: bytes) -> bytes:
+    """The signature of `signed` for `channel`, with a key that has taken nothing yet."""
+    mac = keyed.copy()
+    mac.update(b"%b\0%b" % (channel, signed))
+    return urlsafe_b64encode(mac.digest()[:_MAC_BYTES])[:_MAC_TEXT]
 
 
 def _is_signed(envelope: bytes) -> bool:
