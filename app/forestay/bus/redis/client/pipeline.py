@@ -29,6 +29,9 @@ _MAX_BATCH_BYTES: Final = 2**20
 # Seconds to wait for replies when the pipeline closes. Without them the senders would not know the outcome.
 _CLOSE_TIMEOUT: Final = 1.0
 
+# A timer of uvloop may fire so many seconds early.
+_TIMER_STEP: Final = 0.001
+
 _LOAD_SCRIPTS: Final = b"".join(pack("SCRIPT", "LOAD", script.text) for script in SCRIPTS)
 
 
@@ -64,7 +67,10 @@ class Pipeline:
         self._closing = False
         self._batch_done: asyncio.Future[None] | None = None
         self._flush_scheduled = False
+        self._due = 0.0
+        """When the batch under way has to be answered, in the loop's time."""
         self._reply_timer: asyncio.TimerHandle | None = None
+        """Fires no later than that. It may be set for a batch that is answered."""
         self._expiry_timer: asyncio.TimerHandle | None = None
 
     @property
@@ -132,8 +138,7 @@ class Pipeline:
         now = self._loop.time()
         # The oldest command is due first. A batch always has a fifth of the time, or a command that waited long would
         # end it early.
-        due = max(batch[0].offered_at + self._timeout, now + self._timeout / 5)
-        self._reply_timer = self._loop.call_at(due, self._no_reply)
+        self._expect_replies(max(batch[0].offered_at + self._timeout, now + self._timeout / 5))
         if waiting and self._expiry_timer is None:
             self._start_expiry_timer(waiting[0].offered_at)
         self.link.write(b"".join(parts))
@@ -174,7 +179,7 @@ class Pipeline:
 
     def _batch_answered(self) -> None:
         """Repeat the commands of the batch that were not executed, and send the next one."""
-        self._stop_reply_timer()
+        self._tell_batch_done()
         if self._without_script:
             # None of them was executed: they go first again, after the scripts that they need.
             for command in reversed(self._without_script):
@@ -191,15 +196,28 @@ class Pipeline:
         elif self._waiting:
             self._flush()
 
-    def _stop_reply_timer(self) -> None:
-        if self._reply_timer is not None:
+    def _expect_replies(self, due: float) -> None:
+        """The batch has to be answered by `due`, in the loop's time.
+
+        The timer goes on from batch to batch: to start one and to cancel it costs more than the rest of a small batch.
+        """
+        self._due = due
+        if self._reply_timer is not None and self._reply_timer.when() > due:
             self._reply_timer.cancel()
             self._reply_timer = None
+        if self._reply_timer is None:
+            self._reply_timer = self._loop.call_at(due, self._check_replies)
+
+    def _check_replies(self) -> None:
+        self._reply_timer = None
+        if self._in_flight and self._loop.time() + _TIMER_STEP < self._due:
+            self._expect_replies(self._due)
+        elif self._in_flight:
+            self.link.reconnect(f"no reply for {self._timeout:g} s", down=True)
+
+    def _tell_batch_done(self) -> None:
         if self._batch_done is not None and not self._batch_done.done():
             self._batch_done.set_result(None)
-
-    def _no_reply(self) -> None:
-        self.link.reconnect(f"no reply for {self._timeout:g} s", down=True)
 
     def _start_expiry_timer(self, offered_at: float) -> None:
         self._expiry_timer = self._loop.call_at(offered_at + self._timeout, self._expire)
@@ -230,7 +248,10 @@ class Pipeline:
         self._owner.pipeline_up(incarnation)
 
     def disconnected(self, reason: str) -> None:
-        self._stop_reply_timer()
+        if self._reply_timer is not None:
+            self._reply_timer.cancel()
+            self._reply_timer = None
+        self._tell_batch_done()
         in_flight, self._in_flight = self._in_flight, deque()
         without_script, self._without_script = self._without_script, []
         redirected, self._redirected = self._redirected, []
