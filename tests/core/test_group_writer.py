@@ -5,11 +5,13 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from forestay.core.fanout.rests import Pace, Rests
+from forestay.core.fanout.rests import LARGE_REST, Pace, Rests
 from forestay.core.fanout.rooms import LARGE_ROOM
 from forestay.core.ports.group_writer import Group
 from forestay.protocol.names import RoomName
 from tests.support.core import Core, passes
+
+PACE = Pace(1.0, 0.01)
 
 
 class Beside:
@@ -58,16 +60,29 @@ async def test_a_large_room_is_written_beside_the_loop_and_rests_until_then() ->
     assert [len(socket.writes) - 1 for _, socket in members] == before
 
 
-@pytest.mark.parametrize(("messages", "beside", "rest"), [(1, 0.006, 0.0), (2, 0.006, 0.006), (2, 0.1, 0.01)])
+@pytest.mark.parametrize(
+    ("messages", "beside", "pace", "rest"),
+    [
+        (1, 0.006, PACE, 0.0),
+        (2, 0.006, PACE, 0.006),
+        (2, 0.1, PACE, 0.01),
+        (2, 0.001, PACE, LARGE_REST),
+        (2, 0.001, Pace(1.0, 0.002), 0.002),
+        (2, 0.001, Pace(0.0, 0.01), 0.0),
+    ],
+)
 async def test_a_room_rests_for_what_was_written_beside_the_loop_where_more_comes(
-    messages: int, beside: float, rest: float
+    messages: int, beside: float, pace: Pace, rest: float
 ) -> None:
-    """As long as that took, up to the cap. A message that came alone makes no rest: the next one would only wait."""
+    """As long as that took, four milliseconds at least, up to the cap; not where there are no rests.
+
+    A message that came alone makes no rest: the next one would only wait.
+    """
     loop = asyncio.get_running_loop()
     core = Core()
     room = core.pod.rooms.enter(RoomName("large"))
     room.resting, started = True, loop.time()
-    Rests(loop, Pace(1.0, 0.01), lambda _: None).begin([room], 0.0, messages, beside)
+    Rests(loop, pace, lambda _: None).begin([room], 0.0, messages, beside)
     assert room.resting == bool(rest)
     while room.resting:
         await asyncio.sleep(0)
