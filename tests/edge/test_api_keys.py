@@ -31,7 +31,9 @@ def bearer(key: str) -> dict[str, str]:
 def keys_file(tmp_path: Path) -> Path:
     path = tmp_path / "keys.toml"
     path.write_text(
-        table("orders", "the key of orders", 'publish = ["orders.**", "@me"], read = ["orders.*"]')
+        table(
+            "orders", "the key of orders", 'publish = ["orders.**", "@me"], read = ["orders.*"], manage = ["orders.*"]'
+        )
         + table("support", "the key of support", 'read = ["**", "@me"], manage = ["@me"]')
     )
     return path
@@ -55,6 +57,16 @@ REQUESTS: list[tuple[str, str, str, bytes | None, int]] = [
     ("orders", "DELETE", "/v1/users/ada/connections", None, 403),
     ("orders", "POST", "/v1/revocations", b'{"user": "ada"}', 403),
     ("orders", "POST", "/v1/revocations", b'{"jti": "t1"}', 403),
+    ("orders", "PUT", "/v1/rooms/orders.1/members/ada", None, 200),
+    ("orders", "DELETE", "/v1/rooms/orders.1/members/ada", None, 200),
+    ("orders", "PUT", "/v1/rooms/chat.1/members/ada", None, 403),
+    ("orders", "DELETE", "/v1/rooms/chat.1/members/ada", None, 403),
+    ("orders", "GET", "/v1/info", None, 403),
+    ("orders", "GET", "/v1/openapi.json", None, 200),
+    ("support", "PUT", "/v1/rooms/orders.1/members/ada", None, 403),
+    ("support", "GET", "/v1/info", None, 200),
+    ("unknown", "GET", "/v1/openapi.json", None, 401),
+    ("unknown", "PUT", "/v1/rooms/orders.1/members/ada", None, 401),
     ("support", "POST", "/v1/rooms/orders.1/messages", b'{"payload": 1}', 403),
     ("support", "POST", "/v1/users/ada/messages", b'{"payload": 1}', 403),
     ("support", "GET", "/v1/rooms", None, 200),
@@ -76,6 +88,19 @@ async def test_a_key_may_do_what_its_scopes_say(keys_file: Path) -> None:
                 assert f"{key!r} lacks the scope" in str(problem["detail"])
             _, problem = await call(running, method, path, body)
             assert "scope" not in str(problem.get("detail"))
+
+
+async def test_a_batch_is_published_where_the_key_may(keys_file: Path) -> None:
+    """Messages for other rooms are refused, each by itself."""
+    async with gateway(api_keys_file=keys_file) as running:
+        body = b'{"rooms": ["orders.1", "chat.1"], "users": ["ada"], "payload": 1}'
+        for key, codes in (
+            ("orders", [None, "forbidden", None]),
+            ("support", ["forbidden", "forbidden", "forbidden"]),
+        ):
+            status, answer = await call(running, "POST", "/v1/publish", body, bearer(f"the key of {key}"))
+            assert status == 200
+            assert [one.get("code") for one in answer["results"]] == codes  # type: ignore[attr-defined]
 
 
 async def test_a_file_works_without_a_key_in_the_settings(keys_file: Path) -> None:

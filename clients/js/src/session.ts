@@ -115,15 +115,21 @@ export const makeSession = (client: Client, address: string | URL, given: Client
   };
 
   const tell = (connection: Connection, frame: Frame, data: string | ArrayBuffer): void => {
-    const { type, payload } = frame;
+    const { type, room: name, payload } = frame;
     if (type === "error") client._emit("error", refusedBy(payload));
     else if (type === "binary") {
       const number = new DataView(payload).getUint32(0);
       const room = bindings.get(number);
       const receiver = (room?._wanted ? room : client) as Client;
       receiver._emit("binary", { type: number, data: new Uint8Array(payload, 4) });
+    } else if (type === "joined" && !frame.id) {
+      // A backend has put us into the room. From now on it is like one that we have joined.
+      const room = client.room(name!);
+      room._wanted = true;
+      connection._rooms.set(room, { _joined: payload });
+      joined(connection, room, payload);
     } else {
-      const room = rooms.get(frame.room!);
+      const room = rooms.get(name!);
       // A message that has a position is judged by it.
       const isMeant = room?._wanted && joinedOn(connection, room);
       if (isMeant && (frame.epoch || !move?._isRepeat(connection, data as string))) room._heard(frame);

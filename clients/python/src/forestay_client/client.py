@@ -167,6 +167,8 @@ class Client:
                 handlers = self._handlers if message.room is None else rooms[message.room].handlers
                 handlers.emit("binary", message)
             return
+        if said.get("type") == "joined" and "id" not in said:
+            self.room(said["room"])
         place = rooms.get(said.get("room", ""))
         taken = place is not None and place.membership.hear(connection, said)
         if not taken and said.get("type") == "error":

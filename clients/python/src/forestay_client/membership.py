@@ -113,10 +113,14 @@ class Membership:
 
     def hear(self, line: Line, sentence: Sentence) -> bool:
         """Take in what a connection said about the room; whether that was anything to it."""
+        said = sentence["type"]
+        if said == "joined" and "id" not in sentence:
+            self._put_in(line, sentences.joined(sentence))
+            return True
         entry = self._entries.get(line)
         if entry is None:
             return False
-        said, ours = sentence["type"], sentence.get("id") == entry.id
+        ours = sentence.get("id") == entry.id
         if said == "joined" and ours:
             self._joined(entry, sentences.joined(sentence))
         elif said == "error" and ours:
@@ -129,12 +133,20 @@ class Membership:
             self._resync(entry, sentences.resync(sentence))
         elif said == "left" and "reason" in sentences.payload(sentence):
             del self._entries[line]
-            self.leave(sentences.payload(sentence)["reason"], "the token no longer opens this room")
+            self.leave(sentences.payload(sentence)["reason"], "the gateway took us out of this room")
         elif said in ("user-joined", "user-left"):
             self._presence(entry, said, sentences.payload(sentence))
         else:
             return False
         return True
+
+    def _put_in(self, line: Line, answer: Joined) -> None:
+        """A backend has put us into the room. From now on it is like one that we have joined."""
+        entry = self._entries.setdefault(line, _Entry(self._backoff(), lambda: None))
+        if not entry.joined:
+            # The answer to a join of our own that is under way is of no interest any more.
+            entry.id = ""
+            self._joined(entry, answer)
 
     def _join(self, line: Line) -> None:
         if line in self._entries:
