@@ -185,7 +185,7 @@ async def test_410_ends_the_receiver_for_good(
         await asyncio.sleep(1.2)
         assert (len(told.requests), told.events) == (requests, [])
         assert await metric(pod, 'forestay_webhook_requests_total{result="gone"}') == 1
-    assert "the receiver of webhooks is gone" in "".join(capsys.readouterr())
+    assert "webhooks are stopped, because the receiver answered 410" in "".join(capsys.readouterr())
 
 
 async def test_an_event_that_the_receiver_refuses_takes_no_other_with_it(told: Receiver, tmp_path: Path) -> None:

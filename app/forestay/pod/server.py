@@ -39,7 +39,7 @@ from forestay.pod.public_paths import make_admission, message_limits, public_pat
 from forestay.pod.readings import Sources, balance_facts, readings, vitals
 from forestay.pod.socketio import make_socketio
 from forestay.pod.telemetry import observe
-from forestay.pod.webhooks import make_delivery
+from forestay.pod.webhooks import make_delivery, webhook_source
 from forestay.pod.wiring import Observed, assemble, link
 from forestay.settings.settings import Settings, pod_identity
 
@@ -70,6 +70,7 @@ class Server:
         counts = self._observation.counts
         observer = self._observation.observer
         links = link(settings, observer, parts.tasks)
+        self._queue = links.webhooks
         self._webhooks = make_delivery(settings, links.webhooks, parts.tasks, observer)
         observed = Observed(observer, self._observation.tracing, self._observation.counts.traffic)
         self._group_writer = group_writer()
@@ -241,7 +242,8 @@ class Server:
         secrets = [each.get_secret_value() for each in (settings.api_key, settings.api_key_previous) if each]
         observer = self._observation.observer
         keys = ApiKeys(secrets, self._api_keys, observer)
-        return Api(pod.backend, keys, BodyLimits(settings.max_message_bytes, settings.json_depth), observer)
+        limits = BodyLimits(settings.max_message_bytes, settings.json_depth)
+        return Api(pod.backend, keys, limits, observer, webhook_source(self._queue, self._webhooks))
 
     def _balanced(self) -> Balance | None:
         """Return the part that balances connections; None where the other pods cannot be known."""

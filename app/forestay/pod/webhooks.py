@@ -7,8 +7,9 @@ from typing import Final
 from forestay.core.ports.observer import Observer
 from forestay.core.ports.tasks import Tasks
 from forestay.core.ports.webhooks import NO_EVENTS, EventBounds, WebhookQueue
+from forestay.edge.api.webhooks import WebhookSource
 from forestay.settings.settings import Settings
-from forestay.webhooks.delivery import Delivery, Rules, Surroundings
+from forestay.webhooks.delivery import NOTHING_WAITS, Delivery, Rules, Surroundings
 from forestay.webhooks.receiver import Receiver, receiver_id
 from forestay.webhooks.sender import CONNECTIONS, Sender
 from forestay.webhooks.signature import parse_secret
@@ -35,3 +36,8 @@ def make_delivery(settings: Settings, queue: WebhookQueue, tasks: Tasks, observe
     take = min(batch * CONNECTIONS, max(1, _TAKEN // settings.max_message_bytes))
     rules = Rules(batch, take, settings.webhooks_attempts, settings.presence_lease)
     return Delivery(queue, Sender(receiver, time.time), rules, Surroundings(tasks, observer, random.uniform, time.time))
+
+
+def webhook_source(queue: WebhookQueue, delivery: Delivery | None) -> WebhookSource:
+    """Return what the HTTP API reads about webhooks."""
+    return WebhookSource(queue, lambda: NOTHING_WAITS if delivery is None else delivery.backlog)

@@ -158,6 +158,10 @@ class Delivery:
         self._may_send.set()
         self._may_take.set()
         if stopped:
+            log.error(
+                "webhooks are stopped, because the receiver answered 410",
+                remedy="repair it, and POST /v1/webhooks/resume; or set another FORESTAY_WEBHOOKS_URL",
+            )
             await self._queue.give_back(self._hand.drop_waiting())
         else:
             self._pace.worked()
@@ -231,9 +235,9 @@ class Delivery:
             self._around.observer.webhook_events("delivered", len(batch.events))
             await self._done(batch.handles)
         elif answer.result is Result.GONE:
-            log.error("the receiver of webhooks is gone; no more events are sent", reason=answer.reason)
-            await self._queue.stop()
-            await self._turn(stopped=True)
+            if not self._stopped:
+                await self._queue.stop()
+                await self._turn(stopped=True)
             await self._set_aside(batch, answer)
         elif answer.about_events and len(batch.events) > 1 and (answer.status < 500 or batch.attempts >= _CUT_AFTER):
             for half in batch.halves():

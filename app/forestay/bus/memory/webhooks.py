@@ -67,9 +67,10 @@ class MemoryEvents:
             self._bytes -= one.size
         return one
 
-    def keep_letter(self, letter: DeadLetter) -> None:
-        """Keep a dead letter."""
-        self.dead[letter.id] = letter
+    def keep_letter(self, event: Event, reason: str, attempts: int) -> None:
+        """Keep an event as a dead letter."""
+        id, now = f"0.{next(self._numbers)}-0", timestamp(int(self.clock() * 1000))
+        self.dead[id] = DeadLetter(id, event, reason, attempts, now)
         if len(self.dead) > MOST_DEAD:
             del self.dead[next(iter(self.dead))]
             self.dropped += 1
@@ -110,11 +111,10 @@ class MemoryWebhooks:
             self._events.remove(handle)
 
     async def set_aside(self, handles: Sequence[str], reason: str, attempts: int) -> None:
-        now = timestamp(int(self._events.clock() * 1000))
         for handle in handles:
             one = self._events.remove(handle)
             if one is not None:
-                self._events.keep_letter(DeadLetter(handle, one.event, reason, attempts, now))
+                self._events.keep_letter(one.event, reason, attempts)
 
     async def backlog(self) -> Backlog:
         events = self._events
@@ -132,9 +132,8 @@ class MemoryWebhooks:
         self._events.stopped = ""
 
     async def dead(self, after: str, limit: int) -> Sequence[DeadLetter]:
-        letters = list(self._events.dead.values())
-        start = next((at + 1 for at, one in enumerate(letters) if one.id == after), 0)
-        return letters[start : start + limit]
+        later = (one for one in self._events.dead.values() if not after or _number(one.id) > _number(after))
+        return list(islice(later, limit))
 
     async def replay(self, ids: Sequence[str]) -> int:
         letters = [letter for letter in map(self._forgotten, ids) if letter is not None]
@@ -147,3 +146,7 @@ class MemoryWebhooks:
 
     def _forgotten(self, id: str) -> DeadLetter | None:
         return self._events.dead.pop(id, None)
+
+
+def _number(handle: str) -> int:
+    return int(handle.partition(".")[2].partition("-")[0])

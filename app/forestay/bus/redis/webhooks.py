@@ -1,7 +1,6 @@
 """The queue of webhook events in Redis: a stream and a consumer group, on a Cluster one for each partition."""
 
 import asyncio
-import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -30,8 +29,6 @@ from forestay.protocol.webhooks import Event, decode_event
 # The part of a lease after which other pods take an event of which nothing was heard. The rest of the lease is theirs
 # to notice it in.
 _STALE: Final = 0.6
-
-_HANDLE: Final = re.compile(r"[0-9]{1,3}\.[0-9]{1,20}-[0-9]{1,20}", re.ASCII).fullmatch
 
 # More than any lease, in milliseconds.
 _LONG_AGO: Final = 10**12
@@ -190,9 +187,7 @@ def _by_partition(handles: Sequence[str]) -> dict[int, list[bytes]]:
 
 
 def _parts(handle: str) -> tuple[int, bytes]:
-    """The partition and the id of an entry. Raises ValueError where `handle` names none."""
-    if not _HANDLE(handle):
-        raise ValueError(f"{handle!r} names no event")
+    """The partition and the id of an entry."""
     partition, _, id = handle.partition(".")
     return int(partition), id.encode()
 

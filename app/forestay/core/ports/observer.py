@@ -10,7 +10,7 @@ from forestay.core.facts.source import Source
 from forestay.protocol.codes import ErrorCode
 from forestay.protocol.trace import TraceContext
 
-ACTIONS: Final = ("disconnect", "join", "remove", "revoke")
+ACTIONS: Final = ("disconnect", "forget", "join", "remove", "replay", "resume", "revoke")
 """What backends do to clients: end the connections of a user, put it into a room, take it out, and revoke tokens."""
 
 

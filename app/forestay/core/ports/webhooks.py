@@ -18,6 +18,10 @@ DEAD_TTL: Final = 30 * 86_400
 """Seconds for which dead letters are kept after the last one."""
 
 
+HANDLE: Final = r"[0-9]{1,3}\.[0-9]{1,19}-[0-9]{1,19}"
+"""The form of the handle of an event, and of the id of a dead letter."""
+
+
 @dataclass(frozen=True, slots=True)
 class EventBounds:
     """How much waits for the receiver. Beyond it the oldest events are dropped, and counted."""
@@ -70,7 +74,7 @@ class DeadLetter(NamedTuple):
 
 
 class WebhookQueue(Protocol):
-    """The events of all pods. All methods raise BusLost."""
+    """The events of all pods. All methods raise BusLost. Handles and ids have the form HANDLE."""
 
     async def take(self, most: int) -> Sequence[QueuedEvent]:
         """At most `most` events, for the time of a lease. Waits until there is one."""
@@ -97,7 +101,7 @@ class WebhookQueue(Protocol):
         """Queue events for the receiver again."""
 
     async def dead(self, after: str, limit: int) -> Sequence[DeadLetter]:
-        """The oldest dead letters after the one with the id `after`; empty: from the first one."""
+        """The dead letters after the one with the id `after`; empty: from the first one."""
 
     async def replay(self, ids: Sequence[str]) -> int:
         """Queue these dead letters again. Returns how many of them there were."""

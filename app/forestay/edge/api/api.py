@@ -15,6 +15,7 @@ from forestay.edge.api.keys import ApiKeys
 from forestay.edge.api.managing import Managing
 from forestay.edge.api.publishing import Publishing
 from forestay.edge.api.reading import Reading
+from forestay.edge.api.webhooks import Webhooks, WebhookSource
 from forestay.edge.problems import other_method, problem
 from forestay.edge.request_trace import trace_id
 from forestay.protocol.codes import ErrorCode, Refusal
@@ -25,10 +26,18 @@ log = structlog.get_logger(__name__)
 class Api:
     """The paths under `/v1`, on the internal port. Each of them requires an API key."""
 
-    def __init__(self, backend: Backend, keys: ApiKeys, limits: BodyLimits, observer: Observer) -> None:
+    def __init__(
+        self, backend: Backend, keys: ApiKeys, limits: BodyLimits, observer: Observer, webhooks: WebhookSource
+    ) -> None:
         self._observer = observer
         self._keys = keys
-        parts = (Publishing(backend, limits), Reading(backend), Managing(backend, limits, Audit(observer)))
+        audit = Audit(observer)
+        parts = (
+            Publishing(backend, limits),
+            Reading(backend),
+            Managing(backend, limits, audit),
+            Webhooks(webhooks, audit),
+        )
         self.paths: dict[str, dict[str, Handler]] = {}
         """The handlers by path and method, see `Paths`."""
         for part in parts:
