@@ -20,6 +20,7 @@ NAMES = (
         "tracing",
         "wires",
         "compression",
+        "webhooks",
     ),
     *("drain", "storm", "soak", "cost", "road", "profile", "objects", "peers", "capacity", "compare"),
 )

@@ -36,6 +36,9 @@ _CUT_AFTER: Final = 2
 # Seconds between two log lines about dropped events or dead letters.
 _LOG_INTERVAL: Final = 10.0
 
+# Seconds between two takes. The first event goes at once, and those that come meanwhile go together.
+_GATHER: Final = 0.01
+
 # Seconds between two tries while the bus is lost.
 _BUS_REST: Final = 1.0
 
@@ -179,6 +182,7 @@ class Delivery:
                 continue
             self._hand.fresh.extend(batches(found, self._rules.batch))
             self._may_send.set()
+            await asyncio.sleep(_GATHER)
 
     def _full(self) -> bool:
         return len(self._hand.handles) >= _MOST_BATCHES * self._rules.batch

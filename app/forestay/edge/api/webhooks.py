@@ -90,7 +90,8 @@ class Webhooks:
                 if size >= PAGE_BYTES:
                     break
         answer: dict[str, object] = {"dead": letters}
-        if more and await _of_queue(self._source.queue.dead(last, 1)):
+        rest = await _of_queue(self._source.queue.dead(last, 1)) if more else ()
+        if rest:
             answer["next"] = last
         return answered(answer)
 
