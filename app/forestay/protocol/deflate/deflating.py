@@ -18,7 +18,7 @@ _SMALL: Final = 16 * 1024
 _THOROUGH, _FAST = 6, 1
 
 LARGEST: Final = 2**20
-"""Bytes of the largest message that is deflated. This one holds the loop for as long as a pass to 1,000 members."""
+"""Bytes of the largest message that is deflated. Deflating it takes as long as the writes to 1,000 members."""
 
 
 class Traffic:
