@@ -37,6 +37,8 @@ class Checks(Generic[Subject]):
         self._checks: list[_Check[Subject]] = []
         self._by_subject: dict[Subject, _Check[Subject]] = {}
         self._timer: TimerHandle | None = None
+        self._wakes_at = 0.0
+        """When the timer goes off. What uvloop returns for a call that is due at once does not say it."""
 
     def plan(self, subject: Subject, at: float) -> None:
         """Check `subject` at the loop time `at`, and not when it was planned before."""
@@ -45,7 +47,7 @@ class Checks(Generic[Subject]):
             earlier.subject = None
         check = self._by_subject[subject] = _Check(at, subject)
         heappush(self._checks, check)
-        if self._timer is None or at < self._timer.when():
+        if self._timer is None or at < self._wakes_at:
             self._wake_at(at)
 
     def forget(self, subject: Subject) -> None:
@@ -62,7 +64,7 @@ class Checks(Generic[Subject]):
     def _wake_at(self, at: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(at, self._run)
+        self._timer, self._wakes_at = self._loop.call_at(at, self._run), at
 
     def _run(self) -> None:
         now = self._loop.time()
