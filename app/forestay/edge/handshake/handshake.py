@@ -28,6 +28,7 @@ from forestay.edge.handshake.connect_request import (
 from forestay.edge.handshake.cors import preflight, readable
 from forestay.edge.handshake.lockstep import Lockstep
 from forestay.edge.handshake.outcomes import Outcomes
+from forestay.edge.kept_errors import forget_frames
 from forestay.edge.problems import problem
 from forestay.edge.websocket.native import NativeClient, NativeSocket
 from forestay.edge.websocket.receiver import Receiver
@@ -113,8 +114,7 @@ class Handshake:
         finally:
             self._lockstep.leave()
         if refused is not None:
-            # With its traceback the error would hold the whole connection in a reference cycle.
-            refused.__traceback__ = refused.__cause__ = refused.__context__ = None
+            forget_frames(refused)
         return refused
 
     async def _connect(self, request: web.BaseRequest, started_at: float) -> Refused | None:

@@ -16,6 +16,7 @@ from aiohttp.http_exceptions import LineTooLong
 from aiohttp.http_websocket import WebSocketReader
 
 from forestay.edge.dead_transport import free
+from forestay.edge.kept_errors import forget_frames
 from forestay.edge.listening.door import Door
 from forestay.edge.listening.lobby import Lobby
 from forestay.edge.listening.routes import Handler
@@ -193,8 +194,7 @@ class HttpProtocol(web.RequestHandler):
             response = web.Response(status=status)
         else:
             if exc is not None:
-                # With its traceback the error would hold the whole connection in a reference cycle.
-                exc.__traceback__ = exc.__cause__ = exc.__context__ = None
+                forget_frames(exc)
             self._malformed.count("count")
             # aiohttp takes what it cannot read for HTTP/1.0. Some WebSocket clients do not read such an answer.
             vars(request)["_version"] = HttpVersion11
