@@ -108,13 +108,40 @@ unmask(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t given)
     return payload;
 }
 
+/* Where a whole text frame with a mask begins at `data`, of which `have` bytes are there: the place of its mask, and in
+ * `size` the bytes of its text. NULL where anything else begins, and where the length has eight bytes. */
+static const unsigned char *
+text_frame(const unsigned char *data, Py_ssize_t have, Py_ssize_t *size)
+{
+    if (have < 6 || data[0] != 0x81)
+        return NULL;
+    if (data[1] == 0xFE) {
+        *size = (Py_ssize_t)data[2] << 8 | data[3];
+        return *size < 126 || *size > have - 8 ? NULL : data + 4;
+    }
+    *size = data[1] & 0x7F;
+    return data[1] < 0x80 || *size > 125 || *size > have - 6 ? NULL : data + 2;
+}
+
+/* The text behind `mask`. None where it is not UTF-8. */
+static PyObject *
+unmasked_text(const unsigned char *mask, Py_ssize_t size)
+{
+    PyObject *text = PyBytes_FromStringAndSize(NULL, size);
+    if (text == NULL)
+        return NULL;
+    unsigned char *to = (unsigned char *)PyBytes_AS_STRING(text);
+    if (take_mask_off(to, mask + 4, mask, size) & 0x80 && !is_utf8(to, size)) {
+        Py_DECREF(text);
+        Py_RETURN_NONE;
+    }
+    return text;
+}
+
 static PyObject *
 whole_text(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t given)
 {
-    PyObject *text;
-    const unsigned char *data, *mask;
-    unsigned char *to;
-    Py_ssize_t size, most;
+    Py_ssize_t most, size = 0;
     if (given != 2 || !PyBytes_Check(args[0])) {
         PyErr_SetString(PyExc_TypeError, "whole_text() takes bytes, and the size of the largest text");
         return NULL;
@@ -122,30 +149,39 @@ whole_text(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t given)
     most = PyLong_AsSsize_t(args[1]);
     if (most == -1 && PyErr_Occurred())
         return NULL;
-    data = (const unsigned char *)PyBytes_AS_STRING(args[0]);
-    size = PyBytes_GET_SIZE(args[0]) - 6;
-    if (size < 0 || data[0] != 0x81)
+    const unsigned char *data = (const unsigned char *)PyBytes_AS_STRING(args[0]);
+    const unsigned char *end = data + PyBytes_GET_SIZE(args[0]);
+    const unsigned char *mask = text_frame(data, end - data, &size);
+    if (mask == NULL || mask + 4 + size != end || size > most)
         Py_RETURN_NONE;
-    if (data[1] == 0xFE) {
-        size -= 2;
-        if (size < 126 || ((Py_ssize_t)data[2] << 8 | data[3]) != size)
-            Py_RETURN_NONE;
-        mask = data + 4;
-    } else {
-        if (size > 125 || data[1] != (0x80 | size))
-            Py_RETURN_NONE;
-        mask = data + 2;
-    }
-    if (size > most)
-        Py_RETURN_NONE;
-    text = PyBytes_FromStringAndSize(NULL, size);
-    if (text == NULL)
+    return unmasked_text(mask, size);
+}
+
+static PyObject *
+text_at(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t given)
+{
+    Py_buffer view;
+    PyObject *text = NULL;
+    Py_ssize_t at, most, size = 0;
+    if (given != 3) {
+        PyErr_SetString(PyExc_TypeError, "text_at() takes the data, the place of the frame and the size of the largest text");
         return NULL;
-    to = (unsigned char *)PyBytes_AS_STRING(text);
-    if (take_mask_off(to, mask + 4, mask, size) & 0x80 && !is_utf8(to, size)) {
-        Py_DECREF(text);
-        Py_RETURN_NONE;
     }
+    at = PyLong_AsSsize_t(args[1]);
+    if (at == -1 && PyErr_Occurred())
+        return NULL;
+    most = PyLong_AsSsize_t(args[2]);
+    if (most == -1 && PyErr_Occurred())
+        return NULL;
+    if (PyObject_GetBuffer(args[0], &view, PyBUF_SIMPLE) < 0)
+        return NULL;
+    if (at < 0 || at > view.len) {
+        PyErr_SetString(PyExc_ValueError, "the frame begins behind the data");
+    } else {
+        const unsigned char *mask = text_frame((const unsigned char *)view.buf + at, view.len - at, &size);
+        text = mask == NULL || size > most ? Py_NewRef(Py_None) : unmasked_text(mask, size);
+    }
+    PyBuffer_Release(&view);
     return text;
 }
 
@@ -191,7 +227,8 @@ typedef struct Writes {
 } Writes;
 
 static PyTypeObject *outlet_type, *writes_type;
-static PyObject *str_write, *str_is_closing, *str_get_write_buffer_size, *str_get_extra_info, *str_socket, *str_fileno;
+static PyObject *str_write, *str_is_closing, *str_get_write_buffer_size, *str_get_extra_info, *str_socket, *str_fileno,
+    *str_outlet;
 
 static PyObject *
 outlet_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
@@ -382,12 +419,26 @@ descriptor(Outlet *outlet)
     return outlet->fd;
 }
 
+/* A new reference to the outlet to which `one` writes as it is: itself, or its attribute `outlet`. NULL where there is
+ * none, without an exception. */
+static Outlet *
+outlet_of(PyObject *one)
+{
+    if (PyObject_TypeCheck(one, outlet_type))
+        return (Outlet *)Py_NewRef(one);
+    PyObject *below = PyObject_GetAttr(one, str_outlet);
+    if (below == NULL)
+        PyErr_Clear();
+    else if (!PyObject_TypeCheck(below, outlet_type))
+        Py_CLEAR(below);
+    return (Outlet *)below;
+}
+
 /* Whether the kernel is the next that a write to this client goes to: 1 or 0, or -1 with an exception. */
 static int
-ready(PyObject *one)
+ready(Outlet *outlet)
 {
-    Outlet *outlet = (Outlet *)one;
-    if (!PyObject_TypeCheck(one, outlet_type) || outlet->closing || outlet->entry != NULL)
+    if (outlet == NULL || outlet->closing || outlet->entry != NULL)
         return 0;
     if (outlet->touched) {
         PyObject *waiting = call_transport(outlet, str_get_write_buffer_size);
@@ -434,7 +485,8 @@ writes_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     for (Py_ssize_t at = 0; at < given; at++) {
         PyObject *one = PyList_GET_ITEM(outlets, at), *buffer = PyTuple_GET_ITEM(self->buffers, at);
-        int is_ready = ready(one);
+        Outlet *outlet = outlet_of(one);
+        int is_ready = ready(outlet);
         if (is_ready < 0) {
             /* Its transport is broken. Whoever writes the rest meets the same error. */
             PyErr_Clear();
@@ -443,13 +495,13 @@ writes_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
             PyObject *place = PyLong_FromSsize_t(at);
             int failed = place == NULL || PyList_Append(self->left, place) < 0;
             Py_XDECREF(place);
+            Py_XDECREF(outlet);
             if (failed) {
                 Py_DECREF(self);
                 return NULL;
             }
             continue;
         }
-        Outlet *outlet = (Outlet *)Py_NewRef(one);
         Entry *entry = &self->entries[self->count++];
         entry->outlet = outlet;
         entry->fd = outlet->fd;
@@ -855,6 +907,7 @@ speedups_exec(PyObject *module)
         {&str_get_extra_info, "get_extra_info"},
         {&str_socket, "socket"},
         {&str_fileno, "fileno"},
+        {&str_outlet, "outlet"},
         {NULL, NULL},
     };
     for (name = names; name->at != NULL; name++) {
@@ -876,6 +929,7 @@ static PyModuleDef_Slot speedups_slots[] = {
 static PyMethodDef speedups_methods[] = {
     {"unmask", (PyCFunction)(void (*)(void))unmask, METH_FASTCALL, "Take the mask off a payload."},
     {"whole_text", (PyCFunction)(void (*)(void))whole_text, METH_FASTCALL, "Read one whole text frame."},
+    {"text_at", (PyCFunction)(void (*)(void))text_at, METH_FASTCALL, "Read the text frame at a place."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -141,6 +141,47 @@ def test_the_short_way_agrees_with_the_reader(text: str, most: int, behind: byte
     assert [masks.whole_text(data, most), unmasking.whole_text(data, most)] == [expected, expected]
 
 
+@given(st.binary(max_size=9), st.text(max_size=140) | SIZES.map(lambda size: "x" * size), st.integers(0, 70000))
+def test_a_text_is_found_wherever_its_frame_begins(before: bytes, text: str, most: int) -> None:
+    """In a buffer of either kind, whatever is before it and behind it, and not where a byte of it is missing."""
+    data = frame(TEXT, text.encode())
+    size = len(text.encode())
+    expected = text.encode() if size <= most and size < 65536 else None
+    for text_at in (masks.text_at, unmasking.text_at):
+        assert text_at(before + data + b"\x81", len(before), most) == expected
+        assert text_at(bytearray(before + data), len(before), most) == expected
+        assert text_at((before + data)[:-1], len(before), most) is None
+        assert text_at(data, len(data), most) is None
+        for nowhere in (-1, len(data) + 1):
+            with pytest.raises(ValueError, match="behind the data"):
+                text_at(data, nowhere, most)
+
+
+@given(st.lists(st.sampled_from(["text", "long", "fragments", "binary", "ping"]), max_size=9), st.data())
+def test_texts_come_in_their_place_among_the_others(kinds: list[str], cuts: st.DataObject) -> None:
+    """A caller that asks for a text first hears the same as one that asks for the next event alone."""
+    frames = {
+        "text": frame(TEXT, b"{}"),
+        "long": frame(TEXT, b"x" * 300),
+        "fragments": frame(TEXT, b"a", fin=False) + frame(CONTINUATION, b"b"),
+        "binary": frame(BINARY, b"\0"),
+        "ping": frame(PING, b"p"),
+    }
+    data = b"".join([frames[kind] for kind in kinds])
+    cut = cuts.draw(st.integers(0, len(data)))
+    reader, found = FrameReader(MOST, 9), list[Event]()
+    for part in (data[:cut], data[cut:]):
+        reader.feed(part)
+        while True:
+            text = reader.text()
+            event = reader.next() if text is None else Event(Kind.TEXT, text)
+            if event is None:
+                break
+            found.append(event)
+    assert found == read(data)
+    assert reader.whole
+
+
 @given(st.binary(max_size=300), st.sampled_from([b"", bytes([0x81, 0x85]), bytes([0x81, 0xFE, 0, 126])]))
 def test_any_bytes_end_as_the_standard_says(noise: bytes, before: bytes) -> None:
     """A second decoder, which is written from the standard, finds the same close code."""

@@ -8,17 +8,11 @@ import structlog
 
 from forestay.edge.dead_transport import free
 from forestay.edge.websocket.client import Client, hand_on
+from forestay.edge.websocket.endings import BUG, NO_READER, Endings
 from forestay.edge.websocket.states import State
 from forestay.edge.websocket.upgrade import Released
 from forestay.edge.websocket.websocket import ClientSocket, SocketLimits
-from forestay.protocol.codes import (
-    ABNORMAL_CLOSURE,
-    CONNECTION_LOST,
-    ENDINGS,
-    CloseCode,
-    Ending,
-    closed_by_client,
-)
+from forestay.protocol.codes import CONNECTION_LOST, closed_by_client
 from forestay.protocol.websocket.reading import FrameReader, Kind, Violation
 from forestay.protocol.websocket.unmasking import whole_text
 
@@ -34,43 +28,21 @@ _KEPT: Final = 65536
 
 _MESSAGES: Final = (Kind.TEXT, Kind.BINARY)
 
-_BUG: Final = "a bug ended a connection"
-_STOPPED: Final = Ending(ABNORMAL_CLOSURE, "the port was closed")
 
-# Stands for the reader of a client from which nothing more is taken.
-_NO_READER: Final = FrameReader(0, 0)
-
-
-class Receiver(asyncio.Protocol):
+class Receiver(Endings, asyncio.Protocol):
     """The protocol of one connection, from the upgrade until it is lost."""
 
-    __slots__ = (
-        "_assemblies",
-        "_client",
-        "_finished",
-        "_full",
-        "_limits",
-        "_lost",
-        "_reader",
-        "_socket",
-        "_sockets",
-        "_state",
-        "_transport",
-        "_work",
-    )
+    __slots__ = ("_full", "_limits", "_sockets")
 
     def __init__(self, connection: Released, socket: ClientSocket, limits: SocketLimits) -> None:
         """Take the connection over. `socket`: the one that writes to it."""
-        self._transport = transport = connection.transport
+        super().__init__(connection, socket)
+        self._limits = limits
         self._sockets = connection.sockets
-        self._assemblies = connection.sockets.assemblies
-        self._socket, self._limits, self._state = socket, limits, State.OPENING
-        self._client: Client | None = None
-        self._reader: FrameReader | None = self._new_reader()
-        """None while messages are read, and nothing is left of one."""
-        self._work: asyncio.Task[None] | None = None
-        self._full = self._finished = self._lost = False
-        """Whether the transport has too much to write, the client has closed its side, and the connection is lost."""
+        self._reader = self._new_reader()
+        self._full = False
+        """Whether the transport has too much to write."""
+        transport = connection.transport
         transport.set_write_buffer_limits(limits.send_buffer, limits.send_buffer // 2)
         transport.set_protocol(self)
         self._sockets.add(self)
@@ -82,40 +54,6 @@ class Receiver(asyncio.Protocol):
         self._client = client
         self._go_on()
 
-    def discard(self) -> None:
-        """Discard what the client still sends until it hangs up, at most the close timeout. Then abort.
-
-        Without it the kernel would reset the connection, and the client could lose our close frame.
-        """
-        if self._lost:
-            self._tell(CONNECTION_LOST)
-            return
-        self._state, self._reader = State.DISCARDING, _NO_READER
-        if self._finished:
-            self._socket.hang_up()
-        else:
-            self._transport.resume_reading()
-            self._socket.end_writing()
-
-    def reading(self) -> bool:
-        """See OpenSocket.reading."""
-        return self._state is State.READING and self._transport.is_reading()
-
-    def break_off(self, ending: Ending) -> None:
-        """See OpenSocket.break_off."""
-        self._assemblies.end(self)
-        if self._client is not None:
-            self._client.end(ending)
-        self.discard()
-
-    def stop(self) -> None:
-        """See OpenSocket.stop."""
-        if self._work is not None:
-            self._work.cancel()
-            self._work = None
-        self._tell(_STOPPED)
-        self._transport.abort()
-
     def data_received(self, data: bytes) -> None:
         reader, client = self._reader, self._client
         if reader is None and client is not None:
@@ -125,7 +63,7 @@ class Receiver(asyncio.Protocol):
                 try:
                     work = client.text(text)
                 except Exception:
-                    log.exception(_BUG, connection=client.name)
+                    log.exception(BUG, connection=client.name)
                     self._fail(client)
                     return
                 if work is not None or self._socket.reading_held:
@@ -133,7 +71,7 @@ class Receiver(asyncio.Protocol):
                     self._hold(work, client)
                 return
             reader = self._reader = self._new_reader()
-        if reader is None or reader is _NO_READER:
+        if reader is None or reader is NO_READER:
             return
         reader.feed(data)
         if self._state is State.READING:
@@ -172,7 +110,7 @@ class Receiver(asyncio.Protocol):
     def _go_on(self) -> None:
         """Read on, unless the connection has ended meanwhile."""
         client, reader = self._client, self._reader
-        if client is None or reader is _NO_READER:
+        if client is None or reader is NO_READER:
             return
         self._state = State.READING
         try:
@@ -185,7 +123,7 @@ class Receiver(asyncio.Protocol):
             self.break_off(violation.ending)
             return
         except Exception:
-            log.exception(_BUG, connection=client.name)
+            log.exception(BUG, connection=client.name)
             self._fail(client)
             return
         if reader is not None and reader.whole:
@@ -200,21 +138,28 @@ class Receiver(asyncio.Protocol):
 
     def _hand_on(self, client: Client, reader: FrameReader) -> bool:
         """Hand on the messages in `reader`. False where the rest has to wait, or is dropped. Raises Violation."""
-        turn = 0
-        while (event := reader.next()) is not None:
-            if event.kind is Kind.CLOSE:
-                self._ended_by_client(client, closed_by_client(event.code))
-                return False
-            if event.kind in _MESSAGES:
+        turn, begun = 0, True
+        while True:
+            data = reader.text()
+            if data is not None:
+                is_message, work = True, client.text(data)
+            else:
+                event = reader.next()
+                if event is None:
+                    return True
+                if event.kind is Kind.CLOSE:
+                    self._ended_by_client(client, closed_by_client(event.code))
+                    return False
+                data, is_message, work = event.data, event.kind in _MESSAGES, hand_on(event, client)
+            if begun and is_message:
                 self._assemblies.end(self)
-            work = hand_on(event, client)
+                begun = False
             if (work is not None or self._socket.reading_held) and self._hold(work, client):
                 return False
-            turn += 1 + len(event.data) // _BYTES_PER_MESSAGE
+            turn += 1 + len(data) // _BYTES_PER_MESSAGE
             if turn >= _TURN:
                 self._rest()
                 return False
-        return True
 
     def _hold(self, work: Awaitable[None] | None, client: Client) -> bool:
         """Take no further message before `work` is done, or the client has taken what was written. Whether it waits."""
@@ -234,7 +179,7 @@ class Receiver(asyncio.Protocol):
             # Large answers are written before more of them are made: a bus may answer without a wait.
             await asyncio.sleep(0)
         except Exception:
-            log.exception(_BUG, connection=client.name)
+            log.exception(BUG, connection=client.name)
             self._work = None
             self._fail(client)
             return
@@ -248,24 +193,6 @@ class Receiver(asyncio.Protocol):
         self._state = State.RESTING
         self._socket.reading_held = False
         asyncio.get_running_loop().call_soon(self._go_on)
-
-    def _ended_by_client(self, client: Client, ending: Ending) -> None:
-        """The client has said all. Write what it is still to get."""
-        client.end(ending)
-        self._socket.hang_up()
-        self._tell(ending)
-
-    def _fail(self, client: Client) -> None:
-        """End a client whose message met a bug."""
-        client.end(ENDINGS[CloseCode.INTERNAL_ERROR])
-        self.discard()
-
-    def _tell(self, ending: Ending) -> None:
-        """Tell the client, once, that the connection is gone."""
-        self._state, self._reader = State.OVER, _NO_READER
-        client, self._client = self._client, None
-        if client is not None:
-            client.lost(ending)
 
     def _new_reader(self) -> FrameReader:
         return FrameReader(self._limits.message_bytes, self._assemblies.limits.fragments, self._limits.inflater)

@@ -24,19 +24,34 @@ def whole_text(data: bytes, most: int, /) -> bytes | None:
     None where it is anything else, where its length has eight bytes, and where the text has more than `most` bytes or
     is not UTF-8.
     """
-    size = len(data) - 6
-    if size < 0 or data[0] != _WHOLE_TEXT:
+    mask, size = _text_frame(data, 0)
+    if size < 0 or mask + 4 + size != len(data) or size > most:
         return None
-    at = 2
-    if data[1] == _MEDIUM:
-        at, size = 4, size - 2
-        if size < 126 or data[2] << 8 | data[3] != size:
-            return None
-    elif size > 125 or data[1] != _MASKED | size:
-        return None
-    if size > most:
-        return None
-    text = unmask(data, at, size)
+    return _text(data, mask, size)
+
+
+def text_at(data: bytes | bytearray, at: int, most: int, /) -> bytes | None:
+    """The same for the text frame that begins at `at`, whatever follows it. Raises ValueError behind the data."""
+    if not 0 <= at <= len(data):
+        raise ValueError("the frame begins behind the data")
+    mask, size = _text_frame(data, at)
+    return None if size < 0 or size > most else _text(data, mask, size)
+
+
+def _text_frame(data: bytes | bytearray, at: int) -> tuple[int, int]:
+    """The place of the mask and the bytes of the text, where a whole text frame begins at `at`. Else -1 for both."""
+    have = len(data) - at
+    if have < 6 or data[at] != _WHOLE_TEXT:
+        return -1, -1
+    if data[at + 1] == _MEDIUM:
+        size = data[at + 2] << 8 | data[at + 3]
+        return (at + 4, size) if 126 <= size <= have - 8 else (-1, -1)
+    size = data[at + 1] - _MASKED
+    return (at + 2, size) if 0 <= size <= min(125, have - 6) else (-1, -1)
+
+
+def _text(data: bytes | bytearray, mask: int, size: int) -> bytes | None:
+    text = unmask(data, mask, size)
     if not text.isascii():
         try:
             text.decode()

@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 
 from forestay.protocol.codes import ENDINGS, CloseCode, Ending, answer_to_close
 from forestay.protocol.deflate.inflating import Inflater, Uninflatable, largest_deflated
-from forestay.protocol.websocket.unmasking import unmask
+from forestay.protocol.websocket.unmasking import text_at, unmask
 
 _FIN: Final = 0x80
 _RESERVED: Final = 0x70
@@ -142,6 +142,23 @@ class FrameReader:
             self._buffer = bytearray(rest[self._at :])
             self._buffer += data
         self._at = 0
+
+    def text(self) -> bytes | None:
+        """The next message, where it is a text in one frame that is here. None: see `next`, which is asked then.
+
+        Nearly all messages are such texts, and an Event for each costs more than the rest of reading them.
+        """
+        if self._opcode:
+            return None
+        text = text_at(self._buffer, self._at, self._most_bytes)
+        if text is None:
+            return None
+        size = len(text)
+        self._at += size + (_SHORT if size < _LENGTH_IN_TWO else _MEDIUM)
+        self._need = _JUDGED
+        if self._at == len(self._buffer):
+            self._buffer, self._at = b"", 0
+        return text
 
     def next(self) -> Event | None:
         """What comes next; None where more bytes are needed. Raises Violation, once and for all."""

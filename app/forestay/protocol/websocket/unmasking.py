@@ -1,8 +1,8 @@
 """Chooses the functions that take masks off: those in C where `forestay.speedups` is installed."""
 
 try:
-    from forestay.speedups import unmask, whole_text
+    from forestay.speedups import text_at, unmask, whole_text
 except ImportError:
-    from forestay.protocol.websocket.masks import unmask, whole_text
+    from forestay.protocol.websocket.masks import text_at, unmask, whole_text
 
-__all__ = ["unmask", "whole_text"]
+__all__ = ["text_at", "unmask", "whole_text"]
