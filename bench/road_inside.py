@@ -80,7 +80,7 @@ async def connect(pod: Pod, settings: Settings, sockets: OpenSockets, room: str)
     """A client in a room of its own or of others."""
     sink = Sink()
     socket = NativeSocket(sink, pod.wires.plain, 5.0)
-    receiver = Receiver(Released(sink, b"", sockets), socket, SocketLimits(settings.max_message_bytes, 65536))
+    receiver = Receiver(Released(sink, b"", sockets), socket, SocketLimits(settings.max_message_bytes, 65536, 5.0))
     identity = Identity(f"user-{random.random()}", Rights({"**": "rwph"}), time.time() + 3600)
     connection = await pod.sessions.start(identity, socket)
     pod.sessions.greet(connection)

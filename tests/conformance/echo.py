@@ -24,9 +24,10 @@ from forestay.core.sessions.dispatcher import Dispatcher
 from forestay.core.sessions.sessions import Sessions
 from forestay.edge.client_address import TrustedProxies
 from forestay.edge.handshake.admission import Admission, AdmissionLimits
-from forestay.edge.handshake.handshake import Handshake, WebSocketLimits
+from forestay.edge.handshake.handshake import Handshake, HandshakeLimits
 from forestay.edge.handshake.origins import Origins
 from forestay.edge.websocket.open_sockets import MessageLimits
+from forestay.edge.websocket.websocket import SocketLimits
 from forestay.pod.file_limit import divide, raise_limit
 from forestay.pod.listeners import PublicPaths, PublicPort
 from forestay.pod.tasks import Supervisor
@@ -111,11 +112,8 @@ async def echo_server(port: int = 0) -> AsyncIterator[int]:
     capacity = AdmissionLimits(settings.max_connections, settings.handshakes)
     proxies = TrustedProxies([])
     admission = Admission(capacity, Origins([]), proxies, anybody, pod.lifecycle)
-    limits = WebSocketLimits(
-        query_token=True,
-        message_bytes=LARGEST,
-        send_buffer=settings.send_buffer_bytes,
-        close_timeout=settings.close_timeout,
+    limits = HandshakeLimits(
+        query_token=True, socket=SocketLimits(LARGEST, settings.send_buffer_bytes, settings.close_timeout)
     )
     echo, silent = cast(Dispatcher, _Echo(pod)), cast(Sessions, _Silent(pod.sessions))
     wires = V1Wires(time.time, _AnyText(), LARGEST, Compression(1, LARGEST))

@@ -20,6 +20,7 @@ from forestay.edge.handshake.admission import Admission, AdmissionLimits
 from forestay.edge.handshake.cors import elsewhere
 from forestay.edge.handshake.origins import Origins
 from forestay.edge.websocket.open_sockets import MessageLimits
+from forestay.edge.websocket.websocket import SocketLimits
 from forestay.pod.file_limit import divide, raise_limit
 from forestay.pod.listeners import PublicPaths, PublicPort
 from forestay.protocol.codes import Ending
@@ -32,10 +33,8 @@ PATH: Final = "/engine.io/"
 SUITE: Final = EngineLimits(
     transports=("polling", "websocket"),
     times=Times(0.3, 0.2),
-    message_bytes=1_000_000,
+    socket=SocketLimits(1_000_000, 262_144, 1.0),
     message_timeout=10.0,
-    send_buffer=262_144,
-    close_timeout=1.0,
     most_unused=1024,
 )
 """What the public suites expect of a server."""
@@ -120,10 +119,11 @@ async def engine_server(
         if lifecycle.open:
             lifecycle.move(State.DRAINING)
         await engine.sessions.close()
-        await admission.wait_closed(limits.close_timeout)
+        await admission.wait_closed(limits.socket.close_timeout)
         await public.close()
 
 
 def quick(**changes: object) -> EngineLimits:
-    """The limits of the suites with `changes`."""
-    return replace(SUITE, **changes)  # type: ignore[arg-type]
+    """The limits of the suites with `changes`, also of those of a WebSocket."""
+    sockets = {name: changes.pop(name) for name in ("message_bytes", "close_timeout") if name in changes}
+    return replace(SUITE, socket=replace(SUITE.socket, **sockets), **changes)  # type: ignore[arg-type]

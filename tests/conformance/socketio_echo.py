@@ -83,6 +83,6 @@ class EchoNamespaces:
 @asynccontextmanager
 async def socketio_server(limits: EngineLimits = SUITE, port: int = 0) -> AsyncIterator[EngineServer]:
     """Serves on loopback within the block, on a free port where `port` is 0."""
-    clients = Clients(EchoNamespaces(), PacketLimits(limits.message_bytes, 64), query_token=False)
+    clients = Clients(EchoNamespaces(), PacketLimits(limits.socket.message_bytes, 64), query_token=False)
     async with engine_server(clients, limits, port, path=PATH) as server:
         yield server

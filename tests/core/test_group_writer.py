@@ -8,8 +8,10 @@ import pytest
 from forestay.core.fanout.rests import LARGE_REST, Pace, Rests
 from forestay.core.fanout.rooms import LARGE_ROOM
 from forestay.core.ports.group_writer import Group
+from forestay.core.rules.policies import Policy, Retention
 from forestay.protocol.names import RoomName
 from tests.support.core import Core, passes
+from tests.support.line_wire import LineWire, tail
 
 PACE = Pace(1.0, 0.01)
 
@@ -158,3 +160,25 @@ async def test_members_that_come_and_go_get_what_was_published_while_they_were_t
         beside.make()
     assert [payloads(socket.heard()) for _, socket in members] == [[1, 2, 3]] * LARGE_ROOM
     assert (payloads(late[1].heard()), payloads(left[1].heard())) == ([2, 3], [1])
+
+
+async def test_members_that_are_told_their_positions_are_written_beside_the_loop_too() -> None:
+    """Each write ends with the positions of its client. One for whom something waits is written by the loop."""
+    beside = Beside()
+    core = Core(Policy("kept", history=Retention(10, 60.0)), group_writer=beside)
+    wire = LineWire(tailed=True)
+    told = [core.join("kept", wire=wire) for _ in range(LARGE_ROOM)]
+    plain = core.join("kept")
+    await passes()
+    told[0][1].waiting = 1
+    before = [len(socket.writes) for _, socket in told]
+    core.say(plain[0], type="broadcast", room="kept", payload=1)
+    await passes()
+    [(group, _)] = beside.groups
+    assert group.transports == [plain[1], *(socket for _, socket in told[1:])]
+    beside.make()
+    assert [len(socket.writes) for _, socket in told] == [one + 1 for one in before]
+    for connection, socket in told:
+        assert connection.positions is not None
+        assert socket.writes[-1].endswith(tail(connection.positions))
+        assert b"payload=1" in socket.writes[-1]

@@ -10,12 +10,15 @@ from typing import Any, cast
 
 import pytest
 
+from forestay.core.fanout.rooms import LARGE_ROOM
 from forestay.core.ports.group_writer import Group
+from forestay.edge.websocket import group_writes
 from forestay.edge.websocket.group_writes import GroupWrites
 from forestay.edge.websocket.native import NativeSocket
 from forestay.protocol.codes import ENDINGS, CloseCode
 from forestay.protocol.websocket.writing import close_frame
 from tests.support.core import V1, RecordingTransport
+from tests.support.gateway import Client, Gateway, frame, gateway, token, upgrade
 
 speedups = pytest.importorskip("forestay.speedups", reason="forestay.speedups is not compiled here")
 
@@ -236,6 +239,74 @@ async def test_who_is_not_ready_is_left_to_the_caller() -> None:
         assert await read(found.clients[2], 11) == b"firstsecond"
         for client in found.clients[4:]:
             assert await read(client, 3) == b"all"
+
+
+class Above:
+    """A Transport that shares a socket with others."""
+
+    def __init__(self, outlet: object) -> None:
+        self.outlet = outlet
+
+
+async def test_a_transport_above_a_socket_is_written_by_its_outlet() -> None:
+    """One that shares the socket with another one is left to the caller, who writes behind that."""
+    async with pairs() as found:
+        group = found.group(lambda _: b"all")
+        shared, polled = found.servers[0].socket, found.servers[1].socket
+        group.transports[0] = cast(NativeSocket, Above(shared))
+        group.transports[1] = cast(NativeSocket, Above(None))
+        group.transports.append(cast(NativeSocket, Above(shared)))
+        group.buffers.append(b"again")
+        found.thread.wait()
+        writing = asyncio.create_task(found.write(group))
+        await asyncio.sleep(0)
+        shared.write(b"again")
+        polled.write(b"polled")
+        found.thread.go_on()
+        assert await writing == [1, CLIENTS]
+        assert await read(found.clients[0], 8) == b"allagain"
+        assert await read(found.clients[1], 6) == b"polled"
+        for client in found.clients[2:]:
+            assert await read(client, 3) == b"all"
+
+
+async def test_native_and_socketio_members_of_a_room_are_written_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All WebSockets of a large room are written beside the loop, whatever they speak, and hear all in one order."""
+    held: list[int] = []
+
+    def writes(outlets: list[object], buffers: list[bytes]) -> object:
+        made = speedups.Writes(outlets, buffers)
+        held.append(made.count)
+        return made
+
+    monkeypatch.setattr(group_writes, "Writes", writes)
+    async with gateway(socketio=True) as running:
+        native = [await running.join(f"n{number}", "chat.a") for number in range(LARGE_ROOM)]
+        others = [await socketio_member(running, f"s{number}", "chat.a") for number in range(LARGE_ROOM)]
+        for number in range(3):
+            await native[0].ask({"type": "broadcast", "room": "chat.a", "payload": number, "id": "b"})
+        for one in native[1:]:
+            assert [(await one.hear("broadcast"))["payload"] for _ in range(3)] == [0, 1, 2]
+        for one in others:
+            heard: list[bytes] = []
+            while len(heard) < 3:
+                if (text := await one.raw()).startswith(b'42["message"'):
+                    heard.append(text)
+            assert [f'"payload":{number}'.encode() in text for number, text in enumerate(heard)] == [True] * 3
+    # The sender has its ack before, by the loop.
+    assert max(held) >= 2 * LARGE_ROOM - 1
+
+
+async def socketio_member(running: Gateway, user: str, room: str) -> Client:
+    """A client of Socket.IO that is in the room."""
+    path = "/socket.io/?EIO=4&transport=websocket"
+    client = await Client.request(running.port, upgrade(None, path, Sec_WebSocket_Protocol=None))
+    packets = (f'40{{"token":"{token(user)}"}}', f'421["join-room","{room}"]')
+    for packet, answer in zip(packets, (b"40", b"431"), strict=True):
+        await client.send(frame(1, packet.encode()))
+        while not (await client.raw()).startswith(answer):
+            pass
+    return client
 
 
 async def test_writes_need_bytes_and_one_buffer_for_each_outlet() -> None:

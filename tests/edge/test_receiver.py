@@ -105,7 +105,9 @@ class Line:
         transport = cast(asyncio.Transport, self.wire)
         self.socket = ClientSocket(transport, 0.1)
         self.client = Recorder(self.socket.close)
-        self.receiver = Receiver(Released(transport, received, self.sockets), self.socket, SocketLimits(65536, 1000))
+        self.receiver = Receiver(
+            Released(transport, received, self.sockets), self.socket, SocketLimits(65536, 1000, 0.1)
+        )
 
     def _count(self) -> None:
         self.gone += 1

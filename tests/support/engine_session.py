@@ -15,6 +15,8 @@ from tests.support.core import frames
 class RecordedSession:
     """The Session of a client whose transport takes everything."""
 
+    outlet = None
+
     def __init__(self, tokens: dict[str, Identity | Refused] | None = None) -> None:
         """`tokens`: who each token is, or how it is refused. All others are bad tokens."""
         self._tokens = tokens or {}

@@ -8,6 +8,7 @@ from forestay.edge.engineio.client_file import NAME, ClientFile
 from forestay.edge.engineio.requests import EngineLimits, EngineRequests
 from forestay.edge.handshake.admission import Admission
 from forestay.edge.listening.routes import Handler
+from forestay.pod.socket_limits import socket_limits
 from forestay.protocol.engineio.packets import Times
 from forestay.settings.settings import Settings
 
@@ -27,10 +28,8 @@ def make_engine(
     limits = EngineLimits(
         transports=settings.socketio_transports,
         times=Times(settings.ping_interval, settings.socketio_ping_timeout),
-        message_bytes=settings.max_message_bytes,
+        socket=socket_limits(settings),
         message_timeout=settings.message_timeout,
-        send_buffer=settings.send_buffer_bytes,
-        close_timeout=settings.close_timeout,
         most_unused=_most_unused(settings),
     )
     return EngineRequests(application, admission, limits, _new_sid, observer)

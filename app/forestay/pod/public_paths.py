@@ -4,13 +4,13 @@ from forestay.core.ports.observer import Observer
 from forestay.edge.client_address import TrustedProxies
 from forestay.edge.handshake.admission import Admission, AdmissionLimits
 from forestay.edge.handshake.cors import elsewhere
-from forestay.edge.handshake.handshake import Handshake, WebSocketLimits
+from forestay.edge.handshake.handshake import Handshake, HandshakeLimits
 from forestay.edge.handshake.origins import Origins
 from forestay.edge.listening.routes import Handler
 from forestay.edge.stream.client_requests import ClientRequests, RequestLimits
 from forestay.edge.stream.streams import EventStreams, StreamLimits, StreamParts
-from forestay.edge.websocket.open_sockets import BYTES_PER_FRAGMENT, FRAGMENTS, MessageLimits
 from forestay.pod.listeners import PublicPaths
+from forestay.pod.socket_limits import socket_limits
 from forestay.pod.wiring import Pod
 from forestay.settings.settings import Settings
 from forestay.web.pages import demo_answers
@@ -35,18 +35,8 @@ def public_paths(settings: Settings, pod: Pod, admission: Admission, observer: O
     return PublicPaths(paths, elsewhere(f"{prefix}/ws"), {f"{prefix}/ws": handshake.upgrade})
 
 
-def message_limits(settings: Settings) -> MessageLimits:
-    """Return what one message of a WebSocket client may take."""
-    return MessageLimits(settings.message_timeout, FRAGMENTS + settings.max_message_bytes // BYTES_PER_FRAGMENT)
-
-
 def _handshake(settings: Settings, pod: Pod, admission: Admission, observer: Observer) -> Handshake:
-    limits = WebSocketLimits(
-        query_token=settings.query_token,
-        message_bytes=settings.max_message_bytes,
-        send_buffer=settings.send_buffer_bytes,
-        close_timeout=settings.close_timeout,
-    )
+    limits = HandshakeLimits(settings.query_token, socket_limits(settings))
     return Handshake(admission, limits, pod.dispatcher, pod.sessions, pod.wires, observer)
 
 

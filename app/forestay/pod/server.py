@@ -35,8 +35,9 @@ from forestay.pod.event_loops import name_of
 from forestay.pod.file_limit import divide, places, raise_limit
 from forestay.pod.inputs import Parts
 from forestay.pod.listeners import InternalPort, PublicPort
-from forestay.pod.public_paths import make_admission, message_limits, public_paths
+from forestay.pod.public_paths import make_admission, public_paths
 from forestay.pod.readings import Sources, balance_facts, readings, vitals
+from forestay.pod.socket_limits import message_limits
 from forestay.pod.socketio import make_socketio
 from forestay.pod.telemetry import observe
 from forestay.pod.webhooks import make_delivery, webhook_source

@@ -6,6 +6,8 @@ from forestay.core.fanout.batch import Batch, Due
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.positions import DueTailed, move_on
 from forestay.core.fanout.slow import SlowReaders
+from forestay.core.ports.group_writer import Group
+from forestay.core.ports.transport import Transport
 
 
 class MemberWrites:
@@ -40,8 +42,11 @@ class MemberWrites:
         for connection, data in due.items():
             self._write(connection, data, batches)
 
-    def tailed(self, tailed: DueTailed, batches: list[Batch]) -> None:
-        """The same for members that are told their positions: each write ends with them."""
+    def tailed(self, tailed: DueTailed, batches: list[Batch], group: Group | None = None) -> None:
+        """The same for members that are told their positions: each write ends with them.
+
+        With a `group`, the writes are added to it. The caller makes them.
+        """
         for connection, found in tailed.items():
             transport = connection.transport
             if connection.ended is not None or transport.closed():
@@ -59,10 +64,7 @@ class MemberWrites:
             if tail := self.take_tail(connection):
                 chunks.append(tail)
             if chunks:
-                data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-                transport.write(data)
-                self.number += 1
-                self.size += len(data)
+                self._write_tailed(transport, chunks, group)
         for connection in list(self.tailing):
             if tail := self.take_tail(connection):
                 connection.answers.append(tail)
@@ -103,6 +105,16 @@ class MemberWrites:
         transport.write(data)
         self.number += 1
         self.size += len(data)
+
+    def _write_tailed(self, transport: Transport, chunks: list[bytes], group: Group | None) -> None:
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        self.number += 1
+        self.size += len(data)
+        if group is None:
+            transport.write(data)
+        else:
+            group.transports.append(transport)
+            group.buffers.append(data)
 
     def _is_slow(self, connection: Connection) -> bool:
         # The first look of SlowReaders.slow, which decides for nearly every write.

@@ -161,14 +161,20 @@ class Passes:
             alike, due, tailed = gather_alike(batches, apart)
             number, size = len(alike.members), sum([len(buffer) for buffer in alike.buffers])
             messages = sum([len(batch.arrivals) for batch in batches])
-            handed_over = True
+            usual = len(alike.members)
             group = Group(alike.transports, alike.buffers)
-            for at in writer.write(group, partial(self._rests.begin, rooms, self._perf() - started, messages)):
-                due[alike.members[at]] = alike.buffers[at]
-                number, size = number - 1, size - len(alike.buffers[at])
-            writes.rooms(due, batches)
             if tailed:
-                writes.tailed(gather_tailed(tailed), batches)
+                told = Group([], [])
+                writes.tailed(gather_tailed(tailed), batches, told)
+                group = Group(alike.transports + told.transports, alike.buffers + told.buffers)
+            handed_over = True
+            for at in writer.write(group, partial(self._rests.begin, rooms, self._perf() - started, messages)):
+                if at < usual:
+                    due[alike.members[at]] = alike.buffers[at]
+                    number, size = number - 1, size - len(alike.buffers[at])
+                else:
+                    group.transports[at].write(group.buffers[at])
+            writes.rooms(due, batches)
         finally:
             took = self._perf() - started
             if not handed_over:

@@ -12,11 +12,16 @@ from aiohttp import web
 
 from forestay.core.ports.verifier import Ticket
 from forestay.core.rules.access import Identity
+from forestay.edge.websocket.outlet import Outlet
 from forestay.protocol.codes import Ending
 
 
 class Session(Protocol):
     """One Engine.IO session, as an application uses it. Nothing here blocks or raises, but for `admit`."""
+
+    @property
+    def outlet(self) -> Outlet | None:
+        """What `write` writes to as it is; None while that is no WebSocket."""
 
     def write(self, data: bytes, /) -> None:
         """Send finished WebSocket frames of a server: text frames that begin with a packet type, and binary frames.

@@ -32,6 +32,9 @@ _OVER: Final = b"\0"
 class Polling:
     """The carrier of a polling session."""
 
+    outlet: Final = None
+    """See Session.outlet."""
+
     __slots__ = ("_chunks", "_drained", "_most", "_poll", "_post", "_session", "_size")
 
     def __init__(self, session: EngineSession, user_agent: str) -> None:
@@ -67,8 +70,8 @@ class Polling:
         if self._drained is None and self._chunks:
             self._drained = asyncio.get_running_loop().create_future()
 
-    def close(self, ending: Ending, *, cut: bool, keep: bool) -> None:
-        """See Carrier.close. What was written and not taken waits for one more poll."""
+    def end(self, ending: Ending, *, cut: bool, keep: bool) -> None:
+        """See Carrier.end. What was written and not taken waits for one more poll."""
         if not keep:
             self._drop()
         if any(chunk is not PING_PACKET for chunk in self._chunks):

@@ -14,11 +14,12 @@ from aiohttp import web
 from forestay.core.ports.observer import Observer
 from forestay.edge.engineio.answers import BadRequest, allowed, options, payload, refused, taken
 from forestay.edge.engineio.application import Application, Opening
+from forestay.edge.engineio.carrier import Carrier
 from forestay.edge.engineio.form import check_opening, check_polling, check_websocket, only, subprotocol
 from forestay.edge.engineio.polling import Polling
-from forestay.edge.engineio.session import Carrier, EngineSession
+from forestay.edge.engineio.session import EngineSession
 from forestay.edge.engineio.sessions import SERVE_WITHIN, EngineSessions
-from forestay.edge.engineio.socket import NOT_POLLING, EngineClient, MovingClient, SocketCarrier
+from forestay.edge.engineio.socket import NOT_POLLING, EngineClient, EngineSocket, MovingClient
 from forestay.edge.handshake.admission import Admission, Attempt, Refused
 from forestay.edge.handshake.cors import readable
 from forestay.edge.handshake.outcomes import Outcomes
@@ -27,7 +28,7 @@ from forestay.edge.log_throttle import LogThrottle
 from forestay.edge.problems import problem
 from forestay.edge.websocket.receiver import Receiver
 from forestay.edge.websocket.upgrade import UPGRADED, Upgraded, upgrade
-from forestay.edge.websocket.websocket import ClientSocket, SocketLimits
+from forestay.edge.websocket.websocket import SocketLimits
 from forestay.protocol.codes import ENDINGS, CloseCode
 from forestay.protocol.engineio.errors import RequestError
 from forestay.protocol.engineio.packets import Times, open_packet
@@ -55,14 +56,10 @@ class EngineLimits:
     transports: Sequence[str]
     """`polling`, `websocket` or both."""
     times: Times
-    message_bytes: int
-    """The largest message, and the largest payload of a POST."""
+    socket: SocketLimits
+    """Of a WebSocket. A polling session has the same ones: for the payload of a POST, and for the time of its end."""
     message_timeout: float
     """Seconds for the body of a POST."""
-    send_buffer: int
-    """Bytes that wait to be sent on a WebSocket. With more than that, the client's packets are not read."""
-    close_timeout: float
-    """Seconds that a client has to take its end."""
     most_unused: int
     """Sessions that never had a namespace, at the same time."""
     serve_within: float = SERVE_WITHIN
@@ -84,11 +81,10 @@ class EngineRequests:
         self._application = application
         self._admission = admission
         self._limits = limits
-        self._socket_limits = SocketLimits(limits.message_bytes, limits.send_buffer)
         self._observer = observer
         self._upgrades = [_WEBSOCKET] if _WEBSOCKET in limits.transports else []
         self.sessions = EngineSessions(
-            limits.times, limits.close_timeout, limits.most_unused, new_sid, limits.serve_within
+            limits.times, limits.socket.close_timeout, limits.most_unused, new_sid, limits.serve_within
         )
         self._outcomes = Outcomes("Socket.IO request refused", "Socket.IO requests refused", admission, observer)
         self._unknown = LogThrottle("requests for Socket.IO sessions that are not on this pod")
@@ -154,7 +150,7 @@ class EngineRequests:
         # Only now: a session that has no carrier yet could not be told that it has to go.
         session, (socket, receiver) = self.sessions.new(attempt), self._take_over(upgraded)
         try:
-            self._start(session, SocketCarrier(socket), opening)
+            self._start(session, socket, opening)
         except BaseException:
             socket.abort()
             raise
@@ -183,9 +179,10 @@ class EngineRequests:
             receiver.begin(MovingClient(session, polling, socket))
         return UPGRADED
 
-    def _take_over(self, upgraded: Upgraded) -> tuple[ClientSocket, Receiver]:
-        socket = ClientSocket(upgraded.connection.transport, self._limits.close_timeout)
-        return socket, Receiver(upgraded.connection, socket, self._socket_limits)
+    def _take_over(self, upgraded: Upgraded) -> tuple[EngineSocket, Receiver]:
+        limits = self._limits.socket
+        socket = EngineSocket(upgraded.connection.transport, limits.close_timeout)
+        return socket, Receiver(upgraded.connection, socket, limits)
 
     async def _carry(self, request: web.BaseRequest, session: EngineSession) -> web.StreamResponse:
         """Answer a poll or a POST of a session."""
@@ -200,11 +197,11 @@ class EngineRequests:
             if body is None:
                 raise _over(session)
             return payload(request, body)
-        status = await polling.push(request, self._limits.message_bytes, self._limits.message_timeout)
+        status = await polling.push(request, self._limits.socket.message_bytes, self._limits.message_timeout)
         return taken(request) if status == 200 else allowed(request, refused(request, _over(session), status))
 
     def _open_packet(self, session: EngineSession, upgrades: Sequence[str]) -> bytes:
-        return open_packet(session.sid, upgrades, self._limits.times, self._limits.message_bytes)
+        return open_packet(session.sid, upgrades, self._limits.times, self._limits.socket.message_bytes)
 
     def _may_connect(self, request: web.BaseRequest) -> bool:
         try:

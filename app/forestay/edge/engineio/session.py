@@ -9,7 +9,9 @@ import structlog
 from forestay.core.ports.verifier import Ticket
 from forestay.core.rules.access import Identity
 from forestay.edge.engineio.application import Listener
+from forestay.edge.engineio.carrier import NO_CARRIER, NO_LISTENER, Carrier
 from forestay.edge.handshake.admission import Attempt
+from forestay.edge.websocket.outlet import Outlet
 from forestay.protocol.codes import ENDINGS, CloseCode, Ending
 from forestay.protocol.engineio.packets import CLOSE, MESSAGE, PING, PING_PACKET, PONG
 from forestay.protocol.websocket.writing import close_frame
@@ -21,65 +23,6 @@ _MOST_OTHERS: Final = 64
 
 _MALFORMED: Final = Ending(CloseCode.PROTOCOL_ERROR, "a packet is malformed")
 _LEFT: Final = Ending(CloseCode.NORMAL, "bye", by_client=True)
-
-
-class Carrier(Protocol):
-    """The transport of a session. It tells the session when it is gone."""
-
-    def write(self, data: bytes, /) -> None:
-        """See Session.write."""
-
-    def buffered(self) -> int:
-        """See Session.buffered."""
-
-    def closed(self) -> bool:
-        """See Session.closed."""
-
-    def hold_reading(self) -> None:
-        """See Session.hold_reading."""
-
-    def close(self, ending: Ending, *, cut: bool, keep: bool) -> None:
-        """Close, after what was written where `keep` says so. `cut`: see Session.end."""
-
-    def left(self) -> None:
-        """Close after what was written, because the client has said that it goes."""
-
-
-class _Gone:
-    """The carrier and the listener of a session that is gone."""
-
-    def write(self, data: bytes, /) -> None:
-        """Nobody is there."""
-
-    def buffered(self) -> int:
-        return 0
-
-    def closed(self) -> bool:
-        return True
-
-    def hold_reading(self) -> None:
-        """Nothing is read."""
-
-    def close(self, ending: Ending, *, cut: bool, keep: bool) -> None:
-        """It is closed."""
-
-    def left(self) -> None:
-        """It is closed."""
-
-    def text(self, data: str, /) -> None:
-        """Nothing is taken."""
-
-    def binary(self, data: bytes, /) -> None:
-        """Nothing is taken."""
-
-    def end(self, ending: Ending, /) -> None:
-        """It has ended."""
-
-    def lost(self, ending: Ending, /) -> None:
-        """It was told."""
-
-
-_GONE: Final = _Gone()
 
 
 class Keeper(Protocol):
@@ -104,7 +47,7 @@ class EngineSession:
     open       None     False      one       packets
     stopping   None     True       one       the last words of its listener, and its end in the same step
     ended      set      either     one       the client takes the end, or the close timeout is over
-    gone       set      either     _GONE     nothing
+    gone       set      either     none      nothing
     """
 
     __slots__ = (
@@ -127,11 +70,11 @@ class EngineSession:
         """`sid`: a secret, which nobody can guess. It is never logged."""
         self._keeper = keeper
         self._attempt = attempt
-        self._listener: Listener = _GONE
+        self._listener: Listener = NO_LISTENER
         self._others = 0
         """Packets since the last ping that are no messages."""
         self.sid = sid
-        self.carrier: Carrier = _GONE
+        self.carrier: Carrier = NO_CARRIER
         self.broken = ""
         """The rule that the client broke, as its answer and the log say it."""
         self.ending: Ending | None = None
@@ -154,6 +97,11 @@ class EngineSession:
     def write(self, data: bytes, /) -> None:
         """See Session.write."""
         self.carrier.write(data)
+
+    @property
+    def outlet(self) -> Outlet | None:
+        """See Session.outlet."""
+        return self.carrier.outlet
 
     def buffered(self) -> int:
         """See Session.buffered."""
@@ -183,7 +131,7 @@ class EngineSession:
         if self.ending is None:
             self.ending = ending
             self._keeper.ended(self)
-            self.carrier.close(ending, cut=cut, keep=not self.stopping)
+            self.carrier.end(ending, cut=cut, keep=not self.stopping)
 
     def stop(self, ending: Ending, *, at_once: bool = False) -> None:
         """End the session on the gateway's own account, after the last words of its listener.
@@ -227,11 +175,11 @@ class EngineSession:
             self.ending = ending
         self._keeper.forget(self)
         self._attempt.leave()
-        listener, self._listener = self._listener, _GONE
+        listener, self._listener = self._listener, NO_LISTENER
         # Not from within a call of the listener, which may have begun this.
         self._keeper.loop.call_soon(listener.lost, ending)
         # The carrier holds the session: without this the two would wait for the garbage collector.
-        self.carrier = _GONE
+        self.carrier = NO_CARRIER
 
     def ping(self, now: float) -> None:
         """Ask for a sign of life."""

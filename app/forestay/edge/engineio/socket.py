@@ -9,6 +9,7 @@ import structlog
 
 from forestay.edge.engineio.polling import Polling
 from forestay.edge.engineio.session import EngineSession
+from forestay.edge.websocket.outlet import Outlet
 from forestay.edge.websocket.websocket import ClientSocket
 from forestay.protocol.codes import ENDINGS, CloseCode, Ending
 from forestay.protocol.engineio.packets import PROBE, PROBED, UPGRADE
@@ -30,29 +31,26 @@ NOT_POLLING: Final = Ending(CloseCode.POLICY_VIOLATION, "the session has a WebSo
 _NAME: Final = "Engine.IO"
 
 
-class SocketCarrier:
-    """The carrier of a session that has a WebSocket."""
+class EngineSocket(ClientSocket):
+    """A WebSocket that carries a session, or is about to."""
 
-    __slots__ = ("_socket", "buffered", "closed", "hold_reading", "write")
+    __slots__ = ()
 
-    def __init__(self, socket: ClientSocket) -> None:
-        self._socket = socket
-        # Those of the socket, so that a frame costs no call more.
-        self.write = socket.write
-        self.buffered = socket.buffered
-        self.closed = socket.closed
-        self.hold_reading = socket.hold_reading
+    @property
+    def outlet(self) -> Outlet:
+        """See Carrier.outlet."""
+        return self
 
-    def close(self, ending: Ending, *, cut: bool, keep: bool) -> None:
-        """See Carrier.close. The session is gone when its WebSocket is."""
+    def end(self, ending: Ending, *, cut: bool, keep: bool) -> None:
+        """See Carrier.end. The session is gone when its WebSocket is."""
         if cut:
-            self._socket.cut()
+            self.cut()
         else:
-            self._socket.close(ending)
+            self.close(ending)
 
     def left(self) -> None:
         """See Carrier.left."""
-        self._socket.close(ENDINGS[CloseCode.NORMAL])
+        self.close(ENDINGS[CloseCode.NORMAL])
 
 
 class EngineClient:
@@ -60,7 +58,7 @@ class EngineClient:
 
     __slots__ = ("_session", "_socket")
 
-    def __init__(self, session: EngineSession, socket: ClientSocket) -> None:
+    def __init__(self, session: EngineSession, socket: EngineSocket) -> None:
         self._session = session
         self._socket = socket
 
@@ -122,7 +120,7 @@ class MovingClient(EngineClient):
 
     __slots__ = ("_polling", "_state", "_timer", "_until")
 
-    def __init__(self, session: EngineSession, polling: Polling, socket: ClientSocket) -> None:
+    def __init__(self, session: EngineSession, polling: Polling, socket: EngineSocket) -> None:
         super().__init__(session, socket)
         loop = asyncio.get_running_loop()
         self._polling = polling
@@ -187,11 +185,10 @@ class MovingClient(EngineClient):
         elif packet == UPGRADE and self._state is _Move.PROBED and self._session.ending is None:
             self._stop()
             self._state = _Move.MOVED
-            carrier = SocketCarrier(self._socket)
-            self._session.carrier = carrier
+            self._session.carrier = self._socket
             rest = self._polling.leave()
             if rest:
-                carrier.write(rest)
+                self._socket.write(rest)
         else:
             log.debug("an upgrade to a WebSocket failed", reason="a packet is neither a probe nor an upgrade")
             self.end(_NO_UPGRADE)

@@ -42,17 +42,12 @@ _UPGRADE_REQUIRED: Final = "this is the address of a WebSocket, and the request 
 
 
 @dataclass(frozen=True, slots=True)
-class WebSocketLimits:
-    """What a WebSocket connection may use."""
+class HandshakeLimits:
+    """What a request may have, and what its connection may use."""
 
     query_token: bool
     """Whether a token in the URL is accepted."""
-    message_bytes: int
-    """The largest message that a client may send."""
-    send_buffer: int
-    """Bytes that wait to be sent. With more than that, the client's messages are not read."""
-    close_timeout: float
-    """Seconds that a client has to answer a close frame."""
+    socket: SocketLimits
 
 
 class Handshake:
@@ -64,7 +59,7 @@ class Handshake:
     def __init__(
         self,
         admission: Admission,
-        limits: WebSocketLimits,
+        limits: HandshakeLimits,
         dispatcher: Dispatcher,
         sessions: Sessions,
         wires: V1Wires,
@@ -72,7 +67,7 @@ class Handshake:
     ) -> None:
         self._admission = admission
         self._limits = limits
-        self._plain = SocketLimits(limits.message_bytes, limits.send_buffer)
+        self._plain = limits.socket
         self._compressed: SocketLimits | None = None
         """Of a client with which compression was agreed on; None where it is off."""
         if wires.compression is not None:
@@ -175,7 +170,7 @@ class Handshake:
         """Start an admitted connection, which has its place until it is lost."""
         wire = self._wires.agreed(agreement)
         limits = self._plain if agreement is None or self._compressed is None else self._compressed
-        socket = NativeSocket(upgraded.connection.transport, wire, self._limits.close_timeout)
+        socket = NativeSocket(upgraded.connection.transport, wire, limits.close_timeout)
         receiver = Receiver(upgraded.connection, socket, limits)
         try:
             connection: Connection = self._sessions.prepare(identity, socket)

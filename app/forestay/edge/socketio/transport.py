@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from forestay.core.fanout.connection import Connection
 from forestay.edge.socketio.client import SocketioClient
+from forestay.edge.websocket.outlet import Outlet
 from forestay.protocol.codes import Ending
 from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
@@ -26,6 +27,11 @@ class NamespaceTransport:
         """Whose transport this is. Written by Connecting, as soon as it is there."""
         self.write: Callable[[bytes], None] = self._held.append
         self.buffered: Callable[[], int] = self._waiting
+
+    @property
+    def outlet(self) -> Outlet | None:
+        """What `write` writes to as it is, so that GroupWrites can do it; None while there is none."""
+        return self._client.session.outlet if self._held is None else None
 
     def tail(self, positions: Mapping[RoomName, Position], /) -> bytes:
         """The event that tells the client its positions, where a recovery by them would lead into all of its rooms."""

@@ -27,6 +27,9 @@ _USER_TIMEOUT: Final = getattr(socket, "TCP_USER_TIMEOUT", None)
 class StreamTransport:
     """The Transport of an event stream."""
 
+    outlet: Final = None
+    """There is none to which `write` writes as it is: see GroupWrites."""
+
     __slots__ = ("_after", "_close_timeout", "_closing", "_ids", "_retry", "_transport", "buffered", "wire")
 
     def __init__(

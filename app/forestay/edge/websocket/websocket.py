@@ -78,5 +78,7 @@ class SocketLimits:
     """The largest message that a client may send."""
     send_buffer: int
     """Bytes that may wait to be sent. With more than that, the client's messages are not read."""
+    close_timeout: float
+    """Seconds that a client has to answer a close frame."""
     inflater: Inflater | None = None
     """Inflates the client's messages, where compression was agreed on."""
