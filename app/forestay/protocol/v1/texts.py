@@ -166,6 +166,7 @@ def _limits_fields(limits: replies.ClientLimits) -> dict[str, object]:
     }
 
 
-def _number(value: float) -> float:
+def _number(value: float) -> object:
     """`value` without a needless fraction: some JSON readers take 200.0 for another type than 200."""
+    # Where a function returns a float, a compiled one makes an int a float again.
     return int(value) if value == int(value) else value
