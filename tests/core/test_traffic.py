@@ -108,10 +108,13 @@ async def test_a_wait_is_counted_from_the_arrival_of_each_message() -> None:
     """Messages of one write that came at different times have waited for different times."""
     traffic = Traffic()
     message = Message(room="room", payload=b"1", timestamp="2026-11-30T08:00:00.250Z")  # type: ignore[arg-type]
-    traffic.write([(message, 1, 10.0), (message, 1, 10.0625), (message, 1, 10.125)], 10.125, 1796025600.5)
+    arrivals = [(message, 1, 10.0), (message, 1, 10.0625), (message, 1, 10.125)]
+    assert not traffic.write(arrivals, 10.125, 1796025600.5)
     assert traffic.waits.sum == 0.125 + 0.0625
     assert traffic.latency.sum == 0.75
     assert [bucket.total for bucket in traffic.waits.buckets()][-2:] == [2, 3]
+    kept = Message(room="room", payload=b"1", timestamp="", trace=TraceContext(KEPT))  # type: ignore[arg-type]
+    assert traffic.write([(message, 1, 10.0), (kept, 1, 10.0), (message, 1, 10.0)], 10.125, 1796025600.5)
 
 
 class NotedTracer:

@@ -88,13 +88,17 @@ class Traffic:
         """Messages from clients by the type of the request, `binary` or `unreadable`."""
         return {"broadcast": self._broadcasts, **self._others}
 
-    def write(self, arrivals: Sequence[Arrival], started: float, unix: float) -> None:
-        """A pass has written the messages of one room to its members on this pod.
+    def write(self, arrivals: Sequence[Arrival], started: float, unix: float) -> bool:
+        """A pass has written the messages of one room to its members on this pod. Whether one of them has a trace.
 
         `started`: when the pass began, by `Runtime.perf`. `unix`: when its last write was done, Unix seconds.
         """
         self.batches.observe(float(len(arrivals)))
+        traced = False
         for message, _, arrived in arrivals:
+            trace = message.trace
+            if trace is not None:
+                traced = True
             self.waits.observe(started - arrived)
             accepted = self._stamps.unix_seconds(message.timestamp)
             if accepted is None:
@@ -105,8 +109,9 @@ class Traffic:
                 self.early += 1
                 seconds = 0.0
             self.latency.observe(seconds)
-            if self.exemplars and message.trace is not None:
-                self.latency.illustrate(seconds, message.trace, unix)
+            if trace is not None and self.exemplars:
+                self.latency.illustrate(seconds, trace, unix)
+        return traced
 
     def flush(self, writes: int, size: int, seconds: float) -> None:
         """A pass has ended: the number of writes, their bytes, and how long it took."""

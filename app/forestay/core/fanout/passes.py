@@ -187,9 +187,8 @@ class Passes:
         """Report the messages that were written."""
         unix = self._clock()
         for batch in batches:
-            if batch.arrivals:
-                self._traffic.write(batch.arrivals, started, unix)
-            if self._tracer is not None:
+            traced = bool(batch.arrivals) and self._traffic.write(batch.arrivals, started, unix)
+            if traced and self._tracer is not None:
                 for arrival in batch.arrivals:
                     if arrival[0].trace is not None:
                         self._tracer.reached(arrival, batch.room.policy.pattern, batch.dropped)
