@@ -243,12 +243,16 @@ async def test_members_of_two_large_rooms_get_both_in_order(tmp_path: Path) -> N
         members = await crowd(pod, "one")
         for client in members:
             await client.say({"type": "join", "room": "two"})
+            while (await read(client))["type"] != "joined":
+                pass
         speakers = [await pod.connect(f"speaker-{room}") for room in ("one", "two")]
         payloads = ["x" * 1000 * (number % 20) + str(number) for number in range(300)]
+        # They read from the beginning: more than a client may leave waiting is published.
+        listening = [asyncio.create_task(listen(client, "end of one", "end of two")) for client in members]
         await asyncio.gather(speak(speakers[0], "one", payloads), speak(speakers[1], "two", payloads))
         await speak(speakers[0], "one", ["end of one"])
         await speak(speakers[1], "two", ["end of two"])
-        for heard in await asyncio.gather(*(listen(client, "end of one", "end of two") for client in members)):
+        for heard in await asyncio.gather(*listening):
             for room in ("one", "two"):
                 mine = [message["payload"] for message in heard.of("broadcast") if message["room"] == room]
                 assert mine == [*payloads, f"end of {room}"]
