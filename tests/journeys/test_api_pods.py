@@ -1,17 +1,16 @@
 """Any pod answers a backend for all pods: it puts users into rooms, takes them out, and says how the pods are."""
 
 import asyncio
-import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from forestay import __version__
-from tests.support.gateway import Gateway, call, gateway, token
+from tests.support.gateway import call, token
 from tests.support.local_redis import RedisServer
+from tests.support.pods import NewPod, pods
 from tests.support.streams import Stream
 
 ROOMS = """
@@ -27,26 +26,11 @@ pattern = "chat.*"
 join_leave = true
 """
 
-NewPod = Callable[..., Awaitable[Gateway]]
-
 
 @pytest.fixture
 async def new_pod(redis: RedisServer, tmp_path: Path) -> AsyncIterator[NewPod]:
     """Yields a function that makes pods of one gateway, with the rooms above."""
-    rooms = tmp_path / "rooms.toml"
-    rooms.write_text(ROOMS)
-    url = f"{redis.url}?prefix=t{secrets.token_hex(6)}"
-    async with AsyncExitStack() as stack:
-
-        async def make(**given: object) -> Gateway:
-            values = {"bus_url": url, "rooms_file": str(rooms), "presence_grace": 0} | given
-            pod: Gateway = await stack.enter_async_context(gateway(**values))
-            for other in pods:
-                await other.running._pod.heartbeat.send()
-            pods.append(pod)
-            return pod
-
-        pods: list[Gateway] = []
+    async with pods(redis, tmp_path, ROOMS) as make:
         yield make
 
 

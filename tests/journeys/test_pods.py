@@ -2,17 +2,16 @@
 
 import asyncio
 import json
-import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.gateway import Client, Gateway, call, frame, gateway, token
+from tests.support.gateway import Client, call, frame, token
 from tests.support.local_redis import RedisServer
+from tests.support.pods import NewPod, pods
 
 ROOMS = """
 [[rooms]]
@@ -32,27 +31,11 @@ pattern = "chat.*"
 join_leave = true
 """
 
-NewPod = Callable[..., Awaitable[Gateway]]
-
 
 @pytest.fixture
 async def new_pod(redis: RedisServer, tmp_path: Path) -> AsyncIterator[NewPod]:
     """Yields a function that makes pods of one gateway, with the rooms above."""
-    rooms = tmp_path / "rooms.toml"
-    rooms.write_text(ROOMS)
-    url = f"{redis.url}?prefix=t{secrets.token_hex(6)}"
-    async with AsyncExitStack() as stack:
-
-        async def make(**given: object) -> Gateway:
-            values = {"bus_url": url, "rooms_file": str(rooms), "presence_grace": 0} | given
-            pod: Gateway = await stack.enter_async_context(gateway(**values))
-            # The other pods learn of the new one with their next heartbeat.
-            for other in pods:
-                await other.running._pod.heartbeat.send()
-            pods.append(pod)
-            return pod
-
-        pods: list[Gateway] = []
+    async with pods(redis, tmp_path, ROOMS) as make:
         yield make
 
 
