@@ -1,7 +1,8 @@
 """Metrics readings without a pod."""
 
 from forestay.core.ports.tasks import NAMES
-from forestay.ops.metrics.metrics import Readings, WebhookReadings
+from forestay.core.ports.webhooks import NOTHING_WAITS
+from forestay.ops.metrics.metrics import Readings
 
 
 def readings(connections: int = 0, rooms: int = 0) -> Readings:
@@ -22,6 +23,6 @@ def readings(connections: int = 0, rooms: int = 0) -> Readings:
         draining=lambda: False,
         task_failures=lambda: dict.fromkeys(NAMES, 0),
         compression=dict,
-        webhooks=WebhookReadings,
+        webhooks=lambda: NOTHING_WAITS,
         dropped_lines=lambda: 0,
     )

@@ -1,18 +1,18 @@
 """Reads the state of a running pod, for the metrics, for readiness and for balance."""
 
 import asyncio
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from forestay import __version__
+from forestay.core.ports.webhooks import Backlog
 from forestay.core.rules.lifecycle import State
 from forestay.edge.handshake.admission import Admission
 from forestay.ops.health.loop_lag import LoopLag
 from forestay.ops.health.readiness import Readiness, Vitals
 from forestay.ops.kubernetes.neighbourhood import Neighbourhood
 from forestay.ops.logs import logs
-from forestay.ops.metrics.metrics import Readings, WebhookReadings
+from forestay.ops.metrics.metrics import Readings
 from forestay.ops.moves.balance import Balance, BalanceFacts
 from forestay.pod.event_loops import name_of
 from forestay.pod.tasks import Supervisor
@@ -20,7 +20,6 @@ from forestay.pod.wiring import Pod
 from forestay.protocol.deflate.deflating import Traffic
 from forestay.protocol.wire import NAMES
 from forestay.settings.settings import Settings
-from forestay.webhooks.delivery import Delivery
 
 
 def vitals(settings: Settings, pod: Pod, lag: LoopLag, tasks: Supervisor) -> Vitals:
@@ -57,7 +56,8 @@ class Sources:
     admission: Admission
     balance: Balance | None
     tasks: Supervisor
-    webhooks: Delivery | None
+    webhooks: Callable[[], Backlog]
+    """What waited for the receiver when this pod looked last."""
 
 
 def readings(settings: Settings, pod: Pod, sources: Sources) -> Readings:
@@ -83,19 +83,11 @@ def readings(settings: Settings, pod: Pod, sources: Sources) -> Readings:
         lag=lambda: lag.worst,
         fair_share=lambda: 0.0 if balance is None else balance.share or 0.0,
         compression=lambda: _compression(pod),
-        webhooks=lambda: _webhooks(sources.webhooks),
+        webhooks=sources.webhooks,
         draining=lambda: pod.lifecycle.state is State.DRAINING,
         task_failures=lambda: sources.tasks.failures,
         dropped_lines=logs.dropped,
     )
-
-
-def _webhooks(delivery: Delivery | None) -> WebhookReadings:
-    if delivery is None:
-        return WebhookReadings()
-    found = delivery.backlog
-    lag = 0.0 if found.oldest is None else max(0.0, time.time() - found.oldest)
-    return WebhookReadings(found.waiting, lag, found.dead, found.stopped)
 
 
 def _compression(pod: Pod) -> Mapping[str, Mapping[str, int]]:

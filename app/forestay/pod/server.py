@@ -71,8 +71,8 @@ class Server:
         counts = self._observation.counts
         observer = self._observation.observer
         links = link(settings, observer, parts.tasks)
-        self._queue = links.webhooks
         self._webhooks = make_delivery(settings, links.webhooks, parts.tasks, observer)
+        self._webhook_source = webhook_source(links.webhooks, self._webhooks)
         observed = Observed(observer, self._observation.tracing, self._observation.counts.traffic)
         self._group_writer = group_writer()
         pod = self._pod = assemble(settings, parts.policies, links, parts.verifier, observed, self._group_writer)
@@ -89,7 +89,8 @@ class Server:
         self._balance = self._balanced() if settings.rebalance_shed else None
         proxies = TrustedProxies(settings.trusted_proxies)
         self._admission = make_admission(settings, pod, proxies)
-        sources = Sources(self._readiness, self._lag, self._admission, self._balance, parts.tasks, self._webhooks)
+        waiting = self._webhook_source.backlog
+        sources = Sources(self._readiness, self._lag, self._admission, self._balance, parts.tasks, waiting)
         self._metrics = Metrics(counts, readings(settings, pod, sources))
         self._drain = Drain(pod.lifecycle, pod.hub, pod.relocation, self._admission.wait_closed, random.Random())
         paths = public_paths(settings, pod, self._admission, observer)
@@ -244,7 +245,7 @@ class Server:
         observer = self._observation.observer
         keys = ApiKeys(secrets, self._api_keys, observer)
         limits = BodyLimits(settings.max_message_bytes, settings.json_depth)
-        return Api(pod.backend, keys, limits, observer, webhook_source(self._queue, self._webhooks))
+        return Api(pod.backend, keys, limits, observer, self._webhook_source)
 
     def _balanced(self) -> Balance | None:
         """Return the part that balances connections; None where the other pods cannot be known."""

@@ -6,10 +6,10 @@ from typing import Final
 
 from forestay.core.ports.observer import Observer
 from forestay.core.ports.tasks import Tasks
-from forestay.core.ports.webhooks import NO_EVENTS, EventBounds, WebhookQueue
+from forestay.core.ports.webhooks import NO_EVENTS, NOTHING_WAITS, EventBounds, WebhookQueue
 from forestay.edge.api.webhooks import WebhookSource
 from forestay.settings.settings import Settings
-from forestay.webhooks.delivery import NOTHING_WAITS, Delivery, Rules, Surroundings
+from forestay.webhooks.delivery import Delivery, Rules, Surroundings
 from forestay.webhooks.receiver import Receiver, receiver_id
 from forestay.webhooks.sender import CONNECTIONS, Sender
 from forestay.webhooks.signature import parse_secret
@@ -39,5 +39,5 @@ def make_delivery(settings: Settings, queue: WebhookQueue, tasks: Tasks, observe
 
 
 def webhook_source(queue: WebhookQueue, delivery: Delivery | None) -> WebhookSource:
-    """Return what the HTTP API reads about webhooks."""
+    """Return what the HTTP API and the metrics read about webhooks."""
     return WebhookSource(queue, lambda: NOTHING_WAITS if delivery is None else delivery.backlog)

@@ -15,7 +15,7 @@ import structlog
 from forestay.core.ports.bus import BusLost
 from forestay.core.ports.observer import Observer
 from forestay.core.ports.tasks import Tasks
-from forestay.core.ports.webhooks import Backlog, WebhookQueue
+from forestay.core.ports.webhooks import NOTHING_WAITS, WebhookQueue
 from forestay.protocol.timestamps import timestamp
 from forestay.webhooks.batch import Batch, batches
 from forestay.webhooks.hand import Hand
@@ -41,8 +41,6 @@ _GATHER: Final = 0.01
 
 # Seconds between two tries while the bus is lost.
 _BUS_REST: Final = 1.0
-
-NOTHING_WAITS: Final = Backlog(0, None, 0, 0, stopped=False)
 
 
 @dataclass(frozen=True, slots=True)

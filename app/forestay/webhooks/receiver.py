@@ -19,16 +19,6 @@ class Receiver:
     ca: Path | None = None
     """A PEM file with the only authorities that are trusted."""
 
-    @property
-    def host(self) -> str:
-        """Host and port. The rest of the address may be a secret."""
-        return urlsplit(self.url).netloc
-
-    @property
-    def id(self) -> str:
-        """Stands for the address where it must not be shown."""
-        return receiver_id(self.url)
-
 
 def receiver_id(url: str) -> str:
     """Stands for the address `url` where it must not be shown."""

@@ -43,17 +43,13 @@ class EventLog:
         self._keys = keys
         self.guard = guard
         self.dropped = dropped
-        self._limits = (max(1, bounds.events // share), max(1, bounds.bytes // share))
+        self.limits = (max(1, bounds.events // share), max(1, bounds.bytes // share))
+        """The most events, and the most bytes, of one stream."""
         self.receiver = bounds.receiver
         self.most_dead = MOST_DEAD // share
         self.partitions = keys.event_partitions
         self._dirty: dict[int, None] = {}
         self._found = asyncio.Event()
-
-    @property
-    def limits(self) -> tuple[int, int]:
-        """The most events, and the most bytes, of one stream."""
-        return self._limits
 
     def keys(self, partition: int) -> EventKeys:
         """Where the events about the rooms of `partition` are."""
@@ -62,7 +58,7 @@ class EventLog:
     def adding(self, partition: int, event: bytes) -> Adding:
         """What a script needs to add `event`."""
         keys = self.keys(partition)
-        return Adding((keys.events, keys.facts), (self.guard.seal(keys.events, event), *self._limits, self.receiver))
+        return Adding((keys.events, keys.facts), (self.guard.seal(keys.events, event), *self.limits, self.receiver))
 
     def waking(self, partition: int, settle: Settle) -> Settle:
         """`settle`, and a note that there may be an event now."""

@@ -40,11 +40,9 @@ class EventKeys(NamedTuple):
     events: bytes
     """The stream of events that are not delivered yet."""
     facts: bytes
-    """The hash with the bytes of the stream, and the events that it has lost."""
+    """The hash with the bytes of the stream, the events that it has lost, and the receiver that has stopped."""
     dead: bytes
     """The stream of dead letters."""
-    stop: bytes
-    """Which receiver takes no more events. Only that of the first partition is used."""
 
 
 class KeySpace:
@@ -105,7 +103,7 @@ class KeySpace:
     def webhooks(self, partition: int) -> EventKeys:
         """Where the events about the rooms of one partition wait. On one node those of all partitions are together."""
         shared = partition if self._cluster else 0
-        return EventKeys(shared, *(self._key(shared, "w", name) for name in ("events", "facts", "dead", "stop")))
+        return EventKeys(shared, *(self._key(shared, "w", name) for name in ("events", "facts", "dead")))
 
     @property
     def event_partitions(self) -> int:

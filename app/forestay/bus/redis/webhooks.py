@@ -1,7 +1,7 @@
 """The queue of webhook events in Redis: a stream and a consumer group, on a Cluster one for each partition."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from forestay.bus.redis.bus import RedisBus
@@ -20,7 +20,7 @@ from forestay.bus.redis.event_scripts import (
 from forestay.bus.redis.script import Script
 from forestay.bus.redis.signatures import Forged
 from forestay.core.ports.bus import BusLost
-from forestay.core.ports.webhooks import DEAD_TTL, Backlog, Clock, DeadLetter, QueuedEvent
+from forestay.core.ports.webhooks import DEAD_TTL, Backlog, DeadLetter, QueuedEvent
 from forestay.protocol.envelope import BadEnvelope
 from forestay.protocol.message import Position
 from forestay.protocol.timestamps import timestamp
@@ -39,7 +39,7 @@ _UNEXPECTED: Final = "the script sent an unexpected reply"
 class RedisWebhooks:
     """The queue, as one pod sees it."""
 
-    def __init__(self, pod: str, bus: RedisBus, lease: float, clock: Clock) -> None:
+    def __init__(self, pod: str, bus: RedisBus, lease: float, clock: Callable[[], float]) -> None:
         """`lease`: seconds within which other pods deliver what a dead pod has taken. `clock`: Unix seconds."""
         self._pod = pod
         self._bus = bus

@@ -5,7 +5,7 @@ least once: a pod takes it for the time of a lease and removes it when it is del
 to it in time, another pod takes it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
@@ -59,6 +59,13 @@ class Backlog:
     stopped: bool
     """Whether the receiver has stopped."""
 
+    def lag(self, now: float) -> float:
+        """Seconds since the oldest event came that is not delivered. `now`: Unix seconds."""
+        return 0.0 if self.oldest is None else max(0.0, now - self.oldest)
+
+
+NOTHING_WAITS: Final = Backlog(0, None, 0, 0, stopped=False)
+
 
 class DeadLetter(NamedTuple):
     """An event that could not be delivered."""
@@ -108,6 +115,3 @@ class WebhookQueue(Protocol):
 
     async def forget(self, ids: Sequence[str]) -> int:
         """Delete these dead letters. Returns how many of them there were."""
-
-
-Clock = Callable[[], float]

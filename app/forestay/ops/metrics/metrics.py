@@ -5,7 +5,8 @@ Exemplars appear in OpenMetrics only, because the older text format has no place
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from time import time
+from typing import Final
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -13,6 +14,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.samples import Exemplar
 
 from forestay.core.facts.histogram import Histogram
+from forestay.core.ports.webhooks import Backlog
 from forestay.core.sessions.relocation import Reason
 from forestay.ops.metrics import process
 from forestay.ops.metrics.counts import Counts
@@ -21,18 +23,6 @@ _Bucket = tuple[str, float] | tuple[str, float, Exemplar]
 
 READY_REASONS: Final = ("ready", "starting", "draining", "tasks", "saturated", "lagging", "bus")
 """The label values of `forestay_ready`: that the pod is ready, or the first reason why it is not."""
-
-
-class WebhookReadings(NamedTuple):
-    """What waits for the receiver of webhooks, on all pods together, as this pod knows it."""
-
-    waiting: int = 0
-    lag: float = 0.0
-    """Seconds since the oldest event came that is not delivered."""
-    dead: int = 0
-    """Dead letters."""
-    stopped: bool = False
-    """Whether the receiver answered 410."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +54,8 @@ class Readings:
     """How often background tasks have failed, by the name of the task."""
     compression: Callable[[], Mapping[str, Mapping[str, int]]]
     """Bytes of messages, each once, `plain` and `compressed`: by direction, `sent` and `received`."""
-    webhooks: Callable[[], WebhookReadings]
+    webhooks: Callable[[], Backlog]
+    """What waited for the receiver of webhooks when this pod looked last."""
     dropped_lines: Callable[[], int]
     """Log lines that could not be written."""
 
@@ -213,7 +204,9 @@ class Metrics:
     def _webhooks(self) -> Iterable[Metric]:
         counts, now = self._counts, self._readings.webhooks()
         yield _gauge("forestay_webhook_waiting", "Events that wait for the receiver, on all pods.", now.waiting)
-        yield _gauge("forestay_webhook_lag_seconds", "Age of the oldest event that waits, on all pods.", now.lag)
+        yield _gauge(
+            "forestay_webhook_lag_seconds", "Age of the oldest event that waits, on all pods.", now.lag(time())
+        )
         yield _gauge("forestay_webhook_dead_letters", "Events that could not be delivered, on all pods.", now.dead)
         yield _gauge("forestay_webhook_stopped", "1 after the receiver answered 410.", now.stopped)
         yield _counters(
