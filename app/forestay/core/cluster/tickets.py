@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from forestay.core.cluster.revocations import Revocations
-from forestay.core.ports.bus import BusFull, BusLost, Unavailable
+from forestay.core.ports.bus import BusLost, Unavailable
 from forestay.core.ports.registry import Registry
 from forestay.core.ports.runtime import Runtime
 from forestay.core.ports.verifier import Ticket, Verifier
@@ -65,7 +65,7 @@ class Tickets:
         try:
             await self._registry.keep_ticket(_name(text), _encode(identity), seconds, left)
         except BusLost as lost:
-            raise Unavailable(full=isinstance(lost, BusFull)) from None
+            raise Unavailable.because(lost) from None
         return text, seconds
 
     def new_secret(self) -> str:
@@ -82,7 +82,7 @@ class Tickets:
             try:
                 held = await self._registry.use_ticket(_name(ticket.text), ticket.use, ticket.secret)
             except BusLost as lost:
-                raise Unavailable(full=isinstance(lost, BusFull)) from None
+                raise Unavailable.because(lost) from None
         identity = None if held is None else _identity(held)
         if identity is None or identity.expires_at <= self._clock():
             raise Refusal(ErrorCode.BAD_TOKEN, "the ticket is unknown, used or too old: get a new one")

@@ -170,6 +170,11 @@ class Unavailable(Refusal):
             message = "the bus is full: it has no memory left to keep this; try again later, or tell the operator"
         super().__init__(ErrorCode.UNAVAILABLE, message, retry_after=5.0 if full else 1.0)
 
+    @classmethod
+    def because(cls, lost: BusLost) -> "Unavailable":
+        """The refusal of a request that met `lost`."""
+        return cls(full=isinstance(lost, BusFull))
+
 
 class OutcomeUnknown(Refusal):
     """The bus may or may not have taken a publish."""

@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from forestay.core.facts.source import Source
 from forestay.core.ports.bus import (
     Bus,
-    BusFull,
     BusLost,
     Cause,
     Outcome,
@@ -27,7 +26,7 @@ from forestay.core.ports.tracer import Leg, Tracer
 from forestay.core.rooms.user_budgets import Reservation, UserBudgets
 from forestay.core.rooms.webhook_events import WebhookEvents
 from forestay.core.rules.budgets import NO_LIMITS, UserAmounts
-from forestay.core.rules.policies import Policies, Policy, Retention
+from forestay.core.rules.policies import Policies, Policy, Retention, Webhook
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.delivered_size import MOST_ADDED, largest_form
 from forestay.protocol.message import Message, Position
@@ -137,7 +136,10 @@ class Publisher:
             if new or message.trace is not None or policy.trace:
                 _trace(self._tracer, offer, policy, kept=new)
         offer.publisher = self
-        told = self._events.message(offer.message) if policy.webhooks else None
+        told = None
+        # Most rooms have none, and this is cheaper to ask for.
+        if policy.webhooks and Webhook.MESSAGE in policy.webhooks:
+            told = self._events.message(offer.message)
         self._bus.publish(offer.message, offer.settle, kept=kept, key=key, create=create, told=told)
 
     def count(self, offer: Offer, outcome: Outcome) -> None:
@@ -180,7 +182,7 @@ class Publisher:
         try:
             return await self._bus.history(room, query, kept)
         except BusLost as lost:
-            raise Unavailable(full=isinstance(lost, BusFull)) from None
+            raise Unavailable.because(lost) from None
 
 
 def _trace(tracer: Tracer, offer: Offer, policy: Policy, *, kept: bool) -> None:

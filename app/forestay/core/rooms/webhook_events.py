@@ -20,10 +20,8 @@ class WebhookEvents:
         self.users = Webhook.ONLINE in policies.personal.webhooks or Webhook.OFFLINE in policies.personal.webhooks
         """Whether it is told that users come online or go offline."""
 
-    def message(self, message: Message) -> bytes | None:
-        """The event of a message that is about to be published; None where its room tells none."""
-        if Webhook.MESSAGE not in self._policies.of(message.room).webhooks:
-            return None
+    def message(self, message: Message) -> bytes:
+        """The event of a message that is about to be published. The policy of its room has Webhook.MESSAGE."""
         return self._event(EventType.MESSAGE, message_data(message))
 
     def presence(self, room: RoomName, *, here: bool) -> bytes | None:

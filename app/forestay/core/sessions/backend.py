@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from forestay.core.cluster.control import ControlChannel
 from forestay.core.cluster.control_messages import Connected, PodStatus
 from forestay.core.facts.source import Source
-from forestay.core.ports.bus import BusFull, BusLost, Page, Query, Settlement, Unavailable
+from forestay.core.ports.bus import BusLost, Page, Query, Settlement, Unavailable
 from forestay.core.ports.registry import Registry, Revocation
 from forestay.core.ports.runtime import Runtime
 from forestay.core.rooms.placement import Placing
@@ -193,7 +193,7 @@ class Backend:
         try:
             await self._registry.revoke(revocation)
         except BusLost as lost:
-            raise Unavailable(full=isinstance(lost, BusFull)) from None
+            raise Unavailable.because(lost) from None
         self._control.revoke(revocation)
 
 

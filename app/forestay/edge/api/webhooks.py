@@ -61,8 +61,8 @@ class Webhooks:
     async def _state(self, request: web.Request, grant: Grant) -> web.StreamResponse:
         _require(grant, Scope.READ)
         found = self._source.backlog()
-        lag = 0.0 if found.oldest is None else max(0.0, time.time() - found.oldest)
-        state = {"waiting": found.waiting, "lag": round(lag, 3), "dead": found.dead, "stopped": found.stopped}
+        lag = round(found.lag(time.time()), 3)
+        state = {"waiting": found.waiting, "lag": lag, "dead": found.dead, "stopped": found.stopped}
         return answered(state)
 
     async def _resume(self, request: web.Request, grant: Grant) -> web.StreamResponse:
@@ -151,8 +151,8 @@ async def _of_queue(answer: Awaitable[Found]) -> Found:
     """What the queue answers. Raises Refusal where it is lost."""
     try:
         return await answer
-    except BusLost:
-        raise Unavailable from None
+    except BusLost as lost:
+        raise Unavailable.because(lost) from None
 
 
 def _fields(letter: DeadLetter, event: bytes) -> dict[str, object]:
