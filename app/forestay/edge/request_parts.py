@@ -149,13 +149,12 @@ def history_query(request: web.BaseRequest) -> Query:
     epoch, limit = query_value(request, "epoch"), page_limit(request)
     since, before = offset_in_query(request, "since"), offset_in_query(request, "before")
     bounds = [offset for offset in (since, before) if offset is not None]
-    if len(bounds) > 1 or (bounds and epoch is None):
+    if not bounds:
+        return Query(limit)
+    if len(bounds) > 1 or epoch is None:
         raise Refusal(ErrorCode.BAD_MESSAGE, "give one of 'since' and 'before', and 'epoch' with it")
-
-    def position(offset: int | None) -> Position | None:
-        return None if offset is None or epoch is None else Position(epoch, offset)
-
-    return Query(limit, position(since), position(before))
+    bound = Position(epoch, bounds[0])
+    return Query(limit, since=bound) if before is None else Query(limit, before=bound)
 
 
 def offset_in_query(request: web.BaseRequest, name: str) -> int | None:

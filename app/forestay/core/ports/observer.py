@@ -11,7 +11,8 @@ from forestay.protocol.codes import ErrorCode
 from forestay.protocol.trace import TraceContext
 
 ACTIONS: Final = ("disconnect", "forget", "join", "remove", "replay", "resume", "revoke")
-"""What backends do to clients: end the connections of a user, put it into a room, take it out, and revoke tokens."""
+"""What backends change: the connections of a user, its places in rooms, its tokens, and the events and dead letters of
+webhooks."""
 
 
 class RefusedMessage(NamedTuple):
