@@ -42,7 +42,7 @@ STOREYS: Final[Sequence[Sequence[Part]]] = (
     (
         Part("edge", "WebSocket, HTTP API, tokens"),
         Part("ops", "probes, drain, metrics, traces"),
-        Part("webhooks", "tells what happens"),
+        Part("outbound", "signed requests to you"),
         Part("bus", "messages between pods"),
         Part("web", "the demo page"),
     ),
@@ -73,7 +73,7 @@ ARROWS: Final[Sequence[Arrow]] = (
     Arrow("Clients", "Load balancer", both=True),
     Arrow("Load balancer", "edge", both=True),
     Arrow("Your backends", "edge"),
-    Arrow("webhooks", "Your backends"),
+    Arrow("outbound", "Your backends"),
     Arrow("Prometheus", "ops"),
     Arrow("ops", "OpenTelemetry"),
     Arrow("ops", "Kubernetes API"),

@@ -31,12 +31,12 @@ from forestay.ops.kubernetes.api import Cluster
 from forestay.ops.kubernetes.events import Reason
 from forestay.ops.moves import balance
 from forestay.ops.moves.balance import Balance
+from forestay.outbound.webhooks import delivery
+from forestay.outbound.webhooks.hand import Hand
+from forestay.outbound.webhooks.sender import Sender
 from forestay.pod import tasks
 from forestay.protocol.webhooks import Event, encode_event
 from forestay.protocol.webhooks import field as field_of
-from forestay.webhooks import delivery
-from forestay.webhooks.hand import Hand
-from forestay.webhooks.sender import Sender
 from tests.support.exposition import scrape
 from tests.support.gateway import PATIENCE, Client, Gateway, gateway, upgrade
 from tests.support.jwks import rsa_signer

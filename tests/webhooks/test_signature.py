@@ -6,8 +6,8 @@ import time
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from forestay.webhooks.receiver import check_address
-from forestay.webhooks.signature import parse_secret, signed_headers
+from forestay.outbound.receiver import check_address
+from forestay.outbound.signature import parse_secret, signed_headers
 from tests.support.webhook_receiver import SECRET
 
 OTHER = "whsec_" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY="

@@ -8,11 +8,11 @@ from forestay.core.ports.observer import Observer
 from forestay.core.ports.tasks import Tasks
 from forestay.core.ports.webhooks import NO_EVENTS, NOTHING_WAITS, EventBounds, WebhookQueue
 from forestay.edge.api.webhooks import WebhookSource
+from forestay.outbound.receiver import Receiver, receiver_id
+from forestay.outbound.signature import parse_secret
+from forestay.outbound.webhooks.delivery import Delivery, Rules, Surroundings
+from forestay.outbound.webhooks.sender import CONNECTIONS, Sender
 from forestay.settings.settings import Settings
-from forestay.webhooks.delivery import Delivery, Rules, Surroundings
-from forestay.webhooks.receiver import Receiver, receiver_id
-from forestay.webhooks.sender import CONNECTIONS, Sender
-from forestay.webhooks.signature import parse_secret
 
 # Bytes of the events that are taken from the queue at once, if all of them were as large as they may be.
 _TAKEN: Final = 8 * 2**20

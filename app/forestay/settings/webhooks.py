@@ -5,9 +5,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr
 
+from forestay.outbound.receiver import check_address, trust
+from forestay.outbound.signature import parse_secret
 from forestay.settings.fields import Unset
-from forestay.webhooks.receiver import check_address, trust
-from forestay.webhooks.signature import parse_secret
 
 
 def _address(value: str | None) -> str | None:

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterable
 
-from forestay.webhooks.batch import Batch
+from forestay.outbound.webhooks.batch import Batch
 
 
 class Hand:

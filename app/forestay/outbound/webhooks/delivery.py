@@ -16,11 +16,11 @@ from forestay.core.ports.bus import BusLost
 from forestay.core.ports.observer import Observer
 from forestay.core.ports.tasks import Tasks
 from forestay.core.ports.webhooks import NOTHING_WAITS, WebhookQueue
+from forestay.outbound.webhooks.batch import Batch, batches
+from forestay.outbound.webhooks.hand import Hand
+from forestay.outbound.webhooks.pace import Pace, wait
+from forestay.outbound.webhooks.sender import CONNECTIONS, Answer, Result, Sender
 from forestay.protocol.timestamps import timestamp
-from forestay.webhooks.batch import Batch, batches
-from forestay.webhooks.hand import Hand
-from forestay.webhooks.pace import Pace, wait
-from forestay.webhooks.sender import CONNECTIONS, Answer, Result, Sender
 
 log = structlog.get_logger(__name__)
 

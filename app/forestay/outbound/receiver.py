@@ -1,4 +1,4 @@
-"""Reads where the receiver of webhooks is, and how its certificate is checked."""
+"""Reads where the receiver of signed requests is, and how its certificate is checked."""
 
 import ssl
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """The receiver, as the operator sets it. It may be at any address that pods reach."""
+    """One address of the application, as the operator sets it. It may be any that pods reach."""
 
     url: str
     keys: tuple[bytes, ...]

@@ -1,7 +1,7 @@
 """Sends one request to the receiver of webhooks, and says what came of it.
 
 Only the status counts. An answer is read no further than that, but for a small rest that lets the connection be used
-again. Redirects are not followed, and neither cookies nor proxies are used.
+again.
 """
 
 import asyncio
@@ -10,24 +10,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from aiohttp import (
-    ClientConnectorCertificateError,
-    ClientConnectorDNSError,
-    ClientConnectorError,
-    ClientError,
-    ClientResponse,
-    ClientSession,
-    ClientTimeout,
-    DummyCookieJar,
-    TCPConnector,
-)
+from aiohttp import ClientError, ClientResponse
 
-from forestay import __version__
-from forestay.webhooks.receiver import Receiver, trust
-from forestay.webhooks.signature import signed_headers
+from forestay.outbound.receiver import Receiver
+from forestay.outbound.session import explained, open_session
+from forestay.outbound.signature import signed_headers
 
 CONNECTIONS: Final = 4
 """Requests of one pod at the same time."""
+
+# Seconds for which an idle connection is kept.
+_KEEP: Final = 15.0
 
 LONGEST_RETRY_AFTER: Final = 300.0
 """Seconds. A receiver that asks for more is asked again after these."""
@@ -87,13 +80,7 @@ class Sender:
         """`clock`: Unix seconds."""
         self._receiver = receiver
         self._clock = clock
-        self._session = ClientSession(
-            connector=TCPConnector(limit=CONNECTIONS, ssl=trust(receiver.ca)),
-            cookie_jar=DummyCookieJar(),
-            timeout=ClientTimeout(total=receiver.timeout),
-            headers={"Content-Type": "application/json", "User-Agent": f"forestay/{__version__}"},
-            auto_decompress=False,
-        )
+        self._session = open_session(receiver, CONNECTIONS, _KEEP)
 
     async def send(self, id: str, body: bytes) -> Answer:
         """Send `body` as the webhook `id`. Raises nothing but CancelledError."""
@@ -107,7 +94,7 @@ class Sender:
         except TimeoutError:
             return Answer(Result.TIMEOUT, f"no answer within {self._receiver.timeout:g} s")
         except (ClientError, OSError, ValueError) as error:
-            return Answer(Result.UNREACHABLE, _explained(error))
+            return Answer(Result.UNREACHABLE, explained(error, "FORESTAY_WEBHOOKS_CA"))
         return answer
 
     async def close(self) -> None:
@@ -137,16 +124,3 @@ async def _read_rest(response: ClientResponse) -> None:
     except (ClientError, OSError, ValueError):
         # TimeoutError is an OSError.
         response.close()
-
-
-def _explained(error: Exception) -> str:
-    match error:
-        case ClientConnectorCertificateError():
-            why = getattr(error.certificate_error, "verify_message", "") or "it is not valid"
-            return f"the certificate is not trusted: {why}; FORESTAY_WEBHOOKS_CA can name its authority"
-        case ClientConnectorDNSError():
-            return "the name of the host is unknown"
-        case ClientConnectorError():
-            return f"no connection: {error.os_error.strerror or 'refused'}"
-        case _:
-            return f"the answer broke off or is not HTTP ({type(error).__name__})"

@@ -1,0 +1,50 @@
+"""Opens the HTTP session for requests to one receiver, and explains why a request failed.
+
+Redirects, cookies and proxies are not used: the operator says where requests go, and no answer leads them elsewhere.
+"""
+
+from aiohttp import (
+    ClientConnectorCertificateError,
+    ClientConnectorDNSError,
+    ClientConnectorError,
+    ClientSession,
+    ClientTimeout,
+    DummyCookieJar,
+    TCPConnector,
+)
+
+from forestay import __version__
+from forestay.outbound.receiver import Receiver, trust
+
+
+def open_session(receiver: Receiver, connections: int, keep: float) -> ClientSession:
+    """A session with at most so many `connections`. An idle one is kept for `keep` seconds.
+
+    Needs a running loop. Raises ValueError where the authority of the receiver cannot be read.
+    """
+    return ClientSession(
+        connector=TCPConnector(limit=connections, keepalive_timeout=keep, ssl=trust(receiver.ca)),
+        cookie_jar=DummyCookieJar(),
+        timeout=ClientTimeout(total=receiver.timeout),
+        headers={
+            "Content-Type": "application/json",
+            "User-Agent": f"forestay/{__version__}",
+            # What is small needs no compression, and what is not compressed has no bombs.
+            "Accept-Encoding": "identity",
+        },
+        auto_decompress=False,
+    )
+
+
+def explained(error: Exception, ca: str) -> str:
+    """What happened, in words that repeat nothing of the answer. `ca`: the setting that names the authority."""
+    match error:
+        case ClientConnectorCertificateError():
+            why = getattr(error.certificate_error, "verify_message", "") or "it is not valid"
+            return f"the certificate is not trusted: {why}; {ca} can name its authority"
+        case ClientConnectorDNSError():
+            return "the name of the host is unknown"
+        case ClientConnectorError():
+            return f"no connection: {error.os_error.strerror or 'refused'}"
+        case _:
+            return f"the answer broke off or is not HTTP ({type(error).__name__})"
