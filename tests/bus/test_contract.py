@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from forestay.bus.memory.bus import Exchange, MemoryBus
 from forestay.bus.redis.bus import BusLimits, RedisBus
-from forestay.core.ports.bus import Bus, Cause, Outcome, Page, Query, Settlement
+from forestay.core.ports.bus import Bus, Cause, Forgotten, Outcome, Page, Query, Settlement
 from forestay.core.rules.policies import Retention
 from forestay.protocol.message import Message, Position
 from forestay.protocol.names import RoomName, personal_room
@@ -497,3 +497,40 @@ async def test_a_closed_bus_refuses_publishes(new_pod: NewPod) -> None:
     await pod.bus.close()
     assert (await pod.publish(message("late"))).outcome is Outcome.REFUSED
     assert (await pod.publish(message("late"), KEPT)).outcome is Outcome.REFUSED
+
+
+async def test_a_forgotten_history_is_no_whole_one(new_pod: NewPod) -> None:
+    """The messages are gone for every pod, the position stays, and only who has all of it can go on."""
+    pod, other = await new_pod(), await new_pod()
+    assert await pod.bus.forget(ROOM) == Forgotten(0, None)
+    _, before, last = await pod.send(*"abc")
+    assert await other.bus.forget(ROOM) == Forgotten(3, last)
+    assert await other.bus.forget(ROOM) == Forgotten(0, last)
+    behind, level = [await pod.bus.history(ROOM, Query(10, since=one), KEPT) for one in (before, last)]
+    assert (texts(behind), behind.whole, behind.top) == ([], False, last)
+    assert (texts(level), level.whole, level.top) == ([], True, last)
+    assert await pod.bus.positions([ROOM]) == {ROOM: last}
+    [next] = await pod.send("d")
+    assert next == Position(last.epoch, last.offset + 1)
+    behind, level = [await pod.bus.history(ROOM, Query(10, since=one), KEPT) for one in (before, last)]
+    assert (texts(behind), behind.whole) == (["d"], False)
+    assert (texts(level), level.whole) == (["d"], True)
+
+
+async def test_a_forgotten_history_forgets_no_key(new_pod: NewPod) -> None:
+    """A repeat of a publish is answered as before, and publishes nothing."""
+    pod = await new_pod()
+    first = await pod.publish(message("once"), KEPT, "k")
+    await pod.bus.forget(ROOM)
+    assert await pod.publish(message("once"), KEPT, "k") == first
+    assert texts(await pod.bus.history(ROOM, Query(10), KEPT)) == []
+
+
+async def test_a_forgotten_history_keeps_a_number_of_bytes_again(new_pod: NewPod) -> None:
+    """What was deleted counts no more."""
+    pod = await new_pod()
+    kept = Retention(size=50, ttl=60.0, bytes=1000)
+    await pod.send(*["x" * 400] * 2, kept=kept)
+    await pod.bus.forget(ROOM)
+    await pod.send(*["y" * 300] * 2, kept=kept)
+    assert texts(await pod.bus.history(ROOM, Query(10), KEPT)) == ["y" * 300] * 2

@@ -4,114 +4,25 @@ Pods that share an Exchange receive each other's messages, so one process can ho
 process.
 """
 
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from itertools import accumulate, takewhile
+from collections.abc import Callable, Collection, Mapping
 from secrets import token_hex
 from time import monotonic
-from typing import Final, TypeVar
+from typing import Final
 
-from msgspec.structs import replace
-
+from forestay.bus.memory.history import History
 from forestay.bus.memory.webhooks import MemoryEvents
-from forestay.core.ports.bus import Cause, Outcome, Page, Query, Settled, Settlement, Subscriber
+from forestay.core.ports.bus import Cause, Forgotten, Outcome, Page, Query, Settled, Settlement, Subscriber
 from forestay.core.rules.policies import KEY_TTL, QUIET_TTL, Retention
 from forestay.protocol.message import Message, Position, content_digest
 from forestay.protocol.names import RoomName
 
-Entry = TypeVar("Entry")
-
 # Seconds for which the first epoch stays: at most half of what a history is remembered.
 _SPAN: Final = QUIET_TTL / 2
-
-# Bytes of the other fields of a message, encoded.
-_FIELDS: Final = 50
 
 _ACCEPTED: Final = Settlement(Outcome.ACCEPTED)
 
 # Histories from which on those that expired are deleted.
 _MIN_SWEEP: Final = 1000
-
-
-def within(found: Sequence[Entry], max_bytes: int, size: Callable[[Entry], int]) -> Sequence[Entry]:
-    """The first of `found` that have at most `max_bytes` together, and always the first one."""
-    sizes = accumulate(map(size, found))
-    return found[: max(1, sum(1 for _ in takewhile(lambda total: total <= max_bytes, sizes)))]
-
-
-class _History:
-    """The history of one room."""
-
-    def __init__(self, epoch: str, now: float) -> None:
-        self.epoch = epoch
-        self.offset = 0
-        self.entries: deque[Message] = deque()
-        self.bytes = 0
-        self.expires = now
-        """When the entries expire."""
-        self.forgotten = now + QUIET_TTL
-        """When epoch and offset expire too."""
-        self.keys: dict[tuple[str | None, str], tuple[float, Position, bytes]] = {}
-        """When each key of a sender is forgotten, and what was published with it: the position and the digest."""
-
-    @property
-    def top(self) -> Position:
-        return Position(self.epoch, self.offset)
-
-    def append(self, message: Message, kept: Retention, now: float) -> Message:
-        """Add `message`, and return it with its position."""
-        self.expire(now)
-        self.offset += 1
-        message = replace(message, position=self.top)
-        self.entries.append(message)
-        self.bytes += _stored(message)
-        while len(self.entries) > kept.size or (kept.bytes and self.bytes > kept.bytes and len(self.entries) > 1):
-            self.bytes -= _stored(self.entries.popleft())
-        self.expires = now + kept.ttl
-        self.forgotten = self.expires + QUIET_TTL
-        return message
-
-    def expire(self, now: float) -> None:
-        if now >= self.expires:
-            self.entries.clear()
-            self.bytes = 0
-
-    def earlier(self, message: Message, key: str, now: float) -> Settlement | None:
-        """The outcome where the sender of `message` has used `key` before; None where it has not."""
-        for known, (expires, _, _) in list(self.keys.items()):
-            if expires > now:
-                break
-            del self.keys[known]
-        found = self.keys.get((message.sender, key))
-        if found is None:
-            return None
-        _, position, digest = found
-        if digest != content_digest(message):
-            return Settlement(Outcome.REFUSED, cause=Cause.KEY_REUSED)
-        return Settlement(Outcome.ACCEPTED, position)
-
-    def read(self, query: Query) -> Page:
-        entries: Iterable[Message] = self.entries
-        whole = True
-        if query.since is not None:
-            whole = query.since.epoch == self.epoch and self._reaches(query.since.offset)
-            after = query.since.offset if query.since.epoch == self.epoch else 0
-            found = [entry for entry in entries if _offset(entry) > after]
-            page = within(found[: query.limit], query.max_bytes, _size)
-            return Page(self.top, page, whole, len(found) > len(page))
-        if query.before is not None and query.before.epoch == self.epoch:
-            found = [entry for entry in entries if _offset(entry) < query.before.offset]
-        else:
-            found = list(entries)
-        newest = found[-query.limit :] if query.limit else []
-        page = within(newest[::-1], query.max_bytes, _size)[::-1]
-        return Page(self.top, page, whole, len(found) > len(page))
-
-    def _reaches(self, offset: int) -> bool:
-        """Whether everything after `offset` is still there."""
-        if offset >= self.offset:
-            return offset == self.offset
-        return bool(self.entries) and _offset(self.entries[0]) <= offset + 1
 
 
 class Exchange:
@@ -120,24 +31,24 @@ class Exchange:
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self.clock = clock
         self.subscribers: dict[RoomName, dict[MemoryBus, Subscriber]] = {}
-        self._histories: dict[RoomName, _History] = {}
+        self._histories: dict[RoomName, History] = {}
         self._sweep_at = _MIN_SWEEP
         self._seed = token_hex(8)
         self._seeded = clock()
         self._seed_used = False
 
-    def history(self, room: RoomName) -> _History:
+    def history(self, room: RoomName) -> History:
         """The history of `room`, which is created if there is none."""
         history = self.find(room)
         if history is None:
             now = self.clock()
             if len(self._histories) >= self._sweep_at:
                 self._sweep(now)
-            history = self._histories[room] = _History(self._first_epoch(), now)
+            history = self._histories[room] = History(self._first_epoch(), now)
             self._seed_used = True
         return history
 
-    def find(self, room: RoomName) -> _History | None:
+    def find(self, room: RoomName) -> History | None:
         """The history of `room`; None if there is none."""
         history = self._histories.get(room)
         now = self.clock()
@@ -249,6 +160,10 @@ class MemoryBus:
         found = self._exchange.find(room)
         return self._exchange.start_of(query.since) if found is None else found.read(query)
 
+    async def forget(self, room: RoomName) -> Forgotten:
+        found = self._exchange.find(room)
+        return Forgotten(0, None) if found is None else found.forget()
+
     async def positions(self, rooms: Collection[RoomName]) -> Mapping[RoomName, Position]:
         found = ((room, self._exchange.keep_alive(room)) for room in rooms)
         return {room: position for room, position in found if position is not None}
@@ -260,16 +175,3 @@ class MemoryBus:
         self._closed = True
         for room in tuple(self._rooms):
             self.unsubscribe(room)
-
-
-def _size(entry: Message) -> int:
-    return len(entry.payload)
-
-
-def _stored(entry: Message) -> int:
-    """The bytes that `entry` counts for: about as many as on another bus."""
-    return len(entry.payload) + len(entry.sender or "") + len(entry.room) + _FIELDS
-
-
-def _offset(entry: Message) -> int:
-    return entry.position.offset if entry.position else 0

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic, time
 
-from forestay.bus.memory.bus import MemoryBus, within
+from forestay.bus.memory.bus import MemoryBus
+from forestay.bus.memory.history import within
 from forestay.core.ports.bus import PAGE_BYTES, Outcome
 from forestay.core.ports.registry import Claim, HeartbeatReply, Holdings, Revocation, nothing
 from forestay.core.ports.verifier import TicketUse

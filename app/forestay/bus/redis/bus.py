@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from itertools import count
-from typing import Final
 
 from forestay.bus.redis.client.address import HostPort, check_files, parse_address
 from forestay.bus.redis.client.command import Command, ErrorReply, Failure, Settle
@@ -21,7 +20,16 @@ from forestay.bus.redis.client.report import Report
 from forestay.bus.redis.client.subscription import PLAIN, SHARDED, Subscription
 from forestay.bus.redis.event_log import Adding, EventLog, tell_message
 from forestay.bus.redis.guard import TRUSTING, Guard
-from forestay.bus.redis.history import Asker, page_command, positions_command, read_page, read_positions
+from forestay.bus.redis.history import (
+    Asker,
+    forget_command,
+    in_parts,
+    page_command,
+    positions_command,
+    read_forgotten,
+    read_page,
+    read_positions,
+)
 from forestay.bus.redis.keys import KeySpace, RoomKeys, idempotency_key
 from forestay.bus.redis.messages import MessageReceiver, encode_live
 from forestay.bus.redis.scripts import PUBLISH
@@ -29,16 +37,13 @@ from forestay.bus.redis.settlements import settlement
 from forestay.bus.redis.topology.dialer import Dialer
 from forestay.bus.redis.topology.discovery import Discovery
 from forestay.bus.redis.topology.sentinels import Sentinels
-from forestay.core.ports.bus import BusFull, BusLost, Page, Query, Settled, Subscriber
+from forestay.core.ports.bus import BusFull, BusLost, Forgotten, Page, Query, Settled, Subscriber
 from forestay.core.ports.observer import Observer
 from forestay.core.ports.tasks import Tasks
 from forestay.core.ports.webhooks import NO_EVENTS, EventBounds
 from forestay.core.rules.policies import Retention
 from forestay.protocol.message import Message, Position, content_digest
 from forestay.protocol.names import RoomName
-
-# Rooms in one command. The script takes about a microsecond for each, and Redis serves no other client meanwhile.
-_MAX_ROOMS: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +206,15 @@ class RedisBus:
 
         return read_page(reply, query, decode, self._receiver.dropped)
 
+    async def forget(self, room: RoomName) -> Forgotten:
+        keys = self.keys.room(room)
+        node = self._node(keys.partition)
+        return read_forgotten(await self._ask(node, forget_command(keys, node.incarnation), keys.partition))
+
     async def positions(self, rooms: Collection[RoomName]) -> Mapping[RoomName, Position]:
         found: dict[RoomName, Position] = {}
-        parts = [asyncio.ensure_future(self._positions(part)) for part in self._parts(rooms)]
+        keys = {room: self.keys.room(room) for room in rooms}
+        parts = [asyncio.ensure_future(self._positions(part)) for part in in_parts(keys, cluster=self._cluster)]
         try:
             for part in await asyncio.gather(*parts):
                 found |= part
@@ -212,15 +223,8 @@ class RedisBus:
                 task.cancel()
         return found
 
-    def _parts(self, rooms: Collection[RoomName]) -> list[list[RoomName]]:
-        """`rooms` in parts that one script may ask about: on a Cluster, those of one partition."""
-        parts: dict[int, list[RoomName]] = {}
-        for room in rooms:
-            parts.setdefault(self.keys.room(room).partition if self._cluster else 0, []).append(room)
-        return [part[at : at + _MAX_ROOMS] for part in parts.values() for at in range(0, len(part), _MAX_ROOMS)]
-
-    async def _positions(self, rooms: list[RoomName]) -> dict[RoomName, Position]:
-        keys = [self.keys.room(room) for room in rooms]
+    async def _positions(self, rooms: Mapping[RoomName, RoomKeys]) -> dict[RoomName, Position]:
+        keys = list(rooms.values())
         partition = keys[0].partition
         node = self._node(partition)
         data = positions_command(keys, self._asker(node))

@@ -198,6 +198,20 @@ Replies with epoch, top, the entries, 1 where more follow, and the offset of the
 before a position and the newest ones come in descending order.
 """
 
+FORGET: Final = _script("""
+-- KEYS meta, stream; ARGV replid without INFO
+local messages = redis.call('XLEN', KEYS[2])
+-- First: a full Redis takes what follows on a removal.
+redis.call('DEL', KEYS[2])
+redis.call('HDEL', KEYS[1], 'bytes', 'at')
+local epoch, offset = position(KEYS[1], incarnation(ARGV[1]))
+return {epoch or '', offset or 0, messages}
+""")
+"""Deletes the messages of a room. Replies with epoch and offset, which stay, and with the number of the messages.
+
+The epoch is empty if the room has none.
+"""
+
 POSITIONS: Final = _script(f"""
 -- KEYS the metas; to store epochs also the streams, in the same order, and the seed
 -- ARGV replid without INFO, new epoch, number of rooms
@@ -216,5 +230,5 @@ return answer
 """)
 """Replies with epoch and offset of each room, and renews their expiry. The epoch is empty if a room has none yet."""
 
-SCRIPTS: Final = (PUBLISH, READ, POSITIONS, *REGISTRY_SCRIPTS, *EVENT_SCRIPTS)
+SCRIPTS: Final = (PUBLISH, READ, FORGET, POSITIONS, *REGISTRY_SCRIPTS, *EVENT_SCRIPTS)
 """All scripts of the bus. A server must know them before they are called."""

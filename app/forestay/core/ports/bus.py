@@ -67,6 +67,15 @@ class Page:
     """Whether the limit or `max_bytes` cut off messages. Such a page has a message, unless the limit is 0."""
 
 
+class Forgotten(NamedTuple):
+    """What was deleted of the history of a room."""
+
+    messages: int
+    """How many there were."""
+    top: Position | None
+    """The position of the room, which stays. Its next message comes after it. None where it has none."""
+
+
 class BusLost(Exception):
     """The bus cannot be reached."""
 
@@ -103,7 +112,7 @@ class Bus(Protocol):
     - All subscribers of a room get its messages in one order. With positions it is the order of the positions.
     - Messages that one caller publishes one after the other keep their order.
     - Where a subscriber may have missed messages, it is doubted.
-    - Only `history`, `positions` and `start` wait, and only these raise.
+    - Only `history`, `forget`, `positions` and `start` wait, and only these raise.
     """
 
     def publish(
@@ -137,6 +146,13 @@ class Bus(Protocol):
 
         It stores nothing about a room. A room without messages has an epoch all the same, which its first message
         takes: a client that has joined it can resume from there.
+        """
+
+    async def forget(self, room: RoomName) -> Forgotten:
+        """Delete the messages that the history of `room` has. Raises BusLost; a repeat is safe.
+
+        Epoch and offset stay, so a reader that comes back with an older position is told that messages are missing.
+        Keys stay too, so a repeated publish is still published once.
         """
 
     async def positions(self, rooms: Collection[RoomName]) -> Mapping[RoomName, Position]:

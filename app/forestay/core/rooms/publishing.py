@@ -14,6 +14,7 @@ from forestay.core.ports.bus import (
     Bus,
     BusLost,
     Cause,
+    Forgotten,
     Outcome,
     OutcomeUnknown,
     Page,
@@ -181,6 +182,13 @@ class Publisher:
         """Read the history of a room. Raises Refusal."""
         try:
             return await self._bus.history(room, query, kept)
+        except BusLost as lost:
+            raise Unavailable.because(lost) from None
+
+    async def forget(self, room: RoomName) -> Forgotten:
+        """Delete the messages that the history of `room` has. Raises Refusal."""
+        try:
+            return await self._bus.forget(room)
         except BusLost as lost:
             raise Unavailable.because(lost) from None
 

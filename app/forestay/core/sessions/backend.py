@@ -11,14 +11,14 @@ from typing import Final, TypeAlias
 from forestay.core.cluster.control import ControlChannel
 from forestay.core.cluster.control_messages import Connected, PodStatus
 from forestay.core.facts.source import Source
-from forestay.core.ports.bus import BusLost, Page, Query, Settlement, Unavailable
+from forestay.core.ports.bus import BusLost, Forgotten, Page, Query, Settlement, Unavailable
 from forestay.core.ports.registry import Registry, Revocation
 from forestay.core.ports.runtime import Runtime
 from forestay.core.rooms.placement import Placing
 from forestay.core.rooms.presence import Presence
 from forestay.core.rooms.publishing import Publisher, refusal_of
 from forestay.core.rules.access import MAX_USER, is_user
-from forestay.core.rules.policies import Policies
+from forestay.core.rules.policies import Policies, Retention
 from forestay.core.sessions.addresses import named_room
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.events import check_event
@@ -129,9 +129,7 @@ class Backend:
 
     async def history(self, room: RoomName, part: HistoryPart) -> Page:
         """A page of the history of `room`. Raises Refusal."""
-        kept = self._policies.of(room).history
-        if kept is None:
-            raise Refusal(ErrorCode.FORBIDDEN, "this room has no history")
+        kept = self._kept(room)
         epoch = part.epoch
         if epoch is None and (part.since is not None or part.before is not None):
             epoch = (await self._publisher.history(room, Query(1), kept)).top.epoch
@@ -143,6 +141,17 @@ class Backend:
             return page
         within = [one for one in page.messages if one.position is not None and one.position.offset < before.offset]
         return replace(page, messages=within, more=page.more and len(within) == len(page.messages))
+
+    async def forget_history(self, room: RoomName) -> Forgotten:
+        """Delete the messages that `room` keeps. Raises Refusal."""
+        self._kept(room)
+        return await self._publisher.forget(room)
+
+    def _kept(self, room: RoomName) -> Retention:
+        kept = self._policies.of(room).history
+        if kept is None:
+            raise Refusal(ErrorCode.FORBIDDEN, "this room has no history")
+        return kept
 
     async def present(self, room: RoomName, after: str | None, limit: int) -> PresencePage:
         """A page of the users in `room`. Raises Refusal."""

@@ -1,4 +1,4 @@
-"""Lets backends change what clients have: their places in rooms, their connections, and their tokens."""
+"""Lets backends change what is there: members and histories of rooms, connections, and tokens."""
 
 from collections.abc import Mapping
 from typing import Annotated, TypeAlias
@@ -13,6 +13,7 @@ from forestay.edge.api.audit import Audit
 from forestay.edge.api.handler import BodyLimits, Paths, answered
 from forestay.edge.request_parts import name_in_path, parse, query_value, read_body
 from forestay.protocol.codes import ErrorCode, Refusal
+from forestay.protocol.v1.texts import position_fields
 
 # Unix seconds, to the end of the year 9999.
 _Moment: TypeAlias = Annotated[float, Meta(ge=0, le=253_402_300_799)]
@@ -45,6 +46,7 @@ class Managing:
     def paths(self) -> Paths:
         return {
             "/v1/rooms/{room}/members/{user}": {"PUT": self._join, "DELETE": self._remove},
+            "/v1/rooms/{room}/history": {"DELETE": self._forget_history},
             "/v1/users/{user}/connections": {"DELETE": self._disconnect},
             "/v1/revocations": {"POST": self._revoke},
         }
@@ -74,6 +76,16 @@ class Managing:
 
         action, whom = "remove" if remove else "join", {"room": room, "user": user, "connection": connection}
         return answered(await self._audit.run(request, grant, action, whom, place))
+
+    async def _forget_history(self, request: web.Request, grant: Grant) -> web.StreamResponse:
+        room = self._backend.room(name_in_path(request))
+
+        async def forget() -> Mapping[str, object]:
+            grant.require(Scope.MANAGE, room)
+            forgotten = await self._backend.forget_history(room)
+            return {"deleted": forgotten.messages, **position_fields(forgotten.top)}
+
+        return answered(await self._audit.run(request, grant, "forget_history", {"room": room}, forget))
 
     async def _disconnect(self, request: web.Request, grant: Grant) -> web.StreamResponse:
         user = name_in_path(request)
