@@ -6,7 +6,7 @@ import pytest
 
 from forestay.bus.redis.registry import RedisRegistry
 from forestay.bus.redis.registry_scripts import REVOCATIONS_WHEN_FULL
-from forestay.core.ports.bus import BusFull, Cause, Outcome, Query, Settlement
+from forestay.core.ports.bus import BusFull, Cause, Forgotten, Outcome, Query, Settlement
 from forestay.core.ports.registry import Revocation
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
@@ -119,6 +119,14 @@ async def test_what_ends_works_in_a_full_redis(own_redis: RedisServer, pod: Pod)
     await one.retire(0)
     own_redis.do("CONFIG", "SET", "maxmemory", 0)
     assert keys(own_redis) == set()
+
+
+async def test_a_history_is_deleted_in_a_full_redis(own_redis: RedisServer, pod: Pod) -> None:
+    """It is what makes room again."""
+    position = (await pod.publish("kept", KEPT)).position
+    own_redis.do("CONFIG", "SET", "maxmemory", 1)
+    assert await pod.bus.forget(ROOM) == Forgotten(1, position)
+    assert await pod.kept() == []
 
 
 async def test_what_grows_is_refused_in_a_full_redis(own_redis: RedisServer, pod: Pod) -> None:
