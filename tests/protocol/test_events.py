@@ -3,7 +3,7 @@
 import pytest
 
 from forestay.protocol.codes import ErrorCode, Refusal
-from forestay.protocol.events import MOST_ARGUMENTS, RESERVED, SPOKEN, check_event
+from forestay.protocol.events import MOST_ARGUMENTS, RESERVED, SPOKEN, check_event, check_method
 
 
 @pytest.mark.parametrize("event", ["chat message", "a", "x" * 128, "ä", "forestay", "Connect", "message"])
@@ -50,3 +50,17 @@ def test_the_arguments_of_an_event_are_bounded() -> None:
 def test_what_is_no_json_is_left_to_others(payload: bytes) -> None:
     """An envelope of the bus is looked at before its payload is parsed."""
     check_event("a", payload, by_client=False)
+
+
+@pytest.mark.parametrize("method", ["a", "orders.create", "chat message", "disconnect", "x" * 128])
+def test_a_method_is_named_freely(method: str) -> None:
+    """Names of Socket.IO's events can be methods, also those that no message may have."""
+    check_method(method)
+
+
+@pytest.mark.parametrize("method", ["", "x" * 129, "a\nb", "\x00", "\ud800"])
+def test_a_method_has_a_length_and_no_control_characters(method: str) -> None:
+    """It appears in logs, and in the requests that the application gets."""
+    with pytest.raises(Refusal, match="the method of a call has") as refused:
+        check_method(method)
+    assert refused.value.code is ErrorCode.BAD_MESSAGE

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from forestay.protocol.codes import ErrorCode
 from forestay.protocol.message import Position
-from forestay.protocol.requests import Broadcast, Join, JoinMany, JsonRequest, Unreadable
+from forestay.protocol.requests import Broadcast, Call, Join, JoinMany, JsonRequest, Unreadable
 from forestay.protocol.v1.reader import REQUEST_TYPES, Reader
 from forestay.protocol.v1.salvage import salvage, search
 
@@ -210,3 +210,21 @@ def test_a_list_that_cannot_be_used_is_refused_once(fields: dict[str, object], c
 def test_a_room_and_no_list_is_one_join() -> None:
     """`rooms: null` is the same as leaving it out."""
     assert read('{"type":"join","room":"a","rooms":null}') == Join(room="a")
+
+
+def test_a_call_has_a_method_and_any_payload() -> None:
+    """The payload stays as it was written, and is null where it is left out."""
+    called = read('{"type":"call","id":"1","method":"orders.create","payload":{ "n":1.50 }}')
+    assert isinstance(called, Call)
+    assert (called.id, called.method, bytes(called.payload)) == ("1", "orders.create", b'{ "n":1.50 }')
+    called = read('{"type":"call","method":"orders.list"}')
+    assert isinstance(called, Call)
+    assert (called.id, bytes(called.payload)) == (None, b"null")
+
+
+@pytest.mark.parametrize("fields", [{}, {"method": 7}, {"method": None}])
+def test_a_call_without_a_method_is_refused(fields: dict[str, object]) -> None:
+    """The refusal has the `id`, and names the field."""
+    with pytest.raises(Unreadable, match="method") as refused:
+        read(json.dumps({"type": "call", "id": "7"} | fields))
+    assert (refused.value.id, refused.value.refusal.code) == ("7", ErrorCode.BAD_MESSAGE)

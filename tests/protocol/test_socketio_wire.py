@@ -75,10 +75,15 @@ TABLE: list[tuple[replies.Reply, str]] = [
         replies.Resync(ROOM, "lost", HERE),
         '2["resync",{"room":"chat.a","reason":"lost","epoch":"e1","offset":7}]',
     ),
+    (replies.Result("8", b'{"n":1.50}'), '38[{"n":1.50}]'),
     (replies.Reconnect("draining", 1.5, 3.5), ""),
     (
         replies.Error("7", "x%20y", Refusal(ErrorCode.RATE_LIMITED, "wait", retry_after=0.5)),
-        '37[{"ok":false,"code":"rate_limited","message":"wait","room":"x y","retry_after_ms":500}]',
+        '37[{"ok":false,"code":"rate_limited","message":"wait","retry_after_ms":500,"room":"x y"}]',
+    ),
+    (
+        replies.Error("7", None, Refusal(ErrorCode.REFUSED_BY_APPLICATION, "sold out", reason="no_stock")),
+        '37[{"ok":false,"code":"refused_by_application","message":"sold out","reason":"no_stock"}]',
     ),
     (
         replies.Error(None, None, Refusal(ErrorCode.FORBIDDEN, "no")),

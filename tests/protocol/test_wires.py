@@ -111,6 +111,11 @@ TABLE: list[tuple[replies.Reply, dict[str, Any], tuple[str, str, str, dict[str, 
         ("history", "6", "chat.a", {"payloads": "[1, 2]"}),
     ),
     (
+        replies.Result("8", b'{"n":1.50,"big":12345678901234567890}'),
+        {"type": "result", "id": "8", "payload": {"n": 1.5, "big": 12345678901234567890}},
+        ("result", "8", "-", {"payload": '{"n":1.50,"big":12345678901234567890}'}),
+    ),
+    (
         replies.Resync(ROOM, "lost", HERE),
         {"type": "resync", "room": "chat.a", "payload": {"reason": "lost", "epoch": "e1", "offset": 7}},
         ("resync", "-", "chat.a", {"reason": "lost"}),
@@ -129,6 +134,15 @@ TABLE: list[tuple[replies.Reply, dict[str, Any], tuple[str, str, str, dict[str, 
             "payload": {"code": "rate_limited", "message": "wait", "retry_after_ms": 500},
         },
         ("error", "7", "x y", {"code": "rate_limited"}),
+    ),
+    (
+        replies.Error("7", None, Refusal(ErrorCode.REFUSED_BY_APPLICATION, "sold out", reason="no_stock")),
+        {
+            "type": "error",
+            "id": "7",
+            "payload": {"code": "refused_by_application", "message": "sold out", "reason": "no_stock"},
+        },
+        ("error", "7", "-", {"code": "refused_by_application"}),
     ),
     (replies.Pong("8"), {"type": "pong", "id": "8"}, ("pong", "8", "-", {})),
 ]

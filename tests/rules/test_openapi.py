@@ -11,7 +11,7 @@ from forestay.edge.api.keys import ApiKeys
 from forestay.edge.problems import STATUS
 from forestay.protocol.codes import ErrorCode
 
-NOT_FOR_BACKENDS = {ErrorCode.UNKNOWN_TYPE, ErrorCode.RATE_LIMITED}
+NOT_FOR_BACKENDS = {ErrorCode.UNKNOWN_TYPE, ErrorCode.RATE_LIMITED, ErrorCode.REFUSED_BY_APPLICATION}
 """Codes that only clients get over HTTP."""
 
 

@@ -57,6 +57,8 @@ class LineWire:
             case replies.HistoryReply():
                 payloads = [json.loads(message.payload) for message in reply.messages]
                 return _line("history", reply.id, reply.room, payloads=payloads)
+            case replies.Result(id, payload):
+                return _line("result", id, None, payload=payload.decode())
             case replies.Resync(room, reason):
                 return _line("resync", None, room, reason=reason)
             case replies.Reconnect(reason, after):

@@ -19,6 +19,7 @@ STATUS: Final = {
     ErrorCode.TOO_DEEP: 400,
     ErrorCode.BAD_TOKEN: 401,
     ErrorCode.FORBIDDEN: 403,
+    ErrorCode.REFUSED_BY_APPLICATION: 403,
     ErrorCode.NOT_FOUND: 404,
     ErrorCode.KEY_NEEDS_HISTORY: 409,
     ErrorCode.KEY_REUSED: 409,
@@ -74,6 +75,8 @@ def _document(refusal: Refusal, status: int) -> bytes:
         "code": refusal.code,
         "detail": refusal.message,
     }
+    if refusal.reason is not None:
+        document["reason"] = refusal.reason
     if refusal.code is ErrorCode.RATE_LIMITED and refusal.retry_after is not None:
         # In seconds, as Retry-After has them, a client would wait for far too long.
         document["retry_after_ms"] = refusal.retry_after_ms

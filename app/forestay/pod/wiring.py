@@ -57,6 +57,7 @@ from forestay.core.rules.session_limits import KeepaliveTimes, SessionLimits
 from forestay.core.rules.user_rates import UserRates
 from forestay.core.sessions.backend import Backend
 from forestay.core.sessions.broadcasts import Broadcasts
+from forestay.core.sessions.calls import Calls
 from forestay.core.sessions.dispatcher import Dispatcher, Handlers
 from forestay.core.sessions.first_rooms import FirstRooms
 from forestay.core.sessions.keepalive import Keepalive
@@ -212,6 +213,7 @@ def assemble(
         rooms=RoomRequests(policies, limits, joins, outbox),
         queries=Queries(policies, presence, publisher, outbox, limits.message_bytes),
         renewal=Renewal(checked, sessions, outbox),
+        calls=Calls(runtime, None, outbox),
     )
     return Pod(
         bus=bus,

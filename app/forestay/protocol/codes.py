@@ -31,6 +31,7 @@ class ErrorCode(StrEnum):
     BAD_TOKEN = "bad_token"
     IDENTITY_CHANGED = "identity_changed"
     TOO_LARGE = "too_large"
+    REFUSED_BY_APPLICATION = "refused_by_application"
     # Only over HTTP. A socket has no path that could be missing.
     NOT_FOUND = "not_found"
 
@@ -104,12 +105,16 @@ def answer_to_close(code: int) -> int:
 class Refusal(Exception):
     """Refuses one request; the connection stays open. `message` is for a person, and says what to do."""
 
-    def __init__(self, code: ErrorCode, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(
+        self, code: ErrorCode, message: str, *, retry_after: float | None = None, reason: str | None = None
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.retry_after = retry_after
         """Seconds after which the same request may succeed, where that is known."""
+        self.reason = reason
+        """The application's own code, where it is the application that refuses."""
 
     @property
     def retry_after_ms(self) -> int | None:

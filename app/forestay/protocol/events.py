@@ -1,4 +1,4 @@
-"""The grammar of events: messages with a name, whose payload is a JSON array of arguments.
+"""The grammar of events, which are messages with a name and a JSON array of arguments, and of the methods of calls.
 
 Stock Socket.IO clients close their connection when a server sends them one of their own event names. So no publisher
 may use these, whichever wire it comes from.
@@ -62,6 +62,17 @@ def fault_of_name(event: str) -> str | None:
     if event in RESERVED or event.startswith(OURS):
         return f"{event!r} is a reserved name of an event; choose another one"
     return None
+
+
+def check_method(method: str) -> None:
+    """Raises Refusal unless `method` can name what a call asks for. Names of events of Socket.IO clients can."""
+    if not 1 <= len(method) <= LONGEST:
+        message = f"the method of a call has 1 to {LONGEST} characters, and this one has {len(method)}"
+    elif _CONTROL(method):
+        message = "the method of a call has no control characters"
+    else:
+        return
+    raise Refusal(ErrorCode.BAD_MESSAGE, message)
 
 
 def check_event(event: str, payload: bytes, *, by_client: bool) -> None:

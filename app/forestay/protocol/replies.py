@@ -97,6 +97,14 @@ class HistoryReply(Struct, frozen=True):
     """Whether a page that is too large for its wire keeps its newest messages, and not its oldest ones."""
 
 
+class Result(Struct, frozen=True):
+    """What the application's hook answers to a call."""
+
+    id: str
+    payload: bytes
+    """JSON."""
+
+
 class Resync(Struct, frozen=True):
     """Messages of the room are lost for this client; it must load the state again."""
 
@@ -139,4 +147,4 @@ RoomAnswer: TypeAlias = Joined | Left | PresenceReply | HistoryReply
 Notice: TypeAlias = Resync | Reconnect
 """A reply that no request asks for, in the middle of a connection."""
 
-Reply: TypeAlias = Welcome | Ack | Pong | RoomAnswer | Notice | Error
+Reply: TypeAlias = Welcome | Ack | Pong | RoomAnswer | Result | Notice | Error

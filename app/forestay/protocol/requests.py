@@ -116,6 +116,16 @@ class History(RoomRequest, frozen=True, tag="history"):
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
 
 
+class Call(_Request, frozen=True, tag="call", kw_only=True):
+    """Ask the application. Its hook answers with a `result`, or refuses."""
+
+    method: str
+    """What is asked. The dispatcher checks it, see `check_method`."""
+    payload: Raw = Raw(b"null")
+    traceparent: str | None = None
+    tracestate: str | None = None
+
+
 class Token(Struct, frozen=True):
     """A JSON Web Token."""
 
@@ -144,10 +154,10 @@ class JoinMany(_Request, frozen=True, tag="join", kw_only=True):
     joins: Sequence[Join | Unreadable]
 
 
-JsonRequest: TypeAlias = Join | Leave | Broadcast | Ping | Pong | Bind | Presence | History | Auth
+JsonRequest: TypeAlias = Join | Leave | Broadcast | Ping | Pong | Bind | Presence | History | Auth | Call
 """A request that is one JSON object, field by field."""
 
-OtherRequest: TypeAlias = Join | Leave | Binary | Ping | Pong | Bind | Presence | History | Auth
+OtherRequest: TypeAlias = Join | Leave | Binary | Ping | Pong | Bind | Presence | History | Auth | Call
 """A request that is neither a `broadcast` nor a list."""
 
 Request: TypeAlias = Broadcast | OtherRequest | JoinMany

@@ -16,6 +16,7 @@ from forestay.core.rooms.turns import Turn, Turns
 from forestay.core.rules.rate_limit import Rates
 from forestay.core.rules.session_limits import SessionLimits
 from forestay.core.sessions.broadcasts import Broadcasts
+from forestay.core.sessions.calls import Calls
 from forestay.core.sessions.queries import Queries
 from forestay.core.sessions.renewal import Renewal
 from forestay.core.sessions.room_requests import RoomRequests
@@ -38,6 +39,7 @@ class Handlers:
     rooms: RoomRequests
     queries: Queries
     renewal: Renewal
+    calls: Calls
 
 
 class Dispatcher:
@@ -163,6 +165,8 @@ class Dispatcher:
                 pass
             case requests.Bind():
                 handlers.broadcasts.bind(connection, request)
+            case requests.Call():
+                handlers.calls.call(connection, request)
             case requests.Presence() | requests.History() | requests.Auth():
                 return self._ask(connection, request)
             case _:

@@ -20,7 +20,7 @@ from forestay.protocol.socketio.packets import ROOT
 from forestay.protocol.socketio.positions import POSITION_EVENT, written
 from forestay.protocol.v1.forms import Broadcast
 from forestay.protocol.v1.pages import history_fields, presence_fields
-from forestay.protocol.v1.texts import LARGEST, LONGEST_ROOM, position_fields
+from forestay.protocol.v1.texts import LARGEST, LONGEST_ROOM, position_fields, refusal_fields
 from forestay.protocol.websocket.writing import BINARY, frame, text_frame
 from forestay.protocol.wire import Liveness
 
@@ -106,6 +106,9 @@ class SocketioWire:
         if isinstance(reply, replies.Resync):
             where = position_fields(reply.position)
             return self._event("resync", {"room": self.shown(reply.room), "reason": reply.reason} | where)
+        if isinstance(reply, replies.Result):
+            # As the application answers it, as on a server of Socket.IO.
+            return text_frame(b"43%b%b[%b]" % (self._where, reply.id.encode(), reply.payload))
         if isinstance(reply, replies.Left) and reply.id is None and reply.reason is not None:
             return self._event("left", {"room": self.shown(reply.room), "reason": reply.reason})
         # The namespace says who the client is when it lets it in, and clients do not know how to move.
@@ -204,12 +207,9 @@ class SocketioWire:
         return fields
 
     def _error(self, reply: replies.Error) -> bytes:
-        refusal = reply.refusal
-        fields: dict[str, object] = {"code": refusal.code, "message": refusal.message}
+        fields = refusal_fields(reply.refusal)
         if reply.room is not None and len(reply.room) <= LONGEST_ROOM:
             fields["room"] = self.shown(reply.room)
-        if refusal.retry_after_ms is not None:
-            fields["retry_after_ms"] = refusal.retry_after_ms
         return self._event("error", fields) if reply.id is None else self._answer(reply.id, {"ok": False} | fields)
 
 

@@ -34,6 +34,14 @@ class NewsText(Struct):
     timestamp: str
 
 
+class ResultText(Struct, tag_field="type", tag="result"):
+    """What the application answers to a call."""
+
+    id: str
+    payload: Raw
+    timestamp: str
+
+
 class ReplyText(Struct, omit_defaults=True):
     """A reply to one client."""
 

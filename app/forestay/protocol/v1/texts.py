@@ -7,10 +7,11 @@ from msgspec import Raw
 from msgspec.json import encode as to_json
 
 from forestay.protocol import replies
+from forestay.protocol.codes import Refusal
 from forestay.protocol.message import Kind, Message, Position
 from forestay.protocol.names import PROTOCOL, RoomName, shown
 from forestay.protocol.timestamps import Stamps
-from forestay.protocol.v1.forms import BroadcastText, NewsText, Payload, ReplyText
+from forestay.protocol.v1.forms import BroadcastText, NewsText, Payload, ReplyText, ResultText
 from forestay.protocol.v1.pages import history_fields, presence_fields
 
 LARGEST: Final = 65536
@@ -27,6 +28,16 @@ _BROADCAST: Final = Kind.BROADCAST
 def position_fields(position: Position | None) -> dict[str, object]:
     """`epoch` and `offset` as fields of a payload. Empty in rooms without history."""
     return {} if position is None else {"epoch": position.epoch, "offset": position.offset}
+
+
+def refusal_fields(refusal: Refusal) -> dict[str, object]:
+    """What a client is told of a refusal: its code, what is wrong, and where known the reason and the time to wait."""
+    fields: dict[str, object] = {"code": refusal.code, "message": refusal.message}
+    if refusal.reason is not None:
+        fields["reason"] = refusal.reason
+    if refusal.retry_after_ms is not None:
+        fields["retry_after_ms"] = refusal.retry_after_ms
+    return fields
 
 
 class Texts:
@@ -79,6 +90,8 @@ class Texts:
             return self._error(reply)
         if isinstance(reply, replies.Notice):
             return self._notice(reply)
+        if isinstance(reply, replies.Result):
+            return self.wrap(to_json(ResultText(reply.id, Raw(reply.payload), self._stamps.now())))
         return self._answer(reply)
 
     def _welcome(self, reply: replies.Welcome) -> Payload:
@@ -141,9 +154,7 @@ class Texts:
 
     def _error(self, reply: replies.Error) -> bytes:
         refusal = reply.refusal
-        payload: dict[str, object] = {"code": refusal.code, "message": refusal.message}
-        if refusal.retry_after_ms is not None:
-            payload["retry_after_ms"] = refusal.retry_after_ms
+        payload = refusal_fields(refusal)
         # The room is as the client wrote it, and may be no room name. A longer text is none, and could be any length.
         room = reply.room if reply.room is not None and len(reply.room) <= LONGEST_ROOM else None
         return self.wrap(to_json(ReplyText("error", reply.id, room, payload, self._stamps.now())))
