@@ -4,7 +4,7 @@ import { gzipSync } from "node:zlib";
 import { bundle } from "./bundle.mjs";
 
 /** Bytes, as shipped and gzipped, with everything that an entry exports. */
-const PROMISED = { index: 6_100, stream: 4_000, reconnecting: 1_200 };
+const PROMISED = { index: 6_100, stream: 4_000, reconnecting: 1_600 };
 
 let isOver = false;
 for (const { name, code, modules } of await bundle(Object.keys(PROMISED), { format: "esm" })) {

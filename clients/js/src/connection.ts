@@ -168,7 +168,10 @@ export const openConnection = (
     timer(connection._probe, connection._welcome?.ping_interval_ms);
     owner._heard(connection, frame, data);
   };
-  const closed = ({ code, reason, retryAfter }: Required<Ending> & { retryAfter?: number }): void => {
+  const closed = (ending: Required<Ending> & { retryAfter?: number }): void => {
+    const { reason, retryAfter } = ending;
+    // Deno says 0.
+    const code = ending.code || 1006;
     // A handshake that came about has agreed on a protocol.
     if (code === 1006 && !socket.protocol && !isOver) refuse();
     else end({ code, reason }, !socket.protocol, retryAfter);

@@ -126,8 +126,8 @@ export const stream: Transport = ({ transports, connectTimeout, WebSocket }) => 
       shell.onmessage?.(welcome);
     };
     inner.onclose = (event) => {
-      // A close code is the gateway's word.
-      if (event.code === 1006) close(event);
+      // A close code is the gateway's word. Where there was none, Deno says 0.
+      if (!event.code || event.code === 1006) close(event);
       else shell.onclose?.(event);
     };
     inner.onerror = () => setTimeout(() => inner.readyState || close({ code: 1006, reason: "" }));
