@@ -31,6 +31,7 @@ from forestay.ops.kubernetes.api import Cluster
 from forestay.ops.kubernetes.events import Reason
 from forestay.ops.moves import balance
 from forestay.ops.moves.balance import Balance
+from forestay.ops.moves.drain import Drain
 from forestay.outbound.webhooks import delivery
 from forestay.outbound.webhooks.hand import Hand
 from forestay.outbound.webhooks.sender import Sender
@@ -38,7 +39,7 @@ from forestay.pod import tasks
 from forestay.protocol.webhooks import Event, encode_event
 from forestay.protocol.webhooks import field as field_of
 from tests.support.exposition import scrape
-from tests.support.gateway import PATIENCE, Client, Gateway, gateway, upgrade
+from tests.support.gateway import PATIENCE, Client, Gateway, call, gateway, upgrade
 from tests.support.jwks import rsa_signer
 from tests.support.repository import modules, syntax
 from tests.support.webhook_receiver import SECRET
@@ -112,12 +113,17 @@ async def tell_an_event(pod: Gateway) -> None:
     bus.tell(encode_event(Event("evt_1", "room.occupied", "2026-11-30T08:16:44.512Z", {"room": field_of("a")})))
 
 
+async def drain(pod: Gateway) -> None:
+    assert (await call(pod, "POST", f"/v1/pods/{pod.running._pod.pods.me}/drain"))[0] == 202
+
+
 NOWHERE = "127.0.0.1:9"
 TOLD: dict[str, object] = {"webhooks_url": f"http://{NOWHERE}/", "webhooks_secret": SECRET}
 API_KEYS = Path(__file__).with_name("api_keys.toml")
 CASES: dict[TaskName, Case] = {
     "api_keys": Case(ApiKeysFile, "look", {"api_keys_file": API_KEYS}),
     "balance": Case(Balance, "look", {"rebalance_shed": True}, IN_A_CLUSTER),
+    "drain": Case(Drain, "run", trigger=drain),
     "heartbeat": Case(MemoryRegistry, "heartbeat"),
     "jwks_renewal": Case(
         KeySetClient, "download", {"jwt_secret": None, "jwks_url": f"http://{NOWHERE}/keys"}, trigger=verify_a_token

@@ -7,7 +7,7 @@ from typing import Final
 
 from forestay.bus.memory.bus import Exchange, MemoryBus
 from forestay.bus.memory.registry import RegistryState
-from forestay.core.cluster.answers import About, Answers
+from forestay.core.cluster.answers import About, Answers, Condition
 from forestay.core.cluster.control import ControlChannel
 from forestay.core.cluster.heartbeat import Heartbeat
 from forestay.core.cluster.pods import Pods
@@ -131,8 +131,10 @@ class ClusterPod:
         self.hub, self.rooms, self.pods = Hub(), Rooms(policies), Pods(name)
         self.presence = Presence(runtime, self.bus, self.registry, policies, GRACE)
         self.revocations = Revocations(runtime, self.registry, self.hub)
-        about = About(name, "0", "plain", "memory")
-        answers = Answers(about, self.bus, Lifecycle(), self.hub, self.rooms, self._placement(policies))
+        about = About(name, name, "0", "plain", "memory")
+        answers = Answers(
+            about, Condition(self.bus, Lifecycle(), asyncio.Event()), self.hub, self.rooms, self._placement(policies)
+        )
         self.control = ControlChannel(runtime, self.bus, self.pods, self.hub, answers, self.revocations)
         self.user_limit = UserLimit(self.registry, self.hub, self.control, UserLimitRules(per_user, policy))
         self.registration = Registration(self.hub, self.user_limit, self.revocations, self.presence)

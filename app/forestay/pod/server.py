@@ -26,10 +26,11 @@ from forestay.ops.health.probes import Health
 from forestay.ops.health.readiness import BusRule, NoNeighbours, Readiness
 from forestay.ops.metrics.metrics import Metrics
 from forestay.ops.moves.balance import Balance
-from forestay.ops.moves.drain import Drain, DrainTimes
+from forestay.ops.moves.drain import Drain
 from forestay.pod.announcements import Announcements
 from forestay.pod.closings import Closings, attempt
 from forestay.pod.cluster import cluster_parts
+from forestay.pod.draining import Draining
 from forestay.pod.engine import engine_paths
 from forestay.pod.event_loops import name_of
 from forestay.pod.file_limit import divide, places, raise_limit
@@ -92,7 +93,8 @@ class Server:
         waiting = self._webhook_source.backlog
         sources = Sources(self._readiness, self._lag, self._admission, self._balance, parts.tasks, waiting)
         self._metrics = Metrics(counts, readings(settings, pod, sources))
-        self._drain = Drain(pod.lifecycle, pod.hub, pod.relocation, self._admission.wait_closed, random.Random())
+        drain = Drain(pod.lifecycle, pod.hub, pod.relocation, self._admission.wait_closed, random.Random())
+        self._draining = Draining(settings, drain, self._announcements, pod.drain_asked)
         paths = public_paths(settings, pod, self._admission, observer)
         self._socketio: EngineRequests | None = None
         if settings.socketio:
@@ -135,6 +137,7 @@ class Server:
         closings.add("recovery", pod.recovery.stop)
         closings.add("periodic tasks", self._cancel_periodic)
         self._start_periodic()
+        self._tasks.once("drain", self._draining.when_asked())
         if self._webhooks is not None:
             self._webhooks.start()
         self._cluster.start(settings)
@@ -180,23 +183,14 @@ class Server:
         A part that fails to stop is logged, and the rest is closed all the same.
         """
         lifecycle = self._pod.lifecycle
-        if lifecycle.open:
-            await attempt("drain", lambda: self._drained(hurry, paced=paced))
+        if lifecycle.open or self._draining.asked:
+            await attempt("drain", lambda: self._draining.finish(hurry, paced=paced))
         if lifecycle.open:
             # The drain failed before its first step.
             lifecycle.move(State.DRAINING)
         await self._closings.close()
         lifecycle.move(State.STOPPED)
         log.info("stopped")
-
-    async def _drained(self, hurry: asyncio.Event, *, paced: bool) -> None:
-        settings = self._settings
-        window = settings.drain_window if paced else 0.0
-        self._announcements.draining(window)
-        budget = settings.drain_deadline or settings.drain_budget
-        closing = max(0.0, budget - settings.flush_timeout)
-        await self._drain.run(DrainTimes(window, settings.drain_lead, settings.close_timeout, closing), hurry)
-        self._announcements.drained()
 
     def _start_periodic(self) -> None:
         pod, tasks = self._pod, self._tasks

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import secrets
+import socket
 import time
 from dataclasses import dataclass, field
 
@@ -15,7 +16,7 @@ from forestay.bus.redis.guard import Guard
 from forestay.bus.redis.registry import RedisRegistry
 from forestay.bus.redis.signatures import Signatures, Signer
 from forestay.bus.redis.webhooks import RedisWebhooks
-from forestay.core.cluster.answers import About, Answers
+from forestay.core.cluster.answers import About, Answers, Condition
 from forestay.core.cluster.control import ControlChannel
 from forestay.core.cluster.heartbeat import Heartbeat
 from forestay.core.cluster.pods import Pods
@@ -73,7 +74,7 @@ from forestay.protocol.inspection import Inspector
 from forestay.protocol.sse.wire import SseWire
 from forestay.protocol.v1.compressed import Compression, V1Wires
 from forestay.protocol.v1.reader import Reader
-from forestay.settings.settings import Settings
+from forestay.settings.settings import Settings, pod_identity
 from forestay.settings.surroundings import MEMORY
 
 
@@ -105,6 +106,7 @@ class Pod:
 
     bus: Bus
     lifecycle: Lifecycle
+    drain_asked: asyncio.Event
     verifier: Verifier
     tickets: Tickets
     wires: V1Wires
@@ -195,8 +197,9 @@ def assemble(
 
     pods, lifecycle = Pods(links.pod), Lifecycle()
     revocations = Revocations(runtime, registry, hub)
-    about = About(links.pod, __version__, build.kind(), "memory" if isinstance(bus, MemoryBus) else "redis")
-    answers = Answers(about, bus, lifecycle, hub, rooms, Placement(hub, joins, policies, limits, outbox))
+    about = About(links.pod, _host(), __version__, build.kind(), "memory" if isinstance(bus, MemoryBus) else "redis")
+    condition = Condition(bus, lifecycle, asyncio.Event())
+    answers = Answers(about, condition, hub, rooms, Placement(hub, joins, policies, limits, outbox))
     control = ControlChannel(runtime, bus, pods, hub, answers, revocations)
     user_rules = UserLimitRules(settings.max_connections_per_user, settings.user_limit_policy)
     user_limit = UserLimit(registry, hub, control, user_rules)
@@ -218,6 +221,7 @@ def assemble(
     return Pod(
         bus=bus,
         lifecycle=lifecycle,
+        drain_asked=condition.drain_asked,
         verifier=checked,
         tickets=Tickets(runtime, registry, checked, revocations),
         wires=V1Wires(
@@ -244,6 +248,10 @@ def assemble(
         single_requests=SingleRequests(runtime, UserRates(rates), policies, publisher, handlers, outbox),
         backend=Backend(runtime, registry, policies, publisher, presence, control),
     )
+
+
+def _host() -> str:
+    return pod_identity().pod or socket.gethostname()
 
 
 def session_limits(settings: Settings) -> SessionLimits:

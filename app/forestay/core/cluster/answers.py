@@ -1,5 +1,6 @@
 """Answers the questions of the control channel for this pod."""
 
+from asyncio import Event
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ from forestay.core.cluster.control_messages import (
     Answer,
     Connected,
     ConnectionsQuestion,
+    DrainQuestion,
     PlacingQuestion,
     PodStatus,
     Question,
@@ -17,7 +19,7 @@ from forestay.core.fanout.hub import Hub
 from forestay.core.fanout.rooms import Rooms
 from forestay.core.ports.bus import Bus
 from forestay.core.rooms.placement import Placed, Placement, Placing
-from forestay.core.rules.lifecycle import Lifecycle
+from forestay.core.rules.lifecycle import Lifecycle, State
 from forestay.protocol.codes import CloseCode
 from forestay.protocol.names import is_personal, parse_room
 
@@ -28,6 +30,8 @@ class About:
 
     pod: str
     """Its name, unique among all pods."""
+    host: str
+    """Its name in Kubernetes, elsewhere that of its host."""
     version: str
     build: str
     """`compiled`, `plain` or `mixed`."""
@@ -35,15 +39,22 @@ class About:
     """The kind of its bus."""
 
 
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """How this pod is."""
+
+    bus: Bus
+    lifecycle: Lifecycle
+    drain_asked: Event
+    """Set when a backend asks this pod to drain."""
+
+
 class Answers:
     """What this pod knows, and what it can do for a backend that asks another pod."""
 
-    def __init__(
-        self, about: About, bus: Bus, lifecycle: Lifecycle, hub: Hub, rooms: Rooms, placement: Placement
-    ) -> None:
+    def __init__(self, about: About, condition: Condition, hub: Hub, rooms: Rooms, placement: Placement) -> None:
         self._about = about
-        self._bus = bus
-        self._lifecycle = lifecycle
+        self._condition = condition
         self._hub = hub
         self._rooms = rooms
         self._placement = placement
@@ -59,6 +70,18 @@ class Answers:
                 reply(Answer(question.number, self._about.pod, status=self._status()))
             case PlacingQuestion():
                 self._place(question, reply)
+            case DrainQuestion():
+                begun = self._begin_drain()
+                reply(Answer(question.number, self._about.pod, status=self._status(), changed=int(begun)))
+
+    def _begin_drain(self) -> bool:
+        """Let no connection in from now on. False where the pod drains already, or has not started yet."""
+        condition = self._condition
+        if not condition.lifecycle.open:
+            return False
+        condition.lifecycle.move(State.DRAINING)
+        condition.drain_asked.set()
+        return True
 
     def _connections(self, question: ConnectionsQuestion) -> list[Connected]:
         connections = self._hub.of_user(question.user)
@@ -73,17 +96,18 @@ class Answers:
         return [(str(name), members) for name, members in public if name > question.after][: question.limit]
 
     def _status(self) -> PodStatus:
-        about = self._about
+        about, bus = self._about, self._condition.bus
         return PodStatus(
             pod=about.pod,
+            host=about.host,
             version=about.version,
             build=about.build,
-            state=self._lifecycle.state.value,
+            state=self._condition.lifecycle.state.value,
             connections=len(self._hub),
             rooms=len([room for room in self._rooms.all() if not is_personal(room.name)]),
             bus=about.bus,
-            bus_up=self._bus.up,
-            round_trip=self._bus.round_trip,
+            bus_up=bus.up,
+            round_trip=bus.round_trip,
         )
 
     def _place(self, question: PlacingQuestion, reply: Callable[[Answer], None]) -> None:

@@ -6,7 +6,7 @@ ignored. An answer that does not come in time is missing, and the result says so
 
 from asyncio import Future, timeout_at
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Final
 
@@ -18,6 +18,7 @@ from forestay.core.cluster.control_messages import (
     Connected,
     ConnectionsQuestion,
     Control,
+    DrainQuestion,
     End,
     PlacingQuestion,
     PodStatus,
@@ -125,6 +126,11 @@ class ControlChannel:
         refused = [one for answer in answers for one in answer.refused]
         return sum(answer.changed for answer in answers), refused, complete
 
+    async def drain(self, pod: str) -> tuple[PodStatus, bool] | None:
+        """Let the pod called `pod` drain. How it is then, and whether the drain begins now; None without an answer."""
+        answers, _ = await self._ask(lambda number: DrainQuestion(number, self._pods.me), [pod])
+        return next(((one.status, one.changed > 0) for one in answers if one.status is not None), None)
+
     def end(self, connections: Sequence[str], code: CloseCode) -> None:
         """End the connections with these ids, on all pods."""
         self._broadcast(End(connections=connections, code=code))
@@ -159,16 +165,20 @@ class ControlChannel:
             case _:
                 pass  # This pod answers its own question without the bus.
 
-    async def _ask(self, question: Callable[[int], Question]) -> tuple[list[Answer], bool]:
+    async def _ask(
+        self, question: Callable[[int], Question], only: Collection[str] | None = None
+    ) -> tuple[list[Answer], bool]:
+        """The answers of all pods, or of `only` these; and whether all of them answered."""
         self._number += 1
-        number, loop = self._number, self._runtime.loop
-        me, others = self._pods.me, set(self._pods.alive) - {self._pods.me}
-        pending = self._pending[number] = _Pending({me, *others}, loop.create_future())
+        number, loop, me = self._number, self._runtime.loop, self._pods.me
+        pods = {me, *self._pods.alive} if only is None else set(only)
+        pending = self._pending[number] = _Pending(set(pods), loop.create_future())
         asked = question(number)
         try:
-            self._answers.answer(asked, self._take_answer)
-            if others:
-                self._broadcast(asked)
+            if me in pods:
+                self._answers.answer(asked, self._take_answer)
+            for room in self._ways_to(pods - {me}, everyone=only is None):
+                self._publish(room, asked)
             if pending.missing:
                 async with timeout_at(loop.time() + ANSWER_TIMEOUT):
                     await pending.done
@@ -177,6 +187,12 @@ class ControlChannel:
         finally:
             del self._pending[number]
         return pending.answers, not pending.missing
+
+    def _ways_to(self, others: Collection[str], *, everyone: bool) -> list[RoomName]:
+        """The rooms over which `others` hear a question."""
+        if everyone:
+            return [pods_room()] if others else []
+        return [pods_room(pod) for pod in others]
 
     def _take_answer(self, answer: Answer) -> None:
         pending = self._pending.get(answer.number)

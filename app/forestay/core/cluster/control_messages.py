@@ -39,6 +39,8 @@ class PodStatus(Struct, frozen=True, kw_only=True):
     bus_up: bool
     round_trip: float | None
     """Seconds that the last probe of the bus took; None before the first one."""
+    host: str = ""
+    """The name of the pod in Kubernetes, elsewhere that of its host."""
 
 
 class Control(Struct, frozen=True, tag_field="ask"):
@@ -77,6 +79,10 @@ class PlacingQuestion(Control, frozen=True, tag="place", kw_only=True):
     remove: bool = False
 
 
+class DrainQuestion(Control, frozen=True, tag="drain"):
+    """Asks the pod that gets it to drain, and how it is."""
+
+
 class End(Control, frozen=True, tag="end", kw_only=True):
     """End the connections with these ids."""
 
@@ -97,12 +103,12 @@ class Answer(Control, frozen=True, tag="answer", kw_only=True):
     rooms: Sequence[tuple[str, int]] = ()
     status: PodStatus | None = None
     changed: int = 0
-    """Connections that were placed."""
+    """Connections that were placed; 1 where a drain has begun, 0 where it had before."""
     refused: Sequence[tuple[str, str]] = ()
     """Ids of connections that could not be placed, and the error codes."""
 
 
-Question: TypeAlias = ConnectionsQuestion | RoomsQuestion | StatusQuestion | PlacingQuestion
+Question: TypeAlias = ConnectionsQuestion | RoomsQuestion | StatusQuestion | PlacingQuestion | DrainQuestion
 
 encode: Final = msgspec.json.Encoder().encode
 decode: Final = msgspec.json.Decoder(Question | End | Revoked | Answer).decode

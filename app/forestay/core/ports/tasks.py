@@ -7,6 +7,7 @@ from typing import Final, Literal, Protocol, get_args
 TaskName = Literal[
     "api_keys",
     "balance",
+    "drain",
     "heartbeat",
     "jwks_renewal",
     "kubernetes_events",

@@ -23,7 +23,7 @@ class Scope(StrEnum):
     READ = "read"
     """See the history, who is present, the connections of users, and the pods."""
     MANAGE = "manage"
-    """Put users into rooms and take them out, delete histories, end connections, and revoke tokens."""
+    """Put users into rooms and take them out, delete histories, end connections, revoke tokens, and drain pods."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

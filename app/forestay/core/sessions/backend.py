@@ -18,6 +18,7 @@ from forestay.core.rooms.placement import Placing
 from forestay.core.rooms.presence import Presence
 from forestay.core.rooms.publishing import Publisher, refusal_of
 from forestay.core.rules.access import MAX_USER, is_user
+from forestay.core.rules.lifecycle import State
 from forestay.core.rules.policies import Policies, Retention
 from forestay.core.sessions.addresses import named_room
 from forestay.protocol.codes import ErrorCode, Refusal
@@ -170,6 +171,27 @@ class Backend:
     async def pods(self) -> tuple[list[PodStatus], bool]:
         """Every pod that answered, sorted by name; and whether all did."""
         return await self._control.statuses()
+
+    async def drain(self, name: str) -> tuple[PodStatus, bool]:
+        """Let a pod drain, by its own name or by that of its host. How it is then, and whether the drain begins now.
+
+        Raises Refusal.
+        """
+        statuses, complete = await self._control.statuses()
+        found = [one.pod for one in statuses if name in (one.pod, one.host)]
+        if len(found) > 1:
+            message = f"{len(found)} pods are on this host; name one of them: {', '.join(found)}"
+            raise Refusal(ErrorCode.BAD_MESSAGE, message)
+        if not found and complete:
+            raise Refusal(ErrorCode.NOT_FOUND, "there is no such pod; GET /v1/info lists the pods")
+        answer = await self._control.drain(found[0]) if found else None
+        if answer is None:
+            message = "the pod did not answer in time; GET /v1/info says how it is, and a repeat is safe"
+            raise Refusal(ErrorCode.OUTCOME_UNKNOWN, message)
+        status, begun = answer
+        if status.state == State.STARTING.value:
+            raise Refusal(ErrorCode.UNAVAILABLE, "the pod is still starting; try again", retry_after=1.0)
+        return status, begun
 
     async def place(
         self, room: RoomName, user: str, connection: str | None, *, remove: bool

@@ -13,6 +13,7 @@ from forestay.edge.api.audit import Audit
 from forestay.edge.api.handler import BodyLimits, Handler
 from forestay.edge.api.keys import ApiKeys
 from forestay.edge.api.managing import Managing
+from forestay.edge.api.pods import Pods
 from forestay.edge.api.publishing import Publishing
 from forestay.edge.api.reading import Reading
 from forestay.edge.api.webhooks import Webhooks, WebhookSource
@@ -36,6 +37,7 @@ class Api:
             Publishing(backend, limits),
             Reading(backend),
             Managing(backend, limits, audit),
+            Pods(backend, audit),
             Webhooks(webhooks, audit),
         )
         self.paths: dict[str, dict[str, Handler]] = {}

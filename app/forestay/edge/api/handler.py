@@ -25,6 +25,6 @@ class BodyLimits:
     """Of nested arrays and objects in a message."""
 
 
-def answered(body: object) -> web.Response:
-    """200 with `body` as JSON."""
-    return web.Response(body=msgspec.json.encode(body), content_type="application/json")
+def answered(body: object, status: int = 200) -> web.Response:
+    """`body` as JSON."""
+    return web.Response(status=status, body=msgspec.json.encode(body), content_type="application/json")

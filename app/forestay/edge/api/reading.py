@@ -1,4 +1,4 @@
-"""Tells backends what is there: history, presence, rooms, the connections of users, and the pods."""
+"""Tells backends what is there: history, presence, rooms, the and the connections of users."""
 
 from pathlib import Path
 
@@ -25,7 +25,6 @@ class Reading:
             "/v1/rooms/{room}/presence": {"GET": self._presence},
             "/v1/rooms": {"GET": self._rooms},
             "/v1/users/{user}/connections": {"GET": self._connections},
-            "/v1/info": {"GET": self._info},
             "/v1/openapi.json": {"GET": self._description},
         }
 
@@ -66,25 +65,3 @@ class Reading:
 
     async def _description(self, request: web.Request, grant: Grant) -> web.StreamResponse:
         return web.Response(body=self._document, content_type="application/json")
-
-    async def _info(self, request: web.Request, grant: Grant) -> web.StreamResponse:
-        grant.require_in_all_rooms(Scope.READ)
-        statuses, complete = await self._backend.pods()
-        pods: list[dict[str, object]] = []
-        for one in statuses:
-            bus: dict[str, object] = {"kind": one.bus, "up": one.bus_up}
-            if one.round_trip is not None:
-                bus["round_trip_ms"] = round(one.round_trip * 1000, 3)
-            pods.append(
-                {
-                    "pod": one.pod,
-                    "version": one.version,
-                    "build": one.build,
-                    "state": one.state,
-                    "connections": one.connections,
-                    "rooms": one.rooms,
-                    "bus": bus,
-                }
-            )
-        connections = sum(one.connections for one in statuses)
-        return answered({"pods": pods, "connections": connections, "complete": complete})

@@ -70,7 +70,8 @@ class Drain:
         """Let no connection in, and end all that are there. When `hurry` is set, end all at once."""
         loop = asyncio.get_running_loop()
         start = loop.time()
-        self._lifecycle.move(State.DRAINING)
+        if self._lifecycle.state is not State.DRAINING:
+            self._lifecycle.move(State.DRAINING)
         times = times.shortened()
         log.info("draining", connections=len(self._hub), window=times.window)
         hastened = asyncio.ensure_future(hurry.wait())
