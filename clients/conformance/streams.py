@@ -18,7 +18,13 @@ from clients.conformance.timeline import Timeline
 _ANCHOR: Final = "@me"
 """The room of a stream that is in none."""
 
-_STATUSES: Final = {"forbidden": 403, "rate_limited": 429, "unavailable": 503, "outcome_unknown": 504}
+_STATUSES: Final = {
+    "forbidden": 403,
+    "refused_by_application": 403,
+    "rate_limited": 429,
+    "unavailable": 503,
+    "outcome_unknown": 504,
+}
 _MALFORMED: Final = 400
 
 
@@ -105,10 +111,14 @@ class Streamed:
                 self._hear({"type": "join", "id": f"{id} {each['room']}", **each})
 
     def ask(self, request: Request) -> None:
-        """The client asks something about a room."""
-        _, room, what = request.path[-3:]
+        """The client asks something about a room, or calls."""
         id = f"ask {len(self._asked)}"
         self._asked[id] = request
+        if request.path[-1] == "calls":
+            said = {name: value for name, value in request.said.items() if name != "connection"}
+            self._hear({"type": "call", "id": id} | said)
+            return
+        _, room, what = request.path[-3:]
         if what == "messages":
             self._hear({"type": "broadcast", "room": room, "id": id} | request.said)
             return
@@ -207,10 +217,11 @@ def _positions(rooms: Sequence[str], id: str) -> dict[str, dict[str, Any]]:
 
 def _answer(sentence: Mapping[str, Any]) -> Response:
     """What a request is answered with, where a message would be answered with `sentence`."""
+    if sentence["type"] == "result":
+        return document(200, {"payload": sentence["payload"]})
     payload = sentence.get("payload") or {}
     if sentence["type"] != "error":
         return document(200, payload)
-    problem = {"code": payload["code"], "detail": payload["message"]}
-    if "retry_after_ms" in payload:
-        problem["retry_after_ms"] = payload["retry_after_ms"]
+    problem = {name: payload[name] for name in ("code", "reason", "retry_after_ms") if name in payload}
+    problem["detail"] = payload["message"]
     return document(_STATUSES.get(payload["code"], _MALFORMED), problem)

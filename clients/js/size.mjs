@@ -3,8 +3,11 @@
 import { gzipSync } from "node:zlib";
 import { bundle } from "./bundle.mjs";
 
-/** Bytes, as shipped and gzipped, with everything that an entry exports. */
-const PROMISED = { index: 6_100, stream: 4_000, reconnecting: 1_600 };
+/**
+ * Bytes, as shipped and gzipped, with everything that an entry exports. Calls of the application, with a time of their
+ * own and an end by AbortSignal, brought 150 to the first and 100 to the second.
+ */
+const PROMISED = { index: 6_200, stream: 4_100, reconnecting: 1_600 };
 
 let isOver = false;
 for (const { name, code, modules } of await bundle(Object.keys(PROMISED), { format: "esm" })) {

@@ -23,6 +23,7 @@ const OPTIONS = {
 
 let client;
 const rooms = new Map();
+const calls = new Map();
 const tokens = [];
 const asked = [];
 
@@ -92,6 +93,11 @@ const commands = {
   history: (command) => roomOf(command).history(pick(command, "since", "before", "limit")),
   bind: (command) => roomOf(command).bind(command.type),
   send: (command) => roomOf(command).send(command.type, Buffer.from(command.hex, "hex")),
+  call({ as, method, payload, timeout_ms: timeout }) {
+    calls.set(as, new AbortController());
+    return client.call(method, payload, { timeout, signal: calls.get(as).signal });
+  },
+  cancel: ({ as }) => void calls.get(as).abort(),
   ready: () => client.ready(),
   network: ({ state }) => void page.dispatchEvent(new Event(state)),
 };
@@ -101,20 +107,21 @@ const ERRORS = {
   UnknownOutcomeError: "unknown_outcome",
   UnauthorizedError: "unauthorized",
   DisconnectedError: "disconnected",
+  AbortError: "cancelled",
 };
 
 function failure(as, error) {
   const kind = ERRORS[error.name];
   if (!kind) complain(error);
-  const code = kind === "refused" ? error.code : undefined;
-  say({ on: "failure", as, error: kind ?? error.name, code, key: error.key });
+  const { code, reason } = kind === "refused" ? error : {};
+  say({ on: "failure", as, error: kind ?? error.name, code, reason, key: error.key });
 }
 
 function run(command) {
   const work = commands[command.do];
   if (!work) return say({ on: "unsupported", do: command.do });
-  const { as } = command;
   const outcome = work(command);
+  const as = outcome && command.as;
   if (as === undefined) return outcome?.catch?.(complain);
   outcome.then(
     (value) => say({ on: "result", as, value: value ?? null }),

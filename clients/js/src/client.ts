@@ -1,7 +1,7 @@
 // The client: many connections, one after the other, seen as one.
 
 import { Emitter, type StateChange } from "./emitter.js";
-import { DisconnectedError } from "./errors.js";
+import { DisconnectedError, type RefusedError, unknownOutcome } from "./errors.js";
 import type { ClientOptions } from "./options.js";
 import type { Room } from "./room.js";
 import { makeSession } from "./session.js";
@@ -19,6 +19,13 @@ export interface ClientEvents {
   binary: { type: number; data: Uint8Array };
   /** The connection was replaced without a gap. In these rooms, without history, something may have come twice. */
   moved: { rooms: string[] };
+}
+
+export interface CallOptions {
+  /** Milliseconds for the answer, and for a connection before it. Default that of the client. */
+  timeout?: number | undefined;
+  /** Ends the wait. What was not written yet never is; what was may be carried out. */
+  signal?: AbortSignal | undefined;
 }
 
 export class Client extends Emitter<ClientState, ClientEvents> {
@@ -51,6 +58,16 @@ export class Client extends Emitter<ClientState, ClientEvents> {
 
   disconnect(): void {
     this.#session._stop();
+  }
+
+  /**
+   * Ask the application, and resolve with what it answers. Rejects with a `RefusedError`, which has the application's
+   * code as its `reason` where it says no; or with an `UnknownOutcomeError` where no answer came. It is sent only once.
+   */
+  async call<T = unknown>(method: string, payload: unknown = null, options?: CallOptions): Promise<T> {
+    return this.#session
+      ._ask({ type: "call", method, payload }, options)
+      .catch((error: RefusedError) => unknownOutcome(error));
   }
 
   /** Resolves when connected; rejects with a `DisconnectedError` when that is not going to happen. */

@@ -12,6 +12,8 @@ export class RefusedError extends Failure {
   override name = "RefusedError";
   /** One of the protocol's error codes; `bad_url` or `no_websocket` where the client cannot even begin. */
   declare readonly code: string;
+  /** The application's own code, with `refused_by_application`. */
+  declare readonly reason?: string;
   /** Milliseconds after which the same may be accepted. */
   declare readonly retryAfter?: number;
   /** With `too_large`: the bytes of the message as it would have been written, and how many the gateway takes. */
@@ -19,7 +21,10 @@ export class RefusedError extends Failure {
   declare readonly limit?: number;
 }
 
-/** A message may or may not have been published. The same again with the same `key` is published once. */
+/**
+ * A message may or may not have been published, or a call carried out. A message with the same `key` again is published
+ * once.
+ */
 export class UnknownOutcomeError extends Failure {
   override name = "UnknownOutcomeError";
   /** Absent where none was sent: then the same again may be a repeat. */
@@ -48,9 +53,15 @@ export const refused = (code: string, message?: string, more?: Partial<RefusedEr
 export interface Refusal {
   code: string;
   message?: string;
+  reason?: string;
   retry_after_ms?: number;
 }
 
 /** @internal */
-export const refusedBy = ({ code, message, retry_after_ms: retryAfter }: Refusal): RefusedError =>
-  refused(code, message, { retryAfter } as Partial<RefusedError>);
+export const refusedBy = ({ code, message, reason, retry_after_ms: retryAfter }: Refusal): RefusedError =>
+  refused(code, message, { reason, retryAfter } as Partial<RefusedError>);
+
+/** @internal Throws the error, in its own class where nobody knows what came of it. */
+export const unknownOutcome = (error: RefusedError, key?: string): never => {
+  throw error.code === "outcome_unknown" ? new UnknownOutcomeError("no answer", { key }) : error;
+};

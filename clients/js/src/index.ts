@@ -1,6 +1,6 @@
 // Forestay's client: rooms over a WebSocket connection that survives deploys.
 
-export { Client, type ClientEvents, type ClientState } from "./client.js";
+export { type CallOptions, Client, type ClientEvents, type ClientState } from "./client.js";
 export { type Verdict, verdictOf, verdicts } from "./codes.js";
 export { DisconnectedError, RefusedError, UnauthorizedError, UnknownOutcomeError } from "./errors.js";
 export type { HistoryPage, Position, PresencePage } from "./frames.js";

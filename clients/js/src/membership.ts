@@ -14,7 +14,7 @@ export const leaveOn = (connection: Connection, room: Room<any>, requests: Reque
   connection._rooms.delete(room);
   // What was joined again is not left by a leave that was refused before and comes late.
   const isVain = () => connection._rooms.has(room);
-  return new Promise((left) => requests._ask({ type: "leave", room: room.name }, left, connection, false, isVain));
+  return new Promise((left) => requests._ask({ type: "leave", room: room.name }, left, connection, undefined, isVain));
 };
 
 /** @internal Calls `joined` when it is, for as long as this is what we asked last of the connection about the room. */

@@ -38,9 +38,11 @@ export const makePosts = (url: string, sender: Sender): Posts => {
     const { traceparent, tracestate, since, before, ...fields } = said;
     const headers: Record<string, string> = { authorization: `Bearer ${sender._token()}` };
     const isPublish = type === "broadcast";
-    const address = addressOfPath(url, `rooms/${encodeURIComponent(room)}/${isPublish ? "messages" : type}`);
+    const isCall = type === "call";
+    const path = `rooms/${encodeURIComponent(room)}/${isPublish ? "messages" : type}`;
+    const address = addressOfPath(url, isCall ? "calls" : path);
     const request = { headers, cache: "no-store", signal: abort.signal } as const;
-    if (isPublish) {
+    if (isPublish || isCall) {
       headers["content-type"] = "application/json";
       if (traceparent) Object.assign(headers, { traceparent, ...(tracestate && { tracestate }) });
       const body = { ...fields, payload, connection: sender._connection() };
@@ -56,20 +58,26 @@ export const makePosts = (url: string, sender: Sender): Posts => {
   const ask = async (frame: Frame): Promise<void> => {
     const { type, id, room } = frame;
     const isPublish = type === "broadcast";
-    // Of a publish without an answer nobody knows what became of it.
-    let code = isPublish ? "outcome_unknown" : "unavailable";
+    const isCall = type === "call";
+    // Of a publish or a call without an answer nobody knows what became of it.
+    let code = isPublish || isCall ? "outcome_unknown" : "unavailable";
     let message = "no answer";
+    let reason: string | undefined;
     let wait: number | undefined;
     try {
       const response = await fetch(...requestOf(frame));
       const said = await response.json().catch(() => undefined);
-      if (response.ok && said) return sender._answer({ type: isPublish ? "ack" : type, room, id, payload: said });
+      if (response.ok && said) {
+        if (isCall) return sender._answer({ ...said, type: "result", id });
+        return sender._answer({ type: isPublish ? "ack" : type, room, id, payload: said });
+      }
       // What a proxy refuses has not reached the gateway; what it could not bring may have.
       code = said?.code ?? (response.status < 500 && !response.ok ? "unavailable" : code);
       message = said?.detail ?? `HTTP ${response.status}`;
+      reason = said?.reason;
       wait = said?.retry_after_ms ?? (Number(response.headers.get("retry-after")) * 1_000 || undefined);
     } catch {}
-    sender._answer({ type: "error", room, id, payload: { code, message, retry_after_ms: wait } });
+    sender._answer({ type: "error", room, id, payload: { code, message, reason, retry_after_ms: wait } });
   };
 
   return {
@@ -77,7 +85,8 @@ export const makePosts = (url: string, sender: Sender): Posts => {
       return count >= MOST;
     },
     _send(frame) {
-      const room = frame.room!;
+      // Calls have no room, and no order.
+      const room = frame.room ?? frame.id!;
       count++;
       const done = (last.get(room) ?? Promise.resolve()).then(async () => {
         for (let looks = LOOKS; looks-- && (frame as { echo?: boolean }).echo === false && sender._areTwo(); ) {

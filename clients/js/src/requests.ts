@@ -1,9 +1,11 @@
 // Requests under way: so many, for so long, and written as soon as a connection takes them.
 
+import type { CallOptions } from "./client.js";
 import type { Connection } from "./connection.js";
 import { encode, type Packed } from "./encode.js";
 import { type RefusedError, refused, refusedBy } from "./errors.js";
 import type { Frame } from "./frames.js";
+import { LONGEST_TIMER } from "./options.js";
 import type { Parcel } from "./pacing.js";
 import { makeTimer, type Timer } from "./timer.js";
 
@@ -16,7 +18,8 @@ const encoder = new TextEncoder();
 const PAUSE = 1_000;
 
 interface Request extends Parcel {
-  _isBounded: boolean | undefined;
+  /** Of what the application asks. */
+  _bounds: CallOptions | undefined;
   /** Where it is answered, or waits to be written. */
   _on?: Connection | undefined;
   /** The id of the message that it was written in. */
@@ -32,14 +35,14 @@ interface Request extends Parcel {
 export interface Requests {
   /**
    * Write it to `connection`, or keep it until there is one. A frame gets an id and is answered, bytes are not. The
-   * bounds are for what the application asks (`isBounded`); what we ask ourselves ends with the connection. `isVain`: it
-   * is not to be written any more.
+   * bounds are for what the application asks (`bounds`); what we ask ourselves ends with the connection. `isVain`: it is
+   * not to be written any more.
    */
   _ask(
     what: object | Packed,
     answer: Answer,
     connection: Connection | undefined,
-    isBounded?: boolean,
+    bounds?: CallOptions,
     isVain?: () => boolean,
   ): void;
   /** Write to `connection` what was not written anywhere. */
@@ -79,7 +82,8 @@ export const makeRequests = ({ timeout, outbox }: { timeout: number; outbox: num
     request._answer(error, payload);
   };
 
-  const wait = (request: Request): void => void request._timer(() => settle(request), timeout);
+  const wait = (request: Request): void =>
+    void request._timer(() => settle(request), Math.min(request._bounds?.timeout ?? timeout, LONGEST_TIMER));
 
   const write = (request: Request, connection: Connection): void => {
     const size = request._size;
@@ -99,18 +103,23 @@ export const makeRequests = ({ timeout, outbox }: { timeout: number; outbox: num
   };
 
   return {
-    _ask(what, answer, connection, isBounded, isVain) {
-      if (isBounded && [...all].filter(({ _isBounded }) => _isBounded).length >= outbox) {
+    _ask(what, answer, connection, bounds, isVain) {
+      const signal = bounds?.signal;
+      if (signal?.aborted) return answer(signal.reason);
+      if (bounds && [...all].filter(({ _bounds }) => _bounds).length >= outbox) {
         return answer(refused("unavailable", "outbox full"));
       }
       const id = ++count;
       const { _bytes, _size } = what as Packed;
       const request: Request = {
         _id: id,
-        _isBounded: isBounded,
+        _bounds: bounds,
         _size,
         _timer: makeTimer(),
-        _answer: answer,
+        _answer(error, payload) {
+          signal?.removeEventListener("abort", abort);
+          answer(error, payload);
+        },
         _isOff() {
           if (!isVain?.()) return;
           settle(request, null);
@@ -119,9 +128,10 @@ export const makeRequests = ({ timeout, outbox }: { timeout: number; outbox: num
         _sent(as) {
           request._as = as;
           if (_bytes) settle(request, null);
-          else if (isBounded) wait(request);
+          else if (bounds) wait(request);
         },
       };
+      const abort = () => settle(request, signal!.reason);
       const read = (bytes?: Uint8Array<ArrayBuffer>): void => {
         if (bytes) request._data = bytes;
         else settle(request, refused("bad_binary", "unreadable Blob"));
@@ -138,12 +148,13 @@ export const makeRequests = ({ timeout, outbox }: { timeout: number; outbox: num
         return answer(error as RefusedError);
       }
       all.add(request);
+      signal?.addEventListener("abort", abort);
       if (connection) write(request, connection);
       else wait(request);
     },
     _flush(connection) {
       for (const request of all) {
-        if (request._isBounded && !request._as && request._on !== connection) write(request, connection);
+        if (request._bounds && !request._as && request._on !== connection) write(request, connection);
       }
     },
     _settle(reply, connection) {
@@ -167,13 +178,13 @@ export const makeRequests = ({ timeout, outbox }: { timeout: number; outbox: num
     },
     _giveUp(connection) {
       for (const request of on(connection)) {
-        if (!connection || request._as || !request._isBounded) settle(request);
+        if (!connection || request._as || !request._bounds) settle(request);
         else {
           request._on = undefined;
           wait(request);
         }
       }
     },
-    _isWaitingFor: (connection) => on(connection).some(({ _isBounded }) => _isBounded),
+    _isWaitingFor: (connection) => on(connection).some(({ _bounds }) => _bounds),
   };
 };

@@ -1,8 +1,9 @@
 // A room: wished for once, it comes back after every loss, at the position where it was.
 
+import type { CallOptions } from "./client.js";
 import { Emitter, END, type StateChange } from "./emitter.js";
 import { pack } from "./encode.js";
-import { type RefusedError, refused, UnknownOutcomeError } from "./errors.js";
+import { type RefusedError, refused, unknownOutcome } from "./errors.js";
 import type { Frame, HistoryPage, Position, PresencePage } from "./frames.js";
 
 export type RoomState = "left" | "joining" | "joined";
@@ -62,7 +63,7 @@ export interface Session {
   /** Why nothing will come, if that is final. */
   _failure(): Error | undefined;
   /** For the application: it waits where it has to, but not for ever. */
-  _ask(what: object): Promise<any>;
+  _ask(what: object, options?: CallOptions): Promise<any>;
   _join(room: Room<any>): void;
   _leave(room: Room<any>): Promise<unknown>;
 }
@@ -113,9 +114,9 @@ export class Room<T = unknown> extends Emitter<RoomState, RoomEvents<T>> {
   /** Resolves when the bus has accepted it, in rooms with history to its position. */
   publish(payload: T, options: PublishOptions = {}): Promise<Partial<Position>> {
     const { key = this._position && randomKey() } = options;
-    return this.#ask({ type: "broadcast", payload, ...options, key }).catch((error: RefusedError) => {
-      throw error.code === "outcome_unknown" ? new UnknownOutcomeError("no answer", { key }) : error;
-    });
+    return this.#ask({ type: "broadcast", payload, ...options, key }).catch((error: RefusedError) =>
+      unknownOutcome(error, key),
+    );
   }
 
   presence(page?: { after?: string; limit?: number }): Promise<PresencePage> {

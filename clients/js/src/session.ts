@@ -330,10 +330,10 @@ export const makeSession = (client: Client, address: string | URL, given: Client
     _connect: connect,
     _stop: () => stop(),
     _failure: () => (client.state === "disconnected" ? client.error : undefined),
-    _ask: (what) =>
+    _ask: (what, how = {}) =>
       new Promise((resolve, reject) => {
         const answer: Answer = (error, payload) => (error ? reject(error) : resolve(payload));
-        requests._ask(what, answer, current?._welcome && current, true);
+        requests._ask(what, answer, current?._welcome && current, how);
       }),
     _join: (room) => living.forEach((connection) => joinOn(connection, room, requests, joined)),
     _leave: (room) => Promise.all([...living].map((connection) => leaveOn(connection, room, requests))),

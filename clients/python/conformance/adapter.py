@@ -75,6 +75,7 @@ class Adapter:
         self._heard: set[str] = set()
         self._client: Client | None = None
         self._work: set[asyncio.Future[None]] = set()
+        self._calls: dict[str, asyncio.Future[object]] = {}
 
     def do(self, command: Command) -> None:
         """Start what a command asks for; answers are said when they come."""
@@ -90,6 +91,12 @@ class Adapter:
             case "join" | "leave" | "publish" | "presence" | "history" | "bind" | "send" as verb:
                 work = VERBS[verb](self._room(command["room"]), command)
                 self._later(self._answer(command.get("as"), work))
+            case "call":
+                work = asyncio.ensure_future(self._call(command))
+                self._calls[command["as"]] = work
+                self._later(self._answer(command["as"], work))
+            case "cancel":
+                self._calls[command["as"]].cancel()
             case unknown:
                 say("unsupported", do=unknown)
 
@@ -131,8 +138,15 @@ class Adapter:
             value = shown(await work)
         except ForestayError as error:
             say("failure", **{"as": name}, **failure(error))
+        except asyncio.CancelledError:
+            say("failure", **{"as": name}, error="cancelled")
         else:
             print(json.dumps({"on": "result", "as": name, "value": value}), flush=True)
+
+    async def _call(self, command: Command) -> object:
+        patience = command.get("timeout_ms")
+        timeout = None if patience is None else patience / 1000
+        return await self.client.call(command["method"], command.get("payload"), timeout=timeout)
 
     def _later(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
@@ -201,7 +215,7 @@ def past(message: Message) -> dict[str, object]:
 def failure(error: ForestayError) -> dict[str, object]:
     match error:
         case RefusedError():
-            return {"error": "refused", "code": error.code}
+            return {"error": "refused", "code": error.code, "reason": error.reason}
         case UnknownOutcomeError():
             return {"error": "unknown_outcome", "key": error.key}
         case UnauthorizedError():

@@ -4,17 +4,18 @@ import asyncio
 import logging
 from collections.abc import Callable
 from types import TracebackType
-from typing import Literal, Self, Unpack, overload
+from typing import Any, Literal, Self, Unpack, overload
 
 from forestay_client import address, sentences
 from forestay_client.connection import Connection
 from forestay_client.endings import FAILED, UNAUTHORIZED
-from forestay_client.errors import DisconnectedError, RefusedError, UnauthorizedError
+from forestay_client.errors import DisconnectedError, RefusedError, UnauthorizedError, UnknownOutcomeError
 from forestay_client.events import Handler, Handlers
 from forestay_client.lifetime import Lifetime, Listener
 from forestay_client.lines import Lines
 from forestay_client.messages import BinaryMessage, ClientState, Moved, StateChange, Waiting
 from forestay_client.options import ClientOptions, Options
+from forestay_client.outbox import Request
 from forestay_client.room import Room
 from forestay_client.sentences import Sentence
 from forestay_client.token import GetToken, Tokens
@@ -101,6 +102,29 @@ class Client:
         self._lifetime = Lifetime(self._transports, self._tokens, self._lines, listener)
         self._running = asyncio.ensure_future(self._run(self._lifetime))
         self._changed(ClientState.CONNECTING)
+
+    async def call(
+        self,
+        method: str,
+        payload: object = None,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - after it the outcome is unknown, or it is never sent
+    ) -> Any:  # noqa: ANN401 - the application chooses what it answers
+        """Ask the application; what it answers.
+
+        `timeout`: seconds to wait for a connection, and for the answer once it is sent; None is that of the options.
+
+        Raises RefusedError, whose `reason` is the application's own code where it says no; or UnknownOutcomeError where
+        it was sent and no answer came. It is sent only once. What is cancelled before it is sent never is.
+        """
+        request = Request({"type": "call", "method": method, "payload": payload})
+        try:
+            answer = await self._lines.request(request, timeout)
+        except RefusedError as error:
+            if error.code == "outcome_unknown":
+                raise UnknownOutcomeError(None) from None
+            raise
+        return answer.get("payload")
 
     async def ready(self) -> None:
         """Returns once connected. Raises DisconnectedError or UnauthorizedError when that is not going to be."""

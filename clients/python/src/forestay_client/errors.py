@@ -8,13 +8,15 @@ class ForestayError(Exception):
 class RefusedError(ForestayError):
     """The gateway said no, or the message was never sent; nothing of it has happened."""
 
-    def __init__(self, code: str, message: str, retry_after: float | None = None) -> None:
-        super().__init__(f"{code}: {message}")
+    def __init__(self, code: str, message: str, retry_after: float | None = None, reason: str | None = None) -> None:
+        super().__init__(f"{reason or code}: {message}")
         self.code = code
         """An error code of the protocol, such as `forbidden`; `unavailable` where there was no connection in time."""
         self.message = message
         self.retry_after = retry_after
         """Seconds after which the same may succeed, where the gateway can tell."""
+        self.reason = reason
+        """The application's own code, with `refused_by_application`."""
 
 
 class TooLargeError(RefusedError):
@@ -35,12 +37,12 @@ class UnsendableError(RefusedError, ValueError, TypeError):
 
 
 class UnknownOutcomeError(ForestayError):
-    """The message was sent and not answered: it may or may not have been published."""
+    """It was sent and not answered: the message may or may not have been published, the call carried out."""
 
     def __init__(self, key: str | None) -> None:
         super().__init__("sent, but not answered" + ("" if key is None else f"; the key {key!r} makes a retry safe"))
         self.key = key
-        """Publish the same with this key, and it is published once. None where the room has no history."""
+        """Publish the same with this key, and it is published once. None in a room without history, and of a call."""
 
 
 class UnauthorizedError(ForestayError):

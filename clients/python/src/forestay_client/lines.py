@@ -43,10 +43,11 @@ class Lines:
     def backoff(self, spread: float = 2.0) -> Backoff:
         return Backoff(self.options.min_delay, self.options.max_delay, spread)
 
-    async def request(self, request: Request) -> Sentence:
+    async def request(self, request: Request, patience: float | None = None) -> Sentence:
         """Send something as soon as there is a connection; its answer.
 
-        Raises RefusedError, or UnknownOutcomeError where it was sent and no answer came.
+        `patience`: seconds for it, in place of the `timeout` of the options. Raises RefusedError, or
+        UnknownOutcomeError where it was sent and no answer came.
         """
         if self.error is not None:
             raise RefusedError("unavailable", str(self.error))
@@ -55,7 +56,7 @@ class Lines:
             raise TooLargeError(request.size, limit)
         self.outbox.add(request)
         try:
-            return await self.outbox.answer(request, self.options.timeout)
+            return await self.outbox.answer(request, self.options.timeout if patience is None else patience)
         except TimeoutError:
             if request.written_on and not request.repeatable:
                 raise UnknownOutcomeError(None) from None

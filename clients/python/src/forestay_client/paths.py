@@ -28,6 +28,11 @@ def of_room(url: str, room: str, what: str, query: Mapping[str, object]) -> str:
     return beside(url, f"rooms/{quote(room, safe='')}/{what}", query.items())
 
 
+def of_calls(url: str) -> str:
+    """The address of calls."""
+    return beside(url, "calls")
+
+
 def event_id(positions: Sequence[Position | None]) -> str:
     """What a `Last-Event-ID` says of rooms in their order; empty where no room has a position."""
     entries = ("" if here is None else f"{here.offset}.{here.epoch}" for here in positions)

@@ -18,6 +18,9 @@ _LOOK: Final = 0.02
 _LOOKS: Final = 50
 """Seconds: how often, and how many times, it is looked whether there is one stream again."""
 
+_ANSWERS: Final = {"broadcast": "ack", "call": "result"}
+"""What is a POST, and what answers it on a WebSocket."""
+
 _TRACE: Final = ("traceparent", "tracestate")
 
 
@@ -57,7 +60,7 @@ class Posts:
     async def send(self, said: Sentence) -> None:
         """Ask, once the requests before it in its room are answered; returns when the next one may be given."""
         await self._places.acquire()
-        room = said["room"]
+        room = said.get("room", said["id"])  # Calls have no room, and no order.
         task = asyncio.ensure_future(self._after(self._last.get(room), said))
         self._last[room] = task
         self._tasks.add(task)
@@ -84,32 +87,36 @@ class Posts:
             answer = await self._ask(said)
             body = await answer.read()
         except Exception:  # noqa: BLE001 - whatever broke, there is no answer
-            self._refused(said, _unanswered(said), "no answer", None)
+            self._refused(said, _unanswered(said), "no answer")
             return
         found = problem_of(body)
-        kind = "ack" if said["type"] == "broadcast" else said["type"]
         if answer.status_code == 200 and body:
-            self._answer({"type": kind, "room": said["room"], "id": said["id"], "payload": found})
+            kind = _ANSWERS.get(said["type"], said["type"])
+            payload = found.get("payload") if kind == "result" else found
+            self._answer({"type": kind, "room": said.get("room"), "id": said["id"], "payload": payload})
             return
         # What a proxy refuses has not reached the gateway; what it could not bring may have.
         code = "unavailable" if 300 <= answer.status_code < 500 else _unanswered(said)
         wait = found.get("retry_after_ms") or retry_after(answer) * 1000 or None
         detail = str(found.get("detail") or f"HTTP {answer.status_code}")
-        self._refused(said, str(found.get("code") or code), detail, wait)
+        more = {"retry_after_ms": wait, "reason": found.get("reason")}
+        self._refused(said, str(found.get("code") or code), detail, more)
 
-    def _refused(self, said: Sentence, code: str, message: str, wait: object) -> None:
-        payload = {"code": code, "message": message} | ({} if wait is None else {"retry_after_ms": wait})
-        self._answer({"type": "error", "room": said["room"], "id": said["id"], "payload": payload})
+    def _refused(self, said: Sentence, code: str, message: str, more: Mapping[str, object] | None = None) -> None:
+        payload = {"code": code, "message": message, **(more or {})}
+        self._answer({"type": "error", "room": said.get("room"), "id": said["id"], "payload": payload})
 
     async def _ask(self, said: Sentence) -> Answer:
         fields = {name: value for name, value in said.items() if name not in ("type", "id", "room", *_TRACE)}
         headers = {"Authorization": f"Bearer {self._token()}"}
-        if said["type"] != "broadcast":
+        if said["type"] not in _ANSWERS:
             address = paths.of_room(self._url, said["room"], said["type"], _flat(fields))
             return await ask(address, self._options, headers)
         headers |= {name: said[name] for name in _TRACE if name in said} | {"Content-Type": "application/json"}
         body = json.dumps({**fields, "connection": self._stream.connection}, ensure_ascii=False).encode()
-        return await ask(paths.of_room(self._url, said["room"], "messages", {}), self._options, headers, body)
+        call = said["type"] == "call"
+        address = paths.of_calls(self._url) if call else paths.of_room(self._url, said["room"], "messages", {})
+        return await ask(address, self._options, headers, body)
 
 
 def _flat(fields: Mapping[str, Any]) -> dict[str, object]:
@@ -121,5 +128,5 @@ def _flat(fields: Mapping[str, Any]) -> dict[str, object]:
 
 
 def _unanswered(said: Sentence) -> str:
-    """Of a publish without an answer nobody knows what became of it."""
-    return "outcome_unknown" if said["type"] == "broadcast" else "unavailable"
+    """Of a publish or a call without an answer nobody knows what became of it."""
+    return "outcome_unknown" if said["type"] in _ANSWERS else "unavailable"

@@ -188,6 +188,7 @@ def refusal(sentence: Sentence) -> RefusedError:
         str(said.get("code", "")),
         str(said.get("message", "")),
         after / 1000 if isinstance(after, int | float) else None,
+        said.get("reason"),
     )
 
 

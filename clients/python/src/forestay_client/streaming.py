@@ -109,7 +109,7 @@ class StreamSocket:
             case "bind":
                 refusal = {"code": "needs_websocket", "message": "binary messages need a WebSocket"}
                 self._rooms.refuse(said["id"], said["room"], refusal)
-            case "broadcast" | "history" | "presence":
+            case "broadcast" | "history" | "presence" | "call":
                 await self._posts.send(said)
             case _:
                 pass  # A stream has signs of life of its own.
