@@ -43,6 +43,7 @@ STOREYS: Final[Sequence[Sequence[Part]]] = (
         Part("edge", "WebSocket, HTTP API, tokens"),
         Part("ops", "probes, drain, metrics, traces"),
         Part("outbound", "signed requests to you"),
+        Part("hooks", "the application's rules"),
         Part("bus", "messages between pods"),
         Part("web", "the demo page"),
     ),
