@@ -132,9 +132,8 @@ class ClusterPod:
         self.presence = Presence(runtime, self.bus, self.registry, policies, GRACE)
         self.revocations = Revocations(runtime, self.registry, self.hub)
         about = About(name, name, "0", "plain", "memory")
-        answers = Answers(
-            about, Condition(self.bus, Lifecycle(), asyncio.Event()), self.hub, self.rooms, self._placement(policies)
-        )
+        condition, placement = Condition(self.bus, Lifecycle(), asyncio.Event()), self._placement(policies)
+        answers = Answers(about, condition, self.hub, self.rooms, placement, self.presence)
         self.control = ControlChannel(runtime, self.bus, self.pods, self.hub, answers, self.revocations)
         self.user_limit = UserLimit(self.registry, self.hub, self.control, UserLimitRules(per_user, policy))
         self.registration = Registration(self.hub, self.user_limit, self.revocations, self.presence)

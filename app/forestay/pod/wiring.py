@@ -199,7 +199,7 @@ def assemble(
     revocations = Revocations(runtime, registry, hub)
     about = About(links.pod, _host(), __version__, build.kind(), "memory" if isinstance(bus, MemoryBus) else "redis")
     condition = Condition(bus, lifecycle, asyncio.Event())
-    answers = Answers(about, condition, hub, rooms, Placement(hub, joins, policies, limits, outbox))
+    answers = Answers(about, condition, hub, rooms, Placement(hub, joins, policies, limits, outbox), presence)
     control = ControlChannel(runtime, bus, pods, hub, answers, revocations)
     user_rules = UserLimitRules(settings.max_connections_per_user, settings.user_limit_policy)
     user_limit = UserLimit(registry, hub, control, user_rules)

@@ -19,6 +19,7 @@ from forestay.core.fanout.hub import Hub
 from forestay.core.fanout.rooms import Rooms
 from forestay.core.ports.bus import Bus
 from forestay.core.rooms.placement import Placed, Placement, Placing
+from forestay.core.rooms.presence import Presence
 from forestay.core.rules.lifecycle import Lifecycle, State
 from forestay.protocol.codes import CloseCode
 from forestay.protocol.names import is_personal, parse_room
@@ -52,12 +53,15 @@ class Condition:
 class Answers:
     """What this pod knows, and what it can do for a backend that asks another pod."""
 
-    def __init__(self, about: About, condition: Condition, hub: Hub, rooms: Rooms, placement: Placement) -> None:
+    def __init__(
+        self, about: About, condition: Condition, hub: Hub, rooms: Rooms, placement: Placement, presence: Presence
+    ) -> None:
         self._about = about
         self._condition = condition
         self._hub = hub
         self._rooms = rooms
         self._placement = placement
+        self._presence = presence
 
     def answer(self, question: Question, reply: Callable[[Answer], None]) -> None:
         """Answer `question`: `reply` is called once, before this returns or later."""
@@ -89,6 +93,8 @@ class Answers:
         if question.end:
             for id in [*[one.id for one in connections], *self._hub.expected_of(question.user)]:
                 self._hub.end(id, CloseCode.REVOKED)
+        if question.forget:
+            self._presence.forget(question.user)
         return found
 
     def _public_rooms(self, question: RoomsQuestion) -> list[tuple[str, int]]:

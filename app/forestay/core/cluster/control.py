@@ -82,10 +82,15 @@ class ControlChannel:
         for room in (pods_room(), pods_room(self._pods.me)):
             self._bus.unsubscribe(room)
 
-    async def connections(self, user: str, *, end: bool = False) -> tuple[list[Connected], bool]:
-        """The connections of `user` on all pods, which `end` also ends; and whether all pods answered."""
+    async def connections(self, user: str, *, end: bool = False, forget: bool = False) -> tuple[list[Connected], bool]:
+        """The connections of `user` on all pods, and whether all pods answered.
+
+        `end` also ends them, and `forget` the presence of the user, without its grace.
+        """
         me = self._pods.me
-        answers, complete = await self._ask(lambda number: ConnectionsQuestion(number, me, user=user, end=end))
+        answers, complete = await self._ask(
+            lambda number: ConnectionsQuestion(number, me, user=user, end=end, forget=forget)
+        )
         return [one for answer in answers for one in answer.connections], complete
 
     async def rooms(self, after: str, limit: int) -> tuple[list[tuple[str, int]], bool]:

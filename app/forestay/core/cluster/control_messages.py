@@ -56,6 +56,8 @@ class ConnectionsQuestion(Control, frozen=True, tag="connections", kw_only=True)
     user: str
     end: bool = False
     """End the connections too, as revoked."""
+    forget: bool = False
+    """End the presence of the user too, without its grace. An older release ignores this."""
 
 
 class RoomsQuestion(Control, frozen=True, tag="rooms", kw_only=True):

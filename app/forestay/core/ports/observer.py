@@ -10,7 +10,18 @@ from forestay.core.facts.source import Source
 from forestay.protocol.codes import ErrorCode
 from forestay.protocol.trace import TraceContext
 
-ACTIONS: Final = ("disconnect", "drain", "forget", "forget_history", "join", "remove", "replay", "resume", "revoke")
+ACTIONS: Final = (
+    "disconnect",
+    "drain",
+    "forget",
+    "forget_history",
+    "forget_user",
+    "join",
+    "remove",
+    "replay",
+    "resume",
+    "revoke",
+)
 """What backends change: the connections of a user, its places in rooms, its tokens, and the events and dead letters of
 webhooks."""
 

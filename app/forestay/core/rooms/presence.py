@@ -116,6 +116,14 @@ class Presence:
         else:
             self._register(room, user, entry, told=bool(entry.connections) or self._may_tell(room))
 
+    def forget(self, user: str) -> None:
+        """End the grace periods of `user` in all rooms: it is gone from those in which it has no connection."""
+        for room, entries in list(self._rooms.items()):
+            entry = entries.get(user)
+            if entry is not None and entry.grace is not None:
+                entry.cancel_grace()
+                self._expire(room, user, entry)
+
     async def registered(self, room: RoomName, user: str) -> None:
         """Wait until the registry has answered all updates about `user` in `room`."""
         entry = self._rooms.get(room, {}).get(user)

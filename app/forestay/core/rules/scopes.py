@@ -23,7 +23,8 @@ class Scope(StrEnum):
     READ = "read"
     """See the history, who is present, the connections of users, and the pods."""
     MANAGE = "manage"
-    """Put users into rooms and take them out, delete histories, end connections, revoke tokens, and drain pods."""
+    """Put users into rooms and take them out, delete histories, end connections, revoke tokens, forget users, and drain
+    pods."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -209,6 +209,16 @@ class Backend:
         ended, complete = await self._control.connections(user, end=True)
         return len(ended), complete
 
+    async def forget_user(self, user: str) -> tuple[int, int, bool]:
+        """Forget what is kept of `user`: the messages of its personal room, its connections and its presence.
+
+        How many messages and how many connections there were, and whether all pods answered. Raises Refusal.
+        """
+        # First, because only this can be refused. Nothing has been done then.
+        forgotten = await self._publisher.forget(self.personal(user))
+        ended, complete = await self._control.connections(user, end=True, forget=True)
+        return forgotten.messages, len(ended), complete
+
     async def revoke(self, jti: str | None, user: str | None, before: float | None, until: float | None) -> None:
         """Revoke the token `jti`, or all tokens of `user` that were issued before `before`. Raises Refusal.
 

@@ -47,6 +47,7 @@ class Managing:
         return {
             "/v1/rooms/{room}/members/{user}": {"PUT": self._join, "DELETE": self._remove},
             "/v1/rooms/{room}/history": {"DELETE": self._forget_history},
+            "/v1/users/{user}": {"DELETE": self._forget_user},
             "/v1/users/{user}/connections": {"DELETE": self._disconnect},
             "/v1/revocations": {"POST": self._revoke},
         }
@@ -97,6 +98,17 @@ class Managing:
             return {"ended": ended, "complete": complete}
 
         return answered(await self._audit.run(request, grant, "disconnect", {"user": user}, disconnect))
+
+    async def _forget_user(self, request: web.Request, grant: Grant) -> web.StreamResponse:
+        user = name_in_path(request, _USER)
+        room = self._backend.personal(user)
+
+        async def forget() -> Mapping[str, object]:
+            grant.require(Scope.MANAGE, room)
+            deleted, ended, complete = await self._backend.forget_user(user)
+            return {"deleted": deleted, "ended": ended, "complete": complete}
+
+        return answered(await self._audit.run(request, grant, "forget_user", {"user": user}, forget))
 
     async def _revoke(self, request: web.Request, grant: Grant) -> web.StreamResponse:
         body = await read_body(request, self._limits.message_bytes)
