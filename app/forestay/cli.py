@@ -149,11 +149,12 @@ def _check(options: argparse.Namespace) -> None:
     from forestay.pod.open_settings import open_settings
     from forestay.pod.tasks import Supervisor
     from forestay.pod.telemetry import planned
+    from forestay.pod.times import explain_drain, slow_answers
 
     inputs.prepare(settings, Supervisor(random.uniform))
     for line in _unknown():
         print(f"warning: {line}")
-    for line in open_settings(settings):
+    for line in (*open_settings(settings), *slow_answers(settings)):
         print(f"warning: {line}")
     for problem in prepare(planned(pod_identity()))[1]:
         print(f"warning: {problem}")
@@ -162,7 +163,8 @@ def _check(options: argparse.Namespace) -> None:
     print(f"clients connect to {settings.path_prefix}/ws on port {settings.port}")
     for line in settings.open_ways_in(settings.path_prefix):
         print(line)
-    _explain_drain(settings)
+    for line in explain_drain(settings):
+        print(line)
     print("ok")
 
 
@@ -172,15 +174,6 @@ def _unknown() -> list[str]:
         f"{name} is not a setting and is ignored" + (f"; did you mean {similar}?" if similar else "")
         for name, similar in unknown_variables().items()
     ]
-
-
-def _explain_drain(settings: Settings) -> None:
-    window, closing, flush = settings.drain_window, settings.close_timeout, settings.flush_timeout
-    budget, deadline = settings.drain_budget, settings.drain_deadline
-    print(f"drain budget: {budget:g} s = window {window:g} + close {closing:g} + flush {flush:g}, from SIGTERM to exit")
-    print(f"set the grace period to at least {budget if deadline is None else deadline:g} s plus the preStop hook")
-    if deadline is not None and deadline < budget:
-        print(f"warning: FORESTAY_DRAIN_DEADLINE ({deadline:g} s) is less than that: the window is shortened")
 
 
 def _token(options: argparse.Namespace) -> None:

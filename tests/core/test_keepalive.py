@@ -13,7 +13,7 @@ from forestay.core.fanout.rests import Pace
 from forestay.core.fanout.slow import SlowReaders
 from forestay.core.rules.access import Identity, Rights
 from forestay.core.rules.session_limits import KeepaliveTimes, SessionLimits
-from forestay.core.sessions.keepalive import Keepalive, look_for_answer
+from forestay.core.sessions.keepalive import Keepalive, check_life
 from forestay.core.sessions.relocation import Relocation
 from forestay.protocol.codes import CloseCode, Ending
 from forestay.protocol.wire import Liveness, Wire
@@ -24,6 +24,8 @@ from tests.support.virtual_time import stall, virtual
 
 PING, PONG = 25.0, 10.0
 """Seconds between pings, and seconds to answer one."""
+
+TIMES = KeepaliveTimes(PING, PONG)
 
 LEAD = 30.0
 
@@ -76,13 +78,13 @@ class Client:
 class Pod:
     """Keepalive with all that it uses."""
 
-    def __init__(self, max_age: float = 0.0, draw: Draw | None = None) -> None:
+    def __init__(self, max_age: float = 0.0, draw: Draw | None = None, times: KeepaliveTimes = TIMES) -> None:
         """`draw`: chooses by which factor the greatest age of a connection differs."""
         self.cluster = cluster = ClusterPod()
         self.runtime = runtime = replace(cluster.runtime, uniform=draw or cluster.runtime.uniform)
         slow = SlowReaders(1 << 20, None)
         outbox = Outbox(runtime, cluster.rooms, Passes(runtime, slow, Pace(0.0, 0.0)), slow)
-        limits = SessionLimits(1 << 16, 0.0, 0.0, 0.0, 100, KeepaliveTimes(PING, PONG), 0.0, max_age, LEAD)
+        limits = SessionLimits(1 << 16, 0.0, 0.0, 0.0, 100, times, 0.0, max_age, LEAD)
         self.keepalive = Keepalive(runtime, limits, Relocation(runtime, cluster.registration, outbox, LEAD))
 
     def connect(self, life: float = 86_400.0, wire: Wire = V1) -> Client:
@@ -96,6 +98,42 @@ async def test_a_client_that_answers_is_pinged_at_regular_times() -> None:
     client = Pod().connect()
     assert await client.answer_pings(until=4 * PING) == [PING, 2 * PING, 3 * PING, 4 * PING]
     assert client.ended is None
+
+
+@pytest.mark.parametrize("answers_after", [1.0, 5.0])
+@virtual
+async def test_pings_keep_their_interval_where_an_answer_may_take_longer(answers_after: float) -> None:
+    """With 10 s to answer and a ping every 3 s, a proxy that cuts after 6 s of silence never does so."""
+    client = Pod(times=KeepaliveTimes(3.0, 10.0)).connect()
+    loop = asyncio.get_running_loop()
+    at: list[float] = []
+    while loop.time() < 30.0:
+        await asyncio.sleep(0.5)
+        if client.pings > len(at):
+            at.append(loop.time())
+            loop.call_later(answers_after, client.pong)
+    assert at == [3.0 * number for number in range(1, 11)]
+    assert client.ended is None
+
+
+@virtual
+async def test_a_silent_client_is_pinged_until_it_ends() -> None:
+    """Each interval has a ping. The time to answer runs from the first of them."""
+    client = Pod(times=KeepaliveTimes(3.0, 10.0)).connect()
+    await asyncio.sleep(60.0)
+    assert (client.pings, client.ended) == (4, (CloseCode.NO_PONG, 13.0))
+
+
+@virtual
+async def test_a_stall_restarts_the_time_to_answer_of_clients_with_several_pings() -> None:
+    """The checks at the pings in between do not end a client before its new time is over."""
+    client = Pod(times=KeepaliveTimes(3.0, 10.0)).connect()
+    await asyncio.sleep(7)
+    stall(8.0)
+    await asyncio.sleep(0)
+    resumed = asyncio.get_running_loop().time()
+    await asyncio.sleep(60.0)
+    assert client.ended == (CloseCode.NO_PONG, resumed + 10.0)
 
 
 @virtual
@@ -248,6 +286,16 @@ async def test_a_wire_that_is_only_kept_open_gets_a_ping_in_each_interval() -> N
 
 
 @virtual
+async def test_a_renewal_puts_no_ping_off() -> None:
+    """A stream whose token is renewed again and again gets a ping in each interval."""
+    client = (pod := Pod()).connect(10 * PING, LineWire(liveness=Liveness.KEPT_OPEN))
+    for _ in range(10):
+        await asyncio.sleep(PING / 5)
+        pod.keepalive.watch(client.connection)
+    assert client.pings == 2
+
+
+@virtual
 async def test_a_wire_whose_transport_sees_to_its_clients_gets_no_ping() -> None:
     """The expiry of the token and the greatest age are kept all the same, also after a renewal."""
     wire = LineWire(liveness=Liveness.BY_TRANSPORT, relocates=False)
@@ -280,14 +328,18 @@ async def test_a_closed_keepalive_checks_nothing() -> None:
 def test_a_client_that_did_not_answer_is_given_up_at_the_planned_time(pinged_at: float) -> None:
     """At the very time that the check was planned for, the time is over, also where a difference would be rounded."""
     client = Silent(pinged_at)
-    at = look_for_answer(client, pinged_at, pinged_at + 0.05, 0.0, 1.0, 0.1)
+    at = check_life(client, pinged_at + 0.05, 0.0, 1.0, 0.1)
     assert at is not None
-    assert look_for_answer(client, pinged_at, at, 0.0, 1.0, 0.1) is None
+    assert check_life(client, at, 0.0, 1.0, 0.1) is None
 
 
 class Silent:
     """A client that was pinged and said nothing since."""
 
     def __init__(self, pinged_at: float) -> None:
+        self.ping_at = pinged_at + 1.0
         self.pinged_at: float | None = pinged_at
         self.heard_at = pinged_at - 1
+
+    def ping(self) -> None:
+        """Not reached: it is given up before its next ping."""

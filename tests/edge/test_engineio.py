@@ -103,6 +103,25 @@ async def test_a_client_that_polls_and_vanishes_is_gone_after_the_ping_timeout()
         assert browser.server.engine.sessions._checks._by_subject == {}
 
 
+async def test_pings_come_in_each_interval_while_none_is_answered() -> None:
+    """The time to answer is longer than the interval, and no proxy in between may see silence for longer than that."""
+    async with served(times=Times(0.05, 30.0)) as browser:
+        ws = await browser.begin()
+        assert [await hear(ws) for _ in range(4)] == ["2", "2", "2", "2"]
+
+
+async def test_a_client_that_does_not_poll_is_kept_one_ping() -> None:
+    """Several pings that wait for the same poll say no more than one."""
+    async with served(times=Times(0.05, 30.0)) as browser:
+        sid = await browser.open()
+        session = of(browser, sid)
+        async with asyncio.timeout(PATIENCE):
+            first = session.ping_at
+            while session.ping_at < first + 0.15:
+                await asyncio.sleep(0.01)
+        assert await browser.get(sid) == (200, "2")
+
+
 class Unused(EchoApplication):
     """Connects no namespace in any session, and says how each ends."""
 

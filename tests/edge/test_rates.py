@@ -66,6 +66,20 @@ async def test_pings_pongs_and_rubbish_take_of_the_rate(data: bytes) -> None:
         assert answer["payload"]["code"] == "rate_limited"
 
 
+async def test_pongs_that_a_slow_network_brings_together_are_free() -> None:
+    """Each answers a ping of its own, although the first one is heard before the others."""
+    async with gateway(message_rate=0.1, message_burst=1, ping_interval=0.05, pong_timeout=30) as running:
+        client = await running.connect()
+        await client.ask({"type": "ping", "id": "p"})
+        for _ in range(3):
+            for _ in range(5):
+                assert (await client.read())[0] == 9
+            await client.send(frame(10, b"") * 5)
+        # The sixth pong has no ping. It costs more than is left, so its refusal comes before any other message.
+        await client.send(frame(10, b"") * 6)
+        assert (await client.hear("error"))["payload"]["code"] == "rate_limited"
+
+
 async def test_a_client_that_was_told_to_wait_may_answer_pings() -> None:
     """The pong that a ping of the gateway asks for is free, so an obeying client hears no refusal of it."""
     async with gateway(message_rate=0.1, message_burst=1, ping_interval=0.1, pong_timeout=0.1) as running:

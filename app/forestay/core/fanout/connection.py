@@ -33,7 +33,10 @@ class Connection:
         "identity",
         "leave_at",
         "missed",
+        "ping_at",
         "pinged_at",
+        "pings",
+        "pongs",
         "positions",
         "relocating",
         "rooms",
@@ -66,8 +69,14 @@ class Connection:
         """Loop time of the client's last message or pong. Written by the Dispatcher."""
         self.came_at = 0.0
         """When the client's last message came, by `Runtime.perf`. Written by the Dispatcher."""
+        self.ping_at = now
+        """Loop time of the next ping. Written by Keepalive."""
         self.pinged_at: float | None = None
-        """Loop time of a ping that the client has not answered yet. Written by Keepalive."""
+        """Loop time of the first ping that the client has not answered yet. Written by Keepalive."""
+        self.pings = 0
+        """How many pings were written that the client must answer. Written by `ping`."""
+        self.pongs = 0
+        """How many pongs answered one of them. Written by the Dispatcher."""
         self.leave_at: float | None = None
         """Loop time when the connection is old and is asked to reconnect. Written by Keepalive."""
         self.relocating: str | None = None
@@ -98,6 +107,12 @@ class Connection:
     def end(self, ending: Ending) -> None:
         """Write what is pending and close with `ending`, ours or the client's. Only the first call has an effect."""
         self._end(self, ending)
+
+    def ping(self) -> None:
+        """Write a ping of its wire, unless its transport is closed."""
+        self.pings += 1
+        if not self.transport.closed():
+            self.transport.write(self.wire.ping())
 
     def may_be_in(self, name: RoomName) -> bool:
         """Whether its token, or a backend, lets it be in the room `name`."""

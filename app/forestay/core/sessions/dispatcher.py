@@ -29,6 +29,8 @@ _AUTH: Final = 20.0
 # Entries of a page of history or presence that count as one more message, and bytes of a text that cannot be read.
 _PAGE_ENTRIES: Final = 50
 _UNREADABLE_BYTES: Final = 2048
+# Pongs that a client may have saved and not sent: so many pings a slow network may hold, and deliver at once.
+_FREE_PONGS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +103,11 @@ class Dispatcher:
     def pong(self, connection: Connection) -> None:
         """The client answered a ping of its wire, or sent a pong unasked.
 
-        The first pong after a ping is free: a client that was told to wait must answer. Each other one is a message.
+        One pong for each ping is free: a client that was told to wait must answer. Each other one is a message.
         """
-        if connection.pinged_at is not None and connection.heard_at < connection.pinged_at:
+        if connection.pongs < connection.pings:
+            # A client may answer several pings with one pong (RFC 6455 §5.5.3). It saves few of the others for later.
+            connection.pongs = max(connection.pongs + 1, connection.pings - _FREE_PONGS)
             connection.heard_at = self._loop.time()
         else:
             self._allow(connection, None, None, 0)

@@ -22,27 +22,44 @@ _AGE_SPREAD: Final = 0.1
 class Pinged(Protocol):
     """A client that is pinged."""
 
+    ping_at: float
+    """Loop time of the next ping."""
     pinged_at: float | None
-    """Loop time of a ping that it has not answered yet."""
+    """Loop time of the first ping that it has not answered yet."""
     heard_at: float
     """Loop time of its last sign of life."""
 
+    def ping(self) -> None:
+        """Write a ping."""
 
-def look_for_answer(
-    client: Pinged, pinged_at: float, now: float, late: float, interval: float, timeout: float
-) -> float | None:
-    """Look whether `client` has answered the ping of `pinged_at`. The time of the next check; None: it took too long.
+
+def check_life(client: Pinged, now: float, late: float, interval: float, timeout: float) -> float | None:
+    """Ping `client` where it is time, and look whether it answers. The time of the next check; None: it took too long.
 
     `late`: seconds by which this check is late. `interval`: seconds between pings. `timeout`: seconds to answer one.
+    Pings keep their interval where a client answers late or not at all: they also keep its connection open in proxies.
     """
-    if client.heard_at >= pinged_at:
-        client.pinged_at = None
-        return max(now, pinged_at + interval)
-    if late > _STALL:
-        # What the client sent meanwhile is unread. The next check decides.
-        return now + timeout
-    # Compared as it was planned: by a difference, the time of the plan itself could be too early.
-    return pinged_at + timeout if now < pinged_at + timeout else None
+    pinged_at = client.pinged_at
+    if pinged_at is not None and client.heard_at >= pinged_at:
+        pinged_at = client.pinged_at = None
+    if pinged_at is not None:
+        if late > _STALL:
+            # What the client sent meanwhile is unread. It has the time to answer again.
+            pinged_at = client.pinged_at = now
+        # Compared as it was planned: by a difference, the time of the plan itself could be too early.
+        elif now >= pinged_at + timeout:
+            return None
+    if now >= client.ping_at:
+        client.ping()
+        client.ping_at = now + interval
+        if pinged_at is None:
+            client.pinged_at = now
+    return next_check(client, timeout)
+
+
+def next_check(client: Pinged, timeout: float) -> float:
+    """When `client` is to be checked: at its next ping, or where its time to answer is over."""
+    return client.ping_at if client.pinged_at is None else min(client.ping_at, client.pinged_at + timeout)
 
 
 class Keepalive:
@@ -62,6 +79,7 @@ class Keepalive:
         if self._limits.max_age:
             age = self._limits.max_age * self._uniform(1 - _AGE_SPREAD, 1 + _AGE_SPREAD)
             connection.leave_at = connection.connected_at + age - self._limits.lead
+        connection.ping_at = self._loop.time() + self._times.ping_interval
         self._plan(connection)
 
     def watch(self, connection: Connection) -> None:
@@ -77,9 +95,8 @@ class Keepalive:
         self._checks.close()
 
     def _plan(self, connection: Connection) -> None:
-        now, pinged_at = self._loop.time(), connection.pinged_at
-        at = now + self._times.ping_interval if pinged_at is None else pinged_at + self._times.pong_timeout
-        self._checks.plan(connection, self._earliest(connection, now, at))
+        at = next_check(connection, self._times.pong_timeout)
+        self._checks.plan(connection, self._earliest(connection, self._loop.time(), at))
 
     def _check(self, connection: Connection, now: float, late: float) -> float | None:
         """Do what is due for `connection`. The time of the next check, or None where it has ended."""
@@ -94,23 +111,17 @@ class Keepalive:
 
     def _check_life(self, connection: Connection, now: float, late: float) -> float | None:
         """Ping the client, or look whether it has answered. The time of the next check, or None where it has ended."""
-        liveness, pinged_at = connection.wire.liveness, connection.pinged_at
-        if liveness is not Liveness.ANSWERED:
+        liveness, interval = connection.wire.liveness, self._times.ping_interval
+        if liveness is Liveness.ANSWERED:
+            at = check_life(connection, now, late, interval, self._times.pong_timeout)
+            if at is None:
+                connection.end(ENDINGS[CloseCode.NO_PONG])
+            return at
+        if now >= connection.ping_at:
+            connection.ping_at = now + interval
             if liveness is Liveness.KEPT_OPEN:
-                self._ping(connection)
-            return now + self._times.ping_interval
-        if pinged_at is None:
-            self._ping(connection)
-            connection.pinged_at = now
-            return now + self._times.pong_timeout
-        at = look_for_answer(connection, pinged_at, now, late, self._times.ping_interval, self._times.pong_timeout)
-        if at is None:
-            connection.end(ENDINGS[CloseCode.NO_PONG])
-        return at
-
-    def _ping(self, connection: Connection) -> None:
-        if not connection.transport.closed():
-            connection.transport.write(connection.wire.ping())
+                connection.ping()
+        return connection.ping_at
 
     def _earliest(self, connection: Connection, now: float, at: float) -> float:
         """`at`, or before it the time when the token expires or the connection gets old."""

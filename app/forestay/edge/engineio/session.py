@@ -59,6 +59,7 @@ class EngineSession:
         "carrier",
         "ending",
         "heard_at",
+        "ping_at",
         "pinged_at",
         "serve_by",
         "sid",
@@ -80,8 +81,10 @@ class EngineSession:
         self.ending: Ending | None = None
         self.heard_at = keeper.loop.time()
         """Loop time of the client's last packet."""
+        self.ping_at = self.heard_at
+        """Loop time of the next ping. Written by the keeper."""
         self.pinged_at: float | None = None
-        """Loop time of a ping that is not answered yet. Cleared by the keeper."""
+        """Loop time of the first ping that is not answered yet. Written by the keeper."""
         self.serve_by: float | None = None
         """Loop time by which a namespace must be connected. Written by the keeper."""
         self.stopping = False
@@ -181,11 +184,10 @@ class EngineSession:
         # The carrier holds the session: without this the two would wait for the garbage collector.
         self.carrier = NO_CARRIER
 
-    def ping(self, now: float) -> None:
-        """Ask for a sign of life."""
+    def ping(self) -> None:
+        """Ask for a sign of life. A client that has not taken an earlier ping yet gets no other one."""
         self._others = 0
-        self.pinged_at = now
-        if not self.carrier.closed():
+        if not self.carrier.closed() and not (self.pinged_at is not None and self.carrier.buffered()):
             self.carrier.write(PING_PACKET)
 
     def take(self, packet: str) -> Awaitable[None] | None:

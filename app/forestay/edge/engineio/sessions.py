@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from forestay.core.sessions.checks import Checks
-from forestay.core.sessions.keepalive import look_for_answer
+from forestay.core.sessions.keepalive import check_life, next_check
 from forestay.edge.engineio.session import EngineSession
 from forestay.edge.handshake.admission import Attempt
 from forestay.edge.log_throttle import LogThrottle
@@ -64,7 +64,8 @@ class EngineSessions:
         session = EngineSession(self, self._new_sid(), attempt)
         self._by_sid[session.sid] = session
         self._unused[session] = None
-        session.serve_by = self.loop.time() + self._serve_within
+        now = self.loop.time()
+        session.serve_by, session.ping_at = now + self._serve_within, now + self.times.ping_interval
         self._plan(session)
         return session
 
@@ -92,9 +93,7 @@ class EngineSessions:
         self._checks.close()
 
     def _plan(self, session: EngineSession) -> None:
-        now, pinged_at = self.loop.time(), session.pinged_at
-        at = now + self.times.ping_interval if pinged_at is None else pinged_at + self.times.ping_timeout
-        self._checks.plan(session, _earliest(session, at))
+        self._checks.plan(session, _earliest(session, next_check(session, self.times.ping_timeout)))
 
     def _check(self, session: EngineSession, now: float, late: float) -> float | None:
         """Do what is due for `session`. The time of the next check, or None where none is due."""
@@ -109,11 +108,7 @@ class EngineSessions:
         return None if at is None else _earliest(session, at)
 
     def _check_life(self, session: EngineSession, now: float, late: float) -> float | None:
-        interval, timeout = self.times.ping_interval, self.times.ping_timeout
-        if session.pinged_at is None:
-            session.ping(now)
-            return now + min(timeout, interval)
-        at = look_for_answer(session, session.pinged_at, now, late, interval, timeout)
+        at = check_life(session, now, late, self.times.ping_interval, self.times.ping_timeout)
         if at is None:
             session.stop(ENDINGS[CloseCode.NO_PONG])
         return at
