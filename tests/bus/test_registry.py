@@ -10,8 +10,10 @@ import pytest
 from forestay.bus.memory.bus import Exchange, MemoryBus
 from forestay.bus.memory.registry import MemoryRegistry, RegistryState
 from forestay.bus.redis.bus import BusLimits, RedisBus
+from forestay.bus.redis.client.connection import pack
+from forestay.bus.redis.evaluation import write
 from forestay.bus.redis.registry import RedisRegistry
-from forestay.core.ports.bus import Bus, Outcome
+from forestay.core.ports.bus import Bus, BusLost, Outcome
 from forestay.core.ports.registry import Registry, Revocation
 from forestay.core.ports.verifier import TicketUse
 from forestay.protocol.message import Kind, Message
@@ -256,6 +258,41 @@ async def test_a_pod_that_retires_is_counted_for_a_grace(new_pod: NewPod) -> Non
     await two.registry.retire(0.05)
     await asyncio.sleep(0.06)
     assert list((await one.registry.heartbeat(30)).expired) == ["two"]
+
+
+async def test_a_pod_is_registered_from_its_first_heartbeat_until_it_retires_or_is_reaped(new_pod: NewPod) -> None:
+    """Every other pod finds it at once. One whose lease has ended may still have connections, until it is reaped."""
+    one, two, three = await new_pod("one"), await new_pod("two"), await new_pod("three")
+    await one.registry.heartbeat(30)
+    assert await one.registry.pods() == ["one"]
+    await two.registry.heartbeat(30)
+    await three.registry.heartbeat(0.01)
+    await asyncio.sleep(0.05)
+    assert sorted(await one.registry.pods()) == ["one", "three", "two"]
+    await two.registry.retire(30)
+    assert sorted(await one.registry.pods()) == ["one", "three"]
+    await one.registry.reap("three")
+    assert await one.registry.pods() == ["one"]
+
+
+@pytest.mark.parametrize("new_pod", ["redis", "cluster"], indirect=True)
+async def test_a_registry_that_lost_its_data_does_not_name_the_pods(new_pod: NewPod) -> None:
+    """A pod that has not come back to it would be missing. After the next heartbeat of the asking pod it names them."""
+    one, two = await new_pod("one"), await new_pod("two")
+    for pod in (one, two):
+        with pytest.raises(BusLost):
+            await pod.registry.pods()
+        await pod.registry.heartbeat(30)
+    assert isinstance(one.registry, RedisRegistry)
+    keys = one.registry._keys
+    for key in (keys.seed(0), keys.load(), keys.leases()):
+        assert await write(one.registry._bus, 0, pack(b"DEL", key)) == 1
+    for _ in range(2):
+        with pytest.raises(BusLost):
+            await one.registry.pods()
+        await two.registry.heartbeat(30)
+    assert (await one.registry.heartbeat(30)).lost_memory
+    assert sorted(await one.registry.pods()) == ["one", "two"]
 
 
 async def test_a_revocation_is_learned_once_by_every_pod(new_pod: NewPod) -> None:

@@ -13,7 +13,7 @@ from forestay.core.ports.registry import Revocation
 from forestay.protocol.codes import CloseCode
 from forestay.protocol.message import Kind, Message
 from forestay.protocol.names import personal_room, pods_room
-from tests.support.cluster import BORN, ClusterPod, Shared
+from tests.support.cluster import BORN, LEASE, ClusterPod, Shared
 from tests.support.core import Core
 from tests.support.subscriber import FunctionSubscriber
 from tests.support.virtual_time import virtual
@@ -53,7 +53,7 @@ class Peer:
 def alone(*others: str) -> tuple[ClusterPod, list[Peer]]:
     """A real pod, and others that send only the messages of the test."""
     pod = ClusterPod("p1")
-    pod.pods.alive = ["p1", *others]
+    pod.shared.state.load |= dict.fromkeys(["p1", *others], 0)
     return pod, [Peer(pod.shared, name) for name in others]
 
 
@@ -61,8 +61,7 @@ def both() -> tuple[ClusterPod, ClusterPod]:
     """Two real pods."""
     shared = Shared()
     pods = ClusterPod("p1", shared), ClusterPod("p2", shared)
-    for pod in pods:
-        pod.pods.alive = ["p1", "p2"]
+    shared.state.load |= {"p1": 0, "p2": 0}
     return pods
 
 
@@ -110,6 +109,55 @@ async def test_a_pod_that_does_not_answer_is_reported() -> None:
     for peer in (quick, slow):
         peer.answer(2)
     assert ids(await asking) == ([], True)
+
+
+@virtual
+async def test_a_pod_that_has_just_registered_is_asked() -> None:
+    """The pod has heard nothing of it with a heartbeat yet. What it has is found, and is part of the answer."""
+    pod, _ = alone()
+    newest = ClusterPod("p2", pod.shared)
+    await newest.heartbeat.send()
+    connection = await newest.connect()
+    assert ids(await pod.control.connections("alice", end=True)) == ([connection.id], True)
+    assert connection.ended is not None
+
+
+@pytest.mark.parametrize("how", ["lost", "late"])
+@virtual
+async def test_without_the_registry_an_answer_is_not_complete(how: str) -> None:
+    """The pods of the last heartbeat are asked all the same. There may be others."""
+    pod, peer = both()
+    await peer.heartbeat.send()
+    await pod.heartbeat.send()
+    connection = await peer.connect()
+    if how == "lost":
+        pod.registry.lost = ("pods",)
+    else:
+        pod.registry.holding = True
+    started = asyncio.get_running_loop().time()
+    assert ids(await pod.control.connections("alice")) == ([connection.id], False)
+    assert asyncio.get_running_loop().time() - started == (0 if how == "lost" else ANSWER_TIMEOUT)
+
+
+@virtual
+async def test_pods_that_the_registry_may_have_forgotten_are_asked_for_a_lease() -> None:
+    """They are there before their next heartbeat, and dead if they send none until then."""
+    pod, peer = both()
+    await peer.heartbeat.send()
+    await pod.heartbeat.send()
+    connection = await peer.connect()
+    for known in (pod.shared.state.leases, pod.shared.state.load):
+        known.clear()
+    await pod.heartbeat.send()
+    assert ids(await pod.control.connections("alice")) == ([connection.id], True)
+    peer.control.close()
+    assert ids(await pod.control.connections("alice")) == ([], False)
+    await asyncio.sleep(LEASE / 2)
+    await pod.heartbeat.send()
+    assert ids(await pod.control.connections("alice")) == ([], False)
+    await asyncio.sleep(LEASE / 2)
+    await pod.heartbeat.send()
+    assert ids(await pod.control.connections("alice")) == ([], True)
 
 
 @virtual

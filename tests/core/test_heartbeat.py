@@ -176,7 +176,7 @@ async def test_the_next_pod_of_the_ring_reaps_first(me: str, others: list[str], 
 @virtual
 async def test_a_pod_that_is_not_in_its_own_list_reaps_last() -> None:
     """A pod that the registry does not count leaves the others to those that it counts."""
-    pods = Pods("p1")
+    pods = Pods("p1", ReluctantRegistry())
     pods.update(HeartbeatReply(known=False, pods=["p2"], expired=["p0"], revocations=[], load={}))
     assert pods.rank("p0") == 2
 

@@ -128,7 +128,7 @@ class ClusterPod:
         self.bus = RecordingBus(shared.exchange, self.received)
         self.registry = ReluctantRegistry(name, self.bus, shared.state)
         policies = Policies(POLICIES)
-        self.hub, self.rooms, self.pods = Hub(), Rooms(policies), Pods(name)
+        self.hub, self.rooms, self.pods = Hub(), Rooms(policies), Pods(name, self.registry)
         self.presence = Presence(runtime, self.bus, self.registry, policies, GRACE)
         self.revocations = Revocations(runtime, self.registry, self.hub)
         about = About(name, name, "0", "plain", "memory")

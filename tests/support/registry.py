@@ -16,7 +16,7 @@ from forestay.protocol.presence import Member, PresencePage
 
 Answer = TypeVar("Answer")
 
-EVERYTHING: Final = ("presence_page", "claim", "revoke", "heartbeat", "recall", "reap", "retire")
+EVERYTHING: Final = ("presence_page", "claim", "revoke", "heartbeat", "pods", "recall", "reap", "retire")
 """The methods that can raise BusLost."""
 
 
@@ -86,6 +86,10 @@ class ReluctantRegistry(MemoryRegistry):
         self._reach("heartbeat", str(lease), str(connections))
         reply = replace(await super().heartbeat(lease, connections), lost_memory=self.lost_memory)
         return await self._answered("heartbeat", reply)
+
+    async def pods(self) -> Sequence[str]:
+        self._reach("pods")
+        return await self._answered("pods", await super().pods())
 
     async def recall(self) -> Holdings:
         self._reach("recall")

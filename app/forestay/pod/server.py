@@ -129,11 +129,6 @@ class Server:
         except BusLost as error:
             raise CannotStart(f"the bus cannot be used: {error}") from None
         pod.control.start()
-        try:
-            # The pod knows what was revoked before the first client comes.
-            await pod.heartbeat.send()
-        except BusLost:
-            pass
         closings.add("recovery", pod.recovery.stop)
         closings.add("periodic tasks", self._cancel_periodic)
         self._start_periodic()
@@ -146,10 +141,13 @@ class Server:
         closings.add("public listener", self._public.close)
         if self._socketio is not None:
             closings.add("Socket.IO sessions", self._socketio.sessions.close)
+        try:
+            async with asyncio.timeout(settings.bus_timeout):
+                await pod.heartbeat.registered.wait()
+        except TimeoutError:
+            pass
         self.port = await self._listen(self._public, settings.port)
-        pod.lifecycle.move(State.READY)
-        self._readiness.look(asyncio.get_running_loop().time(), time.time())
-        await self._report_start()
+        await self._open()
 
     async def _listen(self, where: PublicPort | InternalPort, port: int) -> int:
         try:
@@ -157,8 +155,16 @@ class Server:
         except CannotListen as error:
             raise CannotStart(str(error)) from None
 
-    async def _report_start(self) -> None:
-        """Log that the pod is ready. Without the bus: log that first, and readiness when the bus was reached."""
+    async def _heartbeats(self) -> None:
+        """Send heartbeats once this pod gets the questions of those that it tells of itself, and what they revoke."""
+        await self._pod.control.listening.wait()
+        await self._pod.heartbeat.run()
+
+    async def _open(self) -> None:
+        """Take connections from the moment when the other pods can ask this one, and log that it is ready.
+
+        Without the bus: log that first. Before the first heartbeat a pod does not know what is revoked either.
+        """
         bound = {
             "host": self._settings.host,
             "port": self.port,
@@ -167,15 +173,28 @@ class Server:
             "build": build.kind(),
         }
 
+        registered, reached = self._pod.heartbeat.registered, self._readiness.bus_reached
+
         async def ready() -> None:
-            await self._readiness.bus_reached.wait()
+            await registered.wait()
+            self._take_connections()
+            await reached.wait()
             log.info("ready", **bound)
 
-        if self._readiness.bus_reached.is_set():
+        if registered.is_set():
+            self._take_connections()
+        else:
+            reason = "it has not been reached yet; connections are refused until then"
+            log.warning("started without the bus", reason=reason, **bound)
+        if reached.is_set():
             await ready()
         else:
-            log.warning("started without the bus", reason="it has not been reached yet; requests are refused", **bound)
             self._tasks.once("readiness", ready())
+
+    def _take_connections(self) -> None:
+        if self._pod.lifecycle.state is State.STARTING:
+            self._pod.lifecycle.move(State.READY)
+            self._readiness.look(asyncio.get_running_loop().time(), time.time())
 
     async def stop(self, hurry: asyncio.Event, *, paced: bool = False) -> None:
         """Drain and close all parts. `paced`: over the window. `hurry` ends the waiting when it is set.
@@ -196,7 +215,7 @@ class Server:
         pod, tasks = self._pod, self._tasks
         self._periodic = [
             tasks.keep("recovery_checks", pod.recovery.check_forever),
-            tasks.keep("heartbeat", pod.heartbeat.run),
+            tasks.keep("heartbeat", self._heartbeats),
             tasks.keep("loop_lag", self._lag.watch),
             tasks.keep("readiness", partial(self._readiness.watch, time.time)),
         ]

@@ -195,7 +195,7 @@ def assemble(
     join_rules = JoinRules(policies, settings.bus_timeout, limits.message_bytes)
     joins = Joins(runtime, membership, subscriptions, recovery, presence, join_rules)
 
-    pods, lifecycle = Pods(links.pod), Lifecycle()
+    pods, lifecycle = Pods(links.pod, registry), Lifecycle()
     revocations = Revocations(runtime, registry, hub)
     about = About(links.pod, _host(), __version__, build.kind(), "memory" if isinstance(bus, MemoryBus) else "redis")
     condition = Condition(bus, lifecycle, asyncio.Event())

@@ -148,6 +148,9 @@ class MemoryRegistry:
         expired = [pod for pod in state.leases if pod not in alive]
         return HeartbeatReply(known, alive, expired, new, {pod: state.load[pod] for pod in alive if pod in state.load})
 
+    async def pods(self) -> Sequence[str]:
+        return list(self._state.load)
+
     async def recall(self) -> Holdings:
         state = self._state
         presence = [

@@ -23,6 +23,7 @@ from forestay.bus.redis.registry_scripts import (
     MEMBERS,
     OWNED,
     PAGE,
+    PODS,
     PUT,
     RELEASE,
     RELEASE_ALL,
@@ -175,6 +176,17 @@ class RedisRegistry:
             case _:
                 raise BusLost(_UNEXPECTED)
 
+    async def pods(self) -> Sequence[str]:
+        match await self._bus.read(_FIRST, evalsha(PODS, self._keys_of_pods())):
+            case [list() as leases, list() as load, seed]:
+                if self._memory != (self._bus.incarnations, seed):
+                    raise BusLost("Redis may have lost pods since the last heartbeat")
+                # A pod that retires loses its number of connections at once, and its lease after the grace.
+                serving = set(load[::2])
+                return texts(pod for pod in leases if pod in serving)
+            case _:
+                raise BusLost(_UNEXPECTED)
+
     async def recall(self) -> Holdings:
         parts = await asyncio.gather(*(self._recall(partition) for partition in range(PARTITIONS)))
         presence = [one for part in parts for one in part.presence]
@@ -209,7 +221,7 @@ class RedisRegistry:
         self, pod: str, told: Callable[[RoomName], bytes | None] = nothing
     ) -> Sequence[tuple[RoomName, str]]:
         parts = await asyncio.gather(*(self._reap(partition, pod, told) for partition in range(PARTITIONS)))
-        await self._write(_FIRST, evalsha(RETIRE, self._retire_keys(), pod, 0))
+        await self._write(_FIRST, evalsha(RETIRE, self._keys_of_pods(), pod, 0))
         return [gone for part in parts for gone in part]
 
     async def _reap(
@@ -233,12 +245,12 @@ class RedisRegistry:
             await self._write(partition, data)
         return gone
 
-    def _retire_keys(self) -> tuple[bytes, bytes, bytes]:
+    def _keys_of_pods(self) -> tuple[bytes, bytes, bytes]:
         return self._keys.leases(), self._keys.load(), self._keys.seed(_FIRST)
 
     async def retire(self, grace: float) -> None:
         if grace:
-            data = evalsha(RETIRE, self._retire_keys(), self._pod, int(grace * 1000))
+            data = evalsha(RETIRE, self._keys_of_pods(), self._pod, int(grace * 1000))
             await self._write(_FIRST, data)
         else:
             await self.reap(self._pod)

@@ -223,6 +223,19 @@ last one that the pod knows, the connections of each pod, and the seed, which is
 The number of connections has a plus sign. Releases that know no first epoch write it without one.
 """
 
+PODS: Final = script("""
+-- KEYS leases, load, seed
+return {
+  redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '+inf'),
+  redis.call('HGETALL', KEYS[2]),
+  redis.call('HMGET', KEYS[3], 'id')[1],
+}
+""")
+"""Replies with the pods that have a lease or had one and were not reaped, and with the connections of those that serve.
+
+Also with the seed, which is another one after a loss of all data.
+"""
+
 RETIRE: Final = script(
     _NOW
     + """
@@ -269,6 +282,7 @@ REGISTRY_SCRIPTS: Final = (
     RELEASE,
     RELEASE_ALL,
     HEARTBEAT,
+    PODS,
     RETIRE,
     REVOKE,
     KEEP_TICKET,

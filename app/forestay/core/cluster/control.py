@@ -4,7 +4,7 @@ A question goes to all pods at once, and each answers for itself. Messages of ot
 ignored. An answer that does not come in time is missing, and the result says so.
 """
 
-from asyncio import Future, timeout_at
+from asyncio import Event, Future, timeout, timeout_at
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
@@ -32,7 +32,7 @@ from forestay.core.cluster.control_messages import (
 from forestay.core.cluster.pods import Pods
 from forestay.core.cluster.revocations import Revocations
 from forestay.core.fanout.hub import Hub
-from forestay.core.ports.bus import Bus
+from forestay.core.ports.bus import Bus, BusLost
 from forestay.core.ports.registry import Revocation
 from forestay.core.ports.runtime import Runtime
 from forestay.core.rooms.placement import Placing
@@ -71,6 +71,9 @@ class ControlChannel:
         self._revocations = revocations
         self._pending: dict[int, _Pending] = {}
         self._number = 0
+        self._unconfirmed = 2
+        self.listening = Event()
+        """Set when this pod gets the questions and the orders of the others."""
 
     def start(self) -> None:
         """Subscribe to the control messages for all pods, and to those for this one."""
@@ -145,7 +148,10 @@ class ControlChannel:
         self._broadcast(Revoked(revocation=revocation))
 
     def confirmed(self) -> None:
-        """No caller waits for the subscription."""
+        """One of the two rooms is subscribed."""
+        self._unconfirmed -= 1
+        if self._unconfirmed == 0:
+            self.listening.set()
 
     def doubted(self) -> None:
         """A lost question is answered in part, and the next heartbeat brings a lost revocation."""
@@ -176,7 +182,7 @@ class ControlChannel:
         """The answers of all pods, or of `only` these; and whether all of them answered."""
         self._number += 1
         number, loop, me = self._number, self._runtime.loop, self._pods.me
-        pods = {me, *self._pods.alive} if only is None else set(only)
+        pods, sure = await self._all() if only is None else (set(only), True)
         pending = self._pending[number] = _Pending(set(pods), loop.create_future())
         asked = question(number)
         try:
@@ -191,7 +197,19 @@ class ControlChannel:
             pass
         finally:
             del self._pending[number]
-        return pending.answers, not pending.missing
+        return pending.answers, sure and not pending.missing
+
+    async def _all(self) -> tuple[set[str], bool]:
+        """The pods that may have connections, and whether these are all of them.
+
+        Each pod registers before it takes its first connection. So a connection that was there before the question is
+        on one of these.
+        """
+        try:
+            async with timeout(ANSWER_TIMEOUT):
+                return await self._pods.registered(), True
+        except (BusLost, TimeoutError):
+            return self._pods.known(), False
 
     def _ways_to(self, others: Collection[str], *, everyone: bool) -> list[RoomName]:
         """The rooms over which `others` hear a question."""

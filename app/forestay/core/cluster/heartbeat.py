@@ -7,7 +7,7 @@ The silence of another pod means nothing if this pod could not reach the registr
 reaps no other one before a whole lease has passed.
 """
 
-from asyncio import get_running_loop, sleep
+from asyncio import Event, get_running_loop, sleep
 
 from forestay.core.cluster.pods import Pods
 from forestay.core.cluster.revocations import Revocations
@@ -39,6 +39,8 @@ class Heartbeat:
         self._user_limit = user_limit
         self._revocations = revocations
         self._lease = lease
+        self.registered = Event()
+        """Set from the first heartbeat on: the others find this pod in the registry, and it knows what is revoked."""
         self._countdown: dict[str, int] = {}
         """Pods whose lease has ended, and the number of heartbeats for which this pod leaves them to others."""
         self._interval = min(MAX_INTERVAL, lease / 3)
@@ -77,8 +79,10 @@ class Heartbeat:
             self._presence.correct(believed.presence, silently=reply.lost_memory)
             await self._user_limit.correct(believed.claims)
         await self._revocations.renew(everything=not reply.known)
+        self.registered.set()
         if get_running_loop().time() < self._reaps_from:
             return
+        self._pods.remembered = ()
         self._countdown = {pod: self._countdown.get(pod, self._pods.rank(pod)) - 1 for pod in reply.expired}
         for pod, left in self._countdown.items():
             if left < 0:
@@ -94,6 +98,7 @@ class Heartbeat:
         else:
             gap = self._outage or not reply.known or now - before > 2 * self._interval
         if gap:
+            self._pods.remembered = {*self._pods.remembered, *self._pods.alive}
             self._countdown = {}
             self._reaps_from = now + self._lease
         self._outage = False

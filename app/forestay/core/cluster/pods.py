@@ -1,18 +1,21 @@
 """What this pod knows about the others: which are alive, and how many connections each has."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from forestay.core.ports.registry import HeartbeatReply
+from forestay.core.ports.registry import HeartbeatReply, Registry
 
 
 class Pods:
-    """The pods that shared the registry at the last heartbeat. Written by Heartbeat."""
+    """The pods that share the registry. What the last heartbeat said of them is written by Heartbeat."""
 
-    def __init__(self, me: str) -> None:
+    def __init__(self, me: str, registry: Registry) -> None:
         """`me`: the name of this pod, unique among all pods."""
+        self._registry = registry
         self.me = me
         self.alive: Sequence[str] = (me,)
         """Their names, this pod's included."""
+        self.remembered: Collection[str] = ()
+        """Those that were alive before the registry may have forgotten them. For a lease they may register again."""
         self.load: Mapping[str, int] = {}
         """Connections by pod, as each of them reported with its own last heartbeat."""
 
@@ -20,6 +23,14 @@ class Pods:
         """Take over what the registry answered to a heartbeat."""
         self.alive = reply.pods
         self.load = reply.load
+
+    def known(self) -> set[str]:
+        """The pods that may have connections, as the last heartbeat had them."""
+        return {self.me, *self.remembered, *self.alive}
+
+    async def registered(self) -> set[str]:
+        """The pods that may have connections, as the registry has them now. Raises BusLost."""
+        return {self.me, *self.remembered, *await self._registry.pods()}
 
     @property
     def alone(self) -> bool:

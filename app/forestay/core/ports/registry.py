@@ -115,6 +115,12 @@ class Registry(Protocol):
     async def heartbeat(self, lease: float, connections: int = 0) -> HeartbeatReply:
         """Count this pod for another `lease` seconds, with its number of connections."""
 
+    async def pods(self) -> Sequence[str]:
+        """The pods that may have connections: from their first heartbeat until they retire or are reaped.
+
+        Raises BusLost also where the registry may have lost data since the last heartbeat of this pod.
+        """
+
     async def recall(self) -> Holdings:
         """Return what the registry has of this pod. After a loss of memory it may be an older state."""
 

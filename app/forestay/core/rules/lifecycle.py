@@ -6,11 +6,12 @@ from typing import Final
 
 class State(Enum):
     STARTING = "starting"
+    """Not listening yet, or not known to the other pods, which could not ask about connections here."""
     READY = "ready"
     SATURATED = "saturated"
     """Nearly full. New connections should go to other pods, and are accepted while there is capacity."""
     DEGRADED = "degraded"
-    """The bus is lost, or was never reached. Connections stay, and new ones are accepted. Messages wait for the bus."""
+    """The bus is lost. Connections stay, and new ones are accepted. Messages wait for the bus."""
     DRAINING = "draining"
     STOPPED = "stopped"
 

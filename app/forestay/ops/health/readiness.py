@@ -152,7 +152,7 @@ class Readiness:
 
     @property
     def _started(self) -> bool:
-        return self.bus_reached.is_set() or self._rule.mode is BusReadiness.DEGRADED
+        return self.bus_reached.is_set()
 
     @property
     def started(self) -> bool:
@@ -213,9 +213,9 @@ class Readiness:
             self._lifecycle.move(state)
 
     def _start_reason(self) -> str:
-        if self._lifecycle.state is State.STARTING:
-            return "not listening yet"
-        return "started" if self._started else "the bus has not been reached yet"
+        if not self._started:
+            return "the bus has not been reached yet"
+        return "not listening yet" if self._lifecycle.state is State.STARTING else "started"
 
     def _bus_reason(self) -> str:
         if self._lost_at is None:

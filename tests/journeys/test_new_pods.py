@@ -1,0 +1,113 @@
+"""A pod is asked from the moment when it can hold a connection, on real Redis and several pods."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from forestay.core.rules.lifecycle import State
+from tests.support.gateway import PATIENCE, Client, call, token
+from tests.support.local_redis import RedisServer, Road
+from tests.support.pods import NewPod, pods
+
+DISCONNECT = ("DELETE", "/v1/users/alice/connections")
+
+
+@pytest.fixture
+async def new_pod(redis: RedisServer, tmp_path: Path) -> AsyncIterator[NewPod]:
+    """Yields a function that makes pods of one gateway."""
+    async with pods(redis, tmp_path, "") as make:
+        yield make
+
+
+async def test_an_older_pod_asks_a_pod_that_has_just_started(new_pod: NewPod) -> None:
+    """The first connection of the new pod is found by all others at once, between two of their heartbeats."""
+    older = [await new_pod() for _ in range(2)]
+    for number in range(3):
+        newest = await new_pod()
+        for pod in older:
+            client = await newest.connect("alice")
+            assert await call(pod, *DISCONNECT) == (200, {"ended": 1, "complete": True})
+            assert (await client.ended()).code == 4403
+        status, info = await call(older[0], "GET", "/v1/info")
+        assert (status, info["complete"], len(info["pods"])) == (200, True, 3 + number)  # type: ignore[arg-type]
+        older.append(newest)
+
+
+async def test_a_backend_disconnects_a_user_while_a_pod_starts(new_pod: NewPod) -> None:
+    """An answer that says `complete` has ended each connection that was welcome before the question."""
+    older = await new_pod()
+    welcome, tried = asyncio.Event(), 0
+
+    async def disconnect_again_and_again() -> tuple[int, bool]:
+        """How many connections the first question found that was asked after the welcome, and `complete`."""
+        nonlocal tried
+        while True:
+            there = welcome.is_set()
+            _, answer = await call(older, *DISCONNECT)
+            tried += 1
+            if there or answer["ended"]:
+                return int(str(answer["ended"])), bool(answer["complete"])
+
+    for _ in range(5):
+        asking = asyncio.create_task(disconnect_again_and_again())
+        newest = await new_pod()
+        # It listens, and a client is there before anything else happens.
+        client = await Client.open(newest.port, token("alice"))
+        await client.hear("welcome")
+        welcome.set()
+        async with asyncio.timeout(PATIENCE):
+            assert await asking == (1, True)
+            assert (await client.ended()).code == 4403
+        welcome.clear()
+    assert tried >= 5
+
+
+async def test_a_pod_that_the_others_cannot_ask_takes_no_connection(redis: RedisServer, tmp_path: Path) -> None:
+    """While Redis does not answer it, it listens, says why it is not ready, and refuses. Then it takes the client."""
+    road = Road(redis.port)
+    await road.open()
+    road.hold()
+    try:
+        async with pods(redis, tmp_path, "") as make:
+            pod = await make(bus_url=f"{road.url}?prefix=apart", bus_timeout=0.3, readiness_bus="degraded")
+            refused = await Client.open_or_refused(pod.port, token("alice"))
+            assert (refused.status, "retry-after" in refused.headers) == (503, True)
+            status, body = await pod.probe("/readyz")
+            assert (status, body["checks"]["starting"]["reason"]) == (503, "the bus has not been reached yet")
+            road.let_go()
+            async with asyncio.timeout(PATIENCE):
+                while pod.running._pod.lifecycle.state is not State.READY:
+                    await asyncio.sleep(0.01)
+            client = await pod.connect("alice")
+            assert await call(pod, *DISCONNECT) == (200, {"ended": 1, "complete": True})
+            assert (await client.ended()).code == 4403
+    finally:
+        await road.close()
+
+
+async def test_questions_and_revocations_come_before_the_first_connection(redis: RedisServer, tmp_path: Path) -> None:
+    """A pod that hears nothing from the others yet does not register, and so takes no connection."""
+    road = Road(redis.port)
+    road.muting = b"\r\nsubscribe\r\n"
+    await road.open()
+    try:
+        async with pods(redis, tmp_path, "") as make:
+            other = await make(bus_url=f"{redis.url}?prefix=half")
+            pod = await make(bus_url=f"{road.url}?prefix=half", bus_timeout=0.3)
+            assert (await Client.open_or_refused(pod.port, token("alice"))).status == 503
+            assert await other.running._pod.pods.registered() == {other.running._pod.pods.me}
+    finally:
+        await road.close()
+
+
+async def test_a_pod_that_left_is_not_waited_for(new_pod: NewPod) -> None:
+    """Its connections have ended before it retires, so what the others answer is complete at once."""
+    one, two = await new_pod(), await new_pod(presence_grace=30)
+    client = await two.join("alice", "a")
+    assert (await call(one, "GET", "/v1/info"))[1]["complete"] is True
+    await two.running.stop(asyncio.Event())
+    await client.close()
+    status, answer = await call(one, "GET", "/v1/info")
+    assert (status, answer["complete"], len(answer["pods"])) == (200, True, 1)  # type: ignore[arg-type]
