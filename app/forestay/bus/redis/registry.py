@@ -14,21 +14,19 @@ from forestay.bus.redis.bus import RedisBus
 from forestay.bus.redis.evaluation import evalsha, write
 from forestay.bus.redis.event_log import NOTHING
 from forestay.bus.redis.keys import PARTITIONS
+from forestay.bus.redis.pod_scripts import HEARTBEAT, PODS, RETIRE
 from forestay.bus.redis.registry_replies import is_json, read_outcome, read_revocation, text, texts, to_bytes
 from forestay.bus.redis.registry_scripts import (
     CLAIM,
     CONNECTIONS,
     DISOWN,
-    HEARTBEAT,
     MEMBERS,
     OWNED,
     PAGE,
-    PODS,
     PUT,
     RELEASE,
     RELEASE_ALL,
     REMOVE_MEMBERS,
-    RETIRE,
     REVOKE,
 )
 from forestay.bus.redis.ticket_scripts import KEEP_TICKET, USE_TICKET

@@ -17,7 +17,8 @@ for commands that need memory. So such a command comes first.
 from typing import Final
 
 from forestay.bus.redis.event_scripts import EVENT_SCRIPTS, TELL
-from forestay.bus.redis.registry_scripts import REGISTRY_SCRIPTS, SEED_TTL
+from forestay.bus.redis.pod_scripts import SEED_TTL
+from forestay.bus.redis.registry_scripts import REGISTRY_SCRIPTS
 from forestay.bus.redis.script import Script, script
 from forestay.core.rules.policies import KEY_TTL, QUIET_TTL
 
