@@ -29,7 +29,7 @@ CYCLONEDX_VERSION := 7.5.0
 PYTEST := $(BIN)/pytest
 RANDOM_KEY := od -An -N32 -tx1 /dev/urandom | tr -d ' \n'
 
-.PHONY: help setup run dev demo deploy-picture test test-slow test-compiled compiled mutate cover check fix docs bench conformance clients e2e e2e-trace
+.PHONY: help setup run dev demo example deploy-picture test test-slow test-compiled compiled mutate cover check fix docs bench conformance clients e2e e2e-trace
 .PHONY: trace-picture image tree architecture-picture chart-docs manifests lock audit sbom clean
 .PHONY: check-format check-lint check-types check-imports check-rules check-js check-sizes check-spelling check-cover
 
@@ -51,6 +51,9 @@ dev: setup ## the same, started anew each time a file of app/ is saved
 
 demo: setup ## a deploy to watch: two gateways on one Redis, and a page that counts what arrives
 	$(BIN)/python -m demo $(ARGS)
+
+example: setup ## start one of examples/, or list them: ARGS="chat"
+	$(BIN)/python examples $(ARGS)
 
 deploy-picture: setup ## take the picture of that page for the README, with Chromium
 	$(BIN)/python -m demo.picture
@@ -127,6 +130,8 @@ lock: $(BIN)/python ## resolve the dependencies anew, with hashes and without ad
 	$(call compile,dev,pyproject.toml $(EXTRAS:%=--extra %) --group dev --constraint requirements/runtime.txt)
 	$(call compile,build,--group build --constraint requirements/dev.txt)
 	$(call compile,fuzz,--group fuzz)
+	$(BIN)/uv pip compile --group examples --constraint requirements/dev.txt --quiet --no-deps --no-annotate --no-header \
+		--no-emit-index-url --output-file examples/requirements.txt
 
 audit: $(BIN)/python ## ask whether a locked version has a known hole
 	$(BIN)/pip install --quiet "uv==$(UV_VERSION)"

@@ -1,0 +1,1 @@
+"""Applications to begin with. Each folder is one of them."""

@@ -1,0 +1,159 @@
+"""Runs an example of `examples/` as its README says, and opens its page as a visitor whose connection can be cut."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import pytest
+from playwright.async_api import Browser, Page, ViewportSize, WebSocketRoute, expect
+
+from examples.__main__ import EXAMPLES, install
+from tests.support.local_redis import free_port
+from tests.support.node import environment
+from tests.support.repository import ROOT
+
+FOLDER: Final = ROOT / "examples"
+DESKTOP: Final[ViewportSize] = {"width": 1280, "height": 800}
+# The registry of npm cannot be reached.
+UNREACHABLE: Final = ("ENOTFOUND", "ECONNREFUSED", "ETIMEDOUT", "EAI_AGAIN", "ECONNRESET")
+
+
+@dataclass(frozen=True)
+class Running:
+    """An example that runs."""
+
+    page: str
+    """The address of its page, with a slash at its end."""
+    gateway_port: int
+    api_port: int
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.gateway_port}/ws"
+
+
+async def installed(name: str) -> None:
+    """Installs the packages of an example, as it does itself. Skips the test where the registry cannot be reached."""
+    try:
+        await asyncio.to_thread(install, EXAMPLES[name].folder)
+    except SystemExit as failed:
+        if any(code in str(failed) for code in UNREACHABLE):
+            pytest.skip("the npm registry cannot be reached")
+        raise AssertionError(str(failed)) from None
+
+
+@asynccontextmanager
+async def example(name: str) -> AsyncIterator[Running]:
+    """Runs `python examples NAME` on free ports."""
+    await installed(name)
+    ports = {option: free_port() for option in ("--port", "--gateway-port", "--api-port")}
+    arguments = [f"{option}={port}" for option, port in ports.items()]
+    async with serving([sys.executable, str(FOLDER), name, *arguments]) as page:
+        yield Running(page, ports["--gateway-port"], ports["--api-port"])
+
+
+@asynccontextmanager
+async def serving(command: list[str], **variables: str) -> AsyncIterator[str]:
+    """Runs a server until the block ends. Yields the address of its page, which it prints when it serves."""
+    clean = {name: value for name, value in environment().items() if not name.startswith("FORESTAY_")}
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        env=clean | variables,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        # The Node of this environment is a launcher with a child.
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    output: list[str] = []
+    try:
+        async for line in process.stdout:
+            output.append(line.decode(errors="replace"))
+            found = output[-1].strip().rpartition(" ")[2]
+            if found.startswith("http://127.0.0.1:") and found.endswith("/"):
+                break
+        else:
+            pytest.fail(f"the server ended before it served:\n{''.join(output)}")
+        rest = asyncio.create_task(process.stdout.read())
+        yield found
+        os.killpg(process.pid, signal.SIGTERM)
+        # What it prints while it serves is a fault: a traceback, or a warning.
+        assert (await rest).decode() == ""
+        await process.wait()
+    finally:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+
+
+class Visitor:
+    """A browser of its own with a page, whose WebSocket the test can cut."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        self._sockets: list[tuple[WebSocketRoute, WebSocketRoute]] = []
+        self._away = False
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", lambda message: self._note(message.type, message.text))
+
+    async def come(self, address: str, sockets: str) -> None:
+        await self.page.route_web_socket(sockets, self._pass)
+        await self.page.goto(address)
+
+    async def cut(self, *, away: bool = False) -> None:
+        """Ends the WebSocket on both sides, as a proxy does that goes away. With `away` no other opens until `back`."""
+        self._away = away
+        inside, outside = self._sockets[-1]
+        await outside.close()
+        await inside.close()
+
+    def back(self) -> None:
+        self._away = False
+
+    @property
+    def connections(self) -> int:
+        """How many WebSockets the page has opened, with those that came to nothing."""
+        return len(self._sockets)
+
+    async def _pass(self, inside: WebSocketRoute) -> None:
+        if self._away:
+            await inside.close()
+        else:
+            self._sockets.append((inside, inside.connect_to_server()))
+
+    def _note(self, kind: str, text: str) -> None:
+        if kind in ("error", "warning"):
+            self.complaints.append(text)
+
+
+@asynccontextmanager
+async def visitor(
+    browser: Browser,
+    address: str,
+    size: ViewportSize = DESKTOP,
+    *,
+    dark: bool = False,
+    sockets: str = "**/ws",
+) -> AsyncIterator[Visitor]:
+    """Opens the page, which must log no error and no warning. `sockets`: which WebSockets may be cut."""
+    context = await browser.new_context(viewport=size, color_scheme="dark" if dark else "light")
+    found = Visitor(await context.new_page())
+    try:
+        await found.come(address, sockets)
+        yield found
+        assert not found.complaints, found.complaints
+    finally:
+        await context.close()
+
+
+async def sign_in(page: Page, name: str) -> None:
+    """Give the name that the example's page asks for."""
+    await page.get_by_label("Your name").fill(name)
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#state")).to_have_text(f"You are {name}.")
