@@ -58,6 +58,7 @@ BREAKS = [
     Break("metrics are counted in one place", "forestay.edge.websocket.websocket", "prometheus_client"),
     Break("spans are made in one place", "forestay.core.sessions.dispatcher", "opentelemetry"),
     Break("inside webhooks", "forestay.outbound.webhooks.batch", "forestay.outbound.webhooks.delivery"),
+    Break("inside outbound.hooks", "forestay.outbound.hooks.breaker", "forestay.outbound.hooks.http_hooks"),
     Break("inside outbound", "forestay.outbound.signature", "forestay.outbound.webhooks.batch"),
     Break("layers point one way", "forestay.terminal.rooms", "forestay.pod.server"),
     Break("the gateway needs no client", "forestay.terminal.load", "forestay_client"),

@@ -3,6 +3,8 @@
 Redirects, cookies and proxies are not used: the operator says where requests go, and no answer leads them elsewhere.
 """
 
+from typing import Final
+
 from aiohttp import (
     ClientConnectorCertificateError,
     ClientConnectorDNSError,
@@ -15,6 +17,10 @@ from aiohttp import (
 
 from forestay import __version__
 from forestay.outbound.receiver import Receiver, trust
+
+NOT_ABOUT_CONTENT: Final = frozenset({401, 403, 404, 405, 407, 408, 425, 429, 502, 503, 504})
+"""Statuses that any other request would have got too: wrong address or rights, too many requests, or a proxy without a
+receiver behind it."""
 
 
 def open_session(receiver: Receiver, connections: int, keep: float) -> ClientSession:

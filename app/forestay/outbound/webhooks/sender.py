@@ -13,7 +13,7 @@ from typing import Final
 from aiohttp import ClientError, ClientResponse
 
 from forestay.outbound.receiver import Receiver
-from forestay.outbound.session import explained, open_session
+from forestay.outbound.session import NOT_ABOUT_CONTENT, explained, open_session
 from forestay.outbound.signature import signed_headers
 
 CONNECTIONS: Final = 4
@@ -28,10 +28,6 @@ LONGEST_RETRY_AFTER: Final = 300.0
 # The rest of an answer that is read: bytes, and seconds. A longer or slower one costs its connection.
 _REST_BYTES: Final = 4096
 _REST_SECONDS: Final = 0.5
-
-
-# Wrong address or rights, too many requests, or a proxy without a receiver behind it.
-_NOT_ABOUT_EVENTS: Final = frozenset({401, 403, 404, 405, 407, 408, 425, 429, 502, 503, 504})
 
 
 class Result(StrEnum):
@@ -64,13 +60,13 @@ class Answer:
     def receiver_fails(self) -> bool:
         """Whether any other request would have failed too, as far as can be told."""
         if self.result is Result.REFUSED:
-            return not 400 <= self.status < 500 or self.status in _NOT_ABOUT_EVENTS
+            return not 400 <= self.status < 500 or self.status in NOT_ABOUT_CONTENT
         return self.result in (Result.UNREACHABLE, Result.TIMEOUT)
 
     @property
     def about_events(self) -> bool:
         """Whether it may be one of the events that the receiver does not take."""
-        return self.result is Result.REFUSED and self.status >= 400 and self.status not in _NOT_ABOUT_EVENTS
+        return self.result is Result.REFUSED and self.status >= 400 and self.status not in NOT_ABOUT_CONTENT
 
 
 class Sender:

@@ -1,0 +1,1 @@
+"""Asks the application over HTTP about what clients do, and tells it: one signed request for each question."""

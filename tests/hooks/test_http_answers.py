@@ -1,0 +1,406 @@
+"""The HTTP form of hooks against real sockets: what is asked, which answers are believed, and which are failures."""
+
+import asyncio
+import base64
+import itertools
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec import Raw
+from structlog.testing import capture_logs
+
+from forestay.core.ports.hook_events import (
+    BroadcastEvent,
+    Caller,
+    CallEvent,
+    ConnectEvent,
+    DisconnectEvent,
+    HookEvent,
+    JoinEvent,
+    LeaveEvent,
+)
+from forestay.core.ports.hooks import Allow, HookAnswer, HookFailed, Refuse, Replace, Result
+from forestay.outbound.hooks.breaker import THRESHOLD
+from forestay.outbound.hooks.http_hooks import Bounds, HttpHooks, Surroundings
+from forestay.outbound.receiver import Receiver
+from forestay.outbound.signature import parse_secret
+from forestay.protocol.trace import TraceContext
+from tests.support.hook_receiver import SECRET, Answer, Application, always, application, hang, http, say
+from tests.support.local_redis import Authority
+
+ALICE = Caller("alice", b'{"sub":"alice","plan":"pro"}', "c1")
+TRACE = TraceContext("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "vendor=1")
+CONNECT = ConnectEvent(ALICE, TRACE, origin="https://app.example", address="192.0.2.7")
+JOIN = JoinEvent(ALICE, "chat.a")
+BROADCAST = BroadcastEvent(ALICE, "chat.a", b'{"text":  "hi"}')
+CALL = CallEvent(ALICE, "orders.place", b"[1,2]")
+LEAVE = LeaveEvent(ALICE, "chat.a", disconnected=True)
+DISCONNECT = DisconnectEvent(ALICE, 1006, "", by_client=True, seconds=1.23456)
+EVENTS = (CONNECT, JOIN, BROADCAST, CALL, LEAVE, DISCONNECT)
+ASKED = (CONNECT, JOIN, BROADCAST, CALL)
+TOLD = (LEAVE, DISCONNECT)
+
+
+def by_hook(event: HookEvent) -> str:
+    return event.hook.value
+
+
+@asynccontextmanager
+async def asking(app: Application, patience: float = 5.0, ca: Path | None = None) -> AsyncIterator[HttpHooks]:
+    """The HTTP form, which asks `app`."""
+    ids = itertools.count(1)
+    hooks = HttpHooks(
+        Receiver(app.url, (parse_secret(SECRET),), patience, ca),
+        Bounds(concurrency=64, payload=1000, depth=10),
+        Surroundings(time.time, time.monotonic, lambda: f"{next(ids)}", random.uniform),
+    )
+    try:
+        yield hooks
+    finally:
+        await hooks.close()
+
+
+async def failure(app: Application, event: HookEvent) -> HookFailed:
+    """Why `event` gets no answer."""
+    async with asking(app) as hooks:
+        with pytest.raises(HookFailed) as caught:
+            await asyncio.wait_for(hooks.ask(event), 10)
+        return caught.value
+
+
+async def test_a_question_is_signed_json_with_a_trace() -> None:
+    """The public library verifies it; it has an id, a time, and what the event says; the payload stays as it came."""
+    async with application() as app, asking(app) as hooks:
+        for event in EVENTS:
+            await hooks.ask(event)
+    assert app.unsigned == []
+    client = {"user": "alice", "claims": {"sub": "alice", "plan": "pro"}, "connection": "c1", "wire": "v1"}
+    assert {question.type: question.data for question in app.questions} == {
+        "connect": client | {"origin": "https://app.example", "address": "192.0.2.7"},
+        "join": client | {"room": "chat.a"},
+        "broadcast": client | {"room": "chat.a", "payload": {"text": "hi"}},
+        "call": client | {"method": "orders.place", "payload": [1, 2]},
+        "leave": client | {"room": "chat.a", "disconnected": True},
+        "disconnect": client | {"code": 1006, "reason": "", "by_client": True, "seconds": 1.235},
+    }
+    assert b'{"text":  "hi"}' in app.questions[2].body
+    first = app.questions[0]
+    assert first.json["id"] == first.headers["webhook-id"] == "ask_1"
+    assert first.json["timestamp"].endswith("Z")
+    assert (first.headers["traceparent"], first.headers["tracestate"]) == TRACE
+    assert first.headers["content-type"] == "application/json"
+    assert first.headers["user-agent"].startswith("forestay/")
+    assert first.headers["accept-encoding"] == "identity"
+    assert "traceparent" not in app.questions[1].headers
+    assert {question.connection for question in app.questions} == {1}
+
+
+async def test_binary_messages_and_events_are_told_apart() -> None:
+    """A binary message has `binary`, base64, in place of `payload`; a message with an event has its name."""
+    async with application() as app, asking(app) as hooks:
+        await hooks.ask(BroadcastEvent(ALICE, "a", b"\0\0\0\1\xff", binary=True))
+        await hooks.ask(BroadcastEvent(ALICE, "a", b"[]", event="typed"))
+    binary, event = (question.data for question in app.questions)
+    assert base64.b64decode(binary["binary"]) == b"\0\0\0\1\xff"
+    assert "payload" not in binary
+    assert (event["event"], event["payload"]) == ("typed", [])
+
+
+MUTED = {"allow": False, "code": "muted", "message": "You are muted."}
+
+
+@pytest.mark.parametrize(
+    ("event", "answer", "means"),
+    [
+        *((event, {"allow": True}, (Allow, [])) for event in (CONNECT, JOIN, BROADCAST)),
+        *((event, None, (Allow, [])) for event in (CONNECT, JOIN, BROADCAST)),
+        *((event, MUTED, (Refuse, "muted", "You are muted.")) for event in ASKED),
+        (CONNECT, {"rooms": ["a", "b.c"]}, (Allow, ["a", "b.c"])),
+        (CONNECT, {"allow": True, "rooms": ["a"]}, (Allow, ["a"])),
+        (BROADCAST, {"payload": {"text": "**"}}, (Replace, {"text": "**"})),
+        (BROADCAST, {"allow": True, "payload": None}, (Replace, None)),
+        (BROADCAST, {"binary": "AAAAAf8="}, (Replace, b"\0\0\0\1\xff")),
+        (CALL, {"result": {"order": 7}}, (Result, {"order": 7})),
+        (CALL, {"result": None}, (Result, None)),
+        (CALL, {"allow": True}, (Result, None)),
+        (CALL, None, (Result, None)),
+    ],
+    ids=str,
+)
+async def test_an_answer_is_understood(event: HookEvent, answer: object, means: tuple[object, ...]) -> None:
+    """Status 204 allows; JSON allows, refuses, replaces a payload, adds rooms, or answers a call."""
+    async with application(always(http(204) if answer is None else say(answer))) as app, asking(app) as hooks:
+        assert parts(await hooks.ask(event)) == means
+
+
+def parts(answer: HookAnswer | None) -> tuple[object, ...]:
+    """The type of an answer, and what it says."""
+    match answer:
+        case Allow(rooms=rooms):
+            return Allow, list(rooms)
+        case Refuse(code=code, message=message):
+            return Refuse, code, message
+        case Replace(payload=payload) | Result(payload=payload):
+            return type(answer), msgspec.json.decode(payload) if isinstance(payload, Raw) else payload
+        case _:
+            return (None,)
+
+
+async def test_a_refusal_needs_no_words() -> None:
+    """`{"allow": false}` refuses, with a code and a sentence of the gateway."""
+    async with application(always(say({"allow": False}))) as app, asking(app) as hooks:
+        assert parts(await hooks.ask(JOIN)) == (Refuse, "refused", "the application refused this")
+
+
+@pytest.mark.parametrize("written", [http(204), say({"allow": False}), http(200, b"<html>", Content_Type="text/html")])
+@pytest.mark.parametrize("event", TOLD, ids=by_hook)
+async def test_what_is_told_needs_no_answer(event: HookEvent, written: bytes) -> None:
+    """Only the status counts, and nothing that is said refuses it."""
+    async with application(always(written)) as app, asking(app) as hooks:
+        assert await hooks.ask(event) is None
+
+
+def json_answer(body: bytes, kind: str = "application/json") -> bytes:
+    return http(200, body, Content_Type=kind)
+
+
+DEEP = b'{"payload":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+
+
+@pytest.mark.parametrize(
+    ("event", "written", "failed", "cause"),
+    [
+        (JOIN, http(500), "status", "status 500 instead of 200 or 204"),
+        (JOIN, http(410), "status", "status 410"),
+        (JOIN, http(403, b'{"allow":false}', Content_Type="application/json"), "status", "status 403"),
+        (JOIN, http(201), "status", "status 201"),
+        (JOIN, http(302, Location="http://127.0.0.1:1/"), "status", "redirects are not followed"),
+        (JOIN, http(307, Location="/elsewhere"), "status", "redirects are not followed"),
+        (JOIN, json_answer(b'{"allow":true}', "text/html"), "bad_answer", "not application/json"),
+        (JOIN, json_answer(b'{"allow":true}', ""), "bad_answer", "not application/json"),
+        (JOIN, json_answer(b""), "bad_answer", "not JSON"),
+        (JOIN, json_answer(b"{"), "bad_answer", "not JSON"),
+        (JOIN, json_answer(b"null"), "bad_answer", "object"),
+        (JOIN, json_answer(b"true"), "bad_answer", "object"),
+        (JOIN, json_answer(b'{"allow":true,"message":"\xff"}'), "bad_answer", "not UTF-8"),
+        (JOIN, json_answer(b'{"allow":true} x'), "bad_answer", "not JSON"),
+        (JOIN, json_answer(b"{}"), "bad_answer", "says nothing"),
+        (JOIN, json_answer(b'{"allow":"yes"}'), "bad_answer", "allow"),
+        (JOIN, json_answer(b'{"allow":1}'), "bad_answer", "allow"),
+        (JOIN, json_answer(b'{"alow":false}'), "bad_answer", "alow"),
+        (JOIN, json_answer(b'{"rooms":["a"]}'), "bad_answer", "`rooms` does not answer join"),
+        (JOIN, json_answer(b'{"payload":1}'), "bad_answer", "`payload` does not answer join"),
+        (JOIN, json_answer(b'{"allow":true,"code":"a"}'), "bad_answer", "`code` does not answer join"),
+        (JOIN, json_answer(b'{"allow":false,"code":"a b"}'), "bad_answer", "code of a refusal"),
+        (JOIN, json_answer(b'{"allow":false,"message":""}'), "bad_answer", "message of a refusal"),
+        (JOIN, json_answer(b'{"allow":false,"rooms":[]}'), "bad_answer", "beside a refusal"),
+        (CONNECT, json_answer(b'{"rooms":"a"}'), "bad_answer", "rooms"),
+        (CONNECT, json_answer(b'{"rooms":[1]}'), "bad_answer", "rooms"),
+        (BROADCAST, json_answer(b'{"payload":1,"binary":"AAAA"}'), "bad_answer", "both"),
+        (BROADCAST, json_answer(b'{"binary":"?"}'), "bad_answer", "base64"),
+        (BROADCAST, json_answer(b'{"payload":[[[[[[[[[[[1]]]]]]]]]]]}'), "bad_answer", "deeper than 10"),
+        (BROADCAST, json_answer(b'{"payload":' + b"[" * 20_000 + b"}"), "bad_answer", "deeper than 10"),
+        (BROADCAST, json_answer(DEEP), "too_large", "more than 67536 bytes"),
+        (CALL, json_answer(b'{"payload":1}'), "bad_answer", "`payload` does not answer call"),
+        (JOIN, http(200, b"x", Content_Type="application/json", Content_Encoding="gzip"), "bad_answer", "compressed"),
+        (JOIN, b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "bad_answer", "not HTTP"),
+        (JOIN, b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n", "bad_answer", "not HTTP"),
+    ],
+)
+async def test_what_is_no_answer_is_a_failure(event: HookEvent, written: bytes, failed: str, cause: str) -> None:
+    """It has a reason of the closed set, and a cause that is short."""
+    async with application(always(written)) as app:
+        found = await failure(app, event)
+        assert len(app.questions) == 1
+    assert (found.failure, cause in str(found), len(str(found)) < 300) == (failed, True, True), str(found)
+
+
+def then_close(written: bytes) -> Answer:
+    """Writes this to the first question, closes then, and allows what comes after it."""
+    asked = 0
+
+    async def answer(question: Any) -> bytes:
+        nonlocal asked
+        asked += 1
+        return written if asked == 1 else http(204)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("fields", "chunk"),
+    [
+        ("Content-Length: 10485760", bytes(65536)),
+        ("Transfer-Encoding: chunked", b"10000\r\n" + bytes(65536) + b"\r\n"),
+    ],
+    ids=["length", "chunked"],
+)
+async def test_an_answer_of_ten_megabytes_is_not_read(fields: str, chunk: bytes) -> None:
+    """Neither one that says how long it is, nor one that does not; the connection is closed."""
+    written = 0
+    closed = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal written
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{fields}\r\n\r\n".encode())
+        try:
+            for _ in range(160):
+                writer.write(chunk)
+                await writer.drain()
+                written += len(chunk)
+        except ConnectionError:
+            closed.set()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    app = Application(hang, port=server.sockets[0].getsockname()[1])
+    async with server:
+        assert (await failure(app, JOIN)).failure == "too_large"
+        await asyncio.wait_for(closed.wait(), 10)
+    assert written < 8 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("fields", "body"),
+    [
+        ("Content-Length: 100", b'{"allow":true}'),
+        ("Transfer-Encoding: chunked", b'e\r\n{"allow":true}\r\n'),
+        ("Transfer-Encoding: chunked", b"zz\r\n"),
+    ],
+)
+async def test_half_a_body_is_a_failure(fields: str, body: bytes) -> None:
+    """A connection that closes before the end of the body allows nothing, whatever came before."""
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{fields}\r\n\r\n".encode()
+    found = await failure_of_bytes(head + body)
+    assert (found.failure, "the answer broke off" in str(found)) == ("bad_answer", True)
+
+
+async def failure_of_bytes(written: bytes, event: HookEvent = JOIN) -> HookFailed:
+    """Why there is no answer where each connection gets these bytes and ends."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(written)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        return await failure(Application(hang, port=server.sockets[0].getsockname()[1]), event)
+
+
+async def test_half_a_head_is_no_answer() -> None:
+    """A connection that closes within the head of an answer."""
+    assert (await failure_of_bytes(b"HTTP/1.1 20")).failure == "unreachable"
+
+
+async def test_nothing_that_listens_is_unreachable() -> None:
+    """The cause says so."""
+    async with application() as app:
+        port = app.port
+    found = await failure(Application(hang, port=port), JOIN)
+    assert (found.failure, "no connection" in str(found)) == ("unreachable", True)
+
+
+async def test_a_certificate_of_a_stranger_is_not_trusted(tmp_path: Path) -> None:
+    """The cause names the setting; with the authority the question is asked."""
+    authority = Authority(tmp_path)
+    async with application(tls=authority.tls()) as app:
+        found = await failure(app, JOIN)
+        assert (found.failure, "FORESTAY_HOOKS_CA" in str(found), app.questions) == ("unreachable", True, [])
+        async with asking(app, ca=authority.ca) as hooks:
+            assert isinstance(await hooks.ask(JOIN), Allow)
+
+
+@pytest.mark.parametrize("event", [CONNECT, JOIN, BROADCAST, LEAVE, DISCONNECT], ids=by_hook)
+async def test_a_question_without_an_answer_is_asked_once_more(event: HookEvent) -> None:
+    """With the same id, where the connection closed before any byte of an answer: then it is as if asked once."""
+    async with application(then_close(b"")) as app, asking(app) as hooks:
+        await hooks.ask(event)
+    first, second = app.questions
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+    assert first.connection != second.connection
+
+
+async def test_a_question_is_asked_twice_at_most() -> None:
+    """An application that closes each connection without an answer."""
+    async with application(always(b"")) as app:
+        assert (await failure(app, JOIN)).failure == "unreachable"
+        assert len(app.questions) == 2
+
+
+async def test_a_call_is_asked_once() -> None:
+    """It may have changed something before the connection broke."""
+    async with application(then_close(b"")) as app:
+        assert (await failure(app, CALL)).failure == "unreachable"
+        assert len(app.questions) == 1
+
+
+async def test_a_question_that_is_cancelled_frees_its_connection() -> None:
+    """The connection to the application that hangs is closed, and other questions are answered."""
+    async with application(hang) as app, asking(app) as hooks:
+        waiting = asyncio.create_task(hooks.ask(JOIN))
+        await app.until(lambda: bool(app.questions))
+        app.answer = always(http(204))
+        assert isinstance(await hooks.ask(JOIN), Allow)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert isinstance(await hooks.ask(JOIN), Allow)
+
+
+async def test_the_breaker_opens_and_closes() -> None:
+    """After failures in a row nothing is asked; after a rest one question is, and then all are again."""
+    async with application(always(http(503))) as app, asking(app) as hooks:
+        with capture_logs() as lines:
+            for _ in range(THRESHOLD):
+                with pytest.raises(HookFailed, match="status 503"):
+                    await hooks.ask(JOIN)
+            with pytest.raises(HookFailed) as caught:
+                await hooks.ask(JOIN)
+            assert (caught.value.failure, hooks.broken, len(app.questions)) == ("circuit_open", ["join"], THRESHOLD)
+            app.answer = always(http(204))
+            assert isinstance(await hooks.ask(CONNECT), Allow)
+            async with asyncio.timeout(10):
+                while hooks.broken:
+                    try:
+                        await hooks.ask(JOIN)
+                    except HookFailed:
+                        await asyncio.sleep(0.05)
+        assert isinstance(await hooks.ask(JOIN), Allow)
+    assert [(line["log_level"], line["event"], line["hook"]) for line in lines] == [
+        ("warning", "hook not asked for a while, because it failed again and again", "join"),
+        ("info", "the application answers hooks again", "join"),
+    ]
+    assert lines[0]["reason"] == "status 503 instead of 200 or 204"
+
+
+async def test_the_breaker_opens_where_nobody_waits_any_longer() -> None:
+    """Questions that are cancelled when their time is over count; those of clients that go early do not."""
+    async with application(hang) as app, asking(app, patience=0.2) as hooks:
+
+        async def ask(seconds: float) -> None:
+            with pytest.raises((TimeoutError, HookFailed)):
+                async with asyncio.timeout(seconds):
+                    await hooks.ask(JOIN)
+
+        await asyncio.gather(*(ask(0.05) for _ in range(10)))
+        assert hooks.broken == []
+        await asyncio.gather(*(ask(0.19) for _ in range(10)))
+        assert hooks.broken == ["join"]
+
+
+async def test_one_user_with_bad_questions_does_not_stop_the_others() -> None:
+    """Answers that one user's questions may have broken leave the breaker closed."""
+    async with application(always(http(500))) as app, asking(app) as hooks:
+        for _ in range(3 * THRESHOLD):
+            with pytest.raises(HookFailed, match="status 500"):
+                await hooks.ask(CALL)
+        assert hooks.broken == []
