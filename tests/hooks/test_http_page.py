@@ -1,0 +1,54 @@
+"""What the page about hooks says of HTTP: its questions are what the gateway writes, its answers what it reads."""
+
+import json
+import re
+from typing import Any, Final
+
+import pytest
+
+from forestay.core.ports.hook_events import Caller, JoinEvent
+from forestay.core.rules.hooks import TOLD, Hook
+from forestay.outbound.hooks.answers import read_answer
+from forestay.outbound.hooks.breaker import _MOVES
+from forestay.outbound.hooks.questions import encode_question
+from tests.support.repository import ROOT, codes, rows
+
+PAGE: Final = "docs/hooks-http.md"
+
+
+def table(about: str) -> list[list[str]]:
+    """The rows of the table whose first column is headed so, as far as they begin with code."""
+    return [row for row in rows(PAGE, about) if codes(row[0])]
+
+
+ANSWERS: Final = [codes(row[0])[0] for row in table("Answer")]
+
+
+def test_the_question_of_the_page_is_what_is_sent() -> None:
+    """Field by field."""
+    [text] = re.findall(r"^```http\n.*?\n\n(.*?)^```", (ROOT / PAGE).read_text(), re.DOTALL | re.MULTILINE)
+    shown: dict[str, Any] = json.loads(text)
+    data = shown["data"]
+    caller = Caller(data["user"], json.dumps(data["claims"]).encode(), data["connection"], data["wire"])
+    asked = encode_question(shown["id"], shown["timestamp"], JoinEvent(caller, data["room"]))
+    assert json.loads(asked) == shown
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_an_answer_of_the_page_can_be_used(answer: str) -> None:
+    """By the questions that it is for."""
+    [row] = [row for row in table("Answer") if answer in row[0]]
+    hooks = [Hook(name) for name in codes(row[1]) if name in list(Hook)] or [hook for hook in Hook if hook not in TOLD]
+    for hook in hooks:
+        read_answer(hook, answer.encode(), 10)
+
+
+def test_the_page_has_each_question() -> None:
+    """In its table."""
+    assert {codes(row[0])[0] for row in table("Type")} == set(Hook)
+
+
+def test_the_page_has_each_move_of_the_breaker() -> None:
+    """In its table of states."""
+    moves = {(codes(row[0])[0], codes(row[1])[0]) for row in table("State")}
+    assert moves == {(state.value, to.value) for state, targets in _MOVES.items() for to in targets}
