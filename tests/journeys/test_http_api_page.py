@@ -9,6 +9,7 @@ import pytest
 
 from forestay.edge.problems import STATUS
 from forestay.protocol.codes import ErrorCode
+from tests.rules.test_openapi import NOT_FOR_BACKENDS
 from tests.support.gateway import API_KEY, Gateway, call, gateway
 from tests.support.repository import ROOT, codes, rows
 
@@ -82,4 +83,4 @@ async def test_the_page_lists_every_path_and_method() -> None:
 def test_the_page_lists_every_status_with_its_codes(code: ErrorCode) -> None:
     """Each refusal is in the row of its status. What only clients get is not there."""
     listed = {(row[0], each) for row in rows(PAGE, "Status") for each in codes(row[1])}
-    assert ((str(STATUS[code]), code) in listed) == (code not in ("unknown_type", "rate_limited"))
+    assert ((str(STATUS[code]), code) in listed) == (code not in NOT_FOR_BACKENDS)
