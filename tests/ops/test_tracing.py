@@ -36,7 +36,7 @@ async def test_a_trace_that_is_not_kept_never_reaches_the_sdk(monkeypatch: pytes
     (message,) = [reply for reply in heard.heard() if reply["type"] == "broadcast"]
     assert message["traceparent"][-3:] == "-00"
     assert message["traceparent"][3:35] != CLIENT_TRACE[3:35]
-    assert watched.spans() == ()
+    assert watched.spans() == []
 
 
 async def test_a_failed_publish_marks_its_spans() -> None:

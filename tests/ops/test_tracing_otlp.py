@@ -4,12 +4,13 @@ import asyncio
 
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from forestay.core.rules.policies import Policy
 from forestay.core.sessions.backend import Publication
-from forestay.ops.tracing.otlp import OtlpExporter, encode, envelope
+from forestay.ops.tracing.otlp import Encoder, OtlpExporter
+from forestay.ops.tracing.readable import Readable
+from forestay.ops.tracing.spans import Kind, Span
 from forestay.protocol.names import RoomName
 from forestay.protocol.trace import TraceContext
 from tests.support.core import passes
@@ -19,7 +20,7 @@ from tests.support.traced import Watched
 CLIENT_TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-async def everything(*, names: bool) -> list[ReadableSpan]:
+async def everything(*, names: bool) -> tuple[Readable, list[Span]]:
     """Spans of all kinds and shapes; those of messages several times."""
     watched = Watched(1.0, Policy("chat.*"), names=names)
     (alice, _), (bob, _) = watched.core.join("chat.a"), watched.core.join("chat.b")
@@ -34,7 +35,7 @@ async def everything(*, names: bool) -> list[ReadableSpan]:
     watched.incidents.draining(3, 10.0)
     watched.incidents.drained(1)
     await passes()
-    return list(watched.spans())
+    return watched.readable, list(watched.own_spans())
 
 
 def plain(body: bytes) -> ExportTraceServiceRequest:
@@ -48,21 +49,21 @@ def plain(body: bytes) -> ExportTraceServiceRequest:
 async def test_spans_of_every_shape_are_encoded_as_the_sdk_encodes_them() -> None:
     """Spans of every shape are encoded as by the SDK, both on the first and on the second time."""
     for names in (False, True):
-        spans = await everything(names=names)
-        kinds = {span.kind for span in spans}
-        assert len(kinds) == 4
+        readable, spans = await everything(names=names)
+        assert {span.shape.kind for span in spans} == set(Kind)
+        encoder = Encoder(readable)
         for _ in range(2):
-            written = encode(envelope(spans[-1]), spans)
-            assert plain(written) == plain(encode_spans(spans).SerializeToString())
+            expected = encode_spans([readable(span) for span in spans]).SerializeToString()
+            assert plain(encoder.request(spans)) == plain(expected)
 
 
 async def test_the_exporter_sends_what_it_has_encoded() -> None:
     """The exporter sends the spans, through the part of the SDK that it relies on, and fails after its shutdown."""
-    spans = await everything(names=False)
+    readable, spans = await everything(names=False)
     async with sink() as collector:
-        exporter = OtlpExporter(endpoint=f"http://127.0.0.1:{collector.port}/v1/traces")
+        exporter = OtlpExporter(readable, f"http://127.0.0.1:{collector.port}/v1/traces")
         assert hasattr(exporter, "_client")
         assert await asyncio.to_thread(exporter.export, spans) is SpanExportResult.SUCCESS
-        assert [span.name for span in collector.spans] == [span.name for span in spans]
+        assert [span.name for span in collector.spans] == [span.shape.name for span in spans]
         exporter.shutdown()  # type: ignore[no-untyped-call]
         assert await asyncio.to_thread(exporter.export, spans) is SpanExportResult.FAILURE

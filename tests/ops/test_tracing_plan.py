@@ -6,7 +6,7 @@ import time
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from forestay.ops.tracing.export import Telemetry
+from forestay.ops.tracing.export import Telemetry, made
 from forestay.ops.tracing.plan import Plan, plan, prepare
 from forestay.ops.tracing.sampling import Sampling, TracingOptions
 
@@ -88,7 +88,7 @@ async def test_limits_of_attributes_are_kept(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "3")
     monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "2")
     exporter = InMemorySpanExporter()
-    telemetry = Telemetry([exporter], {})
+    telemetry = Telemetry([made(exporter)], {})
     options = TracingOptions(
         Sampling(1, parent_based=True), continue_clients=False, uses_caller_context=True, names=False, system="memory"
     )

@@ -4,22 +4,34 @@ import asyncio
 from collections.abc import Sequence
 
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from forestay.core.ports.observer import together
 from forestay.core.rules.policies import Policy
 from forestay.ops.tracing.export import Telemetry
+from forestay.ops.tracing.readable import Readable
 from forestay.ops.tracing.sampling import Sampling, TracingOptions
+from forestay.ops.tracing.spans import Span
 from tests.support.core import Core
+
+
+class _Keeper(SpanExporter):
+    """Keeps what it is to export."""
+
+    def __init__(self) -> None:
+        self.spans: list[Span] = []
+
+    def export(self, spans: Sequence[Span]) -> SpanExportResult:  # type: ignore[override]
+        self.spans += spans
+        return SpanExportResult.SUCCESS
 
 
 class Watched:
     """A core with tracing and an exporter that keeps spans in memory."""
 
     def __init__(self, ratio: float, *policies: Policy, names: bool = False) -> None:
-        self._exporter = InMemorySpanExporter()
         sampling = Sampling(ratio, parent_based=True)
-        self._telemetry = Telemetry([self._exporter], {})
+        self._telemetry = Telemetry([self._keep], {})
         options = TracingOptions(
             sampling, continue_clients=False, uses_caller_context=True, names=names, system="memory"
         )
@@ -29,9 +41,17 @@ class Watched:
 
     def spans(self) -> Sequence[ReadableSpan]:
         """All spans that ended so far, in this order."""
+        return [self.readable(span) for span in self.own_spans()]
+
+    def own_spans(self) -> Sequence[Span]:
+        """The same, as an exporter of ours gets them."""
         self.tracing.close()
         self._telemetry.flush()
-        return self._exporter.get_finished_spans()
+        return self._kept.spans
+
+    def _keep(self, readable: Readable) -> SpanExporter:
+        self.readable, self._kept = readable, _Keeper()
+        return self._kept
 
     def span(self, name: str, **attributes: object) -> ReadableSpan:
         (found,) = [

@@ -39,9 +39,6 @@ CLIENT_ID: Final = "messaging.client.id"
 DESTINATION: Final = "messaging.destination.name"
 USER: Final = "user.id"
 
-HIGH_CARDINALITY: Final = frozenset((CLIENT_ID, DESTINATION, USER))
-"""Attributes with one value per client, room or user; all others have few values."""
-
 RECIPIENTS: Final = "forestay.fanout.recipients"
 """Members of the room on the pod that made the span."""
 DROPPED: Final = "forestay.fanout.dropped"

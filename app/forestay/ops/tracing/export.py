@@ -6,7 +6,8 @@ process waits for it at most a given time.
 
 import asyncio
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
@@ -14,15 +15,18 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
-from forestay import __version__
 from forestay.ops.tracing.incidents import Incidents
 from forestay.ops.tracing.otlp import OtlpExporter
+from forestay.ops.tracing.readable import Readable, ReadableExporter
 from forestay.ops.tracing.sampling import TracingOptions
 from forestay.ops.tracing.spans import Spans
 from forestay.ops.tracing.tracing import Tracing
 
 GROUP: Final = "opentelemetry_traces_exporter"
 """The entry point group where packages register exporters for OTEL_TRACES_EXPORTER."""
+
+MakeExporter = Callable[[Readable], SpanExporter]
+"""Makes an exporter of our spans."""
 
 _OTLP_HTTP: Final = "otlp_proto_http"
 
@@ -34,9 +38,10 @@ class UnknownExporter(Exception):
 class Telemetry:
     """Sends the spans of this process to the exporters."""
 
-    def __init__(self, exporters: Sequence[SpanExporter], resource: Mapping[str, str]) -> None:
-        self._processors: list[SpanProcessor] = [BatchSpanProcessor(exporter) for exporter in exporters]
-        self._spans = Spans(self._processors, Resource.create(dict(resource)), __version__)
+    def __init__(self, exporters: Sequence[MakeExporter], resource: Mapping[str, str]) -> None:
+        readable = Readable(Resource.create(dict(resource)))
+        self._processors: list[SpanProcessor] = [BatchSpanProcessor(make(readable)) for make in exporters]
+        self._spans = Spans(self._processors)
 
     def tracing(self, options: TracingOptions, loop: asyncio.AbstractEventLoop) -> Tracing:
         """Creates the tracer that makes the spans of messages."""
@@ -72,9 +77,14 @@ class Telemetry:
             pass
 
 
-def make_exporters(names: Sequence[str]) -> list[SpanExporter]:
-    """Creates the exporters with these names, configured from the environment. Raises UnknownExporter."""
-    return [OtlpExporter() if name == _OTLP_HTTP else _entry_point(name).load()() for name in names]
+def find_exporters(names: Sequence[str]) -> list[MakeExporter]:
+    """Finds the exporters with these names, configured from the environment. Raises UnknownExporter."""
+    return [OtlpExporter if name == _OTLP_HTTP else made(_entry_point(name).load()()) for name in names]
+
+
+def made(exporter: SpanExporter) -> MakeExporter:
+    """Takes an exporter that was made already: one that takes the SDK's objects."""
+    return partial(ReadableExporter, exporter)
 
 
 def _entry_point(name: str) -> EntryPoint:

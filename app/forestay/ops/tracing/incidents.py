@@ -1,17 +1,12 @@
 """Makes short spans with events of what belongs to no message: drains, a lost bus, gaps, resyncs."""
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-from opentelemetry.sdk.trace import Event
-from opentelemetry.trace import SpanKind
-from opentelemetry.util.types import AttributeValue
 
 from forestay.core.ports.observer import Observer
 from forestay.ops.tracing import conventions as semconv
 from forestay.ops.tracing.sampling import Sampling
-from forestay.ops.tracing.spans import Root, Spans
+from forestay.ops.tracing.spans import Attributes, Event, Kind, Root, Shape, Span, Spans
 
 
 @dataclass(slots=True)
@@ -20,8 +15,8 @@ class _Incident:
     started: int = field(default_factory=time.time_ns)
     events: list[Event] = field(default_factory=list)
 
-    def add(self, event: str, attributes: Mapping[str, AttributeValue] | None = None) -> None:
-        self.events.append(Event(event, attributes, time.time_ns()))
+    def add(self, event: str, attributes: Attributes | None = None) -> None:
+        self.events.append(Event(event, attributes or {}, time.time_ns()))
 
 
 class Incidents(Observer):
@@ -64,7 +59,7 @@ class Incidents(Observer):
         if self._outage is not None:
             self._end(self._outage)
 
-    def _instant(self, name: str, event: str, attributes: Mapping[str, AttributeValue]) -> None:
+    def _instant(self, name: str, event: str, attributes: Attributes) -> None:
         incident = _Incident(name)
         incident.add(event, attributes)
         self._end(incident)
@@ -72,6 +67,5 @@ class Incidents(Observer):
     def _end(self, incident: _Incident) -> None:
         if self._sampling.sampler.kept():
             place, ended = Root(self._sampling.new_id(kept=True)).place(), max(incident.started, time.time_ns())
-            self._spans.end(
-                incident.name, SpanKind.INTERNAL, place, (incident.started, ended), {}, events=incident.events
-            )
+            shape = Shape(incident.name, Kind.INTERNAL, {})
+            self._spans.end(Span(shape, place, incident.started, ended, {}, incident.events))

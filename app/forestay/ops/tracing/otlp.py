@@ -1,103 +1,141 @@
-"""Encodes spans as OTLP and sends them over HTTP: the SDK's exporter with a cache of encoded shapes.
+"""Encodes spans as OTLP and sends them over HTTP: the SDK's exporter, with an encoder that keeps encoded shapes.
 
-The spans of a pod have few shapes (name, kind, status and attributes) and differ in ids and times. The SDK's encoder is
-called once per shape: a call per span would be much of what a kept trace costs (`bench/tracing`).
+The spans of a pod have few shapes and differ in ids and times. The SDK's encoder is called once for each shape: a call
+for each span would be much of what a kept trace costs (`bench/tracing`). A message of protobuf is the concatenation of
+its fields in any order, so the ids and times are written behind the encoded shape.
+https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/trace/v1/trace.proto
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
+from struct import Struct
 from typing import Final
 
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span, SpanFlags
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, SpanFlags
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as EncodedSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
-from opentelemetry.trace import SpanContext, SpanKind, Status
-from opentelemetry.util.types import AttributeValue
 
-from forestay.ops.tracing import conventions as semconv
+from forestay.ops.tracing.readable import Readable, trace_state
+from forestay.ops.tracing.spans import Place, Shape, Span
 
-_MAX_SHAPES: Final = 1024
 _HAS_REMOTE: Final = SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
 _REMOTE: Final = _HAS_REMOTE | SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
-_NO_CONTEXT: Final = SpanContext(1, 1, is_remote=False)
+
+# Each field behind its tag, and its length where it has one: trace_id 1, span_id 2, start 7 and end 8, flags 16.
+_OWN: Final = Struct("<2s16s2s8ssQsQ2sI")
+_TRACE_ID, _SPAN_ID, _START, _END, _FLAGS = b"\x0a\x10", b"\x12\x08", b"\x39", b"\x41", b"\x85\x01"
+_PARENT_ID: Final = b"\x22\x08"
+# A link as a whole: trace_id 1, span_id 2, flags 6.
+_LINK: Final = Struct("<2s2s16s2s8ssI")
+_LINK_LENGTH, _LINK_FLAGS = b"\x6a\x21", b"\x35"
+_STATE, _ATTRIBUTE, _KEY, _VALUE, _TEXT = b"\x1a", b"\x4a", b"\x0a", b"\x12", b"\x0a"
+_RESOURCE_SPANS, _SCOPE_SPANS, _SPAN = b"\x0a", b"\x12", b"\x12"
+
+_SHORT: Final = tuple(bytes([length]) for length in range(0x80))
+"""The lengths of one byte."""
 
 
 class OtlpExporter(OTLPSpanExporter):
-    """Exports over OTLP/HTTP. All spans must have the same resource and scope."""
+    """Exports over OTLP/HTTP."""
 
-    _frame = b""
+    def __init__(self, readable: Readable, endpoint: str | None = None) -> None:
+        """`endpoint`: as the OTEL_* variables say, where there is none."""
+        super().__init__(endpoint)
+        self._encoder = Encoder(readable)
+        self._readable = readable
 
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+    def export(self, spans: Sequence[Span]) -> SpanExportResult:  # type: ignore[override]
         client = getattr(self, "_client", None)
-        if client is None or self._shutdown:
-            # Another version of the SDK, or an exporter that is shut down: the SDK's own method handles both.
-            return super().export(spans)
-        self._frame = self._frame or envelope(spans[0])
-        result = client.export(encode(self._frame, spans))
+        if client is None or self._shutdown or self._readable.limited:
+            # Another version of the SDK, an exporter that is shut down, or limits: the SDK's own method handles them.
+            return super().export([self._readable(span) for span in spans])
+        result = client.export(self._encoder.request(spans))
         return SpanExportResult.SUCCESS if result.success else SpanExportResult.FAILURE
 
 
-def envelope(span: ReadableSpan) -> bytes:
-    """Encodes a request with the resource and the scope of `span`, and without spans."""
-    request = encode_spans([span])
-    request.resource_spans[0].scope_spans[0].ClearField("spans")
-    body: bytes = request.SerializeToString()
-    return body
+class Encoder:
+    """Encodes spans of one resource and one scope."""
 
+    def __init__(self, readable: Readable) -> None:
+        self._readable = readable
+        self._resource: bytes | None = None
+        """The resource, encoded, and the scope: what each request begins with."""
+        self._scope = b""
 
-def encode(frame: bytes, spans: Iterable[ReadableSpan]) -> bytes:
-    """The body of a request to a collector. `frame`: the result of `envelope` for any of the spans."""
-    request = ExportTraceServiceRequest.FromString(frame)
-    encoded = request.resource_spans[0].scope_spans[0].spans
-    for span in spans:
+    def request(self, spans: Sequence[Span]) -> bytes:
+        """The body of a request to a collector. `spans`: at least one."""
+        if self._resource is None:
+            self._resource, self._scope = self._envelope(spans[0])
+        scope = self._scope + b"".join(_field(_SPAN, self._span(span)) for span in spans)
+        return _field(_RESOURCE_SPANS, self._resource + _field(_SCOPE_SPANS, scope))
+
+    def _envelope(self, span: Span) -> tuple[bytes, bytes]:
+        """The resource without scopes, and the scope without spans."""
+        resource = encode_spans([self._readable(span)]).resource_spans[0]
+        scope = resource.scope_spans[0]
+        scope.ClearField("spans")
+        encoded = _serialized(scope)
+        resource.ClearField("scope_spans")
+        return _serialized(resource), encoded
+
+    def _span(self, span: Span) -> bytes:
         if span.events:
-            encoded.append(_encode_one(span))
-        else:
-            _write(encoded.add(), span)
-    body: bytes = request.SerializeToString()
-    return body
+            return _serialized(self._by_sdk(span))
+        shape, place = span.shape, span.place
+        encoded = shape.encoded
+        if encoded is None:
+            encoded = shape.encoded = self._shape(shape)
+        parent, link = place.parent, place.link
+        flags = _HAS_REMOTE if parent is None else _REMOTE
+        ids = _TRACE_ID, place.trace_id.to_bytes(16), _SPAN_ID, place.span_id.to_bytes(8)
+        encoded += _OWN.pack(*ids, _START, span.started, _END, span.ended, _FLAGS, flags)
+        if place.parent_id:
+            encoded += _PARENT_ID + place.parent_id.to_bytes(8)
+        if link is not None:
+            encoded += _link(link.traceparent)
+        if place.state:
+            encoded += _field(_STATE, trace_state(place.state).to_header().encode())
+        for key, value in span.texts.items():
+            encoded += _field(_ATTRIBUTE, _key(key) + _field(_VALUE, _field(_TEXT, str(value).encode())))
+        return encoded
+
+    def _shape(self, shape: Shape) -> bytes:
+        encoded = self._by_sdk(Span(shape, Place(1, 1), 0, 0, {}))
+        for field in ("trace_id", "span_id", "flags"):
+            encoded.ClearField(field)
+        return _serialized(encoded)
+
+    def _by_sdk(self, span: Span) -> EncodedSpan:
+        encoded: EncodedSpan = encode_spans([self._readable(span)]).resource_spans[0].scope_spans[0].spans[0]
+        return encoded
 
 
-def _write(encoded: Span, span: ReadableSpan) -> None:
-    attributes = span.attributes or {}
-    shape = [(key, value) for key, value in attributes.items() if key not in semconv.HIGH_CARDINALITY]
-    encoded.MergeFromString(_shape(span.name, span.kind, span.status, tuple(shape)))
-    if len(shape) < len(attributes):
-        for key in semconv.HIGH_CARDINALITY & attributes.keys():
-            encoded.attributes.add(key=key).value.string_value = str(attributes[key])
-    context, parent = span.get_span_context() or _NO_CONTEXT, span.parent
-    encoded.trace_id = context.trace_id.to_bytes(16)
-    encoded.span_id = context.span_id.to_bytes(8)
-    encoded.trace_state = context.trace_state.to_header()
-    encoded.start_time_unix_nano = span.start_time or 0
-    encoded.end_time_unix_nano = span.end_time or 0
-    encoded.flags = _flags(parent)
-    if parent is not None:
-        encoded.parent_span_id = parent.span_id.to_bytes(8)
-    for link in span.links:
-        target = link.context
-        encoded.links.add(
-            trace_id=target.trace_id.to_bytes(16), span_id=target.span_id.to_bytes(8), flags=_flags(target)
-        )
-
-
-def _flags(parent: SpanContext | None) -> int:
-    return _REMOTE if parent is not None and parent.is_remote else _HAS_REMOTE
-
-
-@lru_cache(_MAX_SHAPES)
-def _shape(name: str, kind: SpanKind, status: Status, attributes: tuple[tuple[str, AttributeValue], ...]) -> bytes:
-    """Encodes what all spans of one shape share."""
-    span = _encode_one(ReadableSpan(name, _NO_CONTEXT, kind=kind, status=status, attributes=dict(attributes)))
-    for field in ("trace_id", "span_id", "flags"):
-        span.ClearField(field)
-    encoded: bytes = span.SerializeToString()
+def _serialized(message: EncodedSpan | ScopeSpans | ResourceSpans) -> bytes:
+    encoded: bytes = message.SerializeToString()
     return encoded
 
 
-def _encode_one(span: ReadableSpan) -> Span:
-    encoded: Span = encode_spans([span]).resource_spans[0].scope_spans[0].spans[0]
-    return encoded
+def _link(traceparent: str) -> bytes:
+    """A link to the span of a caller."""
+    trace_id, span_id = bytes.fromhex(traceparent[3:35]), bytes.fromhex(traceparent[36:52])
+    return _LINK.pack(_LINK_LENGTH, _TRACE_ID, trace_id, _SPAN_ID, span_id, _LINK_FLAGS, _REMOTE)
+
+
+@lru_cache
+def _key(key: str) -> bytes:
+    return _field(_KEY, key.encode())
+
+
+def _field(tag: bytes, content: bytes) -> bytes:
+    """A field of bytes, text or a message: its tag, its length as a varint, and its content."""
+    length = len(content)
+    if length < len(_SHORT):
+        return tag + _SHORT[length] + content
+    groups = bytearray()
+    while length > 0x7F:
+        groups.append(length & 0x7F | 0x80)
+        length >>= 7
+    groups.append(length)
+    return tag + groups + content

@@ -56,10 +56,10 @@ def prepare(planned: Plan) -> "tuple[Telemetry | None, list[str]]":
     if not planned.exporters:
         return None, []
     # Imported here: the SDK takes half as long to load as a gateway without traces takes to start.
-    from forestay.ops.tracing.export import Telemetry, UnknownExporter, make_exporters
+    from forestay.ops.tracing.export import Telemetry, UnknownExporter, find_exporters
 
     try:
-        return Telemetry(make_exporters(planned.exporters), planned.resource), []
+        return Telemetry(find_exporters(planned.exporters), planned.resource), []
     except UnknownExporter as missing:
         return None, [f"traces are off: no installed package provides the exporter {missing}; use http/protobuf"]
     except ValueError as error:

@@ -1,85 +1,105 @@
-"""Makes finished spans and hands them to the SDK's processors.
+"""Finished spans, as the loop makes them: what they share with others, their own ids and times.
 
 The SDK's tracer opens a span, asks the sampler about it and keeps it until it is closed. Here both times and the
-sampling decision are known when a span is made, and the tracer would take several times as long (`bench/tracing`).
-Everything behind that is the SDK's: resources, limits, batches, exporters.
+sampling decision are known when a span is made, and the tracer would take several times as long (`bench/tracing`). An
+exporter's thread makes the SDK's object of a span, or its OTLP: see `readable.py` and `otlp.py`.
 """
 
 import random
 from collections.abc import Mapping, Sequence
+from enum import IntEnum
 from typing import Final, NamedTuple
 
-from opentelemetry.attributes import BoundedAttributes
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan, SpanLimits, SpanProcessor
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
+from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.trace import SpanContext, TraceFlags
 from opentelemetry.util.types import AttributeValue
 
-from forestay.ops.tracing import conventions as semconv
 from forestay.protocol.trace import TraceContext
 
-Attributes = dict[str, AttributeValue]
+Attributes = Mapping[str, AttributeValue]
 
-_KEPT: Final = TraceFlags(TraceFlags.SAMPLED)
-_OK, _FAILED = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
-# No span here has more attributes, so a higher limit has no effect.
-_MAX_ATTRIBUTES: Final = 16
+
+class Kind(IntEnum):
+    """The kinds of spans, with their numbers in OTLP."""
+
+    INTERNAL = 1
+    SERVER = 2
+    PRODUCER = 4
+    CONSUMER = 5
+
+
+class Shape:
+    """What spans can have in common. A pod has many spans of few shapes."""
+
+    __slots__ = ("attributes", "encoded", "failed", "kind", "name")
+
+    def __init__(self, name: str, kind: Kind, attributes: Attributes, *, failed: bool = False) -> None:
+        self.name = name
+        self.kind = kind
+        self.attributes = attributes
+        """Those with few values."""
+        self.failed = failed
+        self.encoded: bytes | None = None
+        """A place for an exporter to keep what it encoded."""
+
+
+class Event(NamedTuple):
+    """What happened during a span."""
+
+    name: str
+    attributes: Attributes
+    time: int
+    """Unix nanoseconds."""
 
 
 class Place(NamedTuple):
-    """The position of a span in a kept trace: its own ids, its parent and its links."""
+    """The position of a span in a kept trace: its own ids, its parent and its link."""
 
-    context: SpanContext
-    parent: SpanContext | None = None
-    links: Sequence[Link] = ()
+    trace_id: int
+    span_id: int
+    parent_id: int = 0
+    """0: it has no parent."""
+    state: str | None = None
+    """The trace's state, as a header has it."""
+    parent: TraceContext | None = None
+    """The parent, where it is a span of another process."""
+    link: TraceContext | None = None
 
     def child(self, span_id: int) -> "Place":
-        """The place of a child span with the id `span_id`."""
-        parent = self.context
-        return Place(_local(parent.trace_id, span_id, parent.trace_state), parent)
+        """The place of a child with the id `span_id`."""
+        return Place(self.trace_id, span_id, self.span_id, self.state)
+
+
+class Span(NamedTuple):
+    """One finished span of a kept trace."""
+
+    shape: Shape
+    place: Place
+    started: int
+    """Unix nanoseconds."""
+    ended: int
+    texts: Attributes
+    """The attributes that have a value for each client, room or user."""
+    events: Sequence[Event] = ()
+
+    @property
+    def context(self) -> SpanContext:
+        """The SDK's processor asks whether a span is kept. All of these are."""
+        return _KEPT
+
+
+_KEPT: Final = SpanContext(1, 1, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
 
 
 class Spans:
-    def __init__(self, processors: Sequence[SpanProcessor], resource: Resource, version: str) -> None:
-        self._processors = processors
-        self._resource = resource
-        self._scope = InstrumentationScope(semconv.SCOPE, version, semconv.SCHEMA_URL)
-        limits = SpanLimits()
-        max_count, max_length = limits.max_span_attributes, limits.max_span_attribute_length
-        self._limits = limits if max_length is not None or (max_count or 0) < _MAX_ATTRIBUTES else None
+    """Hands finished spans to the SDK's processors, which know no more of a span than its `context`."""
 
-    def end(
-        self,
-        name: str,
-        kind: SpanKind,
-        place: Place,
-        times: tuple[int, int],
-        attributes: Attributes,
-        *,
-        events: Sequence[Event] = (),
-    ) -> None:
-        """Makes a finished span. `times`: Unix nanoseconds. An attribute `error.type` marks it as failed."""
-        failed = semconv.ERROR_TYPE in attributes
-        span = ReadableSpan(
-            name,
-            place.context,
-            place.parent,
-            self._resource,
-            attributes if self._limits is None else self._limited(attributes, self._limits),
-            events,
-            place.links,
-            kind,
-            status=_FAILED if failed else _OK,
-            start_time=times[0],
-            end_time=times[1],
-            instrumentation_scope=self._scope,
-        )
-        for processor in self._processors:
-            processor.on_end(span)
+    def __init__(self, processors: Sequence[SpanProcessor]) -> None:
+        self._takers = [processor.on_end for processor in processors]
 
-    def _limited(self, attributes: Attributes, limits: SpanLimits) -> Mapping[str, AttributeValue]:
-        return BoundedAttributes(limits.max_span_attributes, attributes, max_value_len=limits.max_span_attribute_length)
+    def end(self, span: Span) -> None:
+        for take in self._takers:
+            take(span)  # type: ignore[arg-type]
 
 
 class Root(NamedTuple):
@@ -95,27 +115,19 @@ class Root(NamedTuple):
         """The place of our first span."""
         if self.parent is not None:
             return place_below(self.parent)
-        links = () if self.link is None else (Link(_remote(self.link)),)
-        return Place(_local(self.trace_id, new_span_id()), None, links)
+        return Place(self.trace_id, new_span_id(), 0, None, None, self.link)
 
 
 def place_below(parent: TraceContext, *, linked: bool = False) -> Place:
     """The place of a child of a remote span. `linked`: add a link to the parent as well."""
-    above = _remote(parent)
-    return Place(_local(above.trace_id, new_span_id(), above.trace_state), above, (Link(above),) if linked else ())
+    trace_id, span_id = ids(parent)
+    return Place(trace_id, new_span_id(), span_id, parent.tracestate, parent, parent if linked else None)
 
 
-def _remote(trace: TraceContext) -> SpanContext:
-    """The context of a remote span."""
+def ids(trace: TraceContext) -> tuple[int, int]:
+    """The ids of the trace and of the span in a context."""
     text = trace.traceparent
-    state = TraceState.from_header([trace.tracestate]) if trace.tracestate else None
-    flags = _KEPT if trace.sampled else None
-    trace_id, span_id = int(text[3:35], 16), int(text[36:52], 16)
-    return SpanContext(trace_id, span_id, is_remote=True, trace_flags=flags, trace_state=state)
-
-
-def _local(trace_id: int, span_id: int, state: TraceState | None = None) -> SpanContext:
-    return SpanContext(trace_id, span_id, is_remote=False, trace_flags=_KEPT, trace_state=state)
+    return int(text[3:35], 16), int(text[36:52], 16)
 
 
 def new_span_id() -> int:

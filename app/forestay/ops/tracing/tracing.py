@@ -6,10 +6,8 @@ that is not kept costs one random number and never reaches the SDK. Names of roo
 
 import time
 from asyncio import AbstractEventLoop
-from functools import partial
-from typing import NamedTuple
-
-from opentelemetry.trace import SpanKind
+from functools import lru_cache, partial
+from typing import Final, NamedTuple
 
 from forestay.core.facts.sampler import Sampler
 from forestay.core.facts.source import Source
@@ -21,11 +19,14 @@ from forestay.core.rules.policies import Policy
 from forestay.ops.tracing import conventions as semconv
 from forestay.ops.tracing.postponed import Postponed
 from forestay.ops.tracing.sampling import TracingOptions
-from forestay.ops.tracing.spans import Attributes, Root, Spans, new_span_id, place_below
+from forestay.ops.tracing.spans import Attributes, Kind, Root, Shape, Span, Spans, new_span_id, place_below
 from forestay.protocol.codes import ErrorCode
 from forestay.protocol.message import Message
 from forestay.protocol.names import shown
 from forestay.protocol.trace import TraceContext
+
+_MAX_SHAPES: Final = 1024
+"""A bound for each kind of span. A pod has fewer: patterns are few, and numbers of recipients come again."""
 
 
 class Tracing(Observer):
@@ -46,19 +47,7 @@ class Tracing(Observer):
         root = self._root(trace, trusted=False, kept=self.sampler.kept())
         if root is None:
             return
-        status = 101 if outcome in ("ok", "lost") else int(outcome)
-        attributes: Attributes = {
-            semconv.HTTP_METHOD: "GET",
-            semconv.HTTP_ROUTE: "/ws",
-            semconv.URL_PATH: "/ws",
-            semconv.URL_SCHEME: "http",
-            semconv.PROTOCOL_NAME: "http",
-            semconv.PROTOCOL_VERSION: "1.1",
-            semconv.HTTP_STATUS: status,
-        }
-        if status >= 500 or outcome == "lost":
-            attributes[semconv.ERROR_TYPE] = outcome
-        self._end(semconv.HANDSHAKE, SpanKind.SERVER, root, since, attributes)
+        self._end(_handshake(outcome), root, since, {})
 
     @property
     def sampler(self) -> Sampler:
@@ -79,9 +68,8 @@ class Tracing(Observer):
             return
         root = self._root(message.trace, trusted=not source.by_client, kept=self.sampler.kept())
         if root is not None:
-            attributes = _process_attributes(source, message.pattern) | {semconv.ERROR_TYPE: code}
-            name = semconv.PROCESS if message.pattern is None else f"{semconv.PROCESS} {message.pattern}"
-            self._end(name, SpanKind.CONSUMER, root, source.since, attributes)
+            shape = _process(_system(source), message.pattern, code)
+            self._end(shape, root, source.since, _client(source))
 
     def reached(self, arrival: Arrival, pattern: str, dropped: int) -> None:
         trace = arrival[0].trace
@@ -95,41 +83,23 @@ class Tracing(Observer):
     def _delivered(self, trace: TraceContext, arrival: Arrival, pattern: str, dropped: int, written: "_Moment") -> None:
         """Makes the span from the arrival on this pod to the write to the sockets."""
         message, recipients, arrived = arrival
-        attributes: Attributes = {
-            semconv.SYSTEM: self._options.system,
-            semconv.OPERATION: semconv.PROCESS,
-            semconv.OPERATION_TYPE: "process",
-            semconv.TEMPLATE: pattern,
-            semconv.RECIPIENTS: recipients,
-            semconv.DROPPED: dropped,
-        }
-        self._add_names(message, attributes)
         # Both parent and link: the parent keeps a message in one trace, and the conventions ask for the link.
         place = place_below(trace, linked=True)
-        name = f"{semconv.PROCESS} {pattern}"
-        self._spans.end(name, SpanKind.CONSUMER, place, written.back_to(arrived), attributes)
+        shape = _delivery(self._options.system, pattern, recipients, dropped)
+        self._spans.end(Span(shape, place, *written.back_to(arrived), self._names(message)))
 
     def _published(self, leg: "_Kept", outcome: Outcome, ended: "_Moment") -> None:
         """Makes the spans from the arrival of the message to the bus's answer."""
-        pattern, process = leg.pattern, leg.root.place()
-        processed = _process_attributes(leg.source, pattern)
-        published: Attributes = {
-            semconv.SYSTEM: self._options.system,
-            semconv.OPERATION: semconv.PUBLISH,
-            semconv.OPERATION_TYPE: "send",
-            semconv.TEMPLATE: pattern,
-        }
-        for attributes in (processed, published):
-            self._add_names(leg.message, attributes)
-            if outcome is not Outcome.ACCEPTED:
-                attributes[semconv.ERROR_TYPE] = outcome.name.lower()
-        publish, offered, arrived = process.child(leg.span_id), leg.offered, leg.source.since
-        self._spans.end(f"{semconv.PUBLISH} {pattern}", SpanKind.PRODUCER, publish, ended.back_to(offered), published)
-        self._spans.end(f"{semconv.PROCESS} {pattern}", SpanKind.CONSUMER, process, ended.back_to(arrived), processed)
+        place, source, names = leg.root.place(), leg.source, self._names(leg.message)
+        error = None if outcome is Outcome.ACCEPTED else outcome.name.lower()
+        publish = _publish(self._options.system, leg.pattern, error)
+        process = _process(_system(source), leg.pattern, error)
+        self._spans.end(Span(publish, place.child(leg.span_id), *ended.back_to(leg.offered), names))
+        self._spans.end(Span(process, place, *ended.back_to(source.since), {**_client(source), **names}))
 
-    def _end(self, name: str, kind: SpanKind, root: Root, since: float, attributes: Attributes) -> None:
+    def _end(self, shape: Shape, root: Root, since: float, texts: Attributes) -> None:
         """Makes the only span of a trace, from `since` until now."""
-        self._spans.end(name, kind, root.place(), self._moment().back_to(since), attributes)
+        self._spans.end(Span(shape, root.place(), *self._moment().back_to(since), texts))
 
     def _moment(self) -> "_Moment":
         return _Moment(self._clock(), time.time_ns())
@@ -159,11 +129,11 @@ class Tracing(Observer):
         options = self._options
         return options.uses_caller_context and (trusted or options.continue_clients)
 
-    def _add_names(self, message: Message, attributes: Attributes) -> None:
-        if self._options.names:
-            attributes[semconv.DESTINATION] = shown(message.room)
-            if message.sender is not None:
-                attributes[semconv.USER] = message.sender
+    def _names(self, message: Message) -> Attributes:
+        if not self._options.names:
+            return {}
+        names = {semconv.DESTINATION: shown(message.room)}
+        return names if message.sender is None else {**names, semconv.USER: message.sender}
 
 
 class _Moment(NamedTuple):
@@ -211,14 +181,57 @@ class _Unkept(NamedTuple):
         """Does nothing."""
 
 
-def _process_attributes(source: Source, pattern: str | None) -> Attributes:
+def _system(source: Source) -> str:
+    return "http" if source.connection is None else "websocket"
+
+
+def _client(source: Source) -> Attributes:
+    return {} if source.connection is None else {semconv.CLIENT_ID: source.connection}
+
+
+@lru_cache(_MAX_SHAPES)
+def _process(system: str, pattern: str | None, error: str | None) -> Shape:
+    attributes = _operation(system, semconv.PROCESS, semconv.PROCESS, pattern, error)
+    name = semconv.PROCESS if pattern is None else f"{semconv.PROCESS} {pattern}"
+    return Shape(name, Kind.CONSUMER, attributes, failed=error is not None)
+
+
+@lru_cache(_MAX_SHAPES)
+def _publish(system: str, pattern: str, error: str | None) -> Shape:
+    attributes = _operation(system, semconv.PUBLISH, "send", pattern, error)
+    return Shape(f"{semconv.PUBLISH} {pattern}", Kind.PRODUCER, attributes, failed=error is not None)
+
+
+@lru_cache(_MAX_SHAPES)
+def _delivery(system: str, pattern: str, recipients: int, dropped: int) -> Shape:
+    attributes = _operation(system, semconv.PROCESS, semconv.PROCESS, pattern, None)
+    counts = {semconv.RECIPIENTS: recipients, semconv.DROPPED: dropped}
+    return Shape(f"{semconv.PROCESS} {pattern}", Kind.CONSUMER, {**attributes, **counts})
+
+
+def _operation(system: str, name: str, type_of: str, pattern: str | None, error: str | None) -> Attributes:
+    """The attributes of what is done with a message."""
+    given = {semconv.SYSTEM: system, semconv.OPERATION: name, semconv.OPERATION_TYPE: type_of}
+    more = {semconv.TEMPLATE: pattern, semconv.ERROR_TYPE: error}
+    return given | {key: value for key, value in more.items() if value is not None}
+
+
+@lru_cache(_MAX_SHAPES)
+def _handshake(outcome: str) -> Shape:
+    status = 101 if outcome in ("ok", "lost") else int(outcome)
+    failed = status >= 500 or outcome == "lost"
     attributes: Attributes = {
-        semconv.SYSTEM: "http" if source.connection is None else "websocket",
-        semconv.OPERATION: semconv.PROCESS,
-        semconv.OPERATION_TYPE: "process",
+        semconv.HTTP_METHOD: "GET",
+        semconv.HTTP_ROUTE: "/ws",
+        semconv.URL_PATH: "/ws",
+        semconv.URL_SCHEME: "http",
+        semconv.PROTOCOL_NAME: "http",
+        semconv.PROTOCOL_VERSION: "1.1",
+        semconv.HTTP_STATUS: status,
     }
-    if source.connection is not None:
-        attributes[semconv.CLIENT_ID] = source.connection
-    if pattern is not None:
-        attributes[semconv.TEMPLATE] = pattern
-    return attributes
+    return Shape(
+        semconv.HANDSHAKE,
+        Kind.SERVER,
+        {**attributes, semconv.ERROR_TYPE: outcome} if failed else attributes,
+        failed=failed,
+    )
