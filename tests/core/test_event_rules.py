@@ -10,7 +10,7 @@ from msgspec import Raw
 from forestay.core.rules.events import parse_namespaces
 from forestay.core.rules.templates import Template
 from forestay.protocol.codes import ErrorCode, Refusal
-from forestay.protocol.events import Emission
+from forestay.protocol.events import Asking, Emission
 from forestay.protocol.names import RoomName, parse_room, unescape
 
 CHAT = {"event": "chat message", "room": "lobby"}
@@ -40,7 +40,9 @@ def test_a_namespace_has_rooms_of_its_own() -> None:
         found = all_of_them.of(path)
         assert found
         rooms[path] = [
-            one and one.room for one in (found.find(event, raws({"room": 7})) for event in ("chat message", "typing"))
+            one.room
+            for one in (found.find(event, raws({"room": 7})) for event in ("chat message", "typing"))
+            if isinstance(one, Emission)
         ]
     assert rooms == {
         "/": ["lobby", "chat.7"],
@@ -147,7 +149,7 @@ def test_a_room_that_gets_too_long_is_refused() -> None:
         ([], {}, "written as [[namespaces]] tables"),
         ([{"room": "a"}], [], "[[events]] 1: 'event' is the name of an event"),
         ([{"event": "a"}], [], "[[events]] 'a': 'room' is missing"),
-        ([CHAT | {"to": "a"}], [], "[[events]] 'chat message': unknown to; there are event, room, as, echo, namespace"),
+        ([CHAT | {"to": "a"}], [], "'chat message': unknown to; there are event, room, as, echo, call, namespace"),
         ([CHAT | {"event": "disconnect"}], [], "'disconnect' is a reserved name"),
         ([CHAT | {"as": "connect"}], [], "'connect' is a reserved name"),
         ([CHAT | {"as": "forestay:x"}], [], "'forestay:x' is a reserved name"),
@@ -190,3 +192,29 @@ def test_a_mistake_is_named_with_its_table(events: object, namespaces: object, w
     with pytest.raises(ValueError) as raised:  # noqa: PT011
         parse_namespaces(events, namespaces)
     assert words in str(raised.value)
+
+
+def test_a_rule_can_ask_the_application() -> None:
+    """The event is a call of that method, in every namespace alike."""
+    rules = parse_namespaces([{"event": "message", "call": "chat.send"}], [ADMIN])
+    for path in ("/", "/admin"):
+        found = rules.of(path)
+        assert found
+        assert found.find("message", raws("hi")) == Asking("chat.send")
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"call": True}, "'call' is the method"),
+        ({"call": ""}, "1 to 128 characters"),
+        ({"call": "a\n"}, "no control characters"),
+        ({"call": "a", "room": "lobby"}, "leave out room, or 'call'"),
+        ({"call": "a", "as": "b", "echo": False}, "leave out as, echo, or 'call'"),
+    ],
+)
+def test_a_call_in_a_rule_has_a_method_and_nothing_of_a_room(keys: dict[str, object], said: str) -> None:
+    """The mistake is named together with the event."""
+    with pytest.raises(ValueError, match=said) as raised:
+        parse_namespaces([{"event": "save"} | keys], [])
+    assert "'save'" in str(raised.value)

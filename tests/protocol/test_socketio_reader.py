@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from forestay.protocol import requests
 from forestay.protocol.codes import ErrorCode, Refusal
-from forestay.protocol.events import Emission
+from forestay.protocol.events import Asking, Emission
 from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
 from forestay.protocol.requests import Unreadable
@@ -21,7 +21,7 @@ from forestay.protocol.socketio.reader import Reader
 class OneRule:
     """Sends the event `say` to the room `lobby`, as `said`."""
 
-    def find(self, event: str, arguments: Sequence[Raw]) -> Emission | None:
+    def find(self, event: str, arguments: Sequence[Raw]) -> Emission | Asking | None:
         if event == "say" and not arguments:
             raise Refusal(ErrorCode.BAD_MESSAGE, "say needs an argument")
         return Emission(RoomName("lobby"), "said", echo=False) if event == "say" else None
@@ -154,3 +154,46 @@ def test_any_argument_is_read_or_refused(name: str, data: st.DataObject) -> None
         assert ROOT.read(event).id == "1"
     except Unreadable as unreadable:
         assert (unreadable.id, unreadable.refusal.code in ErrorCode) == ("1", True)
+
+
+class Asked:
+    """Makes `message` a call of `chat.send`."""
+
+    def find(self, event: str, arguments: Sequence[Raw]) -> Emission | Asking | None:
+        return Asking("chat.send") if event == "message" else None
+
+
+CALLS = Reader("/", Asked(), 100, calls=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "request_"),
+    [
+        ('25["orders.create",{"item": 3}]', requests.Call("5", method="orders.create", payload=Raw(b'{"item": 3}'))),
+        ('2["chat message","hi",7]', requests.Call(None, method="chat message", payload=Raw(b'["hi",7]'))),
+        ('25["list"]', requests.Call("5", method="list")),
+        ('25["list",[1]]', requests.Call("5", method="list", payload=Raw(b"[1]"))),
+        ('25["message","hi"]', requests.Call("5", method="chat.send", payload=Raw(b'"hi"'))),
+        ('25["join-room","a"]', requests.Join("5", room="a")),
+    ],
+)
+def test_an_event_that_nothing_takes_is_a_call(text: str, request_: requests.Request) -> None:
+    """Where the application takes calls. One argument is the payload, several are a list; rules and our names win."""
+    assert ask(text, reader=CALLS) == request_
+
+
+def test_a_call_of_a_namespace_has_its_path_in_front() -> None:
+    """As the rooms of a namespace have, so that the application can tell `ban` of `/admin` from any other."""
+    reader = Reader("/a/b", OneRule(), 100, calls=True)
+    assert ask('2/a/b,1["ban",1]', reader=reader) == requests.Call("1", method="a.b.ban", payload=Raw(b"1"))
+
+
+def test_buffers_of_a_call_are_base64() -> None:
+    """The application gets JSON, so bytes are strings there, as for native clients."""
+    one = ask('51-5["upload",{"name":"a","data":{"_placeholder":true,"num":0}}]', b"\xff", reader=CALLS)
+    assert one == requests.Call("5", method="upload", payload=Raw(b'{"name":"a","data":"/w=="}'))
+    two = ask('52-5["upload",{"_placeholder":true,"num":1},{"_placeholder":true,"num":0}]', b"\xff", b"", reader=CALLS)
+    assert two == requests.Call("5", method="upload", payload=Raw(b'["","/w=="]'))
+    with pytest.raises(Unreadable) as refused:
+        ask('51-5["upload",{"_placeholder":true,"num":3}]', b"\xff", reader=CALLS)
+    assert (refused.value.id, refused.value.refusal.code) == ("5", ErrorCode.BAD_MESSAGE)

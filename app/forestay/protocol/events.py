@@ -48,6 +48,12 @@ class Emission(Struct, frozen=True):
     """Whether the sender gets it too; None means that the room's policy decides."""
 
 
+class Asking(Struct, frozen=True):
+    """The same where the rule says that the application is asked."""
+
+    method: str
+
+
 _decode_list = msgspec.json.Decoder(list[Raw]).decode
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]").search
@@ -64,15 +70,21 @@ def fault_of_name(event: str) -> str | None:
     return None
 
 
-def check_method(method: str) -> None:
-    """Raises Refusal unless `method` can name what a call asks for. Names of events of Socket.IO clients can."""
+def fault_of_method(method: str) -> str | None:
+    """What is wrong with `method` as the name of what a call asks for, in words; None where nothing is.
+
+    The names of events of Socket.IO clients are right.
+    """
     if not 1 <= len(method) <= LONGEST:
-        message = f"the method of a call has 1 to {LONGEST} characters, and this one has {len(method)}"
-    elif _CONTROL(method):
-        message = "the method of a call has no control characters"
-    else:
-        return
-    raise Refusal(ErrorCode.BAD_MESSAGE, message)
+        return f"the method of a call has 1 to {LONGEST} characters, and this one has {len(method)}"
+    return "the method of a call has no control characters" if _CONTROL(method) else None
+
+
+def check_method(method: str) -> None:
+    """Raises Refusal where `method` is no name of what a call asks for."""
+    fault = fault_of_method(method)
+    if fault is not None:
+        raise Refusal(ErrorCode.BAD_MESSAGE, fault)
 
 
 def check_event(event: str, payload: bytes, *, by_client: bool) -> None:

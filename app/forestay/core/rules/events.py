@@ -1,4 +1,4 @@
-"""The rules for the events of an application, and its namespaces: which rooms they lead to.
+"""The rules for the events of an application, and its namespaces: which rooms they lead to, and which are calls.
 
 Both come from ROOMS_FILE, as `[[events]]` and `[[namespaces]]`. This module reads the tables, not the file. They hold
 for Socket.IO clients, which name no room in their events. All other clients name the room themselves.
@@ -12,13 +12,13 @@ from msgspec import Raw
 
 from forestay.core.rules.templates import Template
 from forestay.protocol.delivered_size import LONGEST_NAMESPACE
-from forestay.protocol.events import Emission, fault_of_name
+from forestay.protocol.events import Asking, Emission, fault_of_method, fault_of_name
 from forestay.protocol.names import PERSONAL, escape, escaped, namespace_prefix, parse_room
 
 ROOT: Final = "/"
 """The namespace that is always there."""
 
-_RULE: Final = ("event", "room", "as", "echo", "namespace")
+_RULE: Final = ("event", "room", "as", "echo", "call", "namespace")
 _NAMESPACE: Final = ("path", "join")
 _MOST_JOINS: Final = 100
 
@@ -42,12 +42,14 @@ class Namespace:
     path: str
     join: Sequence[str] = ()
     """The rooms that a client gets into when it connects, where it has the right: room names, and `@me`."""
-    rules: Mapping[str, Rule] | None = None
+    rules: Mapping[str, Rule | Asking] | None = None
 
-    def find(self, event: str, arguments: Sequence[Raw]) -> Emission | None:
+    def find(self, event: str, arguments: Sequence[Raw]) -> Emission | Asking | None:
         """What becomes of `event`; None where no rule names it. Raises Refusal where its room cannot be told."""
         rule = self.rules.get(event) if self.rules else None
-        return None if rule is None else Emission(rule.room.room(arguments), rule.sent_as, rule.echo)
+        if rule is None or isinstance(rule, Asking):
+            return rule
+        return Emission(rule.room.room(arguments), rule.sent_as, rule.echo)
 
 
 class Namespaces:
@@ -74,6 +76,8 @@ class _Row:
     room: str
     sent_as: str
     echo: bool | None
+    method: str | None
+    """Of the call that it is; None where it goes to a room."""
 
 
 def parse_namespaces(events: object, namespaces: object) -> Namespaces:
@@ -101,12 +105,16 @@ def _same(one: _Row, other: _Row) -> bool:
     return (one.event, one.namespace) == (other.event, other.namespace)
 
 
-def _rules(path: str, rows: Sequence[_Row]) -> Mapping[str, Rule]:
+def _rules(path: str, rows: Sequence[_Row]) -> Mapping[str, Rule | Asking]:
     """The rules in the namespace `path`. A rule for this namespace alone wins."""
     prefix = escaped(namespace_prefix(path))
     # Python sorts in a stable way, and False comes first.
     holding = sorted((row for row in rows if row.namespace in (None, path)), key=lambda row: row.namespace is not None)
-    return {row.event: Rule(Template(row.room, prefix), row.sent_as, row.echo) for row in holding}
+    return {row.event: _rule(row, prefix) for row in holding}
+
+
+def _rule(row: _Row, prefix: str) -> Rule | Asking:
+    return Rule(Template(row.room, prefix), row.sent_as, row.echo) if row.method is None else Asking(row.method)
 
 
 def _each(name: str, tables: object, parse: Callable[[Mapping[str, object]], Parsed]) -> list[Parsed]:
@@ -134,15 +142,35 @@ def _row(table: Mapping[str, object]) -> _Row:
     event = _event(table, "event", None)
     sent_as = _event(table, "as", event)
     room, echo, namespace = table.get("room"), table.get("echo"), table.get("namespace")
-    if not isinstance(room, str):
+    if "call" in table:
+        method = _method(table)
+        room = ""
+    elif isinstance(room, str):
+        method = None
+        # It is checked once here; the prefixes of namespaces only make it longer.
+        Template(room)
+    else:
         raise ValueError("'room' is missing, for example room = \"chat.{0.room}\"")
-    # It is checked once here; the prefixes of namespaces only make it longer.
-    Template(room)
     if not (echo is None or isinstance(echo, bool)):
         raise ValueError(f"'echo' is true or false, not {echo!r}")
     if not (namespace is None or isinstance(namespace, str)):
         raise ValueError(f"'namespace' is a path, for example \"/admin\", not {namespace!r}")
-    return _Row(event, namespace, room, sent_as, echo)
+    return _Row(event, namespace, room, sent_as, echo, method)
+
+
+def _method(table: Mapping[str, object]) -> str:
+    method = table["call"]
+    if not isinstance(method, str):
+        raise ValueError(
+            f"'call' is the method that the application is asked, such as \"orders.create\", not {method!r}"
+        )
+    fault = fault_of_method(method)
+    if fault is not None:
+        raise ValueError(f"'call': {fault}")
+    needless = [key for key in ("room", "as", "echo") if key in table]
+    if needless:
+        raise ValueError(f"a call goes to the application and to no room; leave out {', '.join(needless)}, or 'call'")
+    return method
 
 
 def _event(table: Mapping[str, object], key: str, default: str | None) -> str:

@@ -12,7 +12,7 @@ from msgspec import Meta, Raw, Struct
 from forestay.protocol import requests
 from forestay.protocol.attachments import embed
 from forestay.protocol.codes import ErrorCode, Refusal
-from forestay.protocol.events import Emission
+from forestay.protocol.events import Asking, Emission
 from forestay.protocol.message import Position
 from forestay.protocol.names import PERSONAL, escape, namespace_prefix, parse_room
 from forestay.protocol.requests import Unreadable
@@ -60,15 +60,19 @@ class _Auth(Struct, frozen=True):
 class OwnEvents(Protocol):
     """The rules for the events of an application, in one namespace."""
 
-    def find(self, event: str, arguments: Sequence[Raw]) -> Emission | None:
+    def find(self, event: str, arguments: Sequence[Raw]) -> Emission | Asking | None:
         """What becomes of `event`; None where no rule names it. Raises Refusal where the room cannot be told."""
 
 
 class Reader:
     """Reads the events of one namespace."""
 
-    def __init__(self, namespace: str, own_events: OwnEvents, largest: int) -> None:
-        """`largest`: bytes of the binary parts of a message, all together."""
+    def __init__(self, namespace: str, own_events: OwnEvents, largest: int, *, calls: bool = False) -> None:
+        """`largest`: bytes of the binary parts of a message, all together.
+
+        `calls`: whether the application takes calls. Then an event that nothing else takes is one.
+        """
+        self._calls = calls
         self._prefix = namespace_prefix(namespace)
         self._own_events = own_events
         self._largest = largest
@@ -85,10 +89,12 @@ class Reader:
         """The request in `event`. Raises Unreadable."""
         try:
             # A rule wins: an application keeps its event, such as `message`, whatever the gateway calls so.
-            emission = self._own_events.find(event.name, event.arguments)
-            if emission is not None:
-                return self._emitted(event, emission)
+            found = self._own_events.find(event.name, event.arguments)
+            if found is not None:
+                return self._call(event, found.method) if isinstance(found, Asking) else self._emitted(event, found)
             read = self._read.get(event.name)
+            if read is None and self._calls:
+                return self._call(event, self._prefix + event.name)
             if read is None:
                 raise Refusal(ErrorCode.UNKNOWN_TYPE, f"no rule names the event {event.name[:_SHOWN]!r}; {_KNOWN}")
             return read(event)
@@ -155,6 +161,15 @@ class Reader:
             event=emission.event,
             binary_at=binary_at,
         )
+
+    def _call(self, event: Event, method: str) -> requests.Call:
+        """One argument is the payload itself, so that native clients can call the same; several are a list of them."""
+        arguments = event.arguments
+        if not arguments:
+            return requests.Call(event.id, method=method)
+        text = bytes(arguments[0]) if len(arguments) == 1 else b"[%b]" % b",".join(map(bytes, arguments))
+        payload = embed(text, event.attachments, self._largest)[0] if event.attachments else text
+        return requests.Call(event.id, method=method, payload=Raw(payload))
 
     def _room(self, text: str) -> str:
         """The room that the clients of this namespace call `text`. Raises Refusal."""
