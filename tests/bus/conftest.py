@@ -17,7 +17,8 @@ from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
 from forestay.bus.redis.guard import TRUSTING, Guard
 from tests.bus.redis_pod import NewPod, Pod
-from tests.support.local_redis import QUICK, Authority, Cluster, RedisServer, Road, Sentinel
+from tests.support.local_redis import QUICK, SHARDED, Authority, Cluster, RedisServer, Road, Sentinel
+from tests.support.servers import VALKEY
 
 IMAGE = "redis:7"
 
@@ -38,7 +39,7 @@ def sentinel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sentinel]:
     """A sentinel that watches a master with a replica."""
     folder = tmp_path_factory.mktemp("sentinel")
     for master in running(RedisServer(folder / "master", *QUICK)):
-        for replica in running(RedisServer(folder / "replica", *QUICK, "--replicaof", f"127.0.0.1 {master.port}")):
+        for replica in running(RedisServer(folder / "replica", *QUICK, "--replicaof", "127.0.0.1", str(master.port))):
             replica.await_master()
             yield from running(Sentinel(folder / "sentinel", master.port))
 
@@ -46,7 +47,17 @@ def sentinel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sentinel]:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A Cluster of three primaries."""
+    if not SHARDED:
+        pytest.skip("a Cluster needs Redis 7.0")
     yield from running(Cluster(tmp_path_factory.mktemp("cluster")))
+
+
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Valkey that tests share, each with its own prefix."""
+    if not VALKEY.program.exists():
+        pytest.skip("no Valkey here; `make servers` installs it, and runs these tests on more servers")
+    yield from running(RedisServer(tmp_path_factory.mktemp("valkey"), *QUICK, program=str(VALKEY.program)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ class Pod:
 NewPod = Callable[[], Awaitable[Pod]]
 
 
-@pytest.fixture(params=["memory", "redis", "tls", "sentinel", "cluster", "container"])
+@pytest.fixture(params=["memory", "redis", "valkey", "tls", "sentinel", "cluster", "container"])
 async def new_pod(request: pytest.FixtureRequest) -> AsyncIterator[NewPod]:
     """Makes pods that share a bus of each kind, with a prefix of their own."""
     exchange, prefix = Exchange(), f"t{secrets.token_hex(6)}"

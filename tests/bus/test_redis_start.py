@@ -244,7 +244,7 @@ def watched(tmp_path: Path) -> Iterator[tuple[RedisServer, RedisServer, list[Sen
     """A master, its replica, and a sentinel."""
     master = RedisServer(tmp_path / "master", *QUICK)
     master.start()
-    replica = RedisServer(tmp_path / "replica", *QUICK, "--replicaof", f"127.0.0.1 {master.port}")
+    replica = RedisServer(tmp_path / "replica", *QUICK, "--replicaof", "127.0.0.1", str(master.port))
     replica.start()
     replica.await_master()
     sentinel = Sentinel(tmp_path / "sentinel", master.port)

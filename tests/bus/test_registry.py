@@ -65,7 +65,7 @@ class Pod:
 NewPod = Callable[[str], Awaitable[Pod]]
 
 
-@pytest.fixture(params=["memory", "redis", "tls", "cluster"])
+@pytest.fixture(params=["memory", "redis", "valkey", "tls", "cluster"])
 async def new_pod(request: pytest.FixtureRequest) -> AsyncIterator[NewPod]:
     """Makes pods that share a registry of each kind, with a prefix of their own."""
     exchange, state, prefix = Exchange(), RegistryState(), f"t{secrets.token_hex(6)}"

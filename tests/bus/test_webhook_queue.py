@@ -80,7 +80,7 @@ class Pod:
 NewPod = Callable[..., Awaitable[Pod]]
 
 
-@pytest.fixture(params=["memory", "redis", "cluster"])
+@pytest.fixture(params=["memory", "redis", "valkey", "cluster"])
 async def new_pod(request: pytest.FixtureRequest) -> AsyncIterator[NewPod]:
     """Makes pods that share one queue."""
     prefix = f"t{secrets.token_hex(6)}"

