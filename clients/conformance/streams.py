@@ -145,6 +145,8 @@ class Streamed:
             self.greeting = dict(sentence)
         if kind in ("error", "left") and room in self._rooms:
             self._rooms.remove(room)
+        if kind == "joined" and id is None and room is not None and room not in self._rooms:
+            self._rooms.append(room)
         if kind == "reconnect":
             self.leaving = True
         if id is None or kind in ("joined", "error"):

@@ -286,6 +286,52 @@ async def test_a_stream_outlives_its_first_token(client: Sdk, pod: Gateway) -> N
 
 
 @pytest.mark.parametrize("over", ["websocket", "stream"])
+async def test_a_backend_puts_it_into_a_room(client: Sdk, pod: Gateway, over: str) -> None:
+    """A room that a backend puts a client into is like one that it joined, until the backend takes it out."""
+    balancer = Balancer([pod.port])
+    await balancer.open()
+    try:
+        await client.connect(balancer.url, transports=[over], max_delay_ms=100)
+        for room in ("log.a", "chat.a"):
+            await client.publish(room, "before")
+            _, answer = await call(pod, "PUT", f"/v1/rooms/{room}/members/alice")
+            assert answer["joined"] == 1
+            await client.expect("joined", room=room)
+        await _say(pod, 2)
+        await client.expect("message", room="log.a", payload=2, offset=2)
+        # On a stream this opens the next one.
+        await client.join("chat.b")
+        await _say(pod, 3)
+        await client.publish("chat.a", "still here")
+        await client.expect("message", room="log.a", payload=3, offset=3)
+        await client.expect("message", room="chat.a", payload="still here")
+        balancer.cut()
+        await _say(pod, 4)
+        await client.expect("joined", room="log.a", recovered=True)
+        await client.expect("message", room="log.a", payload=4, offset=4)
+        await client.expect("joined", room="chat.a", recovered=False)
+        _, answer = await call(pod, "DELETE", "/v1/rooms/log.a/members/alice")
+        assert answer["removed"] == 1
+        for state in ("joined", "joining", "joined", "left"):
+            await client.expect("room", room="log.a", state=state)
+    finally:
+        await balancer.close()
+
+
+async def test_a_room_that_its_token_does_not_allow_lasts_as_long_as_its_stream(client: Sdk, pod: Gateway) -> None:
+    """What a backend allows belongs to one connection: the next stream is refused, and the client says so."""
+    await client.connect(pod.url, token("alice", rooms={"log.*": "w", "chat.*": "rw"}), transports=["stream"])
+    await client.publish("log.a", 1)
+    await call(pod, "PUT", "/v1/rooms/log.a/members/alice")
+    await client.expect("joined", room="log.a")
+    await client.expect("room", room="log.a", state="joined")
+    await client.join("chat.a")
+    await client.expect("room", room="log.a", state="left", code="forbidden")
+    await client.publish("chat.a", "the others go on")
+    await client.expect("message", room="chat.a", payload="the others go on")
+
+
+@pytest.mark.parametrize("over", ["websocket", "stream"])
 async def test_a_deploy_goes_unnoticed(client: Sdk, redis: RedisServer, rooms: str, over: str) -> None:
     """While its pod drains, a client moves to the other pod; no message is missing, late or repeated."""
     environ = {

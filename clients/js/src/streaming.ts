@@ -33,6 +33,7 @@ const LATE = 1.1;
 /** Rooms that a stream may have, and characters that servers and proxies take as its address. */
 const MOST_ROOMS = 100;
 const LONGEST = 7_000;
+const TOO_MANY = { code: "too_many_rooms", message: "a stream can name no more rooms" };
 /** Statuses that say that a request is malformed or too long. */
 const TOO_MUCH = new Set([400, 413, 414, 431]);
 
@@ -269,7 +270,10 @@ export const openStream = (url: string, given: string): Socket => {
     if (type === "reconnect") return line === (next ?? live) ? emit(frame) : undefined;
     if (!name) return emit(frame);
     const place = rooms.get(name);
-    if (!place || !line._rooms.has(name)) return;
+    const isAnswer = (type === "joined" || type === "error") && line._open.delete(name);
+    if (type === "joined" && !isAnswer) return putIn(line, place, frame);
+    // What was left meanwhile is no part of the stream any more.
+    if (!place || !line._rooms.has(name)) return isAnswer ? check(line) : undefined;
     if (type === "joined") joined(line, name, place, payload);
     else if (type === "error") refused(line, name, place, payload);
     else if (place._asked === undefined) tell(line, name, place, frame);
@@ -295,7 +299,6 @@ export const openStream = (url: string, given: string): Socket => {
     // Whether anything is missing is a question only where there was a position.
     if (!place._position) payload.recovered = undefined;
     const { recovered, epoch, offset } = payload;
-    line._open.delete(room);
     if (!recovered) place._position = placeOf(payload);
     place._asked = undefined;
     if (id !== undefined) emit({ type: "joined", room, id, payload });
@@ -304,6 +307,20 @@ export const openStream = (url: string, given: string): Socket => {
       emit({ type: "resync", room, payload: { reason: epoch ? "lost" : "missed", epoch, offset } });
     }
     check(line);
+  };
+
+  /** A backend has put us into a room that the stream's address does not have. The streams after this one have it. */
+  const putIn = (line: Line, place: Place | undefined, frame: Frame): void => {
+    const room = frame.room!;
+    if (!place) {
+      if (!fits(room)) return emit({ type: "error", room, payload: TOO_MANY });
+      rooms.set(room, { _position: placeOf(frame.payload), _asked: undefined });
+      line._rooms.add(room);
+      emit(frame);
+      if (line !== (next ?? live)) change();
+    } else if (!place._position) line._rooms.add(room);
+    // Behind its own position the next stream has it without a gap.
+    else if (!line._rooms.has(room) && line === (next ?? live)) change();
   };
 
   const refused = (line: Line, room: string, { _asked: id }: Place, payload: Frame["payload"]): void => {
@@ -315,7 +332,6 @@ export const openStream = (url: string, given: string): Socket => {
     }
     rooms.delete(room);
     line._rooms.delete(room);
-    line._open.delete(room);
     if (id !== undefined) emit({ type: "error", room, id, payload });
     else emit({ type: "left", room, payload: { reason: payload.code } });
     check(line);
@@ -335,12 +351,14 @@ export const openStream = (url: string, given: string): Socket => {
 
   // What the connection says
 
-  const join = (id: string, { room, since }: { room: string; since?: Position }): void => {
+  /** Whether the next stream can have this room too. */
+  const fits = (room: string): boolean => {
     const names = [...rooms.keys(), room];
-    if (names.length > MOST_ROOMS || streamAddress(url, names).href.length > LONGEST) {
-      const payload = { code: "too_many_rooms", message: "a stream can name no more rooms" };
-      return queueMicrotask(() => emit({ type: "error", room, id, payload }));
-    }
+    return names.length <= MOST_ROOMS && streamAddress(url, names).href.length <= LONGEST;
+  };
+
+  const join = (id: string, { room, since }: { room: string; since?: Position }): void => {
+    if (!fits(room)) return queueMicrotask(() => emit({ type: "error", room, id, payload: TOO_MANY }));
     rooms.set(room, { _position: since, _asked: id });
     change();
   };
@@ -348,13 +366,9 @@ export const openStream = (url: string, given: string): Socket => {
   const leave = (frame: Frame): void => {
     const room = frame.room!;
     rooms.delete(room);
-    for (const line of [former, live, next]) {
-      line?._rooms.delete(room);
-      line?._open.delete(room);
-    }
+    for (const line of [former, live, next]) line?._rooms.delete(room);
     waiting.push(frame);
     change();
-    if (next) check(next);
   };
 
   const ping = (): void => {

@@ -38,10 +38,11 @@ class Line:
             raise Closed(endings.refused(answer, self.token))
         self._answer = answer
 
-    def leave(self, room: str) -> None:
-        """Hear nothing more of a room."""
-        self.rooms.discard(room)
+    def answered(self, room: str) -> bool:
+        """Take the answer for a room of the address. False where there was one before, or none is due."""
+        due = room in self.unanswered
         self.unanswered.discard(room)
+        return due
 
     async def read(self, hear: Callable[["Line", Sentence], None]) -> Ending:
         """Hear everything until the end; how it ended. A sign of life is heard as a `pong`."""

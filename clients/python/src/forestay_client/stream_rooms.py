@@ -17,6 +17,9 @@ _MOST: Final = 100
 _LONGEST: Final = 7000
 """Rooms that a stream may have, and characters that servers and proxies take as its address."""
 
+NEEDS_WEBSOCKET: Final = {"code": "needs_websocket", "message": "binary messages need a WebSocket"}
+_TOO_MANY: Final = {"code": "too_many_rooms", "message": "a stream can name no more rooms"}
+
 
 @dataclass(slots=True)
 class _Room:
@@ -52,12 +55,36 @@ class StreamRooms:
     def join(self, id: str, asked: Mapping[str, Any]) -> bool:
         """Want a room; whether there is place for it."""
         room, since = asked["room"], sentences.position(asked.get("since") or {})
-        names = [*self._rooms, room]
-        if len(names) > _MOST or len(paths.stream(self._url, names)) > _LONGEST:
-            self.refuse(id, room, {"code": "too_many_rooms", "message": "a stream can name no more rooms"})
+        if not self._fits(room):
+            self.refuse(id, room, _TOO_MANY)
             return False
         self._rooms[room] = _Room(since, id)
         return True
+
+    def _fits(self, room: str) -> bool:
+        """Whether the next stream can have this room too."""
+        names = [*self._rooms, room]
+        return len(names) <= _MOST and len(paths.stream(self._url, names)) <= _LONGEST
+
+    def put_in(self, line: Line, said: Sentence, *, newest: bool) -> bool:
+        """A backend has put us into a room that the stream's address does not have.
+
+        `newest`: whether there is no stream after this one. Returns whether one has to be opened, to keep the room.
+        """
+        name = said["room"]
+        room, position = self._rooms.get(name), sentences.position(sentences.payload(said))
+        if room is None:
+            if not self._fits(name):
+                self._tell({"type": "error", "room": name, "payload": _TOO_MANY})
+                return False
+            self._rooms[name] = _Room(position, None)
+            line.rooms.add(name)
+            self._tell(said)
+            return not newest
+        if room.position is None:
+            line.rooms.add(name)
+        # Behind its own position the next stream has it without a gap.
+        return newest and name not in line.rooms
 
     def leave(self, room: str) -> None:
         self._rooms.pop(room, None)
@@ -77,25 +104,27 @@ class StreamRooms:
         """A second stream is opened. What one before has told may have been on its way here up to now."""
         self._repeats = Repeats()
 
-    def hear(self, line: Line, said: Sentence, *, alone: bool, gap: bool) -> float | None:
-        """Take in what a stream said about a room; seconds to wait where it cannot take over a room at the moment.
+    def answer(self, line: Line, said: Sentence, *, gap: bool) -> float | None:
+        """Take in what a stream answers for a room of its address; seconds to wait where it cannot have the room now.
 
-        `alone`: whether there is no other stream. `gap`: whether the one before has ended already.
+        `gap`: whether the stream before has ended already.
         """
         name = said["room"]
         room = self._rooms.get(name)
         if room is None or name not in line.rooms:
-            return None
-        if said["type"] == "joined":
-            self._joined(line, name, room, dict(sentences.payload(said)), gap=gap)
-        elif said["type"] == "error":
+            return None  # It was left meanwhile.
+        if said["type"] == "error":
             return self._refused(line, name, room, sentences.payload(said))
-        elif room.asked is None:
-            self._pass_on(line, room, said, alone=alone)
+        self._joined(name, room, dict(sentences.payload(said)), gap=gap)
         return None
 
-    def _joined(self, line: Line, name: str, room: _Room, payload: dict[str, Any], *, gap: bool) -> None:
-        line.unanswered.discard(name)
+    def hear(self, line: Line, said: Sentence, *, alone: bool) -> None:
+        """Take in what a stream said in a room. `alone`: whether there is no other stream."""
+        room = self._rooms.get(said["room"])
+        if room is not None and said["room"] in line.rooms and room.asked is None:
+            self._pass_on(line, room, said, alone=alone)
+
+    def _joined(self, name: str, room: _Room, payload: dict[str, Any], *, gap: bool) -> None:
         if room.position is None:
             # Whether anything is missing is a question only where there was a position.
             payload.pop("recovered", None)
@@ -114,7 +143,7 @@ class StreamRooms:
         if room.asked is None and (wait := payload.get("retry_after_ms")):
             return float(wait) / 1000
         del self._rooms[name]
-        line.leave(name)
+        line.rooms.discard(name)
         if room.asked is not None:
             self.refuse(room.asked, name, payload)
         else:

@@ -18,7 +18,7 @@ from forestay_client.posts import Posts
 from forestay_client.sentences import Sentence
 from forestay_client.sockets import Closed
 from forestay_client.stream_changes import StreamChanges
-from forestay_client.stream_rooms import StreamRooms
+from forestay_client.stream_rooms import NEEDS_WEBSOCKET, StreamRooms
 from forestay_client.timer import Timer
 
 _TOGETHER: Final = 0.01
@@ -68,8 +68,7 @@ class StreamSocket:
         self._changes = StreamChanges(self._tell)
         self._stale = False
         """Whether the newest stream has other rooms, or another token, than it should have."""
-        self._welcomed = False
-        self._yields = 0
+        self._welcomed, self._yields = False, 0
         self._received: asyncio.Queue[str | Ending] = asyncio.Queue()
         self._tasks = {line: asyncio.ensure_future(self._run(line))}
         self._soon, self._late, self._lingering = Timer(), Timer(), Timer()
@@ -79,8 +78,7 @@ class StreamSocket:
     @property
     def connection(self) -> str | None:
         """See Stream."""
-        line = self._live or self._former
-        return None if line is None else line.connection
+        return line.connection if (line := self._live or self._former) else None
 
     @property
     def alone(self) -> bool:
@@ -107,8 +105,7 @@ class StreamSocket:
                 self._changes.add(said)
                 self._change()
             case "bind":
-                refusal = {"code": "needs_websocket", "message": "binary messages need a WebSocket"}
-                self._rooms.refuse(said["id"], said["room"], refusal)
+                self._rooms.refuse(said["id"], said["room"], NEEDS_WEBSOCKET)
             case "broadcast" | "history" | "presence" | "call":
                 await self._posts.send(said)
             case _:
@@ -123,11 +120,9 @@ class StreamSocket:
     def _leave(self, said: Sentence) -> None:
         self._rooms.leave(said["room"])
         for line in filter(None, (self._former, self._live, self._next)):
-            line.leave(said["room"])
+            line.rooms.discard(said["room"])
         self._changes.add(said)
         self._change()
-        if self._next is not None:
-            self._check(self._next)
 
     def _tell(self, said: Sentence) -> None:
         if self.open:
@@ -252,15 +247,22 @@ class StreamSocket:
         elif "room" not in said:
             if kind != "pong" or line is self._live:
                 self._tell(said)
+        elif kind in ("joined", "error") and line.answered(said["room"]):
+            self._answered(line, said)
+        elif kind == "joined":
+            if self._rooms.put_in(line, said, newest=line is newest):
+                self._change()
         else:
-            wait = self._rooms.hear(line, said, alone=self.alone, gap=self._live is None)
-            if wait is None:
-                self._check(line)
-            elif line is self._next:
-                # The rooms stay in the stream that they are in until the next one has them all.
-                self._next = None
-                self._drop(line)
-                self._change(wait)
+            self._rooms.hear(line, said, alone=self.alone)
+
+    def _answered(self, line: Line, said: Sentence) -> None:
+        if (wait := self._rooms.answer(line, said, gap=self._live is None)) is None:
+            self._check(line)
+        elif line is self._next:
+            # The rooms stay in the stream that they are in until the next one has them all.
+            self._next = None
+            self._drop(line)
+            self._change(wait)
 
     def _welcome(self, line: Line, said: Sentence) -> None:
         payload = sentences.payload(said)
