@@ -30,7 +30,7 @@ PYTEST := $(BIN)/pytest
 RANDOM_KEY := od -An -N32 -tx1 /dev/urandom | tr -d ' \n'
 
 .PHONY: help setup run dev demo example deploy-picture test test-slow test-compiled compiled servers mutate cover check fix docs bench conformance clients e2e e2e-trace
-.PHONY: trace-picture image tree architecture-picture chart-docs manifests lock audit sbom clean
+.PHONY: trace-picture image tree descriptions fuzz-api architecture-picture chart-docs manifests lock audit sbom clean
 .PHONY: check-format check-lint check-types check-imports check-rules check-js check-sizes check-spelling check-cover
 
 help: ## list these verbs
@@ -115,8 +115,9 @@ image: ## build the container image
 tree: setup ## write the tree of modules into ARCHITECTURE.md
 	$(BIN)/python -m docs.tree
 
-openapi: setup ## write the description of the HTTP API into the package
+descriptions: setup ## write the descriptions of the HTTP API and of the protocol, for programs
 	$(BIN)/python -m docs.openapi
+	$(BIN)/python -m docs.asyncapi
 
 architecture-picture: setup ## draw the layers and their surroundings for the README
 	$(BIN)/python -m docs.picture

@@ -11,8 +11,11 @@ from pathlib import Path
 import jwt
 import pytest
 
+from forestay.protocol.requests import Unreadable
+from forestay.protocol.v1.reader import Reader
+from tests.support.described import faults
 from tests.support.repository import ROOT
-from tests.support.transcript import PATIENCE, Differs, Player, alterations, lines, matches
+from tests.support.transcript import PATIENCE, Differs, Player, alterations, lines, matches, shown
 
 SECRET = "transcript-secret-of-more-than-32-bytes"
 API_KEY = "transcript-api-key-of-more-than-32-bytes"
@@ -63,6 +66,24 @@ async def test_the_transcript_is_true(player: Player) -> None:
         altered = list(alterations(line))
         assert altered
         assert [text for text in altered if matches(text, came)] == []
+
+
+async def test_each_message_is_as_the_description_says(player: Player) -> None:
+    """What comes has the fields of docs/asyncapi.yaml and no other. What is sent has them where it can be read."""
+    await player.play(lines())
+    heard = [json.loads(came) for came in player.came.values() if isinstance(came, str)]
+    assert len(heard) > 50
+    assert [(message, found) for message in heard if (found := faults(message["type"], message))] == []
+    reader, read = Reader(512, 100), 0
+    for text in {shown(line) for line in lines() if " > {" in line and not line.startswith("http")}:
+        message = json.loads(text)
+        try:
+            reader.read(text.encode())
+        except Unreadable:
+            continue
+        assert faults(f"client-{message['type']}", message, closed=False) == []
+        read += 1
+    assert read > 20
 
 
 async def test_a_false_line_is_reported(player: Player) -> None:

@@ -1,4 +1,4 @@
-"""Installs schemathesis, and what makes a client in TypeScript, into a folder of their own, once."""
+"""Installs schemathesis, and packages of npm, into folders of their own, once."""
 
 import os
 import shutil
@@ -28,15 +28,20 @@ def schemathesis() -> Path:
 
 
 def generator() -> Path:
-    """The folder with the packages of npm, as their lock pins them, and the configuration of the compiler."""
-    folder, pins = _cache() / "client", CLIENT / "package-lock.json"
+    """The folder with what makes a client in TypeScript, and the configuration of the compiler."""
+    return packages(CLIENT)
+
+
+def packages(source: Path) -> Path:
+    """A folder with the files of `source`, and with the packages of npm that its lock pins."""
+    folder, pins = _cache() / source.name, source / "package-lock.json"
     if not _installed(folder, pins):
         folder.mkdir(parents=True)
-        for name in ("package.json", "package-lock.json", "tsconfig.json"):
-            shutil.copy2(CLIENT / name, folder)
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy2(source / name, folder)
         _run(str(node().parent / "npm"), "ci", "--no-audit", "--no-fund", "--silent", cwd=folder)
         _stamp(folder, pins)
-    shutil.copy2(CLIENT / "tsconfig.json", folder)
+    shutil.copytree(source, folder, dirs_exist_ok=True)
     return folder
 
 

@@ -64,5 +64,5 @@ def test_the_document_has_this_version() -> None:
 
 
 def test_what_is_served_is_what_is_written() -> None:
-    """The JSON in the package is as `make openapi` writes it."""
+    """The JSON in the package is as `make descriptions` writes it."""
     assert SERVED.read_text(encoding="utf-8") == text()

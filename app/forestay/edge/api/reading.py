@@ -1,6 +1,8 @@
-"""Tells backends what is there: history, presence, rooms, the and the connections of users."""
+"""Tells backends what is there: history, presence, rooms, and the connections of users."""
 
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 from aiohttp import web
 
@@ -11,13 +13,16 @@ from forestay.edge.api.handler import Paths, answered
 from forestay.edge.request_parts import name_in_path, offset_in_query, page_limit, query_value
 from forestay.protocol.v1.pages import history_fields, presence_fields
 
+# The API, and the protocol of clients.
+_DESCRIPTIONS: Final = ("openapi", "asyncapi")
+
 
 class Reading:
     """The paths that change nothing."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._document = Path(__file__).with_name("openapi.json").read_bytes()
+        self._documents = {name: Path(__file__).with_name(f"{name}.json").read_bytes() for name in _DESCRIPTIONS}
 
     def paths(self) -> Paths:
         return {
@@ -25,7 +30,7 @@ class Reading:
             "/v1/rooms/{room}/presence": {"GET": self._presence},
             "/v1/rooms": {"GET": self._rooms},
             "/v1/users/{user}/connections": {"GET": self._connections},
-            "/v1/openapi.json": {"GET": self._description},
+            **{f"/v1/{name}.json": {"GET": partial(_document, body)} for name, body in self._documents.items()},
         }
 
     async def _history(self, request: web.Request, grant: Grant) -> web.StreamResponse:
@@ -63,5 +68,6 @@ class Reading:
         connections, complete = await self._backend.connections(user)
         return answered({"connections": connections, "complete": complete})
 
-    async def _description(self, request: web.Request, grant: Grant) -> web.StreamResponse:
-        return web.Response(body=self._document, content_type="application/json")
+
+async def _document(body: bytes, request: web.Request, grant: Grant) -> web.StreamResponse:
+    return web.Response(body=body, content_type="application/json")
