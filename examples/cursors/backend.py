@@ -34,7 +34,7 @@ numbers = itertools.cycle(range(1, 65536))
 
 def new_guest() -> Guest:
     number = next(numbers)
-    info = {"number": number, "name": secrets.choice(ANIMALS.split()), "colour": secrets.choice(COLOURS.split())}
+    info = {"number": number, "name": secrets.choice(ANIMALS.split()), "colour": COLOURS.split()[number % 8]}
     return Guest(f"guest-{secrets.token_hex(4)}", info)
 
 

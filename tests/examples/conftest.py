@@ -1,4 +1,4 @@
-"""One browser for the pages of all examples."""
+"""One browser for the pages of all examples, and each example once."""
 
 from collections.abc import AsyncIterator
 
@@ -6,6 +6,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from tests.support.browser import launched
+from tests.support.example import Start, started
 
 expect.set_options(timeout=15_000)
 
@@ -14,3 +15,9 @@ expect.set_options(timeout=15_000)
 async def browser(chromium: str) -> AsyncIterator[Browser]:
     async with launched(chromium) as browser:
         yield browser
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def start(chromium: str) -> AsyncIterator[Start]:
+    async with started() as start:
+        yield start

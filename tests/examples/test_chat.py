@@ -1,20 +1,17 @@
 """The chat of `examples/chat` in a real browser, with several people."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
-from tests.support.example import Running, example, sign_in, visitor
+from tests.support.example import Running, Start, sign_in, visitor
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(90)]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def chat(chromium: str) -> AsyncIterator[Running]:
-    async with example("chat") as running:
-        yield running
+@pytest_asyncio.fixture(loop_scope="session")
+async def chat(start: Start) -> Running:
+    return await start("chat")
 
 
 async def say(page: Page, text: str) -> None:
@@ -23,7 +20,7 @@ async def say(page: Page, text: str) -> None:
 
 
 async def sees(page: Page, text: str, times: int = 1) -> None:
-    await expect(page.locator("[role=log]:visible li", has_text=text)).to_have_count(times)
+    await expect(page.locator("[role=log]:visible p", has_text=text)).to_have_count(times)
 
 
 async def test_two_people_talk_and_see_each_other(chat: Running, browser: Browser) -> None:
@@ -37,7 +34,7 @@ async def test_two_people_talk_and_see_each_other(chat: Running, browser: Browse
             await expect(people).to_have_text(["Ada", "Bob"])
             await say(ada.page, "hello <b>Bob</b>")
             await sees(bob.page, "hello <b>Bob</b>")
-            await expect(bob.page.locator("[role=log]:visible li").last).to_contain_text("Ada")
+            await expect(bob.page.locator("[role=log]:visible p").last).to_contain_text("Ada")
             await bob.page.get_by_label("Message", exact=True).press_sequentially("hi Ada")
             await expect(ada.page.locator("#typing")).to_have_text("Bob is typing…")
             await expect(bob.page.locator("#typing")).to_have_text("")
@@ -77,7 +74,7 @@ async def test_a_newcomer_reads_what_was_said_before(chat: Running, browser: Bro
         await sign_in(bob.page, "Bob")
         await bob.page.get_by_role("button", name="help").click()
         await sees(bob.page, "before", 5)
-        texts = await bob.page.locator("[role=log]:visible li span").all_inner_texts()
+        texts = await bob.page.locator("[role=log]:visible p span").all_inner_texts()
         assert texts == [f"before {number}" for number in range(5)]
 
 
@@ -98,7 +95,7 @@ async def test_a_cut_connection_misses_nothing(chat: Running, browser: Browser) 
         await expect(ada.page.locator("#state")).to_have_text("You are Ada.")
         for page in (ada.page, bob.page):
             await sees(page, "meanwhile", 5)
-            texts = await page.locator("[role=log]:visible li", has_text="meanwhile").locator("span").all_inner_texts()
+            texts = await page.locator("[role=log]:visible p", has_text="meanwhile").locator("span").all_inner_texts()
             assert texts == [f"meanwhile: {each}" for each in ("still here", 0, 1, 2, "from away")]
         # Nobody heard that Ada was away.
         await expect(bob.page.get_by_role("complementary").get_by_role("listitem")).to_have_text(["Ada", "Bob"])

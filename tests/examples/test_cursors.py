@@ -3,7 +3,6 @@
 import asyncio
 import struct
 import time
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Self
 
@@ -14,17 +13,16 @@ import pytest_asyncio
 from playwright.async_api import Browser, Locator, Page, expect
 
 from forestay_client import Client
-from tests.support.example import Running, example, visitor
+from tests.support.example import Running, Start, visitor
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(90)]
 
 CROWD = 30
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def cursors(chromium: str) -> AsyncIterator[Running]:
-    async with example("cursors") as running:
-        yield running
+@pytest_asyncio.fixture(loop_scope="session")
+async def cursors(start: Start) -> Running:
+    return await start("cursors")
 
 
 async def number(page: Page) -> str:

@@ -2,22 +2,20 @@
 
 import json
 import re
-from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, WebSocketRoute, expect
 
-from tests.support.example import Running, example, visitor
+from tests.support.example import Running, Start, visitor
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(90)]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def dashboard(chromium: str) -> AsyncIterator[Running]:
-    async with example("dashboard") as running:
-        yield running
+@pytest_asyncio.fixture(loop_scope="session")
+async def dashboard(start: Start) -> Running:
+    return await start("dashboard")
 
 
 async def seen(page: Page) -> int:

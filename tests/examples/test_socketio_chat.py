@@ -18,9 +18,9 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120
 async def address(request: pytest.FixtureRequest, chromium: str) -> AsyncIterator[str]:
     """The address of the chat, on its old server or on Forestay."""
     if request.param == "before":
-        await installed("socketio-chat")
-        server = str(FOLDER / "socketio-chat" / "server-before.mjs")
-        async with serving([str(node()), server], PORT=str(free_port())) as page:
+        folder = FOLDER / "socketio-chat"
+        await installed(folder)
+        async with serving([str(node()), str(folder / "server-before.mjs")], PORT=str(free_port())) as page:
             yield page
     else:
         async with example("socketio-chat") as running:

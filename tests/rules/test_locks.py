@@ -21,7 +21,13 @@ ASKED = {
     "runtime": RUNTIME,
     "build": GROUPS["build"],
     "fuzz": GROUPS["fuzz"],
-    "dev": [*RUNTIME, *EXTRAS, *GROUPS["build"], *(item for item in GROUPS["dev"] if isinstance(item, str))],
+    "dev": [
+        *RUNTIME,
+        *EXTRAS,
+        *GROUPS["build"],
+        *GROUPS["examples"],
+        *(item for item in GROUPS["dev"] if isinstance(item, str)),
+    ],
 }
 
 
@@ -50,6 +56,15 @@ def test_what_is_tested_is_what_is_shipped() -> None:
     runtime, dev = _pins("runtime"), _pins("dev")
     assert {name: dev.get(name) for name in runtime} == runtime
     assert version("aiohttp") == runtime["aiohttp"]
+
+
+def test_what_the_examples_name_is_what_is_tested() -> None:
+    """examples/requirements.txt has the packages of its group, in the versions of the test environment."""
+    lines = (ROOT / "examples" / "requirements.txt").read_text(encoding="utf-8").split()
+    named = {canonicalize_name(name): pin for name, _, pin in (line.partition("==") for line in lines)}
+    assert named.keys() == {canonicalize_name(Requirement(asked).name) for asked in GROUPS["examples"]}
+    dev = _pins("dev")
+    assert {name: dev.get(name) for name in named} == named
 
 
 def _text(lock: str) -> str:

@@ -4,9 +4,10 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -37,10 +38,10 @@ class Running:
         return f"ws://127.0.0.1:{self.gateway_port}/ws"
 
 
-async def installed(name: str) -> None:
-    """Installs the packages of an example, as it does itself. Skips the test where the registry cannot be reached."""
+async def installed(folder: Path) -> None:
+    """Installs packages of npm, as an example does it. Skips the test where the registry cannot be reached."""
     try:
-        await asyncio.to_thread(install, EXAMPLES[name].folder)
+        await asyncio.to_thread(install, folder)
     except SystemExit as failed:
         if any(code in str(failed) for code in UNREACHABLE):
             pytest.skip("the npm registry cannot be reached")
@@ -50,11 +51,29 @@ async def installed(name: str) -> None:
 @asynccontextmanager
 async def example(name: str) -> AsyncIterator[Running]:
     """Runs `python examples NAME` on free ports."""
-    await installed(name)
+    await installed(EXAMPLES[name].folder)
     ports = {option: free_port() for option in ("--port", "--gateway-port", "--api-port")}
     arguments = [f"{option}={port}" for option, port in ports.items()]
     async with serving([sys.executable, str(FOLDER), name, *arguments]) as page:
         yield Running(page, ports["--gateway-port"], ports["--api-port"])
+
+
+Start = Callable[[str], Awaitable[Running]]
+"""Starts an example by its name, unless it runs already."""
+
+
+@asynccontextmanager
+async def started() -> AsyncIterator[Start]:
+    """Examples that tests share: each is started when it is needed first, and ends with the block."""
+    found: dict[str, Running] = {}
+    async with AsyncExitStack() as stack:
+
+        async def start(name: str) -> Running:
+            if name not in found:
+                found[name] = await stack.enter_async_context(example(name))
+            return found[name]
+
+        yield start
 
 
 @asynccontextmanager

@@ -27,7 +27,7 @@ export class Channel {
     this.name = name;
     this.#user = user;
     this.#changed = changed;
-    this.list = Object.assign(document.createElement("ol"), { role: "log", ariaLabel: `Messages in ${name}` });
+    this.list = Object.assign(document.createElement("div"), { role: "log", ariaLabel: `Messages in ${name}` });
     this.list.tabIndex = 0;
     this.#room = client.room(`chat.${name}`);
     this.#room.on("joined", (joined) => this.#enter(joined));
@@ -55,6 +55,7 @@ export class Channel {
   /** Rejects where the message was not accepted. If no answer comes, the same key makes it safe to send it again. */
   async say(text) {
     const key = crypto.randomUUID();
+    this.#lastTold = 0;
     for (;;) {
       try {
         return await this.#room.publish({ text }, { key });
@@ -108,7 +109,7 @@ export class Channel {
     const before = [...this.list.children].findLast((each) => Number(each.dataset.offset) <= offset);
     if (Number(before?.dataset.offset) === offset) return;
     const atEnd = this.list.scrollHeight - this.list.scrollTop - this.list.clientHeight < 40;
-    const item = document.createElement("li");
+    const item = document.createElement("p");
     item.dataset.offset = offset;
     item.classList.toggle("own", from === this.#user);
     const time = document.createElement("time");

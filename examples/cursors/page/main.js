@@ -116,6 +116,11 @@ room.on("binary", ({ data }) => {
   if (position && position.number !== mine.number) place(position);
 });
 
+/** Binary messages of our type are about this room. A page that got no answer to that would hear none of them. */
+function bind() {
+  room.bind(TYPE).catch(() => setTimeout(bind, 1000));
+}
+
 function moveTo(x, y) {
   mine.x = Math.min(1, Math.max(0, x));
   mine.y = Math.min(1, Math.max(0, y));
@@ -141,4 +146,5 @@ setInterval(() => {
   heard = 0;
 }, 1000);
 client.connect();
-await Promise.all([room.join(), room.bind(TYPE)]);
+bind();
+await room.join();

@@ -1,0 +1,85 @@
+"""What holds for the pages of all examples: they fit their window, and everybody can use them."""
+
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, ViewportSize, expect
+
+from examples.__main__ import EXAMPLES
+from tests.support.example import DESKTOP, Start, installed, sign_in, visitor
+from tests.support.repository import ROOT
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(90)]
+
+# The chat of Socket.IO is as its tutorial has it.
+OURS = sorted(EXAMPLES.keys() - {"socketio-chat"})
+PHONE: ViewportSize = {"width": 390, "height": 844}
+SMALL: ViewportSize = {"width": 320, "height": 640}
+# WCAG 2.2, levels A and AA.
+FAULTS = """async () => {
+    const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+    const { violations } = await axe.run({ runOnly: tags });
+    return violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html.slice(0, 120)}`));
+}"""
+STICKING_OUT = """() => [...document.querySelectorAll("body *")]
+    .filter((each) => !each.matches(".unseen, svg *, .cursor") && each.getClientRects().length > 0)
+    .filter((each) => each.getBoundingClientRect().right > innerWidth + 0.5 || each.getBoundingClientRect().left < -0.5)
+    .map((each) => each.outerHTML.slice(0, 120))"""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def axe() -> Path:
+    """The script that looks for faults."""
+    folder = ROOT / "tests" / "support" / "axe"
+    await installed(folder)
+    return folder / "node_modules" / "axe-core" / "axe.min.js"
+
+
+async def faults(page: Page, axe: Path) -> list[str]:
+    await page.add_script_tag(path=axe)
+    found: list[str] = await page.evaluate(FAULTS)
+    return found + await page.evaluate(STICKING_OUT)
+
+
+@pytest.mark.parametrize(("size", "dark"), [(DESKTOP, False), (PHONE, True)], ids=["desktop-light", "phone-dark"])
+@pytest.mark.parametrize("name", OURS)
+async def test_the_page_is_usable_for_everybody(
+    name: str, size: ViewportSize, *, dark: bool, start: Start, browser: Browser, axe: Path
+) -> None:
+    """Axe finds no violation, and nothing sticks out of the window: before and after one signs in, where one does."""
+    running = await start(name)
+    async with visitor(browser, running.page, size, dark=dark) as guest:
+        page = guest.page
+        if "Your name" in await page.content():
+            await expect(page.get_by_label("Your name")).to_be_focused()
+            assert await faults(page, axe) == []
+            await sign_in(page, "Somebody with a long name")
+            for text in ("word " * 60, "unbroken" * 40):
+                await page.get_by_role("textbox").fill(text.strip())
+                await page.keyboard.press("Enter")
+        else:
+            await expect(page.locator("#state")).to_have_text("Live." if name == "dashboard" else "Connected.")
+        assert await faults(page, axe) == []
+        await page.set_viewport_size(SMALL)
+        assert await page.evaluate(STICKING_OUT) == []
+
+
+async def test_no_page_has_a_secret(start: Start, browser: Browser) -> None:
+    """What a browser can load from a backend has no key: neither the one that signs, nor that of the HTTP API."""
+    for name in OURS:
+        running = await start(name)
+        async with visitor(browser, running.page) as guest:
+            loaded = [f"{running.page}{file.relative_to(EXAMPLES[name].folder / 'page')}" for file in pages(name)]
+            assert loaded
+            for address in loaded:
+                text = await (await guest.page.request.get(address)).text()
+                assert "SECRET" not in text
+                assert "API_KEY" not in text
+            for path in ("backend.py", "rooms.toml", "gateway.env", "../backend.py", "%2e%2e/backend.py"):
+                answer = await guest.page.request.get(running.page + path)
+                assert answer.status == 404, path
+
+
+def pages(name: str) -> list[Path]:
+    return [file for file in (EXAMPLES[name].folder / "page").iterdir() if file.is_file()]
