@@ -30,7 +30,7 @@ PATIENCE = 10.0
 class Example(NamedTuple):
     folder: Path
     backend: str
-    """The file of the backend: Python, or JavaScript for Node."""
+    """The file of the backend: Python, or JavaScript for Node. What it needs from npm is installed beside it."""
     about: str
 
     @property
@@ -40,6 +40,8 @@ class Example(NamedTuple):
 
 
 EXAMPLES = {
+    "fastapi": Example(HERE / "orders", "fastapi/backend.py", "tokens, publishing and webhooks in Python"),
+    "express": Example(HERE / "orders", "express/backend.mjs", "the same application in JavaScript, on Node"),
     "chat": Example(HERE / "chat", "backend.py", "rooms with history, who is there, and who is typing"),
     "dashboard": Example(HERE / "dashboard", "backend.py", "numbers of a backend, four times a second"),
     "cursors": Example(HERE / "cursors", "backend.py", "everybody's cursor, in small binary messages"),
@@ -87,12 +89,11 @@ async def listens(port: int) -> None:
             return
 
 
-async def end(process: asyncio.subprocess.Process) -> None:
+async def end(process: asyncio.subprocess.Process, how: signal.Signals) -> None:
     """Ends a process and its children."""
     if process.returncode is not None:
         return
-    # To the gateway, SIGTERM is a deploy: it would give its clients time to move.
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, how)
     try:
         await asyncio.wait_for(process.wait(), PATIENCE)
     except TimeoutError:
@@ -126,8 +127,10 @@ async def main(example: Example, port: int, gateway_port: int, api_port: int) ->
             [sys.executable, "-m", "forestay", "serve"],
             {"FORESTAY_LOG_LEVEL": "WARNING"} | environment() | gateway | own | keys,
             (gateway_port, api_port),
+            # SIGTERM is a deploy: the gateway would give its clients time to move.
+            signal.SIGINT,
         ),
-        "the backend": (example.command, environment() | backend | keys, (port,)),
+        "the backend": (example.command, environment() | backend | keys, (port,), signal.SIGTERM),
     }
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -135,12 +138,12 @@ async def main(example: Example, port: int, gateway_port: int, api_port: int) ->
     # The tasks of which one is done when it is over: Ctrl+C, or a process that ends.
     over: dict[asyncio.Future[Any], str] = {asyncio.create_task(ended.wait()): ""}
     async with AsyncExitStack() as stack:
-        for name, (command, environ, ports) in steps.items():
+        for name, (command, environ, ports, how) in steps.items():
             # A signal of the terminal goes to this process only, which hands it on.
             process = await asyncio.create_subprocess_exec(
                 *command, cwd=example.folder, env=environ, start_new_session=True
             )
-            stack.push_async_callback(end, process)
+            stack.push_async_callback(end, process, how)
             over[asyncio.create_task(process.wait())] = name
             ready: asyncio.Future[Any] = asyncio.gather(*(listens(each) for each in ports))
             await asyncio.wait([ready, *over], return_when=asyncio.FIRST_COMPLETED)
@@ -170,5 +173,5 @@ if __name__ == "__main__":
         sys.exit()
     check_free({"--port": options.port, "--gateway-port": options.gateway_port, "--api-port": options.api_port})
     chosen = EXAMPLES[options.name]
-    install(chosen.folder)
+    install((chosen.folder / chosen.backend).parent)
     sys.exit(asyncio.run(main(chosen, options.port, options.gateway_port, options.api_port)))
