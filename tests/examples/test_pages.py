@@ -38,8 +38,8 @@ async def axe() -> Path:
 
 async def faults(page: Page, axe: Path) -> list[str]:
     await page.add_script_tag(path=axe)
-    found: list[str] = await page.evaluate(FAULTS)
-    return found + await page.evaluate(STICKING_OUT)
+    found: list[str] = [*await page.evaluate(FAULTS), *await page.evaluate(STICKING_OUT)]
+    return found
 
 
 @pytest.mark.parametrize(("size", "dark"), [(DESKTOP, False), (PHONE, True)], ids=["desktop-light", "phone-dark"])
