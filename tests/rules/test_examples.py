@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from examples.__main__ import EXAMPLES
-from tests.support.repository import ROOT, rows
+from tests.support.repository import ROOT, files, rows
 
 FOLDER = ROOT / "examples"
+PACKAGES = [file for file in files() if file.name == "package.json" and file.is_relative_to(FOLDER)]
 
 
 def test_the_page_lists_every_example() -> None:
@@ -21,7 +22,7 @@ def test_the_page_lists_every_example() -> None:
     assert all((folder / "README.md").exists() for folder in folders)
 
 
-@pytest.mark.parametrize("file", sorted(FOLDER.glob("*/**/package.json")), ids=lambda file: file.parent.name)
+@pytest.mark.parametrize("file", PACKAGES, ids=lambda file: file.parent.name)
 def test_npm_packages_have_exact_versions(file: Path) -> None:
     """An example starts with the packages that it was tested with."""
     asked = json.loads(file.read_text(encoding="utf-8"))["dependencies"]
