@@ -5,6 +5,7 @@ A flood of requests must not become a flood of log lines.
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -18,9 +19,10 @@ INTERVAL: Final = 10.0
 class LogThrottle:
     """Logs one event with a count for each of its kinds, and the last reason of each kind."""
 
-    def __init__(self, event: str) -> None:
-        """`event`: the event's name in the log."""
+    def __init__(self, event: str, write: Callable[..., object] = log.info) -> None:
+        """`event`: the event's name in the log. `write`: logs it, at the level that it has."""
         self._event = event
+        self._write = write
         self._counts: Counter[str] = Counter()
         self._reasons: dict[str, str] = {}
         self._waiting = False
@@ -39,7 +41,7 @@ class LogThrottle:
     def _log_counts(self) -> None:
         self._waiting = bool(self._counts)
         if self._counts:
-            log.info(self._event, **self._counts, **self._reasons)
+            self._write(self._event, **self._counts, **self._reasons)
             self._counts.clear()
             self._reasons.clear()
             asyncio.get_running_loop().call_later(INTERVAL, self._log_counts)

@@ -15,7 +15,9 @@ from forestay.edge.engineio.client_file import ClientFile
 from forestay.edge.tokens.jwks import KeySetAddress
 from forestay.edge.tokens.keys import Keys
 from forestay.edge.tokens.verifier import TokenRules, TokenVerifier
+from forestay.hooks.loading import HookModule
 from forestay.pod.event_loops import NewLoop, choose
+from forestay.pod.hooks import load_hooks
 from forestay.pod.tasks import Supervisor
 from forestay.settings.secrets import PREFIX, variable_of
 from forestay.settings.settings import Settings, SettingsError
@@ -35,6 +37,8 @@ class Parts:
     """The file with the keys of backends; None where there is none."""
     client_file: ClientFile | None = None
     """The client of Socket.IO that pages load from here; None where there is none."""
+    hook_module: HookModule | None = None
+    """The application's hooks in Python; None where there are none."""
     new_loop: NewLoop = asyncio.new_event_loop
     """Makes the event loop that the pod runs on."""
 
@@ -56,7 +60,10 @@ def prepare(settings: Settings, tasks: Supervisor, otherwise: Policy = SHIPPED) 
         rules = _read_rules(settings, otherwise)
     except ValueError as error:
         problems.append(f"{variable_of('rooms_file')}: {error}")
-    problems += _missing(settings, rules.policies if rules is not None else Policies())
+    policies = rules.policies if rules is not None else Policies()
+    problems += _missing(settings, policies)
+    hook_module, hook_problems = load_hooks(settings, policies)
+    problems += hook_problems
     api_keys = None
     try:
         api_keys = _api_keys(settings)
@@ -74,7 +81,7 @@ def prepare(settings: Settings, tasks: Supervisor, otherwise: Policy = SHIPPED) 
         problems.append(str(error))
     if problems or verifier is None or rules is None or new_loop is None:
         raise SettingsError(problems)
-    return Parts(verifier, rules.policies, tasks, rules.namespaces, api_keys, client_file, new_loop)
+    return Parts(verifier, rules.policies, tasks, rules.namespaces, api_keys, client_file, hook_module, new_loop)
 
 
 def _api_keys(settings: Settings) -> ApiKeysFile | None:
@@ -107,6 +114,10 @@ def _missing(settings: Settings, policies: Policies) -> list[str]:
     """One line for each setting that is not set, and that another one needs."""
     pairs = {
         "api_key_previous": "api_key",
+        "hooks_url": "hooks_secret",
+        "hooks_secret": "hooks_url",
+        "hooks_secret_previous": "hooks_secret",
+        "hooks_ca": "hooks_url",
         "webhooks_url": "webhooks_secret",
         "webhooks_secret": "webhooks_url",
         "webhooks_secret_previous": "webhooks_secret",
@@ -139,6 +150,7 @@ def _verifier(settings: Settings, keys: Keys) -> Verifier:
         issuers=settings.jwt_issuer,
         names=settings.claim_names,
         max_bytes=settings.max_token_bytes,
+        keep_claims=bool(settings.hooks_module or settings.hooks_url),
     )
     return TokenVerifier(keys, rules)
 

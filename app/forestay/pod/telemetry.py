@@ -14,6 +14,7 @@ from forestay.ops.logs.refusals import RefusalLog
 from forestay.ops.metrics.counts import Counts
 from forestay.ops.tracing.plan import Plan, plan, prepare
 from forestay.ops.tracing.sampling import TraceParent, TracingOptions
+from forestay.pod.hooks import HookLog
 from forestay.settings.settings import PodIdentity, Settings, pod_identity
 from forestay.settings.surroundings import MEMORY
 
@@ -63,7 +64,7 @@ def observe(settings: Settings, loop: AbstractEventLoop) -> Observation:
     telemetry, problems = prepare(wanted)
     # Without tracing, the trace contexts of messages come from the clients, unchanged.
     counts = Counts(exemplars=telemetry is not None)
-    watching: list[Observer] = [counts]
+    watching: list[Observer] = [counts, HookLog()]
     if settings.log_level == "DEBUG":
         watching.append(RefusalLog())
     for problem in problems:

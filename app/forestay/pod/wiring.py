@@ -32,6 +32,7 @@ from forestay.core.fanout.passes import Passes
 from forestay.core.fanout.rests import Pace
 from forestay.core.fanout.rooms import Rooms
 from forestay.core.fanout.slow import SlowReaders
+from forestay.core.hooks.hooks import Hooks
 from forestay.core.ports.bus import Bus
 from forestay.core.ports.group_writer import GroupWriter
 from forestay.core.ports.observer import Observer
@@ -56,11 +57,15 @@ from forestay.core.rules.policies import Policies
 from forestay.core.rules.rate_limit import Rates
 from forestay.core.rules.session_limits import KeepaliveTimes, SessionLimits
 from forestay.core.rules.user_rates import UserRates
+from forestay.core.rules.hooks import Hook
 from forestay.core.sessions.backend import Backend
+from forestay.core.sessions.broadcast_hook import BroadcastHook
 from forestay.core.sessions.broadcasts import Broadcasts
+from forestay.core.sessions.call_hook import CallHook
 from forestay.core.sessions.calls import Calls
 from forestay.core.sessions.dispatcher import Dispatcher, Handlers
 from forestay.core.sessions.first_rooms import FirstRooms
+from forestay.core.sessions.join_hook import JoinHook
 from forestay.core.sessions.keepalive import Keepalive
 from forestay.core.sessions.queries import Queries
 from forestay.core.sessions.rejoining import Rejoining
@@ -69,6 +74,7 @@ from forestay.core.sessions.renewal import Renewal
 from forestay.core.sessions.room_requests import RoomRequests
 from forestay.core.sessions.sessions import Sessions
 from forestay.core.sessions.single_requests import SingleRequests
+from forestay.pod.hooks import Application, hook_rules
 from forestay.pod.webhooks import event_bounds
 from forestay.protocol.inspection import Inspector
 from forestay.protocol.sse.wire import SseWire
@@ -89,6 +95,8 @@ class Links:
     tasks: Tasks
     webhooks: WebhookQueue
     """The events that wait for the receiver of webhooks."""
+    application: Application | None = None
+    """What asks the application; None where it has no hooks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +117,8 @@ class Pod:
     drain_asked: asyncio.Event
     verifier: Verifier
     tickets: Tickets
+    hooks: Hooks | None
+    """Asks the application; None where it has no hooks."""
     wires: V1Wires
     sse: SseWire
     hub: Hub
@@ -179,6 +189,9 @@ def assemble(
         observed.traffic,
     )
 
+    application, hooks = links.application, None
+    if application is not None:
+        hooks = Hooks(runtime, application.form, hook_rules(settings, application.asked))
     hub, rooms = Hub(), Rooms(policies)
     slow = SlowReaders(settings.send_buffer_bytes, runtime.observer)
     passes = Passes(runtime, slow, Pace(settings.flush_rest, settings.flush_rest_cap), group_writer)
@@ -191,7 +204,7 @@ def assemble(
     presence = Presence(runtime, bus, registry, policies, settings.presence_grace)
     amounts = UserAmounts(settings.user_new_rooms, settings.user_keys)
     publisher = Publisher(runtime, bus, policies, limits.message_bytes, amounts)
-    membership = Membership(rooms, subscriptions, presence, Resumes(runtime, rooms, recovery, outbox), outbox)
+    membership = Membership(rooms, subscriptions, presence, Resumes(runtime, rooms, recovery, outbox), outbox, hooks)
     join_rules = JoinRules(policies, settings.bus_timeout, limits.message_bytes)
     joins = Joins(runtime, membership, subscriptions, recovery, presence, join_rules)
 
@@ -204,25 +217,27 @@ def assemble(
     user_rules = UserLimitRules(settings.max_connections_per_user, settings.user_limit_policy)
     user_limit = UserLimit(registry, hub, control, user_rules)
     heartbeat = Heartbeat(pods, registry, presence, user_limit, revocations, settings.presence_lease)
-    registration = Registration(hub, user_limit, revocations, presence)
+    registration = Registration(hub, user_limit, revocations, presence, hooks)
 
     relocation = Relocation(runtime, registration, outbox, limits.lead)
     keepalive = Keepalive(runtime, limits, relocation)
     sessions = Sessions(runtime, limits, registration, joins, keepalive, outbox)
     rates = Rates(limits.rate, limits.burst, limits.bytes_rate, limits.message_bytes)
     checked = RevocationVerifier(verifier, revocations)
+    join_hook = JoinHook(hooks, policies)
     handlers = Handlers(
-        broadcasts=Broadcasts(policies, publisher, outbox),
-        rooms=RoomRequests(policies, limits, joins, outbox),
+        broadcasts=Broadcasts(policies, publisher, outbox, None if hooks is None else BroadcastHook(hooks, publisher)),
+        rooms=RoomRequests(policies, limits, joins, outbox, join_hook),
         queries=Queries(policies, presence, publisher, outbox, limits.message_bytes),
         renewal=Renewal(checked, sessions, outbox),
-        calls=Calls(runtime, None, outbox),
+        calls=Calls(runtime, CallHook(hooks).ask if hooks is not None and hooks.asks(Hook.CALL) else None, outbox),
     )
     return Pod(
         bus=bus,
         lifecycle=lifecycle,
         drain_asked=condition.drain_asked,
         verifier=checked,
+        hooks=hooks,
         tickets=Tickets(runtime, registry, checked, revocations),
         wires=V1Wires(
             runtime.clock,
@@ -241,10 +256,10 @@ def assemble(
         heartbeat=heartbeat,
         control=control,
         sessions=sessions,
-        rejoining=Rejoining(runtime, limits, joins, outbox),
+        rejoining=Rejoining(runtime, limits, joins, outbox, join_hook),
         relocation=relocation,
         dispatcher=Dispatcher(runtime, limits, handlers, outbox),
-        first_rooms=FirstRooms(handlers.rooms, outbox),
+        first_rooms=FirstRooms(runtime, handlers.rooms, outbox),
         single_requests=SingleRequests(runtime, UserRates(rates), policies, publisher, handlers, outbox),
         backend=Backend(runtime, registry, policies, publisher, presence, control),
     )

@@ -15,6 +15,8 @@ SECRETS: Final = (
     "jwt_public_key",
     "api_key",
     "api_key_previous",
+    "hooks_secret",
+    "hooks_secret_previous",
     "webhooks_secret",
     "webhooks_secret_previous",
 )

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from forestay.bus.redis.signatures import Signatures
 from forestay.settings.access import Access
+from forestay.settings.hooks import HookSettings
 from forestay.settings.limits import Limits
 from forestay.settings.secrets import PREFIX, SECRETS, read_secret, variable_of
 from forestay.settings.surroundings import Surroundings
@@ -25,7 +26,7 @@ TOKEN: Final = "FORESTAY_TOKEN"
 """Not a setting, but the token of the commands that act as a client."""
 
 # Settings that can hold a secret beside what they are for: a password in a URL.
-_NOT_REPEATED: Final = frozenset({*SECRETS, "jwks_url", "webhooks_url"})
+_NOT_REPEATED: Final = frozenset({*SECRETS, "jwks_url", "hooks_url", "webhooks_url"})
 # The most characters of a value that an error repeats.
 _MOST_REPEATED: Final = 80
 # The largest number of any setting. Its thousandfold still fits into the whole numbers that clients read.
@@ -42,7 +43,7 @@ class PodIdentity(NamedTuple):
     """The Service that clients connect to."""
 
 
-class Settings(Timing, Limits, Access, WaysIn, Webhooks, Surroundings, BaseSettings):
+class Settings(Timing, Limits, Access, WaysIn, Webhooks, HookSettings, Surroundings, BaseSettings):
     """All settings. The class of each group has its fields."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)

@@ -10,7 +10,8 @@ from forestay.outbound.signature import parse_secret
 from forestay.settings.fields import Unset
 
 
-def _address(value: str | None) -> str | None:
+def checked_address(value: str | None) -> str | None:
+    """`value`, if requests can be sent there. Raises ValueError."""
     return None if value is None else check_address(value)
 
 
@@ -20,7 +21,8 @@ def _secret(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
-def _authority(value: Path | None) -> Path | None:
+def checked_authority(value: Path | None) -> Path | None:
+    """`value`, if it is a file of authorities. Raises ValueError."""
     if value is not None:
         trust(value)
     return value
@@ -32,7 +34,7 @@ WebhookSecret = Annotated[SecretStr | None, Unset, AfterValidator(_secret)]
 class Webhooks(BaseModel):
     """How the application's backend is told what happens."""
 
-    webhooks_url: Annotated[str | None, Unset, AfterValidator(_address)] = Field(
+    webhooks_url: Annotated[str | None, Unset, AfterValidator(checked_address)] = Field(
         None, description="address that gets webhooks, http or https; unset: there are none"
     )
     webhooks_secret: WebhookSecret = Field(
@@ -41,7 +43,7 @@ class Webhooks(BaseModel):
     webhooks_secret_previous: WebhookSecret = Field(
         None, description="the key before, which signs them too, while the keys are turned"
     )
-    webhooks_ca: Annotated[Path | None, Unset, AfterValidator(_authority)] = Field(
+    webhooks_ca: Annotated[Path | None, Unset, AfterValidator(checked_authority)] = Field(
         None, description="PEM file with the authority of the receiver's certificate"
     )
     webhooks_timeout: float = Field(10, gt=0, le=300, description="seconds that the receiver has to answer a request")

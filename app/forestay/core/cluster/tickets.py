@@ -26,7 +26,8 @@ TICKET_SECONDS: Final = 30.0
 _LONGEST: Final = 64
 
 
-_NO_INFO: Final = Raw(b"null")
+# Stands for what the identity does not have.
+_NOTHING: Final = Raw(b"null")
 
 
 class _Held(Struct, frozen=True):
@@ -37,7 +38,8 @@ class _Held(Struct, frozen=True):
     expires_at: float
     token_id: str | None = None
     issued_at: float | None = None
-    info: Raw = _NO_INFO
+    info: Raw = _NOTHING
+    claims: Raw = _NOTHING
 
 
 _decode = msgspec.json.Decoder(_Held).decode
@@ -97,10 +99,10 @@ def _name(text: str) -> str:
 
 
 def _encode(identity: Identity) -> bytes:
-    info = _NO_INFO if identity.info is None else Raw(identity.info)
     rooms = dict(identity.rights.letters)
+    info, claims = _raw(identity.info), _raw(identity.claims)
     return msgspec.json.encode(
-        _Held(identity.user, rooms, identity.expires_at, identity.token_id, identity.issued_at, info)
+        _Held(identity.user, rooms, identity.expires_at, identity.token_id, identity.issued_at, info, claims)
     )
 
 
@@ -108,7 +110,15 @@ def _identity(held: bytes) -> Identity | None:
     """The identity in `held`; None where that is no identity."""
     try:
         one = _decode(held)
-        info = None if one.info == _NO_INFO else bytes(one.info)
-        return Identity(one.user, Rights(one.rooms), one.expires_at, one.token_id, one.issued_at, info)
+        rights, info, claims = Rights(one.rooms), _text(one.info), _text(one.claims)
+        return Identity(one.user, rights, one.expires_at, one.token_id, one.issued_at, info, claims)
     except (msgspec.MsgspecError, ValueError):
         return None
+
+
+def _raw(text: bytes | None) -> Raw:
+    return _NOTHING if text is None else Raw(text)
+
+
+def _text(raw: Raw) -> bytes | None:
+    return None if raw == _NOTHING else bytes(raw)

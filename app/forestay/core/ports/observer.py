@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from forestay.core.facts.source import Source
+from forestay.core.rules.hooks import Hook
 from forestay.protocol.codes import ErrorCode
 from forestay.protocol.trace import TraceContext
 
@@ -94,6 +95,12 @@ class Observer:
 
     def webhook_events(self, outcome: str, events: int) -> None:
         """So many events were `delivered`, became `dead` letters, or were `dropped` at the bound of the queue."""
+
+    def hook(self, hook: Hook, outcome: str, seconds: float, cause: str | None) -> None:
+        """The application was asked, or told: `allowed`, `refused`, `told`, or why it failed, one of FAILURES.
+
+        `cause`: of a failure, in words, without a secret.
+        """
 
     def unknown_session(self) -> None:
         """A Socket.IO request named a session that is not on this pod."""

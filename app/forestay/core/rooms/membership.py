@@ -2,23 +2,35 @@
 
 from math import inf
 
+from forestay.core.fanout.callers import caller_of
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.outbox import Outbox
 from forestay.core.fanout.rooms import Room, Rooms
+from forestay.core.hooks.hooks import Hooks
+from forestay.core.ports.hook_events import LeaveEvent
 from forestay.core.rooms.missed import Missed
 from forestay.core.rooms.presence import Presence
 from forestay.core.rooms.resumes import Resumes
 from forestay.core.rooms.subscriptions import Subscriptions
+from forestay.core.rules.hooks import Hook
 from forestay.protocol.message import Position
-from forestay.protocol.names import RoomName
+from forestay.protocol.names import RoomName, shown
 
 
 class Membership:
     """Each member of a room holds one subscription to it."""
 
     def __init__(
-        self, rooms: Rooms, subscriptions: Subscriptions, presence: Presence, resumes: Resumes, outbox: Outbox
+        self,
+        rooms: Rooms,
+        subscriptions: Subscriptions,
+        presence: Presence,
+        resumes: Resumes,
+        outbox: Outbox,
+        hooks: Hooks | None,
     ) -> None:
+        """`hooks`: None where the application has none."""
+        self._hooks = hooks
         self._rooms = rooms
         self._subscriptions = subscriptions
         self._presence = presence
@@ -82,6 +94,8 @@ class Membership:
         room.remove(connection)
         if room.policy.presence:
             self._presence.leave(room.name, connection.identity.user, grace=grace)
+        if room.policy.hooks and self._hooks is not None and Hook.LEAVE in room.policy.hooks:
+            self._hooks.tell(LeaveEvent(caller_of(connection), shown(room.name), disconnected=grace))
         if not room.audiences:
             self._rooms.discard(room)
         self._subscriptions.release(room.name)

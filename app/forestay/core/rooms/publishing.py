@@ -127,7 +127,7 @@ class Publisher:
         if key is not None and kept is None:
             raise Refusal(ErrorCode.KEY_NEEDS_HISTORY, "'key' needs a room with history; this room has none")
         if len(message.payload) > self._surely_fits:
-            self._check_size(message, kept=kept is not None, traced=policy.trace)
+            self.check_size(message)
         create = True
         if kept is not None and message.sender is not None:
             offer.reservation = reservation = self._budgets.begin(message.sender, key)
@@ -154,8 +154,11 @@ class Publisher:
         if traffic.exemplars and offer.message.trace is not None:
             histogram.illustrate(seconds, offer.message.trace, self._clock())
 
-    def _check_size(self, message: Message, *, kept: bool, traced: bool) -> None:
-        excess = largest_form(message, kept=kept, traced=traced) - self._largest
+    def check_size(self, message: Message) -> None:
+        """Raises Refusal where a receiver would get more bytes than a message may have."""
+        policy = self._policies.of(message.room)
+        kept = policy.history is not None and not message.binary
+        excess = largest_form(message, kept=kept, traced=policy.trace) - self._largest
         if excess > 0:
             form = "receivers, and readers of the history," if kept else "receivers"
             raise Refusal(

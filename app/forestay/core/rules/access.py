@@ -179,6 +179,8 @@ class Identity:
     """The token's `iat`, Unix seconds."""
     info: bytes | None = None
     """The token's `info` as JSON: what others may know about the user."""
+    claims: bytes | None = None
+    """All claims of the token as JSON, where there are hooks that get them."""
 
     def require(self, right: Right, room: RoomName) -> None:
         """Raises Refusal unless the token gives `right` in `room`.

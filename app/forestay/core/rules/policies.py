@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Final
 
+from forestay.core.rules.hooks import OF_ROOMS, Hook
 from forestay.protocol.names import PERSONAL, Pattern, RoomName, personal_room, shown
 
 
@@ -29,6 +30,7 @@ class Webhook(StrEnum):
 
 
 NO_WEBHOOKS: Final[frozenset[Webhook]] = frozenset()
+NO_HOOKS: Final[frozenset[Hook]] = frozenset()
 _OF_ROOMS: Final = (Webhook.OCCUPIED, Webhook.VACATED, Webhook.MESSAGE)
 _OF_USERS: Final = (Webhook.ONLINE, Webhook.OFFLINE, Webhook.MESSAGE)
 
@@ -71,6 +73,8 @@ class Policy:
     """Whether messages are compressed for members that take compressed ones, where COMPRESSION is on."""
     webhooks: frozenset[Webhook] = NO_WEBHOOKS
     """What the backend is told. A room that tells `occupied` or `vacated` has presence."""
+    hooks: frozenset[Hook] = NO_HOOKS
+    """What the application is asked about, or told: Hook.JOIN, Hook.BROADCAST and Hook.LEAVE."""
 
 
 SHIPPED: Final = Policy()
@@ -102,6 +106,7 @@ def parse_policy(table: Mapping[str, object], base: Policy = SHIPPED) -> Policy:
     if flags["join_leave"] and table.get("presence") is False:
         raise ValueError("'join_leave' needs presence; leave out presence = false")
     webhooks = _webhooks(table["webhooks"], pattern) if "webhooks" in table else base.webhooks
+    hooks = _hooks(table["hooks"]) if "hooks" in table else base.hooks
     counted = not webhooks.isdisjoint((Webhook.OCCUPIED, Webhook.VACATED))
     if counted and table.get("presence") is False:
         raise ValueError("'webhooks' with occupied or vacated need presence; leave out presence = false")
@@ -109,7 +114,7 @@ def parse_policy(table: Mapping[str, object], base: Policy = SHIPPED) -> Policy:
     slow = table.get("slow", base.slow)
     if slow not in list(Slow):
         raise ValueError(f"'slow' is one of {', '.join(Slow)}, not {slow!r}")
-    return Policy(pattern=pattern, history=history, slow=Slow(str(slow)), webhooks=webhooks, **flags)
+    return Policy(pattern=pattern, history=history, slow=Slow(str(slow)), webhooks=webhooks, hooks=hooks, **flags)
 
 
 def _history(table: object) -> Retention:
@@ -139,6 +144,15 @@ def _webhooks(words: object, pattern: str) -> frozenset[Webhook]:
     return frozenset(Webhook(word) for word in words)
 
 
+def _hooks(words: object) -> frozenset[Hook]:
+    if not isinstance(words, list) or not all(word in OF_ROOMS for word in words):
+        raise ValueError(
+            f"'hooks' is a list of {', '.join(OF_ROOMS)}, not {words!r}; "
+            "FORESTAY_HOOKS_ASK has those that are about no room"
+        )
+    return frozenset(Hook(word) for word in words)
+
+
 def _flag(table: Mapping[str, object], name: str, base: Policy) -> bool:
     value = table.get(name, getattr(base, name))
     if not isinstance(value, bool):
@@ -163,6 +177,14 @@ class Policies:
     def webhooks(self) -> bool:
         """Whether any room or user has webhooks."""
         return any(policy.webhooks for _, policy in self._policies) or bool(self._otherwise.webhooks)
+
+    @property
+    def hooks(self) -> frozenset[Hook]:
+        """The hooks that any room has."""
+        found = self._otherwise.hooks
+        for _, policy in self._policies:
+            found |= policy.hooks
+        return found
 
     def of(self, room: RoomName) -> Policy:
         known = self._known.get(room)

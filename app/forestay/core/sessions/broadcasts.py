@@ -1,17 +1,23 @@
 """Carries out the requests that publish: broadcasts, binary messages, and the binding of binary types to rooms."""
 
+from asyncio import Future
+from collections.abc import Awaitable
 from struct import unpack_from
 from typing import Final
 
 from forestay.core.facts.source import Source
+from forestay.core.fanout.callers import caller_of
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.outbox import Outbox
+from forestay.core.hooks.decisions import Decision
 from forestay.core.ports.bus import Settlement
 from forestay.core.ports.observer import RefusedMessage
 from forestay.core.rooms.publishing import Offer, Publisher, refusal_of
 from forestay.core.rules.access import Identity, Right
-from forestay.core.rules.policies import Policies
+from forestay.core.rules.hooks import Hook
+from forestay.core.rules.policies import Policies, Policy
 from forestay.core.sessions.addresses import public_room
+from forestay.core.sessions.broadcast_hook import AskedMessage, BroadcastHook
 from forestay.protocol import requests
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.events import check_event
@@ -28,22 +34,37 @@ MAX_BINDINGS: Final = 256
 
 
 class Broadcasts:
-    """Publishes for clients. All methods raise Refusal; the outcome of a publish comes later, as a reply."""
+    """Publishes for clients. All methods raise Refusal; the outcome of a publish comes later, as a reply.
 
-    def __init__(self, policies: Policies, publisher: Publisher, outbox: Outbox) -> None:
+    Those that publish return what must be awaited before the next request of the client is taken: the application is
+    asked. Where it answers at once, or is not asked, they return None.
+    """
+
+    def __init__(
+        self, policies: Policies, publisher: Publisher, outbox: Outbox, hook: BroadcastHook | None = None
+    ) -> None:
+        """`hook`: None where the application has no hooks."""
+        self.hook = hook
         self._policies = policies
         self._publisher = publisher
         self._outbox = outbox
 
-    def broadcast(self, connection: Connection, request: requests.Broadcast) -> None:
+    def broadcast(self, connection: Connection, request: requests.Broadcast) -> Awaitable[None] | None:
         """Publish a JSON message."""
         trace = None
         if request.traceparent is not None:
             trace = parse_trace(request.traceparent, request.tracestate)
-        message = self.json_message(connection.identity, request, connection.id, trace)
-        self._publisher.publish(_ClientOffer(message, connection, request.id, self), request.key)
+        name = target(connection.identity, request.room)
+        policy = self._policies.of(name)
+        message = self.json_message(connection.identity, name, policy, request, connection.id, trace)
+        offer = _ClientOffer(message, connection, request.id, self)
+        if policy.hooks and self.hook is not None and Hook.BROADCAST in policy.hooks:
+            by_client = type(request) is not requests.Emitted
+            return self._ask(self.hook, _Asked(offer, request.room, request.key, by_client=by_client))
+        self._publisher.publish(offer, request.key)
+        return None
 
-    def binary(self, connection: Connection, request: requests.Binary) -> None:
+    def binary(self, connection: Connection, request: requests.Binary) -> Awaitable[None] | None:
         """Publish a binary message to the room that it names, or to that of its type."""
         data = request.data
         if len(data) < 4:
@@ -55,17 +76,48 @@ class Broadcasts:
             raise Refusal(ErrorCode.BAD_BINARY, f"{_MISREAD} {kind} first")
         else:
             name = self._bound_room(connection, kind)
-        message = self.binary_message(connection.identity, name, request, connection.id, None)
-        self._publisher.publish(_ClientOffer(message, connection, request.id, self))
+        policy = self._policies.of(name)
+        message = self.binary_message(connection.identity, name, policy, request, connection.id, None)
+        offer = _ClientOffer(message, connection, request.id, self)
+        if policy.hooks and self.hook is not None and Hook.BROADCAST in policy.hooks:
+            return self._ask(self.hook, _Asked(offer, None, None, by_client=True))
+        self._publisher.publish(offer)
+        return None
+
+    def _ask(self, hook: BroadcastHook, asked: "_Asked") -> Awaitable[None] | None:
+        """Ask the application about a message, and publish it where it may be. Raises Refusal."""
+        decision = hook.ask(asked)
+        if not isinstance(decision, Decision):
+            return self._decide_later(hook, asked, decision)
+        asked.offer.message = hook.judge(asked, decision)
+        self._publisher.publish(asked.offer, asked.key)
+        return None
+
+    async def _decide_later(self, hook: BroadcastHook, asked: "_Asked", decision: "Future[Decision]") -> None:
+        """Wait for the decision, and publish or refuse. Nothing happens where the connection has ended meanwhile."""
+        decided, offer = await decision, asked.offer
+        if offer.connection.ended is not None:
+            return
+        try:
+            offer.message = hook.judge(asked, decided, late=True)
+            self._publisher.publish(offer, asked.key)
+        except Refusal as refusal:
+            refused = RefusedMessage(offer.message.trace, self._policies.of(offer.message.room).pattern)
+            self._outbox.refuse(offer.connection, refusal, offer.id, asked.room, refused)
 
     def json_message(
-        self, identity: Identity, request: requests.Broadcast, own: str | None, trace: TraceContext | None
+        self,
+        identity: Identity,
+        name: RoomName,
+        policy: Policy,
+        request: requests.Broadcast,
+        own: str | None,
+        trace: TraceContext | None,
     ) -> Message:
-        """The message that a caller with this identity publishes by `request`.
+        """The message that a caller with this identity publishes by `request` to the room `name`, which is its target.
 
         `own`: the connection of the caller, which does not get the message where the caller or the policy says so.
         """
-        name = _target(identity, request.room)
         payload = bytes(request.payload)
         event, binary_at, by_client = request.event, "", True
         # A Struct takes long to say that it is no instance of another one.
@@ -78,14 +130,20 @@ class Broadcasts:
             payload,
             self._publisher.stamp(),
             sender=identity.user,
-            exclude=self._excluded(own, name, echo=request.echo),
+            exclude=_excluded(own, policy, echo=request.echo),
             trace=trace,
             event=event,
             binary_at=binary_at,
         )
 
     def binary_message(
-        self, identity: Identity, name: RoomName, request: requests.Binary, own: str | None, trace: TraceContext | None
+        self,
+        identity: Identity,
+        name: RoomName,
+        policy: Policy,
+        request: requests.Binary,
+        own: str | None,
+        trace: TraceContext | None,
     ) -> Message:
         """The same for a binary message to the room `name`."""
         identity.require(Right.BROADCAST, name)
@@ -95,7 +153,7 @@ class Broadcasts:
             self._publisher.stamp(),
             sender=identity.user,
             binary=True,
-            exclude=self._excluded(own, name, echo=request.echo),
+            exclude=_excluded(own, policy, echo=request.echo),
             trace=trace,
         )
 
@@ -129,11 +187,6 @@ class Broadcasts:
             raise Refusal(ErrorCode.UNBOUND_TYPE, f"type {kind} is bound to no room; bind it, or be in one room only")
         return rooms[0]
 
-    def _excluded(self, own: str | None, name: RoomName, *, echo: bool | None) -> str | None:
-        """The connection that does not get the message: `own`, where its sender or the room's policy says so."""
-        echoed = self._policies.of(name).echo if echo is None else echo
-        return None if echoed else own
-
     def settled(self, offer: "_ClientOffer", settlement: Settlement) -> None:
         """Tell the client the outcome: a refusal always, success where its request has an id."""
         refusal = refusal_of(settlement)
@@ -165,7 +218,26 @@ class _ClientOffer(Offer):
         self._broadcasts.settled(self, settlement)
 
 
-def _target(identity: Identity, text: str) -> RoomName:
+class _Asked(AskedMessage):
+    """A message of a connection about which the application is asked."""
+
+    __slots__ = ("key", "offer", "room")
+
+    def __init__(self, offer: _ClientOffer, room: str | None, key: str | None, *, by_client: bool) -> None:
+        """`room`: as the client wrote it."""
+        super().__init__(caller_of(offer.connection), offer.message, by_client=by_client)
+        self.offer = offer
+        self.room = room
+        self.key = key
+
+
+def _excluded(own: str | None, policy: Policy, *, echo: bool | None) -> str | None:
+    """The connection that does not get the message: `own`, where its sender or the room's policy says so."""
+    echoed = policy.echo if echo is None else echo
+    return None if echoed else own
+
+
+def target(identity: Identity, text: str) -> RoomName:
     """The room called `text`, which `identity` may publish to. Raises Refusal."""
     name = identity.rights.target(text)
     if name is None:

@@ -4,7 +4,7 @@ Only what has to wait for the bus, the registry or token keys is returned to be 
 keep their order, and most of them need no task.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, assert_never
@@ -69,15 +69,14 @@ class Dispatcher:
                 self._refuse_excess(connection, wait, request.id, request.room)
                 return None
             try:
-                self._broadcast(connection, request)
+                return self._broadcast(connection, request)
             except Refusal as refusal:
                 message = self._handlers.broadcasts.refused(request)
                 self._outbox.refuse(connection, refusal, request.id, request.room, message)
             return None
         self._traffic.receive(str(request.__struct_config__.tag), size)
         if isinstance(request, requests.JoinMany):
-            self._join_many(connection, request, size)
-            return None
+            return self._join_many(connection, request, size)
         room = request.room if isinstance(request, requests.RoomRequest) else None
         if not self._allow(connection, request.id, room, size, cost_of(request)):
             return None
@@ -131,26 +130,57 @@ class Dispatcher:
 
     def _refuse_excess(self, connection: Connection, wait: float, id: str | None, room: str | None) -> None:
         self._outbox.refuse(connection, self._rates.refusal(wait), id, room)
-        if connection.bucket.exhausted:
-            connection.end(ENDINGS[CloseCode.RATE_LIMITED])
+        self._end_if_exhausted(connection)
 
-    def _join_many(self, connection: Connection, request: requests.JoinMany, size: int) -> None:
+    def _join_many(
+        self, connection: Connection, request: requests.JoinMany, size: int
+    ) -> Awaitable[None] | None:
         """Carry out the joins as if each had come in a message of its own, and answer them in their order."""
-        connection.heard_at = now = self._loop.time()
+        connection.heard_at = self._loop.time()
         turns, share = Turns(), size // len(request.joins)
         for place, join in enumerate(request.joins):
             if connection.ended is not None:
+                return None
+            work = self._join_one(connection, join, Turn(turns, place), share)
+            if work is not None:
+                others = [(each, Turn(turns, place + 1 + more)) for more, each in enumerate(request.joins[place + 1 :])]
+                return self._join_others(connection, work, others, share)
+        self._end_if_exhausted(connection)
+        return None
+
+    def _join_one(
+        self, connection: Connection, join: requests.Join | requests.Unreadable, turn: Turn, share: int
+    ) -> Awaitable[None] | None:
+        """Carry out one join of a list, whose part of the message has `share` bytes."""
+        wait = connection.bucket.wait(self._rates, self._loop.time(), share) if self._limited else 0.0
+        try:
+            if wait:
+                raise self._rates.refusal(wait)
+            if isinstance(join, requests.Unreadable):
+                raise join.refusal
+            return self._handlers.rooms.join(connection, join, turn)
+        except Refusal as refusal:
+            turn.answer(partial(self._outbox.refuse, connection, refusal, join.id, join.room))
+            return None
+
+    async def _join_others(
+        self,
+        connection: Connection,
+        work: Awaitable[None],
+        others: Sequence[tuple[requests.Join | requests.Unreadable, Turn]],
+        share: int,
+    ) -> None:
+        """Wait for `work`, and carry out the rest of a list: the application is asked about one room after another."""
+        await work
+        for join, turn in others:
+            if connection.ended is not None:
                 return
-            turn = Turn(turns, place)
-            wait = connection.bucket.wait(self._rates, now, share) if self._limited else 0.0
-            try:
-                if wait:
-                    raise self._rates.refusal(wait)
-                if isinstance(join, requests.Unreadable):
-                    raise join.refusal
-                self._handlers.rooms.join(connection, join, turn)
-            except Refusal as refusal:
-                turn.answer(partial(self._outbox.refuse, connection, refusal, join.id, join.room))
+            following = self._join_one(connection, join, turn, share)
+            if following is not None:
+                await following
+        self._end_if_exhausted(connection)
+
+    def _end_if_exhausted(self, connection: Connection) -> None:
         if connection.bucket.exhausted:
             connection.end(ENDINGS[CloseCode.RATE_LIMITED])
 
@@ -158,9 +188,9 @@ class Dispatcher:
         handlers = self._handlers
         match request:
             case requests.Binary():
-                handlers.broadcasts.binary(connection, request)
+                return handlers.broadcasts.binary(connection, request)
             case requests.Join():
-                handlers.rooms.join(connection, request)
+                return handlers.rooms.join(connection, request)
             case requests.Leave():
                 handlers.rooms.leave(connection, request)
             case requests.Ping():

@@ -13,6 +13,7 @@ from forestay.core.rooms.joins import Joins
 from forestay.core.rules.access import Right
 from forestay.core.rules.session_limits import SessionLimits
 from forestay.core.sessions.addresses import any_room
+from forestay.core.sessions.join_hook import JoinHook
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName, shown
@@ -30,7 +31,10 @@ _Result: TypeAlias = JoinResult | Refusal | None
 class Rejoining:
     """Joins rooms for clients that do not ask for each of them."""
 
-    def __init__(self, runtime: Runtime, limits: SessionLimits, joins: Joins, outbox: Outbox) -> None:
+    def __init__(
+        self, runtime: Runtime, limits: SessionLimits, joins: Joins, outbox: Outbox, hook: JoinHook
+    ) -> None:
+        self._hook = hook
         self._loop = runtime.loop
         self._limits = limits
         self._joins = joins
@@ -47,6 +51,8 @@ class Rejoining:
             for name in since:
                 self._check(connection, name)
             self._limits.check_rooms(len(since))
+            for name in since:
+                await self._hook.require(connection, name)
         except Refusal:
             return False
         if not await self._recover(connection, since):
@@ -62,6 +68,7 @@ class Rejoining:
         for name in rooms:
             try:
                 self._check(connection, name)
+                await self._hook.require(connection, name)
                 self._limits.check_rooms(len({*connection.rooms, *self._joins.pending(connection), name}))
                 joins[name] = self._join(connection, name, None)
             except Refusal as refusal:

@@ -37,20 +37,25 @@ class Sessions:
         # One bound method for all connections: each holds it.
         self._end_connection = self._end
 
-    async def start(self, identity: Identity, transport: Transport, bucket: TokenBucket | None = None) -> Connection:
+    async def start(
+        self, identity: Identity, transport: Transport, bucket: TokenBucket | None = None, id: str | None = None
+    ) -> Connection:
         """Make a connection and register it. It may come back ended: see `register`."""
-        connection = self.prepare(identity, transport, bucket)
+        connection = self.prepare(identity, transport, bucket, id)
         await self.register(connection)
         return connection
 
-    def prepare(self, identity: Identity, transport: Transport, bucket: TokenBucket | None = None) -> Connection:
+    def prepare(
+        self, identity: Identity, transport: Transport, bucket: TokenBucket | None = None, id: str | None = None
+    ) -> Connection:
         """Make a connection of a verified caller. Nothing knows of it yet.
 
-        `bucket`: that of the client's other connections, where it has some. They share one rate.
+        `bucket`: that of the client's other connections, where it has some. They share one rate. `id`: where it has
+        one already, because the application was asked about it.
         """
         now = self._runtime.loop.time()
         bucket = bucket or TokenBucket(self._rates, now)
-        return Connection(self._runtime.new_id(), identity, transport, bucket, now, self._end_connection)
+        return Connection(id or self._runtime.new_id(), identity, transport, bucket, now, self._end_connection)
 
     async def register(self, connection: Connection) -> None:
         """Count a new connection. From now on it can be ended like each other one.
@@ -131,9 +136,10 @@ class Sessions:
         self._runtime.observer.relocated(reason, outcome)
 
     def _report_end(self, connection: Connection, ending: Ending) -> None:
+        lifetime = self._runtime.loop.time() - connection.connected_at
         if self._runtime.observer is not None:
-            lifetime = self._runtime.loop.time() - connection.connected_at
             self._runtime.observer.ended(ending.code, lifetime, by_client=ending.by_client)
+        self._registration.tell_end(connection, ending, lifetime)
 
 
 def _client_limits(limits: SessionLimits) -> ClientLimits:

@@ -4,13 +4,17 @@ from contextlib import AbstractAsyncContextManager
 
 from forestay.core.facts.source import Source
 from forestay.core.fanout.outbox import Outbox
+from forestay.core.ports.hook_events import Caller
 from forestay.core.ports.observer import RefusedMessage
 from forestay.core.ports.runtime import Runtime
 from forestay.core.rooms.publishing import Publisher
 from forestay.core.rules.access import Identity
+from forestay.core.rules.hooks import Hook
 from forestay.core.rules.policies import Policies
 from forestay.core.rules.user_rates import UserRates
 from forestay.core.sessions.addresses import public_room
+from forestay.core.sessions.broadcast_hook import AskedMessage
+from forestay.core.sessions.broadcasts import target
 from forestay.core.sessions.dispatcher import Handlers, cost_of
 from forestay.protocol import requests
 from forestay.protocol.codes import Refusal
@@ -40,6 +44,7 @@ class SingleRequests:
         self._policies = policies
         self._publisher = publisher
         self._broadcasts = handlers.broadcasts
+        self._hook = handlers.broadcasts.hook
         self._queries = handlers.queries
         self._outbox = outbox
 
@@ -61,9 +66,15 @@ class SingleRequests:
         key = None
         if isinstance(request, requests.Binary):
             name = public_room(request.room or "")
-            message = self._broadcasts.binary_message(identity, name, request, own, trace)
+            policy = self._policies.of(name)
+            message = self._broadcasts.binary_message(identity, name, policy, request, own, trace)
         else:
-            key, message = request.key, self._broadcasts.json_message(identity, request, own, trace)
+            name = target(identity, request.room)
+            policy = self._policies.of(name)
+            key, message = request.key, self._broadcasts.json_message(identity, name, policy, request, own, trace)
+        if policy.hooks and self._hook is not None and Hook.BROADCAST in policy.hooks:
+            caller = Caller(identity.user, identity.claims or b"{}", None, "http")
+            message = await self._hook.judged(AskedMessage(caller, message, by_client=True))
         return await self._publisher.accepted(message, Source(self._perf(), own), key)
 
     async def history(self, identity: Identity, request: requests.History) -> HistoryReply:

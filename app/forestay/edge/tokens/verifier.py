@@ -69,6 +69,8 @@ class TokenRules:
     issuers: Sequence[str] = ()
     names: ClaimNames = STANDARD
     max_bytes: int = MAX_BYTES
+    keep_claims: bool = False
+    """Whether an identity has all claims of its token, because the application gets them."""
 
 
 class TokenVerifier:
@@ -89,10 +91,11 @@ class TokenVerifier:
         if len(token) > self._rules.max_bytes:
             limit = f"more than {self._rules.max_bytes}; FORESTAY_MAX_TOKEN_BYTES decides"
             raise bad_token(f"token too long: {len(token)} bytes, {limit}")
-        claims = read_claims(await self._payload(token), self._rules.names)
+        payload = await self._payload(token)
+        claims = read_claims(payload, self._rules.names)
         self._check_time(claims)
         self._check_purpose(claims)
-        return self._identity(claims)
+        return self._identity(claims, payload if self._rules.keep_claims else None)
 
     async def close(self) -> None:
         """Stop fetching the issuer's keys."""
@@ -155,7 +158,7 @@ class TokenVerifier:
                     f"expects {listed(issuers)}{'; they differ in the slash at the end' if slash else ''}"
                 )
 
-    def _identity(self, claims: Claims) -> Identity:
+    def _identity(self, claims: Claims, payload: bytes | None) -> Identity:
         rooms = claims.rooms
         return Identity(
             user=claims.user,
@@ -165,6 +168,7 @@ class TokenVerifier:
             token_id=claims.token_id,
             issued_at=claims.issued_at,
             info=None if claims.info is None else _info(claims.info),
+            claims=payload,
         )
 
 

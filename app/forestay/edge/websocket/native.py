@@ -75,10 +75,11 @@ class NativeClient:
             return None
         return self._dispatcher.dispatch(connection, request, size)
 
-    def binary(self, data: bytes) -> None:
+    def binary(self, data: bytes) -> Awaitable[None] | None:
         """See Client.binary."""
-        if self._connection.ended is None:
-            self._dispatcher.dispatch(self._connection, Binary(data=data), len(data))
+        if self._connection.ended is not None:
+            return None
+        return self._dispatcher.dispatch(self._connection, Binary(data=data), len(data))
 
     def ping(self, data: bytes) -> None:
         """See Client.ping."""

@@ -1,0 +1,1 @@
+"""Asks the application about what clients do, in whatever form it has its hooks."""

@@ -1,0 +1,249 @@
+"""Asks the application about one event: at most for a time, and at most so many at once. What fails is decided by a rule.
+
+A hook that answers without waiting costs no turn of the loop, where Python can start a task at once (from 3.12).
+Nothing waits for a place: what finds none is refused. Only events that are told wait, up to a number.
+"""
+
+import asyncio
+from asyncio import AbstractEventLoop, Future, Task
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from forestay.core.hooks.decisions import ALLOWED, AnswerBounds, Decision, decide
+from forestay.core.ports.hook_events import HookEvent
+from forestay.core.ports.hooks import HookFailed, HookFailure, HookForm
+from forestay.core.ports.runtime import Runtime
+from forestay.core.rules.hooks import TOLD, Hook
+from forestay.protocol.codes import ErrorCode, Refusal
+
+MOST_TOLD: Final = 10_000
+"""Events that wait to be told. What comes then is dropped, and counted."""
+
+RETRY_AFTER: Final = 1.0
+"""Seconds after which a client that was refused for a failed hook should ask again."""
+
+# The part of the places that events which are told may take, so that they leave most of them to what waits for an answer.
+_TOLD_SHARE: Final = 4
+_LONGEST_CAUSE: Final = 200
+
+_Start: TypeAlias = Callable[[AbstractEventLoop, Coroutine[object, object, object]], Task[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class HookRules:
+    """What holds for every hook."""
+
+    asked: frozenset[Hook]
+    """Those of Hook.CONNECT, Hook.CALL and Hook.DISCONNECT that are asked or told."""
+    timeout: float
+    """Seconds that a hook may take."""
+    concurrency: int
+    """Hooks under way at the same time."""
+    allow_on_failure: bool
+    """Whether what a hook should have decided happens where the hook fails. A call is never answered then."""
+    bounds: AnswerBounds
+
+
+class Hooks:
+    """Asks the application, and tells it."""
+
+    def __init__(self, runtime: Runtime, form: HookForm, rules: HookRules) -> None:
+        self._loop = runtime.loop
+        self._perf = runtime.perf
+        self._observer = runtime.observer
+        self._form = form
+        self._rules = rules
+        self._start: _Start = getattr(asyncio, "eager_task_factory", _start_later)
+        self.under_way = 0
+        """Hooks that are running, those included that are given up and have not ended yet."""
+        self._asking: set[_Asking] = set()
+        self._waiting: deque[HookEvent] = deque()
+        self._telling = 0
+        self._most_telling = max(1, rules.concurrency // _TOLD_SHARE)
+        self._planned = False
+        self._idle: Future[None] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Events that wait to be told."""
+        return len(self._waiting)
+
+    def asks(self, hook: Hook) -> bool:
+        """Whether the application is asked about `hook`, or told of it, for each connection."""
+        return hook in self._rules.asked
+
+    def ask(self, event: HookEvent) -> "Decision | Future[Decision]":
+        """Ask about `event`. Returns the decision, or where the hook has to wait, a future for it. It never fails.
+
+        Where the future is cancelled, the hook is cancelled.
+        """
+        if self.under_way >= self._rules.concurrency:
+            return self._busy(event)
+        began = self._perf()
+        task = self._begin(event)
+        if task is None or task.done():
+            return self._decided(event, task, began)
+        self.under_way += 1
+        asking = _Asking(self, event, task, began, self._loop.create_future())
+        self._asking.add(asking)
+        asking.timer = self._loop.call_later(self._rules.timeout, asking.expire)
+        task.add_done_callback(asking.ended)
+        return asking.decision
+
+    async def decision(self, event: HookEvent) -> Decision:
+        """Ask about `event` and wait for the decision."""
+        decision = self.ask(event)
+        return decision if isinstance(decision, Decision) else await decision
+
+    def tell(self, event: HookEvent) -> None:
+        """Tell `event` later. The caller does not wait, and does not learn what comes of it."""
+        if len(self._waiting) >= MOST_TOLD:
+            self._report(event, "dropped", 0.0, f"{MOST_TOLD} events wait to be told")
+            return
+        self._waiting.append(event)
+        self._tell_soon()
+
+    def failed(self, event: HookEvent, failure: HookFailure, cause: str, seconds: float = 0.0) -> Decision:
+        """The decision about `event` where the hook gave none that can be used, and a report of why."""
+        self._report(event, failure, seconds, cause)
+        if self._rules.allow_on_failure and event.hook is not Hook.CALL:
+            return ALLOWED
+        message = f"the application cannot decide about this {event.hook} now; try again later"
+        return Decision(Refusal(ErrorCode.UNAVAILABLE, message, retry_after=RETRY_AFTER))
+
+    async def close(self, seconds: float) -> None:
+        """Tell what is left, for at most `seconds`. Then give up what is under way, and close the form."""
+        self._idle = self._loop.create_future()
+        self._check_idle()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._idle
+        except TimeoutError:
+            pass
+        self._waiting.clear()
+        for asking in list(self._asking):
+            asking.task.cancel()
+        await self._form.close()
+
+    def settle(self, asking: "_Asking") -> None:
+        """Take the end of a hook that had to wait. For use by _Asking."""
+        self._asking.discard(asking)
+        self.under_way -= 1
+        if asking.event.hook in TOLD:
+            self._telling -= 1
+        if asking.given_up:
+            if not asking.task.cancelled():
+                asking.task.exception()
+        elif not asking.decision.done():
+            asking.decision.set_result(self._decided(asking.event, asking.task, asking.began))
+        if self._waiting:
+            self._tell_soon()
+        self._check_idle()
+
+    def expire(self, asking: "_Asking") -> None:
+        """Give up a hook that takes too long. For use by _Asking."""
+        if asking.decision.done():
+            return
+        cause = f"no answer within {self._rules.timeout:g} s"
+        asking.decision.set_result(self.failed(asking.event, "timeout", cause, self._perf() - asking.began))
+
+    def _begin(self, event: HookEvent) -> Task[object] | None:
+        """Start the hook. None where the form cannot even be asked."""
+        try:
+            return self._start(self._loop, self._form.ask(event))
+        except Exception as error:
+            self._loop.call_exception_handler({"message": "a form of hooks failed", "exception": error})
+            return None
+
+    def _busy(self, event: HookEvent) -> Decision:
+        """No place is left. It is refused also where failures allow: else a flood would switch all rules off."""
+        cause = f"{self._rules.concurrency} hooks are under way"
+        self._report(event, "busy", 0.0, cause)
+        message = "the application is asked about too much at once; try again later"
+        return Decision(Refusal(ErrorCode.UNAVAILABLE, message, retry_after=RETRY_AFTER))
+
+    def _decided(self, event: HookEvent, task: Task[object] | None, began: float) -> Decision:
+        seconds = self._perf() - began
+        if task is None:
+            return self.failed(event, "raised", "the form of hooks cannot be asked", seconds)
+        if task.cancelled():
+            return self.failed(event, "raised", "the hook cancelled itself", seconds)
+        error = task.exception()
+        if error is None:
+            if event.hook in TOLD:
+                self._report(event, "told", seconds, None)
+                return ALLOWED
+            try:
+                decision = decide(event, task.result(), self._rules.bounds)
+            except HookFailed as failed:
+                return self.failed(event, failed.failure, str(failed), seconds)
+            self._report(event, "refused" if decision.refusal is not None else "allowed", seconds, None)
+            return decision
+        if isinstance(error, HookFailed):
+            return self.failed(event, error.failure, str(error), seconds)
+        return self.failed(event, "raised", _explained(error), seconds)
+
+    def _report(self, event: HookEvent, outcome: str, seconds: float, cause: str | None) -> None:
+        if self._observer is not None:
+            self._observer.hook(event.hook, outcome, seconds, cause)
+
+    def _tell_soon(self) -> None:
+        if not self._planned:
+            self._planned = True
+            self._loop.call_soon(self._tell)
+
+    def _tell(self) -> None:
+        self._planned = False
+        while self._waiting and self._telling < self._most_telling and self.under_way < self._rules.concurrency:
+            if isinstance(self.ask(self._waiting.popleft()), Future):
+                self._telling += 1
+        self._check_idle()
+
+    def _check_idle(self) -> None:
+        if self._idle is not None and not self._idle.done() and not self._waiting and not self._telling:
+            self._idle.set_result(None)
+
+
+class _Asking:
+    """One hook that did not answer at once."""
+
+    __slots__ = ("_hooks", "began", "decision", "event", "given_up", "task", "timer")
+
+    def __init__(
+        self, hooks: Hooks, event: HookEvent, task: Task[object], began: float, decision: "Future[Decision]"
+    ) -> None:
+        self._hooks = hooks
+        self.event = event
+        self.task = task
+        self.began = began
+        self.timer: asyncio.TimerHandle | None = None
+        self.given_up = False
+        """Whether nobody waits for the answer any more."""
+        self.decision = decision
+        decision.add_done_callback(self.left)
+
+    def ended(self, task: Task[object]) -> None:
+        """The hook has ended."""
+        if self.timer is not None:
+            self.timer.cancel()
+        self._hooks.settle(self)
+
+    def expire(self) -> None:
+        """The time is over."""
+        self._hooks.expire(self)
+
+    def left(self, decision: "Future[Decision]") -> None:
+        """The decision is there, or nobody wants it any more. A hook that has not ended is cancelled."""
+        if not self.task.done():
+            self.given_up = True
+            self.task.cancel()
+
+
+def _start_later(loop: AbstractEventLoop, hook: Coroutine[object, object, object]) -> Task[object]:
+    return loop.create_task(hook)
+
+
+def _explained(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error)[:_LONGEST_CAUSE]}"

@@ -1,0 +1,73 @@
+"""Asks the application about a message that a client publishes, and gives it the payload that the application says."""
+
+from asyncio import Future
+
+from msgspec.structs import replace
+
+from forestay.core.hooks.decisions import Decision
+from forestay.core.hooks.hooks import Hooks
+from forestay.core.ports.hook_events import BroadcastEvent, Caller
+from forestay.core.rooms.publishing import Publisher
+from forestay.protocol.codes import ErrorCode, Refusal
+from forestay.protocol.events import check_event
+from forestay.protocol.message import Message
+from forestay.protocol.names import shown
+
+
+class AskedMessage:
+    """A message about which the application is asked."""
+
+    __slots__ = ("by_client", "event", "message")
+
+    def __init__(self, caller: Caller, message: Message, *, by_client: bool) -> None:
+        """`by_client`: its client chose the name of its event, and no rule of the operator."""
+        self.message = message
+        self.by_client = by_client
+        self.event = BroadcastEvent(
+            caller, shown(message.room), message.payload, message.trace, event=message.event, binary=message.binary
+        )
+
+
+class BroadcastHook:
+    """The hook `broadcast`."""
+
+    def __init__(self, hooks: Hooks, publisher: Publisher) -> None:
+        self._hooks = hooks
+        self._publisher = publisher
+
+    def ask(self, asked: AskedMessage) -> "Decision | Future[Decision]":
+        """Ask about a message. See Hooks.ask."""
+        return self._hooks.ask(asked.event)
+
+    async def judged(self, asked: AskedMessage) -> Message:
+        """Ask about a message and wait. Returns the message to publish. Raises Refusal."""
+        decision = self.ask(asked)
+        if isinstance(decision, Decision):
+            return self.judge(asked, decision)
+        return self.judge(asked, await decision, late=True)
+
+    def judge(self, asked: AskedMessage, decision: Decision, *, late: bool = False) -> Message:
+        """The message to publish, as `decision` says. Raises Refusal.
+
+        `late`: other messages may have been published while the application was asked.
+        """
+        message = asked.message
+        if decision.refusal is None and decision.payload is not None:
+            try:
+                message = self._replaced(asked, decision.payload)
+            except Refusal as refusal:
+                failure = "too_large" if refusal.code is ErrorCode.TOO_LARGE else "bad_answer"
+                decision = self._hooks.failed(asked.event, failure, f"the new payload: {refusal.message}")
+        if decision.refusal is not None:
+            raise decision.refusal
+        return replace(message, timestamp=self._publisher.stamp()) if late else message
+
+    def _replaced(self, asked: AskedMessage, payload: bytes) -> Message:
+        """Raises Refusal where `payload` does not fit."""
+        message = asked.message
+        if message.event is not None:
+            check_event(message.event, payload, by_client=asked.by_client)
+        # Where base64 stood for bytes, it may stand elsewhere now, or nowhere.
+        message = replace(message, payload=payload, binary_at="")
+        self._publisher.check_size(message)
+        return message
