@@ -21,9 +21,10 @@ from forestay.edge.websocket.receiver import Receiver
 from forestay.edge.websocket.upgrade import Released
 from forestay.edge.websocket.websocket import SocketLimits
 from forestay.pod.event_loops import choose
+from forestay.pod.links import link
 from forestay.pod.tasks import Supervisor
 from forestay.pod.telemetry import observe
-from forestay.pod.wiring import Observed, Pod, assemble, link
+from forestay.pod.wiring import Observed, Pod, assemble
 from forestay.settings.settings import Settings, load
 from forestay.terminal.crowd import message
 

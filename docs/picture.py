@@ -57,6 +57,7 @@ CORE: Final[Sequence[Sequence[Part]]] = (
     (Part("cluster", "heartbeats, control messages, limits of users"),),
     (Part("rooms", "members, publishing, history, presence"),),
     (Part("fanout", "one encoding, one write per member"),),
+    (Part("hooks", "questions to the application"),),
     (Part("ports", "interfaces to the outside"),),
     (Part("facts", "counts of messages"), Part("rules", "rights, policies, rates")),
 )

@@ -146,15 +146,18 @@ def _check(options: argparse.Namespace) -> None:
     settings = load()
     from forestay.ops.tracing.plan import prepare
     from forestay.pod import inputs
+    from forestay.pod.hooks import unused_hooks
     from forestay.pod.open_settings import open_settings
     from forestay.pod.tasks import Supervisor
     from forestay.pod.telemetry import planned
     from forestay.pod.times import explain_drain, slow_answers
 
-    inputs.prepare(settings, Supervisor(random.uniform))
+    parts = inputs.prepare(settings, Supervisor(random.uniform))
     for line in _unknown():
         print(f"warning: {line}")
     for line in (*open_settings(settings), *slow_answers(settings)):
+        print(f"warning: {line}")
+    for line in unused_hooks(settings, parts.policies, parts.hook_module):
         print(f"warning: {line}")
     for problem in prepare(planned(pod_identity()))[1]:
         print(f"warning: {problem}")

@@ -29,9 +29,10 @@ from forestay.edge.handshake.origins import Origins
 from forestay.edge.websocket.open_sockets import MessageLimits
 from forestay.edge.websocket.websocket import SocketLimits
 from forestay.pod.file_limit import divide, raise_limit
+from forestay.pod.links import Links
 from forestay.pod.listeners import PublicPaths, PublicPort
 from forestay.pod.tasks import Supervisor
-from forestay.pod.wiring import Links, Observed, Pod, assemble
+from forestay.pod.wiring import Observed, Pod, assemble
 from forestay.protocol.requests import Binary, Broadcast
 from forestay.protocol.v1.compressed import CompressedWire, Compression, V1Wires
 from forestay.protocol.websocket.writing import BINARY, TEXT, frame

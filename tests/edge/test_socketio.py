@@ -14,7 +14,7 @@ from forestay.core.ports.registry import Claim
 from forestay.core.rules.access import Identity, Rights
 from forestay.core.rules.events import Namespace as NoOwnEvents
 from forestay.core.rules.policies import Policy, Retention, Slow
-from forestay.edge.handshake.admission import Refused
+from forestay.edge.handshake.refused import Refused
 from forestay.edge.socketio.client import MAX_NAMESPACES, Origin, SocketioClient
 from forestay.edge.socketio.connecting import Connecting, CoreParts, Namespace, Randomness
 from forestay.edge.socketio.transport import NamespaceTransport

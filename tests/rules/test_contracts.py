@@ -60,6 +60,7 @@ BREAKS = [
     Break("inside webhooks", "forestay.outbound.webhooks.batch", "forestay.outbound.webhooks.delivery"),
     Break("inside outbound.hooks", "forestay.outbound.hooks.breaker", "forestay.outbound.hooks.http_hooks"),
     Break("inside outbound", "forestay.outbound.signature", "forestay.outbound.webhooks.batch"),
+    Break("inside core.hooks", "forestay.core.hooks.decisions", "forestay.core.hooks.hooks"),
     Break("layers point one way", "forestay.terminal.rooms", "forestay.pod.server"),
     Break("the gateway needs no client", "forestay.terminal.load", "forestay_client"),
     Break("the cluster is asked in one place", "forestay.pod.server", "kubernetes"),

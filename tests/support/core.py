@@ -19,7 +19,9 @@ from forestay.core.ports.tracer import Tracer
 from forestay.core.ports.webhooks import EventBounds
 from forestay.core.rules.access import Identity, Rights
 from forestay.core.rules.policies import Policies, Policy
-from forestay.pod.wiring import Links, Observed, assemble
+from forestay.pod.hooks import Application
+from forestay.pod.links import Links
+from forestay.pod.wiring import Observed, assemble
 from forestay.protocol.codes import Ending, ErrorCode, Refusal
 from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
@@ -112,6 +114,7 @@ class Core:
         tracer: Tracer | None = None,
         group_writer: GroupWriter | None = None,
         traffic: Traffic | None = None,
+        application: Application | None = None,
         **given: object,
     ) -> None:
         values = {"message_rate": 0, "flush_rest": 0, "jwt_secret": "x" * 32} | given
@@ -119,7 +122,7 @@ class Core:
         self.events = MemoryEvents(EventBounds(1000, 2**20, "the receiver"))
         self.bus = bus or MemoryBus(events=self.events)
         self.registry = registry or MemoryRegistry("p1", self.bus)
-        links = Links("p1", self.bus, self.registry, PlainTasks(), MemoryWebhooks(self.events, 30.0))
+        links = Links("p1", self.bus, self.registry, PlainTasks(), MemoryWebhooks(self.events, 30.0), application)
         self.traffic = traffic or Traffic()
         observed = Observed(observer, tracer, self.traffic)
         self.pod = assemble(loaded, Policies(policies), links, NoTokens(), observed, group_writer)

@@ -6,7 +6,7 @@ from typing import Any
 
 from forestay.core.ports.verifier import Ticket
 from forestay.core.rules.access import Identity
-from forestay.edge.handshake.admission import Refused
+from forestay.edge.handshake.refused import Refused
 from forestay.protocol.codes import ENDINGS, CloseCode, Ending, ErrorCode, Refusal
 from forestay.protocol.websocket.writing import TEXT
 from tests.support.core import frames

@@ -24,5 +24,7 @@ def readings(connections: int = 0, rooms: int = 0) -> Readings:
         task_failures=lambda: dict.fromkeys(NAMES, 0),
         compression=dict,
         webhooks=lambda: NOTHING_WAITS,
+        hooks_under_way=lambda: 0,
+        hooks_waiting=lambda: 0,
         dropped_lines=lambda: 0,
     )

@@ -85,7 +85,7 @@ def _not_found(named: str, error: ModuleNotFoundError) -> str:
             f"that is installed or on PYTHONPATH"
         )
     where = place_of(error.__traceback__, None) or named
-    return f"{where}: it imports {error.name}, which is not installed; install it in the image, or put it beside the file"
+    return f"{where}: it imports {error.name}, which is not installed; install it, or put it beside the file"
 
 
 def _from_file(path: Path) -> ModuleType:
@@ -110,8 +110,8 @@ def _fault(name: str, value: object) -> str | None:
     """What is wrong with the hook called `name`; None where it has the right form."""
     if not callable(value):
         return f"{name} is of type {type(value).__name__}; a hook is an async function: async def {name}(event)"
-    called = value if inspect.isroutine(value) else type(value).__call__
-    if not inspect.iscoroutinefunction(inspect.unwrap(called)) and not inspect.iscoroutinefunction(called):
+    called = vars(type(value)).get("__call__")
+    if not inspect.iscoroutinefunction(inspect.unwrap(value)) and not inspect.iscoroutinefunction(called):
         return f"{name} is not async; write: async def {name}(event)"
     try:
         inspect.signature(value).bind(object())
@@ -138,7 +138,7 @@ def _place(value: object, otherwise: str) -> str:
 
 
 def place_of(trace: TracebackType | None, file: str | None) -> str | None:
-    """The file and the line where an error was raised: the last place in `file`, or outside of the machinery of imports.
+    """The file and the line of an error: the last place in `file`, or else outside of what imports modules.
 
     None where there is no such place.
     """

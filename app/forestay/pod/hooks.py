@@ -81,7 +81,8 @@ def unused_hooks(settings: Settings, policies: Policies, module: HookModule | No
         if hook in OF_CONNECTIONS and hook not in settings.hooks_ask:
             lines.append(f"the hook {hook} is never asked: {variable_of('hooks_ask')} leaves it out")
         elif hook not in OF_CONNECTIONS and hook not in policies.hooks:
-            lines.append(f'the hook {hook} is never asked: no room in {variable_of("rooms_file")} has hooks = ["{hook}"]')
+            file = variable_of("rooms_file")
+            lines.append(f'the hook {hook} is never asked: no room in {file} has hooks = ["{hook}"]')
     return lines
 
 

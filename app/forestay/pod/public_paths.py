@@ -1,14 +1,17 @@
 """Builds what serves the paths of the public port: WebSockets, event streams, Socket.IO, and the demo page."""
 
 from forestay.core.ports.observer import Observer
+from forestay.core.rules.hooks import Hook
 from forestay.edge.client_address import TrustedProxies
 from forestay.edge.handshake.admission import Admission, AdmissionLimits
+from forestay.edge.handshake.connect_hook import ConnectHook
 from forestay.edge.handshake.cors import elsewhere
 from forestay.edge.handshake.handshake import Handshake, HandshakeLimits
 from forestay.edge.handshake.origins import Origins
 from forestay.edge.listening.routes import Handler
 from forestay.edge.stream.client_requests import ClientRequests, RequestLimits
 from forestay.edge.stream.streams import EventStreams, StreamLimits, StreamParts
+from forestay.pod.links import new_id
 from forestay.pod.listeners import PublicPaths
 from forestay.pod.socket_limits import socket_limits
 from forestay.pod.wiring import Pod
@@ -19,7 +22,10 @@ from forestay.web.pages import demo_answers
 def make_admission(settings: Settings, pod: Pod, proxies: TrustedProxies) -> Admission:
     """Return what admits clients, on all paths together."""
     limits = AdmissionLimits(max_connections=settings.max_connections, max_handshakes=settings.handshakes)
-    return Admission(limits, Origins(settings.allowed_origins), proxies, pod.tickets, pod.lifecycle)
+    hook = None
+    if pod.hooks is not None and pod.hooks.asks(Hook.CONNECT):
+        hook = ConnectHook(pod.hooks, pod.placement, new_id)
+    return Admission(limits, Origins(settings.allowed_origins), proxies, pod.tickets, pod.lifecycle, hook)
 
 
 def public_paths(settings: Settings, pod: Pod, admission: Admission, observer: Observer) -> PublicPaths:

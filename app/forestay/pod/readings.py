@@ -86,6 +86,8 @@ def readings(settings: Settings, pod: Pod, sources: Sources) -> Readings:
         webhooks=sources.webhooks,
         draining=lambda: pod.lifecycle.state is State.DRAINING,
         task_failures=lambda: sources.tasks.failures,
+        hooks_under_way=lambda: 0 if pod.hooks is None else pod.hooks.under_way,
+        hooks_waiting=lambda: 0 if pod.hooks is None else pod.hooks.waiting,
         dropped_lines=logs.dropped,
     )
 

@@ -34,7 +34,9 @@ from forestay.pod.draining import Draining
 from forestay.pod.engine import engine_paths
 from forestay.pod.event_loops import name_of
 from forestay.pod.file_limit import divide, places, raise_limit
+from forestay.pod.hooks import make_application
 from forestay.pod.inputs import Parts
+from forestay.pod.links import link
 from forestay.pod.listeners import InternalPort, PublicPort
 from forestay.pod.public_paths import make_admission, public_paths
 from forestay.pod.readings import Sources, balance_facts, readings, vitals
@@ -42,7 +44,7 @@ from forestay.pod.socket_limits import message_limits
 from forestay.pod.socketio import make_socketio
 from forestay.pod.telemetry import observe
 from forestay.pod.webhooks import make_delivery, webhook_source
-from forestay.pod.wiring import Observed, assemble, link
+from forestay.pod.wiring import Observed, assemble
 from forestay.settings.settings import Settings, pod_identity
 
 log = structlog.get_logger(__name__)
@@ -72,6 +74,7 @@ class Server:
         counts = self._observation.counts
         observer = self._observation.observer
         links = link(settings, observer, parts.tasks)
+        links = replace(links, application=make_application(settings, parts.hook_module))
         self._webhooks = make_delivery(settings, links.webhooks, parts.tasks, observer)
         self._webhook_source = webhook_source(links.webhooks, self._webhooks)
         observed = Observed(observer, self._observation.tracing, self._observation.counts.traffic)
@@ -229,13 +232,19 @@ class Server:
             task.cancel()
 
     async def _announce_exit(self) -> None:
-        """Leave the registry, and send the last Events and spans. All three run at once and share the time."""
+        """Leave the registry, and send the last Events and spans. All of these run at once and share the time."""
         seconds = max(_LEAST_ANNOUNCING, self._settings.flush_timeout - _SETTLING)
         await asyncio.gather(
             attempt("registry", lambda: self._retire(seconds)),
             attempt("cluster", lambda: self._cluster.close(seconds)),
             attempt("telemetry", lambda: self._observation.close(seconds)),
+            attempt("hooks", lambda: self._close_hooks(seconds)),
         )
+
+    async def _close_hooks(self, seconds: float) -> None:
+        """Tell the application what is left to tell."""
+        if self._pod.hooks is not None:
+            await self._pod.hooks.close(seconds)
 
     async def _retire(self, seconds: float) -> None:
         """Tell the other pods that this one leaves. If the bus is lost, they learn it when our lease ends.

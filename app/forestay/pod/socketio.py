@@ -25,7 +25,7 @@ def make_socketio(
     settings: Settings, namespaces: Namespaces, pod: Pod, admission: Admission, observer: Observer
 ) -> EngineRequests:
     """Return what serves the paths of Socket.IO. Its `sessions.close` belongs to the closings of the pod."""
-    parts = CoreParts(pod.sessions, pod.rejoining, pod.dispatcher)
+    parts = CoreParts(pod.sessions, pod.rejoining, pod.dispatcher, admission.hook)
     application = Connecting(_namespaces(settings, namespaces), parts, Randomness(_new_secret, random.uniform))
     packets = PacketLimits(settings.max_message_bytes, settings.json_depth)
     clients = Clients(application, packets, query_token=settings.query_token)

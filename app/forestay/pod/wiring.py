@@ -1,21 +1,13 @@
-"""Chooses the bus and wires the core of one pod: it says which part gets which others."""
+"""Wires the core of one pod: it says which part gets which others."""
 
 import asyncio
 import random
-import secrets
 import socket
 import time
 from dataclasses import dataclass, field
 
 from forestay import __version__, build
 from forestay.bus.memory.bus import MemoryBus
-from forestay.bus.memory.registry import MemoryRegistry
-from forestay.bus.memory.webhooks import MemoryEvents, MemoryWebhooks
-from forestay.bus.redis.bus import BusLimits, RedisBus
-from forestay.bus.redis.guard import Guard
-from forestay.bus.redis.registry import RedisRegistry
-from forestay.bus.redis.signatures import Signatures, Signer
-from forestay.bus.redis.webhooks import RedisWebhooks
 from forestay.core.cluster.answers import About, Answers, Condition
 from forestay.core.cluster.control import ControlChannel
 from forestay.core.cluster.heartbeat import Heartbeat
@@ -36,12 +28,9 @@ from forestay.core.hooks.hooks import Hooks
 from forestay.core.ports.bus import Bus
 from forestay.core.ports.group_writer import GroupWriter
 from forestay.core.ports.observer import Observer
-from forestay.core.ports.registry import Registry
 from forestay.core.ports.runtime import Runtime
-from forestay.core.ports.tasks import Tasks
 from forestay.core.ports.tracer import Tracer
 from forestay.core.ports.verifier import Verifier
-from forestay.core.ports.webhooks import WebhookQueue
 from forestay.core.rooms.join_requests import JoinRules
 from forestay.core.rooms.joins import Joins
 from forestay.core.rooms.membership import Membership
@@ -52,12 +41,12 @@ from forestay.core.rooms.recovery import Recovery
 from forestay.core.rooms.resumes import Resumes
 from forestay.core.rooms.subscriptions import Subscriptions
 from forestay.core.rules.budgets import UserAmounts
+from forestay.core.rules.hooks import Hook
 from forestay.core.rules.lifecycle import Lifecycle
 from forestay.core.rules.policies import Policies
 from forestay.core.rules.rate_limit import Rates
 from forestay.core.rules.session_limits import KeepaliveTimes, SessionLimits
 from forestay.core.rules.user_rates import UserRates
-from forestay.core.rules.hooks import Hook
 from forestay.core.sessions.backend import Backend
 from forestay.core.sessions.broadcast_hook import BroadcastHook
 from forestay.core.sessions.broadcasts import Broadcasts
@@ -74,29 +63,12 @@ from forestay.core.sessions.renewal import Renewal
 from forestay.core.sessions.room_requests import RoomRequests
 from forestay.core.sessions.sessions import Sessions
 from forestay.core.sessions.single_requests import SingleRequests
-from forestay.pod.hooks import Application, hook_rules
-from forestay.pod.webhooks import event_bounds
-from forestay.protocol.inspection import Inspector
+from forestay.pod.hooks import hook_rules
+from forestay.pod.links import Links, new_id
 from forestay.protocol.sse.wire import SseWire
 from forestay.protocol.v1.compressed import Compression, V1Wires
 from forestay.protocol.v1.reader import Reader
 from forestay.settings.settings import Settings, pod_identity
-from forestay.settings.surroundings import MEMORY
-
-
-@dataclass(frozen=True, slots=True)
-class Links:
-    """The connections of this pod to the others."""
-
-    pod: str
-    """The name of this pod, unique among all pods."""
-    bus: Bus
-    registry: Registry
-    tasks: Tasks
-    webhooks: WebhookQueue
-    """The events that wait for the receiver of webhooks."""
-    application: Application | None = None
-    """What asks the application; None where it has no hooks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +99,7 @@ class Pod:
     subscriptions: Subscriptions
     presence: Presence
     joins: Joins
+    placement: Placement
     pods: Pods
     heartbeat: Heartbeat
     control: ControlChannel
@@ -137,33 +110,6 @@ class Pod:
     first_rooms: FirstRooms
     single_requests: SingleRequests
     backend: Backend
-
-
-def link(settings: Settings, observer: Observer, tasks: Tasks) -> Links:
-    """Build the bus and the registry that BUS_URL names. Connects to nothing yet."""
-    pod, url = f"p{new_id()}", settings.bus_url.get_secret_value()
-    lease, bounds = settings.presence_lease, event_bounds(settings)
-    if url == MEMORY:
-        events = MemoryEvents(bounds)
-        memory = MemoryBus(events=events)
-        return Links(pod, memory, MemoryRegistry(pod, memory), tasks, MemoryWebhooks(events, lease))
-    redis = RedisBus(
-        url,
-        limits=BusLimits(settings.bus_timeout, settings.bus_probe_interval, bounds),
-        observer=observer,
-        new_id=new_id,
-        tasks=tasks,
-        guard=_guard(settings),
-    )
-    return Links(pod, redis, RedisRegistry(pod, redis), tasks, RedisWebhooks(pod, redis, lease, time.time))
-
-
-def _guard(settings: Settings) -> Guard:
-    inspector = Inspector(settings.max_message_bytes, settings.json_depth)
-    found = [secret for secret in (settings.bus_secret, settings.bus_secret_previous) if secret is not None]
-    secrets = [secret.get_secret_value().encode() for secret in found]
-    required = settings.bus_signatures is Signatures.REQUIRED
-    return Guard(inspector, Signer(secrets, time.time, required=required) if secrets else None)
 
 
 def assemble(
@@ -212,7 +158,8 @@ def assemble(
     revocations = Revocations(runtime, registry, hub)
     about = About(links.pod, _host(), __version__, build.kind(), "memory" if isinstance(bus, MemoryBus) else "redis")
     condition = Condition(bus, lifecycle, asyncio.Event())
-    answers = Answers(about, condition, hub, rooms, Placement(hub, joins, policies, limits, outbox), presence)
+    placement = Placement(hub, joins, policies, limits, outbox)
+    answers = Answers(about, condition, hub, rooms, placement, presence)
     control = ControlChannel(runtime, bus, pods, hub, answers, revocations)
     user_rules = UserLimitRules(settings.max_connections_per_user, settings.user_limit_policy)
     user_limit = UserLimit(registry, hub, control, user_rules)
@@ -252,6 +199,7 @@ def assemble(
         subscriptions=subscriptions,
         presence=presence,
         joins=joins,
+        placement=placement,
         pods=pods,
         heartbeat=heartbeat,
         control=control,
@@ -282,8 +230,3 @@ def session_limits(settings: Settings) -> SessionLimits:
         max_age=settings.rebalance_max_age,
         lead=settings.drain_lead,
     )
-
-
-def new_id() -> str:
-    """Return a name that nothing else has had."""
-    return secrets.token_urlsafe(9)

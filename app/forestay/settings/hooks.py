@@ -1,4 +1,4 @@
-"""Settings of hooks: where the application's own rules are, what they are asked about, and what holds where they fail."""
+"""Settings of hooks: where the application's rules are, what they are asked, and what happens where they fail."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -39,7 +39,8 @@ class HookSettings(BaseModel):
         None, description="address that is asked, http or https, where the hooks are no module"
     )
     hooks_secret: WebhookSecret = Field(
-        None, description="key that signs questions, as Standard Webhooks writes it: whsec_ and base64 of 24 to 64 bytes"
+        None,
+        description="key that signs questions: whsec_ and base64 of 24 to 64 bytes, as Standard Webhooks writes it",
     )
     hooks_secret_previous: WebhookSecret = Field(
         None, description="the key before, which signs them too, while the keys are turned"

@@ -97,7 +97,7 @@ scaleDown:
 {{- $sources := list -}}
 {{- with $values.auth.existingSecret -}}
 {{- $items := list -}}
-{{- range $key, $path := dict "jwtSecret" "jwt-secret" "jwtSecretPrevious" "jwt-secret-previous" "jwtPublicKey" "jwt-public-key" "apiKey" "api-key" "apiKeyPrevious" "api-key-previous" "apiKeys" "api-keys.toml" "busSecret" "bus-secret" "busSecretPrevious" "bus-secret-previous" "webhooksSecret" "webhooks-secret" "webhooksSecretPrevious" "webhooks-secret-previous" -}}
+{{- range $key, $path := dict "jwtSecret" "jwt-secret" "jwtSecretPrevious" "jwt-secret-previous" "jwtPublicKey" "jwt-public-key" "apiKey" "api-key" "apiKeyPrevious" "api-key-previous" "apiKeys" "api-keys.toml" "busSecret" "bus-secret" "busSecretPrevious" "bus-secret-previous" "webhooksSecret" "webhooks-secret" "webhooksSecretPrevious" "webhooks-secret-previous" "hooksSecret" "hooks-secret" "hooksSecretPrevious" "hooks-secret-previous" -}}
 {{- with get $values.auth.secretKeys $key }}{{ $items = append $items (dict "key" . "path" $path) }}{{ end -}}
 {{- end -}}
 {{- $sources = append $sources (dict "secret" (dict "name" . "optional" true "items" $items)) -}}
@@ -112,6 +112,15 @@ scaleDown:
 {{- end -}}
 {{- with $bus }}{{ $sources = append $sources (dict "secret" .) }}{{ end -}}
 {{- with $sources }}{{ toYaml . }}{{ end -}}
+{{- end -}}
+
+{{/* What FORESTAY_HOOKS_MODULE is: the name of a module, or a file of the mounted ConfigMap; empty: there is none. */}}
+{{- define "forestay.hooksModule" -}}
+{{- if .Values.hooks.configMap -}}
+/etc/forestay/hooks/{{ default "hooks.py" .Values.hooks.module }}
+{{- else -}}
+{{- .Values.hooks.module -}}
+{{- end -}}
 {{- end -}}
 
 {{/* The ports of Redis as a list. A password may have colons, so it goes first. */}}
@@ -173,6 +182,10 @@ FORESTAY_API_KEY_PREVIOUS: auth.existingSecret
 FORESTAY_API_KEYS_FILE: auth.secretKeys.apiKeys
 FORESTAY_BUS_SECRET: auth.existingSecret
 FORESTAY_BUS_SECRET_PREVIOUS: auth.existingSecret
+FORESTAY_HOOKS_URL: hooks.url
+FORESTAY_HOOKS_MODULE: hooks.module
+FORESTAY_HOOKS_SECRET: auth.existingSecret
+FORESTAY_HOOKS_SECRET_PREVIOUS: auth.existingSecret
 FORESTAY_WEBHOOKS_URL: webhooks.url
 FORESTAY_WEBHOOKS_SECRET: auth.existingSecret
 FORESTAY_WEBHOOKS_SECRET_PREVIOUS: auth.existingSecret
@@ -198,6 +211,13 @@ FORESTAY_WEBHOOKS_SECRET_PREVIOUS: auth.existingSecret
 {{- fail "webhooks.url needs a key that signs: put webhooks-secret into the Secret of auth.existingSecret, made with: echo whsec_$(openssl rand -base64 32)" -}}
 {{- end -}}
 
+{{- if and $values.hooks.url (or $values.hooks.module $values.hooks.configMap) -}}
+{{- fail "hooks.url and hooks.module are both set: hooks have one form, so keep one" -}}
+{{- end -}}
+{{- if and $values.hooks.url (not $values.auth.existingSecret) (not (or (has "FORESTAY_HOOKS_SECRET" $given) (has "FORESTAY_HOOKS_SECRET_FILE" $given))) -}}
+{{- fail "hooks.url needs a key that signs: put hooks-secret into the Secret of auth.existingSecret, made with: echo whsec_$(openssl rand -base64 32)" -}}
+{{- end -}}
+
 {{- $buses := list -}}
 {{- if $values.redis.url }}{{ $buses = append $buses "redis.url" }}{{ end -}}
 {{- if $values.redis.existingSecret }}{{ $buses = append $buses "redis.existingSecret" }}{{ end -}}
@@ -212,7 +232,7 @@ FORESTAY_WEBHOOKS_SECRET_PREVIOUS: auth.existingSecret
 
 {{- $decided := include "forestay.decided" . | fromYaml -}}
 {{- range $given -}}
-{{- if or (and $values.auth.existingSecret (has . (list "FORESTAY_JWT_SECRET" "FORESTAY_JWT_SECRET_PREVIOUS" "FORESTAY_JWT_PUBLIC_KEY" "FORESTAY_API_KEY" "FORESTAY_API_KEY_PREVIOUS" "FORESTAY_BUS_SECRET" "FORESTAY_BUS_SECRET_PREVIOUS" "FORESTAY_WEBHOOKS_SECRET" "FORESTAY_WEBHOOKS_SECRET_PREVIOUS"))) (and $buses (eq . "FORESTAY_BUS_URL")) -}}
+{{- if or (and $values.auth.existingSecret (has . (list "FORESTAY_JWT_SECRET" "FORESTAY_JWT_SECRET_PREVIOUS" "FORESTAY_JWT_PUBLIC_KEY" "FORESTAY_API_KEY" "FORESTAY_API_KEY_PREVIOUS" "FORESTAY_BUS_SECRET" "FORESTAY_BUS_SECRET_PREVIOUS" "FORESTAY_WEBHOOKS_SECRET" "FORESTAY_WEBHOOKS_SECRET_PREVIOUS" "FORESTAY_HOOKS_SECRET" "FORESTAY_HOOKS_SECRET_PREVIOUS"))) (and $buses (eq . "FORESTAY_BUS_URL")) -}}
 {{- fail (printf "extraEnv: %s is set already, by %s" . (get $decided .)) -}}
 {{- end -}}
 {{- end -}}

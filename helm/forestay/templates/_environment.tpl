@@ -45,6 +45,14 @@
 - name: FORESTAY_WEBHOOKS_URL
   value: {{ quote . }}
 {{- end }}
+{{- with $values.hooks.url }}
+- name: FORESTAY_HOOKS_URL
+  value: {{ quote . }}
+{{- end }}
+{{- with include "forestay.hooksModule" . }}
+- name: FORESTAY_HOOKS_MODULE
+  value: {{ quote . }}
+{{- end }}
 {{- if include "forestay.rooms" . }}
 - name: FORESTAY_ROOMS_FILE
   value: /etc/forestay/rooms/rooms.toml

@@ -16,7 +16,7 @@ class Registration:
     """What a connection needs to be counted: a place for its user, and a token that is not revoked."""
 
     def __init__(
-        self, hub: Hub, user_limit: UserLimit, revocations: Revocations, presence: Presence, hooks: Hooks | None
+        self, hub: Hub, user_limit: UserLimit, revocations: Revocations, presence: Presence, hooks: Hooks | None = None
     ) -> None:
         """`hooks`: None where the application has none."""
         self._hooks = hooks if hooks is not None and hooks.asks(Hook.DISCONNECT) else None

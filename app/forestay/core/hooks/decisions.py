@@ -12,6 +12,7 @@ from forestay.core.ports.hooks import ANSWERS, Allow, HookFailed, Refuse, Replac
 from forestay.core.rules.hooks import Hook
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.depth import deeper_than
+from forestay.protocol.events import check_event
 from forestay.protocol.names import PERSONAL, RoomName, parse_room, personal_room
 
 # Bytes of the type with which a binary message begins.
@@ -51,19 +52,17 @@ ALLOWED: Final = Decision()
 
 def decide(event: HookEvent, answer: object, bounds: AnswerBounds) -> Decision:
     """What `answer` to `event` means. Raises HookFailed where it is no answer to this hook."""
-    if type(answer) is Allow and not answer.rooms:
-        # By far the most frequent one.
-        if event.hook is not Hook.CALL:
-            return ALLOWED
+    # By far the most frequent one.
+    if type(answer) is Allow and not answer.rooms and event.hook is not Hook.CALL:
+        return ALLOWED
     hook = event.hook
     if not isinstance(answer, ANSWERS[hook]):
         expected = " or ".join(kind.__name__ for kind in ANSWERS[hook])
         raise HookFailed("bad_answer", f"the answer is {_said(answer)}; {hook} takes {expected}")
     if isinstance(answer, Refuse):
         return Decision(Refusal(ErrorCode.REFUSED_BY_APPLICATION, answer.message, reason=answer.code))
-    if isinstance(answer, Replace):
-        binary = isinstance(event, BroadcastEvent) and event.binary
-        return Decision(payload=_binary(answer.payload, bounds) if binary else _json(answer.payload, bounds))
+    if isinstance(answer, Replace) and isinstance(event, BroadcastEvent):
+        return Decision(payload=_replacement(event, answer.payload, bounds))
     if isinstance(answer, Result):
         return Decision(payload=_json(answer.payload, bounds))
     return _allowed(event, answer, bounds)
@@ -89,9 +88,21 @@ def _room(name: object, user: str) -> RoomName:
     return room
 
 
+def _replacement(event: BroadcastEvent, payload: object, bounds: AnswerBounds) -> bytes:
+    if event.binary:
+        return _binary(payload, bounds)
+    data = _json(payload, bounds)
+    if event.event is not None:
+        try:
+            check_event(event.event, data, by_client=False)
+        except Refusal as refusal:
+            raise HookFailed("bad_answer", f"the new payload: {refusal.message}") from None
+    return data
+
+
 def _binary(payload: object, bounds: AnswerBounds) -> bytes:
     if not isinstance(payload, bytes) or len(payload) < _TYPE_BYTES:
-        raise HookFailed("bad_answer", "a binary message is replaced by bytes: its type in four of them, and any others")
+        raise HookFailed("bad_answer", "a binary message is replaced by bytes: its type in four, and any others")
     return _fitting(payload, bounds)
 
 

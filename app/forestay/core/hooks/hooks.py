@@ -1,4 +1,4 @@
-"""Asks the application about one event: at most for a time, and at most so many at once. What fails is decided by a rule.
+"""Asks the application about an event: at most for a time, and at most so many at once. A rule decides what fails.
 
 A hook that answers without waiting costs no turn of the loop, where Python can start a task at once (from 3.12).
 Nothing waits for a place: what finds none is refused. Only events that are told wait, up to a number.
@@ -24,7 +24,7 @@ MOST_TOLD: Final = 10_000
 RETRY_AFTER: Final = 1.0
 """Seconds after which a client that was refused for a failed hook should ask again."""
 
-# The part of the places that events which are told may take, so that they leave most of them to what waits for an answer.
+# One place in so many is for events that are told. Most are for what waits for an answer.
 _TOLD_SHARE: Final = 4
 _LONGEST_CAUSE: Final = 200
 
@@ -82,8 +82,8 @@ class Hooks:
         if self.under_way >= self._rules.concurrency:
             return self._busy(event)
         began = self._perf()
-        task = self._begin(event)
-        if task is None or task.done():
+        task = self._start(self._loop, self._form.ask(event))
+        if task.done():
             return self._decided(event, task, began)
         self.under_way += 1
         asking = _Asking(self, event, task, began, self._loop.create_future())
@@ -149,14 +149,6 @@ class Hooks:
         cause = f"no answer within {self._rules.timeout:g} s"
         asking.decision.set_result(self.failed(asking.event, "timeout", cause, self._perf() - asking.began))
 
-    def _begin(self, event: HookEvent) -> Task[object] | None:
-        """Start the hook. None where the form cannot even be asked."""
-        try:
-            return self._start(self._loop, self._form.ask(event))
-        except Exception as error:
-            self._loop.call_exception_handler({"message": "a form of hooks failed", "exception": error})
-            return None
-
     def _busy(self, event: HookEvent) -> Decision:
         """No place is left. It is refused also where failures allow: else a flood would switch all rules off."""
         cause = f"{self._rules.concurrency} hooks are under way"
@@ -164,10 +156,8 @@ class Hooks:
         message = "the application is asked about too much at once; try again later"
         return Decision(Refusal(ErrorCode.UNAVAILABLE, message, retry_after=RETRY_AFTER))
 
-    def _decided(self, event: HookEvent, task: Task[object] | None, began: float) -> Decision:
+    def _decided(self, event: HookEvent, task: Task[object], began: float) -> Decision:
         seconds = self._perf() - began
-        if task is None:
-            return self.failed(event, "raised", "the form of hooks cannot be asked", seconds)
         if task.cancelled():
             return self.failed(event, "raised", "the hook cancelled itself", seconds)
         error = task.exception()

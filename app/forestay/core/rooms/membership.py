@@ -27,7 +27,7 @@ class Membership:
         presence: Presence,
         resumes: Resumes,
         outbox: Outbox,
-        hooks: Hooks | None,
+        hooks: Hooks | None = None,
     ) -> None:
         """`hooks`: None where the application has none."""
         self._hooks = hooks

@@ -1,6 +1,6 @@
 """Puts connections into rooms and takes them out, as a backend says: rights do not decide, and the client is told."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -84,6 +84,14 @@ class Placement:
                     self._put_in(connection, placed)
         placed.settle()
 
+    def enter(self, connection: Connection, rooms: Iterable[RoomName]) -> None:
+        """Put a new connection into `rooms`. One that it cannot enter is left out."""
+        for room in rooms:
+            placed = Placed(Placing(connection.identity.user, room, connection.id, remove=False), _nothing)
+            placed.expect()
+            self._put_in(connection, placed)
+            placed.settle()
+
     def _put_in(self, connection: Connection, placed: Placed) -> None:
         name, pending = placed.placing.room, self._joins.pending(connection)
         if name not in connection.rooms and name not in pending:
@@ -119,3 +127,7 @@ class Placement:
             placed.settle()
         else:
             placed.settle(connection, refusal)
+
+
+def _nothing(placed: Placed) -> None:
+    """Nobody asks what came of it."""

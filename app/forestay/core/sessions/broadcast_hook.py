@@ -8,8 +8,7 @@ from forestay.core.hooks.decisions import Decision
 from forestay.core.hooks.hooks import Hooks
 from forestay.core.ports.hook_events import BroadcastEvent, Caller
 from forestay.core.rooms.publishing import Publisher
-from forestay.protocol.codes import ErrorCode, Refusal
-from forestay.protocol.events import check_event
+from forestay.protocol.codes import Refusal
 from forestay.protocol.message import Message
 from forestay.protocol.names import shown
 
@@ -17,12 +16,10 @@ from forestay.protocol.names import shown
 class AskedMessage:
     """A message about which the application is asked."""
 
-    __slots__ = ("by_client", "event", "message")
+    __slots__ = ("event", "message")
 
-    def __init__(self, caller: Caller, message: Message, *, by_client: bool) -> None:
-        """`by_client`: its client chose the name of its event, and no rule of the operator."""
+    def __init__(self, caller: Caller, message: Message) -> None:
         self.message = message
-        self.by_client = by_client
         self.event = BroadcastEvent(
             caller, shown(message.room), message.payload, message.trace, event=message.event, binary=message.binary
         )
@@ -52,22 +49,14 @@ class BroadcastHook:
         `late`: other messages may have been published while the application was asked.
         """
         message = asked.message
-        if decision.refusal is None and decision.payload is not None:
+        if decision.payload is not None:
+            # Where base64 stood for bytes, it may stand elsewhere now, or nowhere.
+            message = replace(message, payload=decision.payload, binary_at="")
             try:
-                message = self._replaced(asked, decision.payload)
+                self._publisher.check_size(message)
             except Refusal as refusal:
-                failure = "too_large" if refusal.code is ErrorCode.TOO_LARGE else "bad_answer"
-                decision = self._hooks.failed(asked.event, failure, f"the new payload: {refusal.message}")
+                message = asked.message
+                decision = self._hooks.failed(asked.event, "too_large", f"the new payload: {refusal.message}")
         if decision.refusal is not None:
             raise decision.refusal
         return replace(message, timestamp=self._publisher.stamp()) if late else message
-
-    def _replaced(self, asked: AskedMessage, payload: bytes) -> Message:
-        """Raises Refusal where `payload` does not fit."""
-        message = asked.message
-        if message.event is not None:
-            check_event(message.event, payload, by_client=asked.by_client)
-        # Where base64 stood for bytes, it may stand elsewhere now, or nowhere.
-        message = replace(message, payload=payload, binary_at="")
-        self._publisher.check_size(message)
-        return message

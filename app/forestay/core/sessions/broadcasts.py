@@ -59,8 +59,7 @@ class Broadcasts:
         message = self.json_message(connection.identity, name, policy, request, connection.id, trace)
         offer = _ClientOffer(message, connection, request.id, self)
         if policy.hooks and self.hook is not None and Hook.BROADCAST in policy.hooks:
-            by_client = type(request) is not requests.Emitted
-            return self._ask(self.hook, _Asked(offer, request.room, request.key, by_client=by_client))
+            return self._ask(self.hook, _Asked(offer, request.room, request.key))
         self._publisher.publish(offer, request.key)
         return None
 
@@ -80,7 +79,7 @@ class Broadcasts:
         message = self.binary_message(connection.identity, name, policy, request, connection.id, None)
         offer = _ClientOffer(message, connection, request.id, self)
         if policy.hooks and self.hook is not None and Hook.BROADCAST in policy.hooks:
-            return self._ask(self.hook, _Asked(offer, None, None, by_client=True))
+            return self._ask(self.hook, _Asked(offer, None, None))
         self._publisher.publish(offer)
         return None
 
@@ -223,9 +222,9 @@ class _Asked(AskedMessage):
 
     __slots__ = ("key", "offer", "room")
 
-    def __init__(self, offer: _ClientOffer, room: str | None, key: str | None, *, by_client: bool) -> None:
+    def __init__(self, offer: _ClientOffer, room: str | None, key: str | None) -> None:
         """`room`: as the client wrote it."""
-        super().__init__(caller_of(offer.connection), offer.message, by_client=by_client)
+        super().__init__(caller_of(offer.connection), offer.message)
         self.offer = offer
         self.room = room
         self.key = key

@@ -64,16 +64,7 @@ class Dispatcher:
         """
         # First the request that is by far the most frequent.
         if isinstance(request, requests.Broadcast):
-            self._traffic.receive("broadcast", size)
-            if wait := self._spend(connection, size, 1.0):
-                self._refuse_excess(connection, wait, request.id, request.room)
-                return None
-            try:
-                return self._broadcast(connection, request)
-            except Refusal as refusal:
-                message = self._handlers.broadcasts.refused(request)
-                self._outbox.refuse(connection, refusal, request.id, request.room, message)
-            return None
+            return self._publish(connection, request, size)
         self._traffic.receive(str(request.__struct_config__.tag), size)
         if isinstance(request, requests.JoinMany):
             return self._join_many(connection, request, size)
@@ -85,6 +76,18 @@ class Dispatcher:
         except Refusal as refusal:
             binary = self._handlers.broadcasts.refused(request) if isinstance(request, requests.Binary) else None
             self._outbox.refuse(connection, refusal, request.id, room, binary)
+            return None
+
+    def _publish(self, connection: Connection, request: requests.Broadcast, size: int) -> Awaitable[None] | None:
+        self._traffic.receive("broadcast", size)
+        if wait := self._spend(connection, size, 1.0):
+            self._refuse_excess(connection, wait, request.id, request.room)
+            return None
+        try:
+            return self._broadcast(connection, request)
+        except Refusal as refusal:
+            message = self._handlers.broadcasts.refused(request)
+            self._outbox.refuse(connection, refusal, request.id, request.room, message)
             return None
 
     def reject(self, connection: Connection, unreadable: requests.Unreadable, size: int) -> None:
@@ -132,9 +135,7 @@ class Dispatcher:
         self._outbox.refuse(connection, self._rates.refusal(wait), id, room)
         self._end_if_exhausted(connection)
 
-    def _join_many(
-        self, connection: Connection, request: requests.JoinMany, size: int
-    ) -> Awaitable[None] | None:
+    def _join_many(self, connection: Connection, request: requests.JoinMany, size: int) -> Awaitable[None] | None:
         """Carry out the joins as if each had come in a message of its own, and answer them in their order."""
         connection.heard_at = self._loop.time()
         turns, share = Turns(), size // len(request.joins)

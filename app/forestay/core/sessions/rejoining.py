@@ -31,9 +31,7 @@ _Result: TypeAlias = JoinResult | Refusal | None
 class Rejoining:
     """Joins rooms for clients that do not ask for each of them."""
 
-    def __init__(
-        self, runtime: Runtime, limits: SessionLimits, joins: Joins, outbox: Outbox, hook: JoinHook
-    ) -> None:
+    def __init__(self, runtime: Runtime, limits: SessionLimits, joins: Joins, outbox: Outbox, hook: JoinHook) -> None:
         self._hook = hook
         self._loop = runtime.loop
         self._limits = limits

@@ -26,9 +26,7 @@ TOLD_LEAVE: Final = 10.0
 class RoomRequests:
     """Checks each request, and replies when it has taken effect. All methods raise Refusal."""
 
-    def __init__(
-        self, policies: Policies, limits: SessionLimits, joins: Joins, outbox: Outbox, hook: JoinHook
-    ) -> None:
+    def __init__(self, policies: Policies, limits: SessionLimits, joins: Joins, outbox: Outbox, hook: JoinHook) -> None:
         self._hook = hook
         self._policies = policies
         self._limits = limits

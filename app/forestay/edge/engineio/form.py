@@ -5,8 +5,8 @@ from typing import Final
 from aiohttp import web
 
 from forestay.edge.engineio.answers import BadRequest
-from forestay.edge.handshake.admission import Refused
 from forestay.edge.handshake.connect_request import TOKEN_PROTOCOL, check_request, check_upgrade, is_question
+from forestay.edge.handshake.refused import Refused
 from forestay.protocol.engineio.errors import RequestError
 
 _VERSION: Final = "4"

@@ -20,9 +20,10 @@ from forestay.edge.engineio.polling import Polling
 from forestay.edge.engineio.session import EngineSession
 from forestay.edge.engineio.sessions import SERVE_WITHIN, EngineSessions
 from forestay.edge.engineio.socket import NOT_POLLING, EngineClient, EngineSocket, MovingClient
-from forestay.edge.handshake.admission import Admission, Attempt, Refused
+from forestay.edge.handshake.admission import Admission, Attempt
 from forestay.edge.handshake.cors import readable
 from forestay.edge.handshake.outcomes import Outcomes
+from forestay.edge.handshake.refused import Refused
 from forestay.edge.listening.servers import admit
 from forestay.edge.log_throttle import LogThrottle
 from forestay.edge.problems import problem

@@ -15,7 +15,9 @@ from forestay.core.ports.verifier import Identifier, Ticket
 from forestay.core.rules.access import Identity
 from forestay.core.rules.lifecycle import Lifecycle
 from forestay.edge.client_address import TrustedProxies
+from forestay.edge.handshake.connect_hook import UNASKED, ConnectHook, Entry, origin_of
 from forestay.edge.handshake.origins import Origins, of_page
+from forestay.edge.handshake.refused import Refused
 from forestay.protocol.codes import ErrorCode, Refusal
 
 QUERY_NAMES: Final = ("access_token", "token")
@@ -38,15 +40,6 @@ class _Proxied(Protocol):
     client: str | None
 
 
-class Refused(Exception):
-    """A request to connect that is refused, with the HTTP status of the response."""
-
-    def __init__(self, status: int, refusal: Refusal) -> None:
-        super().__init__(refusal.message)
-        self.status = status
-        self.refusal = refusal
-
-
 class Admission:
     """Admits requests to connect, or refuses them: 503 draining or full, 403 origin, 401 token.
 
@@ -61,7 +54,10 @@ class Admission:
         proxies: TrustedProxies,
         verifier: Identifier,
         lifecycle: Lifecycle,
+        hook: ConnectHook | None = None,
     ) -> None:
+        """`hook`: asks the application; None where it is not asked."""
+        self.hook = hook
         self._limits = limits
         self._origins = origins
         self._proxies = proxies
@@ -93,6 +89,12 @@ class Admission:
                 await self._all_closed.wait()
         except TimeoutError:
             pass
+
+    async def ask(self, request: web.BaseRequest, identity: Identity, wire: str) -> Entry:
+        """Ask the application whether the caller may connect, where it wants to be asked. Raises Refused."""
+        if self.hook is None:
+            return UNASKED
+        return await self.hook.ask(identity, origin_of(request, wire, self.client(request)))
 
     def begin(self) -> "Attempt":
         """Take one of the handshakes that may be under way. Raises Refused. The caller calls `leave` in any case."""

@@ -7,7 +7,8 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from forestay.core.ports.verifier import Ticket, TicketUse
-from forestay.edge.handshake.admission import QUERY_NAMES, Refused
+from forestay.edge.handshake.admission import QUERY_NAMES
+from forestay.edge.handshake.refused import Refused
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.deflate.agreement import Agreement, agree
 from forestay.protocol.names import PROTOCOL

@@ -16,7 +16,8 @@ from forestay.core.ports.verifier import TicketUse
 from forestay.core.rules.access import Identity
 from forestay.core.sessions.dispatcher import Dispatcher
 from forestay.core.sessions.sessions import Sessions
-from forestay.edge.handshake.admission import Admission, Attempt, Refused
+from forestay.edge.handshake.admission import Admission, Attempt
+from forestay.edge.handshake.connect_hook import Entry
 from forestay.edge.handshake.connect_request import (
     check_request,
     check_upgrade,
@@ -28,6 +29,7 @@ from forestay.edge.handshake.connect_request import (
 from forestay.edge.handshake.cors import preflight, readable
 from forestay.edge.handshake.lockstep import Lockstep
 from forestay.edge.handshake.outcomes import Outcomes
+from forestay.edge.handshake.refused import Refused
 from forestay.edge.kept_errors import forget_frames
 from forestay.edge.problems import problem
 from forestay.edge.websocket.native import NativeClient, NativeSocket
@@ -123,9 +125,10 @@ class Handshake:
                 self._admission.check_origin(request)
                 await self._lockstep.step()
                 identity = await attempt.admit(present(request, token))
+                entry = await self._admission.ask(request, identity, self._wires.plain.name)
                 await self._lockstep.step()
                 upgraded = self._upgraded(request, started_at, protocol, agreement)
-                await self._start(upgraded, attempt, identity, agreement)
+                await self._start(upgraded, attempt, identity, agreement, entry)
             except BaseException:
                 attempt.leave()
                 raise
@@ -165,7 +168,7 @@ class Handshake:
         return upgraded
 
     async def _start(
-        self, upgraded: Upgraded, attempt: Attempt, identity: Identity, agreement: Agreement | None
+        self, upgraded: Upgraded, attempt: Attempt, identity: Identity, agreement: Agreement | None, entry: Entry
     ) -> None:
         """Start an admitted connection, which has its place until it is lost."""
         wire = self._wires.agreed(agreement)
@@ -173,7 +176,7 @@ class Handshake:
         socket = NativeSocket(upgraded.connection.transport, wire, limits.close_timeout)
         receiver = Receiver(upgraded.connection, socket, limits)
         try:
-            connection: Connection = self._sessions.prepare(identity, socket)
+            connection: Connection = self._sessions.prepare(identity, socket, id=entry.connection)
             welcome = self._sessions.welcome(connection)
             # The last step, because others may write to the connection, or end it, once it is registered.
             await self._lockstep.step()
@@ -189,4 +192,6 @@ class Handshake:
         if not self._admission.open:
             # The drain began while the registry was asked, and may have ended all others already.
             connection.end(ENDINGS[CloseCode.GOING_AWAY])
+        if self._admission.hook is not None:
+            self._admission.hook.enter(connection, entry)
         receiver.begin(NativeClient(self._dispatcher, self._sessions, connection, wire, attempt))

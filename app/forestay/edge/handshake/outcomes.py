@@ -4,7 +4,8 @@ import structlog
 from aiohttp import web
 
 from forestay.core.ports.observer import Observer
-from forestay.edge.handshake.admission import Admission, Refused
+from forestay.edge.handshake.admission import Admission
+from forestay.edge.handshake.refused import Refused
 from forestay.edge.log_throttle import LogThrottle
 from forestay.edge.request_trace import request_trace, trace_id
 

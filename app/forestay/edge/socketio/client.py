@@ -66,6 +66,8 @@ class Origin:
     """In its header or its URL."""
     deaf: bool
     """Whether the client hears nothing of a close frame until its ping timeout, as stock clients on OkHttp do."""
+    page: str | None = None
+    """What its header `Origin` says; None without one."""
 
 
 class SocketioClient:

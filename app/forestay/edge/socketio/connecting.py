@@ -19,7 +19,8 @@ from forestay.core.rules.access import Identity
 from forestay.core.sessions.dispatcher import Dispatcher
 from forestay.core.sessions.rejoining import Rejoining
 from forestay.core.sessions.sessions import Sessions
-from forestay.edge.handshake.admission import Refused
+from forestay.edge.handshake.connect_hook import UNASKED, ConnectHook, Entry, Origin
+from forestay.edge.handshake.refused import Refused
 from forestay.edge.log_throttle import LogThrottle
 from forestay.edge.socketio.client import SocketioClient
 from forestay.edge.socketio.member import ConnectedMember
@@ -67,6 +68,8 @@ class CoreParts:
     sessions: Sessions
     rejoining: Rejoining
     dispatcher: Dispatcher
+    hook: ConnectHook | None = None
+    """Asks the application who may connect; None where it is not asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +97,13 @@ class Connecting:
 
     async def enter(self, client: SocketioClient, namespace: str, auth: Mapping[str, Raw]) -> None:
         """See Application.enter."""
-        identity = await self._identify(client, namespace, auth)
-        if identity is None or client.gone():
+        admitted = await self._admit(client, namespace, auth)
+        if admitted is None or client.gone():
             return
+        identity, entry = admitted
         space = self._namespaces[namespace]
         transport = NamespaceTransport(client, space.wire, self._randomness.secret())
-        connection = await self._parts.sessions.start(identity, transport, client.bucket)
+        connection = await self._parts.sessions.start(identity, transport, client.bucket, entry.connection)
         if connection.ended is not None:
             client.session.write(space.wire.refused(connection.ended.reason, connection.ended.code))
             return
@@ -118,17 +122,21 @@ class Connecting:
             await self._join(connection, space.rooms)
         if not transport.closed():
             self._greet(client, connection, transport, recovered=recovered)
+            if parts.hook is not None:
+                parts.hook.enter(connection, entry)
 
-    async def _identify(self, client: SocketioClient, namespace: str, auth: Mapping[str, Raw]) -> Identity | None:
-        """Who the client is; None where it is refused, or was told nothing and has to come back."""
-        texts = _texts(auth)
-        token = texts.get("token", client.origin.token)
+    async def _admit(
+        self, client: SocketioClient, namespace: str, auth: Mapping[str, Raw]
+    ) -> tuple[Identity, Entry] | None:
+        """Who the client is, and its entry; None where it is refused, or was told nothing and has to come back."""
+        space = self._namespaces[namespace]
         try:
-            if "ticket" in texts and "token" not in texts:
-                return await client.session.admit(Ticket(texts["ticket"]))
-            if token is None:
-                raise Refused(401, Refusal(ErrorCode.BAD_TOKEN, _NO_TOKEN))
-            return await client.session.admit(token)
+            identity = await client.session.admit(_shown(_texts(auth), client.origin.token))
+            hook = self._parts.hook
+            if hook is None:
+                return identity, UNASKED
+            origin = Origin(space.wire.name, client.origin.page, client.origin.address)
+            return identity, await hook.ask(identity, origin)
         except Refused as refused:
             self._refused.count(str(refused.refusal.code), f"{refused} (client {client.origin.address})")
             log.debug(
@@ -142,8 +150,7 @@ class Connecting:
                 await asyncio.sleep(self._randomness.uniform(_SHORTEST_WAIT, _LONGEST_WAIT))
                 client.close(ENDINGS[CloseCode.TRY_AGAIN_LATER])
             else:
-                wire = self._namespaces[namespace].wire
-                client.session.write(wire.refused(refused.refusal.message, refused.refusal.code))
+                client.session.write(space.wire.refused_because(refused.refusal))
             return None
 
     async def _recover(self, connection: Connection, transport: NamespaceTransport, auth: Mapping[str, str]) -> bool:
@@ -178,6 +185,16 @@ class Connecting:
         else:
             transport.release(entered, words)
         client.session.served(served=True)
+
+
+def _shown(texts: Mapping[str, str], token: str | None) -> str | Ticket:
+    """What the client shows. `token`: that of its first request. Raises Refused."""
+    if "ticket" in texts and "token" not in texts:
+        return Ticket(texts["ticket"])
+    shown = texts.get("token", token)
+    if shown is None:
+        raise Refused(401, Refusal(ErrorCode.BAD_TOKEN, _NO_TOKEN))
+    return shown
 
 
 def _texts(auth: Mapping[str, Raw]) -> dict[str, str]:

@@ -38,5 +38,6 @@ class Clients:
             opening.client,
             next(iter(carried(request, query_token=self._query_token)), None),
             _DEAF in request.headers.get("User-Agent", "").lower(),
+            request.headers.get("Origin"),
         )
         return SocketioClient(session, origin, self._application, Decoder(self._limits.bytes, self._limits.depth))

@@ -16,9 +16,10 @@ from msgspec import Meta
 from forestay.core.cluster.tickets import Tickets
 from forestay.core.rules.access import Identity
 from forestay.core.sessions.single_requests import SingleRequests
-from forestay.edge.handshake.admission import Admission, Refused
+from forestay.edge.handshake.admission import Admission
 from forestay.edge.handshake.connect_request import offered, present
 from forestay.edge.handshake.cors import other_method, preflight, readable
+from forestay.edge.handshake.refused import Refused
 from forestay.edge.listening.routes import Handler
 from forestay.edge.listening.servers import admit
 from forestay.edge.problems import problem

@@ -7,8 +7,8 @@ from aiohttp import web
 
 from forestay.core.rules.access import Identity
 from forestay.core.sessions.addresses import any_room
-from forestay.edge.handshake.admission import Refused
 from forestay.edge.handshake.connect_request import offered
+from forestay.edge.handshake.refused import Refused
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.names import RoomName
 from forestay.protocol.requests import Join

@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 import structlog
 from aiohttp import web
@@ -21,10 +21,12 @@ from forestay.core.ports.verifier import TicketUse
 from forestay.core.rules.access import Identity
 from forestay.core.sessions.first_rooms import FirstRooms
 from forestay.core.sessions.sessions import Sessions
-from forestay.edge.handshake.admission import Admission, Attempt, Refused
+from forestay.edge.handshake.admission import Admission, Attempt
+from forestay.edge.handshake.connect_hook import Entry
 from forestay.edge.handshake.connect_request import present, ticket_in
 from forestay.edge.handshake.cors import other_method, preflight, readable
 from forestay.edge.handshake.outcomes import Outcomes
+from forestay.edge.handshake.refused import Refused
 from forestay.edge.listening.door import Serving
 from forestay.edge.listening.servers import admit
 from forestay.edge.problems import problem
@@ -87,6 +89,13 @@ class StreamParts:
     observer: Observer | None
 
 
+class _Entered(NamedTuple):
+    """A caller that may open a stream."""
+
+    identity: Identity
+    entry: Entry
+
+
 class _Body(web.StreamResponse):
     """aiohttp's response without the body, which the transport writes."""
 
@@ -136,7 +145,10 @@ class EventStreams:
                     raise Refused(503, Refusal(ErrorCode.UNAVAILABLE, "the bus is not reachable; try again later"))
                 use, secret = self._ticket_use(request, asked)
                 identity = await attempt.admit(present(request, asked.token, use, secret))
-                return await self._open(request, asked._replace(secret=secret), attempt, identity, started_at)
+                entry = await self._admission.ask(request, identity, self._wire.name)
+                return await self._open(
+                    request, asked._replace(secret=secret), attempt, _Entered(identity, entry), started_at
+                )
             finally:
                 attempt.leave()
         except Refused as refused:
@@ -144,7 +156,7 @@ class EventStreams:
             return self._refuse(request, refused)
 
     async def _open(
-        self, request: web.BaseRequest, asked: StreamRequest, attempt: Attempt, identity: Identity, started_at: float
+        self, request: web.BaseRequest, asked: StreamRequest, attempt: Attempt, entered: "_Entered", started_at: float
     ) -> web.StreamResponse:
         transport = request.transport
         if transport is None:
@@ -152,9 +164,9 @@ class EventStreams:
             return web.Response()
         admit(request)
         limits = self._limits
-        begin = plan(asked, identity)
+        begin = plan(asked, entered.identity)
         stream = StreamTransport(transport, self._wire, begin.ids, self._retry, limits.close_timeout)
-        connection = await self._sessions.start(identity, stream)
+        connection = await self._sessions.start(entered.identity, stream, id=entered.entry.connection)
         if connection.ended is not None:
             raise _refused_by(connection.ended)
         self._outcomes.report("ok", request, started_at)
@@ -166,6 +178,8 @@ class EventStreams:
             await writer.write(stream.first(self._sessions.first_words(connection)))
             if request.transport is not None:
                 attempt.end_handshake()
+                if self._admission.hook is not None:
+                    self._admission.hook.enter(connection, entered.entry)
                 await self._carry(request, transport, connection, begin.joins)
                 lost = _ending_of(connection)
         except ConnectionError:

@@ -11,7 +11,9 @@ from forestay.core.facts.histogram import Histogram
 from forestay.core.facts.source import Source
 from forestay.core.facts.traffic import Traffic
 from forestay.core.ports.bus import Outcome
+from forestay.core.ports.hooks import FAILURES
 from forestay.core.ports.observer import ACTIONS, Observer, RefusedMessage
+from forestay.core.rules.hooks import Hook
 from forestay.core.rules.policies import Slow
 from forestay.core.sessions.relocation import Reason
 from forestay.ops.kubernetes.unanswered import Cause
@@ -21,6 +23,9 @@ from forestay.protocol.v1.reader import REQUEST_TYPES
 
 LIFETIME_BUCKETS: Final = (1.0, 10.0, 60.0, 600.0, 3600.0, 21600.0, 86400.0)
 """Seconds from the welcome of a connection to its end."""
+
+HOOK_BUCKETS: Final = (0.0001, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+"""Seconds from a question to the application to its answer."""
 
 GATEWAY, CLIENT = "gateway", "client"
 
@@ -79,6 +84,8 @@ class Counts(Observer):
         self.departures = {reason: LabelCounts(("client_closed", "server_closed", "aborted")) for reason in Reason}
         self.webhook_requests = LabelCounts(("delivered", "refused", "unreachable", "timeout", "gone"))
         self.webhook_outcomes = LabelCounts(("delivered", "dead", "dropped"))
+        self.hooks = {hook: LabelCounts(("allowed", "refused", "told", *FAILURES)) for hook in Hook}
+        self.hook_seconds = Histogram(HOOK_BUCKETS)
         self.cluster_faults = LabelCounts((*Cause, "gone", "brief"))
 
     @property
@@ -122,6 +129,10 @@ class Counts(Observer):
 
     def webhook_events(self, outcome: str, events: int) -> None:
         self.webhook_outcomes.add(outcome, events)
+
+    def hook(self, hook: Hook, outcome: str, seconds: float, cause: str | None) -> None:
+        self.hooks[hook].add(outcome)
+        self.hook_seconds.observe(seconds)
 
     def managed(self, action: str, result: str) -> None:
         self.managed_by_action[action].add(result)

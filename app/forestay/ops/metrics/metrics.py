@@ -56,6 +56,8 @@ class Readings:
     """Bytes of messages, each once, `plain` and `compressed`: by direction, `sent` and `received`."""
     webhooks: Callable[[], Backlog]
     """What waited for the receiver of webhooks when this pod looked last."""
+    hooks_under_way: Callable[[], int]
+    hooks_waiting: Callable[[], int]
     dropped_lines: Callable[[], int]
     """Log lines that could not be written."""
 
@@ -84,6 +86,7 @@ class Metrics:
         yield from self._delivery()
         yield from self._bus()
         yield from self._webhooks()
+        yield from self._hooks()
         yield from self._process()
 
     def _pod(self) -> Iterable[Metric]:
@@ -214,6 +217,17 @@ class Metrics:
         )
         requests = counts.webhook_requests
         yield _counters("forestay_webhook_requests", "Requests to the receiver of webhooks.", "result", requests)
+
+    def _hooks(self) -> Iterable[Metric]:
+        counts, readings = self._counts, self._readings
+        asked = CounterMetricFamily("forestay_hooks", "Questions to the application.", labels=["hook", "outcome"])
+        for hook, outcomes in counts.hooks.items():
+            for outcome, count in outcomes.items():
+                asked.add_metric([hook, outcome], count)
+        yield asked
+        yield _histogram("forestay_hook_seconds", "How long the application took to answer.", counts.hook_seconds)
+        yield _gauge("forestay_hooks_under_way", "Hooks that have not ended.", readings.hooks_under_way())
+        yield _gauge("forestay_hooks_waiting", "Events that wait to be told.", readings.hooks_waiting())
 
     def _process(self) -> Iterable[Metric]:
         yield _counter("process_cpu_seconds", "User and system CPU time.", process.cpu_seconds())

@@ -13,7 +13,7 @@ from msgspec.json import encode as to_json
 
 from forestay.protocol import replies
 from forestay.protocol.attachments import extract
-from forestay.protocol.codes import CloseCode, Ending
+from forestay.protocol.codes import CloseCode, Ending, Refusal
 from forestay.protocol.message import Kind, Message, Position
 from forestay.protocol.names import PERSONAL, RoomName, escaped, is_personal, namespace_prefix, shown, unescape
 from forestay.protocol.socketio.packets import ROOT
@@ -139,6 +139,11 @@ class SocketioWire:
     def refused(self, message: str, code: str | int) -> bytes:
         """CONNECT_ERROR: the client may not enter the namespace. A stock client does not ask again by itself."""
         return refused(self.namespace, message, {"code": code})
+
+    def refused_because(self, refusal: Refusal) -> bytes:
+        """The same with what is known of a refusal."""
+        fields = refusal_fields(refusal)
+        return refused(self.namespace, str(fields.pop("message")), fields)
 
     def position(self, pid: str, positions: Mapping[RoomName, Position]) -> bytes:
         """The event that tells a client where it is in its rooms. It brings the text back when it reconnects."""
