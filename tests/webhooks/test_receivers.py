@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import aiohttp
@@ -14,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from tests.support.gateway import Gateway, call, gateway
-from tests.support.local_redis import Authority
+from tests.support.local_redis import Authority, RedisServer
 from tests.support.webhook_receiver import Answer, Receiver, ok, receiver, settings_for, status
 
 OTHER = "whsec_QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY="
@@ -168,6 +169,43 @@ async def test_a_receiver_that_is_down_loses_none(tmp_path: Path) -> None:
             assert sorted(payloads(told)) == list(range(30))
             assert len(told.requests) < 15
             await reaches(pod, "forestay_webhook_waiting", 0)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("bus", ["memory", "redis"])
+async def test_a_receiver_that_is_down_for_a_minute_loses_none(
+    bus: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Events come all the time, from before to after. Each is delivered, and none becomes a dead letter."""
+    async with receiver() as before:
+        port = before.port
+    given: dict[str, object] = {"message_rate": 0}
+    if bus == "redis":
+        server: RedisServer = request.getfixturevalue("redis")
+        given["bus_url"] = f"{server.url}?prefix=t{token_hex(6)}"
+    said = 0
+    async with telling(Receiver(port=port), tmp_path, **given) as pod:
+
+        async def speak(seconds: float) -> None:
+            nonlocal said
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                await say(pod, *range(said, said + 5))
+                said += 5
+                await asyncio.sleep(0.1)
+
+        async with receiver(port=port) as told:
+            await speak(2)
+            await told.until(lambda: bool(told.events))
+        await speak(60)
+        assert await metric(pod, "forestay_webhook_lag_seconds") > 50
+        async with receiver(port=port) as again:
+            await speak(2)
+            # A batch that failed six times waits for up to half a minute.
+            await again.until(lambda: {*payloads(told), *payloads(again)} == set(range(said)), 90)
+        await reaches(pod, "forestay_webhook_waiting", 0)
+        assert await metric(pod, "forestay_webhook_dead_letters") == 0
 
 
 async def test_410_ends_the_receiver_for_good(
