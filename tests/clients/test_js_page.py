@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import call_hooks
 from tests.support.gateway import PATIENCE, gateway, token
 from tests.support.node import environment, node
 from tests.support.repository import ROOT
@@ -27,7 +28,7 @@ async def test_the_examples_are_a_program_that_prints_what_the_page_says(project
     text = PAGE.read_text(encoding="utf-8")
     rooms = tmp_path / "rooms.toml"
     rooms.write_text(ROOMS, encoding="utf-8")
-    async with gateway(rooms_file=rooms) as running:
+    async with gateway(rooms_file=rooms, hooks_module=call_hooks.MODULE) as running:
         bearer = token("alice", rooms=RIGHTS)
         blocks = re.findall(r"^```js\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
         program = f'globalThis.fetch = async () => new Response("{bearer}");\n' + "".join(blocks)

@@ -45,7 +45,12 @@ async def player(tmp_path: Path) -> AsyncIterator[Player]:
     rooms = tmp_path / "rooms.toml"
     rooms.write_text(ROOMS)
     ours = {name: value for name, value in os.environ.items() if not name.startswith("FORESTAY_")}
-    keys = {"FORESTAY_JWT_SECRET": SECRET, "FORESTAY_API_KEY": API_KEY, "FORESTAY_ROOMS_FILE": str(rooms)}
+    keys = {
+        "FORESTAY_JWT_SECRET": SECRET,
+        "FORESTAY_API_KEY": API_KEY,
+        "FORESTAY_ROOMS_FILE": str(rooms),
+        "FORESTAY_HOOKS_MODULE": str(ROOT / "tests" / "support" / "call_hooks.py"),
+    }
     command = ["-m", "forestay", "serve", "--host", "127.0.0.1", "--port", "0", "--internal-port", "0"]
     gateway = await asyncio.create_subprocess_exec(
         sys.executable, *command, cwd=ROOT, env=ours | keys, stderr=asyncio.subprocess.PIPE

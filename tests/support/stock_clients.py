@@ -50,11 +50,15 @@ class StockClient:
         return found
 
     async def ask(self, event: str, *args: object) -> Told:
-        """Emit an event, and return its ack."""
-        self._clients.tell("ask", name=self.name, event=event, args=args)
-        answer = (await self.next("ack"))["answer"]
+        """Emit an event, and return its ack, which is an object."""
+        answer = await self.call(event, *args)
         assert isinstance(answer, dict)
         return answer
+
+    async def call(self, event: str, *args: object) -> Any:
+        """Emit an event, and return its ack."""
+        self._clients.tell("ask", name=self.name, event=event, args=args)
+        return (await self.next("ack"))["answer"]
 
     def emit(self, event: str, *args: object) -> None:
         """Emit an event without an ack."""

@@ -7,6 +7,7 @@ from typing import Final
 
 from forestay.core.ports.observer import Observer
 from forestay.core.rules.events import Namespaces
+from forestay.core.rules.hooks import Hook
 from forestay.edge.engineio.requests import EngineRequests
 from forestay.edge.handshake.admission import Admission
 from forestay.edge.socketio.connecting import Connecting, CoreParts, Namespace, Randomness
@@ -26,19 +27,23 @@ def make_socketio(
 ) -> EngineRequests:
     """Return what serves the paths of Socket.IO. Its `sessions.close` belongs to the closings of the pod."""
     parts = CoreParts(pod.sessions, pod.rejoining, pod.dispatcher, admission.hook)
-    application = Connecting(_namespaces(settings, namespaces), parts, Randomness(_new_secret, random.uniform))
+    calls = pod.hooks is not None and pod.hooks.asks(Hook.CALL)
+    application = Connecting(
+        _namespaces(settings, namespaces, calls=calls), parts, Randomness(_new_secret, random.uniform)
+    )
     packets = PacketLimits(settings.max_message_bytes, settings.json_depth)
     clients = Clients(application, packets, query_token=settings.query_token)
     return make_engine(settings, clients, admission, observer)
 
 
-def _namespaces(settings: Settings, namespaces: Namespaces) -> Mapping[str, Namespace]:
+def _namespaces(settings: Settings, namespaces: Namespaces, *, calls: bool) -> Mapping[str, Namespace]:
+    """All namespaces, by path. `calls`: whether the application takes calls."""
     largest = settings.max_message_bytes
     found = {}
     for path in namespaces.paths:
         rules = namespaces.of(path)
         if rules is not None:
-            found[path] = Namespace(SocketioWire(path, largest), Reader(path, rules, largest), rules.join)
+            found[path] = Namespace(SocketioWire(path, largest), Reader(path, rules, largest, calls=calls), rules.join)
     return found
 
 

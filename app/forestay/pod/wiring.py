@@ -50,7 +50,6 @@ from forestay.core.rules.user_rates import UserRates
 from forestay.core.sessions.backend import Backend
 from forestay.core.sessions.broadcast_hook import BroadcastHook
 from forestay.core.sessions.broadcasts import Broadcasts
-from forestay.core.sessions.call_hook import CallHook
 from forestay.core.sessions.calls import Calls
 from forestay.core.sessions.dispatcher import Dispatcher, Handlers
 from forestay.core.sessions.first_rooms import FirstRooms
@@ -177,7 +176,7 @@ def assemble(
         rooms=RoomRequests(policies, limits, joins, outbox, join_hook),
         queries=Queries(policies, presence, publisher, outbox, limits.message_bytes),
         renewal=Renewal(checked, sessions, outbox),
-        calls=Calls(runtime, CallHook(hooks).ask if hooks is not None and hooks.asks(Hook.CALL) else None, outbox),
+        calls=Calls(hooks if hooks is not None and hooks.asks(Hook.CALL) else None, outbox),
     )
     return Pod(
         bus=bus,

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from forestay_client import Client, Options, Room
+from tests.support import call_hooks
 from tests.support.gateway import gateway, token
 from tests.support.repository import ROOT, codes, rows
 
@@ -26,7 +27,7 @@ async def test_the_examples_run(tmp_path: Path, capsys: pytest.CaptureFixture[st
     """The examples run in order in one interpreter."""
     rooms = tmp_path / "rooms.toml"
     rooms.write_text('[[rooms]]\npattern = "**"\npresence = true\n')
-    async with gateway(rooms_file=str(rooms)) as pod:
+    async with gateway(rooms_file=str(rooms), hooks_module=call_hooks.MODULE) as pod:
         names: dict[str, Any] = {}
         for example in examples():
             exec_ = compile(example, PAGE, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
@@ -36,6 +37,7 @@ async def test_the_examples_run(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "alice hello" in output
     assert "1 ['alice'] None" in output
     assert "7 b'\\x00\\x01'" in output
+    assert "ordered: 17" in output
     assert "please log in" in output
 
 

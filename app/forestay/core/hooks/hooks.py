@@ -28,6 +28,8 @@ RETRY_AFTER: Final = 1.0
 _TOLD_SHARE: Final = 4
 _LONGEST_CAUSE: Final = 200
 
+_UNANSWERED: Final = "the application did not answer this call, and may have begun it; find out before you call again"
+
 _Start: TypeAlias = Callable[[AbstractEventLoop, Coroutine[object, object, object]], Task[object]]
 
 
@@ -110,6 +112,9 @@ class Hooks:
         self._report(event, failure, seconds, cause)
         if self._rules.allow_on_failure and event.hook is not Hook.CALL:
             return ALLOWED
+        if event.hook is Hook.CALL and failure != "circuit_open":
+            # To try again may do it twice, so no time is named for that.
+            return Decision(Refusal(ErrorCode.UNAVAILABLE, _UNANSWERED))
         message = f"the application cannot decide about this {event.hook} now; try again later"
         return Decision(Refusal(ErrorCode.UNAVAILABLE, message, retry_after=RETRY_AFTER))
 

@@ -46,6 +46,7 @@ class SingleRequests:
         self._broadcasts = handlers.broadcasts
         self._hook = handlers.broadcasts.hook
         self._queries = handlers.queries
+        self._calls = handlers.calls
         self._outbox = outbox
 
     def spend(self, identity: Identity, size: int = 0, cost: float = 1.0) -> None:
@@ -76,6 +77,11 @@ class SingleRequests:
             caller = Caller(identity.user, identity.claims or b"{}", None, "http")
             message = await self._hook.judged(AskedMessage(caller, message))
         return await self._publisher.accepted(message, Source(self._perf(), own), key)
+
+    async def call(self, identity: Identity, request: requests.Call, trace: TraceContext | None) -> bytes:
+        """The application's answer to a call, as JSON."""
+        caller = Caller(identity.user, identity.claims or b"{}", None, "http")
+        return await self._calls.answer(caller, request, trace)
 
     async def history(self, identity: Identity, request: requests.History) -> HistoryReply:
         """A page of the history of a room."""

@@ -1,4 +1,4 @@
-"""Serves single HTTP requests of clients: publish, history and presence of a room, with a client's own token.
+"""Serves single HTTP requests of clients: calls, and publish, history and presence of a room, with their own token.
 
 With an event stream this is all that a client needs where WebSockets are blocked. A pod that drains or is full answers
 them all the same: they take no place, and the client's stream may be on this pod.
@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import msgspec
 import structlog
 from aiohttp import web
-from msgspec import Meta
+from msgspec import Meta, Raw, Struct
 
 from forestay.core.cluster.tickets import Tickets
 from forestay.core.rules.access import Identity
@@ -55,6 +55,12 @@ class _Publication(RoomMessage, frozen=True):
     connection: Own | None = None
 
 
+class _Called(Struct, frozen=True):
+    method: str
+    payload: Raw = Raw(b"null")
+
+
+_read_call = msgspec.json.Decoder(_Called).decode
 _read_publication = msgspec.json.Decoder(_Publication).decode
 
 _Work = Callable[[web.BaseRequest, Identity, str], Awaitable[dict[str, object]]]
@@ -75,7 +81,7 @@ class RequestLimits:
 
 
 class ClientRequests:
-    """The paths under `/rooms`, on the public port."""
+    """The paths under `/rooms`, `/calls` and `/tickets`, on the public port."""
 
     def __init__(
         self,
@@ -96,6 +102,7 @@ class ClientRequests:
             f"{room}/messages": self._serving("POST", self._publish),
             f"{room}/history": self._serving("GET", self._history),
             f"{room}/presence": self._serving("GET", self._presence),
+            f"{prefix}/calls": self._serving("POST", self._call),
             f"{prefix}/tickets": self._serving("POST", self._ticket, 201),
         }
 
@@ -150,7 +157,7 @@ class ClientRequests:
         return position_fields(await self._requests.publish(identity, what, own, request_trace(request)))
 
     async def _body(self, request: web.BaseRequest, identity: Identity) -> bytes:
-        """The body of a publish. It counts against the rate before it is read, as far as its size is known."""
+        """The body of a POST. It counts against the rate before it is read, as far as its size is known."""
         announced = min(request.content_length or 0, self._limits.message_bytes)
         self._requests.spend(identity, announced)
         admit(request)
@@ -181,6 +188,13 @@ class ClientRequests:
         admit(request)
         async with self._requests.turn():
             return presence_fields(reply.page, self._limits.message_bytes)
+
+    async def _call(self, request: web.BaseRequest, identity: Identity, _: str) -> dict[str, object]:
+        body = await self._body(request, identity)
+        self._requests.received("call", len(body))
+        said = parse(body, self._limits.json_depth, _read_call, '{"method": …, "payload": …}')
+        called = requests.Call(method=said.method, payload=said.payload)
+        return {"payload": Raw(await self._requests.call(identity, called, request_trace(request)))}
 
     async def _ticket(self, request: web.BaseRequest, identity: Identity, _: str) -> dict[str, object]:
         self._requests.spend(identity, cost=_TICKET)
