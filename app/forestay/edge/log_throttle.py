@@ -19,10 +19,10 @@ INTERVAL: Final = 10.0
 class LogThrottle:
     """Logs one event with a count for each of its kinds, and the last reason of each kind."""
 
-    def __init__(self, event: str, write: Callable[..., object] = log.info) -> None:
-        """`event`: the event's name in the log. `write`: logs it, at the level that it has."""
+    def __init__(self, event: str, write: Callable[..., object] | None = None) -> None:
+        """`event`: the event's name in the log. `write`: logs it; None: as information."""
         self._event = event
-        self._write = write
+        self._write = log.info if write is None else write
         self._counts: Counter[str] = Counter()
         self._reasons: dict[str, str] = {}
         self._waiting = False
