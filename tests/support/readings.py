@@ -26,5 +26,6 @@ def readings(connections: int = 0, rooms: int = 0) -> Readings:
         webhooks=lambda: NOTHING_WAITS,
         hooks_under_way=lambda: 0,
         hooks_waiting=lambda: 0,
+        broken_hooks=dict,
         dropped_lines=lambda: 0,
     )

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from secrets import token_urlsafe
 
@@ -34,6 +34,8 @@ class Application:
     form: HookForm
     asked: frozenset[Hook]
     """The hooks that are about no room, those that are asked or told."""
+    broken: Callable[[], Mapping[str, bool]] = dict
+    """Whether the circuit breaker of each hook is open; empty where the form has none."""
 
 
 class HookLog(Observer):
@@ -98,7 +100,8 @@ def make_application(settings: Settings, module: HookModule | None) -> Applicati
     receiver = Receiver(settings.hooks_url, keys, settings.hooks_timeout, settings.hooks_ca)
     bounds = Bounds(settings.hooks_concurrency, settings.max_message_bytes, settings.json_depth)
     around = Surroundings(time.time, time.monotonic, lambda: token_urlsafe(9), random.uniform)
-    return Application(HttpHooks(receiver, bounds, around), asked)
+    http = HttpHooks(receiver, bounds, around)
+    return Application(http, asked, http.broken)
 
 
 def hook_rules(settings: Settings, asked: frozenset[Hook]) -> HookRules:

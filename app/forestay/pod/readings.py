@@ -15,6 +15,7 @@ from forestay.ops.logs import logs
 from forestay.ops.metrics.metrics import Readings
 from forestay.ops.moves.balance import Balance, BalanceFacts
 from forestay.pod.event_loops import name_of
+from forestay.pod.hooks import Application
 from forestay.pod.tasks import Supervisor
 from forestay.pod.wiring import Pod
 from forestay.protocol.deflate.deflating import Traffic
@@ -58,6 +59,8 @@ class Sources:
     tasks: Supervisor
     webhooks: Callable[[], Backlog]
     """What waited for the receiver when this pod looked last."""
+    application: Application | None
+    """What asks the application; None where it has no hooks."""
 
 
 def readings(settings: Settings, pod: Pod, sources: Sources) -> Readings:
@@ -88,6 +91,7 @@ def readings(settings: Settings, pod: Pod, sources: Sources) -> Readings:
         task_failures=lambda: sources.tasks.failures,
         hooks_under_way=lambda: 0 if pod.hooks is None else pod.hooks.under_way,
         hooks_waiting=lambda: 0 if pod.hooks is None else pod.hooks.waiting,
+        broken_hooks=dict if sources.application is None else sources.application.broken,
         dropped_lines=logs.dropped,
     )
 

@@ -93,8 +93,8 @@ class Server:
         self._balance = self._balanced() if settings.rebalance_shed else None
         proxies = TrustedProxies(settings.trusted_proxies)
         self._admission = make_admission(settings, pod, proxies)
-        waiting = self._webhook_source.backlog
-        sources = Sources(self._readiness, self._lag, self._admission, self._balance, parts.tasks, waiting)
+        waiting, application = self._webhook_source.backlog, links.application
+        sources = Sources(self._readiness, self._lag, self._admission, self._balance, parts.tasks, waiting, application)
         self._metrics = Metrics(counts, readings(settings, pod, sources))
         drain = Drain(pod.lifecycle, pod.hub, pod.relocation, self._admission.wait_closed, random.Random())
         self._draining = Draining(settings, drain, self._announcements, pod.drain_asked)

@@ -9,17 +9,14 @@ from time import time
 from typing import Final
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.samples import Exemplar
 
-from forestay.core.facts.histogram import Histogram
 from forestay.core.ports.webhooks import Backlog
 from forestay.core.sessions.relocation import Reason
 from forestay.ops.metrics import process
 from forestay.ops.metrics.counts import Counts
-
-_Bucket = tuple[str, float] | tuple[str, float, Exemplar]
+from forestay.ops.metrics.families import counter, counters, gauge, gauges, histogram, histograms
 
 READY_REASONS: Final = ("ready", "starting", "draining", "tasks", "saturated", "lagging", "bus")
 """The label values of `forestay_ready`: that the pod is ready, or the first reason why it is not."""
@@ -58,6 +55,8 @@ class Readings:
     """What waited for the receiver of webhooks when this pod looked last."""
     hooks_under_way: Callable[[], int]
     hooks_waiting: Callable[[], int]
+    broken_hooks: Callable[[], Mapping[str, bool]]
+    """Whether the circuit breaker of each hook is open, or half open; empty where none has one."""
     dropped_lines: Callable[[], int]
     """Log lines that could not be written."""
 
@@ -91,32 +90,32 @@ class Metrics:
 
     def _pod(self) -> Iterable[Metric]:
         counts, readings = self._counts, self._readings
-        yield _gauges(
+        yield gauges(
             "forestay_build_info", "Always 1; the label has the running version.", "version", {readings.version: 1}
         )
-        yield _gauges("forestay_event_loop_info", "Always 1; the label has the event loop.", "loop", {readings.loop: 1})
+        yield gauges("forestay_event_loop_info", "Always 1; the label has the event loop.", "loop", {readings.loop: 1})
         reason = readings.ready()
         ready = {each: float(each == reason) for each in READY_REASONS}
-        yield _gauges("forestay_ready", "1 for the reason why the pod is ready or not ready.", "reason", ready)
-        yield _gauge("forestay_event_loop_lag_seconds", "Worst lag of the last 30 to 60 seconds.", readings.lag())
-        yield _counters("forestay_tasks_failed", "Failures of background tasks.", "task", readings.task_failures())
-        yield _counter("forestay_log_lines_dropped", "Log lines that could not be written.", readings.dropped_lines())
-        yield _counters("forestay_kubernetes_faults", "Failed cluster requests.", "cause", counts.cluster_faults)
+        yield gauges("forestay_ready", "1 for the reason why the pod is ready or not ready.", "reason", ready)
+        yield gauge("forestay_event_loop_lag_seconds", "Worst lag of the last 30 to 60 seconds.", readings.lag())
+        yield counters("forestay_tasks_failed", "Failures of background tasks.", "task", readings.task_failures())
+        yield counter("forestay_log_lines_dropped", "Log lines that could not be written.", readings.dropped_lines())
+        yield counters("forestay_kubernetes_faults", "Failed cluster requests.", "cause", counts.cluster_faults)
 
     def _connections(self) -> Iterable[Metric]:
         counts, readings = self._counts, self._readings
         states = readings.states()
         current = states["open"] + states["relocating"]
-        yield _gauge("forestay_connections", "Open connections of this pod.", current)
-        yield _gauges("forestay_connections_by_state", "Connections by state.", "state", states)
-        yield _gauges("forestay_connections_by_wire", "Connections by wire.", "wire", readings.wires())
-        yield _gauge("forestay_connections_max", "Connections that this pod may have.", readings.most_connections)
+        yield gauge("forestay_connections", "Open connections of this pod.", current)
+        yield gauges("forestay_connections_by_state", "Connections by state.", "state", states)
+        yield gauges("forestay_connections_by_wire", "Connections by wire.", "wire", readings.wires())
+        yield gauge("forestay_connections_max", "Connections that this pod may have.", readings.most_connections)
         share = readings.fair_share()
-        yield _gauge("forestay_fair_share", "Connections that this pod should have; 0: unknown.", share)
+        yield gauge("forestay_fair_share", "Connections that this pod should have; 0: unknown.", share)
         left = current if readings.draining() else 0
-        yield _gauge("forestay_drain_remaining", "Connections that a drain has yet to close.", left)
+        yield gauge("forestay_drain_remaining", "Connections that a drain has yet to close.", left)
         drained = counts.departures[Reason.DRAINING]
-        yield _counters("forestay_drain_closed", "Connections ended in a drain.", "outcome", drained)
+        yield counters("forestay_drain_closed", "Connections ended in a drain.", "outcome", drained)
         moved = CounterMetricFamily(
             "forestay_relocated", "Ended after a reconnect request.", labels=["reason", "outcome"]
         )
@@ -124,8 +123,8 @@ class Metrics:
             for outcome, count in outcomes.items():
                 moved.add_metric([why, outcome], count)
         yield moved
-        yield _counter("forestay_connections_accepted", "Connections welcomed.", counts.accepted)
-        yield _counters(
+        yield counter("forestay_connections_accepted", "Connections welcomed.", counts.accepted)
+        yield counters(
             "forestay_handshakes",
             "Requests for a WebSocket or an event stream by answer.",
             "outcome",
@@ -136,27 +135,21 @@ class Metrics:
             for code, count in codes.items():
                 closed.add_metric([code, by], count)
         yield closed
-        yield _histogram("forestay_connection_lifetime_seconds", "How long ended connections lived.", counts.lifetimes)
+        yield histogram("forestay_connection_lifetime_seconds", "How long ended connections lived.", counts.lifetimes)
 
     def _messages(self) -> Iterable[Metric]:
         counts, traffic = self._counts, self._counts.traffic
-        yield _counters("forestay_messages_received", "Messages from clients by type.", "type", counts.received_by_type)
-        yield _counter("forestay_received_bytes", "Bytes of messages from clients.", traffic.received_bytes)
+        yield counters("forestay_messages_received", "Messages from clients by type.", "type", counts.received_by_type)
+        yield counter("forestay_received_bytes", "Bytes of messages from clients.", traffic.received_bytes)
         seconds = {outcome.name.lower(): histogram for outcome, histogram in counts.publish_seconds.items()}
-        outcomes = {outcome: histogram.count for outcome, histogram in seconds.items()}
-        yield _counters("forestay_messages_published", "Messages given to the bus by outcome.", "outcome", outcomes)
-        family = HistogramMetricFamily(
-            "forestay_publish_seconds",
-            "Time from the arrival of a message to its outcome on the bus.",
-            labels=["outcome"],
-        )
-        for outcome, histogram in seconds.items():
-            family.add_metric([outcome], _buckets(histogram), histogram.sum)
-        yield family
-        yield _counter("forestay_messages_delivered", "Messages times recipients on this pod.", traffic.deliveries)
-        yield _counters("forestay_messages_refused", "Refusals by error code.", "code", counts.refusals)
-        yield _counters("forestay_api_requests", "Requests of backends by answer.", "outcome", counts.requests)
-        yield _counters("forestay_api_keys_refused", "Requests without a known key.", "reason", counts.keys_refused)
+        outcomes = {outcome: each.count for outcome, each in seconds.items()}
+        yield counters("forestay_messages_published", "Messages given to the bus by outcome.", "outcome", outcomes)
+        about = "Time from the arrival of a message to its outcome on the bus."
+        yield histograms("forestay_publish_seconds", about, "outcome", seconds)
+        yield counter("forestay_messages_delivered", "Messages times recipients on this pod.", traffic.deliveries)
+        yield counters("forestay_messages_refused", "Refusals by error code.", "code", counts.refusals)
+        yield counters("forestay_api_requests", "Requests of backends by answer.", "outcome", counts.requests)
+        yield counters("forestay_api_keys_refused", "Requests without a known key.", "reason", counts.keys_refused)
         labels = ["action", "result"]
         managed = CounterMetricFamily("forestay_api_actions", "Changes that backends made.", labels=labels)
         for action, results in counts.managed_by_action.items():
@@ -164,21 +157,21 @@ class Metrics:
                 managed.add_metric([action, result], count)
         yield managed
         unknown = counts.unknown_sessions
-        yield _counter("forestay_socketio_unknown_sessions", "Requests for sessions that are not here.", unknown)
+        yield counter("forestay_socketio_unknown_sessions", "Requests for sessions that are not here.", unknown)
 
     def _delivery(self) -> Iterable[Metric]:
         counts, traffic, readings = self._counts, self._counts.traffic, self._readings
-        yield _gauge("forestay_rooms", "Rooms with a member on this pod.", readings.rooms())
-        yield _gauge("forestay_presence_users", "Users in rooms with presence on this pod.", readings.present())
-        yield _histogram(
+        yield gauge("forestay_rooms", "Rooms with a member on this pod.", readings.rooms())
+        yield gauge("forestay_presence_users", "Users in rooms with presence on this pod.", readings.present())
+        yield histogram(
             "forestay_delivery_latency_seconds", "Time from accepted to written, across pods.", traffic.latency
         )
-        yield _counter("forestay_delivery_early", "Messages whose latency was negative by the clocks.", traffic.early)
-        yield _histogram("forestay_delivery_wait_seconds", "How long messages waited for their pass.", traffic.waits)
-        yield _histogram("forestay_delivery_batch_messages", "Messages of one room written together.", traffic.batches)
-        yield _histogram("forestay_delivery_pass_seconds", "Duration of delivery passes.", traffic.passes)
-        yield _counter("forestay_socket_writes", "Writes to client sockets in delivery passes.", traffic.writes)
-        yield _counter(
+        yield counter("forestay_delivery_early", "Messages whose latency was negative by the clocks.", traffic.early)
+        yield histogram("forestay_delivery_wait_seconds", "How long messages waited for their pass.", traffic.waits)
+        yield histogram("forestay_delivery_batch_messages", "Messages of one room written together.", traffic.batches)
+        yield histogram("forestay_delivery_pass_seconds", "Duration of delivery passes.", traffic.passes)
+        yield counter("forestay_socket_writes", "Writes to client sockets in delivery passes.", traffic.writes)
+        yield counter(
             "forestay_sent_bytes", "Bytes written to client sockets in delivery passes.", traffic.written_bytes
         )
         shrunk = CounterMetricFamily(
@@ -189,34 +182,30 @@ class Metrics:
                 shrunk.add_metric([direction, form], size)
         yield shrunk
         policies = counts.slow_by_policy
-        yield _counters("forestay_slow_consumers", "Clients that fell behind, by policy.", "policy", policies)
-        yield _counter("forestay_gaps_filled", "Gaps that were filled from a room's history.", counts.gaps)
-        yield _counter("forestay_gap_messages", "Messages that were read to fill gaps.", counts.gap_messages)
-        yield _counters(
-            "forestay_resyncs", "Members told that messages were lost, by reason.", "reason", counts.resyncs
-        )
+        yield counters("forestay_slow_consumers", "Clients that fell behind, by policy.", "policy", policies)
+        yield counter("forestay_gaps_filled", "Gaps that were filled from a room's history.", counts.gaps)
+        yield counter("forestay_gap_messages", "Messages that were read to fill gaps.", counts.gap_messages)
+        yield counters("forestay_resyncs", "Members told that messages were lost, by reason.", "reason", counts.resyncs)
 
     def _bus(self) -> Iterable[Metric]:
         counts, readings = self._counts, self._readings
-        yield _gauge("forestay_bus_up", "1 while the bus returns the pod's probe messages.", readings.bus_up())
-        yield _gauge(
+        yield gauge("forestay_bus_up", "1 while the bus returns the pod's probe messages.", readings.bus_up())
+        yield gauge(
             "forestay_bus_round_trip_seconds", "Duration of the last probe through the bus.", readings.bus_round_trip()
         )
-        yield _counters("forestay_bus_events", "Events of the bus connection.", "event", counts.bus_events)
+        yield counters("forestay_bus_events", "Events of the bus connection.", "event", counts.bus_events)
 
     def _webhooks(self) -> Iterable[Metric]:
         counts, now = self._counts, self._readings.webhooks()
-        yield _gauge("forestay_webhook_waiting", "Events that wait for the receiver, on all pods.", now.waiting)
-        yield _gauge(
-            "forestay_webhook_lag_seconds", "Age of the oldest event that waits, on all pods.", now.lag(time())
-        )
-        yield _gauge("forestay_webhook_dead_letters", "Events that could not be delivered, on all pods.", now.dead)
-        yield _gauge("forestay_webhook_stopped", "1 after the receiver answered 410.", now.stopped)
-        yield _counters(
+        yield gauge("forestay_webhook_waiting", "Events that wait for the receiver, on all pods.", now.waiting)
+        yield gauge("forestay_webhook_lag_seconds", "Age of the oldest event that waits, on all pods.", now.lag(time()))
+        yield gauge("forestay_webhook_dead_letters", "Events that could not be delivered, on all pods.", now.dead)
+        yield gauge("forestay_webhook_stopped", "1 after the receiver answered 410.", now.stopped)
+        yield counters(
             "forestay_webhook_events", "Events that this pod is done with.", "outcome", counts.webhook_outcomes
         )
         requests = counts.webhook_requests
-        yield _counters("forestay_webhook_requests", "Requests to the receiver of webhooks.", "result", requests)
+        yield counters("forestay_webhook_requests", "Requests to the receiver of webhooks.", "result", requests)
 
     def _hooks(self) -> Iterable[Metric]:
         counts, readings = self._counts, self._readings
@@ -225,55 +214,20 @@ class Metrics:
             for outcome, count in outcomes.items():
                 asked.add_metric([hook, outcome], count)
         yield asked
-        yield _histogram("forestay_hook_seconds", "How long the application took to answer.", counts.hook_seconds)
-        yield _gauge("forestay_hooks_under_way", "Hooks that have not ended.", readings.hooks_under_way())
-        yield _gauge("forestay_hooks_waiting", "Events that wait to be told.", readings.hooks_waiting())
+        yield histogram("forestay_hook_seconds", "How long the application took to answer.", counts.hook_seconds)
+        yield gauge("forestay_hooks_under_way", "Hooks that have not ended.", readings.hooks_under_way())
+        yield gauge("forestay_hooks_waiting", "Events that wait to be told.", readings.hooks_waiting())
+        broken = readings.broken_hooks()
+        yield gauges("forestay_hook_circuit_open", "1 while the application is not asked.", "hook", broken)
 
     def _process(self) -> Iterable[Metric]:
-        yield _counter("process_cpu_seconds", "User and system CPU time.", process.cpu_seconds())
-        yield _gauge("process_max_fds", "Files that may be open.", process.max_files())
+        yield counter("process_cpu_seconds", "User and system CPU time.", process.cpu_seconds())
+        yield gauge("process_max_fds", "Files that may be open.", process.max_files())
         memory, files = process.memory(), process.open_files()
         if memory is not None:
-            yield _gauge("process_virtual_memory_bytes", "Virtual memory.", memory.virtual)
-            yield _gauge("process_resident_memory_bytes", "Resident memory.", memory.resident)
+            yield gauge("process_virtual_memory_bytes", "Virtual memory.", memory.virtual)
+            yield gauge("process_resident_memory_bytes", "Resident memory.", memory.resident)
         if files is not None:
-            yield _gauge("process_open_fds", "Open files, connections among them.", files)
+            yield gauge("process_open_fds", "Open files, connections among them.", files)
         if self._started_at is not None:
-            yield _gauge("process_start_time_seconds", "When the process started, Unix time.", self._started_at)
-
-
-def _gauge(name: str, text: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, text, value)
-
-
-def _gauges(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
-    family = GaugeMetricFamily(name, text, labels=[label])
-    for label_value, value in values.items():
-        family.add_metric([label_value], value)
-    return family
-
-
-def _counter(name: str, text: str, value: float) -> Metric:
-    return CounterMetricFamily(name, text, value)
-
-
-def _counters(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:
-    family = CounterMetricFamily(name, text, labels=[label])
-    for label_value, count in counts.items():
-        family.add_metric([label_value], count)
-    return family
-
-
-def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
-    return HistogramMetricFamily(name, text, buckets=_buckets(histogram), sum_value=histogram.sum)
-
-
-def _buckets(histogram: Histogram) -> list[_Bucket]:
-    found: list[_Bucket] = []
-    for bound, total, traced in histogram.buckets():
-        if traced is None:
-            found.append((bound, total))
-        else:
-            ids = {"trace_id": traced.trace_id, "span_id": traced.span_id}
-            found.append((bound, total, Exemplar(ids, traced.value, traced.unix)))
-    return found
+            yield gauge("process_start_time_seconds", "When the process started, Unix time.", self._started_at)

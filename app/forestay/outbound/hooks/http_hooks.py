@@ -1,6 +1,6 @@
 """The HTTP form of hooks: one signed request for each question, with a circuit breaker for each kind of question."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -63,10 +63,9 @@ class HttpHooks:
         self._asker = Asker(receiver, bounds.concurrency, 2 * bounds.payload + _BESIDE)
         self._breakers: Mapping[Hook, Breaker] = {hook: Breaker(around.monotonic, around.uniform) for hook in Hook}
 
-    @property
-    def broken(self) -> Sequence[Hook]:
-        """The hooks that are not asked now, because the last questions failed."""
-        return [hook for hook, breaker in self._breakers.items() if breaker.state is not State.CLOSED]
+    def broken(self) -> Mapping[str, bool]:
+        """Whether each hook is not asked now, because the last questions failed."""
+        return {hook.value: breaker.state is not State.CLOSED for hook, breaker in self._breakers.items()}
 
     async def ask(self, event: HookEvent, /) -> HookAnswer | None:
         """As the port says. Returns None for what is told."""
