@@ -21,6 +21,7 @@ NAMES = (
         "wires",
         "compression",
         "webhooks",
+        "hooks_http",
     ),
     *("drain", "storm", "soak", "cost", "road", "profile", "objects", "peers", "capacity", "compare"),
 )
