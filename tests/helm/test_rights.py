@@ -47,7 +47,7 @@ def test_rights_can_be_managed_elsewhere() -> None:
 
 
 def test_the_network_policy_lets_through_what_is_needed() -> None:
-    """It allows DNS, Redis, OTLP, the receiver of webhooks, the API server, and who may come to which port."""
+    """It allows DNS, Redis, OTLP, hooks, webhooks, the API server, and who may come to which port."""
     spec = chart(FULL).one("NetworkPolicy")["spec"]
     assert spec["policyTypes"] == ["Ingress", "Egress"]
     assert spec["podSelector"] == chart(FULL).one("Deployment")["spec"]["selector"]
@@ -55,6 +55,7 @@ def test_the_network_policy_lets_through_what_is_needed() -> None:
         [53, 53],
         [26379, 26380, 6379],
         [4318],
+        [8444],
         [8443],
         [443, 6443],
     ]
@@ -77,6 +78,7 @@ def test_the_network_policy_lets_through_what_is_needed() -> None:
         ({"auth": {"jwksUrl": "https://issuer"}, "redis": {"existingSecret": "bus"}}, [[6379], [443]]),
         ({"replicaCount": 1, "tracing": {"endpoint": "https://collector/v1"}}, [[443]]),
         ({"replicaCount": 1, "tracing": {"endpoint": "http://collector"}}, [[80]]),
+        ({"replicaCount": 1, "hooks": {"url": "http://app.default.svc:3000/hooks"}}, [[3000]]),
         ({"replicaCount": 1, "webhooks": {"url": "https://app.example/hooks"}}, [[443]]),
         ({"replicaCount": 1, "webhooks": {"url": "http://app:3000/hooks?key=1"}}, [[3000]]),
     ],
@@ -96,6 +98,7 @@ def test_the_network_policy_can_be_narrower_and_wider() -> None:
         "redisTo": [peer],
         "redisPorts": [7000],
         "otlpTo": [peer],
+        "hooksTo": [peer],
         "webhooksTo": [peer],
         "apiServerTo": [peer],
         "apiServerPorts": [6443],
@@ -103,8 +106,8 @@ def test_the_network_policy_can_be_narrower_and_wider() -> None:
     policy |= {"publicFrom": [peer], "extraIngress": [more], "extraEgress": [more]}
     rendered = chart(FULL, networkPolicy={"enabled": True, **policy})
     egress = _egress(rendered)
-    assert [rule.get("to") for rule in egress] == [None, [peer], [peer], [peer], [peer], None]
-    assert (_ports(egress[1]), _ports(egress[4]), egress[5]) == ([7000], [6443], more)
+    assert [rule.get("to") for rule in egress] == [None, *[[peer]] * 5, None]
+    assert (_ports(egress[1]), _ports(egress[5]), egress[6]) == ([7000], [6443], more)
     public, added = rendered.one("NetworkPolicy")["spec"]["ingress"]
     labels = rendered.one("Pod", "-ping")["metadata"]["labels"]
     assert public["from"][0] == peer

@@ -24,6 +24,7 @@ FULL: dict[str, Any] = {
         {"pattern": "chat.*", "presence": True, "history": {"size": 1000, "ttl": 2592000, "bytes": 10000000}},
         {"pattern": "@me", "compress": False, "webhooks": ["online", "offline"]},
     ],
+    "hooks": {"url": "https://app.example:8444/hooks"},
     "webhooks": {"url": "https://app.example:8443/hooks"},
     "settings": {"FORESTAY_LOG_LEVEL": "DEBUG", "FORESTAY_SEND_BUFFER_BYTES": 2097152, "FORESTAY_DEMO": True},
     "rebalance": {"shed": True},
