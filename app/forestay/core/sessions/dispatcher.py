@@ -179,6 +179,8 @@ class Dispatcher:
             following = self._join_one(connection, join, turn, share)
             if following is not None:
                 await following
+                # Nothing of the client was read meanwhile, its pongs neither.
+                connection.heard_at = self._loop.time()
         self._end_if_exhausted(connection)
 
     def _end_if_exhausted(self, connection: Connection) -> None:
