@@ -264,6 +264,32 @@ async def test_a_connection_that_ends_while_it_is_asked_about_publishes_nothing(
     assert [heard["type"] for heard in transport.heard()] == ["welcome"]
 
 
+async def test_a_client_is_not_ended_because_it_is_not_read_while_it_is_asked_about() -> None:
+    """Its pong may be there, unread. Afterwards it has its time to answer again, and no more."""
+    gate, ended = Gate(), asyncio.Event()
+
+    class Ends(Observer):
+        def ended(self, code: int, seconds: float, *, by_client: bool) -> None:
+            ended.set()
+
+    core = Core(
+        ASKED,
+        application=application(AskedForm(gate.wait)),
+        observer=Ends(),
+        ping_interval=0.05,
+        pong_timeout=0.05,
+    )
+    sender, _ = core.connect("alice")
+    task = await started(core, sender, type="broadcast", room="asked.a", payload=1)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(ended.wait(), 0.3)
+    gate.open.set()
+    await task
+    await asyncio.wait_for(ended.wait(), 5)
+    assert sender.ended is not None
+    assert sender.ended.code == CloseCode.NO_PONG
+
+
 async def test_a_message_has_the_time_at_which_it_is_published() -> None:
     """One that waited for its hook is not older than those that were published meanwhile."""
     gate = Gate()

@@ -179,7 +179,6 @@ def test_check_warns_of_hooks_that_are_never_asked(tmp_path: Path) -> None:
     ("settings", "rooms", "words"),
     [
         ({"hooks_url": "http://app/hooks", "hooks_secret": "whsec_" + "A" * 32}, "", ["both set", "take one"]),
-        ({"hooks_timeout": "30"}, "", ["FORESTAY_HOOKS_TIMEOUT", "FORESTAY_PONG_TIMEOUT"]),
         ({"hooks_ask": "connect join"}, "", ["join belong to rooms", "policy"]),
         ({}, '[[rooms]]\npattern = "a"\nhooks = ["broadcast"]\n', ["async def broadcast(event)"]),
         ({}, '[[rooms]]\npattern = "a"\nhooks = ["connect"]\n', ["'hooks' is a list of join, broadcast, leave"]),

@@ -61,12 +61,6 @@ def load_hooks(settings: Settings, policies: Policies) -> tuple[HookModule | Non
             f"{variable_of('rooms_file')}: a room has hooks, but neither {module_name} nor {url_name} is set; "
             "set one of them, or take the hooks out"
         )
-    if (settings.hooks_module or settings.hooks_url) and settings.hooks_timeout >= settings.pong_timeout:
-        problems.append(
-            f"{variable_of('hooks_timeout')} is {settings.hooks_timeout:g} s, and clients have "
-            f"{settings.pong_timeout:g} s to answer a ping, which is not read while a hook runs; make it less than "
-            f"{variable_of('pong_timeout')}"
-        )
     if settings.hooks_module is None:
         return None, problems
     try:

@@ -29,6 +29,7 @@ class Connection:
         "ended",
         "granted",
         "heard_at",
+        "held",
         "id",
         "identity",
         "leave_at",
@@ -67,6 +68,8 @@ class Connection:
         """Loop time."""
         self.heard_at = now
         """Loop time of the client's last message or pong. Written by the Dispatcher."""
+        self.held = False
+        """Whether nothing of the client is read, because a request of it waits. Written by the Dispatcher."""
         self.came_at = 0.0
         """When the client's last message came, by `Runtime.perf`. Written by the Dispatcher."""
         self.ping_at = now

@@ -64,19 +64,30 @@ class Dispatcher:
         """
         # First the request that is by far the most frequent.
         if isinstance(request, requests.Broadcast):
-            return self._publish(connection, request, size)
+            work = self._publish(connection, request, size)
+            return None if work is None else self._held(connection, work)
         self._traffic.receive(str(request.__struct_config__.tag), size)
         if isinstance(request, requests.JoinMany):
-            return self._join_many(connection, request, size)
+            work = self._join_many(connection, request, size)
+            return None if work is None else self._held(connection, work)
         room = request.room if isinstance(request, requests.RoomRequest) else None
         if not self._allow(connection, request.id, room, size, cost_of(request)):
             return None
         try:
-            return self._carry_out(connection, request)
+            work = self._carry_out(connection, request)
+            return None if work is None else self._held(connection, work)
         except Refusal as refusal:
             binary = self._handlers.broadcasts.refused(request) if isinstance(request, requests.Binary) else None
             self._outbox.refuse(connection, refusal, request.id, room, binary)
             return None
+
+    async def _held(self, connection: Connection, work: Awaitable[None]) -> None:
+        """Note that nothing of the client is read until `work` is done: its pongs neither."""
+        connection.held = True
+        try:
+            await work
+        finally:
+            connection.held = False
 
     def _publish(self, connection: Connection, request: requests.Broadcast, size: int) -> Awaitable[None] | None:
         self._traffic.receive("broadcast", size)
@@ -179,8 +190,6 @@ class Dispatcher:
             following = self._join_one(connection, join, turn, share)
             if following is not None:
                 await following
-                # Nothing of the client was read meanwhile, its pongs neither.
-                connection.heard_at = self._loop.time()
         self._end_if_exhausted(connection)
 
     def _end_if_exhausted(self, connection: Connection) -> None:

@@ -112,6 +112,9 @@ class Keepalive:
     def _check_life(self, connection: Connection, now: float, late: float) -> float | None:
         """Ping the client, or look whether it has answered. The time of the next check, or None where it has ended."""
         liveness, interval = connection.wire.liveness, self._times.ping_interval
+        if connection.held and connection.pinged_at is not None:
+            # What the client sends is unread. It has the time to answer again.
+            connection.pinged_at = now
         if liveness is Liveness.ANSWERED:
             at = check_life(connection, now, late, interval, self._times.pong_timeout)
             if at is None:
