@@ -11,6 +11,7 @@ import pytest
 from forestay.bus.memory.bus import MemoryBus
 from forestay.bus.memory.registry import MemoryRegistry
 from forestay.core.ports.registry import Claim
+from forestay.core.rooms.placement import Placing
 from forestay.core.rules.access import Identity, Rights
 from forestay.core.rules.events import Namespace as NoOwnEvents
 from forestay.core.rules.policies import Policy, Retention, Slow
@@ -19,6 +20,7 @@ from forestay.edge.socketio.client import MAX_NAMESPACES, Origin, SocketioClient
 from forestay.edge.socketio.connecting import Connecting, CoreParts, Namespace, Randomness
 from forestay.edge.socketio.transport import NamespaceTransport
 from forestay.protocol.codes import ABNORMAL_CLOSURE, ENDINGS, CloseCode, Ending, ErrorCode, Refusal
+from forestay.protocol.names import RoomName
 from forestay.protocol.socketio.packets import Decoder
 from forestay.protocol.socketio.reader import Reader
 from forestay.protocol.socketio.wire import SocketioWire
@@ -534,6 +536,24 @@ async def test_another_user_cannot_recover_what_it_may_not_read() -> None:
     there.rights = {}
     [entered] = await there.session().ask_to_enter("bob", **client.brought())
     assert client.brought()["pid"] not in str(entered)
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+async def test_a_room_of_a_backend_is_recovered_where_the_token_allows_it(*, allowed: bool) -> None:
+    """A client that a backend put into a room without the right to it starts again: no room comes back in part."""
+    here, there = two_pods(rights={"kept.*" if allowed else "kept.a": "rw"})
+    client = await here.enter("alice")
+    await client.send('2["join-room","kept.a"]')
+    placing = Placing("alice", RoomName("kept.b"), None, remove=False)
+    assert await here.core.pod.control.place(placing) == (1, [], True)
+    await client.send('2["message",{"room":"kept.a","payload":1}]')
+    brought = client.brought()
+    assert brought["offset"].split(" ")[1::3] == ["kept.a", "kept.b"]
+    client.client.lost(LOST)
+    [*_, entered] = await there.session().ask_to_enter("alice", **brought)
+    assert (brought["pid"] in str(entered)) == allowed
+    [connection] = there.core.pod.hub.of_user("alice")
+    assert connection.rooms == ({"kept.a", "kept.b"} if allowed else set())
 
 
 async def test_a_client_that_ends_while_it_is_let_in_is_refused() -> None:
