@@ -43,9 +43,11 @@ def chromium() -> str | None:
 
 @asynccontextmanager
 async def launched(path: str) -> AsyncIterator[Browser]:
-    """Runs the browser at `path`."""
+    """Runs the browser at `path`, with the back-forward cache that it has for people."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=_FLAGS)
+        browser = await playwright.chromium.launch(
+            executable_path=path, args=_FLAGS, ignore_default_args=["--disable-back-forward-cache"]
+        )
         try:
             yield browser
         finally:

@@ -1,6 +1,7 @@
 // A WebSocket that comes back by itself, for use in place of a plain one.
 
 import { verdictOf } from "./codes.js";
+import { watchPage } from "./page.js";
 
 /** A value, or a function that returns it. The function is called before each connection. */
 export type Source<T> = T | (() => T | Promise<T>);
@@ -69,6 +70,7 @@ export class ReconnectingWebSocket extends EventTarget {
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** Where it is not that of the socket. */
   #state: number | undefined = 0;
+  #unwatch: (() => void) | undefined;
   /** Ends what is under way, if it has not ended. */
   #end!: (code: number, reason?: string, wasClean?: boolean) => void;
 
@@ -80,6 +82,14 @@ export class ReconnectingWebSocket extends EventTarget {
       this.addEventListener(type, (event) => (this[`on${type}`] as Handler<Event>)?.(event));
     }
     this.#open(true);
+    this.#unwatch = watchPage({
+      // A browser keeps the connection of a page that may be shown again, answers pings on it, and drops it then.
+      pagehide: ({ persisted }) => {
+        if (!persisted) return;
+        this.#end(1006, "pagehide");
+        this.#socket?.close();
+      },
+    });
   }
 
   get readyState(): number {
@@ -119,6 +129,7 @@ export class ReconnectingWebSocket extends EventTarget {
   close(code?: number, reason?: string): void {
     if (this.#state === 0) {
       clearTimeout(this.#timer);
+      this.#unwatch?.();
       this.#state = 3;
       return this.#dispatch("close", { code: 1000, reason: "", wasClean: true });
     }
@@ -225,6 +236,7 @@ export class ReconnectingWebSocket extends EventTarget {
       this.#timer = setTimeout(() => this.#open(), delay);
     }
     this.#state = message === undefined ? 0 : 3;
+    if (this.#state) this.#unwatch?.();
     if (message) this.#dispatch("error", { message });
     this.#dispatch("close", { code, reason, wasClean });
   }
