@@ -1,5 +1,6 @@
 """The verifier turns a token into an identity, or refuses it."""
 
+import asyncio
 import json
 import math
 import traceback
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from forestay.core.rules.access import Identity, Right
 from forestay.edge.tokens.claims import STANDARD, ClaimNames, read_claims
@@ -20,6 +22,7 @@ from forestay.protocol.names import RoomName
 from tests.support.jwks import LONG_SECRET, SECRET, ec_signer, ed_signer, forged, keys, rsa_signer
 
 NOW = 1_800_000_000.0
+OTHER = "tokens of another algorithm refused"
 HEADER = {"alg": "HS256", "typ": "JWT"}
 CLAIMS: dict[str, Any] = {"sub": "ada", "exp": NOW + 60}
 LOBBY = RoomName("chat.lobby")
@@ -40,12 +43,16 @@ def verifier(
 
 def at_once(verifying: Coroutine[Any, Any, Identity]) -> Identity:
     """The outcome of a coroutine that may not suspend."""
-    try:
-        verifying.send(None)
-    except StopIteration as done:
-        identity: Identity = done.value
-        return identity
-    raise AssertionError("it waits for something")
+
+    async def one_step() -> Identity:
+        try:
+            verifying.send(None)
+        except StopIteration as done:
+            identity: Identity = done.value
+            return identity
+        raise AssertionError("it waits for something")
+
+    return asyncio.run(one_step())
 
 
 def accepted(token: str, by: TokenVerifier | None = None) -> Identity:
@@ -568,3 +575,26 @@ def test_the_info_of_a_user_is_bounded() -> None:
     fits = {"x": "y" * (1024 - len('{"x":""}'))}
     assert len(accepted(token(info=fits)).info or b"") == 1024
     assert refused(token(info={"x": fits["x"] + "y"})) == "malformed claim: info has more than 1024 bytes"
+
+
+async def test_an_algorithm_that_is_not_accepted_is_a_warning_with_what_to_do() -> None:
+    """An issuer's library may have chosen it by the length of the key. The line comes once, with their number."""
+    with capture_logs() as lines:
+        by = verifier()
+        for _ in range(3):
+            with pytest.raises(Refusal):
+                await by.verify(forged({"alg": "HS512"}, CLAIMS, digest="sha512"))
+    told = [line for line in lines if line["event"] == OTHER]
+    assert [(line["log_level"], line["HS512"]) for line in told] == [("warning", 1)]
+    reason = told[0]["last HS512"]
+    for said in ("signed with HS512", "FORESTAY_JWT_ALGORITHMS accepts HS256", "set it to HS512", "Jwts.SIG.HS256"):
+        assert said in reason
+
+
+async def test_an_algorithm_that_nobody_may_configure_is_no_warning() -> None:
+    """It comes from an attacker, and no setting would help."""
+    with capture_logs() as lines:
+        for name in ("none", "HS1", "RSA-OAEP"):
+            with pytest.raises(Refusal):
+                await verifier().verify(forged({"alg": name}, CLAIMS))
+    assert [line for line in lines if line["event"] == OTHER] == []

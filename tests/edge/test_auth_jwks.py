@@ -470,7 +470,7 @@ async def test_a_failure_is_logged_without_the_address(issuer: Endpoint, make: M
     with capture_logs() as logged:
         await unavailable(make(f"{issuer.url}?key=canary").get())
     [line] = logged
-    assert (line["log_level"], line["host"]) == ("warning", "127.0.0.1")
+    assert (line["log_level"], line["host"]) == ("error", "127.0.0.1")
     assert "503" in line["error"]
     assert "canary" not in repr(line)
 

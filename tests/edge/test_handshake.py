@@ -83,6 +83,27 @@ async def test_a_request_without_a_good_token_is_refused_with_401(bearer: str | 
         assert json.loads(client.body)["code"] == "bad_token"
 
 
+async def test_a_request_without_a_token_is_told_all_ways_to_send_one() -> None:
+    """A handshake and the plain GET that asks for it have four; a stream and a single request have fewer."""
+    header, protocol = "Authorization: Bearer", "base64url.bearer.forestay."
+    ticket, query = "?ticket=", "?access_token="
+    ways = {
+        "/ws": (header, protocol, ticket, query),
+        "/stream?room=a": (header, ticket, query),
+        "/rooms/a/history": (header, query),
+    }
+    async with gateway() as running:
+        for path, named in ways.items():
+            requests = [f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode()]
+            if path == "/ws":
+                requests.append(upgrade(None))
+            for request in requests:
+                client = await Client.request(running.port, request)
+                detail = json.loads(client.body)["detail"]
+                assert client.status == 401
+                assert [way for way in (header, protocol, ticket, query) if way in detail] == list(named)
+
+
 async def test_a_token_in_the_url_can_be_switched_off() -> None:
     """The query is ignored then, and the refusal says so."""
     async with gateway(query_token=False) as running:
@@ -107,7 +128,8 @@ async def test_a_token_in_the_url_can_be_switched_off() -> None:
         ("https://app.example.com", "https://evilapp.example.com", 403),
         ("https://app.example.com", "https://app.example.com:8443", 403),
         ("https://app.example.com", "null", 403),
-        ("https://app.example.com", "", 403),
+        ("https://app.example.com", "", 101),
+        ("", "", 101),
         ("https://*.example.com", "https://a.b.example.com", 101),
         ("https://*.example.com", "https://example.com", 403),
         ("https://*.example.com", "https://evilexample.com", 403),
@@ -137,7 +159,7 @@ async def test_a_token_in_the_url_can_be_switched_off() -> None:
     ],
 )
 async def test_only_pages_of_allowed_origins_connect(allowed: str, origin: str | None, status: int) -> None:
-    """Origins are compared whole. A request without an Origin is not from a page."""
+    """Origins are compared whole. A request without an Origin, or with an empty one, is not from a page."""
     async with gateway(allowed_origins=allowed) as running:
         client = await Client.request(running.port, upgrade(GOOD, Origin=origin))
         assert client.status == status

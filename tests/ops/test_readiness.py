@@ -29,7 +29,16 @@ class Pod:
         """How often the pod reported that it is degraded."""
         self.lifecycle = Lifecycle()
         self.lifecycle.move(State.READY)
-        vitals = Vitals(lambda: self.connections, 100, lambda: self.bus, lambda: self.lag, 1.0, lambda: self.failing)
+        self.keys_missing: str | None = None
+        vitals = Vitals(
+            connections=lambda: self.connections,
+            most_connections=100,
+            bus_up=lambda: self.bus,
+            lag=lambda: self.lag,
+            most_lag=1.0,
+            failing_tasks=lambda: self.failing,
+            keys_missing=lambda: self.keys_missing,
+        )
         rule = BusRule(mode, GRACE, name)
         self.readiness = Readiness(self.lifecycle, vitals, rule, neighbours or NoNeighbours(), self.is_degraded)
         self.look()
@@ -101,6 +110,18 @@ def test_a_failed_task_makes_the_pod_not_ready() -> None:
     [check] = [check for check in pod.readiness.checks() if not check.ok]
     assert (check.name, check.reason) == ("tasks", "failed: balance, heartbeat")
     pod.failing = []
+    assert pod.look()
+
+
+def test_a_pod_that_can_verify_no_token_is_not_ready() -> None:
+    """It could admit nobody. It has started, keeps its state and its connections, and is ready again with the keys."""
+    pod = Pod()
+    pod.keys_missing = "the issuer's keys are not known: timeout"
+    assert not pod.look()
+    assert (pod.readiness.reason, pod.state, pod.readiness.started) == ("keys", State.READY, True)
+    [check] = [check for check in pod.readiness.checks() if not check.ok]
+    assert (check.name, check.reason) == ("keys", pod.keys_missing)
+    pod.keys_missing = None
     assert pod.look()
 
 

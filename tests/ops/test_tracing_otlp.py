@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace.export import SpanExportResult
@@ -55,6 +56,31 @@ async def test_spans_of_every_shape_are_encoded_as_the_sdk_encodes_them() -> Non
         for _ in range(2):
             expected = encode_spans([readable(span) for span in spans]).SerializeToString()
             assert plain(encoder.request(spans)) == plain(expected)
+
+
+async def test_a_port_of_grpc_is_told_in_words(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line says what to do, and none repeats the bytes of the answer."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # What a server of gRPC in Go begins with, whatever it is sent: SETTINGS of HTTP/2.
+        writer.write(bytes.fromhex("000006040000000000000500004000"))
+        await writer.drain()
+        writer.close()
+
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
+    readable, spans = await everything(names=False)
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        exporter = OtlpExporter(readable, f"http://127.0.0.1:{port}/v1/traces")
+        for _ in range(2):
+            assert await asyncio.to_thread(exporter.export, spans) is SpanExportResult.FAILURE
+    told = [record.getMessage() for record in caplog.records if record.name.startswith("opentelemetry")]
+    assert "4318" in told[0]
+    assert all(line.isprintable() for line in told)
+    assert len([line for line in told if "no spans are taken" in line]) == 1
 
 
 async def test_the_exporter_sends_what_it_has_encoded() -> None:

@@ -50,6 +50,29 @@ def test_callers_contexts_are_used_with_the_tracecontext_propagator(propagators:
     assert planned(OTEL_PROPAGATORS=propagators).uses_caller_context is used
 
 
+@pytest.mark.parametrize(
+    ("environ", "named"),
+    [
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317"}, "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c:4317/v1/traces"}, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"),
+        (
+            {
+                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c:4318/v1/traces",
+                "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4317",
+            },
+            None,
+        ),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, None),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4317", "OTEL_TRACES_EXPORTER": "none"}, None),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:rubbish"}, None),
+    ],
+)
+def test_the_port_of_grpc_is_doubted(environ: dict[str, str], named: str | None) -> None:
+    """At the start, and by `check`: spans go by HTTP, and a collector has another port for that."""
+    doubts = planned(**environ).doubts
+    assert [doubt.split()[0] for doubt in doubts] == ([named] if named else [])
+
+
 def test_the_environment_overrides_resource_attributes() -> None:
     """Resource attributes of the environment win; only missing ones are filled in."""
     assert planned().resource == {

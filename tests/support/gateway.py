@@ -75,8 +75,10 @@ async def probe(port: int, path: str) -> tuple[int, dict[str, Any]]:
 
 @asynccontextmanager
 async def gateway(**given: object) -> AsyncIterator[Gateway]:
-    """A pod with the shipped settings but for `given`, by their names in lower case."""
-    environ = {"FORESTAY_JWT_SECRET": SECRET, "FORESTAY_API_KEY": API_KEY}
+    """A pod with the shipped settings but for `given`, by their names in lower case. With an issuer: no secret."""
+    environ = {"FORESTAY_API_KEY": API_KEY}
+    if "jwks_url" not in given:
+        environ["FORESTAY_JWT_SECRET"] = SECRET
     values = {"host": "127.0.0.1", "port": 0, "internal_port": 0} | given
     loaded = settings.load(environ, **values)
     running = server.Server(loaded, preparation.prepare(loaded, Supervisor(random.uniform)))

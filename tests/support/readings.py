@@ -1,6 +1,7 @@
 """Metrics readings without a pod."""
 
 from forestay.core.ports.tasks import NAMES
+from forestay.core.ports.verifier import PublishedKeys
 from forestay.core.ports.webhooks import NOTHING_WAITS
 from forestay.ops.metrics.metrics import Readings
 
@@ -23,6 +24,7 @@ def readings(connections: int = 0, rooms: int = 0) -> Readings:
         draining=lambda: False,
         task_failures=lambda: dict.fromkeys(NAMES, 0),
         compression=dict,
+        published_keys=lambda: PublishedKeys(1, 0.0),
         webhooks=lambda: NOTHING_WAITS,
         hooks_under_way=lambda: 0,
         hooks_waiting=lambda: 0,

@@ -28,6 +28,8 @@ class Parts:
     """The parts that a pod needs beside its settings. They need no loop."""
 
     verifier: Verifier
+    keys: Keys
+    """Those that the verifier uses."""
     policies: Policies
     tasks: Supervisor
     """Runs the background tasks of the whole pod, those of the verifier too."""
@@ -81,7 +83,7 @@ def prepare(settings: Settings, tasks: Supervisor, otherwise: Policy = SHIPPED) 
         problems.append(str(error))
     if problems or verifier is None or rules is None or new_loop is None:
         raise SettingsError(problems)
-    return Parts(verifier, rules.policies, tasks, rules.namespaces, api_keys, client_file, hook_module, new_loop)
+    return Parts(verifier, keys, rules.policies, tasks, rules.namespaces, api_keys, client_file, hook_module, new_loop)
 
 
 def _api_keys(settings: Settings) -> ApiKeysFile | None:

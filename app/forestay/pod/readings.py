@@ -16,14 +16,14 @@ from forestay.ops.metrics.metrics import Readings
 from forestay.ops.moves.balance import Balance, BalanceFacts
 from forestay.pod.event_loops import name_of
 from forestay.pod.hooks import Application
-from forestay.pod.tasks import Supervisor
+from forestay.pod.inputs import Parts
 from forestay.pod.wiring import Pod
 from forestay.protocol.deflate.deflating import Traffic
 from forestay.protocol.wire import NAMES
 from forestay.settings.settings import Settings
 
 
-def vitals(settings: Settings, pod: Pod, lag: LoopLag, tasks: Supervisor) -> Vitals:
+def vitals(settings: Settings, pod: Pod, lag: LoopLag, parts: Parts) -> Vitals:
     """Return what readiness reads."""
     return Vitals(
         connections=lambda: len(pod.hub),
@@ -31,7 +31,8 @@ def vitals(settings: Settings, pod: Pod, lag: LoopLag, tasks: Supervisor) -> Vit
         bus_up=lambda: pod.bus.up,
         lag=lambda: lag.smoothed,
         most_lag=settings.readiness_lag,
-        failing_tasks=lambda: tasks.failing,
+        failing_tasks=lambda: parts.tasks.failing,
+        keys_missing=lambda: parts.keys.missing,
     )
 
 
@@ -56,7 +57,7 @@ class Sources:
     lag: LoopLag
     admission: Admission
     balance: Balance | None
-    tasks: Supervisor
+    parts: Parts
     webhooks: Callable[[], Backlog]
     """What waited for the receiver when this pod looked last."""
     application: Application | None
@@ -87,8 +88,9 @@ def readings(settings: Settings, pod: Pod, sources: Sources) -> Readings:
         fair_share=lambda: 0.0 if balance is None else balance.share or 0.0,
         compression=lambda: _compression(pod),
         webhooks=sources.webhooks,
+        published_keys=lambda: sources.parts.keys.published,
         draining=lambda: pod.lifecycle.state is State.DRAINING,
-        task_failures=lambda: sources.tasks.failures,
+        task_failures=lambda: sources.parts.tasks.failures,
         hooks_under_way=lambda: 0 if pod.hooks is None else pod.hooks.under_way,
         hooks_waiting=lambda: 0 if pod.hooks is None else pod.hooks.waiting,
         broken_hooks=dict if sources.application is None else sources.application.broken,

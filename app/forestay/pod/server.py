@@ -67,7 +67,7 @@ class Server:
         settings = settings.model_copy(update={"max_connections": places(files, settings.max_connections)})
         self._settings = settings
         self._tasks = parts.tasks
-        self._verifier = parts.verifier
+        self._verifier, self._keys = parts.verifier, parts.keys
         self._api_keys = parts.api_keys
         self._lag = LoopLag()
         self._observation = observe(settings, asyncio.get_running_loop())
@@ -85,7 +85,7 @@ class Server:
         self._announcements = Announcements(pod.hub, self._cluster, self._observation)
         self._readiness = Readiness(
             pod.lifecycle,
-            vitals(settings, pod, self._lag, parts.tasks),
+            vitals(settings, pod, self._lag, parts),
             BusRule(settings.readiness_bus, settings.readiness_grace, where.pod),
             self._cluster.neighbours or NoNeighbours(),
             self._announcements.degraded,
@@ -94,7 +94,7 @@ class Server:
         proxies = TrustedProxies(settings.trusted_proxies)
         self._admission = make_admission(settings, pod, proxies)
         waiting, application = self._webhook_source.backlog, links.application
-        sources = Sources(self._readiness, self._lag, self._admission, self._balance, parts.tasks, waiting, application)
+        sources = Sources(self._readiness, self._lag, self._admission, self._balance, parts, waiting, application)
         self._metrics = Metrics(counts, readings(settings, pod, sources))
         drain = Drain(pod.lifecycle, pod.hub, pod.relocation, self._admission.wait_closed, random.Random())
         self._draining = Draining(settings, drain, self._announcements, pod.drain_asked)
@@ -127,6 +127,7 @@ class Server:
         closings.add("control channel", pod.control.close)
         closings.add("announcements of the exit", self._announce_exit)
         self.internal_port = await self._listen(self._internal, settings.internal_port)
+        self._keys.start()
         try:
             await pod.bus.start()
         except BusLost as error:

@@ -45,3 +45,13 @@ class Identifier(Protocol):
 
     def verify(self, shown: str | Ticket, /) -> Awaitable[Identity]:
         """See Verifier.verify. UNAVAILABLE is also the refusal while tickets cannot be looked up."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedKeys:
+    """What is known of an issuer's key set."""
+
+    usable: int
+    """How many of its keys verify tokens."""
+    age: float
+    """Seconds since it was fetched; since the start where it never was."""

@@ -19,6 +19,12 @@ TOKEN_PROTOCOL: Final = "base64url.bearer.forestay."
 It is offered beside the real subprotocol.
 """
 
+# The ways to send a token. URLs are logged, so that way comes last; the operator can close it.
+_HEADER: Final = "send one as 'Authorization: Bearer <token>'"
+_PROTOCOL: Final = f"as the subprotocol '{TOKEN_PROTOCOL}<token in base64url>' beside '{PROTOCOL}'"
+_TICKET: Final = "as '?ticket=' with a ticket from POST /tickets"
+_QUERY: Final = f"as '?{QUERY_NAMES[0]}=', where the operator allows that"
+
 _NO_HANDSHAKE: Final = "a WebSocket handshake is a GET request of HTTP/1.1; use a WebSocket client, also behind proxies"
 
 
@@ -116,12 +122,18 @@ def present(
     if ticket is not None:
         return Ticket(ticket, use, secret)
     if token is None:
-        # Where the URL may have the token, there is none in it.
-        in_url = any(name in request.rel_url.query for name in QUERY_NAMES)
-        ignored = " but in its URL, where it is not accepted here" if in_url else ""
-        message = f"the request has no token{ignored}; send one as 'Authorization: Bearer <token>'"
-        raise Refused(401, Refusal(ErrorCode.BAD_TOKEN, message))
+        opens = hdrs.SEC_WEBSOCKET_KEY in request.headers or use is TicketUse.LOOK
+        raise without_token(request, *([_PROTOCOL] if opens else []), _TICKET)
     return token
+
+
+def without_token(request: web.BaseRequest, *others: str) -> Refused:
+    """The refusal of a request without a token. `others`: ways to send one beside the header and the URL."""
+    # Where the URL may have the token, there is none in it.
+    in_url = any(name in request.rel_url.query for name in QUERY_NAMES)
+    ignored = " but in its URL, where it is not accepted here" if in_url else ""
+    ways = ", or ".join((_HEADER, *others, _QUERY))
+    return Refused(401, Refusal(ErrorCode.BAD_TOKEN, f"the request has no token{ignored}; {ways}"))
 
 
 def _malformed(message: str) -> Refused:

@@ -105,12 +105,13 @@ class Origins:
 
 
 def of_page(headers: CIMultiDictProxy[str]) -> Sequence[str]:
-    """The origins that a request has: its Origin headers, else that of a page of the same host.
+    """The origins that a request has: its Origin headers that are not empty, else that of a page of the same host.
 
     A browser sends no Origin with the plain GET of such a page, but it sends one with the page's handshake. Without
     this the answer to the GET would be that the handshake is allowed, also where it is not.
     """
-    origins = headers.getall(hdrs.ORIGIN, [])
+    # An empty Origin names no page. Proxies and some clients send one, browsers never.
+    origins = [origin for origin in headers.getall(hdrs.ORIGIN, []) if origin]
     if origins:
         return origins
     referrer = headers.get(hdrs.REFERER, "")

@@ -17,7 +17,7 @@ from forestay.core.cluster.tickets import Tickets
 from forestay.core.rules.access import Identity
 from forestay.core.sessions.single_requests import SingleRequests
 from forestay.edge.handshake.admission import Admission
-from forestay.edge.handshake.connect_request import offered, present
+from forestay.edge.handshake.connect_request import offered, present, ticket_in, without_token
 from forestay.edge.handshake.cors import other_method, preflight, readable
 from forestay.edge.handshake.refused import Refused
 from forestay.edge.listening.routes import Handler
@@ -204,6 +204,8 @@ class ClientRequests:
 
 def _token(request: web.BaseRequest, token: str | None) -> str:
     """The token of `request`. A ticket does not do here. Raises Refused."""
+    if token is None and ticket_in(request) is None:
+        raise without_token(request)
     shown = present(request, token)
     if not isinstance(shown, str):
         raise Refused(401, Refusal(ErrorCode.BAD_TOKEN, "a ticket only opens a connection or a stream; send a token"))

@@ -10,6 +10,7 @@ and then one every few seconds. A caller waits for the next one. Strangers canno
 """
 
 import asyncio
+import logging
 import re
 import time
 from asyncio import Future, Task
@@ -22,6 +23,7 @@ from typing import Final, Generic, TypeVar
 import structlog
 
 from forestay.core.ports.tasks import Tasks
+from forestay.edge.tokens.budget import RequestBudget
 from forestay.edge.tokens.key_set_client import KeySetClient, NotFetched
 from forestay.protocol.codes import ErrorCode, Refusal
 
@@ -79,31 +81,6 @@ class KeySetAddress:
     times: RenewalTimes = TIMES
 
 
-class _Budget:
-    """Allows some requests at once, and then one in each interval."""
-
-    def __init__(self, times: RenewalTimes, clock: Callable[[], float]) -> None:
-        self._times = times
-        self._clock = clock
-        self._level = float(times.burst)
-        self._at = clock()
-
-    @property
-    def empty(self) -> bool:
-        """Whether the next request has to wait."""
-        return self._now() < 1.0
-
-    def take(self) -> float:
-        """Take one request. Returns the seconds to wait for it."""
-        self._level, self._at = self._now() - 1.0, self._clock()
-        return max(0.0, -self._level * self._times.refill)
-
-    def _now(self) -> float:
-        """How many requests are allowed now, with what time has added."""
-        burst, refill = float(self._times.burst), self._times.refill
-        return burst if refill <= 0 else min(burst, self._level + (self._clock() - self._at) / refill)
-
-
 class JwksCache(Generic[T]):
     """Keeps what `read` makes of the document at an address.
 
@@ -123,9 +100,12 @@ class JwksCache(Generic[T]):
         self._tasks = tasks
         self._times = address.times
         self._clock = clock
-        self._budget = _Budget(address.times, clock)
+        self._budget = RequestBudget(address.times.burst, address.times.refill, clock)
         self._known: T | None = None
         self._known_at = -inf
+        self._started_at = clock()
+        self.failure = ""
+        """Why the last request failed; empty where it did not."""
         self._tried_at = -inf
         self._next_at = -inf
         self._failures = 0
@@ -143,6 +123,21 @@ class JwksCache(Generic[T]):
     def empty(self) -> bool:
         """Whether no document is known, so that `get` waits for one."""
         return self._usable() is None
+
+    @property
+    def known(self) -> T | None:
+        """What is made of the document in use; None where there is none."""
+        return self._usable()
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last good document came; since the start where none did."""
+        return self._clock() - (self._started_at if self._known is None else self._known_at)
+
+    def start(self) -> None:
+        """Fetch the document now, and renew it from now on. Else the first caller starts that."""
+        if self._renewal is None and not self._closed:
+            self._renewal = self._tasks.keep("jwks_renewal", self._renew)
 
     async def get(self) -> T:
         """The known keys, at once. Waits for a request only where no keys are known.
@@ -215,8 +210,7 @@ class JwksCache(Generic[T]):
         if request is None:
             request = self._request = asyncio.get_running_loop().create_future()
             self._asked.set()
-        if self._renewal is None:
-            self._renewal = self._tasks.keep("jwks_renewal", self._renew)
+        self.start()
         # A caller that gives up does not cancel the request: the others wait for it too.
         ended, _ = await asyncio.wait({request}, timeout=seconds)
         if not ended:
@@ -261,12 +255,20 @@ class JwksCache(Generic[T]):
             return self._failed(str(error))
         self._known_at = self._clock()
         self._failures = 0
+        self.failure = ""
         return _RENEWED_AT * self._lifetime(cache_control)
 
     def _failed(self, why: str) -> float:
         again = min(self._times.longest_retry, self._times.retry * 2.0 ** min(self._failures, 16))
         self._failures += 1
-        log.warning("token keys not fetched", host=self._client.host, error=why[:500], again_in=again)
+        self.failure = why[:500]
+        if self.empty:
+            level, effect = logging.ERROR, "no token of the issuer can be verified"
+        else:
+            level, effect = logging.WARNING, f"the keys of {self.age:.0f} s ago stay in use"
+        log.log(
+            level, "token keys not fetched", host=self._client.host, error=self.failure, effect=effect, again_in=again
+        )
         return again
 
     def _lifetime(self, cache_control: str) -> float:

@@ -15,6 +15,7 @@ from jwt.algorithms import HMACAlgorithm
 from jwt.exceptions import InvalidKeyError
 
 from forestay.core.ports.tasks import Tasks
+from forestay.core.ports.verifier import PublishedKeys
 from forestay.edge.quoted import quoted
 from forestay.edge.tokens.algorithms import (
     ALGORITHMS,
@@ -103,6 +104,26 @@ class Keys:
             return ()
         return _fitting(await published.renewed(kid), algorithm, kid)
 
+    def start(self) -> None:
+        """Begin to fetch published keys, so that no handshake waits for them."""
+        if self._published is not None:
+            self._published.start()
+
+    @property
+    def missing(self) -> str | None:
+        """Why no token at all can be verified now; None where some can. Not more than a sentence."""
+        published = self._published
+        if published is None or self._own or not published.empty:
+            return None
+        return f"the issuer's keys are not known: {published.failure or 'the first request has no answer yet'}"
+
+    @property
+    def published(self) -> PublishedKeys | None:
+        """What is known of the issuer's key set; None where none is configured."""
+        if self._published is None:
+            return None
+        return PublishedKeys(len(self._accepted_of(self._published.known or ())), self._published.age)
+
     async def close(self) -> None:
         """Stop fetching published keys."""
         if self._published is not None:
@@ -113,13 +134,24 @@ class Keys:
         return self._published if algorithm in self.algorithms and algorithm not in self._own else None
 
     def _read_published(self, body: bytes) -> Sequence[Key]:
-        """The keys of a document. Logs why others are not used, once for each document that differs in this."""
+        """The keys of a document. Logs why others are not used, once for each document that differs in this.
+
+        Raises ValueError where none of them is for an accepted algorithm. Then the keys of the last document stay.
+        """
         read = read_key_set(body)
-        unused = [*read.unused, *self._not_accepted(read.keys)]
+        not_accepted = self._not_accepted(read.keys)
+        if not self._accepted_of(read.keys):
+            raise ValueError(f"none of its keys is usable; {'; '.join(not_accepted[:3])}")
+        unused = [*read.unused, *not_accepted]
         if unused != self._unused:
             log.info("token keys not used", keys=unused)
             self._unused = unused
         return read.keys
+
+    def _accepted_of(self, keys: Sequence[Key]) -> Sequence[Key]:
+        """Those of an issuer's keys that tokens are verified with."""
+        ours = set(self.algorithms) - self._own.keys()
+        return [key for key in keys if ours.intersection(key.algorithms)]
 
     def _not_accepted(self, keys: Sequence[Key]) -> list[str]:
         accepted = ", ".join(self.algorithms)

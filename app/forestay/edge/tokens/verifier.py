@@ -14,15 +14,19 @@ from functools import lru_cache
 from typing import Annotated, Final
 
 import msgspec
+import structlog
 from msgspec import UNSET, UnsetType
 
 from forestay.core.rules.access import Identity, Rights, read_rules
+from forestay.edge.log_throttle import LogThrottle
 from forestay.edge.quoted import listed, quoted
-from forestay.edge.tokens.algorithms import is_signed
+from forestay.edge.tokens.algorithms import ALGORITHMS, is_signed
 from forestay.edge.tokens.claims import STANDARD, ClaimNames, Claims, bad_token, read_claims
 from forestay.edge.tokens.key_set import MAX_KID, Key
 from forestay.edge.tokens.keys import Keys
 from forestay.protocol.depth import MAX_DEPTH, deeper_than
+
+log = structlog.get_logger(__name__)
 
 MAX_BYTES: Final = 8192
 """The longest token, unless the settings say otherwise. A token that lists the roles of a user has some kilobytes."""
@@ -47,6 +51,13 @@ class _Header(msgspec.Struct, frozen=True):
 
 
 _decode_header = msgspec.json.Decoder(_Header).decode
+
+# Libraries choose the algorithm by the key where nobody names one: jjwt takes HS384 for a secret of 48 bytes, and HS512
+# for one of 64, such as the text of `openssl rand -base64 48`.
+_HOW_TO_ACCEPT: Final = (
+    "the tokens are signed with {alg}, and FORESTAY_JWT_ALGORITHMS accepts {accepted}; if they are your own, set it to "
+    "{alg}, or have their issuer name an accepted algorithm (jjwt: signWith(key, Jwts.SIG.HS256))"
+)
 
 # Different headers that are kept for the next token that has them: an issuer gives all tokens the same few.
 _HEADERS: Final = 64
@@ -84,6 +95,7 @@ class TokenVerifier:
         self._keys = keys
         self._rules = rules
         self._clock = clock
+        self._others = LogThrottle("tokens of another algorithm refused", log.warning)
 
     async def verify(self, token: str) -> Identity:
         """The identity in `token`. Raises Refusal: BAD_TOKEN, or UNAVAILABLE while there are no keys to verify it."""
@@ -106,6 +118,8 @@ class TokenVerifier:
         header = _header(token)
         if header.alg not in self._keys.algorithms:
             seen, accepted = quoted(header.alg), " or ".join(self._keys.algorithms)
+            if header.alg in ALGORITHMS:
+                self._others.count(header.alg, _HOW_TO_ACCEPT.format(alg=header.alg, accepted=accepted))
             raise bad_token(
                 f"algorithm not allowed: the token's alg is {seen}, and FORESTAY_JWT_ALGORITHMS accepts {accepted}"
             )

@@ -39,7 +39,7 @@ class Health:
         return self._answer({check.name: (check.ok, check.reason) for check in self._readiness.checks()})
 
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
-        body, content_type = self._render_metrics(request.headers.get("Accept", ""))
+        body, content_type = self._render_metrics(", ".join(request.headers.getall("Accept", [])))
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     def _answer(self, checks: dict[str, tuple[bool, str]]) -> web.Response:

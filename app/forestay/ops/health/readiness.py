@@ -74,6 +74,8 @@ class Vitals:
     """Seconds; 0 means no limit."""
     failing_tasks: Callable[[], Sequence[str]]
     """The names of background tasks that have failed and are not yet healthy again."""
+    keys_missing: Callable[[], str | None]
+    """Why no token at all can be verified; None where some can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +142,12 @@ class Readiness:
         state = self._lifecycle.state
         serving = self._lifecycle.open
         vitals = self._vitals
-        failing = vitals.failing_tasks()
+        failing, keys_missing = vitals.failing_tasks(), vitals.keys_missing()
         return [
             Check("starting", state is not State.STARTING and self._started, self._start_reason()),
             Check("draining", state not in (State.DRAINING, State.STOPPED), "serving" if serving else state.value),
             Check("tasks", not failing, f"failed: {', '.join(failing)}" if failing else "running"),
+            Check("keys", keys_missing is None, keys_missing or "known"),
             Check("saturated", not self._saturated, f"{vitals.connections()} of {vitals.most_connections} connections"),
             Check("lagging", not self._lagging, f"the event loop is {vitals.lag():.3f} s late"),
             Check("bus", not self._left, self._bus_reason()),

@@ -12,13 +12,19 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 
+from forestay.core.ports.verifier import PublishedKeys
 from forestay.core.ports.webhooks import Backlog
 from forestay.core.sessions.relocation import Reason
 from forestay.ops.metrics import process
+from forestay.ops.metrics.accept import by_wish, kind_of
 from forestay.ops.metrics.counts import Counts
 from forestay.ops.metrics.families import counter, counters, gauge, gauges, histogram, histograms
 
-READY_REASONS: Final = ("ready", "starting", "draining", "tasks", "saturated", "lagging", "bus")
+_OPENMETRICS: Final = "application/openmetrics-text"
+# The media ranges that the older text format fits.
+_TEXT: Final = ("text/plain", "text/*", "*/*")
+
+READY_REASONS: Final = ("ready", "starting", "draining", "tasks", "keys", "saturated", "lagging", "bus")
 """The label values of `forestay_ready`: that the pod is ready, or the first reason why it is not."""
 
 
@@ -46,6 +52,8 @@ class Readings:
     """The worst lag of the event loop within the last 30 to 60 seconds, in seconds."""
     fair_share: Callable[[], float]
     """Connections that this pod should have; 0 where that is unknown or balancing is off."""
+    published_keys: Callable[[], PublishedKeys | None]
+    """What is known of the issuer's key set; None where none is configured."""
     draining: Callable[[], bool]
     task_failures: Callable[[], Mapping[str, int]]
     """How often background tasks have failed, by the name of the task."""
@@ -59,6 +67,19 @@ class Readings:
     """Whether the circuit breaker of each hook is open, or half open; empty where none has one."""
     dropped_lines: Callable[[], int]
     """Log lines that could not be written."""
+
+
+def choose_format(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
+    """The encoder and the content type for an `Accept` header: the older text format where nothing is wanted more.
+
+    prometheus_client takes the first format that a header names, so it is given one at a time.
+    """
+    for media_range in by_wish(accept):
+        kind = kind_of(media_range)
+        encode, content_type = choose_encoder(media_range)
+        if kind in _TEXT or (kind == _OPENMETRICS and content_type.startswith(_OPENMETRICS)):
+            return encode, content_type
+    return choose_encoder("")
 
 
 class Metrics:
@@ -75,7 +96,7 @@ class Metrics:
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """Returns the metrics as text in the best format that `accept` allows, and the content type."""
-        encode, content_type = choose_encoder(accept)
+        encode, content_type = choose_format(accept)
         return encode(self._registry), content_type
 
     def collect(self) -> Iterable[Metric]:
@@ -112,6 +133,10 @@ class Metrics:
         yield gauge("forestay_connections_max", "Connections that this pod may have.", readings.most_connections)
         share = readings.fair_share()
         yield gauge("forestay_fair_share", "Connections that this pod should have; 0: unknown.", share)
+        published = readings.published_keys()
+        if published is not None:
+            yield gauge("forestay_jwks_usable_keys", "Keys of the issuer's set that verify tokens.", published.usable)
+            yield gauge("forestay_jwks_age_seconds", "Age of the issuer's set in use.", published.age)
         left = current if readings.draining() else 0
         yield gauge("forestay_drain_remaining", "Connections that a drain has yet to close.", left)
         drained = counts.departures[Reason.DRAINING]

@@ -6,6 +6,7 @@ its fields in any order, so the ids and times are written behind the encoded sha
 https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/trace/v1/trace.proto
 """
 
+import logging
 from collections.abc import Sequence
 from functools import lru_cache
 from struct import Struct
@@ -19,6 +20,7 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 
 from forestay.ops.tracing.readable import Readable, trace_state
 from forestay.ops.tracing.spans import Place, Shape, Span
+from forestay.ops.tracing.wrong_port import NoHttp
 
 _HAS_REMOTE: Final = SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
 _REMOTE: Final = _HAS_REMOTE | SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
@@ -43,6 +45,7 @@ class OtlpExporter(OTLPSpanExporter):
     def __init__(self, readable: Readable, endpoint: str | None = None) -> None:
         """`endpoint`: as the OTEL_* variables say, where there is none."""
         super().__init__(endpoint)
+        logging.getLogger(OTLPSpanExporter.__module__).filters = [NoHttp()]
         self._encoder = Encoder(readable)
         self._readable = readable
 

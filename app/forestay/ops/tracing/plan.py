@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from forestay.ops.tracing import conventions as semconv
 from forestay.ops.tracing.sampling import Sampling, parse_sampling
+from forestay.ops.tracing.wrong_port import port_of_grpc
 
 if TYPE_CHECKING:
     from forestay.ops.tracing.export import Telemetry
@@ -30,6 +31,8 @@ class Plan(NamedTuple):
     """Whether trace contexts of messages and requests are used."""
     resource: Mapping[str, str]
     """Attributes of the resource that OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES do not set."""
+    doubts: Sequence[str] = ()
+    """What is likely wrong with the destination."""
 
 
 def plan(environ: Mapping[str, str], version: str, instance: str) -> Plan:
@@ -43,11 +46,14 @@ def plan(environ: Mapping[str, str], version: str, instance: str) -> Plan:
         semconv.SERVICE_VERSION: version,
         semconv.SERVICE_INSTANCE: instance,
     }
+    exporters = _exporters(environ)
+    doubt = port_of_grpc(environ, _ENDPOINTS) if _OTLP["http/protobuf"] in exporters else None
     return Plan(
-        _exporters(environ),
+        exporters,
         parse_sampling(environ),
         _TRACE_CONTEXT in propagators,
         {name: value for name, value in resource.items() if name not in set_already},
+        [doubt] if doubt else [],
     )
 
 
@@ -59,7 +65,7 @@ def prepare(planned: Plan) -> "tuple[Telemetry | None, list[str]]":
     from forestay.ops.tracing.export import Telemetry, UnknownExporter, find_exporters
 
     try:
-        return Telemetry(find_exporters(planned.exporters), planned.resource), []
+        return Telemetry(find_exporters(planned.exporters), planned.resource), list(planned.doubts)
     except UnknownExporter as missing:
         return None, [f"traces are off: no installed package provides the exporter {missing}; use http/protobuf"]
     except ValueError as error:
