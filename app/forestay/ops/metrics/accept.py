@@ -4,10 +4,10 @@ from email.message import Message
 from math import isfinite
 
 
-def by_wish(accept: str) -> list[str]:
+def by_preference(accept: str) -> list[str]:
     """The media ranges of `accept`, the most wanted first, without those that are not wanted. Equal ones keep order."""
-    wishes = [(_quality(each), each) for each in accept.split(",")]
-    return [each for quality, each in sorted(wishes, key=lambda wish: -wish[0]) if quality > 0]
+    preferences = [(_quality(each), each) for each in accept.split(",")]
+    return [each for quality, each in sorted(preferences, key=lambda one: -one[0]) if quality > 0]
 
 
 def kind_of(media_range: str) -> str:

@@ -16,7 +16,7 @@ from forestay.core.ports.verifier import PublishedKeys
 from forestay.core.ports.webhooks import Backlog
 from forestay.core.sessions.relocation import Reason
 from forestay.ops.metrics import process
-from forestay.ops.metrics.accept import by_wish, kind_of
+from forestay.ops.metrics.accept import by_preference, kind_of
 from forestay.ops.metrics.counts import Counts
 from forestay.ops.metrics.families import counter, counters, gauge, gauges, histogram, histograms
 
@@ -74,7 +74,7 @@ def choose_format(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], st
 
     prometheus_client takes the first format that a header names, so it is given one at a time.
     """
-    for media_range in by_wish(accept):
+    for media_range in by_preference(accept):
         kind = kind_of(media_range)
         encode, content_type = choose_encoder(media_range)
         if kind in _TEXT or (kind == _OPENMETRICS and content_type.startswith(_OPENMETRICS)):
