@@ -62,7 +62,7 @@ class WaysIn(BaseModel):
         None, description="file that is served as socket.io.js below the path of Socket.IO; unset: 404"
     )
     stream: bool = Field(
-        True, description="serve event streams, and plain HTTP for clients: /stream, /rooms/… and /tickets"
+        True, description="serve event streams, and plain HTTP for clients: /stream, /rooms/…, /calls and /tickets"
     )
 
     def open_ways_in(self, prefix: str) -> list[str]:
