@@ -29,7 +29,7 @@ CYCLONEDX_VERSION := 7.5.0
 PYTEST := $(BIN)/pytest
 RANDOM_KEY := od -An -N32 -tx1 /dev/urandom | tr -d ' \n'
 
-.PHONY: help setup run dev demo example deploy-picture test test-slow test-compiled compiled servers mutate cover check fix docs bench conformance clients e2e e2e-trace
+.PHONY: help setup run dev demo example deploy-picture test test-slow test-compiled compiled servers meet mutate cover check fix docs bench conformance clients e2e e2e-trace
 .PHONY: trace-picture image tree descriptions fuzz-api architecture-picture chart-docs manifests lock audit sbom clean
 .PHONY: check-format check-lint check-types check-imports check-rules check-js check-sizes check-spelling check-cover
 
@@ -74,6 +74,9 @@ fuzz-api: setup ## send the gateway what docs/openapi.yaml allows and forbids, w
 
 servers: setup ## test the bus on Redis 6.2, 8 and Valkey from PyPI, and on a redis-server on PATH: ARGS="--table"
 	$(BIN)/python -m tests.servers $(ARGS)
+
+meet: setup ## try nginx, HAProxy, Apache and Caddy in front of two pods, and compare with docs/proxies.md: ARGS="--write"
+	$(BIN)/python -m tests.meet $(ARGS)
 
 mutate: setup ## take each defence out of a copy, and demand that its tests notice: ARGS="S23 pongs"
 	$(BIN)/python -m tests.mutation $(ARGS)
