@@ -99,16 +99,24 @@ async def serving(command: list[str], **variables: str) -> AsyncIterator[str]:
                 break
         else:
             pytest.fail(f"the server ended before it served:\n{''.join(output)}")
-        rest = asyncio.create_task(process.stdout.read())
+        later: list[bytes] = []
+        rest = asyncio.create_task(_collect(process.stdout, later))
         yield found
-        os.killpg(process.pid, signal.SIGTERM)
         # What it prints while it serves is a fault: a traceback, or a warning.
-        assert (await rest).decode() == ""
+        faults = b"".join(later).decode(errors="replace")
+        os.killpg(process.pid, signal.SIGTERM)
+        await rest
         await process.wait()
+        assert not faults, faults
     finally:
         if process.returncode is None:
             os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
+
+
+async def _collect(output: asyncio.StreamReader, into: list[bytes]) -> None:
+    while line := await output.readline():
+        into.append(line)
 
 
 class Visitor:
