@@ -40,7 +40,7 @@ class Example(NamedTuple):
 
 
 EXAMPLES = {
-    "fastapi": Example(HERE / "orders", "fastapi/backend.py", "tokens, publishing and webhooks in Python"),
+    "fastapi": Example(HERE / "orders", "fastapi/backend.py", "tokens, publishing, webhooks and hooks in Python"),
     "express": Example(HERE / "orders", "express/backend.mjs", "the same application in JavaScript, on Node"),
     "chat": Example(HERE / "chat", "backend.py", "rooms with history, who is there, and who is typing"),
     "dashboard": Example(HERE / "dashboard", "backend.py", "numbers of a backend, four times a second"),
@@ -107,8 +107,9 @@ async def main(example: Example, port: int, gateway_port: int, api_port: int) ->
     # What both sides have to know. A deployment keeps them in a Secret.
     keys = {name: secrets.token_hex(32) for name in ("FORESTAY_JWT_SECRET", "FORESTAY_API_KEY")}
     own = gateway_settings(example, page)
-    if "FORESTAY_WEBHOOKS_URL" in own:
-        keys["FORESTAY_WEBHOOKS_SECRET"] = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+    for form in ("WEBHOOKS", "HOOKS"):
+        if f"FORESTAY_{form}_URL" in own:
+            keys[f"FORESTAY_{form}_SECRET"] = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
     gateway = {
         "FORESTAY_HOST": "127.0.0.1",
         "FORESTAY_PORT": str(gateway_port),

@@ -8,16 +8,18 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
+import aiohttp
 import pytest
 
+from examples.__main__ import listens
 from tests.support.example import FOLDER, UNREACHABLE, installed
 from tests.support.gateway import API_KEY, SECRET, Client, Gateway, gateway
 from tests.support.local_redis import free_port
 from tests.support.node import environment, node
 from tests.support.repository import ROOT
-from tests.support.webhook_receiver import SECRET as WEBHOOKS_SECRET
+from tests.support.webhook_receiver import SECRET as KEY
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -30,11 +32,23 @@ pattern = "news.**"
 size = 10
 ttl = 60
 """
+ASKED: Final = """
+[[rooms]]
+pattern = "asked.*"
+hooks = ["broadcast"]
+"""
 TOLD: Final = """
 [[rooms]]
 pattern = "told.*"
 webhooks = ["message"]
 """
+
+
+class Receiving(NamedTuple):
+    """A server of the page that runs."""
+
+    url: str
+    output: asyncio.StreamReader
 
 
 def program(language: str, section: str) -> str:
@@ -140,19 +154,47 @@ async def test_a_message_is_published_once(language: str, tmp_path: Path) -> Non
         assert await alice.silent()
 
 
+@asynccontextmanager
+async def receiver(language: str, section: str, folder: Path, **keys: str) -> AsyncIterator[Receiving]:
+    """Runs the server of a section, until the block ends."""
+    start, port = await command(language, section, folder), free_port()
+    if language == "python":
+        start = [sys.executable, "-m", "uvicorn", "program:app", "--port", str(port), "--log-level", "warning"]
+    async with running(start, folder, PORT=str(port), **keys) as process:
+        async with asyncio.timeout(30):
+            await listens(port)
+        assert process.stdout is not None
+        yield Receiving(f"http://127.0.0.1:{port}", process.stdout)
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_a_webhook_is_heard(language: str, tmp_path: Path) -> None:
     """The receiver prints the event of a message, once it has verified it."""
-    start, port = await command(language, "Webhooks", tmp_path), free_port()
-    if language == "python":
-        start = [sys.executable, "-m", "uvicorn", "program:app", "--port", str(port), "--log-level", "warning"]
-    keys = {"FORESTAY_WEBHOOKS_SECRET": WEBHOOKS_SECRET, "PORT": str(port)}
-    url = f"http://127.0.0.1:{port}/webhooks"
-    async with running(start, tmp_path, **keys) as process:
-        async with pod(tmp_path, TOLD, webhooks_url=url, webhooks_secret=WEBHOOKS_SECRET) as found:
-            alice = await found.join("alice", "told.a")
-            await alice.say({"type": "broadcast", "room": "told.a", "payload": "hello"})
-            assert process.stdout is not None
-            printed = (await process.stdout.readline()).decode()
+    async with (
+        receiver(language, "Webhooks", tmp_path, FORESTAY_WEBHOOKS_SECRET=KEY) as found,
+        pod(tmp_path, TOLD, webhooks_url=f"{found.url}/webhooks", webhooks_secret=KEY) as telling,
+    ):
+        alice = await telling.join("alice", "told.a")
+        await alice.say({"type": "broadcast", "room": "told.a", "payload": "hello"})
+        printed = (await found.output.readline()).decode()
         assert printed.startswith("message ")
         assert "hello" in printed
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_a_hook_decides(language: str, tmp_path: Path) -> None:
+    """It lets a message pass, refuses one with a link, and answers a call; a request without a signature gets 401."""
+    async with (
+        receiver(language, "Hooks", tmp_path, FORESTAY_HOOKS_SECRET=KEY) as found,
+        pod(tmp_path, ASKED, hooks_url=f"{found.url}/hooks", hooks_secret=KEY) as asking,
+    ):
+        alice = await asking.join("alice", "asked.a")
+        said = {"type": "broadcast", "room": "asked.a", "echo": False, "id": "1"}
+        assert (await alice.ask({**said, "payload": {"text": "hello"}}))["type"] == "ack"
+        refused = (await alice.ask({**said, "payload": {"text": "http://example.com"}}))["payload"]
+        assert (refused["code"], refused["reason"]) == ("refused_by_application", "no_links")
+        answer = await alice.ask({"type": "call", "method": "greet", "id": "2"})
+        assert (answer["type"], answer["payload"]) == ("result", "hello alice")
+        assert (await alice.ask({"type": "call", "method": "x", "id": "3"}))["payload"]["reason"] == "no_method"
+        async with aiohttp.request("POST", f"{found.url}/hooks", json={"type": "join", "data": {}}) as response:
+            assert response.status == 401

@@ -129,6 +129,7 @@ async def test_many_cursors_at_once(cursors: Running, browser: Browser) -> None:
         await guests[0].room.send(1, b"what is this?")
         await guests[0].move(0.25, 0.25)
         await is_at(ada.page.locator(f'.cursor[data-number="{guests[0].number}"]'), 0.25, 0.25)
+        await expect(ada.page.locator(".cursor")).to_have_count(CROWD + 1)
 
 
 class Guest:

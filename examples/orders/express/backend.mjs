@@ -1,18 +1,19 @@
-// A shop that tells its customers what becomes of their orders: tokens, publishing and webhooks, on Express.
+// A shop that tells its customers what becomes of their orders: tokens, publishing, webhooks and hooks, on Express.
 
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import express from "express";
 import jwt from "jsonwebtoken";
-import { Webhook, WebhookVerificationError } from "standardwebhooks";
+import { Webhook } from "standardwebhooks";
 
 const STATES = ["received", "packed", "shipped"];
 const ATTEMPTS = 5;
 
 const { PORT, FORESTAY_URL, FORESTAY_API, FORESTAY_API_KEY, FORESTAY_JWT_SECRET } = process.env;
 const app = express();
-const webhook = new Webhook(process.env.FORESTAY_WEBHOOKS_SECRET);
 const random = (bytes) => randomBytes(bytes).toString("hex");
+/** The room with the orders of a user. */
+const ordersOf = (user) => `orders.${user}`;
 
 // By the id in the cookie. An application of yours has its own log-in, and a database, here.
 const sessions = new Map();
@@ -24,34 +25,30 @@ app.use((request, _, next) => {
   next();
 });
 
-function signedIn(request, response, next) {
-  if (request.user) next();
-  else response.status(401).json({ detail: "sign in first" });
-}
-
-/** The text in a field of the body. Without one, or with one that is too long, the request is refused. */
-const text = (field, longest) => (request, response, next) => {
-  request.text = request.body?.[field];
-  if (typeof request.text === "string" && request.text.length >= 1 && request.text.length <= longest) next();
-  else response.status(422).json({ detail: `${field} is a text of 1 to ${longest} characters` });
-};
-
-app.post("/session", express.json(), text("name", 30), (request, response) => {
-  const [session, id] = [random(24), random(6)];
-  sessions.set(session, { id, name: request.text, room: `orders.${id}` });
+app.post("/session", express.json(), (request, response) => {
+  const name = request.body?.name;
+  if (typeof name !== "string" || name.length < 1 || name.length > 30) {
+    return response.status(422).json({ detail: "a name has 1 to 30 characters" });
+  }
+  const session = random(24);
+  sessions.set(session, { id: random(6), name });
   response.cookie("session", session, { httpOnly: true, sameSite: "strict" }).sendStatus(204);
 });
 
 /** What the page has to know to begin. `name` is null where nobody is signed in. */
 app.get("/session", ({ user }, response) => {
-  response.json({ name: user?.name ?? null, room: user?.room ?? null, gateway: FORESTAY_URL });
+  response.json({ name: user?.name ?? null, room: user ? ordersOf(user.id) : null, gateway: FORESTAY_URL });
 });
 
 // Tokens: who somebody is, and what that user may do.
 
-app.post("/token", signedIn, ({ user }, response) => {
-  const rooms = { [user.room]: "rh", "shop.online": "rh" };
-  response.type("text").send(jwt.sign({ rooms }, FORESTAY_JWT_SECRET, { subject: user.id, expiresIn: "10m" }));
+app.post("/token", ({ user }, response) => {
+  if (!user) return response.status(401).json({ detail: "sign in first" });
+  const claims = {
+    rooms: { [ordersOf(user.id)]: "rh", "shop.online": "rh", "shop.questions": "rwh" },
+    info: { name: user.name },
+  };
+  response.type("text").send(jwt.sign(claims, FORESTAY_JWT_SECRET, { subject: user.id, expiresIn: "10m" }));
 });
 
 // Publishing: what happens is told to those whom it concerns.
@@ -85,16 +82,26 @@ async function publish(room, payload) {
 
 async function fulfil(user, order) {
   for (const state of STATES) {
-    await publish(user.room, { ...order, state });
+    await publish(ordersOf(user), { ...order, state });
     await sleep(1000);
   }
 }
 
-app.post("/orders", signedIn, express.json(), text("item", 100), (request, response) => {
-  const order = { id: random(4), item: request.text };
-  fulfil(request.user, order).catch((failure) => console.error("an order stays where it is:", failure.message));
-  response.status(202).json(order);
-});
+// What the gateway sends is signed, each kind with its own key. Anybody else could send it, too.
+
+/** What verifies a request, and puts its body into `request.verified`. */
+function signedWith(secret) {
+  const webhook = new Webhook(secret);
+  const verify = (request, response, next) => {
+    try {
+      request.verified = webhook.verify(request.body, request.headers);
+    } catch {
+      return response.status(401).json({ detail: "the signature is wrong" });
+    }
+    next();
+  };
+  return [express.raw({ type: "application/json", limit: "2mb" }), verify];
+}
 
 // Webhooks: what happens at the gateway is told to the backend.
 
@@ -102,16 +109,9 @@ const online = new Set();
 /** By user: the newest event that is known. Events may come twice, and in any order. */
 const newest = new Map();
 
-/** Verifies what comes, for anybody could send it, and tells the pages how many users are online. */
-app.post("/webhooks", express.raw({ type: "application/json", limit: "2mb" }), async (request, response) => {
-  let batch;
-  try {
-    batch = webhook.verify(request.body, request.headers);
-  } catch (error) {
-    if (!(error instanceof WebhookVerificationError)) throw error;
-    return response.status(401).json({ detail: "the signature is wrong" });
-  }
-  for (const { type, data, sequence } of batch.data.events) {
+/** Tells the pages how many users are online. */
+app.post("/webhooks", signedWith(process.env.FORESTAY_WEBHOOKS_SECRET), async ({ verified }, response) => {
+  for (const { type, data, sequence } of verified.data.events) {
     if (sequence > (newest.get(data.user) ?? "")) {
       newest.set(data.user, sequence);
       online[type === "user.online" ? "add" : "delete"](data.user);
@@ -121,6 +121,31 @@ app.post("/webhooks", express.raw({ type: "application/json", limit: "2mb" }), a
   await publish("shop.online", { online: online.size });
   response.sendStatus(204);
 });
+
+// Hooks: the gateway asks the backend what may happen, and hands over what clients call.
+
+const refusal = (code, message) => ({ allow: false, code, message });
+
+/** Answers at once: the client waits for it, and the gateway for two seconds at most. */
+app.post("/hooks", signedWith(process.env.FORESTAY_HOOKS_SECRET), ({ verified: { type, data } }, response) => {
+  response.json(decide(type, data));
+});
+
+function decide(type, { user, claims, method, payload }) {
+  if (type === "broadcast" && typeof payload?.text === "string") {
+    if (payload.text.includes("://")) return refusal("no_links", "Links are not allowed here.");
+    // The name comes from the token: no page can write in another one.
+    return { payload: { text: payload.text.slice(0, 500), name: claims.info.name } };
+  }
+  if (type === "call" && method === "orders.create" && typeof payload?.item === "string") {
+    const { length } = payload.item;
+    if (length < 1 || length > 100) return refusal("bad_item", "An item has 1 to 100 characters.");
+    const order = { id: random(4), item: payload.item };
+    fulfil(user, order).catch((failure) => console.error("an order stays where it is:", failure.message));
+    return { result: order };
+  }
+  return refusal("unknown", "The shop does not do that.");
+}
 
 app.use("/forestay", express.static(process.env.FORESTAY_PAGE_FILES));
 app.use(express.static(new URL("../page", import.meta.url).pathname));

@@ -1,12 +1,13 @@
-"""A shop that tells its customers what becomes of their orders: tokens, publishing and webhooks, on FastAPI."""
+"""A shop that tells its customers what becomes of their orders: tokens, publishing, webhooks and hooks, on FastAPI."""
 
 import asyncio
 import os
 import secrets
 import time
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import httpx
 import jwt
@@ -22,16 +23,16 @@ TOKEN_SECONDS = 600
 
 app = FastAPI()
 api = httpx.AsyncClient(headers={"Authorization": f"Bearer {os.environ['FORESTAY_API_KEY']}"}, timeout=5)
-webhook = Webhook(os.environ["FORESTAY_WEBHOOKS_SECRET"])
 
 
 class User(NamedTuple):
     id: str
     name: str
 
-    @property
-    def room(self) -> str:
-        return f"orders.{self.id}"
+
+def orders_of(user: str) -> str:
+    """The room with the orders of a user."""
+    return f"orders.{user}"
 
 
 # By the id in the cookie. An application of yours has its own log-in, and a database, here.
@@ -56,7 +57,7 @@ def sign_in(name: Annotated[str, Body(embed=True, min_length=1, max_length=30)],
 def find_session(session: Annotated[str, Cookie()] = "") -> dict[str, str | None]:
     """What the page has to know to begin. `name` is null where nobody is signed in."""
     user = sessions.get(session)
-    return {"name": user and user.name, "room": user and user.room, "gateway": os.environ["FORESTAY_URL"]}
+    return {"name": user and user.name, "room": user and orders_of(user.id), "gateway": os.environ["FORESTAY_URL"]}
 
 
 # Tokens: who somebody is, and what that user may do.
@@ -67,7 +68,8 @@ def token(user: Annotated[User, Depends(signed_in)]) -> str:
     claims = {
         "sub": user.id,
         "exp": int(time.time()) + TOKEN_SECONDS,
-        "rooms": {user.room: "rh", "shop.online": "rh"},
+        "rooms": {orders_of(user.id): "rh", "shop.online": "rh", "shop.questions": "rwh"},
+        "info": {"name": user.name},
     }
     return jwt.encode(claims, os.environ["FORESTAY_JWT_SECRET"], "HS256")
 
@@ -95,21 +97,27 @@ async def publish(room: str, payload: object) -> None:
         await asyncio.sleep(0.2 * 2**attempt)
 
 
-async def fulfil(user: User, order: dict[str, str]) -> None:
+async def fulfil(user: str, order: dict[str, str]) -> None:
     for state in STATES:
-        await publish(user.room, order | {"state": state})
+        await publish(orders_of(user), order | {"state": state})
         await asyncio.sleep(1)
 
 
-@app.post("/orders", status_code=202)
-def create_order(
-    item: Annotated[str, Body(embed=True, min_length=1, max_length=100)],
-    user: Annotated[User, Depends(signed_in)],
-    later: BackgroundTasks,
-) -> dict[str, str]:
-    order = {"id": secrets.token_hex(4), "item": item}
-    later.add_task(fulfil, user, order)
-    return order
+# What the gateway sends is signed, each kind with its own key. Anybody else could send it, too.
+
+
+def signed_with(secret: str) -> Callable[[Request], Awaitable[dict[str, Any]]]:
+    """What verifies a request, and returns its body. The key is in the variable of this name."""
+    webhook = Webhook(os.environ[secret])
+
+    async def verify(request: Request) -> dict[str, Any]:
+        try:
+            body: dict[str, Any] = webhook.verify(await request.body(), dict(request.headers))
+        except WebhookVerificationError:
+            raise HTTPException(401, "the signature is wrong") from None
+        return body
+
+    return verify
 
 
 # Webhooks: what happens at the gateway is told to the backend.
@@ -120,12 +128,8 @@ newest: dict[str, str] = {}
 
 
 @app.post("/webhooks", status_code=204)
-async def hear(request: Request) -> None:
-    """Verifies what comes, for anybody could send it, and tells the pages how many users are online."""
-    try:
-        batch = webhook.verify(await request.body(), dict(request.headers))
-    except WebhookVerificationError:
-        raise HTTPException(401, "the signature is wrong") from None
+async def hear(batch: Annotated[dict[str, Any], Depends(signed_with("FORESTAY_WEBHOOKS_SECRET"))]) -> None:
+    """Tells the pages how many users are online."""
     for event in batch["data"]["events"]:
         user = event["data"]["user"]
         if event["sequence"] > newest.get(user, ""):
@@ -133,6 +137,29 @@ async def hear(request: Request) -> None:
             (online.add if event["type"] == "user.online" else online.discard)(user)
     # If this fails, the answer is 500, and the events come again.
     await publish("shop.online", {"online": len(online)})
+
+
+# Hooks: the gateway asks the backend what may happen, and hands over what clients call.
+
+
+@app.post("/hooks")
+async def decide(
+    question: Annotated[dict[str, Any], Depends(signed_with("FORESTAY_HOOKS_SECRET"))], later: BackgroundTasks
+) -> dict[str, Any]:
+    """Answers at once: the client waits for it, and the gateway for two seconds at most."""
+    match question:
+        case {"type": "broadcast", "data": {"payload": {"text": str(text)}, "claims": claims}}:
+            if "://" in text:
+                return {"allow": False, "code": "no_links", "message": "Links are not allowed here."}
+            # The name comes from the token: no page can write in another one.
+            return {"payload": {"text": text[:500], "name": claims["info"]["name"]}}
+        case {"type": "call", "data": {"method": "orders.create", "payload": {"item": str(item)}, "user": user}}:
+            if not 1 <= len(item) <= 100:
+                return {"allow": False, "code": "bad_item", "message": "An item has 1 to 100 characters."}
+            order = {"id": secrets.token_hex(4), "item": item}
+            later.add_task(fulfil, user, order)
+            return {"result": order}
+    return {"allow": False, "code": "unknown", "message": "The shop does not do that."}
 
 
 app.mount("/forestay", StaticFiles(directory=os.environ["FORESTAY_PAGE_FILES"]))

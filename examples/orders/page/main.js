@@ -1,10 +1,8 @@
-// The page of the shop: it orders over HTTP from its backend, and hears through the gateway what becomes of it.
+// The page of the shop. It talks to the gateway alone; the backend gives it tokens, and the gateway asks the backend.
 
-import { Client, UnauthorizedError } from "forestay";
+import { Client, RefusedError, UnauthorizedError, UnknownOutcomeError } from "forestay";
 
 const byId = (id) => document.getElementById(id);
-const post = (path, body) =>
-  fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 
 /** A token for the next connection, or the next minutes of this one. */
 async function getToken() {
@@ -14,34 +12,59 @@ async function getToken() {
   return answer.text();
 }
 
-/** Hands over what was published before, and then each message, once and in order. */
+/** Hands over what was published before, and each message from then on. At the seam some may come twice. */
 async function follow(room, take) {
   async function load() {
     try {
       const { messages } = await room.history({ limit: 100 });
-      for (const { payload } of messages) take(payload);
+      messages.forEach(take);
     } catch {
       // The connection is lost. The next `joined` comes back to it.
     }
   }
   room.on("joined", ({ recovered }) => recovered || load());
   room.on("resync", load);
-  room.on("message", ({ payload }) => take(payload));
+  room.on("message", take);
   await room.join();
 }
 
 /** A state that comes again, or late, changes nothing that is newer. */
 const STATES = ["received", "packed", "shipped"];
 
-function show({ id, item, state }) {
-  let line = byId(`order-${id}`);
-  if (!line) {
-    line = Object.assign(document.createElement("li"), { id: `order-${id}` });
-    line.append(Object.assign(document.createElement("span"), { textContent: item }), " ", document.createElement("b"));
-    byId("orders").prepend(line);
-  }
-  const told = line.lastChild;
+/** The line with this id, which is made at the top of the list where there is none. */
+function lineOf(list, id, text) {
+  const found = byId(id);
+  if (found) return found;
+  const line = Object.assign(document.createElement("li"), { id });
+  line.append(Object.assign(document.createElement("span"), { textContent: text }), " ", document.createElement("b"));
+  byId(list).prepend(line);
+  return line;
+}
+
+function showOrder({ payload: { id, item, state } }) {
+  const told = lineOf("orders", `order-${id}`, item).lastChild;
   if (STATES.indexOf(state) > STATES.indexOf(told.textContent)) told.textContent = state;
+}
+
+function showQuestion({ payload: { text, name }, offset }) {
+  lineOf("questions", `question-${offset}`, text).lastChild.textContent = name;
+}
+
+/** Sends what is in a field. If the answer is no, its sentence is shown, and the text stays. */
+function submits(form, field, send) {
+  const problem = byId(`${form}-error`);
+  byId(form).addEventListener("submit", async (event) => {
+    event.preventDefault();
+    problem.textContent = "";
+    try {
+      await send(byId(field).value);
+      byId(field).value = "";
+    } catch (error) {
+      if (error instanceof UnknownOutcomeError) problem.textContent = "No answer came. It may have been done.";
+      else if (error instanceof RefusedError) problem.textContent = error.message || error.code;
+      else throw error;
+    }
+  });
 }
 
 async function begin() {
@@ -58,23 +81,21 @@ async function begin() {
     }[state];
   });
   client.connect();
-  follow(client.room(room), show);
-  follow(client.room("shop.online"), ({ online }) => {
-    byId("online").textContent = online;
+  const questions = client.room("shop.questions");
+  follow(client.room(room), showOrder);
+  follow(questions, showQuestion);
+  follow(client.room("shop.online"), ({ payload }) => {
+    byId("online").textContent = payload.online;
   });
+  submits("form", "item", (item) => client.call("orders.create", { item }));
+  submits("ask", "question", (text) => questions.publish({ text }));
 }
 
 byId("entrance").addEventListener("submit", async (event) => {
   event.preventDefault();
-  if ((await post("/session", { name: byId("name").value })).ok) await begin();
-});
-
-byId("form").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const field = byId("item");
-  const answer = await post("/orders", { item: field.value });
-  byId("form-error").textContent = answer.ok ? "" : `Not ordered: the backend answers ${answer.status}.`;
-  if (answer.ok) field.value = "";
+  const headers = { "Content-Type": "application/json" };
+  const body = JSON.stringify({ name: byId("name").value });
+  if ((await fetch("/session", { method: "POST", headers, body })).ok) await begin();
 });
 
 await begin();
