@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
@@ -18,6 +19,9 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def start(chromium: str) -> AsyncIterator[Start]:
-    async with started() as start:
+async def start(request: pytest.FixtureRequest, chromium: str) -> AsyncIterator[Start]:
+    """Runs all examples that the chosen tests need: what their modules have in `EXAMPLES_HERE`."""
+    modules = {item.module for item in request.session.items if isinstance(item, pytest.Function)}
+    names = {name for module in modules for name in getattr(module, "EXAMPLES_HERE", ())}
+    async with started(names) as start:
         yield start

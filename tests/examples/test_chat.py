@@ -7,6 +7,7 @@ from playwright.async_api import Browser, Page, expect
 from tests.support.example import Running, Start, sign_in, visitor
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(90)]
+EXAMPLES_HERE = ["chat"]
 
 
 @pytest_asyncio.fixture(loop_scope="session")

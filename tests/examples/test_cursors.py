@@ -16,6 +16,7 @@ from forestay_client import Client
 from tests.support.example import Running, Start, visitor
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(90)]
+EXAMPLES_HERE = ["cursors"]
 
 CROWD = 30
 

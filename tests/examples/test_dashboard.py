@@ -11,6 +11,7 @@ from playwright.async_api import Browser, Page, WebSocketRoute, expect
 from tests.support.example import Running, Start, visitor
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(90)]
+EXAMPLES_HERE = ["dashboard"]
 
 
 @pytest_asyncio.fixture(loop_scope="session")

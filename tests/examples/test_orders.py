@@ -14,9 +14,10 @@ from standardwebhooks import Webhook
 from tests.support.example import Running, Start, sign_in, visitor
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(90)]
+EXAMPLES_HERE = ["fastapi", "express"]
 
 
-@pytest_asyncio.fixture(loop_scope="session", params=["fastapi", "express"])
+@pytest_asyncio.fixture(loop_scope="session", params=EXAMPLES_HERE)
 async def shop(request: pytest.FixtureRequest, start: Start) -> Running:
     return await start(request.param)
 

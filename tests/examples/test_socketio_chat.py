@@ -7,15 +7,16 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
-from tests.support.example import FOLDER, Visitor, example, installed, serving, visitor
+from tests.support.example import FOLDER, Start, Visitor, installed, serving, visitor
 from tests.support.local_redis import free_port
 from tests.support.node import node
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
+EXAMPLES_HERE = ["socketio-chat"]
 
 
 @pytest_asyncio.fixture(loop_scope="session", params=["before", "after"])
-async def address(request: pytest.FixtureRequest, chromium: str) -> AsyncIterator[str]:
+async def address(request: pytest.FixtureRequest, start: Start) -> AsyncIterator[str]:
     """The address of the chat, on its old server or on Forestay."""
     if request.param == "before":
         folder = FOLDER / "socketio-chat"
@@ -23,8 +24,7 @@ async def address(request: pytest.FixtureRequest, chromium: str) -> AsyncIterato
         async with serving([str(node()), str(folder / "server-before.mjs")], PORT=str(free_port())) as page:
             yield page
     else:
-        async with example("socketio-chat") as running:
-            yield running.page
+        yield (await start("socketio-chat")).page
 
 
 async def test_the_same_client_chats(address: str, browser: Browser) -> None:

@@ -4,8 +4,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -55,26 +55,43 @@ async def example(name: str) -> AsyncIterator[Running]:
     await installed((chosen.folder / chosen.backend).parent)
     ports = {option: free_port() for option in ("--port", "--gateway-port", "--api-port")}
     arguments = [f"{option}={port}" for option, port in ports.items()]
-    async with serving([sys.executable, str(FOLDER), name, *arguments]) as page:
+    # Clients come back sooner than they should where there are many.
+    async with serving([sys.executable, str(FOLDER), name, *arguments], FORESTAY_RECONNECT_SPREAD="0.3") as page:
         yield Running(page, ports["--gateway-port"], ports["--api-port"])
 
 
 Start = Callable[[str], Awaitable[Running]]
-"""Starts an example by its name, unless it runs already."""
+"""Waits until an example runs, by its name."""
 
 
 @asynccontextmanager
-async def started() -> AsyncIterator[Start]:
-    """Examples that tests share: each is started when it is needed first, and ends with the block."""
-    found: dict[str, Running] = {}
-    async with AsyncExitStack() as stack:
+async def started(names: Collection[str]) -> AsyncIterator[Start]:
+    """Runs these examples side by side until the block ends."""
+    ready = {name: asyncio.get_running_loop().create_future() for name in names}
+    over = asyncio.Event()
 
-        async def start(name: str) -> Running:
-            if name not in found:
-                found[name] = await stack.enter_async_context(example(name))
-            return found[name]
+    async def run(name: str) -> None:
+        async with example(name) as running:
+            ready[name].set_result(running)
+            await over.wait()
 
+    tasks = {name: asyncio.create_task(run(name)) for name in names}
+
+    async def start(name: str) -> Running:
+        await asyncio.wait([ready[name], tasks[name]], return_when=asyncio.FIRST_COMPLETED)
+        if tasks[name].done():
+            # It raises what prevented the start, which may be a reason to skip the test.
+            await tasks[name]
+        running: Running = ready[name].result()
+        return running
+
+    try:
         yield start
+    finally:
+        over.set()
+        for result in await asyncio.gather(*tasks.values(), return_exceptions=True):
+            if isinstance(result, Exception):
+                raise result
 
 
 @asynccontextmanager
