@@ -159,7 +159,8 @@ async def decide(
             order = {"id": secrets.token_hex(4), "item": item}
             later.add_task(fulfil, user, order)
             return {"result": order}
-    return {"allow": False, "code": "unknown", "message": "The shop does not do that."}
+        case _:
+            return {"allow": False, "code": "unknown", "message": "The shop does not do that."}
 
 
 app.mount("/forestay", StaticFiles(directory=os.environ["FORESTAY_PAGE_FILES"]))
