@@ -23,7 +23,7 @@ NAMES = (
         "webhooks",
         "hooks_http",
     ),
-    *("drain", "storm", "soak", "cost", "road", "profile", "objects", "peers", "capacity", "compare"),
+    *("drain", "storm", "soak", "cost", "road", "hooks", "profile", "objects", "peers", "capacity", "compare"),
 )
 
 

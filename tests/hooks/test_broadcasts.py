@@ -29,10 +29,11 @@ class Reports(Observer):
         self.outcomes: list[str] = []
         self.causes: list[str] = []
 
-    def hook(self, hook: Hook, outcome: str, seconds: float, cause: str | None) -> None:
+    def hook(self, hook: Hook, outcome: str, seconds: float) -> None:
         self.outcomes.append(outcome)
-        if cause is not None:
-            self.causes.append(cause)
+
+    def hook_failed(self, hook: Hook, failure: str, cause: str) -> None:
+        self.causes.append(cause)
 
 
 def answering(answer: object, observer: Observer | None = None, **given: Any) -> tuple[Core, AskedForm]:

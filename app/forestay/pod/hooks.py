@@ -44,10 +44,9 @@ class HookLog(Observer):
     def __init__(self) -> None:
         self._throttle = LogThrottle("hooks failed", log.warning)
 
-    def hook(self, hook: Hook, outcome: str, seconds: float, cause: str | None) -> None:
-        """See Observer.hook."""
-        if cause is not None:
-            self._throttle.count(f"{hook.value} {outcome}", cause)
+    def hook_failed(self, hook: Hook, failure: str, cause: str) -> None:
+        """See Observer.hook_failed."""
+        self._throttle.count(f"{hook.value} {failure}", cause)
 
 
 def load_hooks(settings: Settings, policies: Policies) -> tuple[HookModule | None, list[str]]:

@@ -102,14 +102,14 @@ class Hooks:
     def tell(self, event: HookEvent) -> None:
         """Tell `event` later. The caller does not wait, and does not learn what comes of it."""
         if len(self._waiting) >= MOST_TOLD:
-            self._report(event, "dropped", 0.0, f"{MOST_TOLD} events wait to be told")
+            self._report_failure(event, "dropped", f"{MOST_TOLD} events wait to be told", 0.0)
             return
         self._waiting.append(event)
         self._tell_soon()
 
     def failed(self, event: HookEvent, failure: HookFailure, cause: str, seconds: float = 0.0) -> Decision:
         """The decision about `event` where the hook gave none that can be used, and a report of why."""
-        self._report(event, failure, seconds, cause)
+        self._report_failure(event, failure, cause, seconds)
         if self._rules.allow_on_failure and event.hook is not Hook.CALL:
             return ALLOWED
         if event.hook is Hook.CALL and failure != "circuit_open":
@@ -157,7 +157,7 @@ class Hooks:
     def _busy(self, event: HookEvent) -> Decision:
         """No place is left. It is refused also where failures allow: else a flood would switch all rules off."""
         cause = f"{self._rules.concurrency} hooks are under way"
-        self._report(event, "busy", 0.0, cause)
+        self._report_failure(event, "busy", cause, 0.0)
         message = "the application is asked about too much at once; try again later"
         return Decision(Refusal(ErrorCode.UNAVAILABLE, message, retry_after=RETRY_AFTER))
 
@@ -168,21 +168,26 @@ class Hooks:
         error = task.exception()
         if error is None:
             if event.hook in TOLD:
-                self._report(event, "told", seconds, None)
+                self._report(event, "told", seconds)
                 return ALLOWED
             try:
                 decision = decide(event, task.result(), self._rules.bounds)
             except HookFailed as failed:
                 return self.failed(event, failed.failure, str(failed), seconds)
-            self._report(event, "refused" if decision.refusal is not None else "allowed", seconds, None)
+            self._report(event, "allowed" if decision.refusal is None else "refused", seconds)
             return decision
         if isinstance(error, HookFailed):
             return self.failed(event, error.failure, str(error), seconds)
         return self.failed(event, "raised", _explained(error), seconds)
 
-    def _report(self, event: HookEvent, outcome: str, seconds: float, cause: str | None) -> None:
+    def _report(self, event: HookEvent, outcome: str, seconds: float) -> None:
         if self._observer is not None:
-            self._observer.hook(event.hook, outcome, seconds, cause)
+            self._observer.hook(event.hook, outcome, seconds)
+
+    def _report_failure(self, event: HookEvent, failure: HookFailure, cause: str, seconds: float) -> None:
+        self._report(event, failure, seconds)
+        if self._observer is not None:
+            self._observer.hook_failed(event.hook, failure, cause)
 
     def _tell_soon(self) -> None:
         if not self._planned:

@@ -133,7 +133,11 @@ class BroadcastEvent(_Payload):
         binary: bool = False,
     ) -> None:
         """`payload`: JSON; for a binary message all of it."""
-        super().__init__(caller, payload, trace)
+        # Not by the classes above: this happens for each message, and two more calls cost more than all of it.
+        self.caller = caller
+        self.trace = trace
+        self.payload_json = payload
+        self._payload = msgspec.UNSET
         self.room = room
         """The name of the room; `@me` for the user's own."""
         self.event = event

@@ -96,11 +96,11 @@ class Observer:
     def webhook_events(self, outcome: str, events: int) -> None:
         """So many events were `delivered`, became `dead` letters, or were `dropped` at the bound of the queue."""
 
-    def hook(self, hook: Hook, outcome: str, seconds: float, cause: str | None) -> None:
-        """The application was asked, or told: `allowed`, `refused`, `told`, or why it failed, one of FAILURES.
+    def hook(self, hook: Hook, outcome: str, seconds: float) -> None:
+        """The application was asked, or told: `allowed`, `refused`, `told`, or why it failed, one of FAILURES."""
 
-        `cause`: of a failure, in words, without a secret.
-        """
+    def hook_failed(self, hook: Hook, failure: str, cause: str) -> None:
+        """Why it failed, in words, without a secret."""
 
     def unknown_session(self) -> None:
         """A Socket.IO request named a session that is not on this pod."""

@@ -130,7 +130,7 @@ class Counts(Observer):
     def webhook_events(self, outcome: str, events: int) -> None:
         self.webhook_outcomes.add(outcome, events)
 
-    def hook(self, hook: Hook, outcome: str, seconds: float, cause: str | None) -> None:
+    def hook(self, hook: Hook, outcome: str, seconds: float) -> None:
         self.hooks[hook].add(outcome)
         self.hook_seconds.observe(seconds)
 
