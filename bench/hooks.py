@@ -24,7 +24,7 @@ def walk(checkout: Checkout, number: int) -> Figures:
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Unusable(f"the gateway of {checkout.sources} cannot be measured:\n{done.stderr.strip()}")
-    found: Figures = json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     found["a hook adds"] = found["hook"] - found["hooks elsewhere"]
     found["elsewhere / none"] = found["hooks elsewhere"] / found["no hooks"]
     return found
