@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.chart import Bars
 from bench.crowd import gate
 from bench.inbound import Inbound
-from bench.rounds import Figures, interleaved, options, report
+from bench.rounds import Figures, interleaved, options, ratio, report
 from bench.servers import Running, running
 from forestay.terminal.crowd import Crowd, message, percentile, raise_file_limit, send
 
@@ -100,9 +100,11 @@ def turn(server: Running, application: Application, *, seconds: float, hangs: bo
     load = Inbound(server, publishers=_PUBLISHERS, rate=_RATE)
     load.run(0.5)
     load.crowd.reset()
-    before = application.questions
+    before, cpu = application.questions, server.cpu()
     sent = load.run(seconds)
+    cpu = server.cpu() - cpu
     found = {
+        "us CPU/message": cpu / sent * 1e6,
         "p50 ms": percentile(load.crowd.latencies, 0.5) / 1e6,
         "p99 ms": percentile(load.crowd.latencies, 0.99) / 1e6,
         "lost": sent - load.crowd.count,
@@ -127,7 +129,7 @@ def main() -> None:
             cases = {label: partial(work, hangs=False), f"{label}, hanging": partial(work, hangs=True)}
             found |= interleaved(cases, given.rounds)
     application.close()
-    report(
+    middle = report(
         "hooks_http",
         f"An HTTP hook that hangs, beside {_PUBLISHERS * _RATE:g} messages a second of others",
         found,
@@ -138,6 +140,7 @@ def main() -> None:
         pairs = zip(found[f"{label}, hanging"], found[label], strict=True)
         above = statistics.median(one["p99 ms"] - other["p99 ms"] for one, other in pairs)
         print(f"p99 of others, {label}: {above:+.2f} ms where one hook hangs (median of the rounds' differences)")
+    ratio(middle, "us CPU/message", "asked", "not asked")
 
 
 if __name__ == "__main__":
