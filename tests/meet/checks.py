@@ -300,6 +300,28 @@ async def logged(kind: Kind) -> str:
         return f"{', '.join(found)}: {when}" if found else "none"
 
 
+async def dead(kind: Kind) -> str:
+    """What eight handshakes get while one pod is dead, and which ways of a token get into the errors of the proxy."""
+    async with stage(kind) as here:
+        await here.pods[0].running.stop(asyncio.Event())
+        tokens = {way: token(f"marked-{way}") for way in ("header", "subprotocol", "query")}
+        offered = f"forestay.v1, {_in_base64url(tokens['subprotocol'])}"
+        seen: Counter[str] = Counter()
+        for number in range(_MANY):
+            # All three ways in one request, whose tokens differ, would be refused by a pod.
+            request = (
+                upgrade(tokens["header"]),
+                upgrade(None, Sec_WebSocket_Protocol=offered),
+                upgrade(None, f"/ws?access_token={tokens['query']}"),
+            )[number % 3]
+            seen[str((await ask(here.way.port, request)).status)] += 1
+        await asyncio.sleep(0.5)
+        errors = here.proxy.errors()
+        shown = {way: _in_base64url(text) if way == "subprotocol" else text for way, text in tokens.items()}
+        found = [way for way, text in shown.items() if text in errors]
+        return f"{seen['101']} of {_MANY} get in; errors show {', '.join(found) or 'none'}"
+
+
 CHECKS: Final[Sequence[tuple[str, Check]]] = (
     ("A pod drains: its clients hear", drain),
     ("Reload: open connections", reload),
@@ -309,6 +331,7 @@ CHECKS: Final[Sequence[tuple[str, Check]]] = (
     ("Refused with 401 and 403", refused),
     ("Both pods refuse with 503, six handshakes", full),
     ("One pod refuses with 503, eight handshakes", retry),
+    ("One pod is dead, eight handshakes; tokens in the errors", dead),
     ("After a reload, of six new ones to the pod that has none", balance),
     ("Three events of a stream", streams),
     ("WebSocket over HTTP/2", http2),

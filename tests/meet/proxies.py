@@ -204,6 +204,13 @@ class Running:
         """All that it has logged."""
         return "".join(file.read_text(errors="replace") for file in (*self._place.glob("*.log"),) if file.exists())
 
+    def errors(self) -> str:
+        """What it has logged about errors: a file of its own, or the lines of that level."""
+        file = self._place / "error.log"
+        if file.exists():
+            return file.read_text(errors="replace")
+        return "\n".join(line for line in self.log().splitlines() if '"level":"error"' in line)
+
     async def stop(self) -> None:
         """End it and its workers."""
         process = self._process
