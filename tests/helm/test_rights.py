@@ -55,8 +55,8 @@ def test_the_network_policy_lets_through_what_is_needed() -> None:
         [53, 53],
         [26379, 26380, 6379],
         [4318],
-        [8444],
         [8443],
+        [8444],
         [443, 6443],
     ]
     assert spec["ingress"] == [
