@@ -55,8 +55,8 @@ class Pod:
         self.bus.publish(Message(ROOM, text.encode(), "now", "ada"), settlement.set_result, kept=kept, key=key)
         return await settlement
 
-    async def top(self) -> Position:
-        return (await self.bus.history(ROOM, Query(0), KEPT)).top
+    async def top(self, room: RoomName = ROOM) -> Position:
+        return (await self.bus.history(room, Query(0), KEPT)).top
 
     async def kept(self) -> list[str]:
         page = await self.bus.history(ROOM, Query(100), KEPT)

@@ -29,7 +29,7 @@ async def test_promoted_with_stalled_replication(master: RedisServer, tmp_path: 
         await replica.start_beside()
         sentinel.start()
         async with actors(master, tmp_path, url=f"{sentinel.url}?master=main") as group:
-            members = await group.member(9)
+            members = await group.member(60)
             speaker = await group.speaker()
             await speaker.accepted(20)
             await asyncio.to_thread(sentinel.await_replica)

@@ -23,6 +23,7 @@ TESTS: Final = (
     "tests/bus/test_redis_start.py",
     "tests/bus/test_redis_incarnations.py",
     "tests/faults/test_failover.py",
+    "tests/faults/test_replicas.py",
 )
 """What every server must pass."""
 

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tests.support.local_redis import QUICK, Cluster, RedisServer, Sentinel
+from tests.support.local_redis import QUICK, SHARDED, Cluster, RedisServer, Sentinel
 
 NO_ID: Final = "0" * 40
 
@@ -136,7 +136,7 @@ def cluster_failover(folder: Path) -> Seen:
         master, replica = cluster.servers[0], cluster.servers[3]
         before = facts(master)
         replica.do("CLUSTER", "FAILOVER")
-        _until(lambda: "role:master" in replica.text("INFO", "replication"))
+        _until(lambda: _is_master(replica))
         return Seen(before, facts(replica), kept=True)
 
 
@@ -150,7 +150,7 @@ def sentinel_failover(folder: Path) -> Seen:
             master.do("WAIT", 1, 5000)
             before = facts(master)
             _until(lambda: sentinel.do("SENTINEL", "FAILOVER", "main") == b"OK")
-            _until(lambda: "role:master" in replica.text("INFO", "replication"))
+            _until(lambda: _is_master(replica))
             return Seen(before, facts(replica), _has(replica))
 
 
@@ -191,6 +191,14 @@ def _has(server: RedisServer) -> bool:
     return server.do("GET", "written") == b"1"
 
 
+def _is_master(server: RedisServer) -> bool:
+    try:
+        return "role:master" in server.text("INFO", "replication")
+    except OSError:
+        # A sentinel that promotes a server ends its connections.
+        return False
+
+
 def _until(true: Callable[[], bool]) -> None:
     end = time.monotonic() + 30
     while not true():
@@ -205,6 +213,8 @@ _HEAD: Final = ("What happens to a master", "its id", "former id", "process", "t
 def _print() -> None:
     print(f"| {' | '.join(_HEAD)} |\n|{' --- |' * len(_HEAD)}")
     for name, case in CASES.items():
+        if "CLUSTER" in name and not SHARDED:
+            continue
         with tempfile.TemporaryDirectory() as folder:
             print(f"| {' | '.join((name, *case(Path(folder)).shown))} |", flush=True)
 

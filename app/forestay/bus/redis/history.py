@@ -92,7 +92,7 @@ def read_page(
 
 def forget_command(keys: RoomKeys, incarnation: bytes) -> bytes:
     """The command that deletes the history of a room."""
-    return pack(b"EVALSHA", FORGET.digest, 2, keys.meta, keys.stream, incarnation)
+    return pack(b"EVALSHA", FORGET.digest, 3, keys.meta, keys.stream, keys.seed, incarnation)
 
 
 def read_forgotten(reply: object) -> Forgotten:
@@ -118,7 +118,8 @@ def positions_command(rooms: Sequence[RoomKeys], asker: Asker) -> bytes:
     """The command that asks for the positions of the rooms with these keys."""
     names = [one.meta for one in rooms]
     if asker.older_pods:
-        names += [*(one.stream for one in rooms), rooms[0].seed]
+        names += [one.stream for one in rooms]
+    names.append(rooms[0].seed)
     return pack(b"EVALSHA", POSITIONS.digest, len(names), *names, asker.incarnation, asker.new_epoch, len(rooms))
 
 

@@ -2,10 +2,8 @@
 
 from typing import Final
 
+from forestay.bus.redis.incarnations import INCARNATION, SEED_TTL
 from forestay.bus.redis.script import script
-
-SEED_TTL: Final = 7 * 86_400
-"""Seconds for which the seed of the first epoch stays without pods. `scripts.py` says what it is for."""
 
 _NOW: Final = """
 local time = redis.call('TIME')
@@ -13,15 +11,18 @@ local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 """
 
 HEARTBEAT: Final = script(
-    _NOW
+    INCARNATION
+    + _NOW
     + f"""
 -- KEYS leases, revocations, load, seed
 -- ARGV pod, lease in ms, the last revocation that the pod knows, connections, new epoch
 local until_when = redis.call('ZSCORE', KEYS[1], ARGV[1])
 local known = until_when and tonumber(until_when) > now and 1 or 0
 redis.call('HDEL', KEYS[3], ARGV[1])
-if redis.call('EXISTS', KEYS[4]) == 0 then redis.call('HSET', KEYS[4], 'id', ARGV[5], 'since', time[1]) end
+if redis.call('HEXISTS', KEYS[4], 'id') == 0 then redis.call('HSET', KEYS[4], 'id', ARGV[5], 'since', time[1]) end
 redis.call('EXPIRE', KEYS[4], {SEED_TTL})
+local run = incarnation()
+if run then origin_of(KEYS[4], run) end
 redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]), ARGV[1])
 redis.call('HSET', KEYS[3], ARGV[1], '+' .. ARGV[4])
 return {{
@@ -34,7 +35,8 @@ return {{
 }}
 """
 )
-"""Extends the lease of a pod and stores its number of connections. Makes the seed of the first epoch, if there is none.
+"""Extends the lease of a pod and stores its number of connections. Makes the seed of the first epoch, if there is none,
+and keeps there which incarnation it saw.
 
 Replies with whether the pod had a lease, the pods that have one, those whose lease has ended, the revocations since the
 last one that the pod knows, the connections of each pod, and the seed, which is another one after a loss of all data.

@@ -1,12 +1,14 @@
 """The scripts that write and read the history of a room, and the list of all scripts.
 
-Every script first checks whether this Redis may have lost writes: `master_replid` is new after each restart and each
-promotion. If so the room gets a new epoch, so that no client takes a shorter history for the whole one; entries and
-offset stay. Some servers let no script ask for INFO. Then the replid that was read at connect time is used.
+Every script first checks whether this Redis may have lost writes, as `incarnations.py` says. If so the room gets a new
+epoch, so that no client takes a shorter history for the whole one; entries and offset stay. A room has the incarnation
+in which it was seen last, and the origin of that one. Releases before this one write only the first, and so they give
+a room a new epoch with each incarnation. Some servers let no script ask for INFO. Then the replid that was read at
+connect time is used.
 
 A question stores nothing about a room. A room without messages has the *first epoch*, which is the same for all such
-rooms, and its first message takes it. The first epoch comes from a seed, the replid, the number of evicted keys and the
-time. So no room gets the same one twice: the seed is lost with a flush, a new replid comes with a restart, and after
+rooms, and its first message takes it. The first epoch comes from a seed, the origin, the number of evicted keys and the
+time. So no room gets the same one twice: the seed is lost with a flush, a new origin comes with a restart, and after
 two spans a room's keys may have expired. Releases before this one know no first epoch. While such a pod is there, the
 epoch of an empty room is stored when somebody asks for it.
 
@@ -17,7 +19,7 @@ for commands that need memory. So such a command comes first.
 from typing import Final
 
 from forestay.bus.redis.event_scripts import EVENT_SCRIPTS, TELL
-from forestay.bus.redis.pod_scripts import SEED_TTL
+from forestay.bus.redis.incarnations import INCARNATION, SEED_TTL
 from forestay.bus.redis.registry_scripts import REGISTRY_SCRIPTS
 from forestay.bus.redis.script import Script, script
 from forestay.core.rules.policies import KEY_TTL, QUIET_TTL
@@ -32,25 +34,22 @@ _SPAN: Final = QUIET_TTL // 2
 # Expiries are renewed only when this much of them is gone: a read every few seconds need not be a write.
 _RENEW_AFTER: Final = 3600
 
-_COMMON: Final = f"""
-local function incarnation(otherwise)
-  local info = redis.pcall('INFO', 'replication')
-  return type(info) == 'string' and string.match(info, 'master_replid:(%x+)') or otherwise
-end
+_COMMON: Final = f"""{INCARNATION}
 local function number(n) return string.format('%.0f', n) end
 local function short(text) return string.sub(redis.sha1hex(text), 1, 20) end
 -- The epoch and the offset of a room; nil if it has none yet. Also right where a full Redis cannot store the epoch.
-local function position(meta, run)
-  local known = redis.call('HMGET', meta, 'epoch', 'run', 'offset')
+local function position(meta, seed, run)
+  local known = redis.call('HMGET', meta, 'epoch', 'run', 'offset', 'origin')
   if not known[1] then return nil end
-  if known[2] ~= run then
-    known[1] = short(known[1] .. ' ' .. run)
-    redis.pcall('HSET', meta, 'epoch', known[1], 'run', run)
+  if known[2] ~= run or not known[4] then
+    local origin = origin_of(seed, run)
+    if known[2] ~= run and known[4] ~= origin then known[1] = short(known[1] .. ' ' .. run) end
+    redis.pcall('HSET', meta, 'epoch', known[1], 'run', run, 'origin', origin)
   end
   return known[1], tonumber(known[3])
 end
 -- The first epoch, `ago` spans ago.
-local function first_epoch(seed, run, new_epoch, ago)
+local function first_epoch(seed, origin, new_epoch, ago)
   local known = redis.call('HMGET', seed, 'id', 'since')
   local now = tonumber(redis.call('TIME')[1])
   if not known[1] then
@@ -58,17 +57,17 @@ local function first_epoch(seed, run, new_epoch, ago)
     local stored = redis.pcall('HSET', seed, 'id', new_epoch, 'since', now)
     if type(stored) == 'number' then redis.call('EXPIRE', seed, {SEED_TTL}) end
   end
-  local stats = redis.pcall('INFO', 'stats')
-  local evicted = type(stats) == 'string' and string.match(stats, 'evicted_keys:(%d+)') or ''
+  local evicted = fact('stats', 'evicted_keys') or ''
   local span = math.floor((now - tonumber(known[2])) / {_SPAN}) - ago
-  return short(table.concat({{run, known[1], evicted, span}}, ' '))
+  return short(table.concat({{origin, known[1], evicted, span}}, ' '))
 end
 -- Store the epoch of a room that has none, if a full Redis takes it.
 local function open(meta, stream, seed, run, new_epoch, ttl)
   -- Entries without an epoch belong to nothing, and the room had messages.
   local lost = redis.call('EXISTS', stream) == 1
-  local epoch = lost and new_epoch or first_epoch(seed, run, new_epoch, 0)
-  if type(redis.pcall('HSET', meta, 'epoch', epoch, 'run', run, 'offset', 0)) == 'number' then
+  local origin = origin_of(seed, run)
+  local epoch = lost and new_epoch or first_epoch(seed, origin, new_epoch, 0)
+  if type(redis.pcall('HSET', meta, 'epoch', epoch, 'run', run, 'origin', origin, 'offset', 0)) == 'number' then
     redis.call('PEXPIRE', meta, ttl)
     redis.call('DEL', stream)
   end
@@ -128,7 +127,7 @@ if once then
   if earlier[3] and earlier[3] ~= ARGV[10] then return {{'', 1}} end
   if earlier[1] then return {{earlier[1], tonumber(earlier[2])}} end
 end
-local epoch, offset = position(meta, run)
+local epoch, offset = position(meta, KEYS[3], run)
 if not epoch and ARGV[9] == '0' then return {{'', 0}} end
 if not epoch then epoch, offset = open(meta, stream, KEYS[3], run, ARGV[2], ttl) end
 local size, limit, bytes = ARGV[4], tonumber(ARGV[8] or 0)
@@ -160,13 +159,14 @@ READ: Final = _script(f"""
 -- KEYS meta, stream, seed
 -- ARGV replid without INFO, new epoch, ttl to store an epoch, since | before | newest, epoch, offset, count, bytes
 local run, ttl = incarnation(ARGV[1]), tonumber(ARGV[3])
-local epoch, top = position(KEYS[1], run)
+local epoch, top = position(KEYS[1], KEYS[3], run)
 if not epoch and ttl > 0 then
   epoch, top = open(KEYS[1], KEYS[2], KEYS[3], run, ARGV[2], ttl + {QUIET_TTL * 1000})
 elseif not epoch then
   -- The first epoch of the span before is as good: what the room had since then could not have expired.
-  local before = first_epoch(KEYS[3], run, ARGV[2], 1)
-  return {{ARGV[5] == before and before or first_epoch(KEYS[3], run, ARGV[2], 0), 0, {{}}, 0, 0}}
+  local origin = origin_of(KEYS[3], run)
+  local before = first_epoch(KEYS[3], origin, ARGV[2], 1)
+  return {{ARGV[5] == before and before or first_epoch(KEYS[3], origin, ARGV[2], 0), 0, {{}}, 0, 0}}
 end
 local same, bound, count, left = ARGV[5] == epoch, tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local verb, edge, limit, step = 'XREVRANGE', '+', '-', -1
@@ -200,12 +200,12 @@ before a position and the newest ones come in descending order.
 """
 
 FORGET: Final = _script("""
--- KEYS meta, stream; ARGV replid without INFO
+-- KEYS meta, stream, seed; ARGV replid without INFO
 local messages = redis.call('XLEN', KEYS[2])
 -- First: a full Redis takes what follows on a removal.
 redis.call('DEL', KEYS[2])
 redis.call('HDEL', KEYS[1], 'bytes', 'at')
-local epoch, offset = position(KEYS[1], incarnation(ARGV[1]))
+local epoch, offset = position(KEYS[1], KEYS[3], incarnation(ARGV[1]))
 return {epoch or '', offset or 0, messages}
 """)
 """Deletes the messages of a room. Replies with epoch and offset, which stay, and with the number of the messages.
@@ -214,14 +214,16 @@ The epoch is empty if the room has none.
 """
 
 POSITIONS: Final = _script(f"""
--- KEYS the metas; to store epochs also the streams, in the same order, and the seed
+-- KEYS the metas; to store epochs also the streams, in the same order; the seed
 -- ARGV replid without INFO, new epoch, number of rooms
-local run, answer, rooms = incarnation(ARGV[1]), {{}}, tonumber(ARGV[3])
+local run, answer, rooms, seed = incarnation(ARGV[1]), {{}}, tonumber(ARGV[3]), KEYS[#KEYS]
+-- Also where no room needs it: this incarnation has been seen now.
+origin_of(seed, run)
 for number = 1, rooms do
   local meta = KEYS[number]
-  local epoch, offset = position(meta, run)
-  if not epoch and #KEYS > rooms then
-    epoch, offset = open(meta, KEYS[rooms + number], KEYS[#KEYS], run, ARGV[2], {QUIET_TTL * 1000})
+  local epoch, offset = position(meta, seed, run)
+  if not epoch and #KEYS > rooms + 1 then
+    epoch, offset = open(meta, KEYS[rooms + number], seed, run, ARGV[2], {QUIET_TTL * 1000})
   elseif epoch and redis.call('PTTL', meta) < {(QUIET_TTL - _RENEW_AFTER) * 1000} then
     redis.call('EXPIRE', meta, {QUIET_TTL})
   end
