@@ -199,6 +199,7 @@ DEEP = b'{"payload":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
         (JOIN, http(410), "status", "status 410"),
         (JOIN, http(403, b'{"allow":false}', Content_Type="application/json"), "status", "status 403"),
         (JOIN, http(201), "status", "status 201"),
+        (JOIN, b"HTTP/1.1 101 X\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", "status", "status 101"),
         (JOIN, http(302, Location="http://127.0.0.1:1/"), "status", "redirects are not followed"),
         (JOIN, http(307, Location="/elsewhere"), "status", "redirects are not followed"),
         (JOIN, json_answer(b'{"allow":true}', "text/html"), "bad_answer", "not application/json"),
@@ -362,6 +363,34 @@ async def test_a_certificate_of_a_stranger_is_not_trusted(tmp_path: Path) -> Non
         assert (found.failure, "FORESTAY_HOOKS_CA" in str(found), app.questions) == ("unreachable", True, [])
         async with asking(app, ca=authority.ca) as hooks:
             assert isinstance(await hooks.ask(JOIN), Allow)
+
+
+@pytest.mark.parametrize("idle", [False, True])
+async def test_what_nobody_asked_for_answers_no_question(*, idle: bool) -> None:
+    """A second answer, in one piece with the first one or later: the next question goes over another connection."""
+    stray = say({"allow": False})
+    writers: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        head = await reader.readuntil(b"\r\n\r\n")
+        size = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        await reader.readexactly(size)
+        writer.write(http(204) + (b"" if idle else stray))
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    app = Application(hang, port=server.sockets[0].getsockname()[1])
+    async with server, asking(app) as hooks:
+        for number in range(3):
+            assert parts(await hooks.ask(JOIN)) == (Allow, [])
+            assert len(writers) == number + 1
+            if idle:
+                writers[-1].write(stray)
+                for _ in range(10):
+                    # It has come already; a turn of the loop reads it.
+                    await asyncio.sleep(0)
+    for writer in writers:
+        writer.close()
 
 
 @pytest.mark.parametrize("event", [CONNECT, JOIN, BROADCAST, LEAVE, DISCONNECT], ids=by_hook)

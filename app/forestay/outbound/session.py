@@ -14,6 +14,9 @@ from aiohttp import (
     DummyCookieJar,
     TCPConnector,
 )
+from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 
 from forestay import __version__
 from forestay.outbound.receiver import Receiver, trust
@@ -23,13 +26,29 @@ NOT_ABOUT_CONTENT: Final = frozenset({401, 403, 404, 405, 407, 408, 425, 429, 50
 receiver behind it."""
 
 
+class _Connector(TCPConnector):
+    """Uses no connection again on which something has come since its last answer.
+
+    aiohttp would take that for the answer to the next request: a status that a proxy sends before it closes an idle
+    connection, or an answer that was written twice.
+    """
+
+    async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Connection | None:
+        while (connection := await super()._get(key, traces)) is not None:
+            protocol = connection.protocol
+            if protocol is not None and not protocol.should_close:
+                return connection
+            connection.close()
+        return None
+
+
 def open_session(receiver: Receiver, connections: int, keep: float) -> ClientSession:
     """A session with at most so many `connections`. An idle one is kept for `keep` seconds.
 
     Needs a running loop. Raises ValueError where the authority of the receiver cannot be read.
     """
     return ClientSession(
-        connector=TCPConnector(limit=connections, keepalive_timeout=keep, ssl=trust(receiver.ca)),
+        connector=_Connector(limit=connections, keepalive_timeout=keep, ssl=trust(receiver.ca)),
         cookie_jar=DummyCookieJar(),
         timeout=ClientTimeout(total=receiver.timeout),
         headers={
