@@ -102,6 +102,21 @@ async def test_a_cut_connection_misses_nothing(chat: Running, browser: Browser) 
         await expect(bob.page.get_by_role("complementary").get_by_role("listitem")).to_have_text(["Ada", "Bob"])
 
 
+async def test_messages_that_are_loaded_again_are_there_once(chat: Running, browser: Browser) -> None:
+    """After a gap the page loads the last messages, of which it has most, and puts what it lacks at its place."""
+    async with visitor(browser, chat.page) as ada, visitor(browser, chat.page) as bob:
+        await sign_in(ada.page, "Ada")
+        await sign_in(bob.page, "Bob")
+        for number in range(3):
+            await say(bob.page, f"again {number}")
+        await sees(ada.page, "again", 3)
+        await ada.page.locator("[role=log]:visible p", has_text="again 1").evaluate("line => line.remove()")
+        ada.tell({"type": "resync", "room": "chat.general", "payload": {"reason": "bus_lost"}})
+        await sees(ada.page, "again", 3)
+        texts = await ada.page.locator("[role=log]:visible p", has_text="again").locator("span").all_inner_texts()
+        assert texts == ["again 0", "again 1", "again 2"]
+
+
 async def test_a_page_without_a_session_gets_no_token(chat: Running, browser: Browser) -> None:
     """The backend gives tokens to those who are signed in. A page that is signed in stays so when it is reloaded."""
     async with visitor(browser, chat.page) as ada:

@@ -85,15 +85,18 @@ async def test_a_cut_connection_leaves_no_hole(dashboard: Running, browser: Brow
 
 async def test_numbers_are_compressed_and_nobody_else_can_write(dashboard: Running, browser: Browser) -> None:
     """Messages take a third of their bytes on the wire, and the token of a viewer lets it read only."""
-    async with visitor(browser, dashboard.page) as viewer, aiohttp.ClientSession() as session:
-        await more(viewer.page, 3)
-        async with session.get(f"http://127.0.0.1:{dashboard.api_port}/metrics") as answer:
-            metrics = await answer.text()
-        plain, compressed = (
-            float(re.findall(rf'compression_bytes_total{{direction="sent",form="{form}"}} (\S+)', metrics)[0])
-            for form in ("plain", "compressed")
-        )
-        assert 0 < compressed < plain / 2
+    # A WebSocket that the test could cut would not be compressed.
+    async with visitor(browser, dashboard.page, sockets="none"), aiohttp.ClientSession() as session:
+        plain = compressed = 0.0
+        # What the page begins with comes from the history, and is not compressed.
+        while not compressed:
+            async with session.get(f"http://127.0.0.1:{dashboard.api_port}/metrics") as answer:
+                metrics = await answer.text()
+            plain, compressed = (
+                float(re.findall(rf'compression_bytes_total{{direction="sent",form="{form}"}} (\S+)', metrics)[0])
+                for form in ("plain", "compressed")
+            )
+        assert compressed < plain / 2
         async with session.post(f"{dashboard.page}token") as answer:
             headers = {"Authorization": f"Bearer {await answer.text()}"}
         url = f"http://127.0.0.1:{dashboard.gateway_port}/rooms/shop.numbers/messages"

@@ -1,6 +1,7 @@
 """Runs an example of `examples/` as its README says, and opens its page as a visitor whose connection can be cut."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -157,6 +158,11 @@ class Visitor:
         inside, outside = self._sockets[-1]
         await outside.close()
         await inside.close()
+
+    def tell(self, sentence: object) -> None:
+        """Sends the page a message, as if it came from the gateway."""
+        inside, _ = self._sockets[-1]
+        inside.send(json.dumps(sentence))
 
     def back(self) -> None:
         self._away = False
