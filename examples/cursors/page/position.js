@@ -1,4 +1,4 @@
-// What a message says: who, and where on the board. Six bytes, where JSON would take forty.
+// What a message says: who, and where on the board. Six bytes; JSON would take many more.
 
 const SIZE = 6;
 const MOST = 65535;
