@@ -26,15 +26,6 @@ presence = true
 pattern = "told.*"
 join_leave = true
 """
-_HOOKS = """
-import asyncio
-from forestay.hooks import CallEvent, Result
-
-async def call(event: CallEvent) -> Result:
-    if event.method == "wait":
-        await asyncio.sleep(0)
-    return Result(event.payload)
-"""
 # Patterns of a token, as many as it may have. Nearly all of them match no room.
 _PATTERNS = {f"one.two.three.{number}.*": "rw" for number in range(98)} | {"**": "rwph"}
 _LARGE = 65_000
@@ -98,8 +89,6 @@ def _requests() -> dict[str, tuple[Request, int]]:
     return {
         "broadcast, 100 bytes": (lambda _: plain, 4000),
         "ping": (lambda _: {"type": "ping"}, 4000),
-        "call, answered at once": (lambda _: {"type": "call", "id": "c", "method": "at once", "payload": 1}, 2000),
-        "call, awaited": (lambda _: {"type": "call", "id": "c", "method": "wait", "payload": 1}, 2000),
         "bind": (lambda _: {"type": "bind", "room": "plain", "payload": {"type": 1}}, 4000),
         "join or leave": (lambda number: {"type": turn[number % 2], "room": "empty"}, 2000),
         "join or leave, presence": (lambda number: {"type": turn[number % 2], "room": "seen.b"}, 2000),
@@ -133,15 +122,11 @@ def main() -> None:
     given = options(__doc__, "forestay", seconds=0).parse_args()
     rounds: list[dict[str, float]] = []
     for _ in range(1 if given.quick else given.rounds):
-        with tempfile.TemporaryDirectory() as folder:
-            rooms, hooks = Path(folder, "rooms.toml"), Path(folder, "hooks.py")
-            rooms.write_text(_ROOMS)
-            hooks.write_text(_HOOKS)
+        with tempfile.NamedTemporaryFile("w", suffix=".toml") as rooms:
+            rooms.write(_ROOMS)
+            rooms.flush()
             with running(
-                "forestay",
-                FORESTAY_ROOMS_FILE=str(rooms),
-                FORESTAY_HOOKS_MODULE=str(hooks),
-                FORESTAY_ROOMS_PER_CONNECTION="200",
+                "forestay", FORESTAY_ROOMS_FILE=str(Path(rooms.name)), FORESTAY_ROOMS_PER_CONNECTION="200"
             ) as server:
                 rounds.append(_round(server))
     unit = median(one["broadcast, 100 bytes"] for one in rounds)

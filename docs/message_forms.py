@@ -79,6 +79,8 @@ class PresencePage(Struct):
     members: list[PresentUser]
     next: str | None = None
     """The `after` of the next page."""
+    degraded: bool | None = None
+    """Users may be missing or too many, because Redis refuses changes or did so a moment ago; else missing."""
 
 
 class JoinedPayload(PositionPayload):

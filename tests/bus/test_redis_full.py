@@ -1,6 +1,8 @@
 """A full Redis refuses what would make it grow, before any effect, and lets pods leave, end and go on."""
 
 import asyncio
+import shutil
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -11,7 +13,7 @@ from forestay.core.ports.registry import Revocation
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
 from forestay.protocol.presence import Member
-from tests.bus.redis_pod import KEPT, ROOM, NewPod, Pod
+from tests.bus.redis_pod import KEPT, ROOM, NewPod, Pod, until
 from tests.support.local_redis import RedisServer
 
 FULL: int = 8 * 2**20
@@ -178,3 +180,64 @@ async def test_a_redis_that_evicts_stays_small_and_gives_no_epoch_twice(own_redi
     own_redis.do("DEL", pod.bus.keys.room(RoomName("room299")).meta)
     page = await pod.bus.history(RoomName("room299"), Query(10, since=settled[-1].position), KEPT)
     assert (page.whole, page.messages) == (False, [])
+
+
+async def full(server: RedisServer) -> None:
+    server.do("CONFIG", "SET", "maxmemory", 1)
+
+
+async def without_replicas(server: RedisServer) -> None:
+    server.do("CONFIG", "SET", "min-replicas-to-write", 1)
+
+
+async def unable_to_store(server: RedisServer) -> None:
+    """Its folder is gone, so its snapshot fails."""
+    server.do("CONFIG", "SET", "save", "3600 1")
+    [_, folder] = server.do("CONFIG", "GET", "dir")  # type: ignore[misc]
+    shutil.rmtree(folder.decode())  # type: ignore[has-type]
+    server.do("BGSAVE")
+    await until(lambda: "rdb_last_bgsave_status:err" in server.text("INFO", "persistence"))
+
+
+async def writable(server: RedisServer) -> None:
+    server.do("CONFIG", "SET", "maxmemory", 0)
+    server.do("CONFIG", "SET", "min-replicas-to-write", 0)
+    server.do("CONFIG", "SET", "save", "")
+
+
+@pytest.mark.parametrize("refuse", [full, without_replicas, unable_to_store])
+async def test_a_list_of_users_is_degraded_while_redis_takes_no_users(
+    own_redis: RedisServer, pod: Pod, refuse: Callable[[RedisServer], Awaitable[None]]
+) -> None:
+    """A page says so, and so does a heartbeat where it is answered. Asking changes nothing."""
+    registry = RedisRegistry("one", pod.bus)
+    assert not (await registry.heartbeat(30)).refusing
+    assert await put(registry, "ada", 1) is Outcome.ACCEPTED
+    before = await registry.presence_page(ROOM, None, 10)
+    assert not before.degraded
+    known = keys(own_redis)
+    await refuse(own_redis)
+    assert await put(registry, "bob", 1) is Outcome.REFUSED
+    for room, users in ((ROOM, ["ada"]), (RoomName("chat.empty"), [])):
+        page = await registry.presence_page(room, None, 10)
+        assert (page.degraded, [member.user for member in page.members]) == (True, users)
+    if refuse is full:
+        assert (await registry.heartbeat(30)).refusing
+    await writable(own_redis)
+    assert keys(own_redis) == known
+    assert await registry.presence_page(ROOM, None, 10) == before
+
+
+async def test_a_list_of_users_is_degraded_until_each_pod_can_have_registered_again(
+    own_redis: RedisServer, pod: Pod
+) -> None:
+    """Another Redis may have lost what was registered. A heartbeat repairs it."""
+    registry = RedisRegistry("one", pod.bus)
+    await registry.heartbeat(30)
+    own_redis.kill()
+    own_redis.start()
+    await until(lambda: "lost" in pod.events)
+    await until(lambda: pod.bus.up)
+    assert (await registry.presence_page(ROOM, None, 10)).degraded
+    assert (await registry.heartbeat(30)).lost_memory
+    assert not (await registry.presence_page(ROOM, None, 10)).degraded

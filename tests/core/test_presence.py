@@ -7,7 +7,7 @@ import pytest
 
 from forestay.bus.memory.bus import MemoryBus
 from forestay.core.ports.bus import Outcome
-from forestay.core.rooms.presence import Presence
+from forestay.core.rooms.presence import DOUBTED, Presence
 from forestay.core.rules.access import Identity, Rights
 from forestay.core.rules.policies import Policies
 from forestay.protocol.codes import ErrorCode, Refusal
@@ -329,3 +329,25 @@ async def test_a_user_counts_once_for_each_room() -> None:
     pod.presence.leave(LOUD, "bob", grace=False)
     pod.presence.leave(LOUD, "alice", grace=False)
     assert len(pod.presence) == 3
+
+
+@virtual
+@pytest.mark.parametrize("outcome", [Outcome.REFUSED, Outcome.UNKNOWN])
+async def test_a_page_is_degraded_where_users_may_be_missing(outcome: Outcome) -> None:
+    """It is so from the first change that the registry did not take until all pods can have repeated theirs."""
+    pod = Pod()
+    assert not (await pod.presence.page(QUIET, None, 10)).degraded
+    pod.registry.outcome = outcome
+    pod.presence.enter(QUIET, ALICE)
+    page = await pod.presence.page(QUIET, None, 10)
+    assert (page.degraded, page.members) == (True, [])
+    await asyncio.sleep(DOUBTED - 1)
+    pod.presence.renew()
+    await asyncio.sleep(DOUBTED - 1)
+    assert (await pod.presence.page(QUIET, None, 10)).degraded
+    pod.registry.outcome = Outcome.ACCEPTED
+    pod.presence.renew()
+    page = await pod.presence.page(QUIET, None, 10)
+    assert (page.degraded, [member.user for member in page.members]) == (True, ["alice"])
+    await asyncio.sleep(DOUBTED)
+    assert not (await pod.presence.page(QUIET, None, 10)).degraded

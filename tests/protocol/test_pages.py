@@ -48,11 +48,11 @@ def test_a_history_page_fits_into_the_largest_message(sizes: list[int], flags: s
         assert len(whole) > largest
 
 
-@given(SIZES, st.sampled_from(["", "more"]), ID)
+@given(SIZES, st.sampled_from(["", "more", "degraded"]), ID)
 def test_a_presence_page_fits_into_the_largest_message(sizes: list[int], follow: str, id: str | None) -> None:
     """The whole reply fits, also with the name of the next page, and so do the members in `joined`."""
-    largest, more = 1200, bool(follow)
-    page = PresencePage(len(sizes), len(sizes), members(sizes), more)
+    largest, more, degraded = 1200, follow == "more", follow == "degraded"
+    page = PresencePage(len(sizes), len(sizes), members(sizes), more, degraded)
     encoder = Encoder(lambda: 0.0, largest)
     for reply in (PresenceReply(id, ROOM, page), Joined(id, ROOM, Position("e", 7), recovered=True, members=page)):
         [text] = frames(encoder.reply(reply))
@@ -62,6 +62,7 @@ def test_a_presence_page_fits_into_the_largest_message(sizes: list[int], follow:
         assert names == [one.user for one in page.members][: len(names)]
         assert shown.get("next") == (names[-1] if more or len(names) < len(sizes) else None)
         assert shown["users"] == len(sizes)
+        assert shown.get("degraded", False) is degraded
         assert len(text) <= largest or len(names) == 1
 
 

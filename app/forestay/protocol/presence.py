@@ -25,6 +25,8 @@ class PresencePage(Struct, frozen=True):
     """Sorted by the bytes of the user names."""
     more: bool
     """Whether users follow after this page."""
+    degraded: bool = False
+    """Whether users may be missing, or too many: the registry does not take all changes, or did not a moment ago."""
 
 
 class Change(Struct):

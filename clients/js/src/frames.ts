@@ -15,6 +15,8 @@ export interface PresencePage {
   members: { user: string; connections: number; info?: Record<string, unknown> }[];
   /** The `after` of the next page. */
   next?: string;
+  /** Users may be missing or too many, because Redis refuses changes or did so a moment ago. */
+  degraded?: boolean;
 }
 
 /** A part of a room's past, oldest first. */

@@ -201,7 +201,8 @@ def shown(value: object) -> object:
             return {"epoch": value.epoch, "messages": [past(each) for each in value.messages], "more": value.more}
         case PresencePage():
             members = [without_none(asdict(member)) for member in value.members]
-            return without_none({"count": value.count, "users": value.users, "members": members, "next": value.next})
+            page = {"count": value.count, "users": value.users, "members": members, "next": value.next}
+            return without_none(page | {"degraded": value.degraded or None})
         case _:
             return value
 

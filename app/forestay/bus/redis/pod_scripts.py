@@ -18,6 +18,8 @@ HEARTBEAT: Final = script(
 -- ARGV pod, lease in ms, the last revocation that the pod knows, connections, new epoch
 local until_when = redis.call('ZSCORE', KEYS[1], ARGV[1])
 local known = until_when and tonumber(until_when) > now and 1 or 0
+-- It changes nothing. Redis refuses it where it would refuse a user.
+local refused = redis.pcall('ZADD', KEYS[1], 'XX', 0, '')
 redis.call('HDEL', KEYS[3], ARGV[1])
 if redis.call('HEXISTS', KEYS[4], 'id') == 0 then redis.call('HSET', KEYS[4], 'id', ARGV[5], 'since', time[1]) end
 redis.call('EXPIRE', KEYS[4], {SEED_TTL})
@@ -32,6 +34,7 @@ return {{
   redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. ARGV[3], '+inf', 'WITHSCORES'),
   redis.call('HGETALL', KEYS[3]),
   redis.call('HMGET', KEYS[4], 'id')[1],
+  type(refused) == 'table' and 1 or 0,
 }}
 """
 )

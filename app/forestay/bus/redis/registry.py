@@ -55,7 +55,7 @@ class RedisRegistry:
         """The users that this pod has in each room."""
         self._last_revocation = b"0"
         """The number of the last revocation that this pod knows."""
-        self._memory: object = None
+        self._memory: tuple[object, object] | None = None
         """What tells one memory of the bus from another one, as it was at the last heartbeat."""
         self._seen: set[str] = set()
         """The pods that had entries in rooms that were read since the last heartbeat."""
@@ -99,9 +99,11 @@ class RedisRegistry:
         data = evalsha(PAGE, self._keys.presence(room), start, limit, max_bytes)
         reply = await self._bus.read(self._keys.room(room).partition, data)
         match reply:
-            case [int() as connections, int() as users, list() as flat, int() as more]:
+            case [int() as connections, int() as users, list() as flat, int() as more, int() as refused]:
                 members = [self._member(user, entries) for user, entries in zip(flat[::2], flat[1::2], strict=True)]
-                return PresencePage(connections, users, members, bool(more))
+                # What pods registered may be lost with another Redis. They do it again with their next heartbeats.
+                moved = self._memory is not None and self._memory[0] != self._bus.incarnations
+                return PresencePage(connections, users, members, bool(more), bool(refused) or moved)
             case _:
                 raise BusLost(_UNEXPECTED)
 
@@ -157,7 +159,15 @@ class RedisRegistry:
         facts = (self._pod, int(lease * 1000), self._last_revocation, connections, self._bus.new_epoch())
         data = evalsha(HEARTBEAT, keys, *facts)
         match await self._write(_FIRST, data):
-            case [int() as had_lease, list() as pods, list() as expired, list() as revocations, list() as load, seed]:
+            case [
+                int() as had_lease,
+                list() as pods,
+                list() as expired,
+                list() as revocations,
+                list() as load,
+                seed,
+                int() as refused,
+            ]:
                 # A Redis that was restarted or replaced may have an older state, and this pod's lease in it.
                 before, self._memory = self._memory, (self._bus.incarnations, seed)
                 lost = before not in (None, self._memory)
@@ -170,7 +180,7 @@ class RedisRegistry:
                 loads = {pod: int(number) for pod, number in written.items() if number.lstrip(b"+").isdigit()}
                 load_of_alive = {pod: loads[pod] for pod in alive if pod in loads}
                 expired_pods = [*texts(expired), *self._without_lease(alive)]
-                return HeartbeatReply(known, alive, expired_pods, new, load_of_alive, lost_memory=lost)
+                return HeartbeatReply(known, alive, expired_pods, new, load_of_alive, lost, bool(refused))
             case _:
                 raise BusLost(_UNEXPECTED)
 

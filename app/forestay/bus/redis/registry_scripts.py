@@ -65,6 +65,8 @@ PAGE: Final = script("""
 -- KEYS members, users; ARGV start of the page, count, bytes
 local found = redis.call('ZRANGEBYLEX', KEYS[2], ARGV[1], '+', 'LIMIT', 0, ARGV[2] + 1)
 local answer, left, more = {}, tonumber(ARGV[3]), 0
+-- It changes nothing: the empty user is not among them. Redis refuses it where it would refuse a user.
+local refused = redis.pcall('ZADD', KEYS[2], 'XX', 0, '')
 for at, user in ipairs(found) do
   local entries = redis.call('HGET', KEYS[1], user) or ''
   left = left - #user - #entries
@@ -74,11 +76,13 @@ for at, user in ipairs(found) do
   end
   answer[2 * at - 1], answer[2 * at] = user, entries
 end
-return {tonumber(redis.call('HGET', KEYS[1], '') or 0), redis.call('ZCARD', KEYS[2]), answer, more}
+local connections = tonumber(redis.call('HGET', KEYS[1], '') or 0)
+return {connections, redis.call('ZCARD', KEYS[2]), answer, more, type(refused) == 'table' and 1 or 0}
 """)
 """Reads a page of a room's members.
 
-Replies with connections, users, each user of the page with the entries of the pods, and 1 where more users follow.
+Replies with connections, users, each user of the page with the entries of the pods, 1 where more users follow, and 1
+where Redis takes no more users: it is full or a replica, or cannot store its data.
 """
 
 OWNED: Final = script("""

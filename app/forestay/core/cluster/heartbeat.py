@@ -66,7 +66,10 @@ class Heartbeat:
             reply = await self._registry.heartbeat(self._lease, self._user_limit.connections)
         except BusLost:
             self._outage = True
+            self._presence.doubt()
             raise
+        if reply.refusing or reply.lost_memory:
+            self._presence.doubt()
         self._note(reply)
         self._pods.update(reply)
         for revocation in reply.revocations:

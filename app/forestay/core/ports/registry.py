@@ -52,6 +52,8 @@ class HeartbeatReply:
     """Connections by pod, of those alive pods that reported them."""
     lost_memory: bool = False
     """Whether the registry has lost data since the last heartbeat. Then it forgot users who are still there."""
+    refusing: bool = False
+    """Whether the registry takes no new users now."""
 
 
 @dataclass(frozen=True, slots=True)

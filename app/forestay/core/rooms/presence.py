@@ -22,6 +22,12 @@ from forestay.protocol.names import RoomName, online_room, user_online
 from forestay.protocol.presence import Member, PresencePage, user_fields
 from forestay.protocol.timestamps import Stamps
 
+DOUBTED: Final = 7.0
+"""Seconds for which pages are degraded after a sign that the registry missed something.
+
+With its next heartbeat, after 5 seconds at most, each pod registers again what was not taken.
+"""
+
 FIRST_PAGE: Final = 100
 """Users that the `joined` reply shows."""
 
@@ -80,6 +86,8 @@ class Presence:
         self._news_budgets = Budgets[RoomName](NEWS_BURST, NEWS_PERIOD)
         self._rooms: dict[RoomName, dict[str, PresenceEntry]] = {}
         self._entries = 0
+        self._doubted_until = 0.0
+        """The loop's time until which pages are degraded."""
 
     def __len__(self) -> int:
         """Users in rooms, each counted once for each room."""
@@ -138,9 +146,18 @@ class Presence:
         Raises Refusal.
         """
         try:
-            return await self._registry.presence_page(room, after, limit, max_bytes)
+            page = await self._registry.presence_page(room, after, limit, max_bytes)
         except BusLost:
             raise Unavailable from None
+        if page.degraded:
+            self.doubt()
+        elif self._runtime.loop.time() < self._doubted_until:
+            return PresencePage(page.connections, page.users, page.members, page.more, degraded=True)
+        return page
+
+    def doubt(self) -> None:
+        """Call pages degraded for a while: the registry may have missed who came or left, on this pod or others."""
+        self._doubted_until = self._runtime.loop.time() + DOUBTED
 
     def correct(self, believed: Iterable[tuple[RoomName, str]], *, silently: bool = False) -> None:
         """Send all entries of this pod to the registry, and remove those that the registry wrongly has.
@@ -201,6 +218,8 @@ class Presence:
             entry.registered = accepted
             if accepted:
                 entry.announced = counted > 0
+            else:
+                self.doubt()
             entry.answered()
             # A later update that is still unanswered may fail. It is repeated only while the entry is here.
             if accepted and not counted and not entry.counted and not entry.in_flight:

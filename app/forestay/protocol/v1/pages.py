@@ -30,6 +30,8 @@ def presence_fields(page: PresencePage, max_bytes: int) -> dict[str, object]:
     A page that is too large ends earlier. One user always stays.
     """
     fields: dict[str, object] = {"count": page.connections, "users": page.users, "members": []}
+    if page.degraded:
+        fields["degraded"] = True
     left = max_bytes - len(to_json(fields))
     members: list[Raw] = []
     for one in page.members:

@@ -74,6 +74,8 @@ class PresencePage:
     members: tuple[Member, ...]
     next: str | None = None
     """The `after` of the next page; None on the last one."""
+    degraded: bool = False
+    """Whether users may be missing or too many, because Redis refuses changes or did so a moment ago."""
 
 
 @dataclass(frozen=True, slots=True)

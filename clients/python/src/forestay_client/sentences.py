@@ -172,7 +172,7 @@ def resync(sentence: Sentence) -> Resync:
 
 def presence(said: Sentence) -> PresencePage:
     members = tuple(Member(each["user"], each["connections"], each.get("info")) for each in said["members"])
-    return PresencePage(said["count"], said["users"], members, said.get("next"))
+    return PresencePage(said["count"], said["users"], members, said.get("next"), said.get("degraded", False))
 
 
 def history(room: str, said: Sentence) -> HistoryPage:
