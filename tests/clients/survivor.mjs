@@ -5,7 +5,7 @@ import process from "node:process";
 import { Client } from "forestay";
 import { ReconnectingWebSocket } from "forestay/reconnecting";
 
-const { doors, calm, long, short } = JSON.parse(process.argv[2]);
+const { doors, calm, silent, long, short } = JSON.parse(process.argv[2]);
 
 const say = (who, what) => console.log(JSON.stringify({ who, what }));
 
@@ -35,7 +35,7 @@ function client(who, url, first = long) {
   one.connect();
 }
 
-function socket(who, url, protocols) {
+function socket(who, url, protocols, changes = {}) {
   /** What is made and has not ended: an attempt that ends twice, or never, shows. */
   let made = 0;
   let isOpen = false;
@@ -45,7 +45,7 @@ function socket(who, url, protocols) {
       made++;
     }
   }
-  const options = { ...PATIENT, baseDelay: 20, maxRetries: 1_000, WebSocket: Counted };
+  const options = { ...PATIENT, baseDelay: 20, maxRetries: 1_000, WebSocket: Counted, ...changes };
   const one = new ReconnectingWebSocket(url, protocols, options);
   let ended = 0;
   one.addEventListener("error", ({ message }) => message && say(who, message));
@@ -59,6 +59,7 @@ function socket(who, url, protocols) {
     say(who, `${isOpen ? "lost" : "refused"} ${code}${one.readyState === one.CLOSED ? " for good" : ""}`);
     isOpen = false;
   });
+  return one;
 }
 
 function renewing() {
@@ -77,6 +78,10 @@ for (const [name, url] of Object.entries(doors)) {
 client("client expiring", calm, short);
 socket("socket expiring", calm, renewing());
 socket("socket expiring, plain", calm, offer(short));
+
+socket("socket hanging", silent, offer(long), { connectTimeout: 500, maxRetries: 2 });
+const early = socket("socket early", silent, offer(long));
+setTimeout(() => early.close(), 200);
 
 // As long as somebody listens.
 process.stdin.on("end", () => process.exit(0));

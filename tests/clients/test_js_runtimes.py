@@ -8,7 +8,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -123,6 +123,13 @@ async def surviving(command: list[str], project: Path, **given: object) -> Async
             await process.wait()
 
 
+async def _say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while await reader.read(1000):
+            pass
+    writer.close()
+
+
 @pytest.mark.timeout(180)
 async def test_it_comes_back_from_all_that_ends_connections(runtime: list[str], project: Path) -> None:
     """Both entries see each refusal, reset, kill, 1001 and 4401 once and at once, and come back where that helps."""
@@ -138,16 +145,24 @@ async def test_it_comes_back_from_all_that_ends_connections(runtime: list[str], 
         ways.blocking = False
         doors["lucky"] = ways
         urls = {name: door.url for name, door in doors.items()}
+        silent = await stack.enter_async_context(await asyncio.start_server(_say_nothing, "127.0.0.1", 0))
         survivor = await stack.enter_async_context(
             surviving(
                 runtime,
                 project,
                 doors=urls,
                 calm=calm.url,
+                silent=f"ws://127.0.0.1:{silent.sockets[0].getsockname()[1]}/ws",
                 long=token("alice"),
                 short=token("alice", exp=time.time() + 6),
             )
         )
+
+        # The handshake hangs, or is given up by the program.
+        for _ in range(2):
+            await survivor.hears("socket hanging", "not open in time", "refused 1006")
+        await survivor.hears("socket hanging", "2 returns have failed", "refused 1006 for good")
+        await survivor.hears("socket early", "refused 1006 for good")
 
         # The handshake is refused.
         for name in REFUSALS:
