@@ -7,9 +7,12 @@ from typing import Any, Final
 import pytest
 
 from forestay.core.ports.hook_events import Caller, JoinEvent
+from forestay.core.ports.hooks import FAILURES
 from forestay.core.rules.hooks import TOLD, Hook
 from forestay.outbound.hooks.answers import read_answer
-from forestay.outbound.hooks.breaker import _MOVES
+from forestay.outbound.hooks.asker import KEEP
+from forestay.outbound.hooks.breaker import _MOVES, FIRST_REST, LONGEST_REST, THRESHOLD
+from forestay.outbound.hooks.http_hooks import _BESIDE
 from forestay.outbound.hooks.questions import encode_question
 from tests.support.repository import ROOT, codes, rows
 
@@ -52,3 +55,19 @@ def test_the_page_has_each_move_of_the_breaker() -> None:
     """In its table of states."""
     moves = {(codes(row[0])[0], codes(row[1])[0]) for row in table("State")}
     assert moves == {(state.value, to.value) for state, targets in _MOVES.items() for to in targets}
+
+
+def test_the_page_names_the_reasons_of_failures() -> None:
+    """Those that the metrics have."""
+    reasons = [codes(row[1])[0] for row in rows(PAGE, about="What comes") if codes(row[1])]
+    assert set(reasons) == set(FAILURES) - {"raised", "dropped"}
+
+
+def test_the_page_has_the_numbers_of_the_code() -> None:
+    """How long connections are kept, when the breaker opens, how long it rests, and how much is read."""
+    text = " ".join((ROOT / PAGE).read_text().split())
+    assert f"Idle connections are kept for {KEEP:g} s." in text
+    assert (THRESHOLD, FIRST_REST) == (5, 1)
+    assert "After five failures in a row the pod does not ask for a second" in text
+    assert f"doubles the rest, up to {LONGEST_REST:g} s." in text
+    assert f"twice `FORESTAY_MAX_MESSAGE_BYTES` and {_BESIDE // 1024} KiB" in text
