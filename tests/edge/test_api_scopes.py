@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from forestay.core.rules.scopes import Scope
-from tests.support.gateway import JSON, Gateway, call, gateway
+from tests.support.gateway import API_KEY, JSON, Gateway, call, gateway
 from tests.support.repository import codes, rows
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
@@ -107,6 +107,19 @@ async def test_no_path_answers_without_a_known_key(pod: Gateway) -> None:
             async with aiohttp.request(method, pod.internal + path, headers=headers) as answer:
                 assert (path, method, answer.status) == (path, method, 401)
                 assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+async def test_what_can_be_read_has_a_head(pod: Gateway) -> None:
+    """HEAD has the status and the length of the GET, and no body."""
+    headers = {"Authorization": f"Bearer {API_KEY}"}
+    for path in [path for path, handlers in pod.running.api.paths.items() if "GET" in handlers]:
+        url = pod.internal + path.replace("{room}", MINE).replace("{user}", "nobody")
+        async with (
+            aiohttp.request("GET", url, headers=headers) as got,
+            aiohttp.request("HEAD", url, headers=headers) as head,
+        ):
+            assert (path, head.status, head.content_length) == (path, got.status, got.content_length)
+            assert await head.read() == b""
 
 
 async def test_each_path_names_its_methods(pod: Gateway) -> None:
