@@ -128,6 +128,26 @@ def test_rooms_are_a_file() -> None:
     assert "FORESTAY_ROOMS_FILE" not in chart(READY).environment
 
 
+@pytest.mark.parametrize(
+    ("hooks", "named", "volumes"),
+    [
+        ({"configMap": "rules"}, "/etc/forestay/hooks/hooks.py", 1),
+        ({"configMap": "rules", "module": "chat.py"}, "/etc/forestay/hooks/chat.py", 1),
+        ({"module": "/opt/hooks/hooks.py"}, "/opt/hooks/hooks.py", 0),
+        ({"module": "shop.rules"}, "shop.rules", 0),
+    ],
+)
+def test_hooks_come_from_a_config_map_or_from_the_image(hooks: dict[str, str], named: str, volumes: int) -> None:
+    """The setting names the file in the mounted ConfigMap, or what the image has."""
+    pod = chart(READY, hooks=hooks).pod
+    [gateway] = pod["containers"]
+    environment = {each["name"]: each.get("value") for each in gateway["env"]}
+    assert environment["FORESTAY_HOOKS_MODULE"] == named
+    mounts = [each["mountPath"] for each in gateway["volumeMounts"] if each["name"] == "hooks"]
+    sources = [each["configMap"] for each in pod["volumes"] if each["name"] == "hooks"]
+    assert (mounts, sources) == (volumes * ["/etc/forestay/hooks"], volumes * [{"name": "rules"}])
+
+
 def test_tracing_is_the_standard_variables() -> None:
     """With an endpoint the sampler keeps the given share; without one no variables are set."""
     environment = chart(FULL).environment
