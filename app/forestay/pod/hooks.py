@@ -91,7 +91,7 @@ def make_application(settings: Settings, module: HookModule | None) -> Applicati
     """Build what asks the application; None where it has no hooks. Needs a running loop."""
     asked = frozenset(settings.hooks_ask)
     if module is not None:
-        return Application(PythonHooks(module), asked & module.functions.keys())
+        return Application(PythonHooks(module), asked.intersection(module.functions))
     if settings.hooks_url is None:
         return None
     secrets = (settings.hooks_secret, settings.hooks_secret_previous)
