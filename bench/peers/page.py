@@ -1,4 +1,4 @@
-"""Writes docs/peers.md from what the full runs left in `bench/results/`: `python -m bench.peers.page`."""
+"""Writes docs/peers.md from what runs of seven rounds left in `bench/results/`: `python -m bench.peers.page`."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ PAGE = Path(__file__).parent.parent.parent / "docs" / "peers.md"
 _HEAD = """\
 # Forestay beside others
 
-Written by `python -m bench.peers.page` from the last full run. The servers took turns on one machine of two cores, with
+Written by `python -m bench.peers.page` from the last runs of seven rounds. The servers of a table took turns on one machine of two cores, with
 the load beside them, each written as its own tutorial writes it. Every table says how many rounds it is the median of.
 Figures per CPU-second hold on a busy machine. Latencies hold within one table only, and a rate above what a server can
 take shows as seconds of latency and as lost messages: the load does not wait.
@@ -33,7 +33,8 @@ from a wheel with compiled modules.
 
 One command installs the peers from npm, PyPI and the Go proxy into `.bench_cache`, in the versions of
 `bench/versions.toml`, and ends with a verdict for each goal. It needs Node and npm, Go, and a Redis. What is missing is
-named, and its peers are left out. A run of some peers only prints its tables, and does not change this page.
+named, and its peers are left out. A run of seven rounds or more keeps its tables for this page, with the servers that
+took part; one of fewer rounds only prints them.
 
 The load generator counts a mark in the payload of each message. So it needs to know of each protocol only how a client
 joins and publishes (`bench/dialects.py`), and it counts several messages in a frame, or one in two reads, correctly.
@@ -43,7 +44,7 @@ joins and publishes (`bench/dialects.py`), and it counts several messages in a f
 
 
 def page(results: Path = RESULTS) -> str:
-    """The whole page. A bench that was not run in full yet has no section."""
+    """The whole page. A bench that has no kept run yet has no section."""
     lines = [_HEAD, "| | Version | What it is, and what it is not |", "| --- | --- | --- |"]
     lines += [f"| {name} | {peer.version()} | {peer.is_what} |" for name, peer in PEERS.items()]
     found = {file.stem.removeprefix("peers-"): json.loads(file.read_text()) for file in _files(results)}
