@@ -9,8 +9,9 @@ from forestay.bus.redis.guard import TRUSTING, Guard
 from forestay.core.ports.bus import Query, Settlement
 from forestay.core.ports.observer import Observer
 from forestay.core.rules.policies import Retention
-from forestay.protocol.message import Message, Position
+from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 from tests.support.subscriber import FunctionSubscriber
 from tests.support.tasks import PlainTasks
 

@@ -7,16 +7,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
 import pytest
-from msgspec.structs import replace
 
 from forestay.bus.memory.bus import Exchange, MemoryBus
 from forestay.bus.redis.bus import BusLimits, RedisBus
 from forestay.core.ports.bus import Bus, Cause, Forgotten, Outcome, Page, Query, Settlement
 from forestay.core.rules.policies import Retention
-from forestay.protocol.message import Message, Position
+from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName, personal_room
+from forestay.protocol.position import Position
 from forestay.protocol.trace import parse_trace
 from tests.support.local_redis import Road, rights
+from tests.support.messages import changed
 from tests.support.subscriber import FunctionSubscriber
 from tests.support.tasks import PlainTasks
 
@@ -135,12 +136,12 @@ async def test_every_field_of_a_message_arrives(new_pod: NewPod) -> None:
         await asyncio.sleep(0.005)
     assert settlement == Settlement(Outcome.ACCEPTED)
     assert pod.heard == [sent]
-    event = replace(message('["QUJD"]'), event="chat message", binary_at="1:6")
+    event = changed(message('["QUJD"]'), event="chat message", binary_at="1:6")
     settlement = await pod.publish(event, kept=KEPT)
     page = await pod.bus.history(ROOM, Query(10), KEPT)
     while len(pod.heard) < 2:
         await asyncio.sleep(0.005)
-    assert pod.heard[1:] == list(page.messages) == [replace(event, position=settlement.position)]
+    assert pod.heard[1:] == list(page.messages) == [changed(event, position=settlement.position)]
 
 
 async def test_messages_after_the_confirmation_are_heard(new_pod: NewPod) -> None:
@@ -428,7 +429,7 @@ async def test_a_key_with_another_content_is_refused(new_pod: NewPod) -> None:
     one, two = await new_pod(), await new_pod()
     await one.subscribe()
     first = await one.publish(message("[1]"), KEPT, key="k")
-    for other in (message("[2]"), replace(message("[1]"), event="e")):
+    for other in (message("[2]"), changed(message("[1]"), event="e")):
         for pod in (one, two):
             settlement = await pod.publish(other, KEPT, key="k")
             assert (settlement.outcome, settlement.cause) == (Outcome.REFUSED, Cause.KEY_REUSED)

@@ -8,8 +8,9 @@ from forestay.bus.memory.bus import Exchange, MemoryBus
 from forestay.bus.redis.registry import RedisRegistry
 from forestay.core.ports.bus import Bus, Outcome, Page, Query
 from forestay.core.rules.policies import QUIET_TTL, Retention
-from forestay.protocol.message import Message, Position
+from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 from tests.bus.redis_pod import KEPT, NewPod, Pod
 from tests.support.local_redis import RedisServer
 

@@ -8,8 +8,8 @@ import pytest
 from forestay.bus.redis.scripts import POSITIONS, PUBLISH
 from forestay.core.ports.bus import Query
 from forestay.core.rules.policies import Retention
-from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 from tests.bus.redis_pod import KEPT, ROOM, NewPod, until
 from tests.servers.incarnations import NO_ID, facts
 from tests.support.local_redis import QUICK, SHARDED, RedisServer

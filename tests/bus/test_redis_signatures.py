@@ -13,8 +13,9 @@ from forestay.bus.redis.registry import RedisRegistry
 from forestay.bus.redis.signatures import WINDOW, Forged, Signer
 from forestay.core.ports.bus import Outcome, Query
 from forestay.protocol.envelope import decode, encode
-from forestay.protocol.message import Kind, Message, Position
+from forestay.protocol.message import Kind, Message
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 from forestay.protocol.presence import Member
 from tests.bus.redis_pod import KEPT, ROOM, NewPod, Pod, until
 from tests.support.local_redis import RedisServer

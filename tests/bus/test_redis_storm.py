@@ -9,8 +9,9 @@ from forestay.core.ports.bus import Outcome, Settlement
 from forestay.core.ports.runtime import Runtime
 from forestay.core.rooms.recovery import Recovery
 from forestay.core.rules.policies import Policies, Policy, Retention
-from forestay.protocol.message import Message, Position
+from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 from tests.bus.redis_pod import ROOM, NewPod, Pod, until
 from tests.support.local_redis import RedisServer
 from tests.support.subscriber import FunctionSubscriber

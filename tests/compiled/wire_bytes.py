@@ -18,8 +18,9 @@ from forestay.protocol.codes import ENDINGS, ErrorCode, Refusal
 from forestay.protocol.engineio.payloads import read_payload, write_payload
 from forestay.protocol.events import Emission
 from forestay.protocol.inspection import Inspector
-from forestay.protocol.message import Kind, Message, Position
+from forestay.protocol.message import Kind, Message
 from forestay.protocol.names import RoomName, escape, parse_room, unescape
+from forestay.protocol.position import Position
 from forestay.protocol.presence import Member, PresencePage
 from forestay.protocol.requests import Unreadable
 from forestay.protocol.socketio import packets

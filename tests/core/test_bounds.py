@@ -13,8 +13,9 @@ from forestay.core.ports.registry import Revocation
 from forestay.core.rules import policies
 from forestay.core.rules.policies import KEY_TTL, Policies, Retention
 from forestay.protocol import envelope
-from forestay.protocol.message import Message, Position
+from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 from tests.core.test_recovery import ROOM, Pod, settle
 from tests.support.cluster import BORN, ClusterPod
 from tests.support.virtual_time import virtual

@@ -11,8 +11,8 @@ from forestay.core.rules.access import Identity, Rights
 from forestay.core.rules.policies import Policy, Retention, Slow
 from forestay.protocol import replies
 from forestay.protocol.codes import ENDINGS, CloseCode
-from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 from tests.support.core import Core, RecordingTransport, at_once, passes
 from tests.support.line_wire import LineWire, lines, positions
 from tests.support.virtual_time import stall, virtual

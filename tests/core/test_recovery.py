@@ -15,8 +15,9 @@ from forestay.core.ports.runtime import Runtime
 from forestay.core.rooms.missed import Missed
 from forestay.core.rooms.recovery import Recovery
 from forestay.core.rules.policies import Policies, Policy, Retention
-from forestay.protocol.message import Kind, Message, Position
+from forestay.protocol.message import Kind, Message
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 from tests.support.subscriber import FunctionSubscriber
 from tests.support.tasks import PlainTasks
 

@@ -11,8 +11,8 @@ from forestay.core.fanout.connection import Connection
 from forestay.core.ports.bus import BusLost, Page, Query
 from forestay.core.rules.policies import Policy, Retention
 from forestay.protocol.codes import ENDINGS, CloseCode, ErrorCode
-from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName, personal_room
+from forestay.protocol.position import Position
 from tests.support.core import Core, RecordingTransport, passes
 from tests.support.line_wire import LineWire, lines, positions
 from tests.support.virtual_time import virtual

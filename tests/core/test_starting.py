@@ -12,8 +12,8 @@ from forestay.core.rules.lifecycle import State
 from forestay.core.rules.policies import Policy, Retention
 from forestay.ops.moves.drain import Drain, DrainTimes
 from forestay.protocol.codes import ABNORMAL_CLOSURE, ENDINGS, CloseCode, Ending
-from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 from tests.support.core import Core, RecordingTransport, at_once, passes
 from tests.support.line_wire import LineWire, lines
 from tests.support.virtual_time import virtual

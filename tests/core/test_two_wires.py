@@ -4,8 +4,6 @@ import asyncio
 import random
 from collections import Counter
 
-from msgspec.structs import replace
-
 from forestay.core.rules.lifecycle import State
 from forestay.core.rules.policies import Policy, Retention, Slow
 from forestay.ops.moves.drain import Drain, DrainTimes
@@ -16,6 +14,7 @@ from forestay.protocol.names import RoomName
 from forestay.protocol.wire import Wire
 from tests.support.core import Core, RecordingTransport, frames, passes
 from tests.support.line_wire import LineWire, lines
+from tests.support.messages import changed
 
 KEPT = Policy("kept.*", history=Retention(100, 60.0), presence=True, join_leave=True)
 
@@ -169,11 +168,11 @@ async def test_nobody_leaves_out_the_connection_of_another_user() -> None:
     await asyncio.sleep(0.01)
     names_it = Message(RoomName("kept.a"), b"1", "", sender="bob", exclude=connection.id)
     core.bus.publish(names_it, kept=Retention(100, 60.0))
-    core.bus.publish(replace(names_it, payload=b"2", sender="ada"), kept=Retention(100, 60.0))
-    core.bus.publish(replace(names_it, payload=b"3", sender=None), kept=Retention(100, 60.0))
+    core.bus.publish(changed(names_it, payload=b"2", sender="ada"), kept=Retention(100, 60.0))
+    core.bus.publish(changed(names_it, payload=b"3", sender=None), kept=Retention(100, 60.0))
     await passes()
     assert payloads(transport) == ["1", "3"]
-    assert [connection.is_left_out(replace(names_it, sender=sender)) for sender in ("bob", "ada", None)] == [
+    assert [connection.is_left_out(changed(names_it, sender=sender)) for sender in ("bob", "ada", None)] == [
         False,
         True,
         False,

@@ -12,8 +12,9 @@ from forestay.core.rooms.publishing import Publisher
 from forestay.core.rules.budgets import NEW_ROOMS_PERIOD, Budgets, UserAmounts
 from forestay.core.rules.policies import KEY_TTL, Policies, Policy, Retention
 from forestay.protocol.codes import ErrorCode, Refusal
-from forestay.protocol.message import Message, Position
+from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 from tests.support.tasks import PlainTasks
 from tests.support.virtual_time import virtual
 

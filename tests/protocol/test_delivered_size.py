@@ -4,18 +4,19 @@ import json
 
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
 from forestay.protocol.attachments import embed, extract
 from forestay.protocol.delivered_size import LONGEST_NAMESPACE, MOST_ADDED, largest_form
-from forestay.protocol.message import Message, Position
+from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 from forestay.protocol.replies import HistoryReply
 from forestay.protocol.socketio.wire import SocketioWire
 from forestay.protocol.timestamps import timestamp
 from forestay.protocol.trace import TraceContext
 from forestay.protocol.v1.encoder import Encoder
 from tests.support.core import frames
+from tests.support.messages import changed
 
 V1 = Encoder(lambda: 1_700_000_000.0, 2**24)
 TRACE = TraceContext("00-" + "a" * 32 + "-" + "b" * 16 + "-01", "k=v")
@@ -62,13 +63,13 @@ def test_a_binary_message_stays_as_it_is() -> None:
 def test_short_binary_parts_count_as_the_placeholders_that_socketio_clients_get() -> None:
     """A placeholder is longer than the base64 of a short part; long parts only make that form smaller."""
     short = Message(RoomName("a"), b'["QQ==",""]', timestamp(0), binary_at="1:6,8:2")
-    plain = replace(short, binary_at="")
+    plain = changed(short, binary_at="")
     packet, _ = extract(short.payload, short.binary_at)
     more = len(packet) - len(short.payload)
     assert largest_form(short, kept=False, traced=False) == largest_form(plain, kept=False, traced=False) + more
     long = Message(RoomName("a"), b'["%b"]' % (b"QUJD" * 20), timestamp(0), binary_at="1:82")
     assert largest_form(long, kept=False, traced=False) == largest_form(
-        replace(long, binary_at=""), kept=False, traced=False
+        changed(long, binary_at=""), kept=False, traced=False
     )
 
 

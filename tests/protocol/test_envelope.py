@@ -2,12 +2,12 @@
 
 import msgspec
 import pytest
-from msgspec.structs import replace
 
 from forestay.bus.redis.signatures import Signer
 from forestay.protocol.envelope import BadEnvelope, decode, encode
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
+from tests.support.messages import changed
 
 MESSAGE = Message(RoomName("chat.lobby"), b'{"a":1}', "2030-01-01T00:00:00.000Z", sender="ada")
 FIELDS = msgspec.msgpack.decode(encode(MESSAGE)[1:])
@@ -33,7 +33,7 @@ def test_fields_of_newer_pods_are_ignored(added: list[object]) -> None:
 @pytest.mark.parametrize("room", ["chat.lobby2", "chat", "@ada", "", "no room", "é"])
 def test_an_envelope_is_of_the_room_that_it_came_in(room: str) -> None:
     """One of another room is refused, whether its name is good or bad; so is a bad name where any room would do."""
-    other = encode(replace(MESSAGE, room=RoomName(room)))
+    other = encode(changed(MESSAGE, room=RoomName(room)))
     assert decode(encode(MESSAGE), None, MESSAGE.room) == MESSAGE
     with pytest.raises(BadEnvelope):
         decode(other, None, MESSAGE.room)
@@ -45,7 +45,7 @@ def test_an_envelope_is_of_the_room_that_it_came_in(room: str) -> None:
 @pytest.mark.parametrize(("event", "binary_at"), [("chat message", ""), ("ä", "1:6"), (None, "1:6,9:2")])
 def test_an_event_and_its_binary_parts_reach_the_other_pod(event: str | None, binary_at: str) -> None:
     """Both are in the added fields, which the release before ignores; a signature behind them changes neither."""
-    message = replace(MESSAGE, event=event, binary_at=binary_at)
+    message = changed(MESSAGE, event=event, binary_at=binary_at)
     assert decode(encode(message)) == message
     assert decode(Signer([b"s" * 32], lambda: 1e9, required=True).sign(b"channel", encode(message))) == message
     fields = msgspec.msgpack.decode(encode(message)[1:])

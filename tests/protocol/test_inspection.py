@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from forestay.protocol.delivered_size import largest_form
 from forestay.protocol.envelope import BadEnvelope
 from forestay.protocol.inspection import Inspector
-from forestay.protocol.message import Kind, Message, Position
+from forestay.protocol.message import Kind, Message
 from forestay.protocol.names import RoomName, pods_room
+from forestay.protocol.position import Position
 from forestay.protocol.requests import Broadcast, Unreadable
 from forestay.protocol.v1.reader import Reader
 

@@ -6,8 +6,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.json import encode as to_json
 
-from forestay.protocol.message import Message, Position
+from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 from forestay.protocol.presence import Member, PresencePage
 from forestay.protocol.replies import HistoryReply, Joined, PresenceReply
 from forestay.protocol.v1.encoder import Encoder

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forestay.protocol.codes import ErrorCode
-from forestay.protocol.message import Position
+from forestay.protocol.position import Position
 from forestay.protocol.requests import Broadcast, Call, Join, JoinMany, JsonRequest, Unreadable
 from forestay.protocol.v1.reader import REQUEST_TYPES, Reader
 from forestay.protocol.v1.salvage import salvage, search

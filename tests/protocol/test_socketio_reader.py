@@ -11,8 +11,8 @@ from msgspec import Raw
 from forestay.protocol import requests
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.events import Asking, Emission
-from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 from forestay.protocol.requests import Unreadable
 from forestay.protocol.socketio.packets import Decoder, Event
 from forestay.protocol.socketio.reader import Reader

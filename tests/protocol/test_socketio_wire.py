@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from forestay.protocol import replies
 from forestay.protocol.attachments import embed
 from forestay.protocol.codes import ENDINGS, CloseCode, ErrorCode, Refusal
-from forestay.protocol.message import Kind, Message, Position
+from forestay.protocol.message import Kind, Message
 from forestay.protocol.names import RoomName, escape, namespace_prefix
+from forestay.protocol.position import Position
 from forestay.protocol.presence import Member, PresencePage
 from forestay.protocol.socketio import positions
 from forestay.protocol.socketio.packets import Decoder, Event

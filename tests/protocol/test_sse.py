@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forestay.protocol.codes import ENDINGS, CloseCode
-from forestay.protocol.message import Message, Position
+from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 from forestay.protocol.sse.event_ids import MAX_BYTES, MAX_ROOMS, EventIds, LastEvent, end_id, read_id, stops
 from forestay.protocol.sse.wire import SseWire, with_id, with_ids, with_retry
 

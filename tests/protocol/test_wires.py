@@ -7,8 +7,9 @@ import pytest
 
 from forestay.protocol import replies
 from forestay.protocol.codes import ENDINGS, CloseCode, ErrorCode, Refusal
-from forestay.protocol.message import Kind, Message, Position
+from forestay.protocol.message import Kind, Message
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 from forestay.protocol.presence import Member, PresencePage
 from forestay.protocol.sse.wire import SseWire
 from forestay.protocol.v1.reader import Reader

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from docs.asyncapi import ANSWERS, PAGE, SERVED, document, page, text
 from docs.message_forms import FORMS, NEWS
 from forestay.protocol import replies
-from forestay.protocol.message import Kind, Message, Position
+from forestay.protocol.message import Kind, Message
+from forestay.protocol.position import Position
 from forestay.protocol.requests import JoinMany, Unreadable
 from forestay.protocol.v1.reader import REQUEST_TYPES, Reader
 from tests.protocol.test_wires import ROOM, TABLE, V1

@@ -23,8 +23,8 @@ from forestay.pod.hooks import Application
 from forestay.pod.links import Links
 from forestay.pod.wiring import Observed, assemble
 from forestay.protocol.codes import Ending, ErrorCode, Refusal
-from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 from forestay.protocol.requests import Binary, Unreadable
 from forestay.protocol.v1.reader import Reader
 from forestay.protocol.v1.wire import V1Wire

@@ -10,8 +10,9 @@ from typing import Final, assert_never
 
 from forestay.protocol import replies
 from forestay.protocol.codes import Ending
-from forestay.protocol.message import Kind, Message, Position
+from forestay.protocol.message import Kind, Message
 from forestay.protocol.names import RoomName, shown
+from forestay.protocol.position import Position
 from forestay.protocol.wire import Liveness
 
 

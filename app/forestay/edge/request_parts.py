@@ -14,7 +14,7 @@ from msgspec import Meta, Raw, Struct
 from forestay.core.ports.bus import Query
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.depth import deeper_than
-from forestay.protocol.message import Position
+from forestay.protocol.position import Position
 
 _BINARY: Final = "application/octet-stream"
 

@@ -11,8 +11,9 @@ import msgspec
 from msgspec.structs import asdict
 
 from forestay.protocol.envelope_form import MOST_FIELDS, EventForm, Form, pack, unpack
-from forestay.protocol.message import Message, Position
+from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName, is_ours, parse_room
+from forestay.protocol.position import Position
 from forestay.protocol.trace import parse_trace
 
 VERSION: Final = b"\x01"

@@ -10,8 +10,9 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from forestay.protocol.codes import Refusal
-from forestay.protocol.message import Message, Position
+from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 from forestay.protocol.presence import PresencePage
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Final, Protocol, TypeAlias
 from msgspec import Meta, Raw, Struct
 
 from forestay.protocol.codes import Refusal
-from forestay.protocol.message import Position
+from forestay.protocol.position import Position
 
 MAX_ID: Final = 64
 """Characters of an `id`."""

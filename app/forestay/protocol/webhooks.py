@@ -8,8 +8,9 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from forestay.protocol.message import Message, Position
+from forestay.protocol.message import Message
 from forestay.protocol.names import is_personal, shown
+from forestay.protocol.position import Position
 
 
 class EventType(StrEnum):

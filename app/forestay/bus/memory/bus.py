@@ -13,8 +13,9 @@ from forestay.bus.memory.history import History
 from forestay.bus.memory.webhooks import MemoryEvents
 from forestay.core.ports.bus import Cause, Forgotten, Outcome, Page, Query, Settled, Settlement, Subscriber
 from forestay.core.rules.policies import KEY_TTL, QUIET_TTL, Retention
-from forestay.protocol.message import Message, Position, content_digest
+from forestay.protocol.message import Message, content_digest
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 
 # Seconds for which the first epoch stays: at most half of what a history is remembered.
 _SPAN: Final = QUIET_TTL / 2

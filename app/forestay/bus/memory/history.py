@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, takewhile
 from typing import Final, TypeVar
 
-from msgspec.structs import replace
-
 from forestay.core.ports.bus import Cause, Forgotten, Outcome, Page, Query, Settlement
 from forestay.core.rules.policies import QUIET_TTL, Retention
-from forestay.protocol.message import Message, Position, content_digest
+from forestay.protocol.message import Message, content_digest
+from forestay.protocol.position import Position
 
 Entry = TypeVar("Entry")
 
@@ -46,7 +45,8 @@ class History:
         """Add `message`, and return it with its position."""
         self.expire(now)
         self.offset += 1
-        message = replace(message, position=self.top)
+        message = message.copy()
+        message.position = self.top
         self.entries.append(message)
         self.bytes += _stored(message)
         while len(self.entries) > kept.size or (kept.bytes and self.bytes > kept.bytes and len(self.entries) > 1):

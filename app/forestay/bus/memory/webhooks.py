@@ -14,7 +14,7 @@ from forestay.core.ports.webhooks import (
     EventBounds,
     QueuedEvent,
 )
-from forestay.protocol.message import Position
+from forestay.protocol.position import Position
 from forestay.protocol.timestamps import timestamp
 from forestay.protocol.webhooks import Event, decode_event, encode_event
 

@@ -42,8 +42,9 @@ from forestay.core.ports.observer import Observer
 from forestay.core.ports.tasks import Tasks
 from forestay.core.ports.webhooks import NO_EVENTS, EventBounds
 from forestay.core.rules.policies import Retention
-from forestay.protocol.message import Message, Position, content_digest
+from forestay.protocol.message import Message, content_digest
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +199,7 @@ class RedisBus:
     async def history(self, room: RoomName, query: Query, kept: Retention) -> Page:
         keys = self.keys.room(room)
         node = self._node(keys.partition)
-        data = page_command(keys, query, kept, self._asker(node))
-        reply = await self._ask(node, data, keys.partition)
+        reply = await self._ask(node, page_command(keys, query, kept, self._asker(node)), keys.partition)
 
         def decode(envelope: bytes, position: Position) -> Message:
             return self.guard.decode(keys.channel, envelope, position, room, live=False)

@@ -6,8 +6,9 @@ from typing import Final
 from forestay.bus.redis.signatures import SEAL_BYTES, Signer
 from forestay.protocol.envelope import decode, encode
 from forestay.protocol.inspection import Inspector
-from forestay.protocol.message import Message, Position
+from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 
 # What begins data that is kept, and not sent.
 _SEALED: Final = b"s"

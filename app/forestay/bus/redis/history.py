@@ -13,8 +13,9 @@ from forestay.bus.redis.scripts import FORGET, POSITIONS, READ
 from forestay.core.ports.bus import BusLost, Forgotten, Page, Query
 from forestay.core.rules.policies import Retention
 from forestay.protocol.envelope import BadEnvelope
-from forestay.protocol.message import Message, Position
+from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 
 # Rooms in one command. The script takes about a microsecond for each, and Redis serves no other client meanwhile.
 _MAX_ROOMS: Final = 500

@@ -11,7 +11,8 @@ from forestay.bus.redis.client.subscription import Subscription
 from forestay.bus.redis.guard import Guard
 from forestay.bus.redis.signatures import Forged
 from forestay.protocol.envelope import BadEnvelope
-from forestay.protocol.message import Message, Position
+from forestay.protocol.message import Message
+from forestay.protocol.position import Position
 
 _LIVE, _WITH_POSITION = b"LH"
 _UNREADABLE: Final = (

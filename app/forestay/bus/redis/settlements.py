@@ -4,7 +4,7 @@ from typing import Final
 
 from forestay.bus.redis.client.command import ErrorReply, Failure
 from forestay.core.ports.bus import Cause, Outcome, Settlement
-from forestay.protocol.message import Position
+from forestay.protocol.position import Position
 
 _REFUSED: Final = Settlement(Outcome.REFUSED)
 _FULL: Final = Settlement(Outcome.REFUSED, cause=Cause.FULL)

@@ -22,7 +22,7 @@ from forestay.bus.redis.signatures import Forged
 from forestay.core.ports.bus import BusLost
 from forestay.core.ports.webhooks import DEAD_TTL, Backlog, DeadLetter, QueuedEvent
 from forestay.protocol.envelope import BadEnvelope
-from forestay.protocol.message import Position
+from forestay.protocol.position import Position
 from forestay.protocol.timestamps import timestamp
 from forestay.protocol.webhooks import Event, decode_event
 

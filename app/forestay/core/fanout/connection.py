@@ -11,8 +11,9 @@ from forestay.core.ports.transport import Transport
 from forestay.core.rules.access import Identity, Right
 from forestay.core.rules.rate_limit import TokenBucket
 from forestay.protocol.codes import Ending
-from forestay.protocol.message import Message, Position
+from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName, is_personal
+from forestay.protocol.position import Position
 
 
 class Connection:

@@ -8,8 +8,9 @@ from forestay.core.fanout.hub import Hub
 from forestay.core.fanout.passes import Passes
 from forestay.core.fanout.rooms import Room, Rooms
 from forestay.core.ports.runtime import Runtime
-from forestay.protocol.message import Kind, Message, Position
+from forestay.protocol.message import Kind, Message
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 from forestay.protocol.replies import Resync
 
 # A constant is quicker than a name of an Enum.

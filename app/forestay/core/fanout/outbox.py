@@ -13,8 +13,9 @@ from forestay.core.fanout.slow import SlowReaders
 from forestay.core.ports.observer import RefusedMessage
 from forestay.core.ports.runtime import Runtime
 from forestay.protocol.codes import Refusal
-from forestay.protocol.message import Message, Position
+from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 from forestay.protocol.replies import Error, Reply, Resync
 
 STALLED: Final = 30.0

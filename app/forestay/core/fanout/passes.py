@@ -23,8 +23,8 @@ from forestay.core.fanout.rooms import Room
 from forestay.core.fanout.slow import SlowReaders
 from forestay.core.ports.group_writer import Group, GroupWriter
 from forestay.core.ports.runtime import Runtime
-from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 from forestay.protocol.replies import Resync
 
 SLOW_CHECK_INTERVAL: Final = 0.1

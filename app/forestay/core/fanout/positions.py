@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 
 from forestay.core.fanout.batch import Batch, Part
 from forestay.core.fanout.connection import Connection
-from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 
 DueTailed = dict[Connection, list[tuple[bytes, Batch]]]
 """The buffers for each member, each with the batch that it is of."""

@@ -8,8 +8,8 @@ from forestay.core.fanout.audience import Audience
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.resuming import Deferred, Resuming
 from forestay.core.rules.policies import Policies, Policy
-from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 from forestay.protocol.wire import Wire
 
 LARGE_ROOM: Final = 64

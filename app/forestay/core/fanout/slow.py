@@ -13,8 +13,8 @@ from forestay.core.fanout.connection import Connection
 from forestay.core.ports.observer import Observer
 from forestay.core.rules.policies import Slow
 from forestay.protocol.codes import ENDINGS, CloseCode
-from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 
 
 class SlowReaders:

@@ -7,8 +7,9 @@ from typing import Final, NamedTuple, Protocol
 
 from forestay.core.rules.policies import Retention
 from forestay.protocol.codes import ErrorCode, Refusal
-from forestay.protocol.message import Message, Position
+from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 
 PAGE_BYTES: Final = 2**20
 """Bytes of a page, unless its reader asks for less."""

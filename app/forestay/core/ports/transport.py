@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from forestay.protocol.codes import Ending
-from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 from forestay.protocol.wire import Wire
 
 

@@ -10,8 +10,8 @@ from forestay.core.fanout.connection import Connection
 from forestay.core.rooms.turns import Turn
 from forestay.core.rules.policies import Policies
 from forestay.protocol.codes import Refusal
-from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 from forestay.protocol.presence import PresencePage
 
 # Joins of one connection that are loaded at the same time. The replies are large, and the client may not read them.

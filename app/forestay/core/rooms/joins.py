@@ -31,8 +31,8 @@ from forestay.core.rooms.presence import FIRST_PAGE, Presence
 from forestay.core.rooms.recovery import Recovery
 from forestay.core.rooms.subscriptions import Subscriptions
 from forestay.protocol.codes import ENDINGS, CloseCode, ErrorCode, Refusal
-from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 from forestay.protocol.presence import PresencePage
 
 MAX_WAITING: Final = 100

@@ -13,8 +13,8 @@ from forestay.core.rooms.presence import Presence
 from forestay.core.rooms.resumes import Resumes
 from forestay.core.rooms.subscriptions import Subscriptions
 from forestay.core.rules.hooks import Hook
-from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName, shown
+from forestay.protocol.position import Position
 
 
 class Membership:

@@ -8,8 +8,9 @@ from itertools import chain
 from forestay.core.fanout.backlog import Backlog
 from forestay.core.ports.bus import Bus, BusLost, Page, Query
 from forestay.core.rooms.view import View
-from forestay.protocol.message import Message, Position
+from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,6 @@ this pod.
 from asyncio import Future
 from typing import Final
 
-from msgspec.structs import replace
-
 from forestay.core.facts.source import Source
 from forestay.core.ports.bus import (
     Bus,
@@ -30,8 +28,9 @@ from forestay.core.rules.budgets import NO_LIMITS, UserAmounts
 from forestay.core.rules.policies import Policies, Policy, Retention, Webhook
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.delivered_size import MOST_ADDED, largest_form
-from forestay.protocol.message import Message, Position
+from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 from forestay.protocol.timestamps import Stamps
 
 _ACCEPTED: Final = Outcome.ACCEPTED
@@ -205,7 +204,8 @@ def _trace(tracer: Tracer, offer: Offer, policy: Policy, *, kept: bool) -> None:
     offer.leg = leg = tracer.begin(message, offer.source(), policy, kept=kept)
     trace = None if leg is None else leg.trace
     if trace is not message.trace:
-        offer.message = replace(message, trace=trace)
+        offer.message = traced = message.copy()
+        traced.trace = trace
 
 
 def refusal_of(settlement: Settlement) -> Refusal | None:

@@ -16,8 +16,9 @@ from forestay.core.ports.runtime import Runtime
 from forestay.core.rooms.missed import Missed, MissedReader
 from forestay.core.rooms.view import View
 from forestay.core.rules.policies import Policies
-from forestay.protocol.message import Message, Position
+from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 
 CHECK_INTERVAL = 5.0
 """Seconds between two checks of the positions of all rooms. One request reads all of them."""

@@ -17,8 +17,8 @@ from forestay.core.rooms.missed import Missed
 from forestay.core.rooms.recovery import RETRY, Recovery
 from forestay.core.rules.policies import Slow
 from forestay.protocol.codes import ENDINGS, CloseCode
-from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 
 
 class _Resumes:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from forestay.core.fanout.backlog import Backlog
 from forestay.core.ports.bus import Page
 from forestay.core.rules.policies import Retention
-from forestay.protocol.message import Message, Position
+from forestay.protocol.message import Message
+from forestay.protocol.position import Position
 
 
 class View:

@@ -23,8 +23,9 @@ from forestay.core.rules.policies import Policies, Retention
 from forestay.core.sessions.addresses import named_room
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.events import check_event
-from forestay.protocol.message import Message, Position
+from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName, personal_room
+from forestay.protocol.position import Position
 from forestay.protocol.presence import PresencePage
 from forestay.protocol.trace import TraceContext
 

@@ -2,8 +2,6 @@
 
 from asyncio import Future
 
-from msgspec.structs import replace
-
 from forestay.core.hooks.decisions import Decision
 from forestay.core.hooks.hooks import Hooks
 from forestay.core.ports.hook_events import BroadcastEvent, Caller
@@ -51,7 +49,8 @@ class BroadcastHook:
         message = asked.message
         if decision.payload is not None:
             # Where base64 stood for bytes, it may stand elsewhere now, or nowhere.
-            message = replace(message, payload=decision.payload, binary_at="")
+            message = message.copy()
+            message.payload, message.binary_at = decision.payload, ""
             try:
                 self._publisher.check_size(message)
             except Refusal as refusal:
@@ -59,4 +58,7 @@ class BroadcastHook:
                 decision = self._hooks.failed(asked.event, "too_large", f"the new payload: {refusal.message}")
         if decision.refusal is not None:
             raise decision.refusal
-        return replace(message, timestamp=self._publisher.stamp()) if late else message
+        if late:
+            message = message.copy()
+            message.timestamp = self._publisher.stamp()
+        return message

@@ -15,8 +15,8 @@ from forestay.core.rules.session_limits import SessionLimits
 from forestay.core.sessions.addresses import any_room
 from forestay.core.sessions.join_hook import JoinHook
 from forestay.protocol.codes import ErrorCode, Refusal
-from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName, shown
+from forestay.protocol.position import Position
 
 PART: Final = 16 * 1024
 """Bytes of what was missed in a room that are sent before it is known whether all rooms are whole.

@@ -18,8 +18,8 @@ from forestay.core.sessions.broadcasts import target
 from forestay.core.sessions.dispatcher import Handlers, cost_of
 from forestay.protocol import requests
 from forestay.protocol.codes import Refusal
-from forestay.protocol.message import Position
 from forestay.protocol.names import parse_room
+from forestay.protocol.position import Position
 from forestay.protocol.replies import HistoryReply, PresenceReply
 from forestay.protocol.trace import TraceContext
 

@@ -26,8 +26,8 @@ from forestay.edge.socketio.client import SocketioClient
 from forestay.edge.socketio.member import ConnectedMember
 from forestay.edge.socketio.transport import NamespaceTransport
 from forestay.protocol.codes import ABNORMAL_CLOSURE, ENDINGS, CloseCode, Ending, ErrorCode, Refusal
-from forestay.protocol.message import Position
 from forestay.protocol.names import PERSONAL, RoomName, parse_room, personal_room, shown
+from forestay.protocol.position import Position
 from forestay.protocol.socketio import positions
 from forestay.protocol.socketio.reader import Reader
 from forestay.protocol.socketio.wire import SocketioWire

@@ -6,8 +6,8 @@ from forestay.core.fanout.connection import Connection
 from forestay.edge.socketio.client import SocketioClient
 from forestay.edge.websocket.outlet import Outlet
 from forestay.protocol.codes import Ending
-from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 from forestay.protocol.socketio.wire import STOPS, SocketioWire
 
 

@@ -11,8 +11,8 @@ from typing import Final
 from forestay.edge.abort_later import abort_later
 from forestay.edge.listening.door import Serving
 from forestay.protocol.codes import CONNECTION_LOST, CloseCode, Ending
-from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 from forestay.protocol.sse.event_ids import EventIds, end_id, stops
 from forestay.protocol.sse.wire import SseWire, with_id, with_ids, with_retry
 

@@ -9,8 +9,8 @@ from forestay.core.sessions.dispatcher import Dispatcher
 from forestay.core.sessions.sessions import Sessions
 from forestay.edge.websocket.websocket import ClientSocket
 from forestay.protocol.codes import Ending
-from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 from forestay.protocol.requests import Binary, Unreadable
 from forestay.protocol.v1.wire import V1Wire
 

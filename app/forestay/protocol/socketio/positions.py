@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from forestay.protocol.message import Position
+from forestay.protocol.position import Position
 
 POSITION_EVENT: Final = b"forestay:position"
 """The name of the event that brings the text."""

@@ -13,8 +13,8 @@ from forestay.protocol import requests
 from forestay.protocol.attachments import embed
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.events import Asking, Emission
-from forestay.protocol.message import Position
 from forestay.protocol.names import PERSONAL, escape, namespace_prefix, parse_room
+from forestay.protocol.position import Position
 from forestay.protocol.requests import Unreadable
 from forestay.protocol.socketio.packets import Event
 

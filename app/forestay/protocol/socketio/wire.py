@@ -14,8 +14,9 @@ from msgspec.json import encode as to_json
 from forestay.protocol import replies
 from forestay.protocol.attachments import extract
 from forestay.protocol.codes import CloseCode, Ending, Refusal
-from forestay.protocol.message import Kind, Message, Position
+from forestay.protocol.message import Kind, Message
 from forestay.protocol.names import PERSONAL, RoomName, escaped, is_personal, namespace_prefix, shown, unescape
+from forestay.protocol.position import Position
 from forestay.protocol.socketio.packets import ROOT
 from forestay.protocol.socketio.positions import POSITION_EVENT, written
 from forestay.protocol.v1.forms import Broadcast

@@ -17,8 +17,8 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from forestay.protocol.codes import Verdict, verdict
-from forestay.protocol.message import Position
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 
 MAX_ROOMS: Final = 100
 """Rooms of one stream. So many positions fit into an id."""

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Final
 
 from forestay.protocol.codes import Ending
-from forestay.protocol.message import Message, Position
+from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
+from forestay.protocol.position import Position
 from forestay.protocol.v1.texts import LARGEST, Texts
 from forestay.protocol.wire import Liveness
 

@@ -8,8 +8,9 @@ from msgspec.json import encode as to_json
 
 from forestay.protocol import replies
 from forestay.protocol.codes import Refusal
-from forestay.protocol.message import Kind, Message, Position
+from forestay.protocol.message import Kind, Message
 from forestay.protocol.names import PROTOCOL, RoomName, shown
+from forestay.protocol.position import Position
 from forestay.protocol.timestamps import Stamps
 from forestay.protocol.v1.forms import BroadcastText, NewsText, Payload, ReplyText, ResultText
 from forestay.protocol.v1.pages import history_fields, presence_fields
