@@ -105,8 +105,8 @@ async def test_the_pace_is_bounded(cursors: Running, browser: Browser) -> None:
         await expect(bob.page.locator("#people li")).to_have_count(2)
         sent.clear()
         began = time.monotonic()
-        for turn in range(5):
-            await point(ada.page, turn % 2, 0.5, steps=20)
+        for turn in range(4):
+            await point(ada.page, turn % 2, 0.5, steps=15)
         await point(ada.page, 0.5, 0.5)
         elapsed = time.monotonic() - began
         await is_at(bob.page.locator(f'.cursor[data-number="{await number(ada.page)}"]'), 0.5, 0.5)
