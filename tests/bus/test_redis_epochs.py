@@ -165,14 +165,11 @@ async def test_asking_for_positions_renews_the_expiry(own_redis: RedisServer, ne
     assert 86_399_000 < left <= 86_400_000
 
 
-def replid(server: RedisServer) -> str:
-    return facts(server).id
-
-
 @pytest.fixture
 def lonely_redis(own_redis: RedisServer) -> RedisServer:
-    """A Redis that forgets its replicas and its former id after a second without them."""
+    """A Redis that takes replicas at once, and forgets them and its former id after a second without them."""
     own_redis.do("CONFIG", "SET", "repl-backlog-ttl", "1")
+    own_redis.do("CONFIG", "SET", "repl-diskless-sync-delay", "0")
     return own_redis
 
 
@@ -185,16 +182,16 @@ async def test_a_replica_that_comes_and_goes_changes_no_epoch(
     await pod.bus.start()
     await pod.publish("a", KEPT)
     before, empty = await pod.top(), await pod.top(EMPTY)
-    ids = {replid(lonely_redis)}
+    ids = {facts(lonely_redis).id}
     replica = RedisServer(tmp_path / "replica", *QUICK, "--replicaof", "127.0.0.1", str(lonely_redis.port))
     for number in range(2, 6, 2):
         replica.start()
         replica.await_master()
-        ids.add(replid(lonely_redis))
+        ids.add(facts(lonely_redis).id)
         assert (await pod.publish("b", KEPT)).position == Position(before.epoch, number)
         replica.close()
-        await until(lambda: replid(lonely_redis) not in ids)
-        ids.add(replid(lonely_redis))
+        await until(lambda: facts(lonely_redis).id not in ids)
+        ids.add(facts(lonely_redis).id)
         assert (await pod.publish("c", KEPT)).position == Position(before.epoch, number + 1)
     assert len(ids) == 5
     assert await pod.top(EMPTY) == empty
@@ -237,15 +234,15 @@ async def test_a_master_that_was_a_replica_meanwhile_has_new_epochs(
     ("field", "value"), [("seen", "1"), ("process", "another"), ("taken", "7"), ("taken", ""), ("seen", "9999999999")]
 )
 async def test_an_incarnation_that_is_not_proved_to_go_on_makes_new_epochs(
-    own_redis: RedisServer, new_pod: NewPod, tmp_path: Path, field: str, value: str
+    lonely_redis: RedisServer, new_pod: NewPod, tmp_path: Path, field: str, value: str
 ) -> None:
     """So it is after a time without any pod, in another process, and where more was taken from a master."""
-    pod = new_pod(own_redis.url)
+    pod = new_pod(lonely_redis.url)
     await pod.bus.start()
     await pod.publish("a", KEPT)
     before, empty = await pod.top(), await pod.top(EMPTY)
-    own_redis.do("HSET", pod.bus.keys.room(ROOM).seed, field, value)
-    replica = RedisServer(tmp_path / "replica", *QUICK, "--replicaof", "127.0.0.1", str(own_redis.port))
+    lonely_redis.do("HSET", pod.bus.keys.room(ROOM).seed, field, value)
+    replica = RedisServer(tmp_path / "replica", *QUICK, "--replicaof", "127.0.0.1", str(lonely_redis.port))
     try:
         replica.start()
         replica.await_master()
@@ -259,7 +256,7 @@ async def test_an_incarnation_that_is_not_proved_to_go_on_makes_new_epochs(
 async def test_a_pod_of_the_release_before_gives_new_epochs_and_no_more(
     lonely_redis: RedisServer, new_pod: NewPod, tmp_path: Path
 ) -> None:
-    """It notes the incarnation and no origin. The epoch that it gave stays, also with the next incarnation."""
+    """It notes the incarnation and no origin. Pods of this release do not give another epoch because of that."""
     pod = new_pod(lonely_redis.url)
     await pod.bus.start()
     await pod.publish("a", KEPT)
@@ -268,17 +265,11 @@ async def test_a_pod_of_the_release_before_gives_new_epochs_and_no_more(
     try:
         replica.start()
         replica.await_master()
-        lonely_redis.do("HSET", names.meta, "run", replid(lonely_redis), "epoch", "given by the old one")
+        lonely_redis.do("HSET", names.meta, "run", facts(lonely_redis).id, "epoch", "given by the old one")
         assert (await pod.top()).epoch == "given by the old one"
+        assert (await pod.publish("b", KEPT)).position == Position("given by the old one", 2)
     finally:
         replica.close()
-    known = replid(lonely_redis)
-    await until(lambda: replid(lonely_redis) != known)
-    assert (await pod.top()).epoch == "given by the old one"
-    lonely_redis.do("HDEL", names.meta, "origin")
-    lonely_redis.do("HSET", names.meta, "run", replid(lonely_redis))
-    assert (await pod.top()).epoch == "given by the old one"
-    assert lonely_redis.do("HEXISTS", names.meta, "origin")
 
 
 async def test_without_info_in_scripts_the_replid_of_the_connection_is_used(own_redis: RedisServer) -> None:

@@ -2,9 +2,9 @@
 
 Every script first checks whether this Redis may have lost writes, as `incarnations.py` says. If so the room gets a new
 epoch, so that no client takes a shorter history for the whole one; entries and offset stay. A room has the incarnation
-in which it was seen last, and the origin of that one. Releases before this one write only the first, and so they give
-a room a new epoch with each incarnation. Some servers let no script ask for INFO. Then the replid that was read at
-connect time is used.
+in which it was seen last, and the origin of that one where it is another. Releases before this one know no origin, and
+so they give a room a new epoch with each incarnation. Some servers let no script ask for INFO. Then the replid that was
+read at connect time is used.
 
 A question stores nothing about a room. A room without messages has the *first epoch*, which is the same for all such
 rooms, and its first message takes it. The first epoch comes from a seed, the origin, the number of evicted keys and the
@@ -39,11 +39,11 @@ local function number(n) return string.format('%.0f', n) end
 local function short(text) return string.sub(redis.sha1hex(text), 1, 20) end
 -- The epoch and the offset of a room; nil if it has none yet. Also right where a full Redis cannot store the epoch.
 local function position(meta, seed, run)
-  local known = redis.call('HMGET', meta, 'epoch', 'run', 'offset', 'origin')
+  local known = redis.call('HMGET', meta, 'epoch', 'run', 'offset')
   if not known[1] then return nil end
-  if known[2] ~= run or not known[4] then
+  if known[2] ~= run then
     local origin = origin_of(seed, run)
-    if known[2] ~= run and known[4] ~= origin then known[1] = short(known[1] .. ' ' .. run) end
+    if (redis.call('HGET', meta, 'origin') or known[2]) ~= origin then known[1] = short(known[1] .. ' ' .. run) end
     redis.pcall('HSET', meta, 'epoch', known[1], 'run', run, 'origin', origin)
   end
   return known[1], tonumber(known[3])
@@ -67,7 +67,8 @@ local function open(meta, stream, seed, run, new_epoch, ttl)
   local lost = redis.call('EXISTS', stream) == 1
   local origin = origin_of(seed, run)
   local epoch = lost and new_epoch or first_epoch(seed, origin, new_epoch, 0)
-  if type(redis.pcall('HSET', meta, 'epoch', epoch, 'run', run, 'origin', origin, 'offset', 0)) == 'number' then
+  if type(redis.pcall('HSET', meta, 'epoch', epoch, 'run', run, 'offset', 0)) == 'number' then
+    if origin ~= run then redis.call('HSET', meta, 'origin', origin) end
     redis.call('PEXPIRE', meta, ttl)
     redis.call('DEL', stream)
   end
