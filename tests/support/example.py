@@ -21,6 +21,8 @@ from tests.support.repository import ROOT
 
 FOLDER: Final = ROOT / "examples"
 DESKTOP: Final[ViewportSize] = {"width": 1280, "height": 800}
+# In seconds. A server that ends may have to wait for others.
+PATIENCE: Final = 30.0
 # The registry of npm cannot be reached.
 UNREACHABLE: Final = ("ENOTFOUND", "ECONNREFUSED", "ETIMEDOUT", "EAI_AGAIN", "ECONNRESET")
 
@@ -109,6 +111,7 @@ async def serving(command: list[str], **variables: str) -> AsyncIterator[str]:
     )
     assert process.stdout is not None
     output: list[str] = []
+    later: list[bytes] = []
     try:
         async for line in process.stdout:
             output.append(line.decode(errors="replace"))
@@ -117,19 +120,26 @@ async def serving(command: list[str], **variables: str) -> AsyncIterator[str]:
                 break
         else:
             pytest.fail(f"the server ended before it served:\n{''.join(output)}")
-        later: list[bytes] = []
         rest = asyncio.create_task(_collect(process.stdout, later))
         yield found
+    finally:
         # What it prints while it serves is a fault: a traceback, or a warning.
         faults = b"".join(later).decode(errors="replace")
-        os.killpg(process.pid, signal.SIGTERM)
-        await rest
+        await _end(process)
+    await rest
+    assert not faults, faults
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Asks it to end, for it may have processes of its own to end."""
+    if process.returncode is not None:
+        return
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        await asyncio.wait_for(process.wait(), PATIENCE)
+    except TimeoutError:
+        os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
-        assert not faults, faults
-    finally:
-        if process.returncode is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
 
 
 async def _collect(output: asyncio.StreamReader, into: list[bytes]) -> None:

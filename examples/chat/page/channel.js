@@ -73,7 +73,10 @@ export class Channel {
     this.#whispers.publish(null).catch(() => {});
   }
 
-  /** In the room, for the first time or again. What was missed comes by itself, unless `recovered` says otherwise. */
+  /**
+   * In the room, for the first time or again. What was missed comes by itself, unless `recovered` says otherwise.
+   * `members` is the first page; where more than a hundred are in a room, `room.presence()` has the next ones.
+   */
   #enter({ recovered, members }) {
     this.#note(() => {
       this.people = new Set([this.#user, ...members.members.map(({ user }) => user)]);

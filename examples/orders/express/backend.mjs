@@ -105,6 +105,7 @@ function signedWith(secret) {
 
 // Webhooks: what happens at the gateway is told to the backend.
 
+// In memory, as the sessions are: an application of yours keeps both where a restart does not lose them.
 const online = new Set();
 /** By user: the newest event that is known. Events may come twice, and in any order. */
 const newest = new Map();

@@ -122,6 +122,7 @@ def signed_with(secret: str) -> Callable[[Request], Awaitable[dict[str, Any]]]:
 
 # Webhooks: what happens at the gateway is told to the backend.
 
+# In memory, as the sessions are: an application of yours keeps both where a restart does not lose them.
 online: set[str] = set()
 # By user: the newest event that is known. Events may come twice, and in any order.
 newest: dict[str, str] = {}
