@@ -40,7 +40,8 @@ async def at_once(event: BroadcastEvent) -> Allow | Refuse:
 
 def application() -> Application:
     """What asks the hook."""
-    return Application(PythonHooks(HookModule(sys.modules[__name__], {Hook.BROADCAST: at_once})), frozenset())
+    module = HookModule(sys.modules[__name__], {Hook.BROADCAST: at_once})
+    return Application(PythonHooks(module), frozenset(), module.immediate)
 
 
 async def cost(number: int, policies: Policies, asked: Application | None) -> float:

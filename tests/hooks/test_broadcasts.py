@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -36,8 +37,10 @@ class Reports(Observer):
         self.causes.append(cause)
 
 
-def answering(answer: object, observer: Observer | None = None, **given: Any) -> tuple[Core, AskedForm]:
-    """A pod whose application gives this answer, or raises it."""
+def answering(
+    answer: object, observer: Observer | None = None, *, immediate: bool = False, **given: Any
+) -> tuple[Core, AskedForm]:
+    """A pod whose application gives this answer, or raises it. `immediate`: without a task."""
 
     async def give(event: HookEvent) -> object:
         if isinstance(answer, BaseException):
@@ -45,7 +48,8 @@ def answering(answer: object, observer: Observer | None = None, **given: Any) ->
         return answer
 
     form = AskedForm(give)
-    return Core(ASKED, UNASKED, application=application(form), observer=observer, **given), form
+    asked = replace(application(form), immediate=frozenset({Hook.BROADCAST} if immediate else ()))
+    return Core(ASKED, UNASKED, application=asked, observer=observer, **given), form
 
 
 async def publish(core: Core, payload: object = "hello", **more: object) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -108,6 +112,26 @@ async def test_a_binary_message_is_asked_about_and_replaced() -> None:
     assert b"\0\0\0\7old" not in b"".join(member.writes)
 
 
+async def test_a_hook_that_never_waits_is_asked_at_once() -> None:
+    """It needs no task, and holds nothing up: there is nothing to await."""
+    core, _ = answering(Replace("new"), immediate=True)
+    sender, transport = core.join("asked.a", "alice")
+    await passes()
+    text = b'{"type":"broadcast","room":"asked.a","payload":1}'
+    work = core.pod.dispatcher.dispatch(sender, core.pod.wires.plain.reader.read(text), len(text))
+    await passes()
+    assert (work, transport.heard()[-1]["payload"]) == (None, "new")
+
+
+async def test_a_hook_that_waits_though_it_never_should_has_failed() -> None:
+    """A form that is wrong about it keeps nobody waiting."""
+    gate, reports = Gate(), Reports()
+    asked = replace(application(AskedForm(gate.wait)), immediate=frozenset({Hook.BROADCAST}))
+    core = Core(ASKED, application=asked, observer=reports)
+    heard, messages = await publish(core)
+    assert (heard["payload"]["code"], messages, reports.outcomes) == ("unavailable", [], ["raised"])
+
+
 async def test_a_room_without_hooks_is_not_asked_about() -> None:
     """Its messages wait for nothing."""
     core, form = answering(Refuse("no", "no"))
@@ -139,10 +163,14 @@ async def test_a_room_without_hooks_is_not_asked_about() -> None:
         (asyncio.CancelledError(), "raised", "cancelled"),
     ],
 )
-async def test_an_answer_that_is_none_refuses_the_message(answer: object, outcome: str, cause: str) -> None:
+@pytest.mark.parametrize("way", ["in a task", "at once"])
+async def test_an_answer_that_is_none_refuses_the_message(answer: object, outcome: str, cause: str, way: str) -> None:
     """The client hears `unavailable` and may try again. The cause is reported, once."""
-    reports = Reports()
-    core, _ = answering(answer, reports, json_depth=8)
+    reports, immediate = Reports(), way == "at once"
+    if immediate and isinstance(answer, KeyError):
+        # The form of a module makes this of what a function raises.
+        answer = HookFailed("raised", "KeyError: 'user'")
+    core, _ = answering(answer, reports, immediate=immediate, json_depth=8)
     heard, messages = await publish(core)
     assert (heard["payload"]["code"], messages, reports.outcomes) == ("unavailable", [], [outcome])
     assert heard["payload"]["retry_after_ms"] == 1000

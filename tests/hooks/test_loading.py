@@ -140,6 +140,24 @@ async def test_a_hook_is_called_with_its_event(tmp_path: Path) -> None:
     await form.close()
 
 
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ("return 1", {Hook.JOIN}),
+        ("return [x for x in event.rooms]", {Hook.JOIN}),
+        ("return await event", set()),
+        ("async with event: pass", set()),
+        ("async for each in event: pass", set()),
+        ("return [each async for each in event]", set()),
+        ("def later():\n        return asyncio.sleep(1)\n    return later()", {Hook.JOIN}),
+    ],
+)
+def test_it_is_known_which_hooks_never_wait(tmp_path: Path, body: str, found: set[Hook]) -> None:
+    """Those without `await` in their code: they need no task."""
+    module = load(written(tmp_path, f"import asyncio\nasync def join(event):\n    {body}\n"))
+    assert module.immediate == found
+
+
 async def test_a_hook_that_is_cancelled_is_no_failure_of_its_own(tmp_path: Path) -> None:
     """The cancellation goes on to where it came from."""
     form = PythonHooks(load(written(tmp_path, "import asyncio\nasync def join(event):\n    await asyncio.sleep(60)\n")))

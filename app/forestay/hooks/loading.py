@@ -1,5 +1,6 @@
 """Loads a module of hooks from a file or by its name, and checks that each of its functions has the form of a hook."""
 
+import dis
 import importlib
 import inspect
 import sys
@@ -19,6 +20,8 @@ MODULE_NAME: Final = "forestay_application_hooks"
 """The name of a module that was loaded from a file."""
 
 _CLOSE: Final = 0.75
+# What the code of `await`, `async with` and `async for` has.
+_WAITING: Final = frozenset({"GET_AWAITABLE", "GET_AITER", "GET_ANEXT", "SEND"})
 _PREFIXES: Final = ("on_", "handle_", "before_", "after_")
 
 
@@ -36,6 +39,8 @@ class HookModule:
     def __init__(self, module: ModuleType, functions: Mapping[Hook, HookFunction]) -> None:
         self.file = getattr(module, "__file__", None) or module.__name__
         self.functions = functions
+        self.immediate = frozenset(hook for hook, function in functions.items() if _never_waits(function))
+        """Those that never wait for anything: there is no `await` in their code."""
 
 
 def load(named: str) -> HookModule:
@@ -118,6 +123,14 @@ def _fault(name: str, value: object) -> str | None:
     except TypeError:
         return f"{name} does not take one argument, the event; write: async def {name}(event)"
     return None
+
+
+def _never_waits(function: HookFunction) -> bool:
+    code = getattr(function, "__code__", None)
+    # A decorator may return any awaitable.
+    if code is None or not inspect.iscoroutinefunction(function):
+        return False
+    return not any(each.opname in _WAITING for each in dis.get_instructions(code))
 
 
 def _is_own_function(module: ModuleType, name: str, value: object) -> bool:

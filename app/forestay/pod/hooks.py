@@ -34,6 +34,8 @@ class Application:
     form: HookForm
     asked: frozenset[Hook]
     """The hooks that are about no room, those that are asked or told."""
+    immediate: frozenset[Hook] = frozenset()
+    """Those that never wait for anything."""
     broken: Callable[[], Mapping[str, bool]] = dict
     """Whether the circuit breaker of each hook is open; empty where the form has none."""
 
@@ -91,7 +93,7 @@ def make_application(settings: Settings, module: HookModule | None) -> Applicati
     """Build what asks the application; None where it has no hooks. Needs a running loop."""
     asked = frozenset(settings.hooks_ask)
     if module is not None:
-        return Application(PythonHooks(module), asked.intersection(module.functions))
+        return Application(PythonHooks(module), asked.intersection(module.functions), module.immediate)
     if settings.hooks_url is None:
         return None
     secrets = (settings.hooks_secret, settings.hooks_secret_previous)
@@ -100,15 +102,16 @@ def make_application(settings: Settings, module: HookModule | None) -> Applicati
     bounds = Bounds(settings.hooks_concurrency, settings.max_message_bytes, settings.json_depth)
     around = Surroundings(time.time, time.monotonic, lambda: token_urlsafe(9), random.uniform)
     http = HttpHooks(receiver, bounds, around)
-    return Application(http, asked, http.broken)
+    return Application(http, asked, broken=http.broken)
 
 
-def hook_rules(settings: Settings, asked: frozenset[Hook]) -> HookRules:
+def hook_rules(settings: Settings, application: Application) -> HookRules:
     """Return what holds for every hook."""
     return HookRules(
-        asked,
+        application.asked,
         settings.hooks_timeout,
         settings.hooks_concurrency,
         settings.hooks_on_failure is OnFailure.ALLOW,
         AnswerBounds(settings.max_message_bytes, settings.json_depth, settings.rooms_per_connection),
+        application.immediate,
     )

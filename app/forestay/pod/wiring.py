@@ -136,7 +136,7 @@ def assemble(
 
     application, hooks = links.application, None
     if application is not None:
-        hooks = Hooks(runtime, application.form, hook_rules(settings, application.asked))
+        hooks = Hooks(runtime, application.form, hook_rules(settings, application))
     hub, rooms = Hub(), Rooms(policies)
     slow = SlowReaders(settings.send_buffer_bytes, runtime.observer)
     passes = Passes(runtime, slow, Pace(settings.flush_rest, settings.flush_rest_cap), group_writer)

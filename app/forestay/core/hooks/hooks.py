@@ -1,6 +1,7 @@
 """Asks the application about an event: at most for a time, and at most so many at once. A rule decides what fails.
 
-A hook that answers without waiting costs no turn of the loop, where Python can start a task at once (from 3.12).
+A hook that never waits needs no task. Another one that answers without waiting costs no turn of the loop, where Python
+can start a task at once (from 3.12).
 Nothing waits for a place: what finds none is refused. Only events that are told wait, up to a number.
 """
 
@@ -46,6 +47,8 @@ class HookRules:
     allow_on_failure: bool
     """Whether what a hook should have decided happens where the hook fails. A call is never answered then."""
     bounds: AnswerBounds
+    immediate: frozenset[Hook] = frozenset()
+    """Those that never wait for anything. They need no task, which costs more than all the rest of a question."""
 
 
 class Hooks:
@@ -84,9 +87,13 @@ class Hooks:
         if self.under_way >= self._rules.concurrency:
             return self._busy(event)
         began = self._perf()
+        if event.hook in self._rules.immediate:
+            answer, error = _run(self._form.ask(event))
+            return self._decided(event, answer, error, began)
         task = self._start(self._loop, self._form.ask(event))
         if task.done():
-            return self._decided(event, task, began)
+            answer, error = _outcome(task)
+            return self._decided(event, answer, error, began)
         self.under_way += 1
         asking = _Asking(self, event, task, began, self._loop.create_future())
         self._asking.add(asking)
@@ -142,7 +149,8 @@ class Hooks:
             if not asking.task.cancelled():
                 asking.task.exception()
         elif not asking.decision.done():
-            asking.decision.set_result(self._decided(asking.event, asking.task, asking.began))
+            answer, error = _outcome(asking.task)
+            asking.decision.set_result(self._decided(asking.event, answer, error, asking.began))
         if self._waiting:
             self._tell_soon()
         self._check_idle()
@@ -161,17 +169,15 @@ class Hooks:
         message = "the application is asked about too much at once; try again later"
         return Decision(Refusal(ErrorCode.UNAVAILABLE, message, retry_after=RETRY_AFTER))
 
-    def _decided(self, event: HookEvent, task: Task[object], began: float) -> Decision:
+    def _decided(self, event: HookEvent, answer: object, error: BaseException | None, began: float) -> Decision:
+        """The decision about `event`, of which the hook has returned `answer` or raised `error`."""
         seconds = self._perf() - began
-        if task.cancelled():
-            return self.failed(event, "raised", "the hook cancelled itself", seconds)
-        error = task.exception()
         if error is None:
             if event.hook in TOLD:
                 self._report(event, "told", seconds)
                 return ALLOWED
             try:
-                decision = decide(event, task.result(), self._rules.bounds)
+                decision = decide(event, answer, self._rules.bounds)
             except HookFailed as failed:
                 return self.failed(event, failed.failure, str(failed), seconds)
             self._report(event, "allowed" if decision.refusal is None else "refused", seconds)
@@ -245,5 +251,27 @@ def _start_later(loop: AbstractEventLoop, hook: Coroutine[object, object, object
     return loop.create_task(hook)
 
 
+def _run(hook: Coroutine[object, object, object]) -> tuple[object, BaseException | None]:
+    """Run a hook that never waits. What it returned, or what it raised."""
+    try:
+        hook.send(None)
+    except StopIteration as done:
+        return done.value, None
+    except (HookFailed, asyncio.CancelledError) as error:
+        return None, error
+    hook.close()
+    return None, HookFailed("raised", "the hook waits for something")
+
+
+def _outcome(task: Task[object]) -> tuple[object, BaseException | None]:
+    """What a hook that has ended returned, or what it raised."""
+    if task.cancelled():
+        return None, asyncio.CancelledError()
+    error = task.exception()
+    return (None, error) if error is not None else (task.result(), None)
+
+
 def _explained(error: BaseException) -> str:
+    if isinstance(error, asyncio.CancelledError):
+        return "the hook cancelled itself"
     return f"{type(error).__name__}: {str(error)[:_LONGEST_CAUSE]}"
