@@ -91,6 +91,7 @@ class Streamed:
         # A client in no room asks for the anchor. It joins that room where it asks for it once more.
         if rooms == [_ANCHOR] and _ANCHOR not in self._rooms and (first or previous != [_ANCHOR]):
             rooms = []
+            self._write({"type": "joined", "room": _ANCHOR, "payload": {}})
         places = _positions(rooms, request.headers.get("last-event-id", ""))
         before, self._rooms = self._rooms, rooms
         same = set(rooms) == set(before) and request.token == self._requests[len(self._requests) - 2].token

@@ -9,8 +9,8 @@ export const addressOfPath = (url: string, path: string): URL => {
   return address;
 };
 
-/** The user's own room, which every token opens: a stream has at least one room. */
-const ANCHOR = "@me";
+/** @internal The user's own room, which every token opens: a stream has at least one room. */
+export const ANCHOR = "@me";
 
 /** @internal The address of the stream of these rooms. */
 export const streamAddress = (url: string, rooms: string[]): URL => {

@@ -6,7 +6,7 @@
 import { verdictOf } from "./codes.js";
 import type { Ending, Welcome } from "./connection.js";
 import type { Frame, Position } from "./frames.js";
-import { addressOfPath, eventId, streamAddress } from "./paths.js";
+import { ANCHOR, addressOfPath, eventId, streamAddress } from "./paths.js";
 import { makePosts } from "./posts.js";
 import { makeRepeats } from "./repeats.js";
 import { readEvents } from "./sse.js";
@@ -64,6 +64,8 @@ interface Line {
   _rooms: Set<string>;
   /** Those that have no answer yet. */
   _open: Set<string>;
+  /** Whether it has the anchor, because it has no room. */
+  _isAnchored: boolean;
   _token: string;
   _welcome?: Welcome;
   /** Milliseconds after which the gateway wants us back. */
@@ -137,6 +139,7 @@ export const openStream = (url: string, given: string): Socket => {
     const line: Line = {
       _rooms: new Set(names),
       _open: new Set(names),
+      _isAnchored: !names[0],
       _token: token,
       _retry: 0,
       _isOver: false,
@@ -271,7 +274,10 @@ export const openStream = (url: string, given: string): Socket => {
     if (!name) return emit(frame);
     const place = rooms.get(name);
     const isAnswer = (type === "joined" || type === "error") && line._open.delete(name);
-    if (type === "joined" && !isAnswer) return putIn(line, place, frame);
+    if (type === "joined" && !isAnswer) {
+      if (!line._isAnchored || name !== ANCHOR) putIn(line, place, frame);
+      return;
+    }
     // What was left meanwhile is no part of the stream any more.
     if (!place || !line._rooms.has(name)) return isAnswer ? check(line) : undefined;
     if (type === "joined") joined(line, name, place, payload);

@@ -16,6 +16,8 @@ from forestay_client.sse import Comment, Data, Events, Retry
 class Line:
     def __init__(self, rooms: Sequence[str], token: str) -> None:
         self.rooms = set(rooms)
+        self.anchored = not rooms
+        """Whether it has the anchor, because it has no room."""
         self.unanswered = set(rooms)
         """Those that have no answer yet."""
         self.token = token

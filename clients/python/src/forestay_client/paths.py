@@ -6,7 +6,7 @@ from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from forestay_client.messages import Position
 
-_ANCHOR: Final = "@me"
+ANCHOR: Final = "@me"
 """The user's own room, which every token opens: a stream has at least one room."""
 
 
@@ -20,7 +20,7 @@ def beside(url: str, path: str, query: Iterable[tuple[str, object]] = ()) -> str
 
 def stream(url: str, rooms: Sequence[str]) -> str:
     """The address of the stream of these rooms."""
-    return beside(url, "stream", [("room", room) for room in rooms or [_ANCHOR]])
+    return beside(url, "stream", [("room", room) for room in rooms or [ANCHOR]])
 
 
 def of_room(url: str, room: str, what: str, query: Mapping[str, object]) -> str:

@@ -72,6 +72,8 @@ class StreamRooms:
         `newest`: whether there is no stream after this one. Returns whether one has to be opened, to keep the room.
         """
         name = said["room"]
+        if line.anchored and name == paths.ANCHOR:
+            return False
         room, position = self._rooms.get(name), sentences.position(sentences.payload(said))
         if room is None:
             if not self._fits(name):
