@@ -280,7 +280,7 @@ async def test_a_bus_that_was_never_reached_is_not_ready() -> None:
     async with serving(FORESTAY_BUS_URL=url, FORESTAY_BUS_TIMEOUT="2") as served:
         async with aiohttp.request("GET", f"http://127.0.0.1:{served.internal_port}/readyz") as response:
             body = await response.json()
-            assert (response.status, body["state"], body["failing"]) == (503, "degraded", ["starting"])
+            assert (response.status, body["state"], body["failing"]) == (503, "starting", ["starting"])
         assert await served.end() == 0
     events = [json.loads(line) for line in served.log.splitlines()]
     assert "ready" not in {event["event"] for event in events}
