@@ -64,6 +64,22 @@ async def test_a_connect_is_refused_with_403(module: Path) -> None:
     assert streamed[1]["detail"] == "this account is banned"
 
 
+async def test_a_client_that_only_asks_hears_the_same(module: Path) -> None:
+    """A browser sees no more than 1006, so its client asks why. It counts as no connection."""
+    async with asking(module) as running, aiohttp.ClientSession() as session:
+        heard = []
+        for user in ("mallory", "alice"):
+            headers = {"Authorization": f"Bearer {token(user)}"}
+            async with session.get(f"http://127.0.0.1:{running.port}/ws", headers=headers) as response:
+                heard.append((response.status, (await response.json()).get("reason")))
+        assert heard == [(403, "banned"), (426, None)]
+        client = await running.connect("bob", rooms={})
+        for _ in range(2):
+            await client.hear("joined")
+        await client.say({"type": "call", "id": "1", "method": "online"})
+        assert (await client.hear("result"))["payload"] == {"users": ["bob"]}
+
+
 async def test_a_client_is_put_into_rooms_when_it_connects(module: Path) -> None:
     """It hears `joined` for each, though its token allows none of them."""
     async with asking(module) as running:

@@ -22,7 +22,8 @@ class Caller:
         self.claims_json = claims
         """All claims of the token, as JSON."""
         self.connection = connection
-        """The id of the connection, unique among all pods; None for a single HTTP request."""
+        """The id of the connection, unique among all pods; None for a single HTTP request, also for one that only asks
+        whether its client may connect."""
         self.wire = wire
         """How it is connected: `v1` (WebSocket), `socketio`, `sse` (an event stream), or `http` (a single request)."""
         self._claims: Mapping[str, object] | None = None

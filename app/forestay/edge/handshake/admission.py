@@ -90,11 +90,14 @@ class Admission:
         except TimeoutError:
             pass
 
-    async def ask(self, request: web.BaseRequest, identity: Identity, wire: str) -> Entry:
-        """Ask the application whether the caller may connect, where it wants to be asked. Raises Refused."""
+    async def ask(self, request: web.BaseRequest, identity: Identity, wire: str, *, only: bool = False) -> Entry:
+        """Ask the application whether the caller may connect, where it wants to be asked. Raises Refused.
+
+        `only`: the caller asks, and does not connect.
+        """
         if self.hook is None:
             return UNASKED
-        return await self.hook.ask(identity, origin_of(request, wire, self.client(request)))
+        return await self.hook.ask(identity, origin_of(request, wire, self.client(request)), only=only)
 
     def begin(self) -> "Attempt":
         """Take one of the handshakes that may be under way. Raises Refused. The caller calls `leave` in any case."""

@@ -49,9 +49,12 @@ class ConnectHook:
         self._placement = placement
         self._new_id = new_id
 
-    async def ask(self, identity: Identity, origin: Origin) -> Entry:
-        """Ask whether a caller may connect. Raises Refused: 403, or 503 where the application cannot decide."""
-        connection = self._new_id()
+    async def ask(self, identity: Identity, origin: Origin, *, only: bool = False) -> Entry:
+        """Ask whether a caller may connect. Raises Refused: 403, or 503 where the application cannot decide.
+
+        `only`: it does not connect, so there is no connection.
+        """
+        connection = None if only else self._new_id()
         caller = Caller(identity.user, identity.claims or b"{}", connection, origin.wire)
         decision = await self._hooks.decision(
             ConnectEvent(caller, origin.trace, origin=origin.page, address=origin.address)

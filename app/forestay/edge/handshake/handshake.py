@@ -144,7 +144,8 @@ class Handshake:
             attempt = self._admission.begin()
             try:
                 self._admission.check_origin(request)
-                await attempt.identify(present(request, token, TicketUse.LOOK))
+                identity = await attempt.identify(present(request, token, TicketUse.LOOK))
+                await self._admission.ask(request, identity, self._wires.plain.name, only=True)
             finally:
                 attempt.leave()
         except Refused as refused:
