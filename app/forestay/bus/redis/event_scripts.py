@@ -5,7 +5,8 @@ event and for how long it said nothing. An event that is delivered is removed, s
 waits. `facts` is a hash with the bytes of the stream, the events that were dropped, and the receiver that has stopped.
 
 An entry has the fields `e`, the sealed event, `p`, the position of its message, and perhaps `s`, its sequence where it
-comes from a dead letter. A full Redis takes all of this but a new event: removals come first.
+comes from a dead letter. A full Redis takes all of this but a new event: removals come first. Lengths are subtracted
+from 0, because Redis up to 7.0 refuses the -0 of an empty text.
 """
 
 from typing import Final
@@ -30,7 +31,7 @@ local function tell(stream, facts, told, most, most_bytes, receiver, position, s
   while waiting > 0 and (waiting >= tonumber(most) or bytes > tonumber(most_bytes)) do
     local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
     redis.call('XDEL', stream, oldest[1])
-    bytes = redis.call('HINCRBY', facts, 'bytes', -#oldest[2][2])
+    bytes = redis.call('HINCRBY', facts, 'bytes', 0 - #oldest[2][2])
     redis.call('HINCRBY', facts, 'dropped', 1)
     waiting = waiting - 1
   end
@@ -51,7 +52,7 @@ local function remove(stream, facts, id)
   redis.call('XACK', stream, '{GROUP}', id)
   if not entry then return nil end
   redis.call('XDEL', stream, id)
-  redis.call('HINCRBY', facts, 'bytes', -#entry[2][2])
+  redis.call('HINCRBY', facts, 'bytes', 0 - #entry[2][2])
   return entry[2]
 end
 """
