@@ -9,6 +9,9 @@ from docs.asyncapi import PAGE
 from tests.openapi.install import packages
 from tests.support.node import node, run
 
+# The first one installs the parser.
+pytestmark = pytest.mark.timeout(240)
+
 
 def diagnoses(document: Path) -> list[str]:
     """The codes of what the parser has to say. Fails where it says that there is no document."""
