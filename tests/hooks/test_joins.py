@@ -4,10 +4,13 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+
 from forestay.core.ports.hook_events import CallEvent, DisconnectEvent, HookEvent, JoinEvent, LeaveEvent
 from forestay.core.ports.hooks import Allow, Refuse, Result
 from forestay.core.rules.hooks import Hook
-from forestay.core.rules.policies import Policy
+from forestay.core.rules.policies import Policy, Retention
+from forestay.edge.handshake.connect_hook import ConnectHook, Entry
 from forestay.protocol.codes import ENDINGS, CloseCode, closed_by_client
 from forestay.protocol.names import RoomName
 from forestay.protocol.requests import Join
@@ -135,6 +138,36 @@ async def test_rooms_that_a_client_is_put_into_by_the_gateway_are_asked_about() 
     refusals = await core.pod.rejoining.enter(client, [RoomName("asked.a"), RoomName("asked.b")])
     assert {room: refusal.reason for room, refusal in refusals.items()} == {"asked.b": "full"}
     assert client.rooms == {"asked.a"}
+
+
+@pytest.mark.parametrize("ended", ["", "because its user has too many"])
+async def test_a_connection_is_put_into_the_rooms_of_its_connect(ended: str) -> None:
+    """Unless it has ended in its first moment: nothing of it stays in the rooms."""
+    core = Core(application=application(AskedForm()))
+    assert core.pod.hooks is not None
+    hook = ConnectHook(core.pod.hooks, core.pod.placement, lambda: "c1")
+    client, _ = core.connect("alice")
+    if ended:
+        client.end(ENDINGS[CloseCode.CONNECTION_LIMIT])
+    hook.enter(client, Entry("c1", [RoomName("news")]))
+    await passes()
+    assert client.rooms == (set() if ended else {"news"})
+    assert len(core.pod.rooms) == len(client.rooms)
+
+
+async def test_a_client_that_is_not_recovered_leaves_and_is_not_disconnected() -> None:
+    """It left its rooms because it starts again, and its connection is open."""
+    form = AskedForm()
+    policy = Policy(pattern="told.*", hooks=frozenset({Hook.LEAVE}), history=Retention(10, 60.0))
+    core = Core(policy, application=application(form))
+    client, _ = core.connect("alice")
+    await core.ask(client, type="join", room="told.a")
+    await passes()
+    core.pod.joins.leave_all(client)
+    await passes()
+    [event] = form.asked
+    assert isinstance(event, LeaveEvent)
+    assert not event.disconnected
 
 
 async def test_the_application_is_told_who_leaves() -> None:

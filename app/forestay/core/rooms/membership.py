@@ -95,7 +95,9 @@ class Membership:
         if room.policy.presence:
             self._presence.leave(room.name, connection.identity.user, grace=grace)
         if room.policy.hooks and self._hooks is not None and Hook.LEAVE in room.policy.hooks:
-            self._hooks.tell(LeaveEvent(caller_of(connection), shown(room.name), disconnected=grace))
+            self._hooks.tell(
+                LeaveEvent(caller_of(connection), shown(room.name), disconnected=connection.ended is not None)
+            )
         if not room.audiences:
             self._rooms.discard(room)
         self._subscriptions.release(room.name)

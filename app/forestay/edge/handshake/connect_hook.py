@@ -64,8 +64,9 @@ class ConnectHook:
         return Entry(connection, decision.rooms)
 
     def enter(self, connection: Connection, entry: Entry) -> None:
-        """Put a connection that has begun into the rooms that the application said."""
-        self._placement.enter(connection, entry.rooms)
+        """Put a connection that has begun into the rooms that the application said, unless it has ended already."""
+        if connection.ended is None:
+            self._placement.enter(connection, entry.rooms)
 
 
 def origin_of(request: web.BaseRequest, wire: str, address: str | None) -> Origin:
