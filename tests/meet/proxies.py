@@ -1,9 +1,11 @@
 """The proxies: how each is started and reloaded, and what its configuration needs around the one of the docs."""
 
 import asyncio
+import os
 import re
 import signal
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -166,6 +168,7 @@ class Running:
                 env=dict(self._program.environ),
                 stdout=output,
                 stderr=output,
+                start_new_session=True,
             )
         async with asyncio.timeout(20):
             while not await self._listens():
@@ -221,8 +224,11 @@ class Running:
             async with asyncio.timeout(5):
                 await process.wait()
         except TimeoutError:
-            process.kill()
-            await process.wait()
+            pass
+        # Workers of before a reload outlive the process that made them.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
 
 
 def place_of(kind: Kind, number: int) -> Path:
