@@ -4,12 +4,17 @@ import asyncio
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.openapi.install import generator
 from tests.support.gateway import API_KEY, gateway
 from tests.support.node import environment, node, run
 from tests.support.repository import ROOT
 
 LOG = '[[rooms]]\npattern = "log.*"\n[rooms.history]\nsize = 10\nttl = 60\n'
+
+# The first test installs the generator and the compiler.
+pytestmark = pytest.mark.timeout(240)
 
 
 def _built() -> Path:
