@@ -37,6 +37,13 @@ class Reports(Observer):
         self.causes.append(cause)
 
 
+class Silent(Refuse):
+    """A refusal of the application's own that says less than it must."""
+
+    def __init__(self) -> None:
+        self.code, self.message = "silent", ""
+
+
 def answering(
     answer: object, observer: Observer | None = None, *, immediate: bool = False, **given: Any
 ) -> tuple[Core, AskedForm]:
@@ -158,6 +165,8 @@ async def test_a_room_without_hooks_is_not_asked_about() -> None:
         (Replace("\ud800"), "bad_answer", "no JSON"),
         (Replace([[[[[[[[[1]]]]]]]]]), "bad_answer", "deeper"),
         (Replace("x" * 70000), "too_large", "70002 bytes"),
+        (Refuse.__new__(Refuse), "bad_answer", "cannot be read: AttributeError"),
+        (Silent(), "bad_answer", "the message of a refusal"),
         (KeyError("user"), "raised", "KeyError"),
         (HookFailed("status", "status 500"), "status", "status 500"),
         (asyncio.CancelledError(), "raised", "cancelled"),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import socketio
 
-from tests.support.gateway import Gateway, frame, gateway, token
+from tests.support.gateway import Client, Gateway, frame, gateway, token
 from tests.support.streams import Stream, ask
 
 ROOMS = '[[rooms]]\npattern = "slow.*"\nhooks = ["join", "broadcast", "leave"]\n'
@@ -23,6 +23,8 @@ told, opened = [], asyncio.Event()
 async def connect(event):
     if event.user == "mallory":
         return Refuse("banned", "this account is banned")
+    if event.user == "heidi":
+        return Allow(rooms=[{"name": "news"}])
     told.append(("connect", event.user, event.caller.wire, event.connection, event.claims.get("plan")))
     return Allow()
 
@@ -89,6 +91,13 @@ async def test_other_clients_go_on_while_a_hook_hangs(tmp_path: Path) -> None:
         error = await slow.hear("error")
         assert (error["id"], error["payload"]["code"]) == ("1", "unavailable")
         assert (await slow.hear("pong"))["id"] == "2"
+
+
+async def test_rooms_of_a_wrong_form_refuse_a_connect(tmp_path: Path) -> None:
+    """Names that are no texts are no answer: the client hears 503 at once."""
+    async with asking(tmp_path) as (running, _):
+        refused = await Client.open_or_refused(running.port, token("heidi"))
+        assert (refused.status, b"unavailable" in refused.body) == (503, True)
 
 
 async def test_a_client_that_closes_gets_its_answer_first(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -12,6 +13,7 @@ import uvloop
 from forestay.pod.event_loops import choose
 from forestay.settings.surroundings import Loop
 from tests.support.exposition import scrape
+from tests.support.gateway import Client, token
 from tests.support.process import KEYS, serving
 
 _WITHOUT_UVLOOP = "import sys; sys.modules['uvloop'] = None; from forestay.cli import main; main()"
@@ -105,3 +107,30 @@ async def test_the_log_and_the_metrics_name_the_loop(loop: str) -> None:
         assert found[f'forestay_event_loop_info{{loop="{loop}"}}'] == 1
         for name in ("forestay_delivery_pass_seconds_sum", "forestay_delivery_wait_seconds_sum"):
             assert found[name] * 1000 % 1 > 0
+
+
+_STUBBORN = """
+import asyncio, time
+from forestay.hooks import Allow
+
+async def connect(event):
+    while event.user == "task":
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            pass
+    await asyncio.to_thread(time.sleep, 3600)
+    return Allow()
+"""
+
+
+@pytest.mark.parametrize("stubborn", ["task", "thread"])
+async def test_a_process_ends_though_a_hook_does_not(stubborn: str, tmp_path: Path) -> None:
+    """A hook that swallows its cancellation, and one that waits for a thread, do not outlive the pod."""
+    (tmp_path / "stubborn.py").write_text(_STUBBORN)
+    module = str(tmp_path / "stubborn.py")
+    async with serving(FORESTAY_HOOKS_MODULE=module, FORESTAY_HOOKS_TIMEOUT="0.2", FORESTAY_DRAIN_WINDOW="0") as pod:
+        client = await Client.open_or_refused(pod.port, token(stubborn))
+        assert client.status == 503
+        assert await pod.end() == 0
+        assert "process ended, though a task or a thread still ran" in pod.log

@@ -1,12 +1,18 @@
 """Chooses the event loop of a pod: uvloop where it is installed, or asyncio's own."""
 
 import asyncio
+import logging
 import os
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Final
 
+import structlog
+
 from forestay.settings.secrets import variable_of
 from forestay.settings.surroundings import Loop
+
+log = structlog.get_logger(__name__)
 
 NewLoop = Callable[[], asyncio.AbstractEventLoop]
 """Makes the event loop of a pod."""
@@ -17,6 +23,10 @@ _OLDEST: Final = (0, 23)
 
 With older ones all that was just written seems to wait for the client, and clients would be taken for slow ones.
 """
+
+
+_LATEST_END: Final = 2.0
+"""Seconds from the stop of a pod to the end of its process."""
 
 
 def choose(loop: Loop) -> NewLoop:
@@ -45,10 +55,30 @@ def _uvloop() -> NewLoop:
 
 
 def run(new_loop: NewLoop, work: Coroutine[object, object, None]) -> None:
-    """Run a pod on a new loop, to its end."""
+    """Run a pod on a new loop, to its end. Soon after it the process ends, whatever the application still runs.
+
+    Python would wait for tasks that ignore their cancellation and for threads, for ever.
+    """
     _hold_standard_files()
+    failed = True
     with asyncio.Runner(loop_factory=new_loop) as runner:
-        runner.run(work)
+        try:
+            runner.run(work)
+            failed = False
+        finally:
+            latest = threading.Timer(_LATEST_END, _end_process, (int(failed),))
+            latest.daemon = True
+            latest.start()
+
+
+def _end_process(status: int) -> None:
+    log.warning(
+        "process ended, though a task or a thread still ran",
+        reason="a hook did not end when it was cancelled, or waits for a thread; let it end within its time",
+    )
+    # No exit function runs: one of them waits for the threads.
+    logging.shutdown()
+    os._exit(status)
 
 
 def _hold_standard_files() -> None:

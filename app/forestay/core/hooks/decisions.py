@@ -17,6 +17,7 @@ from forestay.protocol.names import PERSONAL, RoomName, parse_room, personal_roo
 
 # Bytes of the type with which a binary message begins.
 _TYPE_BYTES: Final = 4
+_LONGEST_CAUSE: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +53,28 @@ ALLOWED: Final = Decision()
 
 def decide(event: HookEvent, answer: object, bounds: AnswerBounds) -> Decision:
     """What `answer` to `event` means. Raises HookFailed where it is no answer to this hook."""
-    # By far the most frequent one.
-    if type(answer) is Allow and not answer.rooms and event.hook is not Hook.CALL:
-        return ALLOWED
+    try:
+        # By far the most frequent one.
+        if type(answer) is Allow and not answer.rooms and event.hook is not Hook.CALL:
+            return ALLOWED
+        return _decided(event, answer, bounds)
+    except HookFailed:
+        raise
+    except (Exception, SystemExit) as error:
+        # The answer is an object of the application, so what reads it may run code of the application.
+        cause = f"{type(error).__name__}: {str(error)[:_LONGEST_CAUSE]}"
+        raise HookFailed("bad_answer", f"the answer cannot be read: {cause}") from None
+
+
+def _decided(event: HookEvent, answer: object, bounds: AnswerBounds) -> Decision:
     hook = event.hook
     if not isinstance(answer, ANSWERS[hook]):
         expected = " or ".join(kind.__name__ for kind in ANSWERS[hook])
         raise HookFailed("bad_answer", f"the answer is {_said(answer)}; {hook} takes {expected}")
     if isinstance(answer, Refuse):
-        return Decision(Refusal(ErrorCode.REFUSED_BY_APPLICATION, answer.message, reason=answer.code))
+        # Checked once more: a class that is derived from it, or a later change, may say what it must not.
+        said = Refuse(answer.code, answer.message)
+        return Decision(Refusal(ErrorCode.REFUSED_BY_APPLICATION, said.message, reason=said.code))
     if isinstance(answer, Replace) and isinstance(event, BroadcastEvent):
         return Decision(payload=_replacement(event, answer.payload, bounds))
     if isinstance(answer, Result):
@@ -76,7 +90,7 @@ def _allowed(event: HookEvent, answer: object, bounds: AnswerBounds) -> Decision
         raise HookFailed("bad_answer", f"the rooms of Allow are {_said(given)}, and not a list of names")
     if len(given) > bounds.rooms:
         raise HookFailed("bad_answer", f"{len(given)} rooms; a connection may be in {bounds.rooms}")
-    return Decision(rooms=[_room(name, event.user) for name in dict.fromkeys(given)])
+    return Decision(rooms=list(dict.fromkeys([_room(name, event.user) for name in given])))
 
 
 def _room(name: object, user: str) -> RoomName:
@@ -117,7 +131,8 @@ def _json(payload: object, bounds: AnswerBounds) -> bytes:
                 msgspec.json.decode(data)
             return _fitting(data, bounds)
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        raise HookFailed("bad_answer", f"the payload is no JSON: {type(error).__name__}: {str(error)[:200]}") from None
+        cause = f"{type(error).__name__}: {str(error)[:_LONGEST_CAUSE]}"
+        raise HookFailed("bad_answer", f"the payload is no JSON: {cause}") from None
     raise HookFailed("bad_answer", f"the payload nests deeper than {bounds.depth} arrays and objects")
 
 
