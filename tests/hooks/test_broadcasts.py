@@ -82,6 +82,17 @@ async def test_a_message_that_the_application_allows_is_published_as_it_is() -> 
     assert event.caller.wire == "v1"
 
 
+async def test_an_answer_of_a_class_of_its_own_allows() -> None:
+    """An application may derive its own answers from ours."""
+
+    class Fine(Allow):
+        pass
+
+    core, _ = answering(Fine())
+    answer, messages = await publish(core)
+    assert (answer["type"], len(messages)) == ("ack", 1)
+
+
 async def test_a_message_that_the_application_refuses_reaches_nobody() -> None:
     """The sender hears the application's own code and its sentence."""
     core, _ = answering(Refuse("muted", "you are muted until noon"))

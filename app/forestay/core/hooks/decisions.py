@@ -84,6 +84,8 @@ def _decided(event: HookEvent, answer: object, bounds: AnswerBounds) -> Decision
 
 def _allowed(event: HookEvent, answer: object, bounds: AnswerBounds) -> Decision:
     given = answer.rooms if isinstance(answer, Allow) else ()
+    if not given:
+        return ALLOWED
     if event.hook is not Hook.CONNECT:
         raise HookFailed("bad_answer", f"Allow has rooms, and {event.hook} takes none")
     if isinstance(given, str | bytes) or not isinstance(given, Sequence):
