@@ -26,8 +26,8 @@ def receiver_id(url: str) -> str:
 
 
 def check_address(url: str) -> str:
-    """`url`, if webhooks can be sent there. Raises ValueError, which does not repeat it."""
-    form = "write it like https://app.example/webhooks"
+    """`url`, if signed requests can be sent there. Raises ValueError, which does not repeat it."""
+    form = "write it like https://app.example/forestay"
     try:
         parts = urlsplit(url)
         port = parts.port

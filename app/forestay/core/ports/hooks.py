@@ -19,8 +19,8 @@ HookFailure = Literal[
 
 `raised`: the function raised. `bad_answer`: the answer is none, or none for this hook. `too_large`: the answer is
 larger than a message may be. `timeout`: it came too late. `busy`: not asked, because too many hooks are under way.
-Over HTTP alone, `unreachable`: no answer at all, `status`: another status than 200, `circuit_open`: not asked, because
-the last ones failed. `dropped`: an event that is told, and that found too many others waiting.
+Over HTTP alone, `unreachable`: no answer at all, `status`: another status than 200 or 204, `circuit_open`: not asked,
+because the last ones failed. `dropped`: an event that is told, and that found too many others waiting.
 """
 
 FAILURES: Final[tuple[HookFailure, ...]] = get_args(HookFailure)

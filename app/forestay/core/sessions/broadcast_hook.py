@@ -34,8 +34,8 @@ class BroadcastHook:
         """Ask about a message. See Hooks.ask."""
         return self._hooks.ask(asked.event)
 
-    async def judged(self, asked: AskedMessage) -> Message:
-        """Ask about a message and wait. Returns the message to publish. Raises Refusal."""
+    async def require(self, asked: AskedMessage) -> Message:
+        """Ask about a message and wait for the decision. Returns the message to publish. Raises Refusal."""
         decision = self.ask(asked)
         if isinstance(decision, Decision):
             return self.judge(asked, decision)

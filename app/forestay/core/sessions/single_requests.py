@@ -75,7 +75,7 @@ class SingleRequests:
             key, message = request.key, self._broadcasts.json_message(identity, name, policy, request, own, trace)
         if policy.hooks and self._hook is not None and Hook.BROADCAST in policy.hooks:
             caller = Caller(identity.user, identity.claims or b"{}", None, "http")
-            message = await self._hook.judged(AskedMessage(caller, message))
+            message = await self._hook.require(AskedMessage(caller, message))
         return await self._publisher.accepted(message, Source(self._perf(), own), key)
 
     async def call(self, identity: Identity, request: requests.Call, trace: TraceContext | None) -> bytes:
