@@ -9,7 +9,7 @@ from pydantic_settings import NoDecode
 
 from forestay.core.rules.hooks import OF_CONNECTIONS, Hook
 from forestay.settings.fields import AnyCase, Text, Unset, lower_words
-from forestay.settings.webhooks import WebhookSecret, checked_address, checked_authority
+from forestay.settings.receivers import SigningSecret, checked_address, checked_authority
 
 
 class OnFailure(StrEnum):
@@ -38,11 +38,11 @@ class HookSettings(BaseModel):
     hooks_url: Annotated[str | None, Unset, AfterValidator(checked_address)] = Field(
         None, description="address that is asked, http or https, where the hooks are no module"
     )
-    hooks_secret: WebhookSecret = Field(
+    hooks_secret: SigningSecret = Field(
         None,
         description="key that signs questions: whsec_ and base64 of 24 to 64 bytes, as Standard Webhooks writes it",
     )
-    hooks_secret_previous: WebhookSecret = Field(
+    hooks_secret_previous: SigningSecret = Field(
         None, description="the key before, which signs them too, while the keys are turned"
     )
     hooks_ca: Annotated[Path | None, Unset, AfterValidator(checked_authority)] = Field(

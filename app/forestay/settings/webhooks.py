@@ -3,32 +3,10 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, Field
 
-from forestay.outbound.receiver import check_address, trust
-from forestay.outbound.signature import parse_secret
 from forestay.settings.fields import Unset
-
-
-def checked_address(value: str | None) -> str | None:
-    """`value`, if requests can be sent there. Raises ValueError."""
-    return None if value is None else check_address(value)
-
-
-def _secret(value: SecretStr | None) -> SecretStr | None:
-    if value is not None:
-        parse_secret(value.get_secret_value())
-    return value
-
-
-def checked_authority(value: Path | None) -> Path | None:
-    """`value`, if it is a file of authorities. Raises ValueError."""
-    if value is not None:
-        trust(value)
-    return value
-
-
-WebhookSecret = Annotated[SecretStr | None, Unset, AfterValidator(_secret)]
+from forestay.settings.receivers import SigningSecret, checked_address, checked_authority
 
 
 class Webhooks(BaseModel):
@@ -37,10 +15,10 @@ class Webhooks(BaseModel):
     webhooks_url: Annotated[str | None, Unset, AfterValidator(checked_address)] = Field(
         None, description="address that gets webhooks, http or https; unset: there are none"
     )
-    webhooks_secret: WebhookSecret = Field(
+    webhooks_secret: SigningSecret = Field(
         None, description="key that signs webhooks, as Standard Webhooks writes it: whsec_ and base64 of 24 to 64 bytes"
     )
-    webhooks_secret_previous: WebhookSecret = Field(
+    webhooks_secret_previous: SigningSecret = Field(
         None, description="the key before, which signs them too, while the keys are turned"
     )
     webhooks_ca: Annotated[Path | None, Unset, AfterValidator(checked_authority)] = Field(
