@@ -124,7 +124,7 @@ def test_a_module_that_is_not_there_is_named(named: str, words: list[str]) -> No
         assert word in problem
 
 
-@pytest.mark.parametrize("raised", ["KeyError('user')", "SystemExit(1)", "AssertionError"])
+@pytest.mark.parametrize("raised", ["KeyError('user')", "SystemExit(1)", "KeyboardInterrupt", "AssertionError"])
 async def test_what_a_hook_raises_names_its_line(tmp_path: Path, raised: str) -> None:
     """The cause for the log: what was raised, and where in the module. Nothing of it ends the pod."""
     named = written(tmp_path, f"async def join(event):\n    raise {raised}\n")

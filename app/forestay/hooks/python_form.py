@@ -20,8 +20,8 @@ class PythonHooks:
         """See HookForm.ask."""
         try:
             return await self._functions[event.hook](event)
-        except (Exception, SystemExit) as error:
-            # A hook that exits must not end the pod.
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
+            # A hook that exits must not end the pod. A real interrupt is a signal, which the loop takes.
             where = place_of(error.__traceback__, self._file) or self._file
             raise HookFailed("raised", f"{type(error).__name__}: {str(error)[:_LONGEST_TEXT]} ({where})") from None
 
