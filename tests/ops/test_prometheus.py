@@ -13,6 +13,8 @@ import pytest
 from helm.rendering import CHART, read
 from tests.support.chart import FULL, chart
 from tests.support.gateway import Client, frame, token
+from tests.support.hook_receiver import SECRET
+from tests.support.jwks import ec_signer, endpoint
 from tests.support.local_redis import RedisServer
 from tests.support.otlp_sink import Sink, sink
 from tests.support.process import serving
@@ -42,7 +44,15 @@ async def watched(redis: RedisServer, folder: Path) -> AsyncIterator[tuple[Prome
     }
     async with AsyncExitStack() as stack:
         spans = await stack.enter_async_context(sink())
-        environ |= spans.environ
+        issuer = await stack.enter_async_context(endpoint())
+        issuer.publish(ec_signer().jwk())
+        application = await stack.enter_async_context(endpoint())
+        environ |= spans.environ | {
+            "FORESTAY_JWKS_URL": issuer.url,
+            "FORESTAY_HOOKS_URL": application.url,
+            "FORESTAY_HOOKS_SECRET": SECRET,
+            "FORESTAY_HOOKS_ASK": "call",
+        }
         near = await stack.enter_async_context(serving(**environ))
         far = await stack.enter_async_context(serving(**environ))
         pods = {NEAR: near.internal_port, FAR: far.internal_port}
