@@ -52,13 +52,13 @@ class Desk:
         return [event.method for event in self.asked]
 
 
-def office(burst: int = 0) -> tuple[Core, Desk]:
+def office(burst: int = 0, concurrency: int = 64) -> tuple[Core, Desk]:
     """A pod whose application takes calls. `burst`: how many messages a client may send, if not any number."""
     desk = Desk()
     application = Application(desk, frozenset({Hook.CALL}))
     if burst:
         return Core(application=application, message_rate=1, message_burst=burst), desk
-    return Core(application=application), desk
+    return Core(application=application, hooks_concurrency=concurrency), desk
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +91,24 @@ async def test_a_call_that_no_hook_answers_is_refused() -> None:
     await settled()
     assert answers(transport) == [("error", "1", "unknown_type")]
     assert "takes no calls" in transport.heard()[-1]["payload"]["message"]
+
+
+async def test_calls_take_at_most_half_of_the_places() -> None:
+    """So that slow calls keep nobody from what the application decides besides."""
+    core, desk = office(concurrency=4)
+    transports = []
+    for number, user in enumerate(("alice", "bob", "carol")):
+        connection, transport = core.connect(user)
+        core.say(connection, type="call", id="1", method=f"slow{number}")
+        transports.append(transport)
+    await settled()
+    assert desk.methods == ["slow0", "slow1"]
+    assert answers(transports[2]) == [("error", "1", "unavailable")]
+    desk.answer("slow0", Result(1))
+    await settled()
+    core.say(core.connect("dave")[0], type="call", id="1", method="slow3")
+    await settled()
+    assert desk.methods[-1] == "slow3"
 
 
 @pytest.mark.parametrize("method", ["", "x" * 129, "a\nb"])

@@ -6,13 +6,13 @@ Nothing waits for a place: what finds none is refused. Only events that are told
 """
 
 import asyncio
-from asyncio import AbstractEventLoop, Future, Task
+from asyncio import Future, Task
 from collections import deque
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 from forestay.core.hooks.decisions import ALLOWED, AnswerBounds, Decision, decide
+from forestay.core.hooks.running import Start, explained, outcome, run_at_once, start_later
 from forestay.core.ports.hook_events import HookEvent
 from forestay.core.ports.hooks import HookFailed, HookFailure, HookForm
 from forestay.core.ports.runtime import Runtime
@@ -25,13 +25,12 @@ MOST_TOLD: Final = 10_000
 RETRY_AFTER: Final = 1.0
 """Seconds after which a client that was refused for a failed hook should ask again."""
 
-# One place in so many is for events that are told. Most are for what waits for an answer.
+# Of the places, one in so many is for events that are told, and one in so many for calls: where calls are slow, others
+# can connect and speak.
 _TOLD_SHARE: Final = 4
-_LONGEST_CAUSE: Final = 200
+_CALL_SHARE: Final = 2
 
 _UNANSWERED: Final = "the application did not answer this call, and may have begun it; find out before you call again"
-
-_Start: TypeAlias = Callable[[AbstractEventLoop, Coroutine[object, object, object]], Task[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +59,15 @@ class Hooks:
         self._observer = runtime.observer
         self._form = form
         self._rules = rules
-        self._start: _Start = getattr(asyncio, "eager_task_factory", _start_later)
+        self._start: Start = getattr(asyncio, "eager_task_factory", start_later)
         self.under_way = 0
         """Hooks that are running, those included that are given up and have not ended yet."""
         self._asking: set[_Asking] = set()
         self._waiting: deque[HookEvent] = deque()
         self._telling = 0
         self._most_telling = max(1, rules.concurrency // _TOLD_SHARE)
+        self._calling = 0
+        self._most_calling = max(1, rules.concurrency // _CALL_SHARE)
         self._planned = False
         self._idle: Future[None] | None = None
 
@@ -88,13 +89,17 @@ class Hooks:
             return self._busy(event)
         began = self._perf()
         if event.hook in self._rules.immediate:
-            answer, error = _run(self._form.ask(event))
+            answer, error = run_at_once(self._form.ask(event))
             return self._decided(event, answer, error, began)
+        call = event.hook is Hook.CALL
+        if call and self._calling >= self._most_calling:
+            return self._busy(event)
         task = self._start(self._loop, self._form.ask(event))
         if task.done():
-            answer, error = _outcome(task)
+            answer, error = outcome(task)
             return self._decided(event, answer, error, began)
         self.under_way += 1
+        self._calling += call
         asking = _Asking(self, event, task, began, self._loop.create_future())
         self._asking.add(asking)
         asking.timer = self._loop.call_later(self._rules.timeout, asking.expire)
@@ -145,11 +150,13 @@ class Hooks:
         self.under_way -= 1
         if asking.event.hook in TOLD:
             self._telling -= 1
+        elif asking.event.hook is Hook.CALL:
+            self._calling -= 1
         if asking.given_up:
             if not asking.task.cancelled():
                 asking.task.exception()
         elif not asking.decision.done():
-            answer, error = _outcome(asking.task)
+            answer, error = outcome(asking.task)
             asking.decision.set_result(self._decided(asking.event, answer, error, asking.began))
         if self._waiting:
             self._tell_soon()
@@ -164,7 +171,7 @@ class Hooks:
 
     def _busy(self, event: HookEvent) -> Decision:
         """No place is left. It is refused also where failures allow: else a flood would switch all rules off."""
-        cause = f"{self._rules.concurrency} hooks are under way"
+        cause = f"{self.under_way} hooks are under way, {self._calling} of them calls"
         self._report_failure(event, "busy", cause, 0.0)
         message = "the application is asked about too much at once; try again later"
         return Decision(Refusal(ErrorCode.UNAVAILABLE, message, retry_after=RETRY_AFTER))
@@ -184,7 +191,7 @@ class Hooks:
             return decision
         if isinstance(error, HookFailed):
             return self.failed(event, error.failure, str(error), seconds)
-        return self.failed(event, "raised", _explained(error), seconds)
+        return self.failed(event, "raised", explained(error), seconds)
 
     def _report(self, event: HookEvent, outcome: str, seconds: float) -> None:
         if self._observer is not None:
@@ -245,33 +252,3 @@ class _Asking:
         if not self.task.done():
             self.given_up = True
             self.task.cancel()
-
-
-def _start_later(loop: AbstractEventLoop, hook: Coroutine[object, object, object]) -> Task[object]:
-    return loop.create_task(hook)
-
-
-def _run(hook: Coroutine[object, object, object]) -> tuple[object, BaseException | None]:
-    """Run a hook that never waits. What it returned, or what it raised."""
-    try:
-        hook.send(None)
-    except StopIteration as done:
-        return done.value, None
-    except (HookFailed, asyncio.CancelledError) as error:
-        return None, error
-    hook.close()
-    return None, HookFailed("raised", "the hook waits for something")
-
-
-def _outcome(task: Task[object]) -> tuple[object, BaseException | None]:
-    """What a hook that has ended returned, or what it raised."""
-    if task.cancelled():
-        return None, asyncio.CancelledError()
-    error = task.exception()
-    return (None, error) if error is not None else (task.result(), None)
-
-
-def _explained(error: BaseException) -> str:
-    if isinstance(error, asyncio.CancelledError):
-        return "the hook cancelled itself"
-    return f"{type(error).__name__}: {str(error)[:_LONGEST_CAUSE]}"
