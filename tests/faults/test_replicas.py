@@ -67,6 +67,7 @@ async def test_the_first_replica(master: RedisServer, replica: RedisServer, tmp_
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 async def test_a_replica_that_comes_and_goes_for_minutes(
     master: RedisServer, replica: RedisServer, tmp_path: Path
 ) -> None:
