@@ -82,9 +82,9 @@ class Survivor:
             async with self._news:
                 self._news.notify_all()
 
-    async def hears(self, who: str, *whats: str) -> None:
+    async def hears(self, who: str, *expected: str) -> None:
         """Wait until `who` has said these, in this order, after what was waited for before."""
-        for what in whats:
+        for what in expected:
             try:
                 async with asyncio.timeout(PATIENCE), self._news:
                     await self._news.wait_for(lambda what=what: what in self.said[who][self._read[who] :])  # type: ignore[misc]

@@ -213,7 +213,7 @@ DEEP = b'{"payload":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
         (JOIN, json_answer(b"{}"), "bad_answer", "says nothing"),
         (JOIN, json_answer(b'{"allow":"yes"}'), "bad_answer", "allow"),
         (JOIN, json_answer(b'{"allow":1}'), "bad_answer", "allow"),
-        (JOIN, json_answer(b'{"alow":false}'), "bad_answer", "alow"),
+        (JOIN, json_answer(b'{"permit":false}'), "bad_answer", "permit"),
         (JOIN, json_answer(b'{"rooms":["a"]}'), "bad_answer", "`rooms` does not answer join"),
         (JOIN, json_answer(b'{"payload":1}'), "bad_answer", "`payload` does not answer join"),
         (JOIN, json_answer(b'{"allow":true,"code":"a"}'), "bad_answer", "`code` does not answer join"),

@@ -168,7 +168,7 @@ async def test_a_failure_refuses_or_allows(tmp_path: Path, on_failure: str) -> N
     """As the setting says; a call is refused in any case. The log has one line with the cause."""
     async with application() as app, asking(app, tmp_path, hooks_on_failure=on_failure, hooks_timeout=0.2) as pod:
         alice = await pod.join("alice", "asked.a")
-        for broken in (always(http(500)), always(say({"alow": True})), always(b""), hang):
+        for broken in (always(http(500)), always(say({"permit": True})), always(b""), hang):
             app.answer = broken
             heard = await alice.ask(publish("asked.a", 1, "1"))
             if on_failure == "allow":
