@@ -45,6 +45,7 @@ _PACKAGES: Mapping[str, str] = {
 _CORE: Mapping[str, str] = {
     "fanout": "core: delivery",
     "rooms": "core: rooms",
+    "hooks": "core: sessions and rules",
     "sessions": "core: sessions and rules",
     "rules": "core: sessions and rules",
     "cluster": "core: rooms",
