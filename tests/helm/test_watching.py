@@ -8,17 +8,21 @@ from helm.rendering import CHART, read
 from tests.support.chart import FULL, MATRIX, READY, chart
 from tests.support.exposition import scrape
 from tests.support.gateway import gateway
+from tests.support.hook_receiver import SECRET
+from tests.support.jwks import endpoint
 from tests.support.repository import ROOT, files
 
 METRIC = re.compile(r"\bforestay_\w+")
 PROCESS = re.compile(r"\b(?:process|python)_\w+")
 # The Python SDK is imported by this name.
 NO_METRIC = {"forestay_client"}
+# A pod shows the metrics of hooks over HTTP and of an issuer where it has them.
+HOOKS = {"hooks_secret": SECRET, "hooks_ask": "call"}
 
 
 async def test_only_metrics_that_exist_are_named() -> None:
     """Panels, alerts, autoscalers and pages name only metrics that a running gateway has."""
-    async with gateway() as running:
+    async with endpoint() as other, gateway(jwks_url=other.url, **HOOKS, hooks_url=other.url) as running:
         there = (await scrape(running.running.internal_port)).names
     asked = json.dumps([chart(values).objects for values in MATRIX.values()])
     written = "".join(page.read_text(encoding="utf-8") for page in files() if page.suffix == ".md")
