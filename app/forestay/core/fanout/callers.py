@@ -1,10 +1,15 @@
-"""Says who a connection is, for the events that the application gets."""
+"""Says who a client is, for the events that the application gets."""
 
 from forestay.core.fanout.connection import Connection
 from forestay.core.ports.hook_events import Caller
+from forestay.core.rules.access import Identity
 
 
 def caller_of(connection: Connection) -> Caller:
     """The client of `connection`."""
-    identity = connection.identity
-    return Caller(identity.user, identity.claims or b"{}", connection.id, connection.wire.name)
+    return caller(connection.identity, connection.id, connection.wire.name)
+
+
+def caller(identity: Identity, connection: str | None, wire: str) -> Caller:
+    """A client with this identity. `connection`: its id; None where there is none. `wire`: see Caller."""
+    return Caller(identity.user, identity.claims or b"{}", connection, wire)

@@ -44,7 +44,7 @@ class Broadcasts:
         self, policies: Policies, publisher: Publisher, outbox: Outbox, hook: BroadcastHook | None = None
     ) -> None:
         """`hook`: None where the application has no hooks."""
-        self.hook = hook
+        self._hook = hook
         self._policies = policies
         self._publisher = publisher
         self._outbox = outbox
@@ -58,8 +58,8 @@ class Broadcasts:
         policy = self._policies.of(name)
         message = self.json_message(connection.identity, name, policy, request, connection.id, trace)
         offer = _ClientOffer(message, connection, request.id, self)
-        if policy.hooks and self.hook is not None and Hook.BROADCAST in policy.hooks:
-            return self._ask(self.hook, _Asked(offer, request.room, request.key))
+        if policy.hooks:
+            return self._ask(offer, policy, request.room, request.key)
         self._publisher.publish(offer, request.key)
         return None
 
@@ -78,18 +78,27 @@ class Broadcasts:
         policy = self._policies.of(name)
         message = self.binary_message(connection.identity, name, policy, request, connection.id, None)
         offer = _ClientOffer(message, connection, request.id, self)
-        if policy.hooks and self.hook is not None and Hook.BROADCAST in policy.hooks:
-            return self._ask(self.hook, _Asked(offer, None, None))
+        if policy.hooks:
+            return self._ask(offer, policy, None, None)
         self._publisher.publish(offer)
         return None
 
-    def _ask(self, hook: BroadcastHook, asked: "_Asked") -> Awaitable[None] | None:
-        """Ask the application about a message, and publish it where it may be. Raises Refusal."""
+    def hook_of(self, policy: Policy) -> BroadcastHook | None:
+        """What asks the application about the messages to a room with this policy; None where it is not asked."""
+        return self._hook if Hook.BROADCAST in policy.hooks else None
+
+    def _ask(self, offer: "_ClientOffer", policy: Policy, room: str | None, key: str | None) -> Awaitable[None] | None:
+        """Publish a message where the application allows it, or is not asked about messages. Raises Refusal."""
+        hook = self.hook_of(policy)
+        if hook is None:
+            self._publisher.publish(offer, key)
+            return None
+        asked = _Asked(offer, room, key)
         decision = hook.ask(asked)
         if not isinstance(decision, Decision):
             return self._decide_later(hook, asked, decision)
-        asked.offer.message = hook.judge(asked, decision)
-        self._publisher.publish(asked.offer, asked.key)
+        offer.message = hook.judge(asked, decision)
+        self._publisher.publish(offer, key)
         return None
 
     async def _decide_later(self, hook: BroadcastHook, asked: "_Asked", decision: "Future[Decision]") -> None:

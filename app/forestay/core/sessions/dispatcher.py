@@ -4,7 +4,7 @@ Only what has to wait for the bus, the registry or token keys is returned to be 
 keep their order, and most of them need no task.
 """
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, assert_never
@@ -12,11 +12,12 @@ from typing import Final, assert_never
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.outbox import Outbox
 from forestay.core.ports.runtime import Runtime
-from forestay.core.rooms.turns import Turn, Turns
+from forestay.core.rooms.turns import Turn
 from forestay.core.rules.rate_limit import Rates
 from forestay.core.rules.session_limits import SessionLimits
 from forestay.core.sessions.broadcasts import Broadcasts
 from forestay.core.sessions.calls import Calls
+from forestay.core.sessions.join_lists import join_in_turn
 from forestay.core.sessions.queries import Queries
 from forestay.core.sessions.renewal import Renewal
 from forestay.core.sessions.room_requests import RoomRequests
@@ -65,21 +66,9 @@ class Dispatcher:
         # First the request that is by far the most frequent.
         if isinstance(request, requests.Broadcast):
             work = self._publish(connection, request, size)
-            return None if work is None else self._held(connection, work)
-        self._traffic.receive(str(request.__struct_config__.tag), size)
-        if isinstance(request, requests.JoinMany):
-            work = self._join_many(connection, request, size)
-            return None if work is None else self._held(connection, work)
-        room = request.room if isinstance(request, requests.RoomRequest) else None
-        if not self._allow(connection, request.id, room, size, cost_of(request)):
-            return None
-        try:
-            work = self._carry_out(connection, request)
-            return None if work is None else self._held(connection, work)
-        except Refusal as refusal:
-            binary = self._handlers.broadcasts.refused(request) if isinstance(request, requests.Binary) else None
-            self._outbox.refuse(connection, refusal, request.id, room, binary)
-            return None
+        else:
+            work = self._take(connection, request, size)
+        return None if work is None else self._held(connection, work)
 
     async def _held(self, connection: Connection, work: Awaitable[None]) -> None:
         """Note that nothing of the client is read until `work` is done: its pongs neither."""
@@ -88,6 +77,22 @@ class Dispatcher:
             await work
         finally:
             connection.held = False
+
+    def _take(
+        self, connection: Connection, request: requests.OtherRequest | requests.JoinMany, size: int
+    ) -> Awaitable[None] | None:
+        self._traffic.receive(str(request.__struct_config__.tag), size)
+        if isinstance(request, requests.JoinMany):
+            return self._join_many(connection, request, size)
+        room = request.room if isinstance(request, requests.RoomRequest) else None
+        if not self._allow(connection, request.id, room, size, cost_of(request)):
+            return None
+        try:
+            return self._carry_out(connection, request)
+        except Refusal as refusal:
+            binary = self._handlers.broadcasts.refused(request) if isinstance(request, requests.Binary) else None
+            self._outbox.refuse(connection, refusal, request.id, room, binary)
+            return None
 
     def _publish(self, connection: Connection, request: requests.Broadcast, size: int) -> Awaitable[None] | None:
         self._traffic.receive("broadcast", size)
@@ -149,19 +154,19 @@ class Dispatcher:
     def _join_many(self, connection: Connection, request: requests.JoinMany, size: int) -> Awaitable[None] | None:
         """Carry out the joins as if each had come in a message of its own, and answer them in their order."""
         connection.heard_at = self._loop.time()
-        turns, share = Turns(), size // len(request.joins)
-        for place, join in enumerate(request.joins):
-            if connection.ended is not None:
-                return None
-            work = self._join_one(connection, join, Turn(turns, place), share)
-            if work is not None:
-                others = [(each, Turn(turns, place + 1 + more)) for more, each in enumerate(request.joins[place + 1 :])]
-                return self._join_others(connection, work, others, share)
+        share = size // len(request.joins)
+        work = join_in_turn(connection, request.joins, partial(self._join_one, connection, share))
+        if work is None:
+            self._end_if_exhausted(connection)
+            return None
+        return self._end_after(connection, work)
+
+    async def _end_after(self, connection: Connection, work: Awaitable[None]) -> None:
+        await work
         self._end_if_exhausted(connection)
-        return None
 
     def _join_one(
-        self, connection: Connection, join: requests.Join | requests.Unreadable, turn: Turn, share: int
+        self, connection: Connection, share: int, join: requests.Join | requests.Unreadable, turn: Turn
     ) -> Awaitable[None] | None:
         """Carry out one join of a list, whose part of the message has `share` bytes."""
         wait = connection.bucket.wait(self._rates, self._loop.time(), share) if self._limited else 0.0
@@ -174,23 +179,6 @@ class Dispatcher:
         except Refusal as refusal:
             turn.answer(partial(self._outbox.refuse, connection, refusal, join.id, join.room))
             return None
-
-    async def _join_others(
-        self,
-        connection: Connection,
-        work: Awaitable[None],
-        others: Sequence[tuple[requests.Join | requests.Unreadable, Turn]],
-        share: int,
-    ) -> None:
-        """Wait for `work`, and carry out the rest of a list: the application is asked about one room after another."""
-        await work
-        for join, turn in others:
-            if connection.ended is not None:
-                return
-            following = self._join_one(connection, join, turn, share)
-            if following is not None:
-                await following
-        self._end_if_exhausted(connection)
 
     def _end_if_exhausted(self, connection: Connection) -> None:
         if connection.bucket.exhausted:

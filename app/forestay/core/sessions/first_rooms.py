@@ -7,7 +7,8 @@ from functools import partial
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.outbox import Outbox
 from forestay.core.ports.runtime import Runtime
-from forestay.core.rooms.turns import Turn, Turns
+from forestay.core.rooms.turns import Turn
+from forestay.core.sessions.join_lists import join_in_turn
 from forestay.core.sessions.room_requests import RoomRequests
 from forestay.protocol.codes import ENDINGS, CloseCode, ErrorCode, Refusal
 from forestay.protocol.requests import Join
@@ -29,17 +30,11 @@ class FirstRooms:
         Where a room cannot be had now, the connection ends: its client has no other way to ask again than to come back.
         Where the application is asked, this goes on in the background, one room after another.
         """
-        turns = Turns()
-        for place, join in enumerate(joins):
-            if connection.ended is not None:
-                return
-            work = self._join(connection, join, Turn(turns, place))
-            if work is not None:
-                others = [(each, Turn(turns, place + 1 + more)) for more, each in enumerate(joins[place + 1 :])]
-                task = self._loop.create_task(self._join_others(connection, work, others))
-                self._asking.add(task)
-                task.add_done_callback(partial(self._asked, connection))
-                return
+        work = join_in_turn(connection, joins, partial(self._join, connection))
+        if work is not None:
+            task = self._loop.create_task(work)
+            self._asking.add(task)
+            task.add_done_callback(partial(self._asked, connection))
 
     def _join(self, connection: Connection, join: Join, turn: Turn) -> Awaitable[None] | None:
         refuse = partial(self._refuse, connection, join.room)
@@ -48,17 +43,6 @@ class FirstRooms:
         except Refusal as refusal:
             turn.answer(partial(refuse, refusal))
             return None
-
-    async def _join_others(
-        self, connection: Connection, work: Awaitable[None], others: Sequence[tuple[Join, Turn]]
-    ) -> None:
-        await work
-        for join, turn in others:
-            if connection.ended is not None:
-                return
-            following = self._join(connection, join, turn)
-            if following is not None:
-                await following
 
     def _asked(self, connection: Connection, task: Task[None]) -> None:
         """If asking failed because of a bug, end the connection, and no other one."""

@@ -80,11 +80,12 @@ class Keepalive:
             age = self._limits.max_age * self._uniform(1 - _AGE_SPREAD, 1 + _AGE_SPREAD)
             connection.leave_at = connection.connected_at + age - self._limits.lead
         connection.ping_at = self._loop.time() + self._times.ping_interval
-        self._plan(connection)
+        self.watch(connection)
 
     def watch(self, connection: Connection) -> None:
-        """Plan the next check of `connection` again, because its token was renewed."""
-        self._plan(connection)
+        """Plan the next check of `connection`: at first, and again when its token was renewed."""
+        at = next_check(connection, self._times.pong_timeout)
+        self._checks.plan(connection, self._earliest(connection, self._loop.time(), at))
 
     def forget(self, connection: Connection) -> None:
         """Forget a connection that has ended."""
@@ -93,10 +94,6 @@ class Keepalive:
     def close(self) -> None:
         """Stop all checks."""
         self._checks.close()
-
-    def _plan(self, connection: Connection) -> None:
-        at = next_check(connection, self._times.pong_timeout)
-        self._checks.plan(connection, self._earliest(connection, self._loop.time(), at))
 
     def _check(self, connection: Connection, now: float, late: float) -> float | None:
         """Do what is due for `connection`. The time of the next check, or None where it has ended."""

@@ -3,13 +3,12 @@
 from contextlib import AbstractAsyncContextManager
 
 from forestay.core.facts.source import Source
+from forestay.core.fanout.callers import caller
 from forestay.core.fanout.outbox import Outbox
-from forestay.core.ports.hook_events import Caller
 from forestay.core.ports.observer import RefusedMessage
 from forestay.core.ports.runtime import Runtime
 from forestay.core.rooms.publishing import Publisher
 from forestay.core.rules.access import Identity
-from forestay.core.rules.hooks import Hook
 from forestay.core.rules.policies import Policies
 from forestay.core.rules.user_rates import UserRates
 from forestay.core.sessions.addresses import public_room
@@ -44,7 +43,6 @@ class SingleRequests:
         self._policies = policies
         self._publisher = publisher
         self._broadcasts = handlers.broadcasts
-        self._hook = handlers.broadcasts.hook
         self._queries = handlers.queries
         self._calls = handlers.calls
         self._outbox = outbox
@@ -73,15 +71,14 @@ class SingleRequests:
             name = target(identity, request.room)
             policy = self._policies.of(name)
             key, message = request.key, self._broadcasts.json_message(identity, name, policy, request, own, trace)
-        if policy.hooks and self._hook is not None and Hook.BROADCAST in policy.hooks:
-            caller = Caller(identity.user, identity.claims or b"{}", None, "http")
-            message = await self._hook.require(AskedMessage(caller, message))
+        hook = self._broadcasts.hook_of(policy)
+        if hook is not None:
+            message = await hook.require(AskedMessage(caller(identity, None, "http"), message))
         return await self._publisher.accepted(message, Source(self._perf(), own), key)
 
     async def call(self, identity: Identity, request: requests.Call, trace: TraceContext | None) -> bytes:
         """The application's answer to a call, as JSON."""
-        caller = Caller(identity.user, identity.claims or b"{}", None, "http")
-        return await self._calls.answer(caller, request, trace)
+        return await self._calls.answer(caller(identity, None, "http"), request, trace)
 
     async def history(self, identity: Identity, request: requests.History) -> HistoryReply:
         """A page of the history of a room."""

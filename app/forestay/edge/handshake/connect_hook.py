@@ -5,9 +5,10 @@ from typing import Final, NamedTuple
 
 from aiohttp import hdrs, web
 
+from forestay.core.fanout.callers import caller
 from forestay.core.fanout.connection import Connection
 from forestay.core.hooks.hooks import Hooks
-from forestay.core.ports.hook_events import Caller, ConnectEvent
+from forestay.core.ports.hook_events import ConnectEvent
 from forestay.core.rooms.placement import Placement
 from forestay.core.rules.access import Identity
 from forestay.edge.handshake.refused import Refused
@@ -55,9 +56,9 @@ class ConnectHook:
         `only`: it does not connect, so there is no connection.
         """
         connection = None if only else self._new_id()
-        caller = Caller(identity.user, identity.claims or b"{}", connection, origin.wire)
+        client = caller(identity, connection, origin.wire)
         decision = await self._hooks.decision(
-            ConnectEvent(caller, origin.trace, origin=origin.page, address=origin.address)
+            ConnectEvent(client, origin.trace, origin=origin.page, address=origin.address)
         )
         if decision.refusal is not None:
             raise Refused(503 if decision.refusal.code is ErrorCode.UNAVAILABLE else 403, decision.refusal)
