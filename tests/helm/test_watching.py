@@ -8,9 +8,9 @@ from helm.rendering import CHART, read
 from tests.support.chart import FULL, MATRIX, READY, chart
 from tests.support.exposition import scrape
 from tests.support.gateway import gateway
-from tests.support.hook_receiver import SECRET
 from tests.support.jwks import endpoint
 from tests.support.repository import ROOT, files
+from tests.support.webhook_receiver import SECRET
 
 METRIC = re.compile(r"\bforestay_\w+")
 PROCESS = re.compile(r"\b(?:process|python)_\w+")

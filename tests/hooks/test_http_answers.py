@@ -31,8 +31,9 @@ from forestay.outbound.hooks.http_hooks import Bounds, HttpHooks, Surroundings
 from forestay.outbound.receiver import Receiver
 from forestay.outbound.signature import parse_secret
 from forestay.protocol.trace import TraceContext
-from tests.support.hook_receiver import SECRET, Answer, Application, always, application, hang, http, say
+from tests.support.hook_receiver import Answer, Application, always, application, hang, http, say
 from tests.support.local_redis import Authority
+from tests.support.webhook_receiver import SECRET
 
 OLD_SECRET = "whsec_QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY="
 ALICE = Caller("alice", b'{"sub":"alice","plan":"pro"}', "c1")

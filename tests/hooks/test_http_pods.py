@@ -16,7 +16,6 @@ from forestay.settings import settings
 from tests.support.gateway import SECRET as TOKEN_SECRET
 from tests.support.gateway import Client, Gateway, gateway, token
 from tests.support.hook_receiver import (
-    SECRET,
     Application,
     Question,
     always,
@@ -25,6 +24,7 @@ from tests.support.hook_receiver import (
     http,
     say,
 )
+from tests.support.webhook_receiver import SECRET
 
 ROOMS = """
 [[rooms]]

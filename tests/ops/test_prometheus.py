@@ -13,12 +13,12 @@ import pytest
 from helm.rendering import CHART, read
 from tests.support.chart import FULL, chart
 from tests.support.gateway import Client, frame, token
-from tests.support.hook_receiver import SECRET
 from tests.support.jwks import ec_signer, endpoint
 from tests.support.local_redis import RedisServer
 from tests.support.otlp_sink import Sink, sink
 from tests.support.process import serving
 from tests.support.prometheus import MISSING, PROGRAM, Prometheus
+from tests.support.webhook_receiver import SECRET
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=MISSING)
 

@@ -9,11 +9,11 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from standardwebhooks import Webhook, WebhookVerificationError
 
-SECRET: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="
+from tests.support.webhook_receiver import SECRET
 
 
 @dataclass(frozen=True)
