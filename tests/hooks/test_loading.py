@@ -113,6 +113,7 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
     [
         ("/nowhere/hooks.py", ["no such file", "check the mount"]),
         ("no_such_module_here", ["no such module", "path of a file"]),
+        ("..hooks", ["a relative name", "whole name of a module"]),
         ("json", ["has no hook", "connect, join"]),
         ("/tmp", ["a folder"]),
     ],

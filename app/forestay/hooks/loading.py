@@ -67,8 +67,11 @@ def load(named: str) -> HookModule:
 
 
 def _run(named: str) -> ModuleType:
+    is_path = named.endswith(".py") or "/" in named
+    if named.startswith(".") and not is_path:
+        raise HookModuleError([f"{named}: a relative name; give the whole name of a module, or the path of a file"])
     try:
-        return _from_file(Path(named)) if named.endswith(".py") or "/" in named else importlib.import_module(named)
+        return _from_file(Path(named)) if is_path else importlib.import_module(named)
     except HookModuleError:
         raise
     except SyntaxError as error:
