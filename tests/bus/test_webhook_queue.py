@@ -22,7 +22,7 @@ from forestay.core.rules.policies import Retention
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
 from forestay.protocol.presence import Member
-from forestay.protocol.webhooks import Event, encode_event, field
+from forestay.protocol.webhooks import WebhookEvent, encode_event, field
 from tests.support.local_redis import RedisServer, rights
 from tests.support.tasks import PlainTasks
 
@@ -33,7 +33,7 @@ BOUNDS = EventBounds(1600, 2**20 * 16, "the receiver")
 
 
 def event(id: str, type: str = "message") -> bytes:
-    return encode_event(Event(id, type, "2026-11-30T08:16:44.512Z", {"room": field("told.a")}))
+    return encode_event(WebhookEvent(id, type, "2026-11-30T08:16:44.512Z", {"room": field("told.a")}))
 
 
 @dataclass

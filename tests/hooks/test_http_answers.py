@@ -27,7 +27,7 @@ from forestay.core.ports.hook_events import (
 )
 from forestay.core.ports.hooks import Allow, HookAnswer, HookFailed, Refuse, Replace, Result
 from forestay.outbound.hooks.breaker import THRESHOLD
-from forestay.outbound.hooks.http_hooks import Bounds, HttpHooks, Surroundings
+from forestay.outbound.hooks.http_hooks import Bounds, HookRuntime, HttpHooks
 from forestay.outbound.receiver import Receiver
 from forestay.outbound.signature import parse_secret
 from forestay.protocol.trace import TraceContext
@@ -62,7 +62,7 @@ async def asking(
     hooks = HttpHooks(
         Receiver(app.url, tuple(map(parse_secret, secrets)), patience, ca),
         Bounds(concurrency=64, payload=1000, depth=10),
-        Surroundings(time.time, time.monotonic, lambda: f"{next(ids)}", random.uniform),
+        HookRuntime(time.time, time.monotonic, lambda: f"{next(ids)}", random.uniform),
     )
     try:
         yield hooks

@@ -36,7 +36,7 @@ from forestay.outbound.webhooks import delivery
 from forestay.outbound.webhooks.hand import Hand
 from forestay.outbound.webhooks.sender import Sender
 from forestay.pod import tasks
-from forestay.protocol.webhooks import Event, encode_event
+from forestay.protocol.webhooks import WebhookEvent, encode_event
 from forestay.protocol.webhooks import field as field_of
 from tests.support.exposition import scrape
 from tests.support.gateway import PATIENCE, Client, Gateway, call, gateway, upgrade
@@ -110,7 +110,7 @@ async def move_to_another_node(pod: Gateway) -> None:
 
 async def tell_an_event(pod: Gateway) -> None:
     bus: Any = pod.running._pod.bus
-    bus.tell(encode_event(Event("evt_1", "room.occupied", "2026-11-30T08:16:44.512Z", {"room": field_of("a")})))
+    bus.tell(encode_event(WebhookEvent("evt_1", "room.occupied", "2026-11-30T08:16:44.512Z", {"room": field_of("a")})))
 
 
 async def drain(pod: Gateway) -> None:

@@ -17,7 +17,7 @@ from forestay.core.rules.policies import Policies
 from forestay.edge.log_throttle import LogThrottle
 from forestay.hooks.loading import HookModule, HookModuleError, load
 from forestay.hooks.python_form import PythonHooks
-from forestay.outbound.hooks.http_hooks import Bounds, HttpHooks, Surroundings
+from forestay.outbound.hooks.http_hooks import Bounds, HookRuntime, HttpHooks
 from forestay.outbound.receiver import Receiver
 from forestay.outbound.signature import parse_secret
 from forestay.settings.hooks import OnFailure
@@ -100,7 +100,7 @@ def make_application(settings: Settings, module: HookModule | None) -> Applicati
     keys = tuple(parse_secret(each.get_secret_value()) for each in secrets if each)
     receiver = Receiver(settings.hooks_url, keys, settings.hooks_timeout, settings.hooks_ca)
     bounds = Bounds(settings.hooks_concurrency, settings.max_message_bytes, settings.json_depth)
-    around = Surroundings(time.time, time.monotonic, lambda: token_urlsafe(9), random.uniform)
+    around = HookRuntime(time.time, time.monotonic, lambda: token_urlsafe(9), random.uniform)
     http = HttpHooks(receiver, bounds, around)
     return Application(http, asked, broken=http.broken)
 

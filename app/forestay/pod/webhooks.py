@@ -10,7 +10,7 @@ from forestay.core.ports.webhooks import NO_EVENTS, NOTHING_WAITS, EventBounds, 
 from forestay.edge.api.webhooks import WebhookSource
 from forestay.outbound.receiver import Receiver, receiver_id
 from forestay.outbound.signature import parse_secret
-from forestay.outbound.webhooks.delivery import Delivery, Rules, Surroundings
+from forestay.outbound.webhooks.delivery import Delivery, DeliveryRules, DeliveryRuntime
 from forestay.outbound.webhooks.sender import CONNECTIONS, Sender
 from forestay.settings.settings import Settings
 
@@ -34,8 +34,10 @@ def make_delivery(settings: Settings, queue: WebhookQueue, tasks: Tasks, observe
     receiver = Receiver(settings.webhooks_url, keys, settings.webhooks_timeout, settings.webhooks_ca)
     batch = settings.webhooks_batch
     take = min(batch * CONNECTIONS, max(1, _TAKEN // settings.max_message_bytes))
-    rules = Rules(batch, take, settings.webhooks_attempts, settings.presence_lease)
-    return Delivery(queue, Sender(receiver, time.time), rules, Surroundings(tasks, observer, random.uniform, time.time))
+    rules = DeliveryRules(batch, take, settings.webhooks_attempts, settings.presence_lease)
+    return Delivery(
+        queue, Sender(receiver, time.time), rules, DeliveryRuntime(tasks, observer, random.uniform, time.time)
+    )
 
 
 def webhook_source(queue: WebhookQueue, delivery: Delivery | None) -> WebhookSource:

@@ -28,7 +28,7 @@ class EventType(StrEnum):
     """A message was accepted for a room."""
 
 
-class Event(Struct, frozen=True, omit_defaults=True):
+class WebhookEvent(Struct, frozen=True, omit_defaults=True):
     """One event, as the receiver gets it."""
 
     id: str
@@ -40,7 +40,7 @@ class Event(Struct, frozen=True, omit_defaults=True):
     sequence: str = ""
     """Rises with each event about one room or one user. The queue sets it. Compared as text."""
 
-    def placed(self, sequence: str, position: Position | None) -> "Event":
+    def placed(self, sequence: str, position: Position | None) -> "WebhookEvent":
         """Return the event with its sequence, and with the position of its message where the room has history."""
         data = self.data
         if position is not None:
@@ -49,15 +49,15 @@ class Event(Struct, frozen=True, omit_defaults=True):
 
 
 _encode: Final = msgspec.json.Encoder().encode
-_decode: Final = msgspec.json.Decoder(Event).decode
+_decode: Final = msgspec.json.Decoder(WebhookEvent).decode
 
 
-def encode_event(event: Event) -> bytes:
+def encode_event(event: WebhookEvent) -> bytes:
     """The JSON of `event`."""
     return _encode(event)
 
 
-def decode_event(data: bytes) -> Event:
+def decode_event(data: bytes) -> WebhookEvent:
     """The event in `data`. Raises ValueError where it is none."""
     return _decode(data)
 

@@ -16,12 +16,12 @@ from forestay.core.ports.webhooks import (
 )
 from forestay.protocol.position import Position
 from forestay.protocol.timestamps import timestamp
-from forestay.protocol.webhooks import Event, decode_event, encode_event
+from forestay.protocol.webhooks import WebhookEvent, decode_event, encode_event
 
 
 @dataclass(slots=True)
 class _Waiting:
-    event: Event
+    event: WebhookEvent
     size: int
     came: float
     """Unix seconds."""
@@ -51,7 +51,7 @@ class MemoryEvents:
             sequence = f"{int(self.clock() * 1000):0>13}-{next(self._numbers) % 10**6:0>6}"
             self.queue(decode_event(told).placed(sequence, position), len(told))
 
-    def queue(self, event: Event, size: int) -> None:
+    def queue(self, event: WebhookEvent, size: int) -> None:
         """Add an event that has its place."""
         self._bytes += size
         while self.waiting and (len(self.waiting) >= self.bounds.events or self._bytes > self.bounds.bytes):
@@ -67,7 +67,7 @@ class MemoryEvents:
             self._bytes -= one.size
         return one
 
-    def keep_letter(self, event: Event, reason: str, attempts: int) -> None:
+    def keep_letter(self, event: WebhookEvent, reason: str, attempts: int) -> None:
         """Keep an event as a dead letter."""
         id, now = f"0.{next(self._numbers)}-0", timestamp(int(self.clock() * 1000))
         self.dead[id] = DeadLetter(id, event, reason, attempts, now)

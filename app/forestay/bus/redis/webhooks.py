@@ -24,7 +24,7 @@ from forestay.core.ports.webhooks import DEAD_TTL, Backlog, DeadLetter, QueuedEv
 from forestay.protocol.envelope import BadEnvelope
 from forestay.protocol.position import Position
 from forestay.protocol.timestamps import timestamp
-from forestay.protocol.webhooks import Event, decode_event
+from forestay.protocol.webhooks import WebhookEvent, decode_event
 
 # The part of a lease after which other pods take an event of which nothing was heard. The rest of the lease is theirs
 # to notice it in.
@@ -78,7 +78,7 @@ class RedisWebhooks:
             await self.done(bad)
         return found
 
-    def _event(self, partition: int, id: bytes, fields: dict[bytes, bytes]) -> Event | None:
+    def _event(self, partition: int, id: bytes, fields: dict[bytes, bytes]) -> WebhookEvent | None:
         """The event of an entry; None where it is not believed, which is reported."""
         data = self._log.guard.unseal(self._log.keys(partition).events, fields.get(b"e", b""))
         if data is None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
-from forestay.protocol.webhooks import Event
+from forestay.protocol.webhooks import WebhookEvent
 
 MOST_DEAD: Final = 10_000
 """Dead letters that are kept. On a Cluster each partition keeps a sixteenth of them."""
@@ -41,7 +41,7 @@ class QueuedEvent(NamedTuple):
 
     handle: str
     """Names it for the queue."""
-    event: Event
+    event: WebhookEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class DeadLetter(NamedTuple):
 
     id: str
     """Names the letter. One event may become a dead letter again."""
-    event: Event
+    event: WebhookEvent
     reason: str
     """Why the last attempt failed."""
     attempts: int

@@ -7,7 +7,7 @@ from forestay.core.rules.policies import Policies, Webhook
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName, user_online
 from forestay.protocol.timestamps import Stamps
-from forestay.protocol.webhooks import Event, EventType, encode_event, field, message_data
+from forestay.protocol.webhooks import EventType, WebhookEvent, encode_event, field, message_data
 
 
 class WebhookEvents:
@@ -42,4 +42,4 @@ class WebhookEvents:
         return self._event(EventType.ROOM_OCCUPIED if here else EventType.ROOM_VACATED, {"room": field(room)})
 
     def _event(self, type: EventType, data: dict[str, Raw]) -> bytes:
-        return encode_event(Event(f"evt_{self._new_id()}", type, self._stamps.now(), data))
+        return encode_event(WebhookEvent(f"evt_{self._new_id()}", type, self._stamps.now(), data))

@@ -40,7 +40,7 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class HookRuntime:
     """What this form gets from the process."""
 
     clock: Callable[[], float]
@@ -56,7 +56,7 @@ class Surroundings:
 class HttpHooks:
     """Asks the receiver. Needs a running loop. Raises ValueError where its authority cannot be read."""
 
-    def __init__(self, receiver: Receiver, bounds: Bounds, around: Surroundings) -> None:
+    def __init__(self, receiver: Receiver, bounds: Bounds, around: HookRuntime) -> None:
         self._receiver = receiver
         self._depth = bounds.depth
         self._around = around

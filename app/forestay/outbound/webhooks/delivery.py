@@ -19,7 +19,7 @@ from forestay.core.ports.webhooks import NOTHING_WAITS, WebhookQueue
 from forestay.outbound.webhooks.batch import Batch, batches
 from forestay.outbound.webhooks.hand import Hand
 from forestay.outbound.webhooks.pace import Pace, wait
-from forestay.outbound.webhooks.sender import CONNECTIONS, Answer, Result, Sender
+from forestay.outbound.webhooks.sender import CONNECTIONS, Answer, RequestResult, Sender
 from forestay.protocol.timestamps import timestamp
 
 log = structlog.get_logger(__name__)
@@ -44,7 +44,7 @@ _BUS_REST: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class DeliveryRules:
     """How events are delivered."""
 
     batch: int
@@ -58,7 +58,7 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class DeliveryRuntime:
     """What the delivery gets from the process."""
 
     tasks: Tasks
@@ -71,7 +71,7 @@ class Surroundings:
 class Delivery:
     """What one pod delivers."""
 
-    def __init__(self, queue: WebhookQueue, sender: Sender, rules: Rules, around: Surroundings) -> None:
+    def __init__(self, queue: WebhookQueue, sender: Sender, rules: DeliveryRules, around: DeliveryRuntime) -> None:
         self._queue = queue
         self._sender = sender
         self._rules = rules
@@ -233,10 +233,10 @@ class Delivery:
 
     async def _settle(self, batch: Batch, answer: Answer) -> None:
         """Do what the answer asks for. Raises BusLost."""
-        if answer.result is Result.DELIVERED:
+        if answer.result is RequestResult.DELIVERED:
             self._around.observer.webhook_events("delivered", len(batch.events))
             await self._done(batch.handles)
-        elif answer.result is Result.GONE:
+        elif answer.result is RequestResult.GONE:
             if not self._stopped:
                 await self._queue.stop()
                 await self._turn(stopped=True)

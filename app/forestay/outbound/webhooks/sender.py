@@ -30,7 +30,7 @@ _REST_BYTES: Final = 4096
 _REST_SECONDS: Final = 0.5
 
 
-class Result(StrEnum):
+class RequestResult(StrEnum):
     """What came of a request."""
 
     DELIVERED = "delivered"
@@ -48,7 +48,7 @@ class Result(StrEnum):
 class Answer:
     """What came of one request."""
 
-    result: Result
+    result: RequestResult
     reason: str
     """What happened, in words that repeat nothing of the answer."""
     status: int = 0
@@ -59,14 +59,14 @@ class Answer:
     @property
     def receiver_fails(self) -> bool:
         """Whether any other request would have failed too, as far as can be told."""
-        if self.result is Result.REFUSED:
+        if self.result is RequestResult.REFUSED:
             return not 400 <= self.status < 500 or self.status in NOT_ABOUT_CONTENT
-        return self.result in (Result.UNREACHABLE, Result.TIMEOUT)
+        return self.result in (RequestResult.UNREACHABLE, RequestResult.TIMEOUT)
 
     @property
     def about_events(self) -> bool:
         """Whether it may be one of the events that the receiver does not take."""
-        return self.result is Result.REFUSED and self.status >= 400 and self.status not in NOT_ABOUT_CONTENT
+        return self.result is RequestResult.REFUSED and self.status >= 400 and self.status not in NOT_ABOUT_CONTENT
 
 
 class Sender:
@@ -88,9 +88,9 @@ class Sender:
                 answer = _judge(response)
                 await _read_rest(response)
         except TimeoutError:
-            return Answer(Result.TIMEOUT, f"no answer within {self._receiver.timeout:g} s")
+            return Answer(RequestResult.TIMEOUT, f"no answer within {self._receiver.timeout:g} s")
         except (ClientError, OSError, ValueError) as error:
-            return Answer(Result.UNREACHABLE, explained(error, "FORESTAY_WEBHOOKS_CA"))
+            return Answer(RequestResult.UNREACHABLE, explained(error, "FORESTAY_WEBHOOKS_CA"))
         return answer
 
     async def close(self) -> None:
@@ -101,13 +101,13 @@ class Sender:
 def _judge(response: ClientResponse) -> Answer:
     status = response.status
     if 200 <= status < 300:
-        return Answer(Result.DELIVERED, f"status {status}", status)
+        return Answer(RequestResult.DELIVERED, f"status {status}", status)
     if status == 410:
-        return Answer(Result.GONE, "status 410", status)
+        return Answer(RequestResult.GONE, "status 410", status)
     given = response.headers.get("Retry-After", "")
     seconds = min(LONGEST_RETRY_AFTER, float(given)) if given.isascii() and given.isdigit() and len(given) < 9 else 0.0
     redirect = "; redirects are not followed" if 300 <= status < 400 else ""
-    return Answer(Result.REFUSED, f"status {status}{redirect}", status, seconds)
+    return Answer(RequestResult.REFUSED, f"status {status}{redirect}", status, seconds)
 
 
 async def _read_rest(response: ClientResponse) -> None:
