@@ -255,3 +255,17 @@ def _rooms(rendered: Chart) -> str:
 
 def _decoded(rendered: Chart) -> str:
     return base64.b64decode(rendered.one("Secret", "-bus")["data"]["redis-url"]).decode()
+
+
+def test_times_have_units_or_are_seconds() -> None:
+    """A time with units renders to what its seconds render to, in the drain, in rooms and in the age of connections."""
+
+    def rooms(ttl: object) -> list[dict[str, Any]]:
+        return [{"pattern": "chat.*", "history": {"size": 10, "ttl": ttl}}]
+
+    numbers = {"preStop": 20, "window": 90, "lead": 3, "close": 5, "flush": 60, "margin": 3600}
+    texts = {"preStop": "20s", "window": "1m30s", "lead": "3s", "close": "5s", "flush": "1m", "margin": "1h"}
+    by_number = chart(READY, drain=numbers, rebalance={"maxAge": 100_800}, rooms=rooms(90_000))
+    by_text = chart(READY, drain=texts, rebalance={"maxAge": "1d4h"}, rooms=rooms("1d1h"))
+    assert by_text.objects == by_number.objects
+    assert by_text.notes == by_number.notes

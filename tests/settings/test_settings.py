@@ -7,6 +7,7 @@ import pytest
 from forestay.settings.secrets import SECRETS, variable_of
 from forestay.settings.settings import Settings, SettingsError, load, unknown_variables
 from tests.support.gateway import API_KEY, SECRET
+from tests.support.repository import codes, rows
 
 CANARY = "hunter2canary"
 # Forms in which a secret is written by mistake: not escaped, in the wrong place, with too much around it.
@@ -109,6 +110,39 @@ def test_a_number_is_finite(variable: str, value: str) -> None:
     """A number without an end, or one that no client could read in the welcome, is an error that names the setting."""
     with pytest.raises(SettingsError, match=variable):
         load({variable: value})
+
+
+@pytest.mark.parametrize(
+    ("row", "default"), [(row[0], row[1]) for row in rows("docs/settings.md") if row[2].startswith("s,")]
+)
+def test_every_duration_has_units_or_is_seconds(row: str, default: str) -> None:
+    """Each setting of seconds on the page reads its default with a unit, and without one."""
+    [variable], [seconds] = codes(row), codes(default) or ["60"]
+    name = variable.removeprefix("FORESTAY_").lower()
+    read = [getattr(load({variable: text}), name) for text in (seconds, f"{seconds}s", f"{float(seconds) * 1000:g}MS")]
+    assert read == [float(seconds)] * 3
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("30 s", "leave out the spaces"),
+        ("5min", "min is no unit"),
+        ("-1", "cannot be negative"),
+        ("-30s", "cannot be negative"),
+        ("1h30", "30 has no unit"),
+        ("30s1m", "the largest first"),
+        ("soon", "not a duration"),
+    ],
+)
+def test_a_wrong_duration_is_explained(text: str, why: str) -> None:
+    """An error about a duration says what is wrong with it, and the forms that there are."""
+    with pytest.raises(SettingsError) as raised:
+        load({"FORESTAY_PING_INTERVAL": text})
+    [problem] = raised.value.problems
+    assert problem.startswith("FORESTAY_PING_INTERVAL: ")
+    assert why in problem
+    assert "500ms, 30s, 5m, 1h30m or 7d, or as a number of seconds" in problem
 
 
 def test_the_two_ports_differ() -> None:

@@ -6,6 +6,8 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic_settings import NoDecode
 
+from forestay.core.rules.durations import parse_duration
+
 MIN_SECRET_BYTES: Final = 32
 """Bytes: the length of an HMAC key for HS256. A random secret of this length cannot be guessed."""
 
@@ -31,6 +33,10 @@ def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
 
+def _duration(value: object) -> object:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
 def _folder(value: Path | None) -> Path | None:
     if value is not None and not value.is_dir():
         raise ValueError("no such folder; check the path and the mount")
@@ -52,6 +58,8 @@ SecretText = Annotated[SecretStr | None, Unset]
 Secret = Annotated[SecretStr | None, Unset, AfterValidator(_long_enough)]
 """A random key that is long enough not to be guessed."""
 Folder = Annotated[Path | None, Unset, AfterValidator(_folder)]
+Duration = Annotated[float, BeforeValidator(_duration)]
+"""Seconds. The text has units, as `1h30m`, or none."""
 AnyCase = BeforeValidator(_lower)
 """For a choice among words in lower case."""
 AnyCaseUpper = BeforeValidator(_upper)

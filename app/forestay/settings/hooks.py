@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from forestay.core.rules.hooks import OF_CONNECTIONS, Hook
-from forestay.settings.fields import AnyCase, Text, Unset, lower_words
+from forestay.settings.fields import AnyCase, Duration, Text, Unset, lower_words
 from forestay.settings.receivers import SigningSecret, checked_address, checked_authority
 
 
@@ -51,7 +51,7 @@ class HookSettings(BaseModel):
     hooks_ask: Annotated[list[Hook], NoDecode, BeforeValidator(lower_words), AfterValidator(_of_connections)] = Field(
         list(OF_CONNECTIONS), description="hooks that are about no room: connect, call and disconnect, or some of them"
     )
-    hooks_timeout: float = Field(2, gt=0, le=60, description="seconds that a hook may take")
+    hooks_timeout: Duration = Field(2, gt=0, le=60, description="seconds that a hook may take")
     hooks_concurrency: int = Field(64, ge=1, le=100_000, description="hooks of one pod under way; more are refused")
     hooks_on_failure: Annotated[OnFailure, AnyCase] = Field(
         OnFailure.REFUSE, description="what happens where a hook fails: refuse what it was asked about, or allow it"

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from forestay.core.cluster.user_limit import UserLimitPolicy
-from forestay.settings.fields import AnyCase
+from forestay.settings.fields import AnyCase, Duration
 
 
 class Limits(BaseModel):
@@ -31,7 +31,7 @@ class Limits(BaseModel):
     message_bytes_rate: float = Field(
         2**20, ge=0, description="bytes of messages per second and connection; 0: no limit"
     )
-    message_timeout: float = Field(
+    message_timeout: Duration = Field(
         10, gt=0, description="seconds from the first byte of a message to the last one; above that 4408"
     )
     rooms_per_connection: int = Field(100, ge=1, description="rooms of one connection")

@@ -1,7 +1,7 @@
 """All settings of a pod, and how they are read from the environment.
 
-Only the composition root and the command line import this. A setting NAME is the variable FORESTAY_NAME. Durations are
-in seconds.
+Only the composition root and the command line import this. A setting NAME is the variable FORESTAY_NAME. Durations
+are in seconds, or have units: `30s`, `1h30m`.
 """
 
 import os

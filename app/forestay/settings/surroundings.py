@@ -11,7 +11,7 @@ from forestay.bus.redis.signatures import Signatures
 from forestay.edge.client_address import TrustedProxies
 from forestay.ops.logs.logs import LogFormat
 from forestay.ops.tracing.sampling import TraceParent
-from forestay.settings.fields import AnyCase, AnyCaseUpper, Secret, Unset, WordList
+from forestay.settings.fields import AnyCase, AnyCaseUpper, Duration, Secret, Unset, WordList
 
 _PATH: Final = re.compile(r"[\w.~/-]+", re.ASCII)
 
@@ -65,8 +65,8 @@ class Surroundings(BaseModel):
     bus_signatures: Annotated[Signatures, AnyCase] = Field(
         Signatures.ACCEPT, description="messages between pods without a signature: accept or required (drop them)"
     )
-    bus_timeout: float = Field(5, gt=0, description="seconds to wait for the bus; after that the outcome is unknown")
-    bus_probe_interval: float = Field(5, gt=0, description="seconds between probes through the bus")
+    bus_timeout: Duration = Field(5, gt=0, description="seconds to wait for the bus; after that the outcome is unknown")
+    bus_probe_interval: Duration = Field(5, gt=0, description="seconds between probes through the bus")
 
     kubernetes_events: bool = Field(False, description="write Kubernetes Events about this pod: drains, a lost bus")
     rooms_file: Annotated[Path | None, Unset] = Field(

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-from forestay.settings.fields import Unset, lower_words
+from forestay.settings.fields import Duration, Unset, lower_words
 
 SocketIOTransport = Literal["websocket", "polling"]
 
@@ -55,7 +55,7 @@ class WaysIn(BaseModel):
         ["websocket", "polling"],
         description="transports of Socket.IO: websocket, polling or both; polling needs sticky routing",
     )
-    socketio_ping_timeout: float = Field(
+    socketio_ping_timeout: Duration = Field(
         20, gt=0, description="seconds that a Socket.IO client has to answer a ping; clients wait as long for a ping"
     )
     socketio_client: Annotated[Path | None, Unset, AfterValidator(_client_file)] = Field(

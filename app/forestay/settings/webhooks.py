@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from forestay.settings.fields import Unset
+from forestay.settings.fields import Duration, Unset
 from forestay.settings.receivers import SigningSecret, checked_address, checked_authority
 
 
@@ -24,7 +24,9 @@ class Webhooks(BaseModel):
     webhooks_ca: Annotated[Path | None, Unset, AfterValidator(checked_authority)] = Field(
         None, description="PEM file with the authority of the receiver's certificate"
     )
-    webhooks_timeout: float = Field(10, gt=0, le=300, description="seconds that the receiver has to answer a request")
+    webhooks_timeout: Duration = Field(
+        10, gt=0, le=300, description="seconds that the receiver has to answer a request"
+    )
     webhooks_batch: int = Field(
         100, ge=1, le=1000, description="events of one request; 1: each request is one event, and not a list"
     )

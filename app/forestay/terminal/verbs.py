@@ -4,15 +4,14 @@ import argparse
 import asyncio
 import logging
 import os
-import re
 import secrets
 import sys
 from collections.abc import Callable
 
+from forestay.core.rules.durations import parse_duration
 from forestay.terminal.failed import Failed
 from forestay.terminal.words import shown, usable
 
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 URL = "ws://localhost:8080/ws"
 
 Bearer = Callable[[argparse.Namespace], str]
@@ -56,11 +55,11 @@ def add(new: NewVerb, bearer: Bearer) -> None:
 
 
 def duration(text: str) -> float:
-    """Parses a duration such as 90s, 15m, 1h or 7d. Returns seconds."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"not a duration such as 90s, 15m, 1h or 7d: {text!r}")
-    return float(match[1]) * UNITS[match[2] or "s"]
+    """Parses a duration such as 90s, 15m, 1h30m or 7d. Returns seconds."""
+    try:
+        return parse_duration(text.strip())
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
 
 
 def _number(text: str) -> int:

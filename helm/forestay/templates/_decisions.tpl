@@ -1,8 +1,29 @@
 {{/* What follows from several values, and what cannot be. Each refusal says which values to set. */}}
 
+{{/* Seconds of a number, or of a text with units such as 1h30m. */}}
+{{- define "forestay.seconds" -}}
+{{- if kindIs "string" . -}}
+{{- $seconds := 0 -}}
+{{- range regexFindAll "[0-9]+[dhms]" . -1 -}}
+{{- $unit := get (dict "d" 86400 "h" 3600 "m" 60 "s" 1) (regexFind "[dhms]" .) -}}
+{{- $seconds = add $seconds (mul (regexFind "[0-9]+" . | atoi) $unit) -}}
+{{- end -}}
+{{- $seconds -}}
+{{- else -}}
+{{- include "forestay.text" . -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The parts of a drain in seconds. */}}
+{{- define "forestay.drain" -}}
+{{- range $part, $time := .Values.drain }}
+{{ $part }}: {{ include "forestay.seconds" $time }}
+{{- end }}
+{{- end -}}
+
 {{/* Seconds from a pod's deletion to its kill: the sum of the drain's parts, or more. The lead lies in the window. */}}
 {{- define "forestay.grace" -}}
-{{- $drain := .Values.drain -}}
+{{- $drain := include "forestay.drain" . | fromYaml -}}
 {{- $need := add $drain.preStop $drain.window $drain.close $drain.flush $drain.margin | int64 -}}
 {{- $given := .Values.terminationGracePeriodSeconds -}}
 {{- if or (kindIs "invalid" $given) (eq (toString $given) "") -}}
@@ -16,7 +37,8 @@
 
 {{/* Seconds that the gateway itself has, from SIGTERM to its exit. */}}
 {{- define "forestay.deadline" -}}
-{{- sub (include "forestay.grace" . | int64) (add .Values.drain.preStop .Values.drain.margin) -}}
+{{- $drain := include "forestay.drain" . | fromYaml -}}
+{{- sub (include "forestay.grace" . | int64) (add $drain.preStop $drain.margin) -}}
 {{- end -}}
 
 {{- define "forestay.scaled" -}}
@@ -246,10 +268,12 @@ FORESTAY_WEBHOOKS_SECRET_PREVIOUS: auth.existingSecret
 {{- end -}}
 {{- end -}}
 
-{{- if lt (int64 $values.drain.window) (int64 (ceil (mulf 2.0 $values.drain.lead))) -}}
-{{- if gt (int64 $values.drain.window) 0 -}}
+{{- $drain := include "forestay.drain" . | fromYaml -}}
+{{- if and $drain.window (lt (int64 $drain.window) (int64 (ceil (mulf 2.0 $drain.lead)))) -}}
 {{- fail "drain.lead is at most half of drain.window" -}}
 {{- end -}}
+{{- if not $drain.close -}}
+{{- fail "drain.close is above 0: clients need a moment to answer their close frame" -}}
 {{- end -}}
 
 {{- if $scaled -}}

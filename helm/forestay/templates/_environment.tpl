@@ -1,6 +1,7 @@
 {{/* The variables of the gateway, as a list. What is secret comes from Secrets, as files. */}}
 {{- define "forestay.environment" -}}
 {{- $values := .Values -}}
+{{- $drain := include "forestay.drain" . | fromYaml -}}
 - name: POD_NAME
   valueFrom: {fieldRef: {fieldPath: metadata.name}}
 - name: POD_NAMESPACE
@@ -14,19 +15,19 @@
 - name: FORESTAY_MAX_CONNECTIONS_PER_USER
   value: {{ int64 $values.maxConnectionsPerUser | quote }}
 - name: FORESTAY_DRAIN_WINDOW
-  value: {{ int64 $values.drain.window | quote }}
+  value: {{ int64 $drain.window | quote }}
 - name: FORESTAY_DRAIN_LEAD
-  value: {{ include "forestay.text" $values.drain.lead | quote }}
+  value: {{ include "forestay.text" $drain.lead | quote }}
 - name: FORESTAY_CLOSE_TIMEOUT
-  value: {{ int64 $values.drain.close | quote }}
+  value: {{ int64 $drain.close | quote }}
 - name: FORESTAY_FLUSH_TIMEOUT
-  value: {{ int64 $values.drain.flush | quote }}
+  value: {{ int64 $drain.flush | quote }}
 - name: FORESTAY_DRAIN_DEADLINE
   value: {{ include "forestay.deadline" . | quote }}
 - name: FORESTAY_READINESS_BUS
   value: {{ $values.readiness.bus }}
 - name: FORESTAY_REBALANCE_MAX_AGE
-  value: {{ int64 $values.rebalance.maxAge | quote }}
+  value: {{ include "forestay.seconds" $values.rebalance.maxAge | quote }}
 - name: FORESTAY_REBALANCE_SHED
   value: {{ $values.rebalance.shed | quote }}
 - name: FORESTAY_KUBERNETES_EVENTS

@@ -148,7 +148,7 @@ annotations:
 {{- with .history -}}
 [rooms.history]
 size = {{ int64 .size }}
-ttl = {{ include "forestay.text" .ttl }}
+ttl = {{ include "forestay.seconds" .ttl }}
 {{ with .bytes }}bytes = {{ int64 . }}
 {{ end -}}
 {{ end }}

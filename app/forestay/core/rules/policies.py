@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Final
 
+from forestay.core.rules.durations import parse_duration
 from forestay.core.rules.hooks import OF_ROOMS, Hook
 from forestay.protocol.names import PERSONAL, Pattern, RoomName, personal_room, shown
 
@@ -120,10 +121,10 @@ def parse_policy(table: Mapping[str, object], base: Policy = SHIPPED) -> Policy:
 def _history(table: object) -> Retention:
     if not isinstance(table, Mapping) or set(table) - {"bytes"} != {"size", "ttl"}:
         raise ValueError(
-            "'history' has 'size' in messages, 'ttl' in seconds and perhaps 'bytes': "
+            "'history' has 'size' in messages, 'ttl' in seconds or like \"10m\", and perhaps 'bytes': "
             "[rooms.history] size = 100, ttl = 60, bytes = 1000000"
         )
-    size, ttl = table["size"], table["ttl"]
+    size, ttl = table["size"], _seconds(table["ttl"])
     if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= LARGEST_HISTORY:
         raise ValueError(f"'history.size' is 1 to {LARGEST_HISTORY} messages, not {size!r}")
     if not isinstance(ttl, int | float) or isinstance(ttl, bool) or not 0 < ttl <= LONGEST_HISTORY:
@@ -132,6 +133,13 @@ def _history(table: object) -> Retention:
     if not isinstance(most, int) or isinstance(most, bool) or not (most == 0 or LEAST_HISTORY_BYTES <= most <= 2**40):
         raise ValueError(f"'history.bytes' is at least {LEAST_HISTORY_BYTES} bytes, or 0 for no limit, not {most!r}")
     return Retention(size, float(ttl), most)
+
+
+def _seconds(value: object) -> object:
+    try:
+        return parse_duration(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise ValueError(f"'history.ttl' is {value!r}: {error}") from None
 
 
 def _webhooks(words: object, pattern: str) -> frozenset[Webhook]:
