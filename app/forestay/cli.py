@@ -155,7 +155,7 @@ def _check(options: argparse.Namespace) -> None:
     parts = inputs.prepare(settings, Supervisor(random.uniform))
     for line in _unknown():
         print(f"warning: {line}")
-    for line in (*open_settings(settings), *slow_answers(settings)):
+    for line in (*open_settings(settings, parts.claim_rights), *slow_answers(settings)):
         print(f"warning: {line}")
     for line in unused_hooks(settings, parts.policies, parts.hook_module):
         print(f"warning: {line}")

@@ -12,6 +12,7 @@ from forestay.core.rules.events import Namespaces, parse_namespaces
 from forestay.core.rules.policies import SHIPPED, Policies, Policy, parse_policy
 from forestay.edge.api.keys_file import ApiKeysFile
 from forestay.edge.engineio.client_file import ClientFile
+from forestay.edge.tokens.claim_rights import ClaimRights, parse_claim_rights
 from forestay.edge.tokens.jwks import KeySetAddress
 from forestay.edge.tokens.keys import Keys
 from forestay.edge.tokens.verifier import TokenRules, TokenVerifier
@@ -41,6 +42,8 @@ class Parts:
     """The client of Socket.IO that pages load from here; None where there is none."""
     hook_module: HookModule | None = None
     """The application's hooks in Python; None where there are none."""
+    claim_rights: ClaimRights | None = None
+    """Those that the verifier uses; None where there are none."""
     new_loop: NewLoop = asyncio.new_event_loop
     """Makes the event loop that the pod runs on."""
 
@@ -50,18 +53,18 @@ def prepare(settings: Settings, tasks: Supervisor, otherwise: Policy = SHIPPED) 
     problems: list[str] = []
     verifier = rules = None
     try:
+        rules = _read_rules(settings, otherwise)
+    except ValueError as error:
+        problems.append(f"{variable_of('rooms_file')}: {error}")
+    try:
         keys = _keys(settings, tasks)
     except ValueError as error:
         problems.append(f"{PREFIX}JWT_* and {variable_of('jwks_url')}: {error}")
     else:
         try:
-            verifier = _verifier(settings, keys)
+            verifier = _verifier(settings, keys, None if rules is None else rules.claim_rights)
         except ValueError as error:
             problems.append(f"{variable_of('default_rights')}: {error}")
-    try:
-        rules = _read_rules(settings, otherwise)
-    except ValueError as error:
-        problems.append(f"{variable_of('rooms_file')}: {error}")
     policies = rules.policies if rules is not None else Policies()
     problems += _missing(settings, policies)
     hook_module, hook_problems = load_hooks(settings, policies)
@@ -83,7 +86,18 @@ def prepare(settings: Settings, tasks: Supervisor, otherwise: Policy = SHIPPED) 
         problems.append(str(error))
     if problems or verifier is None or rules is None or new_loop is None:
         raise SettingsError(problems)
-    return Parts(verifier, keys, rules.policies, tasks, rules.namespaces, api_keys, client_file, hook_module, new_loop)
+    return Parts(
+        verifier,
+        keys,
+        rules.policies,
+        tasks,
+        rules.namespaces,
+        api_keys,
+        client_file,
+        hook_module,
+        rules.claim_rights,
+        new_loop,
+    )
 
 
 def _api_keys(settings: Settings) -> ApiKeysFile | None:
@@ -144,10 +158,16 @@ def _check_pair(settings: Settings, name: str, needed: str) -> None:
         raise ValueError(f"{variable_of(name)} is set, but {variable_of(needed)} is not; set both")
 
 
-def _verifier(settings: Settings, keys: Keys) -> Verifier:
+def _verifier(settings: Settings, keys: Keys, rights: ClaimRights | None) -> Verifier:
     """Raises ValueError for wrong default rights."""
+    if rights is not None and "default_rights" in settings.model_fields_set:
+        raise ValueError(
+            f"it is set, and {variable_of('rooms_file')} has [[rights]] too, which stand in its place; leave it out, "
+            "and write what every token allows as a table without a claim: [[rights]] rooms = { ... }"
+        )
     rules = TokenRules(
         settings.default_rights,
+        rights,
         audiences=settings.jwt_audience,
         issuers=settings.jwt_issuer,
         names=settings.claim_names,
@@ -163,19 +183,22 @@ class _Rules:
 
     policies: Policies
     namespaces: Namespaces
+    claim_rights: ClaimRights | None
 
 
 def _read_rules(settings: Settings, otherwise: Policy) -> _Rules:
     """Raises ValueError."""
     document = {} if settings.rooms_file is None else _read_toml(settings.rooms_file)
-    unknown = sorted(document.keys() - {"rooms", "events", "namespaces"})
+    unknown = sorted(document.keys() - {"rooms", "rights", "events", "namespaces"})
     if unknown:
-        raise ValueError(f"unknown {', '.join(unknown)}; the tables are [[rooms]], [[events]] and [[namespaces]]")
+        tables = "[[rooms]], [[rights]], [[events]] and [[namespaces]]"
+        raise ValueError(f"unknown {', '.join(unknown)}; the tables are {tables}")
     tables = document.get("rooms", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise ValueError("rooms are written as [[rooms]] tables")
     policies = Policies([parse_policy(table, otherwise) for table in tables], otherwise)
-    return _Rules(policies, parse_namespaces(document.get("events", []), document.get("namespaces", [])))
+    namespaces = parse_namespaces(document.get("events", []), document.get("namespaces", []))
+    return _Rules(policies, namespaces, parse_claim_rights(document.get("rights", [])))
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
+from forestay.edge.tokens.claim_rights import ClaimRights
 from forestay.settings.secrets import variable_of
 from forestay.settings.settings import Settings
 
 
-def open_settings(settings: Settings) -> Sequence[str]:
+def open_settings(settings: Settings, rights_of_claims: ClaimRights | None = None) -> Sequence[str]:
     """One line for each. A value that is set on purpose is no reason for a line, but for `*`, which means every page.
 
     An issuer with a key set makes tokens for many services and users. A secret is shared with this gateway only, so
@@ -20,7 +21,7 @@ def open_settings(settings: Settings) -> Sequence[str]:
             f"neither {audience} nor {issuer} is set: every token that a key of the set has signed is accepted, "
             f"also one for another service; set {audience} to the name that the issuer has for this service"
         )
-    if settings.jwks_url and "default_rights" not in settings.model_fields_set:
+    if settings.jwks_url and rights_of_claims is None and "default_rights" not in settings.model_fields_set:
         found.append(
             f"{rights} is not set: a token without the claim {settings.jwt_rooms_claim} may read and write in every "
             f"room ({settings.default_rights}); set {rights} to less, or to this value if it is meant"

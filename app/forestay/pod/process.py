@@ -35,7 +35,7 @@ async def serve(settings: Settings, parts: Parts, started: Callable[[int, int], 
         first.append(number)
         (hurry if asked.is_set() else asked).set()
 
-    for reason in open_settings(settings):
+    for reason in open_settings(settings, parts.claim_rights):
         log.warning("open setting", reason=reason)
     server = Server(settings, parts)
     for number in _SIGNALS:

@@ -19,7 +19,8 @@ T = TypeVar("T")
 MAX_NAME: Final = 256
 """The most characters of the name of a claim."""
 
-_Fields = dict[str, msgspec.Raw]
+Fields = dict[str, msgspec.Raw]
+"""The claims of a token, not yet read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +69,17 @@ class Claims(msgspec.Struct, frozen=True, rename=_USUAL):
     issuer: str | None = None
     token_id: str | None = None
     rooms: dict[str, str] | None = None
-    info: _Fields | None = None
+    info: Fields | None = None
 
 
 _read_usual = msgspec.json.Decoder(Claims).decode
-_read_fields = msgspec.json.Decoder(_Fields).decode
+_decode_fields = msgspec.json.Decoder(Fields).decode
 _text = msgspec.json.Decoder(str)
 _number = msgspec.json.Decoder(float)
 _text_or_integer = msgspec.json.Decoder(str | int)
 _texts = msgspec.json.Decoder(str | list[str])
 _rooms = msgspec.json.Decoder(dict[str, str])
-_object = msgspec.json.Decoder(_Fields)
+_object = msgspec.json.Decoder(Fields)
 
 
 def read_claims(payload: bytes, names: ClaimNames) -> Claims:
@@ -94,10 +95,7 @@ def read_claims(payload: bytes, names: ClaimNames) -> Claims:
         else:
             if is_user(claims.user):
                 return claims
-    try:
-        fields = _read_fields(payload)
-    except ValueError:
-        raise bad_token("the token's claims are not a JSON object") from None
+    fields = read_fields(payload)
     expires_at = _typed(fields, "exp", _number)
     if expires_at is None:
         raise bad_token("missing claim: exp")
@@ -114,7 +112,15 @@ def read_claims(payload: bytes, names: ClaimNames) -> Claims:
     )
 
 
-def _user(fields: _Fields, name: str) -> str:
+def read_fields(payload: bytes) -> Fields:
+    """The claims in `payload` by name. Raises Refusal."""
+    try:
+        return _decode_fields(payload)
+    except ValueError:
+        raise bad_token("the token's claims are not a JSON object") from None
+
+
+def _user(fields: Fields, name: str) -> str:
     """The user. A `sub` is text; another claim may also be a whole number, which counts as its digits."""
     user: str | int | None = _typed(fields, name, _text if name == STANDARD.user else _text_or_integer)
     if user is None:
@@ -126,9 +132,9 @@ def _user(fields: _Fields, name: str) -> str:
     return user
 
 
-def _typed(fields: _Fields, name: str, decoder: msgspec.json.Decoder[T]) -> T | None:
+def _typed(fields: Fields, name: str, decoder: msgspec.json.Decoder[T]) -> T | None:
     """The value of the claim `name`; None where it is absent. Raises Refusal where its type is wrong."""
-    raw = _find(fields, name)
+    raw = find_claim(fields, name)
     if raw is None:
         return None
     try:
@@ -137,7 +143,7 @@ def _typed(fields: _Fields, name: str, decoder: msgspec.json.Decoder[T]) -> T | 
         raise bad_token(f"malformed claim: {name} has the wrong type or is out of range") from None
 
 
-def _find(fields: Mapping[str, msgspec.Raw], name: str) -> msgspec.Raw | None:
+def find_claim(fields: Mapping[str, msgspec.Raw], name: str) -> msgspec.Raw | None:
     """The claim that is called `name`, or that `name` leads to as a path."""
     raw = fields.get(name)
     end = len(name)
@@ -145,7 +151,7 @@ def _find(fields: Mapping[str, msgspec.Raw], name: str) -> msgspec.Raw | None:
         outer = fields.get(name[:end])
         if outer is not None:
             try:
-                return _find(_object.decode(outer), name[end + 1 :])
+                return find_claim(_object.decode(outer), name[end + 1 :])
             except ValueError:
                 return None
     return raw

@@ -21,6 +21,7 @@ from forestay.core.rules.access import Identity, Rights, read_rules
 from forestay.edge.log_throttle import LogThrottle
 from forestay.edge.quoted import listed, quoted
 from forestay.edge.tokens.algorithms import ALGORITHMS, is_signed
+from forestay.edge.tokens.claim_rights import ClaimRights
 from forestay.edge.tokens.claims import STANDARD, ClaimNames, Claims, bad_token, read_claims
 from forestay.edge.tokens.key_set import MAX_KID, Key
 from forestay.edge.tokens.keys import Keys
@@ -76,6 +77,8 @@ class TokenRules:
 
     default_rights: str
     """The rights of tokens that name none, like `chat.*:rw news.*:r`."""
+    claim_rights: ClaimRights | None = None
+    """In place of these: the rights of such tokens by their other claims."""
     audiences: Sequence[str] = ()
     issuers: Sequence[str] = ()
     names: ClaimNames = STANDARD
@@ -107,7 +110,7 @@ class TokenVerifier:
         claims = read_claims(payload, self._rules.names)
         self._check_time(claims)
         self._check_purpose(claims)
-        return self._identity(claims, payload if self._rules.keep_claims else None)
+        return self._identity(claims, payload)
 
     async def close(self) -> None:
         """Stop fetching the issuer's keys."""
@@ -172,17 +175,21 @@ class TokenVerifier:
                     f"expects {listed(issuers)}{'; they differ in the slash at the end' if slash else ''}"
                 )
 
-    def _identity(self, claims: Claims, payload: bytes | None) -> Identity:
-        rooms = claims.rooms
+    def _identity(self, claims: Claims, payload: bytes) -> Identity:
+        rooms, by_claims = claims.rooms, self._rules.claim_rights
+        # One object per token, because it remembers decisions: one user must not fill the memory of another.
+        if rooms is not None:
+            rights = _rights(self._rules.names.rooms, rooms)
+        else:
+            rights = Rights(self._default if by_claims is None else by_claims.rooms(payload))
         return Identity(
             user=claims.user,
-            # One object per token, because it remembers decisions: one user must not fill the memory of another.
-            rights=Rights(self._default) if rooms is None else _rights(self._rules.names.rooms, rooms),
+            rights=rights,
             expires_at=claims.expires_at,
             token_id=claims.token_id,
             issued_at=claims.issued_at,
             info=None if claims.info is None else _info(claims.info),
-            claims=payload,
+            claims=payload if self._rules.keep_claims else None,
         )
 
 
@@ -204,8 +211,17 @@ def parse_rooms(text: str) -> dict[str, str]:
 def _header(token: str) -> _Header:
     encoded, *others = token.split(".")
     if not token.isascii() or len(others) != 2:
-        raise bad_token("not a signed JWT: three parts with dots between them are expected")
+        raise bad_token(_not_signed(len(others) + 1))
     return _read_header(encoded)
+
+
+def _not_signed(parts: int) -> str:
+    """What a text with other than three parts is. Auth0 gives the first two where a client asks for no audience."""
+    shape = {1: "it has no dots, so it is opaque", 5: "it has five parts, so it is encrypted (JWE)"}.get(parts)
+    if shape is None:
+        return "not a signed JWT: three parts with dots between them are expected"
+    asked = "have the client ask the issuer for a signed access token for this service"
+    return f"not a signed JWT: {shape}; {asked} (Auth0: the parameter audience)"
 
 
 @lru_cache(_HEADERS)
