@@ -29,7 +29,7 @@ CYCLONEDX_VERSION := 7.5.0
 PYTEST := $(BIN)/pytest
 RANDOM_KEY := od -An -N32 -tx1 /dev/urandom | tr -d ' \n'
 
-.PHONY: help setup run dev demo example deploy-picture test test-slow test-compiled compiled servers meet mutate cover check fix docs bench conformance clients e2e e2e-trace
+.PHONY: help setup run dev demo example deploy-picture test test-slow test-compiled compiled servers meet mutate cover check fix docs site bench conformance clients e2e e2e-trace
 .PHONY: trace-picture image tree descriptions fuzz-api architecture-picture chart-docs manifests lock audit sbom clean
 .PHONY: check-format check-lint check-types check-imports check-rules check-js check-sizes check-spelling check-cover
 
@@ -94,6 +94,9 @@ fix: setup ## format, and repair what the linter can repair
 docs: setup ## prove the documentation: links, tables, captions, versions
 	$(PYTEST) tests/rules $(ARGS)
 
+site: setup ## build the site of the documentation, and print where it is: it works from files
+	$(BIN)/python -m docs.site
+
 bench: setup ## measure this machine: make bench ARGS="--help"
 	$(BIN)/python -m bench $(ARGS)
 
@@ -137,6 +140,7 @@ lock: $(BIN)/python ## resolve the dependencies anew, with hashes and without ad
 	$(call compile,dev,pyproject.toml $(EXTRAS:%=--extra %) --group dev --constraint requirements/runtime.txt)
 	$(call compile,build,--group build --constraint requirements/dev.txt)
 	$(call compile,fuzz,--group fuzz)
+	$(call compile,site,--group site --constraint requirements/dev.txt)
 	$(BIN)/uv pip compile --group examples --constraint requirements/dev.txt --quiet --no-deps --no-annotate --no-header \
 		--no-emit-index-url --output-file examples/requirements.txt
 

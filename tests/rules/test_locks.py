@@ -21,11 +21,13 @@ ASKED = {
     "runtime": RUNTIME,
     "build": GROUPS["build"],
     "fuzz": GROUPS["fuzz"],
+    "site": GROUPS["site"],
     "dev": [
         *RUNTIME,
         *EXTRAS,
         *GROUPS["build"],
         *GROUPS["examples"],
+        *GROUPS["site"],
         *(item for item in GROUPS["dev"] if isinstance(item, str)),
     ],
 }

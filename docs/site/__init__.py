@@ -1,0 +1,1 @@
+"""Builds the site of the documentation from the pages of this tree."""
