@@ -11,9 +11,9 @@ PAGE = Path(__file__).parent.parent / "docs" / "capacity.md"
 _HEAD = """\
 # Capacity
 
-How the cost of a pod grows, and where Redis is the limit. Written by `python -m bench.capacity_page` from the last run
-of `python -m bench capacity`: {number}, on a machine of two cores that the load shared, not compiled. So take it as an
-order of size, and run the command on your own machine.
+How the cost of a pod grows, and where Redis is the limit: for operators who plan how many pods they need. Written by
+`python -m bench.capacity_page` from the last run of `python -m bench capacity`: {number}, on a machine of two cores
+that the load shared, not compiled. So take it as an order of size, and run the command on your own machine.
 
 A pod is one process. Its event loop uses one core, so plan for 60 % of a core: above that, latency grows. Messages into
 large rooms get cheaper per delivery with their rate, because a pass writes several of them at once.

@@ -13,11 +13,12 @@ PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 _HEAD = """\
 # Performance
 
-Written by `python -m bench.page` from the last full run; [the benches](../bench/README.md) say what each one does and
-how to run it. Each table shows the medians of five rounds in which the servers took turns on one machine of two cores,
-with the load beside them. Figures per CPU-second hold on a busy machine, latencies only within one table. `forestay` is
-as shipped but for the limit of messages per second, `forestay-norest` writes without a rest after a pass; `plain` is an
-aiohttp loop as its tutorial writes it, `ws` is Node's library as its examples use it.
+This page is for readers who ask what Forestay costs, bench by bench. It is written by `python -m bench.page` from the
+last full run; [the benches](../bench/README.md) say what each one does and how to run it. Each table shows the medians
+of five rounds in which the servers took turns on one machine of two cores, with the load beside them. Figures per
+CPU-second hold on a busy machine, latencies only within one table. `forestay` is as shipped but for the limit of
+messages per second, `forestay-norest` writes without a rest after a pass; `plain` is an aiohttp loop as its tutorial
+writes it, `ws` is Node's library as its examples use it.
 """
 
 _SECTIONS: Sequence[tuple[str, str]] = (

@@ -15,10 +15,11 @@ PAGE = Path(__file__).parent.parent.parent / "docs" / "peers.md"
 _HEAD = """\
 # Forestay beside others
 
-Written by `python -m bench.peers.page` from the last runs of seven rounds. The servers of a table took turns on one
-machine of two cores, with the load beside them, each written as its own tutorial writes it. Every table says how many
-rounds it is the median of. Figures per CPU-second hold on a busy machine. Latencies hold within one table only, and a
-rate above what a server can take shows as seconds of latency and as lost messages: the load does not wait.
+This page is for readers who choose between Forestay and another server. It is written by `python -m bench.peers.page`
+from the last runs of seven rounds. The servers of a table took turns on one machine of two cores, with the load beside
+them, each written as its own tutorial writes it. Every table says how many rounds it is the median of. Figures per
+CPU-second hold on a busy machine. Latencies hold within one table only, and a rate above what a server can take shows
+as seconds of latency and as lost messages: the load does not wait.
 
 A server that does less per message can be faster, and several here are. A message through Forestay has passed a rate
 limit, rights, a check of the payload and a trace context. `forestay` runs from the source tree, `forestay-compiled`
