@@ -39,13 +39,10 @@ help: ## list these verbs
 
 setup: $(STAMP) ## make .venv with everything in it, the command included
 
-run: setup ## serve on this machine: memory bus, random secret, demo page
+run: setup ## serve on this machine: memory bus, random keys, demo page
 	$(BIN)/forestay serve --dev $(ARGS)
 
-# Without these two, each start would make new ones, and an open page would be refused after a restart. watchfiles asks
-# the old process to end, waits for that, and then starts the new one: the ports are free again.
-dev: export FORESTAY_JWT_SECRET ?= $(shell $(RANDOM_KEY))
-dev: export FORESTAY_API_KEY ?= $(shell $(RANDOM_KEY))
+# watchfiles asks the old process to end, waits for that, and then starts the new one: the ports are free again.
 dev: setup ## the same, started anew each time a file of app/ is saved
 	$(BIN)/watchfiles --sigint-timeout 10 "$(BIN)/python -m forestay serve --dev $(ARGS)" app
 

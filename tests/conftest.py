@@ -33,6 +33,14 @@ if LOOP == "uvloop":
         return {"uvloop": uvloop.new_event_loop} | both
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Gateways of `serve --dev` keep their keys in a folder of these tests, and not in that of whoever runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of an installed Chromium, for `executable_path`."""

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import hmac
 import os
 import random
 import re
@@ -14,11 +15,10 @@ from typing import Final, NoReturn
 import structlog
 
 from forestay import __version__, build
-from forestay.core.rules.policies import SHIPPED, Policy
 from forestay.edge.tokens.mint import mint
 from forestay.edge.tokens.verifier import parse_rooms
 from forestay.ops.logs import logs
-from forestay.settings.secrets import places_of, variable_of
+from forestay.settings.secrets import variable_of
 from forestay.settings.settings import (
     TOKEN,
     Settings,
@@ -27,11 +27,12 @@ from forestay.settings.settings import (
     pod_identity,
     unknown_variables,
 )
-from forestay.settings.surroundings import MEMORY
+from forestay.terminal import dev_mode
 from forestay.terminal import verbs as terminal
 from forestay.terminal.failed import Failed
 from forestay.terminal.verbs import duration
 from forestay.terminal.words import shown
+from forestay.web.guests import Guests
 
 log = structlog.get_logger(__name__)
 
@@ -83,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--dev",
         action="store_true",
-        help="INSECURE: listen on loopback only, use a random secret, serve the demo page, print a token",
+        help="INSECURE: listen on loopback only, for all pages of this machine; keep random keys; serve the demo page",
     )
     serve.set_defaults(run=_serve)
 
@@ -101,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument(
         "--ttl", type=duration, default=3600.0, help="lifetime, for example 90s, 15m, 1h or 7d (default 1h)"
     )
+    token.add_argument("--dev", action="store_true", help="for the gateways that `serve --dev` runs on this machine")
     token.set_defaults(run=_token)
 
     ping = verbs.add_parser("ping", help="send a message through a gateway and back; exit 0 if it came back")
@@ -117,22 +119,32 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(options: argparse.Namespace) -> None:
     overrides = {name: getattr(options, name) for name in ("host", "port", "internal_port", "bus_url")}
+    not_kept = ""
     if options.dev:
-        overrides |= _dev_overrides(options)
+        given, not_kept = dev_mode.overrides(options.host, options.bus_url)
+        overrides |= given
     settings = load(**overrides)
     logs.configure(settings.log_level, settings.log_format)
     # Imported here so that `token` and `--help` do not load the whole server.
     from forestay.pod import inputs, process
+    from forestay.pod.development import Development
     from forestay.pod.event_loops import run
     from forestay.pod.server import CannotStart
     from forestay.pod.tasks import Supervisor
 
     tasks = Supervisor(random.uniform)
-    parts = inputs.prepare(settings, tasks, Policy(presence=True, join_leave=True) if options.dev else SHIPPED)
+    guests = _guests(settings) if options.dev else None
+    parts = inputs.prepare(settings, tasks, Development(guests=guests) if options.dev else None)
 
     def started(port: int, internal_port: int) -> None:
         if options.dev:
-            _print_dev_banner(settings, port, internal_port)
+            key = guests.key if guests else ""
+            print(
+                dev_mode.banner(
+                    settings, (port, internal_port), key, lambda user: _guest_token(settings, user), not_kept
+                ),
+                flush=True,
+            )
 
     for line in _unknown():
         log.warning("unknown setting", reason=line)
@@ -180,9 +192,11 @@ def _unknown() -> list[str]:
 
 
 def _token(options: argparse.Namespace) -> None:
-    settings = load()
+    settings = load(None, **(dev_mode.kept_keys() if options.dev else {}))
     if settings.jwt_secret is None:
-        raise SettingsError([f"{variable_of('jwt_secret')} is not set, but it signs the tokens"])
+        raise SettingsError(
+            [f"{variable_of('jwt_secret')} is not set, but it signs the tokens; for a gateway of --dev: token --dev"]
+        )
     try:
         print(_mint(settings, options.user, _rights(options.rooms), options.ttl))
     except ValueError as error:
@@ -214,37 +228,17 @@ def _bearer(options: argparse.Namespace, user: str, rooms: Mapping[str, str] | N
     return _mint(settings, user, rooms, 3600.0)
 
 
-def _dev_overrides(options: argparse.Namespace) -> dict[str, object]:
-    """Returns the settings that --dev overrides. The gateway is reachable from this machine only."""
-    if options.host not in (None, "127.0.0.1", "localhost", "::1"):
-        raise SettingsError(["--dev listens on a loopback address only; leave out --host or --dev"])
-    overrides: dict[str, object] = {"host": options.host or "127.0.0.1", "demo": True}
-    if options.bus_url is None:
-        overrides["bus_url"] = MEMORY
-    if not any(places_of(name, os.environ) for name in ("jwt_secret", "jwt_public_key", "jwks_url")):
-        overrides["jwt_secret"] = secrets.token_urlsafe(48)
-    if not places_of("api_key", os.environ):
-        overrides["api_key"] = secrets.token_urlsafe(48)
-    return overrides
+def _guests(settings: Settings) -> Guests | None:
+    """Who gives the tabs of the demo page their tokens; None where this gateway cannot mint any."""
+    if settings.jwt_secret is None:
+        return None
+    # The same for the same secret, so that the link outlives a restart. It gives away nothing of the secret.
+    key = hmac.digest(settings.jwt_secret.get_secret_value().encode(), b"forestay demo page", "sha256")
+    return Guests(key.hex()[:32], lambda user: _guest_token(settings, user))
 
 
-def _print_dev_banner(settings: Settings, port: int, internal_port: int) -> None:
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    can_mint = settings.jwt_secret is not None
-    token, other = (_mint(settings, user, None, 86400.0) if can_mint else "<token>" for user in ("alice", "bob"))
-    print(
-        f"""
-  forestay {__version__} runs INSECURELY, for development: on loopback only, with the tokens below.
-
-  page      http://{host}:{port}{settings.path_prefix}/#token={token}
-  as bob    http://{host}:{port}{settings.path_prefix}/#token={other}
-  socket    ws://{host}:{port}{settings.path_prefix}/ws
-  internal  http://{host}:{internal_port}/metrics
-  token     {token}
-  api key   {settings.api_key.get_secret_value() if settings.api_key else "none"}
-""",
-        flush=True,
-    )
+def _guest_token(settings: Settings, user: str) -> str:
+    return _mint(settings, user, None, 86400.0)
 
 
 def _mint(settings: Settings, user: str, rooms: Mapping[str, str] | None, ttl: float) -> str:

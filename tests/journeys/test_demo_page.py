@@ -12,6 +12,8 @@ from playwright.async_api import Browser, Page, ViewportSize, WebSocketRoute, ex
 
 from forestay.protocol.codes import ABNORMAL_CLOSURE, SERVICE_RESTART, CloseCode, Verdict, verdict
 from tests.support.browser import DevGateway, dev_gateway, launched, token
+from tests.support.gateway import gateway as strict_gateway
+from tests.support.gateway import token as strict_token
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -162,7 +164,7 @@ async def test_a_message_too_large_is_not_sent(visitors: Visitors, gateway: DevG
 
 
 async def test_a_cut_connection_returns_and_is_back_in_its_rooms(visitors: Visitors, gateway: DevGateway) -> None:
-    """After a cut the page counts down, reconnects and joins its rooms, and messages flow both ways."""
+    """After a cut the page counts down, and reconnects. It gets what was said meanwhile where its room remembers."""
     alice = await visitors.enter(gateway.link("alice"))
     bob = await visitors.enter(gateway.link("bob"))
     await join(alice, "chat.deck")
@@ -170,18 +172,20 @@ async def test_a_cut_connection_returns_and_is_back_in_its_rooms(visitors: Visit
     before = await alice.locator("#stay-gateway").text_content()
     await alice.get_by_role("button", name="Cut the connection").click()
     await expect(alice.locator("body")).to_have_attribute("data-state", "waiting")
+    await say(bob, "Are you away?")
     await expect(alice.locator("#state-name")).to_contain_text(re.compile(r"Waiting \d+\.\d s"))
     await expect(alice.locator("#state-detail")).to_contain_text("1006")
     await expect(alice.locator(".frame[data-kind=life]", has_text="close 1006")).to_have_count(1)
     await expect(alice.locator("body")).to_have_attribute("data-state", "connected")
     await expect(alice.locator("#stay-gateway")).not_to_have_text(before or "")
     await expect(alice.locator("#send")).to_be_enabled()
-    await alice.locator(f'[data-room="{LOBBY}"]').click()
-    await say(bob, "Are you back?")
-    await expect(alice.locator(".entry", has_text="Are you back?")).to_have_count(1)
-    await say(alice, "I am.")
-    await expect(bob.locator(".entry", has_text="I am.")).to_have_count(1)
     await expect(alice.locator(".note[data-tone=warning]")).to_contain_text("missing")
+    await alice.locator(f'[data-room="{LOBBY}"]').click()
+    await expect(alice.locator(".note", has_text="Back. What was said in between follows.")).to_have_count(1)
+    await expect(alice.locator(".entry", has_text="Are you away?")).to_have_count(1)
+    await expect(alice.locator(".note[data-tone=warning]")).to_have_count(0)
+    await say(alice, "I was.")
+    await expect(bob.locator(".entry", has_text="I was.")).to_have_count(1)
     assert visitors.complaints == []
 
 
@@ -249,6 +253,35 @@ async def test_without_a_token_the_page_asks_for_one(visitors: Visitors, gateway
     assert visitors.complaints == []
 
 
+async def test_each_tab_is_another_person(visitors: Visitors, gateway: DevGateway) -> None:
+    """Tabs of the printed link are alice, bob and carol, and stay so. The key is in no address and is no token."""
+    alice = await visitors.enter(gateway.printed)
+    async with alice.context.expect_page() as opened:
+        await alice.get_by_role("button", name="Open a second tab").click()
+    bob = await opened.value
+    carol = await alice.context.new_page()
+    await carol.goto(gateway.printed)
+    for page, name in ((alice, "alice"), (bob, "bob"), (carol, "carol")):
+        await expect(page.locator("#stay-user")).to_have_text(name)
+        assert page.url == gateway.page
+    await bob.reload()
+    await expect(bob.locator("#stay-user")).to_have_text("bob")
+    # A token that is of no use any more is replaced by another one for the same person.
+    await bob.evaluate("sessionStorage.setItem('forestay.token', 'e30.eyJzdWIiOiJib2IifQ.bm8')")
+    await bob.reload()
+    await expect(bob.locator("body")).to_have_attribute("data-state", "connected")
+    await expect(bob.locator("#stay-user")).to_have_text("bob")
+    assert [text for text in visitors.complaints if "401" not in text] == []
+
+
+async def test_a_link_of_another_gateway_is_explained(visitors: Visitors, gateway: DevGateway) -> None:
+    """The page says that the key is not of this gateway, and takes a token by hand."""
+    page = await visitors.open(f"{gateway.page}#key=0123")
+    await expect(page.locator("#banner")).to_contain_text("this link is of another gateway")
+    await page.locator("#banner-action").click()
+    await expect(page.get_by_role("dialog", name="Token")).to_be_visible()
+
+
 async def test_a_refused_handshake_is_explained(visitors: Visitors, gateway: DevGateway) -> None:
     """After a refused handshake the page shows the gateway's reason and asks for another token."""
     page = await visitors.open(f"{gateway.page}#token=not-a-token")
@@ -259,9 +292,10 @@ async def test_a_refused_handshake_is_explained(visitors: Visitors, gateway: Dev
 
 async def test_a_page_of_the_same_host_learns_that_it_is_not_listed(visitors: Visitors) -> None:
     """The list of origins leaves the gateway's own page out: the page says so, although its GET has no Origin."""
-    async with dev_gateway(FORESTAY_ALLOWED_ORIGINS="https://app.example.com") as strict:
-        page = await visitors.open(strict.link("alice"))
-        await expect(page.locator("#banner")).to_contain_text(f'has Origin "{strict.page.rstrip("/")}"')
+    async with strict_gateway(demo=True, allowed_origins="https://app.example.com") as strict:
+        origin = f"http://127.0.0.1:{strict.port}"
+        page = await visitors.open(f"{origin}/#token={strict_token()}")
+        await expect(page.locator("#banner")).to_contain_text(f'has Origin "{origin}"')
 
 
 async def test_a_refusal_is_shown_where_it_belongs(visitors: Visitors, gateway: DevGateway) -> None:

@@ -305,7 +305,7 @@ async def test_development_mode_binds_the_loopback_and_says_that_it_is_insecure(
 
 
 async def test_development_mode_takes_the_keys_that_are_there() -> None:
-    """`--dev` uses configured keys instead of a random secret, and prints an IPv6 address as a URL."""
+    """`--dev` uses configured keys instead of those that it keeps, and prints an IPv6 address as a URL."""
     process = await start("serve", "--dev", "--host", "::1", "--port", "0", "--internal-port", "0", **ISSUER)
     try:
         assert process.stdout is not None

@@ -30,7 +30,7 @@ _FLAGS: Final = (
     "--disable-sync",
 )
 _SECRET: Final = "a secret for tests only, long enough for HS256"
-_LINK: Final = re.compile(r"(?P<page>http://\S+/)#token=\S+")
+_LINK: Final = re.compile(r"(?P<page>http://\S+/)#key=\S+")
 # In seconds. A start imports everything, on a machine that may be busy.
 _PATIENCE: Final = 30.0
 
@@ -60,6 +60,8 @@ class DevGateway:
 
     page: str
     """The address of the page, without a token."""
+    printed: str
+    """The link that the gateway prints. Each tab with it is another person."""
     process: asyncio.subprocess.Process
 
     @property
@@ -67,7 +69,7 @@ class DevGateway:
         return int(self.page.rstrip("/").rpartition(":")[2])
 
     def link(self, user: str, rooms: dict[str, str] | None = None) -> str:
-        """The link that the launcher prints, for any user."""
+        """A link with a token of `user`."""
         return f"{self.page}#token={token(user, rooms)}"
 
     async def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
@@ -105,14 +107,14 @@ async def dev_gateway(port: int = 0, **variables: str) -> AsyncIterator[DevGatew
     output_lines: list[str] = []
     try:
         async with asyncio.timeout(_PATIENCE):
-            page = await _page(process.stdout, output_lines)
+            link = await _page(process.stdout, output_lines)
     except (TimeoutError, EOFError):
         process.kill()
         await process.wait()
         raise AssertionError(f"the gateway printed no link:\n{''.join(output_lines)}") from None
     # The log is not used from here on, but a full pipe would block the process.
     rest = asyncio.create_task(process.stdout.read())
-    gateway = DevGateway(page, process)
+    gateway = DevGateway(link["page"], link[0], process)
     try:
         yield gateway
     finally:
@@ -120,9 +122,9 @@ async def dev_gateway(port: int = 0, **variables: str) -> AsyncIterator[DevGatew
         await rest
 
 
-async def _page(output: asyncio.StreamReader, output_lines: list[str]) -> str:
+async def _page(output: asyncio.StreamReader, output_lines: list[str]) -> re.Match[str]:
     async for line in output:
         output_lines.append(line.decode(errors="replace"))
         if found := _LINK.search(output_lines[-1]):
-            return found["page"]
+            return found
     raise EOFError

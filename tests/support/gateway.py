@@ -18,6 +18,7 @@ import jwt
 from forestay.core.rules.lifecycle import State
 from forestay.pod import inputs as preparation
 from forestay.pod import server
+from forestay.pod.development import Development
 from forestay.pod.tasks import Supervisor
 from forestay.settings import settings
 
@@ -74,14 +75,14 @@ async def probe(port: int, path: str) -> tuple[int, dict[str, Any]]:
 
 
 @asynccontextmanager
-async def gateway(**given: object) -> AsyncIterator[Gateway]:
+async def gateway(*, development: Development | None = None, **given: object) -> AsyncIterator[Gateway]:
     """A pod with the shipped settings but for `given`, by their names in lower case. With an issuer: no secret."""
     environ = {"FORESTAY_API_KEY": API_KEY}
     if "jwks_url" not in given:
         environ["FORESTAY_JWT_SECRET"] = SECRET
     values = {"host": "127.0.0.1", "port": 0, "internal_port": 0} | given
     loaded = settings.load(environ, **values)
-    running = server.Server(loaded, preparation.prepare(loaded, Supervisor(random.uniform)))
+    running = server.Server(loaded, preparation.prepare(loaded, Supervisor(random.uniform), development))
     await running.start()
     try:
         yield Gateway(running.port, running.internal_port, running)

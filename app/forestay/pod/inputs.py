@@ -9,7 +9,7 @@ from typing import Any
 from forestay.core.ports.tasks import Tasks
 from forestay.core.ports.verifier import Verifier
 from forestay.core.rules.events import Namespaces, parse_namespaces
-from forestay.core.rules.policies import SHIPPED, Policies, Policy, parse_policy
+from forestay.core.rules.policies import SHIPPED, Policies, parse_policy
 from forestay.edge.api.keys_file import ApiKeysFile
 from forestay.edge.engineio.client_file import ClientFile
 from forestay.edge.tokens.claim_rights import ClaimRights, parse_claim_rights
@@ -17,6 +17,7 @@ from forestay.edge.tokens.jwks import KeySetAddress
 from forestay.edge.tokens.keys import Keys
 from forestay.edge.tokens.verifier import TokenRules, TokenVerifier
 from forestay.hooks.loading import HookModule
+from forestay.pod.development import Development
 from forestay.pod.event_loops import NewLoop, choose
 from forestay.pod.hooks import load_hooks
 from forestay.pod.tasks import Supervisor
@@ -46,14 +47,16 @@ class Parts:
     """Those that the verifier uses; None where there are none."""
     new_loop: NewLoop = asyncio.new_event_loop
     """Makes the event loop that the pod runs on."""
+    development: Development | None = None
+    """What is other in development; None outside of it."""
 
 
-def prepare(settings: Settings, tasks: Supervisor, otherwise: Policy = SHIPPED) -> Parts:
-    """Build the parts. `otherwise`: the policy of rooms that match no pattern. Raises SettingsError."""
+def prepare(settings: Settings, tasks: Supervisor, development: Development | None = None) -> Parts:
+    """Build the parts. `development`: what is other than outside of development. Raises SettingsError."""
     problems: list[str] = []
     verifier = rules = None
     try:
-        rules = _read_rules(settings, otherwise)
+        rules = _read_rules(settings, development)
     except ValueError as error:
         problems.append(f"{variable_of('rooms_file')}: {error}")
     try:
@@ -97,6 +100,7 @@ def prepare(settings: Settings, tasks: Supervisor, otherwise: Policy = SHIPPED) 
         hook_module,
         rules.claim_rights,
         new_loop,
+        development,
     )
 
 
@@ -186,7 +190,7 @@ class _Rules:
     claim_rights: ClaimRights | None
 
 
-def _read_rules(settings: Settings, otherwise: Policy) -> _Rules:
+def _read_rules(settings: Settings, development: Development | None) -> _Rules:
     """Raises ValueError."""
     document = {} if settings.rooms_file is None else _read_toml(settings.rooms_file)
     unknown = sorted(document.keys() - {"rooms", "rights", "events", "namespaces"})
@@ -196,7 +200,9 @@ def _read_rules(settings: Settings, otherwise: Policy) -> _Rules:
     tables = document.get("rooms", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise ValueError("rooms are written as [[rooms]] tables")
-    policies = Policies([parse_policy(table, otherwise) for table in tables], otherwise)
+    otherwise = SHIPPED if development is None else development.otherwise
+    written = [parse_policy(table, otherwise) for table in tables]
+    policies = Policies([*written, *(() if development is None else development.rooms)], otherwise)
     namespaces = parse_namespaces(document.get("events", []), document.get("namespaces", []))
     return _Rules(policies, namespaces, parse_claim_rights(document.get("rights", [])))
 

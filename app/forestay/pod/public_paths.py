@@ -11,6 +11,7 @@ from forestay.edge.handshake.origins import Origins
 from forestay.edge.listening.routes import Handler
 from forestay.edge.stream.client_requests import ClientRequests, RequestLimits
 from forestay.edge.stream.streams import EventStreams, StreamLimits, StreamParts
+from forestay.pod.development import Development
 from forestay.pod.links import new_id
 from forestay.pod.listeners import PublicPaths
 from forestay.pod.socket_limits import socket_limits
@@ -19,16 +20,19 @@ from forestay.settings.settings import Settings
 from forestay.web.pages import demo_answers
 
 
-def make_admission(settings: Settings, pod: Pod, proxies: TrustedProxies) -> Admission:
+def make_admission(settings: Settings, pod: Pod, proxies: TrustedProxies, development: Development | None) -> Admission:
     """Return what admits clients, on all paths together."""
     limits = AdmissionLimits(max_connections=settings.max_connections, max_handshakes=settings.handshakes)
     hook = None
     if pod.hooks is not None and pod.hooks.asks(Hook.CONNECT):
         hook = ConnectHook(pod.hooks, pod.placement, new_id)
-    return Admission(limits, Origins(settings.allowed_origins), proxies, pod.tickets, pod.lifecycle, hook)
+    origins = Origins(settings.allowed_origins, loopback=development is not None)
+    return Admission(limits, origins, proxies, pod.tickets, pod.lifecycle, hook)
 
 
-def public_paths(settings: Settings, pod: Pod, admission: Admission, observer: Observer) -> PublicPaths:
+def public_paths(
+    settings: Settings, pod: Pod, admission: Admission, observer: Observer, development: Development | None
+) -> PublicPaths:
     """Return what serves the paths of the public port."""
     prefix = settings.path_prefix
     handshake = _handshake(settings, pod, admission, observer)
@@ -38,6 +42,8 @@ def public_paths(settings: Settings, pod: Pod, admission: Admission, observer: O
         paths |= _client_requests(settings, pod, admission).paths(prefix)
     if settings.demo:
         paths |= demo_answers(prefix)
+        if development is not None and development.guests is not None:
+            paths[f"{prefix}/demo/token"] = development.guests.answer
     return PublicPaths(paths, elsewhere(f"{prefix}/ws"), {f"{prefix}/ws": handshake.upgrade})
 
 

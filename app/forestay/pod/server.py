@@ -92,13 +92,13 @@ class Server:
         )
         self._balance = self._balanced() if settings.rebalance_shed else None
         proxies = TrustedProxies(settings.trusted_proxies)
-        self._admission = make_admission(settings, pod, proxies)
+        self._admission = make_admission(settings, pod, proxies, parts.development)
         waiting, application = self._webhook_source.backlog, links.application
         sources = Sources(self._readiness, self._lag, self._admission, self._balance, parts, waiting, application)
         self._metrics = Metrics(counts, readings(settings, pod, sources))
         drain = Drain(pod.lifecycle, pod.hub, pod.relocation, self._admission.wait_closed, random.Random())
         self._draining = Draining(settings, drain, self._announcements, pod.drain_asked)
-        paths = public_paths(settings, pod, self._admission, observer)
+        paths = public_paths(settings, pod, self._admission, observer, parts.development)
         self._socketio: EngineRequests | None = None
         if settings.socketio:
             self._socketio = make_socketio(settings, parts.namespaces, pod, self._admission, observer)

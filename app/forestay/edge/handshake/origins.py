@@ -4,9 +4,13 @@ Where no origins are listed, only pages of the gateway's own host may connect. A
 and port, after case and default ports are made equal. It is never compared by suffix or substring.
 `https://*.example.com` stands for any host with one or more labels before `example.com`. Origins of apps and browser
 extensions (`capacitor://localhost`, `chrome-extension://…`, `file://`, and `null`) connect only where they are listed.
+
+In development the pages of this machine may connect too, on whatever port their own server has. This is no entry of the
+list, so that no gateway can have it outside of development.
 """
 
 from collections.abc import Sequence
+from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -30,11 +34,12 @@ _Origin = tuple[str, str, int | None]
 class Origins:
     """The origins that may connect."""
 
-    def __init__(self, allowed: Sequence[str]) -> None:
+    def __init__(self, allowed: Sequence[str], *, loopback: bool = False) -> None:
         """`allowed`: `scheme://host[:port]`, `file://`, `null`, or `*` for any page. Raises ValueError for other text.
 
-        `*.` may begin the host of a web page.
+        `*.` may begin the host of a web page. `loopback`: the pages of this machine may connect besides.
         """
+        self._loopback = loopback
         self._listed = tuple(allowed)
         self._any = "*" in allowed
         self._exact: set[_Origin] = set()
@@ -73,6 +78,9 @@ class Origins:
         parsed = _parse(origins[0])
         if parsed is None or "*" in parsed[1]:
             return False
+        return self._listed_or_ours(parsed, host) or (self._loopback and _of_this_machine(parsed))
+
+    def _listed_or_ours(self, parsed: _Origin, host: str) -> bool:
         if not self._exact and not self._below:
             return _same_host(parsed, host)
         scheme, name, port = parsed
@@ -90,6 +98,8 @@ class Origins:
             allowed = self._list()
         else:
             allowed = f"pages of the same host, {quoted(host)}"
+        if self._loopback:
+            allowed += ", and in development the pages of this machine, such as http://localhost:5173"
         return (
             f"the request has {seen}; this gateway allows {allowed}; "
             "the operator lists the pages that may connect in FORESTAY_ALLOWED_ORIGINS"
@@ -140,6 +150,20 @@ def _parse(origin: str) -> _Origin | None:
     if not parts.hostname:
         return ("file", "", None) if origin.lower() == _WITHOUT_HOST else None
     return (parts.scheme, parts.hostname, port if port is not None else _DEFAULT_PORTS.get(parts.scheme))
+
+
+def _of_this_machine(origin: _Origin) -> bool:
+    """Whether the host of a page is a name or an address of the loopback, which no other machine can have."""
+    scheme, name, _ = origin
+    if scheme not in ("http", "https"):
+        return False
+    # RFC 6761 §6.3: names that end with `.localhost` are the loopback, too.
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def _same_host(origin: _Origin, host: str) -> bool:

@@ -20,6 +20,7 @@ import { milliseconds } from "./words.js";
 const FIRST_ROOM = "chat.lobby";
 const BANNER_SECONDS = 8;
 const SHOW_MS = 50;
+const RENEWAL_PAUSE_MS = 10_000;
 
 const banner = new Banner();
 const facts = new Facts();
@@ -28,6 +29,7 @@ const people = new People();
 const stay = new Stay();
 let limit;
 let showing = 0;
+let renewableAt = 0;
 
 const line = new Line(new URL("ws", document.baseURI).href.replace(/^http/, "ws"), {
   state: changeState,
@@ -68,7 +70,7 @@ const roomList = new RoomList({
 });
 const talk = new Talk({
   leave: (name) => rooms.leave(name),
-  secondTab: () => open(token.addressWith(token.kept()), "_blank", "noopener"),
+  secondTab: () => open(token.addressOfNext(), "_blank", "noopener"),
 });
 const composer = new Composer({
   say: (room, text) => rooms.say(room, text),
@@ -107,7 +109,7 @@ function tell(state) {
   const { close } = state;
   if (!close || close.byHand) return banner.hide();
   const { meaning } = judge(close.code);
-  const newToken = { label: "New token", run: () => askForToken() };
+  const newToken = { label: "New token", run: () => renew() };
   if (state.name === "waiting" && close.code === 1006 && !state.opened) {
     // A browser does not tell a page why a handshake failed.
     const text = "No connection came about: the gateway cannot be reached, or it refused the token.";
@@ -117,7 +119,7 @@ function tell(state) {
   } else {
     const reason = close.reason ? ` “${close.reason}”` : "";
     banner.show(`${close.code}${reason}: ${meaning}`, { tone: "warning", action: state.needsToken ? newToken : null });
-    if (state.needsToken) askForToken(meaning);
+    if (state.needsToken) renew(meaning);
   }
 }
 
@@ -142,6 +144,25 @@ function askForToken(why) {
   tokenDialog.open(token.kept(), why);
 }
 
+/** Uses the token of this tab, or asks the user for one. `isRefused`: the one that it has is of no use. */
+async function begin(isRefused = false) {
+  try {
+    const text = await token.found(isRefused);
+    if (text) useToken(text);
+    else askForToken("The gateway needs a token.");
+  } catch (error) {
+    banner.show(error.message, { tone: "warning", action: { label: "Token", run: () => askForToken() } });
+  }
+}
+
+/** After a token was refused: gets another one where the gateway gives them, but not again and again. */
+function renew(why) {
+  const now = performance.now();
+  if (!token.hasKey() || now < renewableAt) return askForToken(why);
+  renewableAt = now + RENEWAL_PAUSE_MS;
+  begin(true);
+}
+
 function useToken(text) {
   token.keep(text);
   rooms.attach(line.use(text));
@@ -163,10 +184,9 @@ for (const button of document.querySelectorAll("[data-shows]")) {
 byId("skip").addEventListener("click", () => showView("talk"));
 byId("token-open").addEventListener("click", () => askForToken());
 // Opening the printed link in a tab with this page changes only the fragment, and loads nothing.
-addEventListener("hashchange", () => token.takeFromAddress() && useToken(token.kept()));
+addEventListener("hashchange", () => token.takeFromAddress() && begin());
 
 token.takeFromAddress();
 stateView.show(line.state);
 showRooms();
-if (token.kept()) useToken(token.kept());
-else askForToken("The gateway needs a token.");
+begin();

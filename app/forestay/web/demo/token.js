@@ -1,33 +1,64 @@
-// Takes the token from the address into this tab's storage, and gives it to the client. It goes nowhere else.
+// Takes the token from the address into this tab's storage, and gives it to the client. It goes nowhere else. The link of
+// `serve --dev` has a key in place of a token: with it the gateway gives each tab a token of another person.
 
-const KEPT = "forestay.token";
+const NAMES = ["token", "key"];
 
 // Without storage the page still works, but a reload asks for the token again.
-let held = "";
+const held = {};
 
-/** Reads the token from the URL's fragment, which browsers send to no server, and removes it from the address bar. */
+/**
+ * Reads the token or the key from the URL's fragment, which browsers send to no server, and removes it from the address
+ * bar. Returns whether there was one.
+ */
 export function takeFromAddress() {
-  const given = new URLSearchParams(location.hash.slice(1)).get("token");
-  if (given === null) return false;
-  history.replaceState(null, "", location.pathname + location.search);
-  keep(given.trim());
-  return true;
+  const given = new URLSearchParams(location.hash.slice(1));
+  const found = NAMES.filter((name) => given.has(name));
+  for (const name of found) set(name, given.get(name).trim());
+  if (found.length > 0) history.replaceState(null, "", location.pathname + location.search);
+  return found.length > 0;
+}
+
+/** Whether the gateway gives tokens to this page. */
+export const hasKey = () => get("key") !== "";
+
+/**
+ * The token of this tab: the one that it has, else one that the gateway gives for the key. Empty if there is neither.
+ * `isRefused`: the one that it has is of no use.
+ */
+export async function found(isRefused = false) {
+  const token = kept();
+  const { exp, sub } = claims(token) ?? {};
+  const isUseful = token !== "" && !isRefused && !(exp * 1000 < Date.now());
+  if (!hasKey() || isUseful) return token;
+  const again = sub === undefined ? "" : `?user=${encodeURIComponent(sub)}`;
+  const answer = await fetch(`demo/token${again}`, { method: "POST", body: get("key") });
+  if (!answer.ok) throw new Error(answer.status === 403 ? await answer.text() : `no token: ${answer.status}`);
+  keep(await answer.text());
+  return kept();
 }
 
 export function keep(token) {
-  held = token;
-  try {
-    sessionStorage.setItem(KEPT, token);
-  } catch {
-    // Storage is switched off, so `held` has the token.
-  }
+  set("token", token);
 }
 
 export function kept() {
+  return get("token");
+}
+
+function set(name, value) {
+  held[name] = value;
   try {
-    return sessionStorage.getItem(KEPT) ?? held;
+    sessionStorage.setItem(`forestay.${name}`, value);
   } catch {
-    return held;
+    // Storage is switched off, so `held` has the value.
+  }
+}
+
+function get(name) {
+  try {
+    return sessionStorage.getItem(`forestay.${name}`) ?? held[name] ?? "";
+  } catch {
+    return held[name] ?? "";
   }
 }
 
@@ -43,7 +74,8 @@ export function claims(token) {
   }
 }
 
-/** The address of this page with the token, for another tab. */
-export function addressWith(token) {
-  return `${location.origin}${location.pathname}#token=${encodeURIComponent(token)}`;
+/** The address of this page for another tab: with the key, which makes it another person, else with the same token. */
+export function addressOfNext() {
+  const name = hasKey() ? "key" : "token";
+  return `${location.origin}${location.pathname}#${name}=${encodeURIComponent(get(name))}`;
 }

@@ -1,0 +1,81 @@
+"""What `serve --dev` and `token --dev` share: the keys, and what the gateway prints when it has started."""
+
+import os
+import secrets
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from forestay import __version__
+from forestay.settings.dev_keys import NAMES, NoDevKeysError, dev_key
+from forestay.settings.secrets import places_of
+from forestay.settings.settings import Settings, SettingsError
+from forestay.settings.surroundings import MEMORY
+from forestay.terminal.failed import Failed
+
+_TOKEN_KEYS = ("jwt_secret", "jwt_public_key", "jwks_url")
+
+
+def kept_keys() -> dict[str, object]:
+    """The keys of this user's gateways for development, but those that the environment has. Raises Failed."""
+    try:
+        return {name: dev_key(name, os.environ) for name in _missing()}
+    except NoDevKeysError as error:
+        raise Failed(f"the keys of --dev cannot be had: {error}", 2) from None
+
+
+def overrides(host: str | None, bus_url: str | None) -> tuple[dict[str, object], str]:
+    """Return the settings that --dev overrides, and why its keys end with it, or nothing. Raises SettingsError.
+
+    The gateway is reachable from this machine only.
+    """
+    if host not in (None, "127.0.0.1", "localhost", "::1"):
+        raise SettingsError(["--dev listens on a loopback address only; leave out --host or --dev"])
+    found: dict[str, object] = {"host": host or "127.0.0.1", "demo": True}
+    if bus_url is None:
+        found["bus_url"] = MEMORY
+    try:
+        return found | kept_keys(), ""
+    except Failed as error:
+        return found | {name: secrets.token_urlsafe(48) for name in _missing()}, str(error)
+
+
+def banner(
+    settings: Settings, ports: tuple[int, int], page_key: str, mint: Callable[[str], str], why_not_kept: str
+) -> str:
+    """What to print when the gateway serves. `page_key`: of the demo page's link; empty where it cannot mint tokens."""
+    port, internal_port = ports
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    public = f"{host}:{port}{settings.path_prefix}"
+    page = f"http://{public}/" + (f"#key={page_key}    each tab is another person" if page_key else "")
+    lines = [
+        f"forestay {__version__} runs INSECURELY, for development: on loopback only, for all pages of this machine.",
+        "",
+        f"page      {page}",
+        f"socket    ws://{public}/ws",
+        f"internal  http://{host}:{internal_port}/metrics",
+        f"token     {mint('alice') if page_key else '<token>'}",
+    ]
+    if why_not_kept:
+        lines.append(f"more      set FORESTAY_JWT_SECRET for `forestay token`: {why_not_kept}")
+    elif page_key:
+        dev = "" if places_of("jwt_secret", os.environ) else "--dev "
+        lines += [
+            f"as carol  {_command()} token {dev}--user carol",
+            f"a reader  {_command()} token {dev}--user reader --rooms 'log.*:rph' 'chat.lobby:rph'",
+        ]
+    lines.append(f"api key   {settings.api_key.get_secret_value() if settings.api_key else 'none'}")
+    return "\n" + "\n".join(f"  {line}".rstrip() for line in lines) + "\n"
+
+
+def _missing() -> list[str]:
+    """The secrets that the environment does not have. Any key that verifies tokens stands for the secret."""
+    has_token_key = any(places_of(name, os.environ) for name in _TOKEN_KEYS)
+    return [name for name in NAMES if not (has_token_key if name == "jwt_secret" else places_of(name, os.environ))]
+
+
+def _command() -> str:
+    """How this program was started, to be copied."""
+    started = Path(sys.argv[0])
+    return "python -m forestay" if started.name == "__main__.py" else shlex.quote(sys.argv[0])

@@ -1,0 +1,44 @@
+"""Gives each tab of the demo page a person of its own, in development: the first one is alice, the next one is bob."""
+
+import hmac
+from collections.abc import Callable
+from typing import Final
+
+from aiohttp import web
+
+NAMES: Final = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy", "mallory", "peggy")
+
+# Bytes of a request. A key and a name are shorter.
+_LONGEST: Final = 1000
+_LONGEST_NAME: Final = 100
+_HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+class Guests:
+    """Mints a token for each tab that shows the key of the printed link.
+
+    The answers have no CORS headers, so pages of other origins cannot read them, and without the key they are useless
+    to other programs of this machine.
+    """
+
+    def __init__(self, key: str, mint: Callable[[str], str]) -> None:
+        """`key`: what the printed link has. `mint`: returns the token of a user."""
+        self.key = key
+        self._mint = mint
+        self._came = 0
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer `POST` with the key as its body, and a token. `?user=` asks for the same person again."""
+        if request.method != "POST":
+            return web.Response(status=405, headers={"Allow": "POST"})
+        shown = await request.content.read(_LONGEST)
+        if not hmac.compare_digest(shown, self.key.encode()):
+            reason = "this link is of another gateway; open the one that this gateway has printed"
+            return web.Response(status=403, text=reason, headers=_HEADERS)
+        user = request.query.get("user", "")[:_LONGEST_NAME] or self._next()
+        return web.Response(text=self._mint(user), headers=_HEADERS)
+
+    def _next(self) -> str:
+        number = self._came
+        self._came += 1
+        return NAMES[number] if number < len(NAMES) else f"guest-{number + 1}"
