@@ -18,6 +18,8 @@ from forestay import __version__, build
 from forestay.edge.tokens.mint import mint
 from forestay.edge.tokens.verifier import parse_rooms
 from forestay.ops.logs import logs
+from forestay.pod import dev_mode
+from forestay.settings.dev_keys import NoDevKeysError
 from forestay.settings.secrets import variable_of
 from forestay.settings.settings import (
     TOKEN,
@@ -27,7 +29,6 @@ from forestay.settings.settings import (
     pod_identity,
     unknown_variables,
 )
-from forestay.terminal import dev_mode
 from forestay.terminal import verbs as terminal
 from forestay.terminal.failed import Failed
 from forestay.terminal.verbs import duration
@@ -192,7 +193,10 @@ def _unknown() -> list[str]:
 
 
 def _token(options: argparse.Namespace) -> None:
-    settings = load(None, **(dev_mode.kept_keys() if options.dev else {}))
+    try:
+        settings = load(None, **(dev_mode.kept_keys() if options.dev else {}))
+    except NoDevKeysError as error:
+        _exit_with(2, f"forestay: the keys of --dev cannot be had: {error}")
     if settings.jwt_secret is None:
         raise SettingsError(
             [f"{variable_of('jwt_secret')} is not set, but it signs the tokens; for a gateway of --dev: token --dev"]

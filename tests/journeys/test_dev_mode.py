@@ -59,7 +59,7 @@ async def test_keys_that_cannot_be_kept_are_no_obstacle() -> None:
     nowhere = {"XDG_STATE_HOME": "/dev/null"}
     async with banner(**nowhere) as printed:
         assert "key=" in value("page", printed)
-        assert "/dev/null/forestay/dev/jwt-secret" in value("more", printed)
+        assert "/dev/null/forestay/dev/jwt-secret: Not a directory" in value("more", printed)
     status, bearer, error = await forestay("token", "--dev", "--user", "carol", **nowhere)
     assert (status, bearer) == (2, "")
     assert "the keys of --dev cannot be had: /dev/null/forestay/dev/jwt-secret" in error

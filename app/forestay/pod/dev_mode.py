@@ -12,17 +12,13 @@ from forestay.settings.dev_keys import NAMES, NoDevKeysError, dev_key
 from forestay.settings.secrets import places_of
 from forestay.settings.settings import Settings, SettingsError
 from forestay.settings.surroundings import MEMORY
-from forestay.terminal.failed import Failed
 
 _TOKEN_KEYS = ("jwt_secret", "jwt_public_key", "jwks_url")
 
 
 def kept_keys() -> dict[str, object]:
-    """The keys of this user's gateways for development, but those that the environment has. Raises Failed."""
-    try:
-        return {name: dev_key(name, os.environ) for name in _missing()}
-    except NoDevKeysError as error:
-        raise Failed(f"the keys of --dev cannot be had: {error}", 2) from None
+    """The keys of this user's gateways for development, but those that the environment has. Raises NoDevKeysError."""
+    return {name: dev_key(name, os.environ) for name in _missing()}
 
 
 def overrides(host: str | None, bus_url: str | None) -> tuple[dict[str, object], str]:
@@ -37,7 +33,7 @@ def overrides(host: str | None, bus_url: str | None) -> tuple[dict[str, object],
         found["bus_url"] = MEMORY
     try:
         return found | kept_keys(), ""
-    except Failed as error:
+    except NoDevKeysError as error:
         return found | {name: secrets.token_urlsafe(48) for name in _missing()}, str(error)
 
 
