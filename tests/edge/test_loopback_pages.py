@@ -54,7 +54,7 @@ async def answers(pod: Pod, origin: str) -> dict[str, tuple[int, str | None]]:
 
 async def test_in_development_pages_of_this_machine_come_in_by_every_way() -> None:
     """WebSocket, event stream, request and Socket.IO take them on any port, and they can read the answers."""
-    async with gateway(development=Development(), socketio=True) as pod:
+    async with gateway(Development(), socketio=True) as pod:
         for origin in OF_THIS_MACHINE:
             found = await answers(pod, origin)
             assert found.pop("/ws")[0] == 101, origin
@@ -63,7 +63,7 @@ async def test_in_development_pages_of_this_machine_come_in_by_every_way() -> No
 
 async def test_in_development_no_other_page_comes_in() -> None:
     """Names and addresses that only look like the loopback are refused, as is every page that is not of the web."""
-    async with gateway(development=Development(), socketio=True) as pod:
+    async with gateway(Development(), socketio=True) as pod:
         for origin in OF_OTHERS:
             assert {status for status, _ in (await answers(pod, origin)).values()} == {403}, origin
 
@@ -78,7 +78,7 @@ async def test_outside_of_development_the_loopback_is_like_any_other_origin(list
 
 async def test_in_development_a_list_holds_besides() -> None:
     """The pages of the list may connect, those of this machine too, and a refusal names both."""
-    async with gateway(development=Development(), allowed_origins="https://app.example.com") as pod:
+    async with gateway(Development(), allowed_origins="https://app.example.com") as pod:
         for origin, status in {"https://app.example.com": 101, OF_THIS_MACHINE[0]: 101, OF_OTHERS[0]: 403}.items():
             client = await Client.request(pod.port, upgrade(GOOD, Origin=origin))
             assert client.status == status

@@ -75,7 +75,7 @@ async def probe(port: int, path: str) -> tuple[int, dict[str, Any]]:
 
 
 @asynccontextmanager
-async def gateway(*, development: Development | None = None, **given: object) -> AsyncIterator[Gateway]:
+async def gateway(development: Development | None = None, /, **given: object) -> AsyncIterator[Gateway]:
     """A pod with the shipped settings but for `given`, by their names in lower case. With an issuer: no secret."""
     environ = {"FORESTAY_API_KEY": API_KEY}
     if "jwks_url" not in given:
