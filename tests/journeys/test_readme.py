@@ -1,30 +1,24 @@
-"""The README's client examples work as printed."""
+"""The README's page and its client work as printed."""
 
 import asyncio
-import json
 import random
-import re
 import sys
 import time
 
 import aiohttp
 import jwt
+from playwright.async_api import expect
 
 from forestay.pod import inputs as preparation
 from forestay.pod import server
 from forestay.pod.tasks import Supervisor
 from forestay.settings import settings
 from tests.support.browser import launched
+from tests.support.printed_pages import blocks, serving
 from tests.support.repository import ROOT
 
 SECRET = "readme-secret-of-more-than-32-bytes"
 API_KEY = "readme-api-key-of-more-than-32-bytes"
-
-
-def snippet(language: str) -> str:
-    """The README's only code block in `language`."""
-    [block] = re.findall(rf"^```{language}\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
-    return str(block)
 
 
 def token() -> str:
@@ -33,7 +27,7 @@ def token() -> str:
 
 async def started() -> server.Server:
     given = settings.load(
-        {"FORESTAY_JWT_SECRET": SECRET, "FORESTAY_API_KEY": API_KEY, "FORESTAY_DEMO": "on"},
+        {"FORESTAY_JWT_SECRET": SECRET, "FORESTAY_API_KEY": API_KEY, "FORESTAY_ALLOWED_ORIGINS": "*"},
         host="127.0.0.1",
         port=0,
         internal_port=0,
@@ -46,7 +40,8 @@ async def started() -> server.Server:
 async def test_the_python_client_hears_itself_and_a_backend() -> None:
     """The Python example receives its own message and a backend's."""
     running = await started()
-    source = snippet("python").replace("127.0.0.1:8080", f"127.0.0.1:{running.port}")
+    [source] = blocks(ROOT / "README.md", "python")
+    source = source.replace("127.0.0.1:8080", f"127.0.0.1:{running.port}")
     client = await asyncio.create_subprocess_exec(
         sys.executable, "-u", "-c", source, token(), stdout=asyncio.subprocess.PIPE
     )
@@ -64,18 +59,15 @@ async def test_the_python_client_hears_itself_and_a_backend() -> None:
         await running.stop(asyncio.Event())
 
 
-async def test_the_browser_client_hears_itself(chromium: str) -> None:
-    """The browser example receives its own message, with the file that the package ships."""
+async def test_the_page_hears_itself(chromium: str) -> None:
+    """The page that the README prints shows what its form sends."""
     running = await started()
-    source = snippet("js").replace("127.0.0.1:8080", f"127.0.0.1:{running.port}")
-    source = source.replace('"…"', json.dumps(token())).replace("console.log(", "heard.push(")
-    source = source.replace('import { Client } from "forestay"', 'const { Client } = await import("/demo/forestay.js")')
     try:
-        async with launched(chromium) as browser:
+        async with serving() as address, launched(chromium) as browser:
             page = await browser.new_page()
-            await page.goto(f"http://127.0.0.1:{running.port}/demo/logo.svg")
-            await page.evaluate(f"async () => {{ const heard = (window.heard = []); {source} }}")
-            await page.wait_for_function("() => window.heard.length === 2")
-            assert await page.evaluate("() => window.heard") == ["alice", {"text": "hello"}]
+            await page.goto(f"{address}/README.md?gateway={running.port}#{token()}")
+            await page.get_by_label("Message").fill("hello")
+            await page.get_by_label("Message").press("Enter")
+            await expect(page.locator("pre")).to_have_text("alice: hello\n", timeout=20_000)
     finally:
         await running.stop(asyncio.Event())
