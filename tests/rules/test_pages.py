@@ -16,7 +16,7 @@ PAGES = [name for name in names() if not name.startswith(RECORD)]
 # What a first sentence about the readers has: "for developers of a backend", "for whoever measures".
 READERS = re.compile(
     r"\bfor (?:[\w'-]+ ){0,3}?(?:authors|contributors|developers|everybody|operators|people|readers|reviewers|teams"
-    r"|those who|whoever|who|every reader)\b"
+    r"|everyone|those who|whoever|who|every reader)\b"
 )
 FENCE = re.compile(r"^\s*(```+|~~~+)")
 # A table's row and a picture cannot be wrapped.
