@@ -10,6 +10,7 @@ from docs.site.pages import names
 from tests.support.repository import ROOT
 
 WIDTH = 120
+WORDS = 45
 # A decision has the parts that docs/adr/README.md asks for.
 RECORD = "docs/adr/0"
 PAGES = [name for name in names() if not name.startswith(RECORD)]
@@ -39,6 +40,20 @@ def test_lines_are_wrapped(page: str) -> None:
     """No line of prose is longer than 120 characters, but one that has a single link."""
     long = [f"{page}:{number}" for number, line in _prose(ROOT / page) if len(line) > WIDTH and not _one_link(line)]
     assert long == []
+
+
+@pytest.mark.parametrize("page", [name for name in PAGES if name != "CHANGELOG.md"])
+def test_sentences_can_be_read_once(page: str) -> None:
+    """No sentence of prose has more than 45 words. The habit is 20."""
+    assert [sentence for sentence in _sentences(page) if len(sentence.split()) > WORDS] == []
+
+
+def _sentences(page: str) -> Iterator[str]:
+    """The sentences of paragraphs and lists, a link as its text."""
+    text = "\n".join(line for _, line in _prose(ROOT / page))
+    for block in re.split(r"\n\s*\n|\n\s*(?:[-*]|\d+\.) ", text):
+        plain = re.sub(r"\]\([^)]*\)", "]", " ".join(block.split()))
+        yield from re.split(r"(?<=[.!?:])\s+(?=[A-Z`*\[])", plain)
 
 
 def _paragraphs(text: str) -> Iterator[str]:
