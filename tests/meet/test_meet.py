@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tests.meet.__main__ import PAGE, read
+from tests.meet.__main__ import TABLE
 from tests.meet.checks import CHECKS
 from tests.meet.proxies import KINDS
 from tests.support.process import Program
@@ -12,7 +12,7 @@ from tests.support.process import Program
 
 def test_the_page_has_every_proxy_and_every_check() -> None:
     """Each proxy with one version, each check with a verdict."""
-    known = read(PAGE)
+    known = TABLE.read()
     assert [title.rpartition(" ")[0] for title in known] == list(KINDS)
     for verdicts in known.values():
         assert list(verdicts) == [row for row, _ in CHECKS]

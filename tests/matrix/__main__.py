@@ -1,0 +1,95 @@
+"""Plays the same checks to client libraries of six languages, and compares with docs/clients.md.
+
+`python -m tests.matrix` takes some minutes. It fetches the libraries and builds a program of each once, into
+`.clients_cache` or the folder that CLIENTS_CACHE names, and installs nothing. It exits with 1 where a verdict is not
+that of the page at the same version, and with 2 where a library was left out; another version is only named.
+"""
+
+import argparse
+import asyncio
+import sys
+from typing import Final
+
+import structlog
+
+from tests.matrix.builders import Built, build
+from tests.matrix.checks import CHECKS
+from tests.matrix.libraries import LANGUAGES, Library, read
+from tests.matrix.stage import Unexpected
+from tests.support.fetched import Missing, say
+from tests.support.repository import ROOT
+from tests.support.verdicts import Table, Verdicts
+
+PAGE: Final = ROOT / "docs" / "clients.md"
+ROWS: Final = [row for row, _ in CHECKS]
+
+
+def table(language: str) -> Table:
+    """The one of this language on the page."""
+    return Table(PAGE, f"make clients-matrix: {language}")
+
+
+async def play(program: Built, title: str, only: str) -> dict[str, str]:
+    """The verdicts of one library."""
+    found = {}
+    for row, check in CHECKS:
+        if only in check.__name__:
+            try:
+                found[row] = await check(program)
+            except Unexpected as unexpected:
+                found[row] = f"fails: {unexpected}"
+            except TimeoutError:
+                found[row] = "fails: no end in time"
+            say(f"{title}: {row}: {found[row]}")
+    return found
+
+
+def main() -> int:
+    """Run it; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.matrix", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("names", nargs="*", help="libraries or languages; all of them by default")
+    parser.add_argument("--only", default="", help="a part of the name of a check, such as paused")
+    parser.add_argument("--write", action="store_true", help="write the verdicts into docs/clients.md")
+    given = parser.parse_args()
+    libraries = _chosen(parser, given.names)
+    # What the pods log belongs to no verdict.
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    seen: dict[str, Verdicts] = {}
+    status = 0
+    for library in libraries:
+        try:
+            program = build(library)
+        except Missing as missing:
+            say(f"left out: {library.name}, because {missing}")
+            status = 2
+            continue
+        title = f"{library.title} {program.version}"
+        seen.setdefault(library.language, {})[title] = asyncio.run(play(program, title, given.only))
+    return max(status, *(_settle(language, found, write=given.write) for language, found in seen.items()), 0)
+
+
+def _chosen(parser: argparse.ArgumentParser, names: list[str]) -> list[Library]:
+    every = read()
+    known = {word for library in every for word in (library.name, library.language)}
+    if unknown := set(names) - known:
+        parser.error(f"no library {', '.join(sorted(unknown))}; there are {', '.join(each.name for each in every)}")
+    return [each for each in every if not names or {each.name, each.language} & set(names)]
+
+
+def _settle(language: str, seen: Verdicts, *, write: bool) -> int:
+    """Write the verdicts of a language, or name what differs from the page. 1 where that is at the same version."""
+    page = table(language)
+    if write:
+        page.write(seen, [each.column for each in read() if each.language == language], ROWS)
+        return 0
+    for sentence in page.unknown(seen):
+        say(sentence)
+    differences = list(page.differences(seen))
+    for sentence in differences:
+        say(sentence)
+    return 1 if differences else 0
+
+
+if __name__ == "__main__":
+    assert set(LANGUAGES) >= {each.language for each in read()}
+    sys.exit(main())
