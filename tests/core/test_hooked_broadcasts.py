@@ -11,10 +11,10 @@ import pytest
 from forestay.core.fanout.connection import Connection
 from forestay.core.ports.hook_events import BroadcastEvent, HookEvent
 from forestay.core.ports.hooks import Allow, HookFailed, Refuse, Replace, Result
-from forestay.core.ports.observer import Observer
+from forestay.core.ports.observer import Client, Observer
 from forestay.core.rules.hooks import Hook
 from forestay.core.rules.policies import Policy
-from forestay.protocol.codes import ENDINGS, CloseCode
+from forestay.protocol.codes import ENDINGS, CloseCode, Ending
 from forestay.protocol.requests import Binary
 from tests.support.core import Core, RecordingTransport, passes
 from tests.support.hook_form import AskedForm, Gate, application
@@ -318,7 +318,7 @@ async def test_a_client_is_not_ended_because_it_is_not_read_while_it_is_asked_ab
     gate, ended = Gate(), asyncio.Event()
 
     class Ends(Observer):
-        def ended(self, code: int, seconds: float, *, by_client: bool) -> None:
+        def ended(self, client: Client, ending: Ending, seconds: float) -> None:
             ended.set()
 
     core = Core(

@@ -1,6 +1,9 @@
 """Several observers are combined into one."""
 
-from forestay.core.ports.observer import Observer, together
+from forestay.core.ports.observer import Client, Observer, together
+from forestay.protocol.codes import Ending
+
+ALICE = Client("c1", "alice", "v1")
 
 
 class TwoFacts(Observer):
@@ -10,11 +13,11 @@ class TwoFacts(Observer):
         self._name = name
         self._lines = lines
 
-    def slow(self, policy: str) -> None:
+    def slow(self, policy: str, client: Client) -> None:
         self._lines.append(f"{self._name}: slow {policy}")
 
-    def ended(self, code: int, seconds: float, *, by_client: bool) -> None:
-        self._lines.append(f"{self._name}: ended {code} {seconds} {by_client}")
+    def ended(self, client: Client, ending: Ending, seconds: float) -> None:
+        self._lines.append(f"{self._name}: ended {client.user} {ending.code} {seconds}")
 
 
 class OneFact(Observer):
@@ -23,7 +26,7 @@ class OneFact(Observer):
     def __init__(self) -> None:
         self.slow_ones = 0
 
-    def slow(self, policy: str) -> None:
+    def slow(self, policy: str, client: Client) -> None:
         self.slow_ones += 1
 
 
@@ -32,9 +35,9 @@ def test_each_fact_reaches_each_observer_that_handles_it() -> None:
     lines: list[str] = []
     one_fact = OneFact()
     all_of_them = together(TwoFacts("a", lines), one_fact, TwoFacts("b", lines))
-    all_of_them.slow("disconnect")
-    all_of_them.ended(1000, 2.5, by_client=True)
-    assert lines == ["a: slow disconnect", "b: slow disconnect", "a: ended 1000 2.5 True", "b: ended 1000 2.5 True"]
+    all_of_them.slow("disconnect", ALICE)
+    all_of_them.ended(ALICE, Ending(1000, "bye"), 2.5)
+    assert lines == ["a: slow disconnect", "b: slow disconnect", "a: ended alice 1000 2.5", "b: ended alice 1000 2.5"]
     assert one_fact.slow_ones == 1
 
 

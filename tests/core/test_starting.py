@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from forestay.core.fanout.connection import Connection
-from forestay.core.ports.observer import Observer
+from forestay.core.ports.observer import Client, Observer
 from forestay.core.rules.access import Identity, Rights
 from forestay.core.rules.lifecycle import State
 from forestay.core.rules.policies import Policy, Retention
@@ -32,8 +32,8 @@ class Lives(Observer):
     def connected(self, user: str) -> None:
         self.welcomed.append(user)
 
-    def ended(self, code: int, seconds: float, *, by_client: bool) -> None:
-        self.codes.append(code)
+    def ended(self, client: Client, ending: Ending, seconds: float) -> None:
+        self.codes.append(ending.code)
 
 
 class Starting:

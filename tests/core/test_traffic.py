@@ -87,7 +87,7 @@ async def test_the_numbers_are_right_where_an_observer_has_a_bug() -> None:
     """What an observer raises takes no message out of the numbers, and adds none twice."""
 
     class Broken(Observer):
-        def refused(self, code: ErrorCode, source: Source, message: RefusedMessage | None) -> None:
+        def refused(self, code: ErrorCode, source: Source, message: RefusedMessage | None, *_: object) -> None:
             raise RuntimeError("a bug")
 
     core = Core(observer=Broken())

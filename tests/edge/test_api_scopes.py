@@ -22,9 +22,10 @@ BODIES: Final = {
     ("/v1/users/{user}/messages", "POST"): '{"payload": 1}',
     ("/v1/publish", "POST"): '{"rooms": ["ROOM"], "payload": 1}',
     ("/v1/revocations", "POST"): '{"user": "nobody"}',
+    ("/v1/pods/{pod}/shed", "POST"): '{"share": 0.5}',
 }
 NAMES: Final = {"{user}": "nobody", "{id}": "0.1-0", "{pod}": "nothing"}
-"""What stands for each name in a path. There is no such dead letter and no such pod, which is 404."""
+"""What stands for each name in a path. There is no such dead letter, connection or pod, which is 404."""
 ROOMS: Final = '[[rooms]]\npattern = "**"\npresence = true\n[rooms.history]\nsize = 10\nttl = 60\n'
 
 
@@ -118,7 +119,9 @@ async def test_what_can_be_read_has_a_head(pod: Gateway) -> None:
             aiohttp.request("GET", url, headers=headers) as got,
             aiohttp.request("HEAD", url, headers=headers) as head,
         ):
-            assert (path, head.status, head.content_length) == (path, got.status, got.content_length)
+            assert (path, head.status) == (path, got.status)
+            # How the pod is changes from one request to the next.
+            assert head.content_length == got.content_length or path == "/v1/info"
             assert await head.read() == b""
 
 

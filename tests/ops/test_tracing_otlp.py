@@ -33,7 +33,7 @@ async def everything(*, names: bool) -> tuple[Readable, list[Span]]:
     await backend.publish(Publication(RoomName("chat.a"), b"1", trace=TraceContext(CLIENT_TRACE, "a=b,c=d")))
     watched.tracing.handshake("ok", 0.0, None)
     watched.tracing.handshake("503", 0.0, TraceContext(CLIENT_TRACE))
-    watched.incidents.resynced("lost", 3)
+    watched.incidents.resynced(RoomName("a"), "lost", 3, None)
     watched.incidents.draining(3, 10.0)
     watched.incidents.drained(1)
     await passes()

@@ -5,7 +5,7 @@ from typing import Any
 from docs.openapi import SERVED, document, text
 from forestay import __version__
 from forestay.core.ports.observer import Observer
-from forestay.edge.api.api import Api
+from forestay.edge.api.api import Api, Core
 from forestay.edge.api.handler import BodyLimits
 from forestay.edge.api.keys import ApiKeys
 from forestay.edge.problems import STATUS
@@ -28,7 +28,7 @@ def operations() -> dict[tuple[str, str], dict[str, Any]]:
 
 def test_the_document_has_each_path_and_method() -> None:
     """And no other."""
-    api = Api(None, ApiKeys([], None, Observer()), BodyLimits(1, 1), Observer(), None)  # type: ignore[arg-type]
+    api = Api(Core(None, None), ApiKeys([], None, Observer()), BodyLimits(1, 1), Observer(), None)  # type: ignore[arg-type]
     served = {(path, method) for path, methods in api.paths.items() for method in methods}
     assert set(operations()) == served
 

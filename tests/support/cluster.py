@@ -7,9 +7,10 @@ from typing import Final
 
 from forestay.bus.memory.bus import Exchange, MemoryBus
 from forestay.bus.memory.registry import RegistryState
-from forestay.core.cluster.answers import About, Answers, Condition
+from forestay.core.cluster.answers import About, Answers, Condition, Here
 from forestay.core.cluster.control import ControlChannel
 from forestay.core.cluster.heartbeat import Heartbeat
+from forestay.core.cluster.looking import Looking
 from forestay.core.cluster.pods import Pods
 from forestay.core.cluster.registration import Registration
 from forestay.core.cluster.revocations import Revocations
@@ -23,6 +24,7 @@ from forestay.core.fanout.rests import Pace
 from forestay.core.fanout.rooms import Rooms
 from forestay.core.fanout.slow import SlowReaders
 from forestay.core.ports.bus import Subscriber
+from forestay.core.ports.operating import Operating
 from forestay.core.ports.runtime import Runtime
 from forestay.core.rooms.join_requests import JoinRules
 from forestay.core.rooms.joins import Joins
@@ -133,7 +135,9 @@ class ClusterPod:
         self.revocations = Revocations(runtime, self.registry, self.hub)
         about = About(name, name, "0", "plain", "memory")
         condition, placement = Condition(self.bus, Lifecycle(), asyncio.Event()), self._placement(policies)
-        answers = Answers(about, condition, self.hub, self.rooms, placement, self.presence)
+        slow = SlowReaders(2**20, None)
+        looking = Looking(runtime, name, self.hub, self.rooms, slow, Operating())
+        answers = Answers(about, condition, Here(self.hub, self.rooms), placement, self.presence, looking)
         self.control = ControlChannel(runtime, self.bus, self.pods, self.hub, answers, self.revocations)
         self.user_limit = UserLimit(self.registry, self.hub, self.control, UserLimitRules(per_user, policy))
         self.registration = Registration(self.hub, self.user_limit, self.revocations, self.presence)

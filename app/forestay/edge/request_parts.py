@@ -165,12 +165,17 @@ def offset_in_query(request: web.BaseRequest, name: str) -> int | None:
     return None if text is None else int(text)
 
 
+def number_in_query(request: web.BaseRequest, name: str, least: int, most: int, otherwise: int) -> int:
+    """The number in the query under `name`; `otherwise` where it is missing. Raises Refusal."""
+    text = query_value(request, name)
+    if text is not None and not (_is_number(text) and least <= int(text) <= most):
+        raise Refusal(ErrorCode.BAD_MESSAGE, f"{name!r} must be a number from {least} to {most}")
+    return otherwise if text is None else int(text)
+
+
 def page_limit(request: web.BaseRequest) -> int:
     """The number in `?limit=`; 100 where it is missing. Raises Refusal."""
-    limit = query_value(request, "limit")
-    if limit is not None and (not _is_number(limit) or not 1 <= int(limit) <= 1000):
-        raise Refusal(ErrorCode.BAD_MESSAGE, "'limit' must be a number from 1 to 1000")
-    return 100 if limit is None else int(limit)
+    return number_in_query(request, "limit", 1, 1000, 100)
 
 
 def _is_number(text: str) -> bool:

@@ -1,6 +1,9 @@
 """Announces what happens to the whole pod: as Events of the cluster, and as spans."""
 
+import time
+
 from forestay.core.fanout.hub import Hub
+from forestay.core.ports.operating import DrainProgress
 from forestay.ops.kubernetes.events import Reason
 from forestay.pod.cluster import ClusterParts
 from forestay.pod.telemetry import Observation
@@ -11,10 +14,13 @@ class Announcements:
         self._hub = hub
         self._cluster = cluster
         self._observation = observation
+        self.drain: DrainProgress | None = None
+        """The drain that has begun."""
 
     def draining(self, window: float) -> None:
         """A drain over `window` seconds begins."""
         connections = len(self._hub)
+        self.drain = DrainProgress(begun_at=time.time(), window=window, connections=connections)
         self._cluster.record(Reason.DRAIN_STARTED, f"{connections} connections are asked to move, over {window:g} s")
         self._observation.draining(connections, window)
 

@@ -14,9 +14,6 @@ import structlog
 from forestay import build
 from forestay.core.ports.bus import BusLost
 from forestay.core.rules.lifecycle import State
-from forestay.edge.api.api import Api
-from forestay.edge.api.handler import BodyLimits
-from forestay.edge.api.keys import ApiKeys
 from forestay.edge.client_address import TrustedProxies
 from forestay.edge.engineio.requests import EngineRequests
 from forestay.edge.listening.listener import CannotListen
@@ -28,6 +25,7 @@ from forestay.ops.metrics.metrics import Metrics
 from forestay.ops.moves.balance import Balance
 from forestay.ops.moves.drain import Drain
 from forestay.pod.announcements import Announcements
+from forestay.pod.api import make_api
 from forestay.pod.closings import Closings, attempt
 from forestay.pod.cluster import cluster_parts
 from forestay.pod.draining import Draining
@@ -38,6 +36,7 @@ from forestay.pod.hooks import make_application
 from forestay.pod.inputs import Parts
 from forestay.pod.links import link
 from forestay.pod.listeners import InternalPort, PublicPort
+from forestay.pod.operating import PodOperating, Running
 from forestay.pod.public_paths import make_admission, public_paths
 from forestay.pod.readings import Sources, balance_facts, readings, vitals
 from forestay.pod.socket_limits import message_limits
@@ -73,11 +72,12 @@ class Server:
         self._observation = observe(settings, asyncio.get_running_loop())
         counts = self._observation.counts
         observer = self._observation.observer
+        self._operating = PodOperating(settings.ops_show, self._observation.recents, self._lag, counts.traffic)
         links = link(settings, observer, parts.tasks)
         links = replace(links, application=make_application(settings, parts.hook_module))
         self._webhooks = make_delivery(settings, links.webhooks, parts.tasks, observer)
         self._webhook_source = webhook_source(links.webhooks, self._webhooks)
-        observed = Observed(observer, self._observation.tracing, self._observation.counts.traffic)
+        observed = Observed(observer, self._observation.tracing, counts.traffic, self._operating)
         self._group_writer = group_writer()
         pod = self._pod = assemble(settings, parts.policies, links, parts.verifier, observed, self._group_writer)
         where = pod_identity()
@@ -89,6 +89,9 @@ class Server:
             BusRule(settings.readiness_bus, settings.readiness_grace, where.pod),
             self._cluster.neighbours or NoNeighbours(),
             self._announcements.degraded,
+        )
+        self._operating.running = Running(
+            pod.hub, pod.relocation, self._readiness, self._announcements, settings.max_connections
         )
         self._balance = self._balanced() if settings.rebalance_shed else None
         proxies = TrustedProxies(settings.trusted_proxies)
@@ -105,7 +108,7 @@ class Server:
             engine = engine_paths(settings, self._socketio, parts.client_file)
             paths = replace(paths, handlers={**paths.handlers, **engine})
         self._public = PublicPort(settings, files, paths, message_limits(settings), proxies)
-        self.api = self._api()
+        self.api = make_api(settings, pod, self._api_keys, observer, self._webhook_source)
         self._internal = InternalPort(
             settings, files, self.api, Health(pod.lifecycle, self._readiness, self._metrics.render)
         )
@@ -221,6 +224,7 @@ class Server:
             tasks.keep("recovery_checks", pod.recovery.check_forever),
             tasks.keep("heartbeat", self._heartbeats),
             tasks.keep("loop_lag", self._lag.watch),
+            tasks.keep("rates", self._operating.rates.watch),
             tasks.keep("readiness", partial(self._readiness.watch, time.time)),
         ]
         if self._api_keys is not None:
@@ -261,14 +265,6 @@ class Server:
         if self._webhooks is not None:
             left = until - asyncio.get_running_loop().time()
             await self._webhooks.close(max(0.0, left), last_pod=last_pod)
-
-    def _api(self) -> Api:
-        settings, pod = self._settings, self._pod
-        secrets = [each.get_secret_value() for each in (settings.api_key, settings.api_key_previous) if each]
-        observer = self._observation.observer
-        keys = ApiKeys(secrets, self._api_keys, observer)
-        limits = BodyLimits(settings.max_message_bytes, settings.json_depth)
-        return Api(pod.backend, keys, limits, observer, self._webhook_source)
 
     def _balanced(self) -> Balance | None:
         """Return the part that balances connections; None where the other pods cannot be known."""

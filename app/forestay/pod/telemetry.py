@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import time
 from asyncio import AbstractEventLoop
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import structlog
 from forestay import __version__
 from forestay.core.ports.observer import Observer, together
 from forestay.ops.logs.refusals import RefusalLog
+from forestay.ops.looking.recents import Recents
 from forestay.ops.metrics.counts import Counts
 from forestay.ops.tracing.plan import Plan, plan, prepare
 from forestay.ops.tracing.sampling import TraceParent, TracingOptions
@@ -30,6 +32,7 @@ log = structlog.get_logger(__name__)
 class Observation:
     counts: Counts
     observer: Observer
+    recents: Recents
     tracing: "Tracing | None" = None
     telemetry: "Telemetry | None" = None
     """Exports the spans; None without a destination."""
@@ -64,13 +67,14 @@ def observe(settings: Settings, loop: AbstractEventLoop) -> Observation:
     telemetry, problems = prepare(wanted)
     # Without tracing, the trace contexts of messages come from the clients, unchanged.
     counts = Counts(exemplars=telemetry is not None)
-    watching: list[Observer] = [counts, HookLog()]
+    recents = Recents(time.time, addresses="addresses" in settings.ops_show)
+    watching: list[Observer] = [counts, recents, HookLog()]
     if settings.log_level == "DEBUG":
         watching.append(RefusalLog())
     for problem in problems:
         log.warning(problem)
     if telemetry is None:
-        return Observation(counts, together(*watching))
+        return Observation(counts, together(*watching), recents)
     memory = settings.bus_url.get_secret_value() == MEMORY
     options = TracingOptions(
         sampling=wanted.sampling,
@@ -80,4 +84,4 @@ def observe(settings: Settings, loop: AbstractEventLoop) -> Observation:
         system="memory" if memory else "redis",
     )
     tracing, incidents = telemetry.tracing(options, loop), telemetry.incidents(options)
-    return Observation(counts, together(*watching, tracing, incidents), tracing, telemetry, incidents)
+    return Observation(counts, together(*watching, tracing, incidents), recents, tracing, telemetry, incidents)

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 
 from forestay import __version__, build
 from forestay.bus.memory.bus import MemoryBus
-from forestay.core.cluster.answers import About, Answers, Condition
+from forestay.core.cluster.all_pods import AllPods
+from forestay.core.cluster.answers import About, Answers, Condition, Here
 from forestay.core.cluster.control import ControlChannel
 from forestay.core.cluster.heartbeat import Heartbeat
+from forestay.core.cluster.looking import Looking
 from forestay.core.cluster.pods import Pods
 from forestay.core.cluster.registration import Registration
 from forestay.core.cluster.revocations import Revocations, RevocationVerifier
@@ -28,6 +30,7 @@ from forestay.core.hooks.hooks import Hooks
 from forestay.core.ports.bus import Bus
 from forestay.core.ports.group_writer import GroupWriter
 from forestay.core.ports.observer import Observer
+from forestay.core.ports.operating import Operating
 from forestay.core.ports.runtime import Runtime
 from forestay.core.ports.tracer import Tracer
 from forestay.core.ports.verifier import Verifier
@@ -72,11 +75,12 @@ from forestay.settings.settings import Settings, pod_identity
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What observes the core; None where there is no such observer."""
+    """What observes the core, None where there is no such observer; and what operators see beside it."""
 
     observer: Observer | None = None
     tracer: Tracer | None = None
     traffic: Traffic = field(default_factory=Traffic)
+    operating: Operating = field(default_factory=Operating)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,7 @@ class Pod:
     first_rooms: FirstRooms
     single_requests: SingleRequests
     backend: Backend
+    all_pods: AllPods
 
 
 def assemble(
@@ -158,7 +163,8 @@ def assemble(
     about = About(links.pod, _host(), __version__, build.kind(), "memory" if isinstance(bus, MemoryBus) else "redis")
     condition = Condition(bus, lifecycle, asyncio.Event())
     placement = Placement(hub, joins, policies, limits, outbox)
-    answers = Answers(about, condition, hub, rooms, placement, presence)
+    looking = Looking(runtime, links.pod, hub, rooms, slow, observed.operating)
+    answers = Answers(about, condition, Here(hub, rooms), placement, presence, looking)
     control = ControlChannel(runtime, bus, pods, hub, answers, revocations)
     user_rules = UserLimitRules(settings.max_connections_per_user, settings.user_limit_policy)
     user_limit = UserLimit(registry, hub, control, user_rules)
@@ -209,6 +215,7 @@ def assemble(
         first_rooms=FirstRooms(runtime, handlers.rooms, outbox),
         single_requests=SingleRequests(runtime, UserRates(rates), policies, publisher, handlers, outbox),
         backend=Backend(runtime, registry, policies, publisher, presence, control),
+        all_pods=AllPods(control, links.pod),
     )
 
 

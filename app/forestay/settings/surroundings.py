@@ -4,14 +4,15 @@ import re
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode
 
 from forestay.bus.redis.client.address import check_files, parse_address
 from forestay.bus.redis.signatures import Signatures
 from forestay.edge.client_address import TrustedProxies
 from forestay.ops.logs.logs import LogFormat
 from forestay.ops.tracing.sampling import TraceParent
-from forestay.settings.fields import AnyCase, AnyCaseUpper, Duration, Secret, Unset, WordList
+from forestay.settings.fields import AnyCase, AnyCaseUpper, Duration, Secret, Unset, WordList, lower_words
 
 _PATH: Final = re.compile(r"[\w.~/-]+", re.ASCII)
 
@@ -39,6 +40,7 @@ def _path_prefix(value: str) -> str:
     return f"/{path}"
 
 
+Shown = Literal["addresses", "rights", "payloads"]
 Loop = Literal["auto", "uvloop", "asyncio"]
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], AnyCaseUpper]
 
@@ -78,6 +80,10 @@ class Surroundings(BaseModel):
         description="a client's own trace: link (start a new trace with a link to it), child (continue it)",
     )
     trace_names: bool = Field(False, description="put the names of rooms and users on spans; they can be private data")
+
+    ops_show: Annotated[list[Shown], NoDecode, BeforeValidator(lower_words)] = Field(
+        [], description="what operators see of clients: some of addresses, rights and payloads; empty: none"
+    )
 
     loop: Annotated[Loop, AnyCase] = Field(
         "auto", description="event loop: uvloop, asyncio, or auto: uvloop where it is installed"

@@ -15,6 +15,7 @@ from forestay.core.cluster.control_messages import (
     RoomsQuestion,
     StatusQuestion,
 )
+from forestay.core.cluster.looking import Looking
 from forestay.core.fanout.hub import Hub
 from forestay.core.fanout.rooms import Rooms
 from forestay.core.ports.bus import Bus
@@ -50,18 +51,27 @@ class Condition:
     """Set when a backend asks this pod to drain."""
 
 
+@dataclass(frozen=True, slots=True)
+class Here:
+    """The connections and the rooms of this pod."""
+
+    hub: Hub
+    rooms: Rooms
+
+
 class Answers:
     """What this pod knows, and what it can do for a backend that asks another pod."""
 
     def __init__(
-        self, about: About, condition: Condition, hub: Hub, rooms: Rooms, placement: Placement, presence: Presence
+        self, about: About, condition: Condition, here: Here, placement: Placement, presence: Presence, looking: Looking
     ) -> None:
         self._about = about
         self._condition = condition
-        self._hub = hub
-        self._rooms = rooms
+        self._hub = here.hub
+        self._rooms = here.rooms
         self._placement = placement
         self._presence = presence
+        self._looking = looking
 
     def answer(self, question: Question, reply: Callable[[Answer], None]) -> None:
         """Answer `question`: `reply` is called once, before this returns or later."""
@@ -77,6 +87,8 @@ class Answers:
             case DrainQuestion():
                 begun = self._begin_drain()
                 reply(Answer(question.number, self._about.pod, status=self._status(), changed=int(begun)))
+            case _:
+                self._looking.answer(question, reply)
 
     def _begin_drain(self) -> bool:
         """Let no connection in from now on. False where the pod drains already, or has not started yet."""
@@ -89,7 +101,7 @@ class Answers:
 
     def _connections(self, question: ConnectionsQuestion) -> list[Connected]:
         connections = self._hub.of_user(question.user)
-        found = [Connected(one.id, self._about.pod, sorted(one.public_rooms())) for one in connections]
+        found = [self._looking.describe(one) for one in connections]
         if question.end:
             for id in [*[one.id for one in connections], *self._hub.expected_of(question.user)]:
                 self._hub.end(id, CloseCode.REVOKED)
@@ -114,6 +126,9 @@ class Answers:
             bus=about.bus,
             bus_up=bus.up,
             round_trip=bus.round_trip,
+            moving=self._hub.moving,
+            slow=self._looking.slow,
+            vitals=self._looking.vitals(),
         )
 
     def _place(self, question: PlacingQuestion, reply: Callable[[Answer], None]) -> None:

@@ -91,7 +91,7 @@ class ControlChannel:
         `end` also ends them, and `forget` the presence of the user, without its grace.
         """
         me = self._pods.me
-        answers, complete = await self._ask(
+        answers, complete = await self.ask(
             lambda number: ConnectionsQuestion(number, me, user=user, end=end, forget=forget)
         )
         return [one for answer in answers for one in answer.connections], complete
@@ -99,7 +99,7 @@ class ControlChannel:
     async def rooms(self, after: str, limit: int) -> tuple[list[tuple[str, int]], bool]:
         """Rooms after `after` with their members on all pods, sorted by name; and whether all pods answered."""
         me = self._pods.me
-        answers, complete = await self._ask(lambda number: RoomsQuestion(number, me, after=after, limit=limit))
+        answers, complete = await self.ask(lambda number: RoomsQuestion(number, me, after=after, limit=limit))
         members: Counter[str] = Counter()
         for answer in answers:
             members.update(dict(answer.rooms))
@@ -109,7 +109,7 @@ class ControlChannel:
 
     async def statuses(self) -> tuple[list[PodStatus], bool]:
         """Every pod that answered, sorted by name; and whether all did."""
-        answers, complete = await self._ask(lambda number: StatusQuestion(number, self._pods.me))
+        answers, complete = await self.ask(lambda number: StatusQuestion(number, self._pods.me))
         found = [answer.status for answer in answers if answer.status is not None]
         # A pod of an older release does not answer, and nothing else can be said of it.
         return sorted(found, key=lambda status: status.pod), complete
@@ -121,7 +121,7 @@ class ControlChannel:
         answered.
         """
         me = self._pods.me
-        answers, complete = await self._ask(
+        answers, complete = await self.ask(
             lambda number: PlacingQuestion(
                 number,
                 me,
@@ -136,7 +136,7 @@ class ControlChannel:
 
     async def drain(self, pod: str) -> tuple[PodStatus, bool] | None:
         """Let the pod called `pod` drain. How it is then, and whether the drain begins now; None without an answer."""
-        answers, _ = await self._ask(lambda number: DrainQuestion(number, self._pods.me), [pod])
+        answers, _ = await self.ask(lambda number: DrainQuestion(number, self._pods.me), [pod])
         return next(((one.status, one.changed > 0) for one in answers if one.status is not None), None)
 
     def end(self, connections: Sequence[str], code: CloseCode) -> None:
@@ -176,7 +176,7 @@ class ControlChannel:
             case _:
                 pass  # This pod answers its own question without the bus.
 
-    async def _ask(
+    async def ask(
         self, question: Callable[[int], Question], only: Collection[str] | None = None
     ) -> tuple[list[Answer], bool]:
         """The answers of all pods, or of `only` these; and whether all of them answered."""

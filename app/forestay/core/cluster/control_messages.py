@@ -4,22 +4,51 @@ A later release may add a message or a field with a default. It changes nothing 
 so is an unknown field.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
 from msgspec import Struct
 
+from forestay.core.ports.operating import Incident, Minute, Vitals, Wanted
 from forestay.core.ports.registry import Revocation
 from forestay.protocol.codes import CloseCode
 
 
-class Connected(Struct, frozen=True):
-    """One connection of a user, as a backend sees it."""
+class Pings(Struct, frozen=True, kw_only=True):
+    """The pings of one connection that its client must answer."""
+
+    sent: int
+    answered: int
+    waiting: float
+    """Seconds for which the oldest one has had no answer; 0 where none waits."""
+
+
+class Connected(Struct, frozen=True, omit_defaults=True):
+    """One connection of a user, as a backend sees it. An older release says no more than the first three fields."""
 
     id: str
     pod: str
     rooms: Sequence[str]
+    user: str | None = None
+    wire: str | None = None
+    since: float | None = None
+    """Unix seconds of its welcome."""
+    expires_at: float | None = None
+    """Unix seconds at which its token expires; None where it never does."""
+    heard_at: float | None = None
+    """Unix seconds of the last sign of life of its client."""
+    address: str | None = None
+    """That of the client. None where the settings do not let operators see it."""
+    rights: Mapping[str, str] | None = None
+    """Letters by pattern of rooms. None where the settings do not let operators see them."""
+    pings: Pings | None = None
+    waiting_bytes: int | None = None
+    """Bytes that were written and that the network of the client has not taken yet."""
+    slow_rooms: Sequence[str] | None = None
+    """Rooms of which it misses messages now, because it reads slowly."""
+    moving: str | None = None
+    """Why the client was asked to connect elsewhere."""
 
 
 class PodStatus(Struct, frozen=True, kw_only=True):
@@ -41,6 +70,34 @@ class PodStatus(Struct, frozen=True, kw_only=True):
     """Seconds that the last probe of the bus took; None before the first one."""
     host: str = ""
     """The name of the pod in Kubernetes, elsewhere that of its host."""
+    moving: int | None = None
+    """Connections whose client was asked to connect elsewhere. None where an older release answers."""
+    slow: int | None = None
+    """Connections that miss messages now, because they read slowly."""
+    vitals: Vitals | None = None
+
+
+class RoomTraffic(Struct, frozen=True, kw_only=True):
+    """One room on one pod."""
+
+    room: str
+    members: int
+    messages: float = 0.0
+    """A second, as the other two."""
+    deliveries: float = 0.0
+    """Messages times members."""
+    bytes: float = 0.0
+    """Of the payloads, each once."""
+
+
+class TopRooms(Struct, frozen=True, kw_only=True):
+    """The rooms of one pod with the most members or the most traffic."""
+
+    rooms: Sequence[RoomTraffic]
+    left_out: float
+    """The most that a room has which is not among them: members, or deliveries a second."""
+    seconds: float
+    """For which traffic has been counted."""
 
 
 class Control(Struct, frozen=True, tag_field="ask"):
@@ -85,6 +142,47 @@ class DrainQuestion(Control, frozen=True, tag="drain"):
     """Asks the pod that gets it to drain, and how it is."""
 
 
+class TopQuestion(Control, frozen=True, tag="top", kw_only=True):
+    """Asks for the rooms with the most members or the most traffic."""
+
+    by: str
+    """`members` or `traffic`."""
+    limit: int
+
+
+class ConnectionQuestion(Control, frozen=True, tag="connection", kw_only=True):
+    """Asks for one connection."""
+
+    id: str
+    end: bool = False
+    """End it too, as revoked."""
+
+
+class SlowQuestion(Control, frozen=True, tag="slow", kw_only=True):
+    """Asks for the connections that miss messages now, because they read slowly."""
+
+    limit: int
+
+
+class RecentQuestion(Control, frozen=True, tag="recent", kw_only=True):
+    """Asks what has happened a moment ago."""
+
+    wanted: Wanted
+
+
+class MinutesQuestion(Control, frozen=True, tag="minutes", kw_only=True):
+    """Asks how connections came and went in the last minutes."""
+
+    minutes: int
+
+
+class ShedQuestion(Control, frozen=True, tag="shed", kw_only=True):
+    """Asks the pod that gets it to let a share of its clients connect elsewhere, over so many seconds."""
+
+    share: float
+    within: float
+
+
 class End(Control, frozen=True, tag="end", kw_only=True):
     """End the connections with these ids."""
 
@@ -108,9 +206,15 @@ class Answer(Control, frozen=True, tag="answer", kw_only=True):
     """Connections that were placed; 1 where a drain has begun, 0 where it had before."""
     refused: Sequence[tuple[str, str]] = ()
     """Ids of connections that could not be placed, and the error codes."""
+    top: TopRooms | None = None
+    recent: Sequence[Incident] = ()
+    minutes: Sequence[Minute] = ()
 
 
-Question: TypeAlias = ConnectionsQuestion | RoomsQuestion | StatusQuestion | PlacingQuestion | DrainQuestion
+Look: TypeAlias = TopQuestion | ConnectionQuestion | SlowQuestion | RecentQuestion | MinutesQuestion | ShedQuestion
+"""What only operators ask."""
+
+Question: TypeAlias = ConnectionsQuestion | RoomsQuestion | StatusQuestion | PlacingQuestion | DrainQuestion | Look
 
 encode: Final = msgspec.json.Encoder().encode
 decode: Final = msgspec.json.Decoder(Question | End | Revoked | Answer).decode

@@ -70,7 +70,7 @@ class Delivery:
             room.position = position
         self._passes.schedule(room)
         if self._observer is not None:
-            self._observer.resynced(reason, room.size)
+            self._observer.resynced(name, reason, room.size, None)
 
     def _left_out(self, room: Room, message: Message) -> Sequence[Connection]:
         """The members that must not get `message`: its sender where it asked for that, or the user that it is about."""

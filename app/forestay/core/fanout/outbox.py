@@ -4,6 +4,7 @@ from asyncio import sleep
 from collections.abc import Iterable
 from typing import Final
 
+from forestay.core.fanout.callers import client_of
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.large_turn import LargeTurn
 from forestay.core.fanout.passes import Passes
@@ -62,13 +63,13 @@ class Outbox:
     ) -> None:
         """Refuse the request with this `id` and `room`. `message`: where the request was to publish one."""
         if self._observer is not None:
-            self._observer.refused(refusal.code, connection.source, message)
+            self._observer.refused(refusal.code, connection.source, message, room, client_of(connection))
         self.send(connection, Error(id, room, refusal))
 
     def resync(self, connection: Connection, name: RoomName, reason: str, position: Position | None = None) -> None:
         """Tell a client that it lost messages of the room `name`, why, and where live messages go on."""
         if self._observer is not None:
-            self._observer.resynced(reason, 1)
+            self._observer.resynced(name, reason, 1, client_of(connection))
         self.send(connection, Resync(name, reason, position))
         self.reached(connection, name, position)
 

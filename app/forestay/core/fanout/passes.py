@@ -15,6 +15,7 @@ from functools import partial
 from typing import Final
 
 from forestay.core.fanout.batch import Batch, Tailed, gather, gather_alike, take_all
+from forestay.core.fanout.callers import client_of
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.member_writes import MemberWrites
 from forestay.core.fanout.positions import gather_tailed, move
@@ -44,6 +45,7 @@ class Passes:
         self._observer = runtime.observer
         self._tracer = runtime.tracer
         self._traffic = runtime.traffic
+        self._watching = runtime.watching
         self._slow = slow
         self._writes = MemberWrites(slow, self.tell_positions)
         self._rests = Rests(runtime.loop, pace, self.schedule)
@@ -81,7 +83,7 @@ class Passes:
         self.tell_positions(connection)
         self.answer(connection, connection.wire.reply(Resync(name, "slow")))
         if self._observer is not None:
-            self._observer.resynced("slow", 1)
+            self._observer.resynced(name, "slow", 1, client_of(connection))
 
     def take_answers(self, connection: Connection) -> list[bytes]:
         """Return the frames that wait for `connection` alone. No pass writes them after this."""
@@ -187,6 +189,8 @@ class Passes:
         """Report the messages that were written."""
         unix = self._clock()
         for batch in batches:
+            if self._watching.active:
+                self._watching.written(batch.room.name, batch.arrivals)
             traced = bool(batch.arrivals) and self._traffic.write(batch.arrivals, started, unix)
             if traced and self._tracer is not None:
                 for arrival in batch.arrivals:

@@ -9,6 +9,7 @@ nothing more is read from it, so answers are bounded too.
 from collections.abc import Sequence
 
 from forestay.core.fanout.batch import Batch
+from forestay.core.fanout.callers import client_of
 from forestay.core.fanout.connection import Connection
 from forestay.core.ports.observer import Observer
 from forestay.core.rules.policies import Slow
@@ -56,7 +57,7 @@ class SlowReaders:
         connection.missed = missed
         self.behind.add(connection)
         if newly and self._observer is not None:
-            self._observer.slow(policy)
+            self._observer.slow(policy, client_of(connection))
         if policy is Slow.DISCONNECT:
             connection.end(ENDINGS[CloseCode.TOO_SLOW])
 

@@ -8,7 +8,8 @@ from typing import Final, NamedTuple
 
 from forestay.core.facts.source import Source
 from forestay.core.rules.hooks import Hook
-from forestay.protocol.codes import ErrorCode
+from forestay.protocol.codes import Ending, ErrorCode
+from forestay.protocol.names import RoomName
 from forestay.protocol.trace import TraceContext
 
 ACTIONS: Final = (
@@ -22,9 +23,10 @@ ACTIONS: Final = (
     "replay",
     "resume",
     "revoke",
+    "shed",
 )
-"""What backends change: the connections of a user, its places in rooms, its tokens, and the events and dead letters of
-webhooks."""
+"""What backends change: the connections of a user, its places in rooms, its tokens, pods, and the events and dead
+letters of webhooks."""
 
 
 class RefusedMessage(NamedTuple):
@@ -38,6 +40,28 @@ class RefusedMessage(NamedTuple):
     """Whether it was offered to the bus. `published` then reports the outcome."""
 
 
+class Client(NamedTuple):
+    """The client that a fact is about."""
+
+    connection: str
+    """The id of its connection."""
+    user: str
+    wire: str
+    address: str | None = None
+    """None where the settings do not let operators see it."""
+
+
+class TurnedAway(NamedTuple):
+    """A client that may not connect."""
+
+    status: int
+    """Of the answer over HTTP."""
+    code: ErrorCode
+    reason: str
+    """In words, without a secret."""
+    address: str | None
+
+
 class Observer:
     """Ignores every fact. A subclass overrides the methods for the facts that it needs.
 
@@ -48,8 +72,16 @@ class Observer:
     def connected(self, user: str) -> None:
         """A client was welcomed."""
 
-    def refused(self, code: ErrorCode, source: Source, message: RefusedMessage | None) -> None:
-        """A request was refused. `message`: where the request was to publish one."""
+    def refused(
+        self, code: ErrorCode, source: Source, message: RefusedMessage | None, room: str | None, client: Client | None
+    ) -> None:
+        """A request was refused. `message`: where the request was to publish one.
+
+        `room`: as the client wrote it, of any length. `client`: None where the request came alone, over HTTP.
+        """
+
+    def turned_away(self, client: TurnedAway) -> None:
+        """A client may not connect."""
 
     def answered(self, outcome: str) -> None:
         """A backend's request was answered: `ok`, the code of the refusal, or `failed` because of a bug."""
@@ -60,23 +92,23 @@ class Observer:
     def managed(self, action: str, result: str) -> None:
         """A backend asked for one of ACTIONS. `result`: `ok`, `refused`, or `failed` (a bug)."""
 
-    def slow(self, policy: str) -> None:
+    def slow(self, policy: str, client: Client) -> None:
         """A client became slow. `policy`: what happens to it."""
 
     def bus(self, event: str) -> None:
         """An event of the bus, from a closed set, as docs/operating.md lists them."""
 
-    def gap_filled(self, messages: int) -> None:
+    def gap_filled(self, room: RoomName, messages: int) -> None:
         """A pod missed this number of messages of a room, and read them from the history."""
 
-    def resynced(self, reason: str, recipients: int) -> None:
-        """Members of a room got `resync`, because messages are lost. `reason`: `lost`, `missed` or `slow`."""
+    def resynced(self, room: RoomName, reason: str, recipients: int, client: Client | None) -> None:
+        """Members of a room got `resync`, because messages are lost. `reason`: `lost`, `missed` or `slow`.
 
-    def ended(self, code: int, seconds: float, *, by_client: bool) -> None:
-        """A connection has ended, with its close code (1006: none was sent) and its lifetime.
-
-        `by_client`: the client closed it, or the connection broke; else the gateway ended it.
+        `client`: where it is only one of them.
         """
+
+    def ended(self, client: Client, ending: Ending, seconds: float) -> None:
+        """A connection has ended after so many seconds. Its code is 1006 where no close frame was sent."""
 
     def relocated(self, reason: str, outcome: str) -> None:
         """A connection that was asked to move is gone. `outcome`: `client_closed`, `server_closed` or `aborted`.

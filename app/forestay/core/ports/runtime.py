@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from forestay.core.facts.traffic import Traffic
+from forestay.core.facts.watching import Watching
 from forestay.core.ports.observer import Observer
 from forestay.core.ports.tasks import Tasks
 from forestay.core.ports.tracer import Tracer
@@ -34,3 +35,5 @@ class Runtime:
     """None where no spans are made. The trace context of a caller then passes through unchanged."""
     traffic: Traffic = field(default_factory=Traffic)
     """The numbers to which each message is added."""
+    watching: Watching = field(default_factory=Watching)
+    """Who looks at this pod."""

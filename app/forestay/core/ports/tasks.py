@@ -13,6 +13,7 @@ TaskName = Literal[
     "kubernetes_events",
     "kubernetes_watch",
     "loop_lag",
+    "rates",
     "readiness",
     "recovery_checks",
     "recovery_repair",

@@ -229,7 +229,7 @@ class Recovery:
             filled += len(page.messages)
             more = page.more
         if filled and self._runtime.observer is not None:
-            self._runtime.observer.gap_filled(filled)
+            self._runtime.observer.gap_filled(room, filled)
         self._release(room, view)
 
     async def _read(self, room: RoomName, view: View) -> Page:

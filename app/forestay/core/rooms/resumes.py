@@ -7,6 +7,7 @@ in the room meanwhile. One resume of a connection sends at a time.
 
 from asyncio import Lock, Task, sleep
 
+from forestay.core.fanout.callers import client_of
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.outbox import Outbox
 from forestay.core.fanout.resuming import Deferred
@@ -118,7 +119,7 @@ class Resumes:
     def _give_up(self, connection: Connection, room: Room) -> None:
         """The client takes nothing. Do with it what the policy of the room says about slow members."""
         if self._runtime.observer is not None:
-            self._runtime.observer.slow(room.policy.slow)
+            self._runtime.observer.slow(room.policy.slow, client_of(connection))
         if room.policy.slow is Slow.DISCONNECT:
             connection.end(ENDINGS[CloseCode.TOO_SLOW])
         else:

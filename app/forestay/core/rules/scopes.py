@@ -21,10 +21,10 @@ class Scope(StrEnum):
     PUBLISH = "publish"
     """Send messages."""
     READ = "read"
-    """See the history, who is present, the connections of users, and the pods."""
+    """See the history, who is present, the connections of users, the pods, and what goes on in rooms."""
     MANAGE = "manage"
     """Put users into rooms and take them out, delete histories, end connections, revoke tokens, forget users, and drain
-    pods."""
+    and shed pods."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +44,16 @@ class Grant:
         """Raises Refusal with FORBIDDEN unless the key has `scope` in all rooms."""
         if not any(pattern.text == ALL_ROOMS for pattern in self.scopes.get(scope, ())):
             raise self._lacks(scope, ALL_ROOMS)
+
+    def require_of_all_users(self, scope: Scope) -> None:
+        """Raises Refusal with FORBIDDEN unless the key has `scope` for what is about a user."""
+        if not any(pattern.text == PERSONAL for pattern in self.scopes.get(scope, ())):
+            raise self._lacks(scope, PERSONAL)
+
+    def require_everywhere(self, scope: Scope) -> None:
+        """Raises Refusal with FORBIDDEN unless the key has `scope` in all rooms and for all users."""
+        self.require_in_all_rooms(scope)
+        self.require_of_all_users(scope)
 
     def _lacks(self, scope: Scope, where: str) -> Refusal:
         message = f"the API key {self.name!r} lacks the scope {scope} for {where}; FORESTAY_API_KEYS_FILE gives scopes"

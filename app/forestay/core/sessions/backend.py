@@ -32,6 +32,8 @@ from forestay.protocol.trace import TraceContext
 REVOCATION_TTL: Final = 86_400.0
 """Seconds for which a revocation is in force where the caller does not say."""
 
+_SILENT: Final = "the pod did not answer in time; GET /v1/info says how it is, and a repeat is safe"
+
 # Messages that are published in one step of the loop.
 _STEP: Final = 50
 
@@ -178,21 +180,26 @@ class Backend:
 
         Raises Refusal.
         """
+        answer = await self._control.drain(await self.pod(name))
+        if answer is None:
+            raise Refusal(ErrorCode.OUTCOME_UNKNOWN, _SILENT)
+        status, begun = answer
+        if status.state == State.STARTING.value:
+            raise Refusal(ErrorCode.UNAVAILABLE, "the pod is still starting; try again", retry_after=1.0)
+        return status, begun
+
+    async def pod(self, name: str) -> str:
+        """The name of a pod, by its own name or by that of its host. Raises Refusal."""
         statuses, complete = await self._control.statuses()
         found = [one.pod for one in statuses if name in (one.pod, one.host)]
         if len(found) > 1:
             message = f"{len(found)} pods are on this host; name one of them: {', '.join(found)}"
             raise Refusal(ErrorCode.BAD_MESSAGE, message)
-        if not found and complete:
-            raise Refusal(ErrorCode.NOT_FOUND, "there is no such pod; GET /v1/info lists the pods")
-        answer = await self._control.drain(found[0]) if found else None
-        if answer is None:
-            message = "the pod did not answer in time; GET /v1/info says how it is, and a repeat is safe"
-            raise Refusal(ErrorCode.OUTCOME_UNKNOWN, message)
-        status, begun = answer
-        if status.state == State.STARTING.value:
-            raise Refusal(ErrorCode.UNAVAILABLE, "the pod is still starting; try again", retry_after=1.0)
-        return status, begun
+        if not found:
+            if complete:
+                raise Refusal(ErrorCode.NOT_FOUND, "there is no such pod; GET /v1/info lists the pods")
+            raise Refusal(ErrorCode.OUTCOME_UNKNOWN, _SILENT)
+        return found[0]
 
     async def place(
         self, room: RoomName, user: str, connection: str | None, *, remove: bool

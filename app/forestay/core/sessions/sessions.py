@@ -1,6 +1,7 @@
 """Manages the life of each connection: its welcome, the renewal of its token, and one end."""
 
 from forestay.core.cluster.registration import Registration
+from forestay.core.fanout.callers import client_of
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.outbox import Outbox
 from forestay.core.ports.runtime import Runtime
@@ -138,7 +139,7 @@ class Sessions:
     def _report_end(self, connection: Connection, ending: Ending) -> None:
         lifetime = self._runtime.loop.time() - connection.connected_at
         if self._runtime.observer is not None:
-            self._runtime.observer.ended(ending.code, lifetime, by_client=ending.by_client)
+            self._runtime.observer.ended(client_of(connection), ending, lifetime)
         self._registration.tell_end(connection, ending, lifetime)
 
 

@@ -104,4 +104,4 @@ class SingleRequests:
             return
         name = parse_room(room)
         pattern = None if name is None else self._policies.of(name).pattern
-        self._observer.refused(refusal.code, Source(self._perf()), RefusedMessage(trace, pattern))
+        self._observer.refused(refusal.code, Source(self._perf()), RefusedMessage(trace, pattern), room, None)

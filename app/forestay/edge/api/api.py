@@ -1,17 +1,20 @@
 """Serves the HTTP API for backends: checks the key, finds the handler of a path, and counts what came of it."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
 from aiohttp import web
 
+from forestay.core.cluster.all_pods import AllPods
 from forestay.core.ports.observer import Observer
 from forestay.core.rules.scopes import Grant
 from forestay.core.sessions.backend import Backend
 from forestay.edge.api.audit import Audit
 from forestay.edge.api.handler import BodyLimits, Handler
 from forestay.edge.api.keys import ApiKeys
+from forestay.edge.api.looking import Looking
 from forestay.edge.api.managing import Managing
 from forestay.edge.api.pods import Pods
 from forestay.edge.api.publishing import Publishing
@@ -24,20 +27,29 @@ from forestay.protocol.codes import ErrorCode, Refusal
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Core:
+    """What the handlers ask of the core."""
+
+    backend: Backend
+    all_pods: AllPods
+
+
 class Api:
     """The paths under `/v1`, on the internal port. Each of them requires an API key."""
 
     def __init__(
-        self, backend: Backend, keys: ApiKeys, limits: BodyLimits, observer: Observer, webhooks: WebhookSource
+        self, core: Core, keys: ApiKeys, limits: BodyLimits, observer: Observer, webhooks: WebhookSource
     ) -> None:
         self._observer = observer
         self._keys = keys
-        audit = Audit(observer)
+        audit, backend, all_pods = Audit(observer), core.backend, core.all_pods
         parts = (
             Publishing(backend, limits),
-            Reading(backend),
+            Reading(backend, all_pods),
             Managing(backend, limits, audit),
-            Pods(backend, audit),
+            Pods(backend, all_pods, limits, audit),
+            Looking(all_pods, audit),
             Webhooks(webhooks, audit),
         )
         self.paths: dict[str, dict[str, Handler]] = {}

@@ -16,7 +16,6 @@ from forestay.edge.api.audit import Audit
 from forestay.edge.api.handler import Paths, answered
 from forestay.edge.request_parts import name_in_path, page_limit, query_value
 from forestay.protocol.codes import ErrorCode, Refusal
-from forestay.protocol.names import personal_room
 from forestay.protocol.webhooks import encode_event
 
 Found = TypeVar("Found")
@@ -59,7 +58,7 @@ class Webhooks:
         }
 
     async def _state(self, request: web.Request, grant: Grant) -> web.StreamResponse:
-        _require(grant, Scope.READ)
+        grant.require_everywhere(Scope.READ)
         found = self._source.backlog()
         lag = round(found.lag(time.time()), 3)
         state = {"waiting": found.waiting, "lag": lag, "dead": found.dead, "stopped": found.stopped}
@@ -67,14 +66,14 @@ class Webhooks:
 
     async def _resume(self, request: web.Request, grant: Grant) -> web.StreamResponse:
         async def resume() -> Mapping[str, object]:
-            _require(grant, Scope.MANAGE)
+            grant.require_everywhere(Scope.MANAGE)
             await _of_queue(self._source.queue.resume())
             return {}
 
         return answered(await self._audit.run(request, grant, "resume", {}, resume))
 
     async def _dead(self, request: web.Request, grant: Grant) -> web.StreamResponse:
-        _require(grant, Scope.READ)
+        grant.require_everywhere(Scope.READ)
         limit, after = page_limit(request), query_value(request, "after")
         after = "" if after is None else _checked(after)
         letters: list[dict[str, object]] = []
@@ -99,14 +98,14 @@ class Webhooks:
         id = _checked(name_in_path(request))
 
         async def replay() -> Mapping[str, object]:
-            _require(grant, Scope.MANAGE)
+            grant.require_everywhere(Scope.MANAGE)
             return {"replayed": _one(await _of_queue(self._source.queue.replay([id])), id)}
 
         return answered(await self._audit.run(request, grant, "replay", {"letter": id}, replay))
 
     async def _replay_all(self, request: web.Request, grant: Grant) -> web.StreamResponse:
         async def replay() -> Mapping[str, object]:
-            _require(grant, Scope.MANAGE)
+            grant.require_everywhere(Scope.MANAGE)
             replayed, ids = 0, await self._first_ids()
             while ids and replayed < _MOST_REPLAYED:
                 replayed += await _of_queue(self._source.queue.replay(ids))
@@ -119,7 +118,7 @@ class Webhooks:
         id = _checked(name_in_path(request, _LAST))
 
         async def forget() -> Mapping[str, object]:
-            _require(grant, Scope.MANAGE)
+            grant.require_everywhere(Scope.MANAGE)
             return {"deleted": _one(await _of_queue(self._source.queue.forget([id])), id)}
 
         return answered(await self._audit.run(request, grant, "forget", {"letter": id}, forget))
@@ -133,11 +132,6 @@ def _checked(id: str) -> str:
     if not _ID(id):
         raise Refusal(ErrorCode.BAD_MESSAGE, "this is no id of a dead letter; GET /v1/webhooks/dead has them")
     return id
-
-
-def _require(grant: Grant, scope: Scope) -> None:
-    grant.require_in_all_rooms(scope)
-    grant.require(scope, personal_room("any"))
 
 
 def _one(found: int, id: str) -> int:

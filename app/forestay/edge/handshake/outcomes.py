@@ -3,7 +3,7 @@
 import structlog
 from aiohttp import web
 
-from forestay.core.ports.observer import Observer
+from forestay.core.ports.observer import Observer, TurnedAway
 from forestay.edge.handshake.admission import Admission
 from forestay.edge.handshake.refused import Refused
 from forestay.edge.log_throttle import LogThrottle
@@ -31,6 +31,8 @@ class Outcomes:
         """Report that `request` is refused."""
         self.report(str(refused.status), request, started_at)
         client = self._admission.client(request)
+        if self._observer is not None:
+            self._observer.turned_away(TurnedAway(refused.status, refused.refusal.code, str(refused), client))
         log.debug(
             self._one,
             client=client,

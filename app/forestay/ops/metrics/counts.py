@@ -12,12 +12,13 @@ from forestay.core.facts.source import Source
 from forestay.core.facts.traffic import Traffic
 from forestay.core.ports.bus import Outcome
 from forestay.core.ports.hooks import FAILURES
-from forestay.core.ports.observer import ACTIONS, Observer, RefusedMessage
+from forestay.core.ports.observer import ACTIONS, Client, Observer, RefusedMessage
 from forestay.core.rules.hooks import Hook
 from forestay.core.rules.policies import Slow
 from forestay.core.sessions.relocation import Reason
 from forestay.ops.kubernetes.unanswered import Cause
-from forestay.protocol.codes import ABNORMAL_CLOSURE, CloseCode, ErrorCode
+from forestay.protocol.codes import ABNORMAL_CLOSURE, CloseCode, Ending, ErrorCode
+from forestay.protocol.names import RoomName
 from forestay.protocol.trace import TraceContext
 from forestay.protocol.v1.reader import REQUEST_TYPES
 
@@ -112,7 +113,9 @@ class Counts(Observer):
     def handshake(self, outcome: str, since: float, trace: TraceContext | None) -> None:
         self.handshakes.add(outcome)
 
-    def refused(self, code: ErrorCode, source: Source, message: RefusedMessage | None) -> None:
+    def refused(
+        self, code: ErrorCode, source: Source, message: RefusedMessage | None, room: str | None, client: Client | None
+    ) -> None:
         self.refusals.add(code)
 
     def answered(self, outcome: str) -> None:
@@ -137,21 +140,21 @@ class Counts(Observer):
     def managed(self, action: str, result: str) -> None:
         self.managed_by_action[action].add(result)
 
-    def slow(self, policy: str) -> None:
+    def slow(self, policy: str, client: Client) -> None:
         self.slow_by_policy.add(policy)
 
     def bus(self, event: str) -> None:
         self.bus_events.add(event)
 
-    def gap_filled(self, messages: int) -> None:
+    def gap_filled(self, room: RoomName, messages: int) -> None:
         self.gaps += 1
         self.gap_messages += messages
 
-    def resynced(self, reason: str, recipients: int) -> None:
+    def resynced(self, room: RoomName, reason: str, recipients: int, client: Client | None) -> None:
         self.resyncs.add(reason, recipients)
 
-    def ended(self, code: int, seconds: float, *, by_client: bool) -> None:
-        self.closes[CLIENT if by_client else GATEWAY].add(str(code))
+    def ended(self, client: Client, ending: Ending, seconds: float) -> None:
+        self.closes[CLIENT if ending.by_client else GATEWAY].add(str(ending.code))
         self.lifetimes.observe(seconds)
 
     def relocated(self, reason: str, outcome: str) -> None:

@@ -3,10 +3,11 @@
 import time
 from dataclasses import dataclass, field
 
-from forestay.core.ports.observer import Observer
+from forestay.core.ports.observer import Client, Observer
 from forestay.ops.tracing import conventions as semconv
 from forestay.ops.tracing.sampling import Sampling
 from forestay.ops.tracing.spans import Attributes, Event, Kind, Root, Shape, Span, Spans
+from forestay.protocol.names import RoomName
 
 
 @dataclass(slots=True)
@@ -36,10 +37,10 @@ class Incidents(Observer):
             self._outage = None
             self._end(outage)
 
-    def gap_filled(self, messages: int) -> None:
+    def gap_filled(self, room: RoomName, messages: int) -> None:
         self._instant(semconv.RECOVERY, semconv.GAP_FILLED, {semconv.MESSAGES: messages})
 
-    def resynced(self, reason: str, recipients: int) -> None:
+    def resynced(self, room: RoomName, reason: str, recipients: int, client: Client | None) -> None:
         self._instant(semconv.RECOVERY, semconv.RESYNC, {semconv.REASON: reason, semconv.RECIPIENTS: recipients})
 
     def draining(self, connections: int, window: float) -> None:

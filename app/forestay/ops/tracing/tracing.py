@@ -13,7 +13,7 @@ from forestay.core.facts.sampler import Sampler
 from forestay.core.facts.source import Source
 from forestay.core.facts.traffic import Arrival
 from forestay.core.ports.bus import Outcome
-from forestay.core.ports.observer import Observer, RefusedMessage
+from forestay.core.ports.observer import Client, Observer, RefusedMessage
 from forestay.core.ports.tracer import Leg
 from forestay.core.rules.policies import Policy
 from forestay.ops.tracing import conventions as semconv
@@ -63,7 +63,9 @@ class Tracing(Observer):
         # A trace that is not kept needs a context only where the receivers are shown it.
         return _Unkept(self._unkept(caller, trusted=trusted)) if policy.trace else None
 
-    def refused(self, code: ErrorCode, source: Source, message: RefusedMessage | None) -> None:
+    def refused(
+        self, code: ErrorCode, source: Source, message: RefusedMessage | None, room: str | None, client: Client | None
+    ) -> None:
         if message is None or message.offered:
             return
         root = self._root(message.trace, trusted=not source.by_client, kept=self.sampler.kept())

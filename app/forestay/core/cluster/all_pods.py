@@ -1,0 +1,129 @@
+"""What operators see of all pods together, and do with them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from heapq import merge
+from itertools import islice
+
+from forestay.core.cluster.control import ControlChannel
+from forestay.core.cluster.control_messages import (
+    Connected,
+    ConnectionQuestion,
+    MinutesQuestion,
+    RecentQuestion,
+    RoomTraffic,
+    ShedQuestion,
+    SlowQuestion,
+    TopQuestion,
+)
+from forestay.core.ports.operating import Incident, Minute, Wanted
+
+BUSIEST = ("members", "traffic")
+"""What the busiest rooms may be found by."""
+
+# So many times the rooms that are asked for, each pod names: a room that is spread over pods is small on each of them.
+_MORE = 5
+_LEAST = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Busiest:
+    """The rooms with the most members or the most traffic on all pods."""
+
+    rooms: Sequence[RoomTraffic]
+    seconds: float
+    """For which traffic was counted, on the pod that has counted for the shortest time."""
+    exact: bool
+    """Whether no room is missing, and none has more members or deliveries than it says."""
+    complete: bool
+    """Whether all pods answered."""
+
+
+class AllPods:
+    """Asks all pods, and puts their answers together."""
+
+    def __init__(self, control: ControlChannel, me: str) -> None:
+        """`me`: the name of this pod."""
+        self._control = control
+        self._me = me
+
+    async def busiest(self, by: str, limit: int) -> Busiest:
+        """The rooms with the most `members` or `traffic`."""
+        asked = max(_LEAST, _MORE * limit)
+        answers, complete = await self._control.ask(lambda number: TopQuestion(number, self._me, by=by, limit=asked))
+        tops = [answer.top for answer in answers if answer.top is not None]
+        rooms: dict[str, list[RoomTraffic]] = {}
+        for top in tops:
+            for one in top.rooms:
+                rooms.setdefault(one.room, []).append(one)
+        found = [_together(parts) for parts in rooms.values()]
+        found.sort(key=lambda one: (-_value(one, by), one.room))
+        # A room that a pod did not name has at most so much there.
+        hidden = sum([top.left_out for top in tops])
+        least = _value(found[limit - 1], by) if len(found) >= limit else 0.0
+        named_by_all = len(tops) * limit == sum([len(rooms[one.room]) for one in found[:limit]])
+        exact = not hidden or (named_by_all and least >= hidden)
+        seconds = min([top.seconds for top in tops], default=0.0)
+        return Busiest(found[:limit], seconds, exact, complete)
+
+    async def connection(self, id: str, *, end: bool = False) -> tuple[Connected | None, bool]:
+        """The connection with this id, None where no pod has it; and whether all pods answered. `end` also ends it."""
+        answers, complete = await self._control.ask(lambda number: ConnectionQuestion(number, self._me, id=id, end=end))
+        return next((one for answer in answers for one in answer.connections), None), complete
+
+    async def slow(self, limit: int) -> tuple[list[Connected], bool]:
+        """The connections that miss messages now, those first for which most waits; and whether all pods answered."""
+        answers, complete = await self._control.ask(lambda number: SlowQuestion(number, self._me, limit=limit))
+        found = [one for answer in answers for one in answer.connections]
+        return sorted(found, key=lambda one: -(one.waiting_bytes or 0))[:limit], complete
+
+    async def recent(self, wanted: Wanted) -> tuple[list[tuple[str, Incident]], bool]:
+        """The newest incidents, newest first, each with its pod; and whether all pods answered."""
+        answers, complete = await self._control.ask(lambda number: RecentQuestion(number, self._me, wanted=wanted))
+        of_pods = [[(answer.asker, one) for one in answer.recent] for answer in answers]
+        newest_first = merge(*of_pods, key=lambda one: -one[1].at)
+        return list(islice(newest_first, wanted.limit)), complete
+
+    async def minutes(self, number: int, last: int) -> tuple[list[Minute], bool]:
+        """Each of the last minutes, oldest first; and whether all pods answered. `last`: Unix seconds of its begin."""
+        answers, complete = await self._control.ask(
+            lambda question: MinutesQuestion(question, self._me, minutes=number)
+        )
+        found = {at: Minute(at=at) for at in range(last - 60 * (number - 1), last + 60, 60)}
+        for answer in answers:
+            for minute in answer.minutes:
+                if minute.at in found:
+                    _add(found[minute.at], minute)
+        return list(found.values()), complete
+
+    async def shed(self, pod: str, share: float, within: float) -> int | None:
+        """Let a share of the clients of `pod` connect elsewhere. How many were asked; None without an answer."""
+        answers, _ = await self._control.ask(
+            lambda number: ShedQuestion(number, self._me, share=share, within=within), [pod]
+        )
+        return answers[0].changed if answers else None
+
+
+def _together(parts: Sequence[RoomTraffic]) -> RoomTraffic:
+    """One room on several pods. Each of them writes the same messages, to members of its own."""
+    if len(parts) == 1:
+        return parts[0]
+    return RoomTraffic(
+        room=parts[0].room,
+        members=sum([one.members for one in parts]),
+        messages=max([one.messages for one in parts]),
+        deliveries=round(sum([one.deliveries for one in parts]), 3),
+        bytes=max([one.bytes for one in parts]),
+    )
+
+
+def _value(room: RoomTraffic, by: str) -> float:
+    return float(room.members) if by == "members" else room.deliveries
+
+
+def _add(total: Minute, part: Minute) -> None:
+    total.opened += part.opened
+    total.turned_away += part.turned_away
+    for codes, more in ((total.gateway, part.gateway), (total.client, part.client)):
+        for code, number in more.items():
+            codes[code] = codes.get(code, 0) + number

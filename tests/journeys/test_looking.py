@@ -1,0 +1,243 @@
+"""Any pod shows operators what goes on on all pods."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.support.gateway import Gateway, call, token, upgrade
+from tests.support.local_redis import RedisServer
+from tests.support.pods import NewPod, pods
+
+ROOMS = """
+[[rooms]]
+pattern = "log.*"
+[rooms.history]
+size = 10
+ttl = 60
+"""
+BODY = b'{"payload": "hello"}'
+
+
+@pytest.fixture
+async def new_pod(redis: RedisServer, tmp_path: Path) -> AsyncIterator[NewPod]:
+    """Yields a function that makes pods of one gateway, with the rooms above."""
+    async with pods(redis, tmp_path, ROOMS) as make:
+        yield make
+
+
+async def get(pod: Gateway, path: str) -> Any:
+    """The answer of the API, which must be complete where it says whether it is."""
+    status, answer = await call(pod, "GET", path)
+    assert status == 200, answer
+    assert answer.get("complete", True)
+    return answer
+
+
+def name(pod: Gateway) -> str:
+    return pod.running._pod.pods.me
+
+
+async def test_each_pod_says_how_it_is(new_pod: NewPod) -> None:
+    """Its limit, its lag, its memory and its rates, and all pods together the sums."""
+    one, two = await new_pod(max_connections=70), await new_pod(max_connections=30)
+    alice, _ = await one.join("alice", "a"), await two.join("bob", "a")
+    for number in range(20):
+        await alice.say({"type": "broadcast", "room": "a", "payload": number})
+    rates: dict[str, float] = {}
+    while rates.get("delivered", 0) <= 0 or rates["received"] <= 0:
+        info = await get(two, "/v1/info")
+        rates = info["rates"]
+        await asyncio.sleep(0.05)
+    assert info["limit"] == 100
+    there = {pod["pod"]: pod for pod in info["pods"]}[name(one)]
+    assert (there["reason"], there["limit"], there["moving"], there["slow"]) == ("ready", 70, 0, 0)
+    assert there["memory_bytes"] > 10**6
+    assert there["loop_lag_ms"] <= there["worst_loop_lag_ms"]
+    assert abs(there["started_at"] - time.time()) < 36000
+    assert "drain" not in there
+
+
+async def test_a_drain_is_shown_as_it_runs(new_pod: NewPod) -> None:
+    """How many connections there were, and how many are left."""
+    one, two = await new_pod(drain_window=30), await new_pod()
+    alice, bob = await one.connect("alice"), await one.connect("bob")
+    await call(two, "POST", f"/v1/pods/{name(one)}/drain")
+
+    async def drain() -> Any:
+        return {pod["pod"]: pod for pod in (await get(two, "/v1/info"))["pods"]}[name(one)].get("drain")
+
+    while (found := await drain()) is None:
+        await asyncio.sleep(0.02)
+    assert (found["window"], found["from"], found["left"]) == (30, 2, 2)
+    await alice.close()
+    while (await drain())["left"] != 1:
+        await asyncio.sleep(0.02)
+    await bob.close()
+
+
+async def test_the_largest_rooms_are_found_on_all_pods(new_pod: NewPod) -> None:
+    """A room that is on several pods has the sum of their members; personal rooms are not shown."""
+    one, two = await new_pod(), await new_pod()
+    for pod, user, room in (
+        (one, "a", "wide"),
+        (two, "b", "wide"),
+        (one, "c", "wide"),
+        (two, "d", "tall"),
+        (one, "e", "@me"),
+    ):
+        await pod.join(user, room)
+    for asked in (one, two):
+        found = await get(asked, "/v1/rooms?by=members&limit=1")
+        assert [(room["room"], room["members"]) for room in found["rooms"]] == [("wide", 3)]
+        assert (found["by"], found["exact"]) == ("members", True)
+
+
+async def test_the_busiest_rooms_are_found_while_somebody_looks(new_pod: NewPod) -> None:
+    """The messages of a room count once, whichever pods it is on, and its deliveries on each of them."""
+    one, two = await new_pod(), await new_pod()
+    members = [await one.join("a", "busy"), await one.join("b", "busy"), await two.join("c", "busy")]
+    await one.join("d", "calm")
+    assert (await get(one, "/v1/rooms?by=traffic"))["seconds"] == 0
+    assert not (await get(one, "/v1/rooms?by=traffic"))["rooms"]
+    for _ in range(10):
+        await call(two, "POST", "/v1/rooms/busy/messages", BODY)
+    await call(two, "POST", "/v1/rooms/calm/messages", BODY)
+    for member in members:
+        for _ in range(10):
+            await member.hear("broadcast")
+    found = await get(two, "/v1/rooms?by=traffic")
+    busy, calm = found["rooms"]
+    assert (busy["room"], busy["members"], calm["room"]) == ("busy", 3, "calm")
+    # The two pods began to count at almost the same time.
+    assert busy["deliveries"] == pytest.approx(3 * busy["messages"], rel=0.2)
+    assert busy["bytes"] == pytest.approx(len(b'"hello"') * busy["messages"], rel=0.01)
+    assert busy["messages"] == pytest.approx(10 * calm["messages"], rel=0.2)
+
+
+async def test_a_connection_tells_its_story(new_pod: NewPod) -> None:
+    """Its pod, its wire, its rooms, its token's end, and whether something waits for it; by its user and by its id."""
+    one, two = await new_pod(), await new_pod()
+    started = time.time()
+    await two.join("alice", "log.a", exp=started + 600)
+    [found] = (await get(one, "/v1/users/alice/connections"))["connections"]
+    assert await get(one, f"/v1/connections/{found['id']}") | {"heard_at": 0} == found | {"heard_at": 0}
+    assert (found["pod"], found["user"], found["wire"], found["rooms"]) == (name(two), "alice", "v1", ["log.a"])
+    assert started - 1 <= found["since"] <= found["heard_at"] <= time.time() + 1
+    assert found["expires_at"] == pytest.approx(started + 600, abs=0.01)
+    assert (found["waiting_bytes"], found["slow_rooms"], found["pings"]["waiting"]) == (0, [], 0)
+    assert not {"address", "rights", "moving"} & set(found)
+
+
+async def test_rights_are_shown_where_the_settings_say_so(new_pod: NewPod) -> None:
+    """Letters by pattern, as the token has them."""
+    pod = await new_pod(ops_show="rights")
+    await pod.connect("alice", rooms={"chat.*": "rw"})
+    [found] = (await get(pod, "/v1/users/alice/connections"))["connections"]
+    assert found["rights"] == {"chat.*": "rw"}
+
+
+async def test_one_connection_can_be_ended(new_pod: NewPod) -> None:
+    """On whichever pod it is. The others of the user stay, and the log has a line."""
+    one, two = await new_pod(), await new_pod()
+    first, second = await one.connect("alice"), await two.connect("alice")
+    listed = (await get(one, "/v1/users/alice/connections"))["connections"]
+    [id] = [each["id"] for each in listed if each["pod"] == name(two)]
+    with capture_logs() as logged:
+        assert await call(one, "DELETE", f"/v1/connections/{id}") == (200, {"ended": 1, "user": "alice"})
+    assert [(line["action"], line["connection"], line["user"]) for line in logged if line["event"] == "audit"] == [
+        ("disconnect", id, "alice")
+    ]
+    assert (await second.ended()).code == 4403
+    assert await first.silent()
+    for method in ("GET", "DELETE"):
+        status, problem = await call(one, method, f"/v1/connections/{id}")
+        assert (status, problem["code"]) == (404, "not_found")
+
+
+async def test_what_has_happened_is_told_of_all_pods(new_pod: NewPod) -> None:
+    """Endings, refusals and clients that could not connect, the newest first, by user and by kind; and no token."""
+    one, two = await new_pod(), await new_pod()
+    alice, bob = await one.connect("alice"), await two.connect("bob", rooms={})
+    await bob.ask({"type": "join", "room": "secret.room"})
+    await bob.ask({"type": "join", "room": "secret.room"})
+    wrong = token("eve", exp=1.0)
+    refused = await type(bob).request(two.port, upgrade(wrong))
+    assert refused.status == 401
+    await alice.close()
+    await call(one, "DELETE", "/v1/users/bob/connections")
+    found: list[dict[str, Any]] = []
+    while [one["kind"] for one in found].count("ended") != 2:
+        found = (await get(one, "/v1/recent"))["recent"]
+        await asyncio.sleep(0.02)
+    assert [each["at"] for each in found] == sorted((each["at"] for each in found), reverse=True)
+    by_kind = {(each["kind"], each.get("user")): each for each in found}
+    ended = by_kind["ended", "bob"]
+    assert (ended["code"], ended["by"], ended["pod"], ended["wire"]) == (4403, "gateway", name(two), "v1")
+    assert by_kind["ended", "alice"]["by"] == "client"
+    again = by_kind["refused", "bob"]
+    assert (again["code"], again["room"], again["times"]) == ("forbidden", "secret.room", 2)
+    away = by_kind["turned_away", None]
+    assert (away["status"], away["code"], "address" in away) == (401, "bad_token", False)
+    assert wrong not in str(found)
+    assert "expired" in away["reason"]
+    of_bob = (await get(two, "/v1/recent?user=bob&kind=ended,refused"))["recent"]
+    assert [each["kind"] for each in of_bob] == ["ended", "refused"]
+    assert (await get(two, "/v1/recent?room=secret.room&limit=1"))["recent"] == [again]
+    minutes = (await get(one, "/v1/closes?minutes=2"))["minutes"]
+    assert len(minutes) == 2
+    assert (sum(each["opened"] for each in minutes), sum(each["turned_away"] for each in minutes)) == (2, 1)
+    assert sum(each["gateway"].get("4403", 0) for each in minutes) == 1
+
+
+async def test_a_share_of_the_clients_of_a_pod_can_be_asked_to_go(new_pod: NewPod) -> None:
+    """Each of them hears `reconnect`; the log has a line, and the pod goes on."""
+    one, two = await new_pod(drain_lead=30), await new_pod()
+    clients = [await one.connect(f"user-{number}") for number in range(4)]
+    with capture_logs() as logged:
+        answer = await call(two, "POST", f"/v1/pods/{name(one)}/shed", b'{"share": 0.5, "within": 0}')
+    assert answer == (200, {"pod": name(one), "asked": 2})
+    assert [(line["action"], line["asked"]) for line in logged if line["event"] == "audit"] == [("shed", 2)]
+    heard = [not await client.silent() for client in clients]
+    assert sum(heard) == 2
+    info = {pod["pod"]: pod for pod in (await get(two, "/v1/info"))["pods"]}
+    assert (info[name(one)]["state"], info[name(one)]["moving"], info[name(two)]["moving"]) == ("ready", 2, 0)
+    for body in (b"{}", b'{"share": 0}', b'{"share": 1.1}', b'{"share": 0.5, "within": -1}'):
+        status, problem = await call(two, "POST", f"/v1/pods/{name(one)}/shed", body)
+        assert (status, problem["code"]) == (400, "bad_message")
+    assert (await call(two, "POST", "/v1/pods/nothing/shed", b'{"share": 0.5}'))[0] == 404
+
+
+async def test_a_pod_that_does_not_answer_is_missing(new_pod: NewPod) -> None:
+    """`complete` is false, and what the others know is there."""
+    one, two = await new_pod(), await new_pod()
+    await one.join("alice", "a")
+    await two.join("bob", "a")
+    two.running._pod.control.close()
+    paths = ("/v1/rooms?by=members", "/v1/recent", "/v1/closes", "/v1/slow")
+    for status, answer in await asyncio.gather(*[call(one, "GET", path) for path in paths]):
+        assert (status, answer["complete"]) == (200, False)
+    # The connection may be on the pod that does not answer.
+    assert (await call(one, "GET", "/v1/connections/nothing"))[0] == 504
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/rooms?by=name",
+        "/v1/rooms?by=traffic&limit=101",
+        "/v1/recent?kind=endings",
+        "/v1/recent?limit=0",
+        "/v1/closes?minutes=121",
+        "/v1/closes?minutes=1.5",
+        "/v1/connections/" + "x" * 65,
+    ],
+)
+async def test_what_cannot_be_asked_is_refused(new_pod: NewPod, path: str) -> None:
+    """With 400, and what is possible."""
+    status, problem = await call(await new_pod(), "GET", path)
+    assert (status, problem["code"]) == (400, "bad_message")
