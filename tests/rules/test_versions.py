@@ -17,3 +17,12 @@ def test_the_changelog_ends_with_this_version() -> None:
 def test_the_distribution_has_this_version() -> None:
     """The installed distribution `forestay` has the version of this tree; if not, run `make setup`."""
     assert version("forestay") == forestay.__version__
+
+
+def test_the_readme_installs_this_version() -> None:
+    """The commands of the README that name a version name this one, and the image of the tree as `make image` names it."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = re.findall(r"(?:REGISTRY/forestay:|--version )(\d\S+)", readme)
+    assert named == [forestay.__version__] * 2
+    [image] = re.findall(r"^IMAGE \?= (\S+)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert f"kind load docker-image {image} " in readme
