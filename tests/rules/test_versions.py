@@ -20,7 +20,7 @@ def test_the_distribution_has_this_version() -> None:
 
 
 def test_the_readme_installs_this_version() -> None:
-    """The commands of the README that name a version name this one, and the image of the tree as `make image` names it."""
+    """The README installs this release, and loads the image by the name that `make image` gives it."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     named = re.findall(r"(?:REGISTRY/forestay:|--version )(\d\S+)", readme)
     assert named == [forestay.__version__] * 2
