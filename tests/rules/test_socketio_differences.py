@@ -1,4 +1,4 @@
-"""What stock Socket.IO clients see differently is on the page for those who move in."""
+"""What stock Socket.IO clients see differently is on the page for those who move."""
 
 from tests.socketio_peers.differences import rows, table
 from tests.support.repository import ROOT
