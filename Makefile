@@ -29,7 +29,8 @@ CYCLONEDX_VERSION := 7.5.0
 PYTEST := $(BIN)/pytest
 RANDOM_KEY := od -An -N32 -tx1 /dev/urandom | tr -d ' \n'
 
-.PHONY: help setup run dev demo example deploy-picture test test-slow test-compiled compiled servers meet clients-matrix mutate cover check fix docs site bench conformance clients e2e e2e-trace
+.PHONY: help setup run dev demo example deploy-picture test test-slow test-compiled compiled servers meet clients-matrix
+.PHONY: issuers collectors mutate cover check fix docs site bench conformance clients e2e e2e-trace
 .PHONY: trace-picture image tree descriptions fuzz-api architecture-picture chart-docs manifests lock audit sbom clean
 .PHONY: check-format check-lint check-types check-imports check-rules check-js check-sizes check-spelling check-cover
 
@@ -77,6 +78,12 @@ meet: setup ## try nginx, HAProxy, Apache and Caddy in front of two pods, and co
 
 clients-matrix: setup ## try client libraries of six languages, and compare with docs/clients.md: ARGS="okhttp --write"
 	$(BIN)/python -m tests.matrix $(ARGS)
+
+issuers: setup ## have Keycloak, other issuers and libraries sign tokens, and compare with docs/tokens.md: ARGS="--write"
+	$(BIN)/python -m tests.issuers $(ARGS)
+
+collectors: setup ## run Prometheus, vmagent, Datadog's check, Jaeger and a collector beside a gateway: ARGS="--write"
+	$(BIN)/python -m tests.collectors $(ARGS)
 
 mutate: setup ## take each defence out of a copy, and demand that its tests notice: ARGS="S23 pongs"
 	$(BIN)/python -m tests.mutation $(ARGS)

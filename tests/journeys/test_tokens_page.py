@@ -4,14 +4,15 @@ import asyncio
 import json
 import random
 import re
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import jwt
 import pytest
 from aiohttp import web
 
@@ -22,31 +23,11 @@ from forestay.settings.settings import SettingsError, load
 from tests.support.gateway import PATIENCE, SECRET, Client, Gateway, gateway, token, upgrade
 from tests.support.issuers import SHAPES, Issued
 from tests.support.jwks import Endpoint, endpoint
-from tests.support.repository import ROOT, codes, rows
+from tests.support.repository import codes, rows
+from tests.support.tokens_page import PAGE, block, blocks, rooms_file, settings_of
 
-PAGE: Final = ROOT / "docs/tokens.md"
 OWN: Final = {"jwt_secret": SECRET}
 each = pytest.mark.parametrize("name", SHAPES)
-
-
-@cache
-def blocks(heading: str) -> Mapping[str, str]:
-    """The blocks of code right below a heading, by their language."""
-    text = PAGE.read_text(encoding="utf-8")
-    [section] = re.findall(rf"^##+ (?:With )?{re.escape(heading)}\n(.*?)(?=^##|\Z)", text, re.DOTALL | re.MULTILINE)
-    return dict(re.findall(r"^```(\w+)\n(.*?)^```", section, re.DOTALL | re.MULTILINE))
-
-
-def settings_of(heading: str) -> dict[str, str]:
-    """The settings of a section, by their names in lower case."""
-    lines = blocks(heading)["sh"].splitlines()
-    return {key.removeprefix("FORESTAY_").lower(): value for key, _, value in (line.partition("=") for line in lines)}
-
-
-def rooms_file(heading: str, folder: Path) -> str:
-    file = folder / "rooms.toml"
-    file.write_text(blocks(heading)["toml"], encoding="utf-8")
-    return str(file)
 
 
 @asynccontextmanager
@@ -106,11 +87,44 @@ async def test_a_token_of_the_provider_gets_in(name: str, tmp_path: Path) -> Non
 
 
 def test_every_section_is_played() -> None:
-    """Each provider of the page has a shape, and each shape a section."""
-    text = PAGE.read_text(encoding="utf-8").partition("## When a provider changes its keys")[0]
-    named = re.findall(r"^## With (?!other)(.+)$", text, re.MULTILINE)
-    named += re.findall(r"^### (?!By )(.+)$", text, re.MULTILINE)
-    assert named == list(SHAPES)
+    """Each section with a key set has a shape, and each shape a section."""
+    headings = re.findall(r"^##+ (?:With )?(.+)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert [each for each in headings if "FORESTAY_JWKS_URL" in blocks(each).get("sh", "")] == list(SHAPES)
+
+
+BY_LIBRARIES: Final[dict[str, tuple[dict[str, str], dict[str, object], str, str]]] = {
+    "jjwt, which chooses by the length of the secret": (
+        {"jwt_algorithms": "HS512"},
+        {"sub": "7"},
+        "HS512",
+        "algorithm",
+    ),
+    "simplejwt with its own claim": ({"jwt_user_claim": "user_id"}, {"user_id": "7", "jti": "a"}, "HS256", "missing"),
+    "a library that was given a number": ({"jwt_user_claim": "id"}, {"id": 7}, "HS256", "missing claim: sub"),
+}
+"""Settings of the page, claims, the algorithm, and how the refusal without these settings begins."""
+
+
+@pytest.mark.parametrize("name", BY_LIBRARIES)
+async def test_a_token_of_a_library_needs_one_setting(name: str) -> None:
+    """Without it the refusal names it."""
+    given, claims, algorithm, begins = BY_LIBRARIES[name]
+    secret = SECRET + SECRET
+    bearer = jwt.encode({"exp": time.time() + 60, **claims}, secret, algorithm)
+    async with gateway(jwt_secret=secret) as pod:
+        found = await detail(pod, bearer)
+        assert found.startswith(begins)
+        assert f"FORESTAY_{next(iter(given)).upper()}" in found
+    async with gateway(jwt_secret=secret, **given) as pod:
+        client = await Client.open(pod.port, bearer)
+        assert (await client.hear("welcome"))["payload"]["user"] == "7"
+
+
+async def test_a_number_as_sub_is_refused_with_what_to_write() -> None:
+    """Libraries write it so where they are given one."""
+    async with gateway(**OWN) as pod:
+        bearer = jwt.encode({"exp": time.time() + 60, "sub": 42}, SECRET)
+        assert 'write the user 42 as "42"' in await detail(pod, bearer)
 
 
 async def test_a_key_that_a_provider_changes_to_works_at_once(tmp_path: Path) -> None:
@@ -201,7 +215,7 @@ async def test_rights_change_with_the_next_token(tmp_path: Path) -> None:
 async def test_rights_by_a_hook(tmp_path: Path) -> None:
     """The example of the page puts a client into the rooms of its teams, and keeps it out of the others."""
     module = tmp_path / "hooks.py"
-    module.write_text(blocks("By a hook")["python"], encoding="utf-8")
+    module.write_text(block("By a hook", "python"), encoding="utf-8")
     file = rooms_file("By a hook", tmp_path)
     async with gateway(**OWN, hooks_module=str(module), rooms_file=file) as pod:
         client = await pod.connect("ada")

@@ -243,5 +243,36 @@ SHAPES: Final[Mapping[str, Issued]] = {
         header={"typ": "JWT"},
         refused={"audience does not match": {"aud": "another.apps.googleusercontent.com"}},
     ),
+    "Spring Authorization Server": Issued(
+        {
+            "sub": "ada",
+            "aud": "web",
+            "nbf": int(time.time()),
+            "scope": ["chat.read", "chat.write"],
+            "iss": "https://auth.example.com",
+            "jti": UUID,
+            "roles": ["moderator"],
+        },
+        "ada",
+        # It says nothing of its key.
+        jwk={"kid": UUID, "use": None, "alg": None},
+        may={"chat.a": "rw", "mod.a": "rw", "other": ""},
+        refused={"audience does not match": {"aud": "another"}},
+    ),
+    "oidc-provider": Issued(
+        {
+            "sub": "ada",
+            "aud": "https://chat.example.com",
+            "client_id": "web",
+            "iss": "https://op.example.com",
+            "jti": UUID,
+            "scope": "chat:read",
+        },
+        "ada",
+        jwk={"kid": "one", "use": "sig", "alg": "RS256"},
+        may={"chat.a": "r", "other": ""},
+        header={"typ": "at+jwt"},
+        refused={"missing claim: aud": {"aud": None}},
+    ),
 }
 """By the heading of its section in docs/tokens.md."""

@@ -29,11 +29,20 @@ def promtool(*arguments: str, folder: Path) -> str:
 class Prometheus:
     """One server that scrapes every second and stores exemplars."""
 
-    def __init__(self, folder: Path, pods: Mapping[str, int], rules: Mapping[str, Any]) -> None:
-        """`pods`: their internal ports by name. `rules`: the spec of a PrometheusRule."""
+    def __init__(
+        self,
+        folder: Path,
+        pods: Mapping[str, int],
+        rules: Mapping[str, Any],
+        *flags: str,
+        program: str | None = PROGRAM,
+    ) -> None:
+        """`pods`: their internal ports by name. `rules`: the spec of a PrometheusRule. `flags`: more of them."""
+        assert program is not None
+        self._command = (program, *flags)
         self._folder = folder
         self._process: asyncio.subprocess.Process | None = None
-        self._url = f"http://127.0.0.1:{free_port()}"
+        self.url = f"http://127.0.0.1:{free_port()}"
         targets = [
             {"targets": [f"127.0.0.1:{port}"], "labels": {"namespace": "forestay", "pod": pod}}
             for pod, port in pods.items()
@@ -47,13 +56,12 @@ class Prometheus:
         (folder / "prometheus.yaml").write_text(yaml.safe_dump(config))
 
     async def start(self) -> None:
-        assert PROGRAM is not None
         self._process = await asyncio.create_subprocess_exec(
-            PROGRAM,
+            *self._command,
             "--config.file=prometheus.yaml",
             "--storage.tsdb.path=data",
             "--enable-feature=exemplar-storage",
-            f"--web.listen-address={self._url.removeprefix('http://')}",
+            f"--web.listen-address={self.url.removeprefix('http://')}",
             cwd=self._folder,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
@@ -70,7 +78,7 @@ class Prometheus:
 
     async def ask(self, path: str, **parameters: str) -> Any:
         """Returns the data of an answer of the HTTP API."""
-        async with aiohttp.request("GET", f"{self._url}/api/v1/{path}", params=parameters) as response:
+        async with aiohttp.request("GET", f"{self.url}/api/v1/{path}", params=parameters) as response:
             answer = json.loads(await response.read())
         assert answer["status"] == "success", answer
         return answer["data"]
@@ -82,7 +90,7 @@ class Prometheus:
 
     async def _ready(self) -> bool:
         try:
-            async with aiohttp.request("GET", f"{self._url}/-/ready") as response:
+            async with aiohttp.request("GET", f"{self.url}/-/ready") as response:
                 return response.status == 200
         except aiohttp.ClientConnectionError:
             return False

@@ -122,7 +122,11 @@ def read_fields(payload: bytes) -> Fields:
 
 def _user(fields: Fields, name: str) -> str:
     """The user. A `sub` is text; another claim may also be a whole number, which counts as its digits."""
-    user: str | int | None = _typed(fields, name, _text if name == STANDARD.user else _text_or_integer)
+    user: str | int | None
+    if name == STANDARD.user:
+        user = _typed(fields, name, _text, '; a sub is a text, so write the user 42 as "42"')
+    else:
+        user = _typed(fields, name, _text_or_integer)
     if user is None:
         raise bad_token(f"missing claim: {name}; FORESTAY_JWT_USER_CLAIM says which claim names the user")
     if isinstance(user, int):
@@ -132,15 +136,15 @@ def _user(fields: Fields, name: str) -> str:
     return user
 
 
-def _typed(fields: Fields, name: str, decoder: msgspec.json.Decoder[T]) -> T | None:
-    """The value of the claim `name`; None where it is absent. Raises Refusal where its type is wrong."""
+def _typed(fields: Fields, name: str, decoder: msgspec.json.Decoder[T], remedy: str = "") -> T | None:
+    """The value of the claim `name`; None where it is absent. Raises Refusal where its type is wrong, with a remedy."""
     raw = find_claim(fields, name)
     if raw is None:
         return None
     try:
         return decoder.decode(raw)
     except ValueError:
-        raise bad_token(f"malformed claim: {name} has the wrong type or is out of range") from None
+        raise bad_token(f"malformed claim: {name} has the wrong type or is out of range{remedy}") from None
 
 
 def find_claim(fields: Mapping[str, msgspec.Raw], name: str) -> msgspec.Raw | None:

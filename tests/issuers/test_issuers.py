@@ -1,0 +1,31 @@
+"""The page about tokens has what `make issuers` sees."""
+
+import sys
+
+import pytest
+
+from tests.issuers.__main__ import ISSUERS, read
+from tests.issuers.checks import CHECKS
+from tests.support.process import Program
+from tests.support.tokens_page import PAGE
+
+
+def test_the_page_has_every_issuer_and_every_check() -> None:
+    """Each with its version and a verdict, and each gets in with its rights."""
+    known = read(PAGE)
+    assert list(known) == [f"{name} {version}" for name, (version, _) in ISSUERS.items()]
+    for verdicts in known.values():
+        assert list(verdicts) == [title for title, _ in CHECKS]
+        assert all(verdicts.values())
+        assert verdicts["Gets in, with its rights"] == "yes"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+async def test_the_verdicts_are_those_of_the_page() -> None:
+    """Each issuer that can be had here signs tokens as the page says at its version."""
+    process = await Program((sys.executable, "-m", "tests.issuers")).start()
+    out, error = await process.communicate()
+    if process.returncode == 2:
+        pytest.skip(out.decode().strip().splitlines()[-1])
+    assert process.returncode == 0, (out + error).decode()[-3000:]
