@@ -31,7 +31,7 @@ RANDOM_KEY := od -An -N32 -tx1 /dev/urandom | tr -d ' \n'
 
 .PHONY: help setup run dev demo example deploy-picture test test-slow test-compiled compiled servers meet clients-matrix
 .PHONY: issuers collectors mutate cover check fix docs site bench conformance clients e2e e2e-trace
-.PHONY: trace-picture image tree descriptions fuzz-api architecture-picture chart-docs manifests lock audit sbom clean
+.PHONY: trace-picture ops-picture image tree descriptions fuzz-api architecture-picture chart-docs manifests lock audit sbom clean
 .PHONY: check-format check-lint check-types check-imports check-rules check-js check-sizes check-spelling check-cover
 
 help: ## list these verbs
@@ -55,6 +55,9 @@ example: setup ## start one of examples/, or list them: ARGS="chat"
 
 deploy-picture: setup ## take the picture of that page for the README, with Chromium
 	$(BIN)/python -m demo.picture
+
+ops-picture: setup ## take the pictures of the operators' page for its documentation, with Chromium and Redis
+	$(BIN)/python -m docs.ops_picture
 
 test: setup ## run every test; what could not run here is named at the end
 	$(PYTEST) $(ARGS)

@@ -6,11 +6,11 @@ import aiohttp
 import pytest
 import pytest_asyncio
 import yarl
-from playwright.async_api import Browser, Page, ViewportSize, expect
+from playwright.async_api import Browser, ViewportSize, expect
 
 from examples.__main__ import EXAMPLES
-from tests.support.example import DESKTOP, Start, installed, sign_in, visitor
-from tests.support.repository import ROOT
+from tests.support.accessibility import axe_script, faults, sticking_out
+from tests.support.example import DESKTOP, Start, sign_in, visitor
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(90)]
 
@@ -20,30 +20,12 @@ EXAMPLES_HERE = sorted(EXAMPLES.keys() - {"socketio-chat"})
 PAGES = [name for name in EXAMPLES_HERE if name != "express"]
 PHONE: ViewportSize = {"width": 390, "height": 844}
 SMALL: ViewportSize = {"width": 320, "height": 640}
-# WCAG 2.2, levels A and AA.
-FAULTS = """async () => {
-    const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
-    const { violations } = await axe.run({ runOnly: tags });
-    return violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html.slice(0, 120)}`));
-}"""
-STICKING_OUT = """() => [...document.querySelectorAll("body *")]
-    .filter((each) => !each.matches(".unseen, svg *, .cursor") && each.getClientRects().length > 0)
-    .filter((each) => each.getBoundingClientRect().right > innerWidth + 0.5 || each.getBoundingClientRect().left < -0.5)
-    .map((each) => each.outerHTML.slice(0, 120))"""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def axe() -> Path:
     """The script that looks for faults."""
-    folder = ROOT / "tests" / "support" / "axe"
-    await installed(folder)
-    return folder / "node_modules" / "axe-core" / "axe.min.js"
-
-
-async def faults(page: Page, axe: Path) -> list[str]:
-    await page.add_script_tag(path=axe)
-    found: list[str] = [*await page.evaluate(FAULTS), *await page.evaluate(STICKING_OUT)]
-    return found
+    return await axe_script()
 
 
 @pytest.mark.parametrize(("size", "dark"), [(DESKTOP, False), (PHONE, True)], ids=["desktop-light", "phone-dark"])
@@ -69,7 +51,7 @@ async def test_the_page_is_usable_for_everybody(
             await expect(page.locator("#state")).to_have_text("Live." if name == "dashboard" else "Connected.")
         assert await faults(page, axe) == []
         await page.set_viewport_size(SMALL)
-        assert await page.evaluate(STICKING_OUT) == []
+        assert await sticking_out(page) == []
 
 
 @pytest.mark.parametrize("name", EXAMPLES_HERE)

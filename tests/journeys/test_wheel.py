@@ -46,11 +46,12 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_wheel_has_one_package_with_the_demo_page(wheel: Path) -> None:
-    """Nothing lies beside `forestay` but its metadata, and the page's files are in it."""
+def test_the_wheel_has_one_package_with_the_pages(wheel: Path) -> None:
+    """Nothing lies beside `forestay` but its metadata, and the files of both pages are in it."""
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names} == {"forestay", f"forestay-{forestay.__version__}.dist-info"}
-    assert {"forestay/web/demo/index.html", "forestay/web/demo/forestay.js"} <= set(names)
+    pages = ROOT / "app" / "forestay" / "web"
+    assert {f"forestay/web/{file.parent.name}/{file.name}" for file in pages.glob("*/*.*")} <= set(names)
 
 
 def test_the_wheel_of_the_sdist_is_the_wheel_of_the_tree(wheel: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from forestay.edge.websocket.open_sockets import MessageLimits
 from forestay.ops.health.probes import Health
 from forestay.pod.file_limit import Files
 from forestay.settings.settings import Settings
+from forestay.web.pages import ops_routes
 
 # Seconds for requests under way when a port closes.
 _SHUTDOWN: Final = 1.0
@@ -97,11 +98,11 @@ class PublicPort:
 
 
 class InternalPort:
-    """The port of the probes, the metrics and the API."""
+    """The port of the probes, the metrics, the API and the operators' page."""
 
     def __init__(self, settings: Settings, files: Files, api: Api, health: Health) -> None:
         app = web.Application()
-        app.add_routes([*api.routes(), *health.routes()])
+        app.add_routes([*api.routes(), *health.routes(), *ops_routes()])
         self._settings = settings
         self._files = files
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN)

@@ -1,7 +1,7 @@
-"""Serves the demo page: plain files, read once at the start."""
+"""Serves the demo page and the operators' page: plain files, read once at the start."""
 
 import mimetypes
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib.resources import files
 from typing import Final
 
@@ -18,6 +18,21 @@ _HEADERS: Final = {
     "Cache-Control": "no-cache",
 }
 
+_OPS_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-cache",
+}
+
+_OPS_SHARED: Final = ("theme.css", "logo.svg", "dom.js", "json-view.js", "words.js", "closes.js", "forestay.js")
+"""What the operators' page takes from the demo page."""
+
 
 def demo_answers(prefix: str = "") -> dict[str, Answer]:
     """Returns the handlers of the demo page by path: the page at `/` and its files at `/demo/…`.
@@ -25,16 +40,32 @@ def demo_answers(prefix: str = "") -> dict[str, Answer]:
     `prefix`: the path in front of them. The page finds its files and the gateway by their paths relative to its own, so
     `prefix` without a slash leads to the page.
     """
-    answers: dict[str, Answer] = {}
-    for file in files("forestay.web").joinpath("demo").iterdir():
-        if file.is_file():
-            answer = _file(file.name, file.read_bytes())
-            answers[f"{prefix}/demo/{file.name}"] = answer
-            if file.name == "index.html":
-                answers[f"{prefix}/"] = answer
+    answers = _folder("demo", prefix, _HEADERS)
+    answers[f"{prefix}/"] = answers[f"{prefix}/demo/index.html"]
     if prefix:
         answers[prefix] = _redirect(f"{prefix}/")
     return answers
+
+
+def ops_routes() -> Sequence[web.AbstractRouteDef]:
+    """Returns the routes of the operators' page: the page at `/ops` and its files at `/ops/…`.
+
+    The page finds its files and the API by their paths relative to its own, so something in front may add a prefix.
+    """
+    answers = _folder("ops", "", _OPS_HEADERS)
+    for name in _OPS_SHARED:
+        answers[f"/ops/{name}"] = _file(name, files("forestay.web").joinpath("demo", name).read_bytes(), _OPS_HEADERS)
+    answers["/ops"] = answers["/ops/index.html"]
+    answers["/ops/"] = _redirect("../ops")
+    return [web.route("*", path, answer) for path, answer in answers.items()]
+
+
+def _folder(name: str, prefix: str, headers: Mapping[str, str]) -> dict[str, Answer]:
+    return {
+        f"{prefix}/{name}/{file.name}": _file(file.name, file.read_bytes(), headers)
+        for file in files("forestay.web").joinpath(name).iterdir()
+        if file.is_file()
+    }
 
 
 def _redirect(target: str) -> Answer:
@@ -44,13 +75,13 @@ def _redirect(target: str) -> Answer:
     return answer
 
 
-def _file(name: str, body: bytes) -> Answer:
+def _file(name: str, body: bytes, headers: Mapping[str, str]) -> Answer:
     kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
     charset = "utf-8" if kind.startswith("text/") else None
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         if request.method not in ("GET", "HEAD"):
             return web.Response(status=405, headers={"Allow": "GET, HEAD"})
-        return web.Response(body=body, content_type=kind, charset=charset, headers=_HEADERS)
+        return web.Response(body=body, content_type=kind, charset=charset, headers=headers)
 
     return answer
