@@ -12,10 +12,10 @@ const held = {};
  */
 export function takeFromAddress() {
   const given = new URLSearchParams(location.hash.slice(1));
-  const found = NAMES.filter((name) => given.has(name));
-  for (const name of found) set(name, given.get(name).trim());
-  if (found.length > 0) history.replaceState(null, "", location.pathname + location.search);
-  return found.length > 0;
+  const present = NAMES.filter((name) => given.has(name));
+  for (const name of present) set(name, given.get(name).trim());
+  if (present.length > 0) history.replaceState(null, "", location.pathname + location.search);
+  return present.length > 0;
 }
 
 /** Whether the gateway gives tokens to this page. */
