@@ -1,15 +1,18 @@
 """Any pod shows operators what goes on on all pods."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
-from tests.support.gateway import Gateway, call, token, upgrade
+from tests.support.gateway import KEY, Gateway, call, token, upgrade
 from tests.support.local_redis import RedisServer
 from tests.support.pods import NewPod, pods
 
@@ -241,3 +244,130 @@ async def test_what_cannot_be_asked_is_refused(new_pod: NewPod, path: str) -> No
     """With 400, and what is possible."""
     status, problem = await call(await new_pod(), "GET", path)
     assert (status, problem["code"]) == (400, "bad_message")
+
+
+class Lines:
+    """The lines of a watch."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+
+    async def next(self) -> dict[str, Any]:
+        """The next line but those that say that the stream is alive."""
+        while True:
+            found: dict[str, Any] = json.loads(await asyncio.wait_for(self._response.content.readline(), 20))
+            if found["kind"] != "alive":
+                return found
+
+    async def frame(self, **fields: object) -> dict[str, Any]:
+        """The next frame with these fields."""
+        while True:
+            found = await self.next()
+            assert found["kind"] == "frame", found
+            if fields.items() <= found.items():
+                return found
+
+    def go(self) -> None:
+        """The reader goes, without a word."""
+        self._response.close()
+
+
+@asynccontextmanager
+async def watch(pod: Gateway, path: str) -> AsyncIterator[Lines]:
+    """The stream at `path`."""
+    async with aiohttp.request("GET", f"{pod.internal}{path}", headers=KEY) as response:
+        assert (response.status, response.content_type) == (200, "application/x-ndjson")
+        yield Lines(response)
+
+
+async def the_connection(pod: Gateway, user: str) -> str:
+    """The id of the only connection of `user`."""
+    [found] = (await get(pod, f"/v1/users/{user}/connections"))["connections"]
+    return str(found["id"])
+
+
+async def test_a_connection_is_watched_from_another_pod(new_pod: NewPod) -> None:
+    """What it sends and what it is written, in their order, without payloads, until it ends."""
+    one, two = await new_pod(), await new_pod()
+    alice, bob = await two.connect("alice"), await one.join("bob", "log.a")
+    id = await the_connection(one, "alice")
+    async with watch(one, f"/v1/connections/{id}/watch") as lines:
+        first = await lines.next()
+        assert (first["kind"], first["pods"], first["complete"]) == ("watching", [name(two)], True)
+        assert not first["payloads"]
+        await alice.ask({"type": "join", "room": "log.a"})
+        asked = await lines.frame(way="in", type="join", room="log.a")
+        assert (asked["connection"], asked["user"], asked["pod"]) == (id, "alice", name(two))
+        assert (await lines.frame(way="out", type="joined"))["room"] == "log.a"
+        await bob.say({"type": "broadcast", "room": "log.a", "payload": {"secret": 1}})
+        got = await lines.frame(way="out", type="message")
+        assert (got["from"], got["offset"], got["bytes"]) == ("bob", 1, len(b'{"secret": 1}'))
+        assert not {"payload", "lost"} & set(got)
+        await alice.ask({"type": "join", "room": "no room"})
+        assert (await lines.frame(way="out", type="error"))["code"] == "invalid_room"
+        await call(one, "DELETE", f"/v1/connections/{id}")
+        ended = await lines.next()
+        while ended["kind"] == "frame":
+            ended = await lines.next()
+        assert (ended["kind"], ended["reason"]) == ("end", "ended")
+    assert (await call(one, "GET", f"/v1/connections/{id}/watch"))[0] == 404
+
+
+async def test_a_room_is_watched_on_all_pods(new_pod: NewPod) -> None:
+    """Each message once, with its sender, whether a client or a backend publishes it; payloads where they are shown."""
+    one, two = await new_pod(ops_show="payloads"), await new_pod(ops_show="payloads")
+    bob = await two.join("bob", "a")
+    async with watch(one, "/v1/rooms/a/watch") as lines:
+        first = await lines.next()
+        assert (first["pods"], first["payloads"]) == (sorted([name(one), name(two)]), True)
+        await bob.say({"type": "broadcast", "room": "a", "payload": "x" * 2000})
+        await bob.say({"type": "broadcast", "room": "other", "payload": 1})
+        found = await lines.frame()
+        assert (found["way"], found["type"], found["user"], found["pod"]) == ("in", "broadcast", "bob", name(two))
+        assert (found["payload"], found["cut"], found["bytes"]) == ('"' + "x" * 999, True, 2002)
+        await call(one, "POST", "/v1/rooms/a/messages", BODY)
+        found = await lines.frame()
+        assert ("user" in found, found["payload"], found["pod"]) == (False, '"hello"', name(one))
+
+
+async def test_a_watch_ends_when_nobody_reads_it(new_pod: NewPod) -> None:
+    """All pods look no more, as soon as the reader is gone, or the time is over."""
+    one, two = await new_pod(), await new_pod()
+    looks = [pod.running._pod.watching for pod in (one, two)]
+    async with watch(one, "/v1/rooms/a/watch") as lines:
+        await lines.next()
+        assert [look.active for look in looks] == [True, True]
+        lines.go()
+        # The next line does not reach the reader.
+        await call(one, "POST", "/v1/rooms/a/messages", BODY)
+        while True in [look.active for look in looks]:
+            await asyncio.sleep(0.05)
+    async with watch(one, "/v1/rooms/a/watch?seconds=0") as lines:
+        assert [(await lines.next())["kind"] for _ in range(2)] == ["watching", "end"]
+
+
+async def test_what_comes_too_fast_is_counted(new_pod: NewPod) -> None:
+    """A watch has some of the frames, and says how many more there were: together all of them."""
+    pod = await new_pod(message_rate=0)
+    alice = await pod.connect("alice")
+    async with watch(pod, f"/v1/connections/{await the_connection(pod, 'alice')}/watch") as lines:
+        await lines.next()
+        await alice.say(*[{"type": "ping"} for _ in range(1000)])
+        frames = dropped = 0
+        while frames + dropped < 2000:
+            line = await lines.next()
+            frames += line["kind"] == "frame"
+            dropped += line.get("frames", 0)
+        assert (frames + dropped, frames >= 100, dropped > 0) == (2000, True, True)
+
+
+async def test_a_pod_has_a_number_of_watches(new_pod: NewPod) -> None:
+    """One more is refused, and may come when another one has ended."""
+    pod = await new_pod()
+    async with AsyncExitStack() as stack:
+        for _ in range(10):
+            await (await stack.enter_async_context(watch(pod, "/v1/rooms/a/watch"))).next()
+        status, problem = await call(pod, "GET", "/v1/rooms/a/watch")
+        assert (status, problem["code"]) == (503, "unavailable")
+    while (await call(pod, "GET", "/v1/rooms/a/watch?seconds=0"))[0] == 503:
+        await call(pod, "POST", "/v1/rooms/a/messages", BODY)

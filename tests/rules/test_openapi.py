@@ -28,7 +28,7 @@ def operations() -> dict[tuple[str, str], dict[str, Any]]:
 
 def test_the_document_has_each_path_and_method() -> None:
     """And no other."""
-    api = Api(Core(None, None), ApiKeys([], None, Observer()), BodyLimits(1, 1), Observer(), None)  # type: ignore[arg-type]
+    api = Api(Core(None, None, None), ApiKeys([], None, Observer()), BodyLimits(1, 1), Observer(), None)  # type: ignore[arg-type]
     served = {(path, method) for path, methods in api.paths.items() for method in methods}
     assert set(operations()) == served
 

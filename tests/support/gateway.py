@@ -106,7 +106,9 @@ async def call(
         text = await response.text()
         if response.status >= 400:
             assert response.content_type == "application/problem+json"
-        return response.status, json.loads(text) if text else {}
+        # Of a stream, the first line.
+        first, _, _ = text.partition("\n")
+        return response.status, json.loads(first) if first else {}
 
 
 def token(user: str = "alice", **claims: object) -> str:

@@ -19,6 +19,7 @@ from forestay.core.cluster.revocations import Revocations, RevocationVerifier
 from forestay.core.cluster.tickets import Tickets
 from forestay.core.cluster.user_limit import UserLimit, UserLimitRules
 from forestay.core.facts.traffic import Traffic
+from forestay.core.facts.watching import Watching
 from forestay.core.fanout.delivery import Delivery
 from forestay.core.fanout.hub import Hub
 from forestay.core.fanout.outbox import Outbox
@@ -114,6 +115,7 @@ class Pod:
     single_requests: SingleRequests
     backend: Backend
     all_pods: AllPods
+    watching: Watching
 
 
 def assemble(
@@ -216,6 +218,7 @@ def assemble(
         single_requests=SingleRequests(runtime, UserRates(rates), policies, publisher, handlers, outbox),
         backend=Backend(runtime, registry, policies, publisher, presence, control),
         all_pods=AllPods(control, links.pod),
+        watching=runtime.watching,
     )
 
 

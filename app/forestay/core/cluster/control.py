@@ -74,6 +74,8 @@ class ControlChannel:
         self._unconfirmed = 2
         self.listening = Event()
         """Set when this pod gets the questions and the orders of the others."""
+        self.seen: dict[str, Callable[[Answer], None]] = {}
+        """Where what is seen of a watch goes, by the name of the watch."""
 
     def start(self) -> None:
         """Subscribe to the control messages for all pods, and to those for this one."""
@@ -218,6 +220,8 @@ class ControlChannel:
         return [pods_room(pod) for pod in others]
 
     def _take_answer(self, answer: Answer) -> None:
+        if answer.seen is not None and answer.seen.watch in self.seen:
+            self.seen[answer.seen.watch](answer)
         pending = self._pending.get(answer.number)
         if pending is not None and answer.asker in pending.missing:
             pending.missing.discard(answer.asker)

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from forestay.core.facts.frames import Frame
 from forestay.core.ports.operating import Incident, Minute, Vitals, Wanted
 from forestay.core.ports.registry import Revocation
 from forestay.protocol.codes import CloseCode
@@ -183,6 +184,30 @@ class ShedQuestion(Control, frozen=True, tag="shed", kw_only=True):
     within: float
 
 
+class WatchQuestion(Control, frozen=True, tag="watch", kw_only=True):
+    """Asks for the frames of one connection, or for the messages that are published in one room, while they come."""
+
+    watch: str
+    """The name of the watch. The same one again renews it."""
+    connection: str | None = None
+    room: str | None = None
+    end: bool = False
+
+
+class Seen(Struct, frozen=True, kw_only=True):
+    """What was seen of a watch since the last answer."""
+
+    watch: str = ""
+    """Its name; empty in the answer to the question."""
+    frames: Sequence[Frame] = ()
+    dropped: int = 0
+    """Frames that are missing, because there were too many."""
+    ended: bool = False
+    """Whether the connection has ended."""
+    payloads: bool = False
+    """Whether the pod shows payloads."""
+
+
 class End(Control, frozen=True, tag="end", kw_only=True):
     """End the connections with these ids."""
 
@@ -209,9 +234,12 @@ class Answer(Control, frozen=True, tag="answer", kw_only=True):
     top: TopRooms | None = None
     recent: Sequence[Incident] = ()
     minutes: Sequence[Minute] = ()
+    seen: Seen | None = None
 
 
-Look: TypeAlias = TopQuestion | ConnectionQuestion | SlowQuestion | RecentQuestion | MinutesQuestion | ShedQuestion
+Look: TypeAlias = (
+    TopQuestion | ConnectionQuestion | SlowQuestion | RecentQuestion | MinutesQuestion | ShedQuestion | WatchQuestion
+)
 """What only operators ask."""
 
 Question: TypeAlias = ConnectionsQuestion | RoomsQuestion | StatusQuestion | PlacingQuestion | DrainQuestion | Look

@@ -18,7 +18,9 @@ from forestay.core.cluster.control_messages import (
     SlowQuestion,
     TopQuestion,
     TopRooms,
+    WatchQuestion,
 )
+from forestay.core.cluster.watches import Watches
 from forestay.core.facts.watching import RoomCount
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.hub import Hub
@@ -49,6 +51,7 @@ class Looking:
         self._rooms = rooms
         self._slow = slow
         self._operating = operating
+        self._watches = Watches(runtime, pod, hub, operating)
         self._resting = False
 
     def answer(self, question: Look, reply: Callable[[Answer], None]) -> None:
@@ -68,7 +71,9 @@ class Looking:
                 reply(Answer(number, pod, minutes=operating.minutes(question.minutes)))
             case ShedQuestion():
                 asked = operating.shed(question.share, question.within)
-                reply(Answer(number, pod, status=None, changed=asked))
+                reply(Answer(number, pod, changed=asked))
+            case WatchQuestion():
+                self._watches.watch(question, reply)
 
     def vitals(self) -> Vitals | None:
         """How this pod is, as the process sees it."""

@@ -1,4 +1,4 @@
-"""What somebody looks at: the traffic of rooms. While nobody does, nothing is counted.
+"""What somebody looks at: the traffic of rooms, and the frames of connections and rooms. Else nothing is counted.
 
 The core asks `active` for each pass and each message. That is all it costs then.
 """
@@ -6,7 +6,11 @@ The core asks `active` for each pass and each message. That is all it costs then
 from collections.abc import Sequence
 from typing import Final, final
 
+from forestay.core.facts.subject import Subject
 from forestay.core.facts.traffic import Arrival
+from forestay.core.facts.watch import Watch
+from forestay.protocol import replies, requests
+from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName, is_personal
 
 PERIOD: Final = 5.0
@@ -50,11 +54,68 @@ class Watching:
         self._before: dict[RoomName, RoomCount] = {}
         self._since = self._since_before = 0.0
         self._looked_at = 0.0
+        self._of_connections: list[Watch] = []
+        self._of_rooms: list[Watch] = []
+
+    def add(self, watch: Watch) -> None:
+        """Give `watch` what it is for, from now on."""
+        (self._of_connections if watch.subject is not None else self._of_rooms).append(watch)
+        self._settle()
+
+    def remove(self, watch: Watch) -> None:
+        """Give `watch` nothing more."""
+        (self._of_connections if watch.subject is not None else self._of_rooms).remove(watch)
+        self._settle()
+
+    def came(self, subject: Subject, request: requests.Request, size: int) -> None:
+        """A client has sent a request in a message of `size` bytes."""
+        for watch in self._of_connections:
+            if watch.subject is subject:
+                watch.request(subject, request, size)
+
+    def came_otherwise(self, subject: Subject, kind: str, size: int) -> None:
+        """A client has sent something that is no request: `unreadable`, or a `pong` of its wire."""
+        for watch in self._of_connections:
+            if watch.subject is subject:
+                watch.other(subject, kind, size)
+
+    def published(self, message: Message) -> None:
+        """A client or a backend publishes a message on this pod."""
+        for watch in self._of_rooms:
+            if watch.room == message.room:
+                watch.published(message)
+
+    def replied(self, subject: Subject, reply: replies.Reply) -> None:
+        """A client is written a reply."""
+        for watch in self._of_connections:
+            if watch.subject is subject:
+                watch.reply(subject, reply)
+
+    def replayed(self, subject: Subject, message: Message) -> None:
+        """A client is written a message that it missed."""
+        for watch in self._of_connections:
+            if watch.subject is subject:
+                watch.message(subject, message, lost=False)
+
+    def resynced(self, reply: replies.Resync) -> None:
+        """All members of a room are told that messages are lost."""
+        for watch in self._of_connections:
+            if watch.subject is not None and reply.room in watch.subject.rooms:
+                watch.reply(watch.subject, reply)
 
     def written(self, name: RoomName, arrivals: Sequence[Arrival]) -> None:
         """A pass has written these messages of a room to its members on this pod."""
-        if not self._counting or not arrivals or is_personal(name):
-            return
+        for watch in self._of_connections:
+            subject = watch.subject
+            if subject is not None and name in subject.rooms:
+                lost = subject.missed is not None and name in subject.missed
+                for message, _, _ in arrivals:
+                    if subject.gets(message):
+                        watch.message(subject, message, lost=lost)
+        if self._counting and arrivals and not is_personal(name):
+            self._count(name, arrivals)
+
+    def _count(self, name: RoomName, arrivals: Sequence[Arrival]) -> None:
         count = self._rooms.get(name)
         if count is None:
             if len(self._rooms) >= _MOST_ROOMS:
@@ -102,4 +163,4 @@ class Watching:
         return 0.0
 
     def _settle(self) -> None:
-        self.active = self._counting
+        self.active = self._counting or bool(self._of_connections) or bool(self._of_rooms)

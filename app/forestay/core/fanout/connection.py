@@ -11,7 +11,7 @@ from forestay.core.ports.transport import Transport
 from forestay.core.rules.access import Identity, Right
 from forestay.core.rules.rate_limit import TokenBucket
 from forestay.protocol.codes import Ending
-from forestay.protocol.message import Message
+from forestay.protocol.message import Kind, Message
 from forestay.protocol.names import RoomName, is_personal
 from forestay.protocol.position import Position
 
@@ -130,6 +130,17 @@ class Connection:
         connection of another user.
         """
         return message.exclude == self.id and message.sender == self.identity.user
+
+    def gets(self, message: Message) -> bool:
+        """Whether a message of one of its rooms is for it: not its own one, nor the news of its own user."""
+        if message.kind is not Kind.BROADCAST:
+            return message.sender != self.identity.user
+        return not self.is_left_out(message)
+
+    @property
+    def user(self) -> str:
+        """The user of its token."""
+        return self.identity.user
 
     @property
     def source(self) -> Source:

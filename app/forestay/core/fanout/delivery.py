@@ -24,6 +24,7 @@ class Delivery:
         self._perf = runtime.perf
         self._observer = runtime.observer
         self._traffic = runtime.traffic
+        self._watching = runtime.watching
         self._hub = hub
         self._rooms = rooms
         self._passes = passes
@@ -63,6 +64,8 @@ class Delivery:
         if room is None:
             return
         reply = Resync(name, reason, position)
+        if self._watching.active:
+            self._watching.resynced(reply)
         for wire, audience in room.audiences.items():
             if frame := wire.reply(reply):
                 audience.queue(frame)

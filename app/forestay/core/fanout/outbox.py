@@ -34,6 +34,7 @@ class Outbox:
     def __init__(self, runtime: Runtime, rooms: Rooms, passes: Passes, slow: SlowReaders) -> None:
         self._loop = runtime.loop
         self._observer = runtime.observer
+        self._watching = runtime.watching
         self._rooms = rooms
         self._passes = passes
         self._slow = slow
@@ -47,6 +48,8 @@ class Outbox:
 
     def send(self, connection: Connection, reply: Reply) -> None:
         """Send `reply`, before the room messages of the next pass."""
+        if self._watching.active:
+            self._watching.replied(connection, reply)
         self._passes.answer(connection, connection.wire.reply(reply))
 
     def send_bytes(self, connection: Connection, data: bytes) -> None:
@@ -77,6 +80,8 @@ class Outbox:
         """Send messages that the client missed, before live messages."""
         wire, traced = connection.wire.plain, room.policy.trace
         for message in messages:
+            if self._watching.active:
+                self._watching.replayed(connection, message)
             self._passes.answer(connection, wire.message(message, traced=traced))
         self._passes.tell_positions(connection)
 

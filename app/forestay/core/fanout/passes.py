@@ -81,7 +81,10 @@ class Passes:
         """Tell a slow client that it missed messages of the room `name`, the last one at `position`."""
         move(connection, name, position)
         self.tell_positions(connection)
-        self.answer(connection, connection.wire.reply(Resync(name, "slow")))
+        reply = Resync(name, "slow")
+        if self._watching.active:
+            self._watching.replied(connection, reply)
+        self.answer(connection, connection.wire.reply(reply))
         if self._observer is not None:
             self._observer.resynced(name, "slow", 1, client_of(connection))
 

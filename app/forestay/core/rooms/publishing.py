@@ -105,6 +105,7 @@ class Publisher:
         self._clock = runtime.clock
         self._perf = runtime.perf
         self._traffic = runtime.traffic
+        self._watching = runtime.watching
         self._tracer = runtime.tracer
         self._sampler = None if runtime.tracer is None else runtime.tracer.sampler
         self._stamps = Stamps(runtime.clock)
@@ -140,6 +141,8 @@ class Publisher:
         # Most rooms have none, and this is cheaper to ask for.
         if policy.webhooks and Webhook.MESSAGE in policy.webhooks:
             told = self._events.message(offer.message)
+        if self._watching.active:
+            self._watching.published(offer.message)
         self._bus.publish(offer.message, offer.settle, kept=kept, key=key, create=create, told=told)
 
     def count(self, offer: Offer, outcome: Outcome) -> None:

@@ -52,6 +52,7 @@ class Dispatcher:
         self._loop = runtime.loop
         self._perf = runtime.perf
         self._traffic = runtime.traffic
+        self._watching = runtime.watching
         self._rates = Rates(limits.rate, limits.burst, limits.bytes_rate, limits.message_bytes)
         self._limited = self._rates.limited
         self._handlers = handlers
@@ -63,6 +64,8 @@ class Dispatcher:
 
         The caller awaits what is returned before it hands in the next request of this client.
         """
+        if self._watching.active:
+            self._watching.came(connection, request, size)
         # First the request that is by far the most frequent.
         if isinstance(request, requests.Broadcast):
             work = self._publish(connection, request, size)
@@ -109,6 +112,8 @@ class Dispatcher:
     def reject(self, connection: Connection, unreadable: requests.Unreadable, size: int) -> None:
         """Refuse a message of `size` bytes that is no request."""
         self._traffic.receive("unreadable", size)
+        if self._watching.active:
+            self._watching.came_otherwise(connection, "unreadable", size)
         cost = 1.0 + size // _UNREADABLE_BYTES
         if self._allow(connection, unreadable.id, unreadable.room, size, cost):
             self._outbox.refuse(connection, unreadable.refusal, unreadable.id, unreadable.room)
@@ -123,6 +128,8 @@ class Dispatcher:
 
         One pong for each ping is free: a client that was told to wait must answer. Each other one is a message.
         """
+        if self._watching.active:
+            self._watching.came_otherwise(connection, "pong", 0)
         if connection.pongs < connection.pings:
             # A client may answer several pings with one pong (RFC 6455 §5.5.3). It saves few of the others for later.
             connection.pongs = max(connection.pongs + 1, connection.pings - _FREE_PONGS)

@@ -19,6 +19,7 @@ from forestay.edge.api.managing import Managing
 from forestay.edge.api.pods import Pods
 from forestay.edge.api.publishing import Publishing
 from forestay.edge.api.reading import Reading
+from forestay.edge.api.watching import NewWatcher, WatchPaths
 from forestay.edge.api.webhooks import Webhooks, WebhookSource
 from forestay.edge.problems import other_method, problem
 from forestay.edge.request_trace import trace_id
@@ -33,6 +34,7 @@ class Core:
 
     backend: Backend
     all_pods: AllPods
+    watcher: NewWatcher
 
 
 class Api:
@@ -50,6 +52,7 @@ class Api:
             Managing(backend, limits, audit),
             Pods(backend, all_pods, limits, audit),
             Looking(all_pods, audit),
+            WatchPaths(backend, core.watcher),
             Webhooks(webhooks, audit),
         )
         self.paths: dict[str, dict[str, Handler]] = {}

@@ -44,7 +44,7 @@ class Looking:
     async def _found(self, id: str, *, end: bool = False) -> Connected:
         connection, complete = await self._all_pods.connection(id, end=end)
         if connection is None:
-            raise _no_connection(complete=complete)
+            raise no_connection(complete=complete)
         return connection
 
     async def _end(self, request: web.Request, grant: Grant) -> web.StreamResponse:
@@ -90,7 +90,8 @@ def connection_in_path(request: web.BaseRequest, place: int = -1) -> str:
     return id
 
 
-def _no_connection(*, complete: bool) -> Refusal:
+def no_connection(*, complete: bool) -> Refusal:
+    """Why a connection cannot be shown or ended."""
     if complete:
         message = "there is no such connection; GET /v1/recent?connection= says how it ended, for a while"
         return Refusal(ErrorCode.NOT_FOUND, message)

@@ -8,6 +8,7 @@ from typing import Final
 
 from aiohttp import web
 
+from forestay.edge import time_limits
 from forestay.edge.client_address import TrustedProxies
 from forestay.edge.listening.direct_upgrade import DirectPaths, DirectUpgrade, Upgrade
 from forestay.edge.listening.door import Door, Serving
@@ -125,6 +126,7 @@ class InternalServer(_Server):
             self.lobby.busy(protocol)
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT) as limit:
+                time_limits.limit(request, limit)
                 return await self._serve(request)
         except TimeoutError:
             if not limit.expired():
