@@ -107,8 +107,8 @@ def _parser() -> argparse.ArgumentParser:
     token.set_defaults(run=_token)
 
     ping = verbs.add_parser("ping", help="send a message through a gateway and back; exit 0 if it came back")
-    ping.add_argument("url", help="URL of the gateway, for example ws://localhost:8080/ws")
-    ping.add_argument("--token", help="token (default FORESTAY_TOKEN; else one is minted with FORESTAY_JWT_SECRET)")
+    ping.add_argument("address", nargs="?", metavar="URL", help="the same as --url")
+    terminal.add_target(ping)
     ping.add_argument("--room", default=None, help="room for the message (default: a new room with a random name)")
     ping.add_argument(
         "--timeout", type=duration, default=10.0, help="time limit for the whole exchange, for example 5s (default 10s)"
@@ -210,13 +210,14 @@ def _token(options: argparse.Namespace) -> None:
 def _ping(options: argparse.Namespace) -> None:
     from forestay.terminal.ping import Unanswered, ping
 
+    url = options.address or options.url
     room = options.room or f"ping.{secrets.token_hex(8)}"
     token = _bearer(options, "ping", {room: "rw"})
     try:
-        seconds = asyncio.run(ping(options.url, token, room, options.timeout))
+        seconds = asyncio.run(ping(url, token, room, options.timeout))
     except Unanswered as error:
-        _exit_with(1, f"no pong from {shown(options.url)}: {error}")
-    print(f"pong from {shown(options.url)} in {seconds * 1000:.1f} ms")
+        _exit_with(1, f"no pong from {shown(url)}: {error}")
+    print(f"pong from {shown(url)} in {seconds * 1000:.1f} ms")
 
 
 def _bearer(options: argparse.Namespace, user: str, rooms: Mapping[str, str] | None) -> str:

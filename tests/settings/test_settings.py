@@ -163,12 +163,14 @@ def test_the_two_ports_differ() -> None:
         ("FORESTAY_REDIS_URL", "FORESTAY_BUS_URL"),
         ("forestay_port", "FORESTAY_PORT"),
         ("FORESTAY_TOKN", "FORESTAY_TOKEN"),
+        ("FORESTAY_URLS", "FORESTAY_URL"),
         ("FORESTAY_SOMETHING_ELSE_ENTIRELY", None),
     ],
 )
 def test_a_typing_error_gets_a_suggestion(unknown: str, similar: str | None) -> None:
     """A variable that is no setting is named with the most similar setting, if there is one."""
-    assert unknown_variables({unknown: "x", "PATH": "/bin", variable_of("port"): "1"}) == {unknown: similar}
+    known = {"PATH": "/bin", variable_of("port"): "1", "FORESTAY_TOKEN": "x", "FORESTAY_URL": "ws://a/ws"}
+    assert unknown_variables({unknown: "x", **known}) == {unknown: similar}
 
 
 def test_a_default_is_never_a_secret() -> None:

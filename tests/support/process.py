@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ class Program:
     command: Sequence[str]
     folder: Path = ROOT
     environ: Mapping[str, str] = field(default_factory=dict)
+    output: int = PIPE
+    """Where standard output and standard error go."""
 
     async def start(self, *arguments: str, **environ: str) -> asyncio.subprocess.Process:
         """Start it; its standard input is open. Of this process's settings it gets none."""
@@ -36,9 +39,9 @@ class Program:
             *arguments,
             cwd=self.folder,
             env={**clean, **self.environ, **environ},
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+            stdin=PIPE,
+            stdout=self.output,
+            stderr=self.output,
             # A shell starts its background jobs with SIGINT ignored, and every process below inherits that.
             preexec_fn=_heed_interrupts,
         )

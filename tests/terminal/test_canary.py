@@ -17,6 +17,7 @@ VERBS = {
     "tail": ["tail", "chat.a", "--timeout", "1s", "--url"],
     "load": ["load", "--room", "chat.a", "--connections", "1", "--seconds", "1s", "--url"],
     "ping": ["ping", "--room", "chat.a", "--timeout", "1s"],
+    "ping --url": ["ping", "--room", "chat.a", "--timeout", "1s", "--url"],
 }
 URLS = [
     f"ws://user:{CANARY}@127.0.0.1:9/ws?access_token={CANARY}",

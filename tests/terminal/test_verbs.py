@@ -1,9 +1,12 @@
 """The client commands, run against a real gateway."""
 
 import asyncio
+import contextlib
 import json
+import os
 import signal
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ import pytest
 from forestay.protocol.codes import ENDINGS, CloseCode
 from forestay_client import Client
 from tests.support.gateway import SECRET, Gateway, call, gateway, token
-from tests.support.process import forestay, start
+from tests.support.process import FORESTAY, forestay, start
 
 # A test starts up to three processes, each of which takes half a second of CPU before its first line.
 pytestmark = pytest.mark.timeout(240)
@@ -223,6 +226,44 @@ async def test_a_load_is_counted(pod: Gateway, room: str) -> None:
     assert (status, error) == (0, "")
     assert "sent 40, delivered 800 of 800, connections closed 0" in out
     assert "latency p50" in out
+
+
+async def test_a_load_is_drawn_on_a_terminal_and_told_to_programs(pod: Gateway) -> None:
+    """On a terminal `load` shows how far it is and draws the latencies; `--json` prints one object and no picture."""
+    arguments = ["load", "--room", "chat.load", "--connections", "4", "--rate", "20", "--seconds", "1s"]
+    leader, follower = os.openpty()
+    program = replace(FORESTAY, output=follower)
+    drawn = await program.start(*arguments, FORESTAY_URL=pod.url, FORESTAY_TOKEN=token())
+    os.close(follower)
+    picture = await asyncio.to_thread(_all_of, leader)
+    assert await drawn.wait() == 0
+    assert "connecting [" in picture
+    assert "loading    [" in picture
+    assert "█" in picture
+    assert "p99 by second" in picture
+    status, out, error = await forestay(*arguments, "--json", FORESTAY_URL=pod.url, FORESTAY_TOKEN=token())
+    assert (status, error) == (0, "")
+    told = json.loads(out)
+    assert (told["sent"], told["delivered"], told["expected"], told["closed"]) == (20, 80, 80, 0)
+    assert told["latency_ms"]["p50"] <= told["latency_ms"]["p99"]
+
+
+def _all_of(terminal: int) -> str:
+    """What was written to a terminal until its other end was closed, which Linux tells as an error."""
+    data = b""
+    with contextlib.suppress(OSError):
+        while chunk := os.read(terminal, 65536):
+            data += chunk
+    os.close(terminal)
+    return data.decode()
+
+
+async def test_a_ping_takes_its_url_in_three_ways(pod: Gateway) -> None:
+    """`ping` takes the URL as an argument, as `--url` as all other commands, and from the environment."""
+    for arguments, environ in (([pod.url], {}), (["--url", pod.url], {}), ([], {"FORESTAY_URL": f" {pod.url} "})):
+        status, out, error = await forestay("ping", *arguments, FORESTAY_TOKEN=token(), **environ)
+        assert (status, error) == (0, "")
+        assert out.startswith(f"pong from {pod.url} in ")
 
 
 @pytest.mark.slow

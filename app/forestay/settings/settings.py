@@ -24,6 +24,8 @@ from forestay.settings.webhooks import Webhooks
 
 TOKEN: Final = "FORESTAY_TOKEN"
 """Not a setting, but the token of the commands that act as a client."""
+URL: Final = "FORESTAY_URL"
+"""Not a setting either, but the gateway to which these commands connect."""
 
 # Settings that can hold a secret beside what they are for: a password in a URL.
 _NOT_REPEATED: Final = frozenset({*SECRETS, "jwks_url", "hooks_url", "webhooks_url"})
@@ -130,9 +132,9 @@ def unknown_variables(environ: Mapping[str, str] | None = None) -> dict[str, str
     """
     known = {variable_of(name) for name in Settings.model_fields} | {variable_of(name) + "_FILE" for name in SECRETS}
     unknown = sorted(
-        name for name in (environ or os.environ) if name.upper().startswith(PREFIX) and name not in known | {TOKEN}
+        name for name in (environ or os.environ) if name.upper().startswith(PREFIX) and name not in known | {TOKEN, URL}
     )
-    known.add(TOKEN)
+    known |= {TOKEN, URL}
     return {name: next(iter(get_close_matches(name.upper(), known, n=1, cutoff=0.75)), None) for name in unknown}
 
 

@@ -1,13 +1,16 @@
 """`forestay load`: connects many clients to one room, publishes at a steady rate, counts deliveries and latency."""
 
+import json
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 from urllib.parse import urlsplit
 
 from forestay.terminal.crowd import Crowd, Gate, Speech, message, percentile, raise_file_limit
+from forestay.terminal.plot import histogram, sparkline
 from forestay.terminal.words import shown, usable
 
 _SILENCE = 3.0
@@ -47,8 +50,76 @@ class Bar:
         print(line, end="\n" if share >= 1 else "", file=sys.stderr, flush=True)
 
 
-def load(url: str, token: str, plan: Load) -> str:
-    """Loads the gateway at `url` and prints the result. Returns what is missing as text, or an empty text.
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a load."""
+
+    plan: Load
+    sent: int
+    delivered: int
+    closed: int
+    """Connections that the gateway closed."""
+    milliseconds: Sequence[float]
+    """Latencies of the connections that were sampled."""
+    course: Sequence[float]
+    """The p99 of each second, in milliseconds; NaN where no message came."""
+
+    @property
+    def expected(self) -> int:
+        return self.sent * self.plan.connections
+
+    @property
+    def missing(self) -> str:
+        """What is missing, as text; empty if everything arrived."""
+        if self.delivered == self.expected and not self.closed:
+            return ""
+        return (
+            f"{self.expected - self.delivered} of {self.expected} deliveries are missing, "
+            f"{self.closed} connections were closed"
+        )
+
+    def as_text(self, *, plotted: bool) -> str:
+        """Lines for a person. `plotted`: with the latencies as a picture."""
+        plan, (p50, p99) = self.plan, self._percentiles()
+        lines = [
+            f"{plan.connections} connections in {plan.room}, {plan.rate} messages/s of {plan.size} bytes",
+            f"sent {self.sent}, delivered {self.delivered} of {self.expected}, connections closed {self.closed}",
+            f"latency p50 {p50:.1f} ms, p99 {p99:.1f} ms",
+        ]
+        if plotted and self.milliseconds:
+            lines += ["", *histogram(self.milliseconds), "", f"p99 by second  {sparkline(self.course)}"]
+        return "\n".join(lines)
+
+    def as_json(self) -> str:
+        """One line for programs. Latencies are in milliseconds; null where none was measured."""
+        p50, p99 = (None if isnan(value) else round(value, 3) for value in self._percentiles())
+        plan = self.plan
+        facts = {"room": plan.room, "connections": plan.connections, "rate": plan.rate, "size": plan.size}
+        counts = {"sent": self.sent, "delivered": self.delivered, "expected": self.expected, "closed": self.closed}
+        return json.dumps(facts | counts | {"latency_ms": {"p50": p50, "p99": p99}})
+
+    def _percentiles(self) -> tuple[float, float]:
+        return percentile(self.milliseconds, 0.5), percentile(self.milliseconds, 0.99)
+
+
+class _Course:
+    """Watches the latencies second by second."""
+
+    def __init__(self, crowd: Crowd) -> None:
+        self._crowd = crowd
+        self._seen = 0
+        self.percentiles: list[float] = []
+
+    def at(self, elapsed: float) -> None:
+        """Takes what came since the last whole second, if another one is over."""
+        while len(self.percentiles) < int(elapsed):
+            new = self._crowd.latencies[self._seen :]
+            self._seen = len(self._crowd.latencies)
+            self.percentiles.append(percentile(new, 0.99) / 1e6)
+
+
+def load(url: str, token: str, plan: Load) -> Result:
+    """Loads the gateway at `url`, and shows on a terminal how far it is.
 
     Raises ValueError if the URL is not a ws:// URL or the gateway's limits forbid the plan. Raises OSError or
     RuntimeError if the clients cannot connect.
@@ -57,17 +128,12 @@ def load(url: str, token: str, plan: Load) -> str:
     crowd = Crowd(_gate(url, token))
     try:
         speech = Speech(_connect(crowd, plan), plan.rate, plan.size, echo=True)
-        sent = _publish(crowd, speech, plan)
+        course = _Course(crowd)
+        sent = _publish(crowd, speech, plan, course)
     finally:
         crowd.close()
-    expected = sent * plan.connections
     milliseconds = [nanoseconds / 1e6 for nanoseconds in crowd.latencies]
-    print(f"{plan.connections} connections in {plan.room}, {plan.rate} messages/s of {plan.size} bytes")
-    print(f"sent {sent}, delivered {crowd.count} of {expected}, connections closed {crowd.closed}")
-    print(f"latency p50 {percentile(milliseconds, 0.5):.1f} ms, p99 {percentile(milliseconds, 0.99):.1f} ms")
-    if crowd.count == expected and not crowd.closed:
-        return ""
-    return f"{expected - crowd.count} of {expected} deliveries are missing, {crowd.closed} connections were closed"
+    return Result(plan, sent, crowd.count, crowd.closed, milliseconds, course.percentiles)
 
 
 def _gate(url: str, token: str) -> Gate:
@@ -107,13 +173,17 @@ def _check_limits(limits: Mapping[str, float], plan: Load) -> None:
         )
 
 
-def _publish(crowd: Crowd, speech: Speech, plan: Load) -> int:
+def _publish(crowd: Crowd, speech: Speech, plan: Load, course: _Course) -> int:
     """Publishes at the given rate and waits for the last deliveries. Returns the number of sent messages."""
     bar, last_pong = Bar("loading   "), 0.0
 
     def progress(elapsed: float) -> None:
         nonlocal last_pong
-        bar.show(elapsed / plan.seconds, f"{elapsed:.0f} of {plan.seconds:g} s, {crowd.count} delivered")
+        course.at(elapsed)
+        bar.show(
+            elapsed / plan.seconds,
+            f"{elapsed:.0f} of {plan.seconds:g} s, {crowd.count} delivered, p99 {sparkline(course.percentiles[-20:])}",
+        )
         if elapsed - last_pong > _PONG_INTERVAL:
             crowd.stay()
             last_pong = elapsed

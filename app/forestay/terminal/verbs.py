@@ -7,12 +7,14 @@ import os
 import secrets
 import sys
 from collections.abc import Callable
+from typing import Final
 
 from forestay.core.rules.durations import parse_duration
 from forestay.terminal.failed import Failed
 from forestay.terminal.words import shown, usable
 
-URL = "ws://localhost:8080/ws"
+GATEWAY: Final = "ws://localhost:8080/ws"
+"""The gateway that is meant where nothing says which."""
 
 Bearer = Callable[[argparse.Namespace], str]
 """Returns the token for the parsed arguments: a given one, or a minted one."""
@@ -50,8 +52,19 @@ def add(new: NewVerb, bearer: Bearer) -> None:
         "--seconds", type=duration, default=10.0, metavar="TIME", help="duration, for example 30s or 2m (default 10s)"
     )
     load.add_argument("--size", type=_number, default=200, metavar="BYTES", help="size of a payload (default 200)")
-    _add_target(load)
+    load.add_argument("--json", action="store_true", help="print the result as one line of JSON")
+    add_target(load)
+    load.add_argument("--user", default="terminal", help="user of a minted token (default terminal)")
     load.set_defaults(run=lambda options: _run_load(options, bearer))
+
+
+def add_target(verb: argparse.ArgumentParser) -> None:
+    """Adds the options that say which gateway a command talks to, and as whom."""
+    given = os.environ.get("FORESTAY_URL", "").strip()
+    verb.add_argument(
+        "--url", default=given or GATEWAY, help=f"URL of the gateway (default FORESTAY_URL, else {GATEWAY})"
+    )
+    verb.add_argument("--token", help="token (default FORESTAY_TOKEN; else one is minted with FORESTAY_JWT_SECRET)")
 
 
 def duration(text: str) -> float:
@@ -73,15 +86,10 @@ def _client_verb(new: NewVerb, bearer: Bearer, name: str, what: str) -> argparse
     verb.add_argument(
         "--timeout", type=duration, default=10.0, help="time limit for the connection and for each answer (default 10s)"
     )
-    _add_target(verb)
+    add_target(verb)
+    verb.add_argument("--user", default="terminal", help="user of a minted token (default terminal)")
     verb.set_defaults(run=lambda options: _run_client(name, options, bearer))
     return verb
-
-
-def _add_target(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--url", default=URL, help=f"URL of the gateway (default {URL})")
-    verb.add_argument("--token", help="token (default FORESTAY_TOKEN; else one is minted with FORESTAY_JWT_SECRET)")
-    verb.add_argument("--user", default="terminal", help="user of a minted token (default terminal)")
 
 
 def _run_client(name: str, options: argparse.Namespace, bearer: Bearer) -> None:
@@ -109,7 +117,7 @@ def _run_load(options: argparse.Namespace, bearer: Bearer) -> None:
     room = options.room or f"load.{secrets.token_hex(4)}"
     plan = Load(room, options.connections, options.rate, options.seconds, options.size)
     try:
-        missing = load(options.url, bearer(options), plan)
+        result = load(options.url, bearer(options), plan)
     except ValueError as error:
         raise Failed(str(error), 2) from None
     except OSError as error:
@@ -117,8 +125,9 @@ def _run_load(options: argparse.Namespace, bearer: Bearer) -> None:
         raise Failed(f"{shown(options.url)}: {reason}") from None
     except RuntimeError as error:
         raise Failed(f"{shown(options.url)}: {error}") from None
-    if missing:
-        raise Failed(missing)
+    print(result.as_json() if options.json else result.as_text(plotted=sys.stdout.isatty()))
+    if result.missing:
+        raise Failed(result.missing)
 
 
 def _usable(bearer: Bearer) -> Bearer:
