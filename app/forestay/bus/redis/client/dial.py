@@ -39,10 +39,10 @@ async def dial(address: Address, host: HostPort, within: float) -> Dialed:
     """
     client = await open_client(address, host, within)
     try:
-        replication = await _info(client, "replication")
+        replication = await read_info(client, "replication")
         if replication.get("role", "master") != "master":
             raise Unreachable(f"{host} is a replica")
-        cluster = (await _info(client, "cluster")).get("cluster_enabled")
+        cluster = (await read_info(client, "cluster")).get("cluster_enabled")
         if cluster == "1" and not address.cluster:
             raise Misconfigured(f"{host} is a node of a Cluster; write redis+cluster:// in the bus URL")
         if cluster == "0" and address.cluster:
@@ -64,7 +64,7 @@ def connect_error(error: ErrorReply, host: HostPort) -> ConnectError:
     return Misconfigured(f"{host}: {error}; {remedy}") if remedy else Unreachable(f"{host}: {error}")
 
 
-async def _info(client: RespClient, section: str) -> dict[str, str]:
+async def read_info(client: RespClient, section: str) -> dict[str, str]:
     """The fields of one section of INFO; empty if the server has no such command."""
     try:
         answer = await client.ask("INFO", section)
