@@ -65,15 +65,28 @@ async def test_keys_and_channels_are_rights_too(server: RedisServer) -> None:
     assert (no_channels.missing, no_channels.others) == (["&forestay:*"], [])
 
 
-async def test_a_full_redis_is_told_apart_from_missing_rights(server: RedisServer) -> None:
-    """What fails for another reason is a sentence of its own."""
+async def test_a_full_redis_is_told(server: RedisServer) -> None:
+    """A server that has reached its maxmemory is full, which is no missing right."""
     server.do("CONFIG", "SET", "maxmemory", "1")
     try:
         found = await examined(server, *rights())
     finally:
         server.do("CONFIG", "SET", "maxmemory", "0")
+    assert (found.full, found.missing) == (True, [])
+    assert not (await examined(server, *rights())).full
+
+
+async def test_a_command_that_the_server_does_not_have_is_no_right(tmp_path: Path) -> None:
+    """What fails for another reason is a sentence with the words of the server."""
+    one = RedisServer(tmp_path, *QUICK, "--rename-command", "HGET", "")
+    try:
+        one.start()
+        found = await examined(one, *(rule for rule in rights() if rule != "+hget"))
+    finally:
+        one.close()
     assert found.missing == []
-    assert any("OOM" in line for line in found.others)
+    [line] = found.others
+    assert line.startswith("hget: ")
 
 
 async def test_each_node_of_a_cluster_is_examined(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ class Result:
     """Connections that the gateway closed."""
     milliseconds: Sequence[float]
     """Latencies of the connections that were sampled."""
-    course: Sequence[float]
+    by_second: Sequence[float]
     """The p99 of each second, in milliseconds; NaN where no message came."""
 
     @property
@@ -87,7 +87,7 @@ class Result:
             f"latency p50 {p50:.1f} ms, p99 {p99:.1f} ms",
         ]
         if plotted and self.milliseconds:
-            lines += ["", *histogram(self.milliseconds), "", f"p99 by second  {sparkline(self.course)}"]
+            lines += ["", *histogram(self.milliseconds), "", f"p99 by second  {sparkline(self.by_second)}"]
         return "\n".join(lines)
 
     def as_json(self) -> str:
@@ -102,7 +102,7 @@ class Result:
         return percentile(self.milliseconds, 0.5), percentile(self.milliseconds, 0.99)
 
 
-class _Course:
+class _Seconds:
     """Watches the latencies second by second."""
 
     def __init__(self, crowd: Crowd) -> None:
@@ -128,12 +128,12 @@ def load(url: str, token: str, plan: Load) -> Result:
     crowd = Crowd(_gate(url, token))
     try:
         speech = Speech(_connect(crowd, plan), plan.rate, plan.size, echo=True)
-        course = _Course(crowd)
-        sent = _publish(crowd, speech, plan, course)
+        by_second = _Seconds(crowd)
+        sent = _publish(crowd, speech, plan, by_second)
     finally:
         crowd.close()
     milliseconds = [nanoseconds / 1e6 for nanoseconds in crowd.latencies]
-    return Result(plan, sent, crowd.count, crowd.closed, milliseconds, course.percentiles)
+    return Result(plan, sent, crowd.count, crowd.closed, milliseconds, by_second.percentiles)
 
 
 def _gate(url: str, token: str) -> Gate:
@@ -173,17 +173,15 @@ def _check_limits(limits: Mapping[str, float], plan: Load) -> None:
         )
 
 
-def _publish(crowd: Crowd, speech: Speech, plan: Load, course: _Course) -> int:
+def _publish(crowd: Crowd, speech: Speech, plan: Load, by_second: _Seconds) -> int:
     """Publishes at the given rate and waits for the last deliveries. Returns the number of sent messages."""
     bar, last_pong = Bar("loading   "), 0.0
 
     def progress(elapsed: float) -> None:
         nonlocal last_pong
-        course.at(elapsed)
-        bar.show(
-            elapsed / plan.seconds,
-            f"{elapsed:.0f} of {plan.seconds:g} s, {crowd.count} delivered, p99 {sparkline(course.percentiles[-20:])}",
-        )
+        by_second.at(elapsed)
+        drawn = sparkline(by_second.percentiles[-20:])
+        bar.show(elapsed / plan.seconds, f"{elapsed:.0f} of {plan.seconds:g} s, {crowd.count} delivered, p99 {drawn}")
         if elapsed - last_pong > _PONG_INTERVAL:
             crowd.stay()
             last_pong = elapsed

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
 
@@ -31,6 +31,8 @@ class Examination:
     """Seconds by which its clock is ahead of ours; NaN where it does not tell the time."""
     eviction: str
     """Its `maxmemory-policy`; empty where it does not say."""
+    full: bool
+    """Whether it has reached its `maxmemory`, and takes no more messages into histories."""
 
 
 async def examine(address: Address, within: float, clock: Callable[[], float]) -> Sequence[Examination]:
@@ -69,8 +71,16 @@ async def _examine(
         raise Unreachable(f"{host} did not answer within {within:g} s") from None
     except ErrorReply as error:
         raise connect_error(error, host) from None
-    eviction = memory.get("maxmemory_policy", "").strip()
-    return Examination(host, "Valkey" if valkey else "Redis", version, missing, others, ahead, eviction)
+    return Examination(
+        host,
+        "Valkey" if valkey else "Redis",
+        version,
+        missing,
+        others,
+        ahead,
+        eviction=memory.get("maxmemory_policy", "").strip(),
+        full=0 < _number(memory, "maxmemory") <= _number(memory, "used_memory"),
+    )
 
 
 async def _ahead(client: RespClient, clock: Callable[[], float]) -> float:
@@ -84,6 +94,11 @@ async def _ahead(client: RespClient, clock: Callable[[], float]) -> float:
             return int(seconds) + int(microseconds) / 1e6 - (before + clock()) / 2
         case _:
             return nan
+
+
+def _number(facts: Mapping[str, str], name: str) -> int:
+    text = facts.get(name, "").strip()
+    return int(text) if text.isdigit() else 0
 
 
 def _version(text: str) -> tuple[int, ...]:
