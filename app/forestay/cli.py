@@ -1,4 +1,4 @@
-"""The command line: serve, check the settings, mint a token, ping a gateway, and use rooms from a terminal."""
+"""The command line: serve, check the settings, examine the surroundings, mint a token, ping a gateway, and use rooms from a terminal."""
 
 import argparse
 import asyncio
@@ -25,9 +25,8 @@ from forestay.settings.settings import (
     TOKEN,
     Settings,
     SettingsError,
+    explain_unknown,
     load,
-    pod_identity,
-    unknown_variables,
 )
 from forestay.terminal import verbs as terminal
 from forestay.terminal.failed import Failed
@@ -44,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         options.run(options)
     except SettingsError as error:
-        _exit_with(2, "Invalid settings:", *(f"  {problem}" for problem in [*error.problems, *_unknown()]))
+        _exit_with(2, "Invalid settings:", *(f"  {problem}" for problem in [*error.problems, *explain_unknown()]))
     except Failed as error:
         _exit_with(error.status, f"forestay: {error}")
     except KeyboardInterrupt:
@@ -91,6 +90,15 @@ def _parser() -> argparse.ArgumentParser:
 
     check = verbs.add_parser("check", help="validate the settings and print the drain budget")
     check.set_defaults(run=_check)
+
+    doctor = verbs.add_parser(
+        "doctor", help="try what a gateway needs here, with a remedy for each fault; 1 if one fails"
+    )
+    doctor.add_argument("--json", action="store_true", help="print one line of JSON")
+    doctor.add_argument(
+        "--timeout", type=duration, default=5.0, metavar="TIME", help="time limit of each check (default 5s)"
+    )
+    doctor.set_defaults(run=_doctor)
 
     token = verbs.add_parser("token", help="mint a development token with FORESTAY_JWT_SECRET")
     token.add_argument("--user", required=True, help="the user of the token (claim 'sub')")
@@ -147,7 +155,7 @@ def _serve(options: argparse.Namespace) -> None:
                 flush=True,
             )
 
-    for line in _unknown():
+    for line in explain_unknown():
         log.warning("unknown setting", reason=line)
     try:
         run(parts.new_loop, process.serve(settings, parts, started))
@@ -157,25 +165,14 @@ def _serve(options: argparse.Namespace) -> None:
 
 def _check(options: argparse.Namespace) -> None:
     settings = load()
-    from forestay.ops.tracing.plan import prepare
     from forestay.pod import inputs
-    from forestay.pod.hooks import unused_hooks
-    from forestay.pod.open_settings import open_settings
+    from forestay.pod.diagnosis.configuration import doubts
     from forestay.pod.tasks import Supervisor
-    from forestay.pod.telemetry import planned
-    from forestay.pod.times import explain_drain, slow_answers
+    from forestay.pod.times import explain_drain
 
     parts = inputs.prepare(settings, Supervisor(random.uniform))
-    for line in _unknown():
+    for line in doubts(settings, parts):
         print(f"warning: {line}")
-    for line in (*open_settings(settings, parts.claim_rights), *slow_answers(settings)):
-        print(f"warning: {line}")
-    for line in unused_hooks(settings, parts.policies, parts.hook_module):
-        print(f"warning: {line}")
-    for problem in prepare(planned(pod_identity()))[1]:
-        print(f"warning: {problem}")
-    if settings.api_key is None and settings.api_keys_file is None:
-        print("warning: FORESTAY_API_KEY is not set: the HTTP API answers every request with 401")
     print(f"clients connect to {settings.path_prefix}/ws on port {settings.port}")
     for line in settings.open_ways_in(settings.path_prefix):
         print(line)
@@ -184,12 +181,13 @@ def _check(options: argparse.Namespace) -> None:
     print("ok")
 
 
-def _unknown() -> list[str]:
-    """One line for each variable with our prefix that is not a setting."""
-    return [
-        f"{name} is not a setting and is ignored" + (f"; did you mean {similar}?" if similar else "")
-        for name, similar in unknown_variables().items()
-    ]
+def _doctor(options: argparse.Namespace) -> None:
+    from forestay.pod.diagnosis.doctor import examine
+
+    diagnosis = examine(options.timeout)
+    print(diagnosis.as_json() if options.json else diagnosis.as_text())
+    if not diagnosis.ok:
+        sys.exit(1)
 
 
 def _token(options: argparse.Namespace) -> None:

@@ -50,7 +50,7 @@ class Fault:
 @dataclass
 class Asked:
     kind: str
-    """`list`, `watch`, `create` or `patch`."""
+    """`list`, `watch`, `create`, `patch` or `review`."""
     at: float
     query: dict[str, str]
     agent: str
@@ -62,6 +62,8 @@ class KubernetesApi:
         self.asked: list[Asked] = []
         self.faults: dict[str, Fault] = {}
         """The fault for every request of a kind."""
+        self.denied: set[tuple[str, str]] = set()
+        """Verbs that the pod may not use, each with its resource, such as `events.events.k8s.io`."""
         self.brief = False
         """Watches end at once."""
         self.mute = False
@@ -148,6 +150,7 @@ class KubernetesApi:
                 web.get(slices, self._slices),
                 web.post(events, self._create),
                 web.patch(events + "/{name}", self._patch),
+                web.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", self._review),
             ]
         )
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.05)
@@ -221,6 +224,15 @@ class KubernetesApi:
             return _refused(422, "field is immutable")
         self.events[name] |= patch
         return web.json_response(self.events[name])
+
+    async def _review(self, request: web.Request) -> web.StreamResponse:
+        if (refusal := await self._refusal(request, "review")) is not None:
+            return refusal
+        review = await request.json()
+        wanted = review["spec"]["resourceAttributes"]
+        assert wanted["namespace"] == NAMESPACE
+        allowed = (wanted["verb"], f"{wanted['resource']}.{wanted['group']}") not in self.denied
+        return web.json_response(review | {"status": {"allowed": allowed}}, status=201)
 
     async def _refusal(self, request: web.Request, kind: str) -> web.Response | None:
         self.asked.append(Asked(kind, time.monotonic(), dict(request.query), request.headers.get("User-Agent", "")))

@@ -9,6 +9,7 @@ from aiohttp import (
     ClientConnectorCertificateError,
     ClientConnectorDNSError,
     ClientConnectorError,
+    ClientError,
     ClientSession,
     ClientTimeout,
     DummyCookieJar,
@@ -24,6 +25,10 @@ from forestay.outbound.receiver import Receiver, trust
 NOT_ABOUT_CONTENT: Final = frozenset({401, 403, 404, 405, 407, 408, 425, 429, 502, 503, 504})
 """Statuses that any other request would have got too: wrong address or rights, too many requests, or a proxy without a
 receiver behind it."""
+
+
+class NotReached(Exception):
+    """A receiver did not answer. The message says why, without its address."""
 
 
 class _Connector(TCPConnector):
@@ -59,6 +64,23 @@ def open_session(receiver: Receiver, connections: int, keep: float) -> ClientSes
         },
         auto_decompress=False,
     )
+
+
+async def reach(receiver: Receiver, ca: str) -> int:
+    """Send an unsigned GET, which no receiver acts on. Returns the status. Raises NotReached.
+
+    `ca`: the setting that names the authority.
+    """
+    try:
+        async with (
+            open_session(receiver, 1, 1.0) as session,
+            session.get(receiver.url, allow_redirects=False) as answer,
+        ):
+            return answer.status
+    except TimeoutError:
+        raise NotReached(f"no answer within {receiver.timeout:g} s") from None
+    except (ClientError, OSError, ValueError) as error:
+        raise NotReached(explained(error, ca)) from None
 
 
 def explained(error: Exception, ca: str) -> str:

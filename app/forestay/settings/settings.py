@@ -138,6 +138,14 @@ def unknown_variables(environ: Mapping[str, str] | None = None) -> dict[str, str
     return {name: next(iter(get_close_matches(name.upper(), known, n=1, cutoff=0.75)), None) for name in unknown}
 
 
+def explain_unknown(environ: Mapping[str, str] | None = None) -> list[str]:
+    """One line for each variable with our prefix that is not a setting."""
+    return [
+        f"{name} is not a setting and is ignored" + (f"; did you mean {similar}?" if similar else "")
+        for name, similar in unknown_variables(environ).items()
+    ]
+
+
 def _explain(where: tuple[int | str, ...], values: Mapping[str, object], message: str) -> str:
     """One line about a problem. `where`: the path of the value, beginning with the setting; empty: several settings."""
     reason = message.removeprefix("Value error, ")

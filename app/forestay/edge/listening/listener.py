@@ -64,11 +64,7 @@ class Listener:
 
         `host`: an address or a name; `*` and `::` are all addresses, of IPv4 and IPv6.
         """
-        try:
-            self._sockets = await _bind(self._loop, host, port)
-        except OSError as error:
-            advice = _ADVICE.get(error.errno or 0, "the address must be one of this machine")
-            raise CannotListen(f"cannot listen on {host}:{port}: {error.strerror}; {advice}") from None
+        self._sockets = await _bind(self._loop, host, port)
         for one in self._sockets:
             one.listen(_BACKLOG)
             self._loop.add_reader(one, self._accept, one)
@@ -129,8 +125,23 @@ class Listener:
         self._loop.add_reader(listening, self._accept, listening)
 
 
+async def check_free(host: str, port: int) -> None:
+    """Check that a Listener could listen there now. Raises CannotListen."""
+    for one in await _bind(asyncio.get_running_loop(), host, port):
+        one.close()
+
+
 async def _bind(loop: asyncio.AbstractEventLoop, host: str, port: int) -> list[socket.socket]:
-    """Sockets for all addresses of `host`, on one port. Raises OSError."""
+    """Sockets for all addresses of `host`, on one port. Raises CannotListen."""
+    try:
+        return await _bind_each(loop, host, port)
+    except OSError as error:
+        advice = _ADVICE.get(error.errno or 0, "the address must be one of this machine")
+        raise CannotListen(f"cannot listen on {host}:{port}: {error.strerror}; {advice}") from None
+
+
+async def _bind_each(loop: asyncio.AbstractEventLoop, host: str, port: int) -> list[socket.socket]:
+    """Raises OSError."""
     if host in _ALL_ADDRESSES:
         if socket.has_dualstack_ipv6():
             return [_bound(socket.AF_INET6, ("::", port), both=True)]

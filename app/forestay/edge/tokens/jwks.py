@@ -247,8 +247,8 @@ class JwksCache(Generic[T]):
         """Fetch the document once. Returns the seconds until the next request."""
         try:
             async with asyncio.timeout(self._times.timeout):
-                body, cache_control = await self._client.download()
-            self._known = self._read(body)
+                document = await self._client.download()
+            self._known = self._read(document.body)
         except TimeoutError:
             return self._failed(f"no whole answer within {self._times.timeout:g} s")
         except (NotFetched, ValueError) as error:
@@ -256,7 +256,7 @@ class JwksCache(Generic[T]):
         self._known_at = self._clock()
         self._failures = 0
         self.failure = ""
-        return _RENEWED_AT * self._lifetime(cache_control)
+        return _RENEWED_AT * self._lifetime(document.cache_control)
 
     def _failed(self, why: str) -> float:
         again = min(self._times.longest_retry, self._times.retry * 2.0 ** min(self._failures, 16))

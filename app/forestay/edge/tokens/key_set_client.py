@@ -9,7 +9,7 @@ import urllib.request
 from base64 import b64encode
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from aiohttp import (
     ClientConnectorCertificateError,
@@ -32,6 +32,15 @@ class NotFetched(Exception):
     """The document did not come. The message says why, without the address."""
 
 
+class Document(NamedTuple):
+    """What the address answered."""
+
+    body: bytes
+    cache_control: str
+    date: str
+    """The time of the server, as the header Date has it; empty where it has none."""
+
+
 class KeySetClient:
     """Reads the document at one address. Raises ValueError where the address, the authority or the proxy is wrong."""
 
@@ -47,14 +56,14 @@ class KeySetClient:
         """The host of the address. The rest of it may be a secret."""
         return self._url.host or ""
 
-    async def download(self) -> tuple[bytes, str]:
-        """The document, and the Cache-Control of the answer. Raises NotFetched."""
+    async def download(self) -> Document:
+        """The document with what the answer says of it. Raises NotFetched."""
         try:
             return await self._download()
         except (ClientError, OSError, ValueError) as error:
             raise NotFetched(_explained(error)) from None
 
-    async def _download(self) -> tuple[bytes, str]:
+    async def _download(self) -> Document:
         proxy, login = self._proxy()
         try:
             trust = self._trust()
@@ -81,7 +90,8 @@ class KeySetClient:
                 body += chunk
                 if len(body) > MAX_BYTES:
                     raise NotFetched(f"more than {MAX_BYTES} bytes")
-            return bytes(body), ", ".join(response.headers.getall("Cache-Control", []))
+            headers = response.headers
+            return Document(bytes(body), ", ".join(headers.getall("Cache-Control", [])), headers.get("Date", ""))
 
     def _trust(self) -> ssl.SSLContext | bool:
         """What certificates are checked against. A file is read anew each time: it may have been replaced."""

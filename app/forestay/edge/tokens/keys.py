@@ -104,6 +104,14 @@ class Keys:
             return ()
         return _fitting(await published.renewed(kid), algorithm, kid)
 
+    def examine(self, body: bytes) -> tuple[int, Sequence[str]]:
+        """How many keys of a published document verify tokens, and why the others do not.
+
+        Raises ValueError where none of them does.
+        """
+        keys, unused = self._judged(body)
+        return len(self._accepted_of(keys)), unused
+
     def start(self) -> None:
         """Begin to fetch published keys, so that no handshake waits for them."""
         if self._published is not None:
@@ -138,15 +146,18 @@ class Keys:
 
         Raises ValueError where none of them is for an accepted algorithm. Then the keys of the last document stay.
         """
+        keys, unused = self._judged(body)
+        if unused != self._unused:
+            log.info("token keys not used", keys=unused)
+            self._unused = unused
+        return keys
+
+    def _judged(self, body: bytes) -> tuple[Sequence[Key], list[str]]:
         read = read_key_set(body)
         not_accepted = self._not_accepted(read.keys)
         if not self._accepted_of(read.keys):
             raise ValueError(f"none of its keys is usable; {'; '.join(not_accepted[:3])}")
-        unused = [*read.unused, *not_accepted]
-        if unused != self._unused:
-            log.info("token keys not used", keys=unused)
-            self._unused = unused
-        return read.keys
+        return read.keys, [*read.unused, *not_accepted]
 
     def _accepted_of(self, keys: Sequence[Key]) -> Sequence[Key]:
         """Those of an issuer's keys that tokens are verified with."""

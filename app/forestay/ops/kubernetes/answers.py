@@ -22,6 +22,14 @@ class _List(msgspec.Struct):
     items: list[Slice] | None = None
 
 
+class _Allowed(msgspec.Struct):
+    allowed: bool
+
+
+class _Review(msgspec.Struct):
+    status: _Allowed
+
+
 class _Line(msgspec.Struct):
     type: str
     object: msgspec.Raw
@@ -40,6 +48,15 @@ def read_list(body: bytes) -> tuple[list[Slice], str]:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Unanswered(Cause.GARBAGE, str(error)) from error
     return found.items or [], found.metadata.resource_version
+
+
+def read_review(body: bytes) -> bool:
+    """Return whether an access review allows what it asks for. Raises Unanswered."""
+    _check_depth(body)
+    try:
+        return msgspec.json.decode(body, type=_Review).status.allowed
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Unanswered(Cause.GARBAGE, str(error)) from error
 
 
 def read_line(text: bytes) -> Change:

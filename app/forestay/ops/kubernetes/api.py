@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from forestay.ops.kubernetes.answers import NOT_FOUND, fault, read_line, read_list, read_reason
+from forestay.ops.kubernetes.answers import NOT_FOUND, fault, read_line, read_list, read_reason, read_review
 from forestay.ops.kubernetes.endpoints import Change, Slice
 from forestay.ops.kubernetes.events import Occurrence
 from forestay.ops.kubernetes.unanswered import Cause, Unanswered
@@ -151,6 +151,21 @@ class Cluster:
                 return False
             await _body(response)
         return True
+
+    async def allows(self, verb: str, group: str, resource: str) -> bool:
+        """Ask whether this pod may do that in its namespace. Every account may ask. Raises Unanswered."""
+        client = await self._open()
+        from kubernetes.aio.client import AuthorizationV1Api, V1SelfSubjectAccessReview
+
+        wanted = {"namespace": self._pod.namespace, "verb": verb, "group": group, "resource": resource}
+        review = V1SelfSubjectAccessReview.model_validate({"spec": {"resourceAttributes": wanted}})
+        with _faults():
+            body = await _body(
+                await AuthorizationV1Api(client.api).create_self_subject_access_review_without_preload_content(
+                    review, _request_timeout=_TIMEOUT
+                )
+            )
+        return read_review(body)
 
     async def close(self) -> None:
         """Close every connection. Later requests raise Unanswered.
