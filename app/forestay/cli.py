@@ -1,4 +1,4 @@
-"""The command line: serve, check the settings, examine the surroundings, mint a token, ping a gateway, and use rooms from a terminal."""
+"""The command line: serve, check, find faults, mint a token, ping a gateway, and use rooms from a terminal."""
 
 import argparse
 import asyncio
