@@ -226,6 +226,11 @@ async def test_rights_by_a_hook(tmp_path: Path) -> None:
                 assert answer["type"] in answers
                 if "error" in answers:
                     assert answer["payload"]["reason"] == "no_member"
+        # What the page warns of: other rights than `r` and `w` ask no hook.
+        other = await pod.connect("ada", rooms={"team.*": "rh"})
+        assert (await other.hear("joined"))["room"] == "team.red"
+        answer = await other.ask({"type": "history", "room": "team.blue", "id": "2"})
+        assert answer["payload"]["message"] == "this room has no history"
 
 
 def test_default_rights_and_rights_exclude_each_other(tmp_path: Path) -> None:
