@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -121,6 +122,8 @@ def _start_javascript(library: Library, folder: Path) -> Built:
             command = runtime.command()
         except Unavailable as why:
             raise Missing(str(why)) from None
+        except subprocess.TimeoutExpired:
+            raise Missing("npm takes too long to fetch the runtimes: run it again") from None
     version = library.version or _version(command[0], "--version")
     return Built((*command, folder / library.source), folder, version, environment())
 

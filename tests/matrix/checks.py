@@ -20,6 +20,7 @@ SIZES: Final = (4096, 8192, 16_384, 32_768, 65_536, 65_588, 131_072, 1_048_576, 
 """Of messages, in bytes. 65,588 is the largest one that a gateway as shipped sends."""
 
 _LIMIT: Final = 2**23
+_TRIES: Final = 5
 _QUIET: Final = {"drain_window": 0, "drain_lead": 0, "flush_timeout": 0, "close_timeout": 1}
 _GENEROUS: Final = {
     "max_message_bytes": _LIMIT,
@@ -207,17 +208,24 @@ async def _largest(program: Built, limit: int) -> str:
 
 async def paused(program: Built) -> str:
     """Whether pings are answered while the application is busy for three seconds, and what it hears if not."""
-    async with (
-        gateway(**_QUIET | {"ping_interval": 0.4, "pong_timeout": 0.8, "close_timeout": 5}) as pod,
-        started(program, pod.url, token("alice")) as client,
-    ):
-        await _welcome(client)
-        await client.text({"type": "ping", "id": "pause"})
-        await client.hear("pong")
-        await asyncio.sleep(2)
-        if len(pod.running._pod.hub) and not await _metric(pod, 'forestay_connections_by_state{state="closing"}'):
-            return "answered"
-        return f"cut: {_end(await client.end(), 4408)}"
+    often = _QUIET | {"ping_interval": 0.4, "pong_timeout": 0.8, "close_timeout": 5}
+    async with gateway(**often) as pod:
+        for _ in range(_TRIES):
+            async with started(program, pod.url, token("alice")) as client:
+                try:
+                    await _welcome(client)
+                    await client.text({"type": "ping", "id": "pause"})
+                    await client.hear("pong")
+                except Unexpected:
+                    # It was too slow for such pings before it was busy: a program of Java is, at its start.
+                    continue
+                await asyncio.sleep(2)
+                if len(pod.running._pod.hub) and not await _metric(
+                    pod, 'forestay_connections_by_state{state="closing"}'
+                ):
+                    return "answered"
+                return f"cut: {_end(await client.end(), 4408)}"
+    return "fails: too slow here"
 
 
 async def unasked(program: Built) -> str:

@@ -4,9 +4,6 @@ import { createInterface } from "node:readline";
 
 export const say = (...words) => console.log(words.join(" "));
 
-/** The milliseconds that an application does something else after this message. */
-export const pause = (message) => (message.includes('"pause"') ? 3000 : 0);
-
 /** `text MESSAGE`, `binary HEX` and `close`. */
 export async function* commands() {
   for await (const line of createInterface({ input: process.stdin })) {
