@@ -11,7 +11,7 @@ from typing import Final
 from playwright.async_api import expect
 
 from tests.support.browser import chromium, launched
-from tests.support.gateway import Client, Gateway, call
+from tests.support.gateway import Client, Gateway
 from tests.support.local_redis import QUICK, RedisServer
 from tests.support.operator import operator
 from tests.support.pods import pods
@@ -38,11 +38,10 @@ async def _crowd(fleet: Sequence[Gateway]) -> list[Client]:
     return [*members, alice]
 
 
-async def _talk(pod: Gateway) -> None:
+async def _talk(speaker: Client) -> None:
     while True:
-        for room in ("chat.lobby", "chat.lobby", "chat.deck", "log.orders"):
-            await call(pod, "POST", f"/v1/rooms/{room}/messages", b'{"payload": {"text": "hello"}}')
-            await asyncio.sleep(_REST)
+        await speaker.say({"type": "broadcast", "room": "chat.lobby", "payload": {"text": "hello"}})
+        await asyncio.sleep(_REST)
 
 
 async def _read(client: Client) -> None:
@@ -68,10 +67,11 @@ async def _take(path: str, redis: RedisServer, folder: Path) -> None:
         fleet = []
         for name in _NAMES:
             os.environ["POD_NAME"] = name
-            fleet.append(await new_pod())
-        tasks = [asyncio.create_task(_read(client)) for client in await _crowd(fleet)]
-        tasks.append(asyncio.create_task(_talk(fleet[0])))
-        async with operator(browser, fleet[0], {"width": 1280, "height": 560}) as someone:
+            fleet.append(await new_pod(message_rate=0))
+        crowd = await _crowd(fleet)
+        tasks = [asyncio.create_task(_read(client)) for client in crowd]
+        tasks.append(asyncio.create_task(_talk(crowd[0])))
+        async with operator(browser, fleet[0], {"width": 1280, "height": 620}) as someone:
             await someone.open()
             await asyncio.sleep(_WHILE)
             await someone.page.screenshot(path=PICTURES / "ops.png")

@@ -4,12 +4,13 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import aiohttp
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, ViewportSize, expect
+from playwright.async_api import Browser, Page, Route, ViewportSize, expect
 
 from tests.support.accessibility import axe_script, faults
 from tests.support.browser import launched
@@ -32,11 +33,17 @@ pattern = "flood.*"
 slow = "drop_oldest"
 """
 READER = "the-key-of-somebody-who-reads-log-of-more-than-32-bytes"
+LOOKER = "the-key-of-somebody-who-may-look-of-more-than-32-bytes"
 KEYS = f"""
 [[keys]]
 name = "reader"
 sha256 = "{hashlib.sha256(READER.encode()).hexdigest()}"
 scopes = {{ read = ["log.*"] }}
+
+[[keys]]
+name = "looker"
+sha256 = "{hashlib.sha256(LOOKER.encode()).hexdigest()}"
+scopes = {{ read = ["**", "@me"] }}
 """
 # With what is there in each of them, when the tests before have run.
 VIEWS = (
@@ -231,6 +238,27 @@ async def test_who_was_turned_away_is_seen_with_the_cause(someone: Operator, fle
     await expect(causes).to_contain_text("expired")
 
 
+async def test_frames_are_seen_as_they_go(someone: Operator, fleet: list[Gateway]) -> None:
+    """Of a connection what it sends and gets, without payloads where no setting shows them; it stops on request."""
+    frank = await fleet[1].join("frank", "chat.watched")
+    listed: Any = (await call(fleet[0], "GET", "/v1/users/frank/connections"))[1]["connections"]
+    await someone.open(f"connection={listed[0]['id']}")
+    await expect(someone.page.get_by_role("row", name="chat.watched")).to_be_visible()
+    await someone.page.get_by_role("button", name="Watch its frames").click()
+    await expect(someone.page.get_by_text("Watching on 1 pod.")).to_be_visible()
+    await call(fleet[0], "POST", "/v1/rooms/chat.watched/messages", b'{"payload": "a secret of two"}')
+    await frank.say({"type": "join", "room": "chat.other"})
+    frames = someone.page.get_by_role("list", name="Frames, newest first").get_by_role("listitem")
+    await expect(frames.filter(has_text="message")).to_contain_text("chat.watched")
+    await expect(frames.filter(has=someone.page.get_by_text("join", exact=True))).to_contain_text("chat.other")
+    assert "a secret of two" not in await someone.page.content()
+    await someone.page.get_by_role("button", name="Stop watching").click()
+    await expect(someone.page.get_by_text("Stopped.")).to_be_visible()
+    assert someone.complaints == []
+    await frank.close()
+    await expect(someone.page.get_by_text("No pod has this connection any more")).to_be_visible()
+
+
 async def test_actions_say_what_will_happen_and_do_it(someone: Operator, fleet: list[Gateway]) -> None:
     """Publish, remove, disconnect and revoke ask first, with how many they are about; Cancel does nothing."""
     one, two = await fleet[0].join("gina", "chat.acts"), await fleet[1].join("gina", "chat.acts")
@@ -265,6 +293,45 @@ async def test_actions_say_what_will_happen_and_do_it(someone: Operator, fleet: 
     await someone.agree("Revoke")
     assert (await Client.open_or_refused(fleet[0].port, token("gina", iat=1))).status == 401
     assert someone.complaints == []
+
+
+async def test_a_key_that_only_reads_changes_nothing(someone: Operator, fleet: list[Gateway]) -> None:
+    """It sees each view; an action is refused in its dialog, which names the missing scope and stays open."""
+    await someone.open("pods", LOOKER)
+    await someone.page.get_by_role("button", name="Drain pod-two").click()
+    dialog = someone.page.get_by_role("dialog")
+    await dialog.get_by_role("button", name="Drain", exact=True).click()
+    await expect(dialog.get_by_role("alert")).to_contain_text("'looker' lacks the scope manage for **")
+    await someone.page.keyboard.press("Escape")
+    await expect(someone.page.get_by_role("button", name="Drain pod-two")).to_be_focused()
+    assert (await fleet[1].probe("/readyz"))[0] == 200
+
+
+async def test_the_keyboard_reaches_everything(someone: Operator) -> None:
+    """The first stop is the way past the head; from there Tab reaches the first action, and Enter opens its dialog."""
+    await someone.open("pods")
+    await expect(someone.page.get_by_role("button", name="Drain pod-one")).to_be_visible()
+    await someone.page.locator("#skip").focus()
+    await someone.page.keyboard.press("Enter")
+    await expect(someone.page.locator("#main")).to_be_focused()
+    await someone.page.keyboard.press("Tab")
+    await expect(someone.page.get_by_role("button", name="Drain pod-one")).to_be_focused()
+    await someone.page.keyboard.press("Enter")
+    await expect(someone.page.get_by_role("dialog", name="Drain pod-one")).to_be_visible()
+    assert "#pods" in someone.page.url
+
+
+async def test_an_incomplete_answer_is_said(someone: Operator) -> None:
+    """Where a pod did not answer, the view says so, and shows what there is."""
+
+    async def incomplete(route: Route) -> None:
+        answer = await route.fetch()
+        await route.fulfill(response=answer, json=await answer.json() | {"complete": False})
+
+    await someone.page.route("**/v1/info", incomplete)
+    await someone.open("pods")
+    await expect(someone.page.get_by_text("Not every pod answered.")).to_be_visible()
+    await expect(someone.page.get_by_role("row", name="pod-one")).to_be_visible()
 
 
 async def test_a_hidden_page_asks_for_nothing(someone: Operator) -> None:
