@@ -3,12 +3,14 @@
 import re
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
 from tests.matrix.__main__ import PAGE, ROWS, table
 from tests.matrix.libraries import LANGUAGES, Library, read
 from tests.support.process import Program
+from tests.support.verdicts import Table
 
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LIBRARIES = read()
@@ -57,6 +59,39 @@ def test_each_language_has_its_programs() -> None:
         named = {each.source for each in LIBRARIES if each.language == library.language}
         lying = {each.name for each in folder.iterdir() if each.is_file() and each.stem.lower() != "terminal"}
         assert lying == named
+
+
+def test_a_run_of_some_leaves_the_verdicts_of_the_others(tmp_path: Path) -> None:
+    """What was seen takes the place of the same library, whatever its version was, and the rest stays."""
+    page = tmp_path / "page.md"
+    page.write_text("# Page\n\n<!-- x -->\n<!-- end -->\n")
+    known = Table(page, "x")
+    known.write(
+        {"one 1.0": {"a": "yes", "b": "no"}, "one more 1.0": {"a": "no", "b": "no"}}, ["one ", "one more "], ["a", "b"]
+    )
+    known.write({"one 2.0": {"a": "no", "b": "no"}}, ["one ", "one more "], ["a", "b"])
+    assert known.read() == {"one 2.0": {"a": "no", "b": "no"}, "one more 1.0": {"a": "no", "b": "no"}}
+    assert page.read_text().startswith("# Page\n")
+
+
+def test_a_difference_counts_at_the_version_of_the_page(tmp_path: Path) -> None:
+    """Another verdict at the same version is a difference; another version is named as such, and is none."""
+    page = tmp_path / "page.md"
+    page.write_text("<!-- x -->\n|  | one 1.0 |\n| --- | --- |\n| a | yes |\n<!-- end -->\n")
+    known = Table(page, "x")
+    assert list(known.differences({"one 1.0": {"a": "yes"}})) == []
+    assert list(known.differences({"one 1.0": {"a": "no"}})) == ["one 1.0: a: no; page.md has: yes"]
+    assert list(known.differences({"one 2.0": {"a": "no"}})) == []
+    assert list(known.unknown({"one 2.0": {"a": "no"}})) == ["one 2.0 is not in page.md, which has one 1.0"]
+
+
+async def test_a_library_whose_tools_are_missing_is_named(tmp_path: Path) -> None:
+    """It is left out with the tool that it lacks, and the exit status says so."""
+    program = Program((sys.executable, "-m", "tests.matrix"))
+    process = await program.start("gorilla", PATH=str(tmp_path), CLIENTS_CACHE=str(tmp_path))
+    out, _ = await process.communicate()
+    assert out.decode().splitlines()[-1] == "left out: gorilla, because no go on PATH"
+    assert process.returncode == 2
 
 
 def _section(library: Library) -> str:
