@@ -45,6 +45,7 @@ EXAMPLES = {
     "chat": Example(HERE / "chat", "backend.py", "rooms with history, who is there, and who is typing"),
     "dashboard": Example(HERE / "dashboard", "backend.py", "numbers of a backend, four times a second"),
     "cursors": Example(HERE / "cursors", "backend.py", "everybody's cursor, in small binary messages"),
+    "react": Example(HERE / "react", "backend.mjs", "a chat in React, with Vite: the hooks of forestay/react"),
     "socketio-chat": Example(HERE / "socketio-chat", "backend.py", "a chat that was written for Socket.IO, moved"),
 }
 

@@ -17,7 +17,7 @@ for (const [format, extension] of [
   ["esm", "js"],
   ["cjs", "cjs"],
 ]) {
-  for (const { name, code } of await bundle(["index", "stream", "reconnecting"], { format })) {
+  for (const { name, code } of await bundle(["index", "stream", "reconnecting", "react"], { format })) {
     writeFileSync(join(dist, `${name}.${extension}`), code);
   }
 }

@@ -6,6 +6,9 @@ import { minify } from "terser";
 
 const source = (name) => fileURLToPath(new URL(`src/${name}.ts`, import.meta.url));
 
+/** What React Server Components have to know of a module with hooks. A bundler drops it, so it comes last. */
+const DIRECTIVES = { react: '"use client";' };
+
 /**
  * One file by name of each entry, minified. Names that begin with `_` are between our modules: they get short ones, and
  * the types do not mention them. What esbuild leaves is a twentieth more than what there is to say; terser finds it.
@@ -16,6 +19,8 @@ export const bundle = async (names, options) => {
     entryPoints: names.map(source),
     target: "es2022",
     platform: "neutral",
+    // The one of the application.
+    external: ["react"],
     mangleProps: /^_/,
     minify: true,
     metafile: true,
@@ -27,5 +32,9 @@ export const bundle = async (names, options) => {
   const terse = { module: options.format === "esm", ecma: 2022, compress: { passes: 3 } };
   const codes = await Promise.all(outputFiles.map(({ text }) => minify(text, terse)));
   const modules = Object.values(metafile.outputs).map(({ inputs }) => inputs);
-  return names.map((name, index) => ({ name, code: codes[index].code, modules: modules[index] }));
+  return names.map((name, index) => ({
+    name,
+    code: `${DIRECTIVES[name] ?? ""}${codes[index].code}`,
+    modules: modules[index],
+  }));
 };

@@ -27,7 +27,8 @@ def adapter(sdk: str) -> list[str]:
 def js() -> Path:
     """The folder of the package with its tools installed."""
     try:
-        npm("ci", "--no-audit", "--no-fund")
+        for folder in (PACKAGE, PACKAGE / "tests" / "react18"):
+            npm("ci", "--no-audit", "--no-fund", cwd=folder)
     except AssertionError as error:
         if any(code in str(error) for code in ("ENOTFOUND", "ECONNREFUSED", "ETIMEDOUT", "EAI_AGAIN", "ECONNRESET")):
             pytest.skip("the npm registry cannot be reached")

@@ -16,5 +16,5 @@ BUILT = {"app/forestay/web/demo/forestay.js", "docs/site/assets/iframe-worker.js
 def test_the_linter_reads_every_file_and_finds_nothing(js: Path) -> None:
     """Client, tests, tools and pages follow the rules of biome.jsonc, without a warning."""
     said = npm("run", "lint", "--", "--verbose", cwd=js)
-    written = {name(path) for path in files() if path.suffix in (".js", ".mjs", ".ts")} - BUILT
+    written = {name(path) for path in files() if path.suffix in (".js", ".jsx", ".mjs", ".ts")} - BUILT
     assert [path for path in written if f"- {path}\n" not in said] == []

@@ -1,6 +1,7 @@
 """The packed JavaScript client works in every kind of project, with a real gateway."""
 
 import json
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -70,6 +71,31 @@ const verdict: Verdict = verdictOf(1001);
 void [verdict, (): WebSocket["onmessage"] => new ReconnectingWebSocket("ws://x").onmessage];
 talk(process.argv[2]!, process.argv[3]!).then(console.log);
 """
+HOOKS = """
+import { createElement, type ReactElement } from "react";
+import { renderToString } from "react-dom/server";
+import { Client } from "forestay";
+import { ForestayProvider, useClient, useConnection, usePresence, useRoom } from "forestay/react";
+
+interface Chat {
+  text: string;
+}
+
+function Talk(): ReactElement {
+  const { messages, publish, room, state } = useRoom<Chat>("chat.lobby", { history: 10, limit: 50 });
+  void [messages[0]?.payload.text satisfies string | undefined, room?.name, useClient() satisfies Client];
+  void (() => publish({ text: "hello" }, { key: "1" }));
+  // @ts-expect-error That is no Chat.
+  void (() => publish("hello"));
+  // @ts-expect-error There is no such option.
+  void (() => useRoom("a", { hist: 10 }));
+  const { members, users } = usePresence(null);
+  return createElement("p", null, [useConnection().state, state, members.length, users].join(" "));
+}
+
+const client = new Client("ws://localhost/ws", { getToken: () => "" });
+console.log(renderToString(createElement(ForestayProvider, { client }, createElement(Talk))));
+"""
 COMPILER = {
     "target": "ES2022",
     "module": "NodeNext",
@@ -120,6 +146,26 @@ async def test_its_types_are_those_of_its_code(project: Path, gateway: DevGatewa
     config.write_text(json.dumps(options), encoding="utf-8")
     tool("tsc", "-p", config, cwd=project)
     assert _talks(program.with_suffix(f".{kind.replace('t', 'j', 1)}"), gateway)
+
+
+async def test_its_hooks_render_on_a_server_and_have_types(js: Path, project: Path, tmp_path: Path) -> None:
+    """With React beside it, `forestay/react` is imported and required, and renders; TypeScript refuses wrong calls."""
+    modules = tmp_path / "node_modules"
+    # A copy: React is looked for beside the package, where the other tests have none.
+    shutil.copytree(project / "node_modules" / "forestay", modules / "forestay")
+    (modules / "@types").mkdir()
+    for name in ("react", "react-dom", "@types/react", "@types/react-dom", "csstype"):
+        (modules / name).symlink_to(js / "node_modules" / name)
+    program = tmp_path / "program.mts"
+    program.write_text(HOOKS, encoding="utf-8")
+    config = tmp_path / "tsconfig.json"
+    config.write_text(json.dumps({"compilerOptions": COMPILER, "files": [program.name]}), encoding="utf-8")
+    tool("tsc", "-p", config, cwd=tmp_path)
+    assert run(node(), program.with_suffix(".mjs"), cwd=tmp_path) == "<p>connecting joining 0 0</p>\n"
+    required = "const { useRoom } = require('forestay/react'); console.log(typeof useRoom)"
+    assert run(node(), "-e", required, cwd=tmp_path) == "function\n"
+    # Frameworks with server components have to know that these are for the browser.
+    assert (modules / "forestay/dist/react.js").read_text(encoding="utf-8").startswith('"use client";')
 
 
 @pytest.mark.skipif(chromium() is None, reason="no Chromium: name one in CHROMIUM, or install it")

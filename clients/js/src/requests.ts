@@ -73,7 +73,10 @@ export const makeRequests = ({ timeout, outbox }: { timeout: number; outbox: num
   const settle = (
     request: Request,
     error: RefusedError | null = (!request._as && request._refusal) ||
-      refused(request._as ? "outcome_unknown" : "unavailable", "no answer"),
+      refused(
+        request._as ? "outcome_unknown" : "unavailable",
+        "not sent in time: no connection; was connect() called? client.error says why",
+      ),
     payload?: unknown,
   ): void => {
     if (!all.delete(request)) return;

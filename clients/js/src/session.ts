@@ -147,7 +147,9 @@ export const makeSession = (client: Client, address: string | URL, given: Client
     const next = move?._to;
     const verdict = verdictOf(ending.code!);
     const isOnce = verdict === "once";
-    if (isEarly) ending.reason ||= timeLeft(token) > 0 ? "cannot connect" : "token expired, by our clock";
+    if (isEarly)
+      ending.reason ||=
+        timeLeft(token) > 0 ? `cannot connect: nothing answers at ${new URL(url).host}` : "token expired, by our clock";
     if (isOnce || isEarly) token = undefined;
     if (connection !== current) return connection === next ? move!._failed() : move?._finish();
     // Where the next connection is there already, it becomes the present one as far as it has come.
@@ -192,7 +194,8 @@ export const makeSession = (client: Client, address: string | URL, given: Client
         done(openConnection(url, fresh, options, owner));
       } catch (error) {
         // By its name only: what it says may have the token in it.
-        stop({ reason: `WebSocket: ${(error as Error).name}` });
+        const { name } = error as Error;
+        stop({ reason: `WebSocket: ${name}${name === "SecurityError" ? ", a page of https needs wss://" : ""}` });
       }
     };
     withToken(timeLeft(token) > NEARLY_OVER ? token! : nextToken(), use, failed);
@@ -305,8 +308,15 @@ export const makeSession = (client: Client, address: string | URL, given: Client
   const connect = (): void => {
     if (waiting()) open();
     if (client.state !== "disconnected") return;
-    const { WebSocket = "WebSocket" } = options;
-    if (typeof WebSocket !== "function") throw refused("no_websocket", `no ${WebSocket} is imported`);
+    const { WebSocket } = options;
+    if (typeof WebSocket !== "function") {
+      const remedy = "give the option WebSocket, or transports with what forestay/stream has";
+      client.error = refused(
+        "no_websocket",
+        WebSocket ? `no ${WebSocket} is imported` : `no WebSocket here: ${remedy}`,
+      );
+      throw client.error;
+    }
     unwatch = watchPage({
       online: connect,
       offline: probe,

@@ -16,7 +16,7 @@ export const timeLeft = (token: string | undefined): number => {
 export const checked = (given: unknown): string => {
   const token = typeof given === "string" ? given.trim() : "";
   if (/^[!-~]+$/.test(token)) return token;
-  const what = given ? typeof given : JSON.stringify(given);
+  const what = token ? "a text with spaces, perhaps a page" : given ? typeof given : JSON.stringify(given);
   throw refused("bad_token", `getToken returned no token: ${what}`);
 };
 

@@ -86,7 +86,10 @@ describe("a refused handshake, whose status a browser does not show", () => {
     client.connect();
     await until(() => tries > 3);
     expect(fetched).toHaveBeenCalledTimes(1);
-    expect(client.error).toMatchObject({ code: 1006, reason: "cannot connect" });
+    expect(client.error).toMatchObject({
+      code: 1006,
+      reason: expect.stringMatching(/^cannot connect: nothing answers at 127\.0\.0\.1:\d+$/),
+    });
     fetched.mockRestore();
   });
 });
@@ -138,7 +141,7 @@ describe("tokens", () => {
     ["null", null, "null"],
     ["an empty string", "", '""'],
     ["white space", " \n", "string"],
-    ["two lines", "a\nb", "string"],
+    ["two lines", "a\nb", "a text with spaces, perhaps a page"],
   ])("%s is no token, and the end", async (_, given, kind) => {
     const getToken = vi.fn(() => given as string);
     const client = make({ getToken });
@@ -215,7 +218,7 @@ describe("addresses", () => {
       expect.objectContaining({
         name: "RefusedError",
         code: "bad_url",
-        message: "the URL is not like wss://host/path",
+        message: "the URL is not like wss://host/ws: it has to begin with ws:// or wss://, and has no #",
       }),
     );
   });
@@ -224,6 +227,31 @@ describe("addresses", () => {
     vi.stubGlobal("WebSocket", undefined);
     const client = new Client("wss://gateway.example.com/ws", { getToken: () => "" });
     expect(() => client.connect()).toThrow(expect.objectContaining({ name: "RefusedError", code: "no_websocket" }));
+    expect(client.error?.message).toMatch(/^no WebSocket here: .*forestay\/stream/);
     expect(client.state).toBe("disconnected");
+  });
+
+  test("a request before connect() says what it waited for", async () => {
+    const room = make({ timeout: 10 }).room("a");
+    await expect(room.publish("x")).rejects.toMatchObject({
+      code: "unavailable",
+      message: "not sent in time: no connection; was connect() called? client.error says why",
+    });
+  });
+
+  test("a page of https that may not open ws:// says what it needs", async () => {
+    vi.stubGlobal(
+      "WebSocket",
+      class {
+        constructor() {
+          throw new DOMException("Mixed Content", "SecurityError");
+        }
+      },
+    );
+    const client = make();
+    client.connect();
+    await expect(client.ready()).rejects.toMatchObject({
+      reason: "WebSocket: SecurityError, a page of https needs wss://",
+    });
   });
 });
