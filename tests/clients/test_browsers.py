@@ -57,6 +57,31 @@ RECONNECTING = """async ([url, protocols, options]) => {
   socket.onopen = () => heard.push("open");
 }"""
 
+WITHOUT = """async ([url, token]) => {
+  delete window.WebSocket;
+  const { Client } = await import("/dist/index.js");
+  const { stream } = await import("/dist/stream.js");
+  const { ReconnectingWebSocket } = await import("/dist/reconnecting.js");
+  const thrown = (run) => {
+    try {
+      run();
+    } catch ({ name, code, message }) {
+      return [name, code, message];
+    }
+  };
+  const getToken = () => token;
+  const found = [thrown(() => new Client(url, { getToken }).connect()), thrown(() => new ReconnectingWebSocket(url))];
+  const client = new Client(url, { getToken, transports: ["websocket", stream] });
+  const room = client.room("log.a");
+  client.connect();
+  await room.join();
+  const heard = new Promise((done) => room.on("message", ({ payload }) => done(payload)));
+  await room.publish("hello");
+  found.push(await heard);
+  client.disconnect();
+  return found;
+}"""
+
 
 @pytest_asyncio.fixture
 async def site(project: Path) -> AsyncIterator[Site]:
@@ -240,3 +265,15 @@ async def test_offline_ends_no_connection(profile: BrowserContext, site: Site, p
     await profile.set_offline(False)
     heard = await until(page, "offline", "connecting", "online", "connected", 1)
     assert "close 1006" not in heard
+
+
+async def test_without_a_websocket_class_clients_say_so_or_use_streams(
+    profile: BrowserContext, site: Site, pod: Gateway
+) -> None:
+    """`Client` names the remedies, `ReconnectingWebSocket` throws as a WebSocket would, and streams carry all."""
+    page = await opened(profile, site)
+    refused, thrown, heard = await page.evaluate(WITHOUT, [pod.url, token("alice")])
+    assert refused[:2] == ["RefusedError", "no_websocket"]
+    assert "forestay/stream" in refused[2]
+    assert thrown[0] == "ReferenceError"
+    assert heard == "hello"

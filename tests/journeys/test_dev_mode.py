@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
-from tests.support.gateway import Client
+from tests.support.gateway import Client, gateway
 from tests.support.process import forestay, start
+from tests.support.repository import ROOT
 
 
 @asynccontextmanager
@@ -77,3 +78,22 @@ async def test_the_token_of_a_tab_needs_the_key_of_the_link() -> None:
                 assert "Access-Control-Allow-Origin" not in answer.headers
         async with session.get(f"{page}demo/token") as answer:
             assert (answer.status, answer.headers["Allow"]) == (405, "POST")
+
+
+async def test_the_page_links_to_the_documentation_of_its_tree() -> None:
+    """In development `/docs/` leads to each page of the tree. Elsewhere there is no link and no documentation."""
+    async with banner() as printed, gateway(demo=True) as other, aiohttp.ClientSession() as session:
+        page = value("page", printed).partition("#")[0]
+        strict = f"http://127.0.0.1:{other.port}/"
+        for address, hidden, status in ((page, "", 200), (strict, " hidden", 404)):
+            async with session.get(address) as answer:
+                assert f'id="docs" href="docs/"{hidden}>' in await answer.text()
+            async with session.get(f"{address}docs/") as answer:
+                assert answer.status == status
+        async with session.get(value("docs", printed)) as answer:
+            assert "The JavaScript client" in await answer.text()
+        if (ROOT / "dist" / "site").exists():
+            return
+        async with session.get(f"{page}docs/sdk-javascript.md") as answer:
+            assert answer.content_type == "text/plain"
+            assert (await answer.text()).startswith("# The JavaScript client")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from forestay import __version__
+from forestay.pod.development import TREE
 from forestay.settings.dev_keys import NAMES, NoDevKeysError, dev_key
 from forestay.settings.secrets import places_of
 from forestay.settings.settings import Settings, SettingsError
@@ -49,6 +50,7 @@ def banner(
         f"forestay {__version__} runs INSECURELY, for development: on loopback only, for all pages of this machine.",
         "",
         f"page      {page}",
+        *([f"docs      http://{public}/docs/"] if (TREE / "docs").is_dir() else []),
         f"socket    ws://{public}/ws",
         f"internal  http://{host}:{internal_port}/metrics",
         f"token     {mint('alice') if page_key else '<token>'}",

@@ -17,6 +17,7 @@ from forestay.pod.listeners import PublicPaths
 from forestay.pod.socket_limits import socket_limits
 from forestay.pod.wiring import Pod
 from forestay.settings.settings import Settings
+from forestay.web.docs import docs_answers
 from forestay.web.pages import demo_answers
 
 
@@ -41,7 +42,8 @@ def public_paths(
         paths[f"{prefix}/stream"] = _streams(settings, pod, admission, observer).serve
         paths |= _client_requests(settings, pod, admission).paths(prefix)
     if settings.demo:
-        paths |= demo_answers(prefix)
+        docs = {} if development is None else docs_answers(development.tree, prefix)
+        paths |= docs | demo_answers(prefix, docs=bool(docs))
         if development is not None and development.guests is not None:
             paths[f"{prefix}/demo/token"] = development.guests.answer
     return PublicPaths(paths, elsewhere(f"{prefix}/ws"), {f"{prefix}/ws": handshake.upgrade})

@@ -33,15 +33,21 @@ _OPS_HEADERS: Final = {
 _OPS_SHARED: Final = ("theme.css", "logo.svg", "dom.js", "json-view.js", "words.js", "closes.js", "forestay.js")
 """What the operators' page takes from the demo page."""
 
+# The link to the documentation, which not every gateway has.
+_HIDDEN_DOCS: Final = b'id="docs" href="docs/" hidden'
+_DOCS: Final = b'id="docs" href="docs/"'
 
-def demo_answers(prefix: str = "") -> dict[str, Answer]:
+
+def demo_answers(prefix: str = "", *, docs: bool = False) -> dict[str, Answer]:
     """Returns the handlers of the demo page by path: the page at `/` and its files at `/demo/…`.
 
     `prefix`: the path in front of them. The page finds its files and the gateway by their paths relative to its own, so
-    `prefix` without a slash leads to the page.
+    `prefix` without a slash leads to the page. `docs`: whether there is documentation beside it, at `/docs/`.
     """
     answers = _folder("demo", prefix, _HEADERS)
-    answers[f"{prefix}/"] = answers[f"{prefix}/demo/index.html"]
+    page = files("forestay.web").joinpath("demo", "index.html").read_bytes()
+    shown = _file("index.html", page.replace(_HIDDEN_DOCS, _DOCS) if docs else page, _HEADERS)
+    answers[f"{prefix}/"] = answers[f"{prefix}/demo/index.html"] = shown
     if prefix:
         answers[prefix] = _redirect(f"{prefix}/")
     return answers

@@ -56,13 +56,15 @@ function Messages({ room }) {
   return (
     <>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to scroll with keys, too */}
-      <ol ref={list} role="log" aria-label="Messages" tabIndex={0} data-state={state}>
-        {messages.map(({ epoch, offset, from, payload }) => (
-          <li key={`${epoch}-${offset}`}>
-            <b>{from}</b> <span>{payload.text}</span>
-          </li>
-        ))}
-      </ol>
+      <div ref={list} role="log" aria-label="Messages" tabIndex={0} data-state={state}>
+        <ol>
+          {messages.map(({ epoch, offset, from, payload }) => (
+            <li key={`${epoch}-${offset}`}>
+              <b>{from}</b> <span>{payload.text}</span>
+            </li>
+          ))}
+        </ol>
+      </div>
       <p role="alert">{error?.message}</p>
     </>
   );
@@ -94,7 +96,9 @@ function Composer({ room }) {
         autoComplete="off"
         onChange={(event) => setText(event.target.value)}
       />
-      <button type="submit" disabled={state !== "joined" || !text.trim()}>Send</button>
+      <button type="submit" disabled={state !== "joined" || !text.trim()}>
+        Send
+      </button>
       <p role="alert">{error}</p>
     </form>
   );
