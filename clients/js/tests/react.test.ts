@@ -65,6 +65,13 @@ test("StrictMode mounts twice, and there is one connection and one join", async 
   await settled();
   heardNo(peer);
   expect(gateway.handshakes).toBe(1);
+  // The connection is there now, so that a leave and a second join would be written.
+  page.set(createElement(Talk, { name: "b" }));
+  expect(await peer.admit()).toMatchObject({ room: "b" });
+  expect(await peer.hear("leave")).toMatchObject({ room: "a" });
+  await page.says("joined  ;");
+  await settled();
+  heardNo(peer);
 });
 
 test("two components share a room, and the last one leaves it", async () => {
