@@ -76,7 +76,7 @@ fuzz-api: setup ## send the gateway what docs/openapi.yaml allows and forbids, w
 servers: setup ## test the bus on Redis 6.2, 8 and Valkey from PyPI, and on a redis-server on PATH: ARGS="--table"
 	$(BIN)/python -m tests.servers $(ARGS)
 
-meet: setup ## try nginx, HAProxy, Apache and Caddy in front of two pods, and compare with docs/proxies.md: ARGS="--write"
+meet: setup ## try eight proxies, from nginx to Envoy, in front of two pods, and compare with docs/proxies.md: ARGS="--write"
 	$(BIN)/python -m tests.meet $(ARGS)
 
 clients-matrix: setup ## try client libraries of six languages, and compare with docs/clients.md: ARGS="okhttp --write"

@@ -16,6 +16,9 @@ from forestay.core.ports.bus import BusLost, Outcome
 from tests.bus.redis_pod import KEPT, ROOM, NewPod, until
 from tests.support.local_redis import QUICK, Authority, RedisServer, Road, Sentinel, rights
 
+PATIENT = 10.0
+"""Seconds for a connection over TLS: both ends of its handshake share this loop, and a busy machine takes its time."""
+
 
 async def test_a_redis_that_is_away_is_waited_for(own_redis: RedisServer, new_pod: NewPod) -> None:
     """While Redis is away the start returns soon and publishes are refused; later subscriptions are confirmed."""
@@ -109,7 +112,7 @@ async def secure(own_redis: RedisServer, authority: Authority) -> AsyncIterator[
 
 async def test_over_tls_everything_works(secure: str, authority: Authority, new_pod: NewPod) -> None:
     """With the file of the authority everything works over TLS, large messages too."""
-    pod = new_pod(f"{secure}?ca={authority.ca}")
+    pod = new_pod(f"{secure}?ca={authority.ca}", PATIENT)
     await pod.bus.start()
     await pod.subscribe()
     big = "x" * 3_000_000
@@ -121,29 +124,35 @@ async def test_over_tls_everything_works(secure: str, authority: Authority, new_
 async def test_a_server_with_an_unknown_authority_is_refused(secure: str, new_pod: NewPod) -> None:
     """Without the file of the authority the start fails; a missing file is an error at once."""
     with pytest.raises(BusLost, match=r"\?ca="):
-        await new_pod(secure).bus.start()
+        await new_pod(secure, PATIENT).bus.start()
     with pytest.raises(ValueError, match="no file"):
         new_pod(secure + "?ca=/nowhere")
 
 
-async def test_a_server_that_asks_for_a_certificate_gets_ours(
-    own_redis: RedisServer, authority: Authority, new_pod: NewPod, tmp_path: Path
-) -> None:
-    """With `cert` and `key` the pod works over mutual TLS; without them it stays without a bus."""
+@pytest.fixture
+async def mutual(own_redis: RedisServer, authority: Authority) -> AsyncIterator[Road]:
+    """The way to a Redis behind TLS that asks for a certificate."""
     road = Road(own_redis.port, authority.tls(mutual=True))
     await road.open()
+    yield road
+    await road.close()
+
+
+async def test_a_server_that_asks_for_a_certificate_gets_ours(
+    mutual: Road, authority: Authority, new_pod: NewPod, tmp_path: Path
+) -> None:
+    """With `cert` and `key` the pod works over mutual TLS; without them it stays without a bus."""
     certificate, key = authority.client(tmp_path)
-    url = f"rediss://127.0.0.1:{road.port}?ca={authority.ca}"
+    url = f"rediss://127.0.0.1:{mutual.port}?ca={authority.ca}"
     both = tmp_path / "both.pem"
     both.write_bytes(certificate.read_bytes() + key.read_bytes())
     for options in (f"&cert={certificate}&key={key}", f"&cert={both}"):
-        pod = new_pod(url + options)
+        pod = new_pod(url + options, PATIENT)
         await pod.bus.start()
         assert (await pod.publish("x", KEPT)).outcome is Outcome.ACCEPTED
     pod = new_pod(url, timeout=0.5)
     await pod.bus.start()
     assert not pod.bus.up
-    await road.close()
 
 
 @pytest.mark.parametrize(

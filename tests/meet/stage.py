@@ -51,18 +51,12 @@ async def stage(
     kind: Kind, *, idle: float | None = None, http2: bool = False, **settings: object
 ) -> AsyncIterator[Stage]:
     """`idle`: seconds of the proxy's idle timeouts, in place of those of the docs. `settings`: of the pods."""
-    given = {
-        "ping_interval": 3600,
-        "pong_timeout": 3600,
-        "drain_window": 0,
-        "close_timeout": 0.5,
-        "flush_timeout": 0,
-    } | settings
+    given = _QUIET | settings
     async with gateway(**given) as one, gateway(**given) as two:
         proxy = Running(kind, Ports(free_port(), (one.port, two.port), free_port()), place_of(kind, next(_NUMBERS)))
         try:
             await proxy.start(idle, http2=http2)
-            yield Stage(proxy, (one, two), Pod(proxy.port, 0))
+            yield Stage(proxy, (one, two), Pod(proxy.ports.proxy, 0))
         finally:
             await close_clients()
             await proxy.stop()

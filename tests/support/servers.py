@@ -1,63 +1,8 @@
-"""Redis servers of other versions and makers, from packages of PyPI that are pinned with their hashes.
+"""Redis servers of other versions and makers, from packages of PyPI. `make servers` installs them."""
 
-They are kept outside this tree. `make servers` installs them.
-"""
+from typing import Final
 
-import os
-import subprocess
-import sys
-import tempfile
-import zipfile
-from pathlib import Path
-from typing import Final, NamedTuple
-
-
-class NoServer(Exception):
-    """The package of a server cannot be had here."""
-
-
-class Packaged(NamedTuple):
-    """A server in a wheel for Linux on x86-64."""
-
-    name: str
-    """As the docs call it."""
-    package: str
-    version: str
-    digest: str
-    """SHA-256 of the wheel."""
-    member: str
-    """Where the program is in the wheel."""
-
-    @property
-    def program(self) -> Path:
-        """Where it is kept."""
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        return cache / "forestay" / f"{self.package}-{self.version}" / "redis-server"
-
-    def install(self) -> Path:
-        """Download and keep the program, unless it is there already. Raises NoServer."""
-        if self.program.exists():
-            return self.program
-        self.program.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self.program.parent) as folder:
-            pins = Path(folder, "pins.txt")
-            pins.write_text(f"{self.package}=={self.version} --hash=sha256:{self.digest}\n")
-            # The program needs no Python, so the wheel for this one will do on any.
-            tags = ("manylinux2014_x86_64", "manylinux_2_17_x86_64", "manylinux_2_28_x86_64")
-            wheel = [word for tag in tags for word in ("--platform", tag)]
-            pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps")
-            only = ("--only-binary", ":all:", "--python-version", "3.11", *wheel, "--require-hashes")
-            done = subprocess.run([*pip, *only, "--dest", folder, "-r", str(pins)], capture_output=True, check=False)
-            if done.returncode:
-                last = done.stderr.decode().strip().splitlines()[-1:]
-                raise NoServer(f"{self.package} {self.version} cannot be downloaded: {''.join(last)}")
-            [found] = Path(folder).glob("*.whl")
-            with zipfile.ZipFile(found) as opened:
-                made = Path(opened.extract(self.member, folder))
-            made.chmod(0o755)
-            made.rename(self.program)
-        return self.program
-
+from tests.support.wheels import Packaged
 
 REDIS_6: Final = Packaged(
     "Redis 6.2.14",

@@ -14,6 +14,7 @@ lost on the way to this one. That is proved where all of these hold:
   `repl-backlog-ttl` is shorter.
 
 In all other cases an incarnation is its own origin: with a server that does not show what it took, as Redis 6.2, too.
+So it is where a slot of a Cluster moves: the process is another, and its facts say nothing about what the former lost.
 `tests/servers/incarnations.py` plays each case to each server.
 """
 
