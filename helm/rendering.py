@@ -63,9 +63,9 @@ class Command:
 class Library:
     """Helm's library, in a process that answers one line per line."""
 
-    def __init__(self) -> None:
+    def __init__(self, chart: Path = CHART) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "helm.library", str(CHART)],
+            [sys.executable, "-m", "helm.library", str(chart)],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -1,13 +1,16 @@
-"""Writes the table of values into the chart's README: `python -m helm.values_table`."""
+"""Writes the table of values into the chart's README, and the names of all settings: `python -m helm.values_table`."""
 
 import json
 import re
 from dataclasses import dataclass
 from typing import Any, Final
 
+from forestay.settings.secrets import variable_of
+from forestay.settings.settings import Settings
 from helm.rendering import CHART, read
 
 README: Final = CHART / "README.md"
+SETTINGS: Final = CHART / "files/settings.txt"
 START: Final = "<!-- written by `make chart-docs` from values.yaml -->\n"
 END: Final = "<!-- end of what is written -->\n"
 
@@ -65,6 +68,11 @@ def page() -> str:
     return f"{before}{START}\n{table()}\n{END}{after}"
 
 
+def settings() -> str:
+    """The variables that the gateway knows, one a line: under `settings` the chart refuses all others."""
+    return "".join(f"{variable_of(name)}\n" for name in sorted(Settings.model_fields))
+
+
 def _at(values: Any, names: tuple[str, ...]) -> Any:  # noqa: ANN401 - a value is anything
     for name in names:
         values = values[name]
@@ -73,3 +81,4 @@ def _at(values: Any, names: tuple[str, ...]) -> Any:  # noqa: ANN401 - a value i
 
 if __name__ == "__main__":
     README.write_text(page(), encoding="utf-8")
+    SETTINGS.write_text(settings(), encoding="utf-8")

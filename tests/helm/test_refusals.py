@@ -80,6 +80,7 @@ def test_the_refusal_names_the_values(values: dict[str, Any], words: list[str]) 
         ("FORESTAY_DRAIN_DEADLINE", "terminationGracePeriodSeconds"),
         ("FORESTAY_ROOMS_FILE", "rooms"),
         ("FORESTAY_PORT", "service.port"),
+        ("FORESTAY_ALLOWED_ORIGINS", "origins"),
     ],
 )
 def test_settings_take_no_secret_and_nothing_that_a_value_decides(name: str, value: str) -> None:
@@ -87,6 +88,26 @@ def test_settings_take_no_secret_and_nothing_that_a_value_decides(name: str, val
     message = refusal(READY, settings={name: "canary"})
     assert f"settings.{name}" in message
     assert value in message
+    assert "canary" not in message
+
+
+@pytest.mark.parametrize(
+    ("name", "similar"),
+    [
+        ("FORESTAY_DEFAULT_RIGTHS", "FORESTAY_DEFAULT_RIGHTS"),
+        ("FORESTAY_LOGLEVEL", "FORESTAY_LOG_LEVEL"),
+        ("FORESTAY_PINGINTERVAL", "FORESTAY_PING_INTERVAL"),
+        ("FORESTAY_MESSAGES_RATE", "FORESTAY_MESSAGE_RATE"),
+        ("FORESTAY_JWT_AUDIENCES", "FORESTAY_JWT_AUDIENCE"),
+        ("FORESTAY_COMPRESION", "FORESTAY_COMPRESSION"),
+        ("FORESTAY_XYZZY", ""),
+    ],
+)
+def test_an_unknown_setting_is_refused(name: str, similar: str) -> None:
+    """A name that the gateway does not know renders nothing; the message names the most similar setting, if any."""
+    message = refusal(READY, settings={name: "canary"})
+    assert f"settings.{name}: the gateway has no such setting" in message
+    assert (f"did you mean {similar}?" if similar else "no such setting. docs/settings.md") in message
     assert "canary" not in message
 
 
@@ -146,6 +167,11 @@ def test_whatever_the_chart_sets_cannot_be_a_setting() -> None:
         {"ingress": {"hosts": ["chat.example.com"]}},
         {"networkPolicy": {"apiServerPorts": []}},
         {"tests": {"token": "eyJ"}},
+        {"origins": "https://app.example.com"},
+        {"origins": ["app.example.com"]},
+        {"origins": ["https://app.example.com/"]},
+        {"origins": ["https://a.example, https://b.example"]},
+        {"prometheusRule": {"runbookUrl": "docs/runbooks.md"}},
     ],
     ids=str,
 )

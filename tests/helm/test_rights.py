@@ -116,13 +116,15 @@ def test_the_network_policy_can_be_narrower_and_wider() -> None:
 
 
 def test_the_small_redis_is_for_the_gateways_only() -> None:
-    """Only the gateways reach the bundled Redis, and it opens no connections."""
+    """Only the gateways, and the test of what they need, reach the bundled Redis. It opens no connections."""
     rendered = chart(KEYS, redis={"enabled": True}, networkPolicy={"enabled": True})
     redis = rendered.one("Deployment", "-redis")["spec"]["selector"]
     spec = rendered.one("NetworkPolicy", "-redis")["spec"]
     assert (spec["podSelector"], spec["egress"]) == (redis, [])
     gateways = rendered.one("Deployment")["spec"]["selector"]
-    assert spec["ingress"][0]["from"] == [{"podSelector": gateways}]
+    first, second = (each["podSelector"] for each in spec["ingress"][0]["from"])
+    assert first == gateways
+    assert second["matchLabels"].items() <= rendered.one("Pod", "-doctor")["metadata"]["labels"].items()
     assert _egress(rendered)[1]["to"] == [{"podSelector": redis}]
     assert "networkPolicy.internalFrom is empty" in rendered.notes
 

@@ -9,6 +9,8 @@ from helm.rendering import CHART, read
 from tests.support.chart import FULL, MATRIX, READY, chart
 
 EXAMPLES = sorted((CHART / "examples").glob("*.yaml"))
+# Nothing is in front of the pod there.
+ROUTED = [path for path in EXAMPLES if path.stem != "kind"]
 # Without these annotations each controller would cut long connections.
 ANNOTATIONS = {
     "nginx": {"nginx.ingress.kubernetes.io/proxy-read-timeout": "3600"},
@@ -89,7 +91,7 @@ def test_every_example_is_on_the_page() -> None:
     page = (CHART / "README.md").read_text(encoding="utf-8")
     for path in EXAMPLES:
         assert f"(examples/{path.name})" in page
-    assert {path.stem for path in EXAMPLES} == {*ANNOTATIONS, "gateway-api", "socketio-gateway-api"}
+    assert {path.stem for path in EXAMPLES} == {*ANNOTATIONS, "gateway-api", "socketio-gateway-api", "kind"}
 
 
 def test_the_load_balancer_of_gke_lets_connections_live() -> None:
@@ -153,15 +155,29 @@ def test_a_prefix_is_in_each_address(prefix: str) -> None:
     assert ":8080/chat/ws" in rendered.notes
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("example", ROUTED, ids=lambda path: path.stem)
 def test_the_notes_of_an_example_name_an_encrypted_address(example: Path) -> None:
-    """All examples end TLS in front of the pods. The address that a user copies begins with wss."""
+    """All examples with a route end TLS in front of the pods. The address that a user copies begins with wss."""
     notes = chart(READY | read(example)).notes
     assert "wss://chat.example.com/ws" in notes or "chat.example.com, through the Gateway" in notes
 
 
+@pytest.mark.parametrize("values", MATRIX.values(), ids=MATRIX)
+def test_helm_test_tries_what_the_pods_need(values: dict[str, Any]) -> None:
+    """`helm test` runs the doctor with the settings, the files, the account and the security of the gateway."""
+    rendered = chart(values)
+    pod = rendered.one("Pod", "-doctor")
+    [container] = pod["spec"]["containers"]
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    assert container["args"] == ["doctor"]
+    for part in ("image", "env", "volumeMounts", "securityContext"):
+        assert container[part] == rendered.gateway[part]
+    for part in ("volumes", "serviceAccountName", "automountServiceAccountToken", "securityContext"):
+        assert pod["spec"][part] == rendered.pod[part]
+
+
 def test_helm_test_speaks_through_the_service() -> None:
-    """`helm test` mints a token with the key or takes a given one; without both there is no test."""
+    """`helm test` mints a token with the key or takes a given one; without both it sends no message."""
     pod = chart(READY, service={"port": 80}, settings={"FORESTAY_JWT_AUDIENCE": "chat"}).one("Pod", "-ping")
     [container] = pod["spec"]["containers"]
     assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
@@ -175,7 +191,7 @@ def test_helm_test_speaks_through_the_service() -> None:
     ]
     assert names["FORESTAY_JWT_AUDIENCE"]["value"] == "chat"
     issued = {"auth": {"jwksUrl": "https://issuer"}, "redis": {"existingSecret": "bus"}}
-    assert chart(issued).all("Pod") == []
+    assert [each["metadata"]["name"] for each in chart(issued).all("Pod")] == ["forestay-doctor"]
     assert chart(READY, tests={"enabled": False}).all("Pod") == []
     [container] = chart(issued, tests={"tokenSecret": "token"}).one("Pod", "-ping")["spec"]["containers"]
     assert container["args"][2:] == ["--token", "$(TOKEN)"]

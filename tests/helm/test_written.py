@@ -12,7 +12,7 @@ from forestay.settings.secrets import variable_of
 from forestay.settings.settings import Settings
 from helm.manifests import FOLDER, manifests, written
 from helm.rendering import CHART, read
-from helm.values_table import README, page
+from helm.values_table import README, SETTINGS, page, settings
 from tests.support.chart import MATRIX, READY, chart
 from tests.support.repository import ROOT
 
@@ -20,6 +20,11 @@ from tests.support.repository import ROOT
 def test_the_table_of_values_is_in_sync() -> None:
     """The table of values is as `make chart-docs` writes it."""
     assert README.read_text(encoding="utf-8") == page()
+
+
+def test_the_chart_knows_all_settings() -> None:
+    """The list of settings by which the chart refuses others is as `make chart-docs` writes it."""
+    assert SETTINGS.read_text(encoding="utf-8") == settings()
 
 
 def test_the_plain_manifests_are_what_the_chart_comes_to() -> None:

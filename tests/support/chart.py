@@ -14,8 +14,8 @@ from tests.support.repository import ROOT, syntax
 KEYS: dict[str, Any] = {"auth": {"existingSecret": "keys"}}
 """The smallest valid values for the keys."""
 
-READY: dict[str, Any] = {**KEYS, "redis": {"existingSecret": "bus"}}
-"""The smallest valid values."""
+READY: dict[str, Any] = {**KEYS, "redis": {"existingSecret": "bus"}, "origins": ["https://app.example.com"]}
+"""The smallest values without a warning."""
 
 FULL: dict[str, Any] = {
     **KEYS,

@@ -21,6 +21,7 @@ from forestay.settings.surroundings import Surroundings
 from forestay.settings.timing import Timing
 from forestay.settings.ways_in import WaysIn
 from forestay.settings.webhooks import Webhooks
+from forestay.settings.wording import reason, shown_default
 
 TOKEN: Final = "FORESTAY_TOKEN"
 """Not a setting, but the token of the commands that act as a client."""
@@ -112,7 +113,10 @@ def load(environ: Mapping[str, str] | None = None, **overrides: object) -> Setti
     try:
         settings = Settings(**values)
     except ValidationError as error:
-        problems += [_explain(detail["loc"], values, detail["msg"]) for detail in error.errors()]
+        problems += [
+            _explain(detail["loc"], values, reason(detail["type"], detail.get("ctx", {}), detail["msg"]))
+            for detail in error.errors()
+        ]
         raise SettingsError(problems) from None
     if problems:
         raise SettingsError(problems)
@@ -146,18 +150,17 @@ def explain_unknown(environ: Mapping[str, str] | None = None) -> list[str]:
     ]
 
 
-def _explain(where: tuple[int | str, ...], values: Mapping[str, object], message: str) -> str:
+def _explain(where: tuple[int | str, ...], values: Mapping[str, object], why: str) -> str:
     """One line about a problem. `where`: the path of the value, beginning with the setting; empty: several settings."""
-    reason = message.removeprefix("Value error, ")
     if not where:
-        return reason
+        return why
     name = str(where[0])
     field = Settings.model_fields[name]
     given = "" if name in _NOT_REPEATED else f" (given: {_shortened(repr(values.get(name)))})"
     # A default is public, also where the setting is a secret.
     known = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
-    default = "" if known in (None, []) else f"; default {' '.join(known) if isinstance(known, list) else known}"
-    return f"{variable_of(name)}: {reason}{given}. Meaning: {field.description}{default}"
+    default = f"; default {shown}" if (shown := shown_default(known)) else ""
+    return f"{variable_of(name)}: {why}{given}. Meaning: {field.description}{default}"
 
 
 def _shortened(text: str) -> str:

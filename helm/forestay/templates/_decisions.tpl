@@ -175,6 +175,7 @@ scaleDown:
 
 {{/* Names that values decide: under `settings` they would be overruled in silence, and secrets would be readable. */}}
 {{- define "forestay.decided" -}}
+FORESTAY_ALLOWED_ORIGINS: origins
 FORESTAY_PORT: service.port (in the pod it is 8080)
 FORESTAY_INTERNAL_PORT: nothing (it is 9090)
 FORESTAY_MAX_CONNECTIONS: maxConnections
@@ -211,6 +212,37 @@ FORESTAY_HOOKS_SECRET_PREVIOUS: auth.existingSecret
 FORESTAY_WEBHOOKS_URL: webhooks.url
 FORESTAY_WEBHOOKS_SECRET: auth.existingSecret
 FORESTAY_WEBHOOKS_SECRET_PREVIOUS: auth.existingSecret
+{{- end -}}
+
+{{/* The names of all settings, as `make chart-docs` writes them. */}}
+{{- define "forestay.known" -}}
+{{- .Files.Get "files/settings.txt" | trim | splitList "\n" | toYaml -}}
+{{- end -}}
+
+{{/* The pairs of neighbouring letters of a setting's name, without our prefix, as a list. */}}
+{{- define "forestay.pairs" -}}
+{{- $letters := trimPrefix "FORESTAY_" . | printf " %s " | splitList "" -}}
+{{- $pairs := list -}}
+{{- range $at := until (sub (len $letters) 1 | int) -}}
+{{- $pairs = append $pairs (printf "%s%s" (index $letters $at) (index $letters (add $at 1 | int))) -}}
+{{- end -}}
+{{- $pairs | uniq | toYaml -}}
+{{- end -}}
+
+{{/* The setting whose name shares most pairs of letters with a name; empty where less than half are shared.
+     Takes (list $ name). */}}
+{{- define "forestay.similar" -}}
+{{- $wanted := include "forestay.pairs" (last .) | fromYamlArray -}}
+{{- $best := "" -}}
+{{- $most := 50 -}}
+{{- range $name := include "forestay.known" (first .) | fromYamlArray -}}
+{{- $pairs := include "forestay.pairs" $name | fromYamlArray -}}
+{{- $shared := 0 -}}
+{{- range $pairs }}{{ if has . $wanted }}{{ $shared = add $shared 1 }}{{ end }}{{ end -}}
+{{- $share := div (mul 200 $shared) (add (len $pairs) (len $wanted)) -}}
+{{- if gt (int $share) (int $most) }}{{ $most = $share }}{{ $best = $name }}{{ end -}}
+{{- end -}}
+{{- $best -}}
 {{- end -}}
 
 {{/* Everything that cannot be, said before anything is rendered. */}}
@@ -262,6 +294,10 @@ FORESTAY_WEBHOOKS_SECRET_PREVIOUS: auth.existingSecret
 {{- $plain := trimSuffix "_FILE" $name -}}
 {{- with get $decided $name | default (get $decided $plain) | default "" -}}
 {{- fail (printf "settings.%s: this is what %s is for" $name .) -}}
+{{- end -}}
+{{- if not (has $plain (include "forestay.known" $ | fromYamlArray)) -}}
+{{- $similar := include "forestay.similar" (list $ $name) -}}
+{{- fail (printf "settings.%s: the gateway has no such setting%s. docs/settings.md lists them; variables of your own belong into extraEnv" $name (ternary "" (printf "; did you mean %s?" $similar) (empty $similar))) -}}
 {{- end -}}
 {{- if has $name $given -}}
 {{- fail (printf "%s stands in both settings and extraEnv: keep one" $name) -}}

@@ -14,6 +14,10 @@
   value: {{ int64 $values.maxConnections | quote }}
 - name: FORESTAY_MAX_CONNECTIONS_PER_USER
   value: {{ int64 $values.maxConnectionsPerUser | quote }}
+{{- with $values.origins }}
+- name: FORESTAY_ALLOWED_ORIGINS
+  value: {{ join " " . | quote }}
+{{- end }}
 - name: FORESTAY_DRAIN_WINDOW
   value: {{ int64 $drain.window | quote }}
 - name: FORESTAY_DRAIN_LEAD

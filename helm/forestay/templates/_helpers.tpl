@@ -41,6 +41,12 @@
 {{ include "forestay.prefix" . }}{{ .Values.socketio.path }}
 {{- end -}}
 
+{{/* The address of a page of this version's docs. The chart knows where it comes from once it is published. Takes
+     (list $ page). */}}
+{{- define "forestay.page" -}}
+{{- with (first .).Chart.Home }}{{ . | trimSuffix "/" }}/blob/v{{ (first $).Chart.AppVersion }}/{{ end }}{{ last . -}}
+{{- end -}}
+
 {{/* What selects pods: it never changes between versions, for a Deployment's selector cannot be changed.
      Takes (list $ component). */}}
 {{- define "forestay.selector" -}}

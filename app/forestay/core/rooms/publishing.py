@@ -125,7 +125,9 @@ class Publisher:
         # Binary messages are never kept.
         kept = None if message.binary else policy.history
         if key is not None and kept is None:
-            raise Refusal(ErrorCode.KEY_NEEDS_HISTORY, "'key' needs a room with history; this room has none")
+            raise Refusal(
+                ErrorCode.KEY_NEEDS_HISTORY, "'key' needs a room with history; this room has none, so leave it out"
+            )
         if len(message.payload) > self._surely_fits:
             self.check_size(message)
         create = True

@@ -5,6 +5,7 @@ The policies come from ROOMS_FILE. This module reads the tables, not the file.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import Final
 
@@ -97,7 +98,9 @@ def parse_policy(table: Mapping[str, object], base: Policy = SHIPPED) -> Policy:
     """The policy in one `[[rooms]]` table; missing fields are as in `base`. Raises ValueError."""
     unknown = sorted(set(table) - _FIELDS)
     if unknown:
-        raise ValueError(f"unknown {', '.join(unknown)}; a room has {', '.join(sorted(_FIELDS))}")
+        similar = get_close_matches(unknown[0], _FIELDS, n=1)
+        meant = f"; did you mean {similar[0]}?" if similar else ";"
+        raise ValueError(f"unknown {', '.join(unknown)}{meant} a room has {', '.join(sorted(_FIELDS))}")
     pattern = table.get("pattern")
     if not isinstance(pattern, str):
         raise ValueError("'pattern' is missing, for example pattern = \"chat.*\"")

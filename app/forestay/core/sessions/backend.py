@@ -34,6 +34,8 @@ REVOCATION_TTL: Final = 86_400.0
 
 _SILENT: Final = "the pod did not answer in time; GET /v1/info says how it is, and a repeat is safe"
 
+_POLICY: Final = "the policy of its pattern in FORESTAY_ROOMS_FILE can give it one"
+
 # Messages that are published in one step of the loop.
 _STEP: Final = 50
 
@@ -154,13 +156,13 @@ class Backend:
     def _kept(self, room: RoomName) -> Retention:
         kept = self._policies.of(room).history
         if kept is None:
-            raise Refusal(ErrorCode.FORBIDDEN, "this room has no history")
+            raise Refusal(ErrorCode.FORBIDDEN, f"this room has no history; {_POLICY}")
         return kept
 
     async def present(self, room: RoomName, after: str | None, limit: int) -> PresencePage:
         """A page of the users in `room`. Raises Refusal."""
         if not self._policies.of(room).presence:
-            raise Refusal(ErrorCode.FORBIDDEN, "this room has no presence")
+            raise Refusal(ErrorCode.FORBIDDEN, f"this room has no presence; {_POLICY}")
         return await self._presence.page(room, after, limit)
 
     async def rooms(self, after: str, limit: int) -> tuple[list[tuple[str, int]], bool]:
