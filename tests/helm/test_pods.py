@@ -177,7 +177,7 @@ def test_the_url_is_completed_with_the_authority(url: str, completed: str) -> No
 
 
 def test_the_small_redis_has_a_password_and_lets_only_gateways_in() -> None:
-    """Redis and the gateways read the same password from one Secret, and a policy keeps all others out."""
+    """Redis and the gateways read the same password from one Secret; a policy lets in them and their test only."""
     rendered = chart(KEYS, redis={"enabled": True, "password": "a" * 20})
     data = {key: base64.b64decode(value).decode() for key, value in rendered.one("Secret", "-redis")["data"].items()}
     assert data["redis.conf"] == f"requirepass {'a' * 20}\n"
@@ -191,8 +191,8 @@ def test_the_small_redis_has_a_password_and_lets_only_gateways_in() -> None:
     ]
     assert source["items"] == [{"key": "url", "path": "bus-url"}]
     [rule] = rendered.one("NetworkPolicy", "-redis")["spec"]["ingress"]
-    [peer] = rule["from"]
-    assert peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "gateway"
+    peers = [each["podSelector"]["matchLabels"]["app.kubernetes.io/component"] for each in rule["from"]]
+    assert peers == ["gateway", "doctor"]
     random = rendered_password(chart(KEYS, redis={"enabled": True}))
     assert len(random) == 32
     assert random.isalnum()
