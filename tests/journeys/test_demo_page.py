@@ -5,12 +5,14 @@ import re
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import Literal
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, ViewportSize, WebSocketRoute, expect
 
 from forestay.protocol.codes import ABNORMAL_CLOSURE, SERVICE_RESTART, CloseCode, Verdict, verdict
+from tests.support.accessibility import axe_script, faults
 from tests.support.browser import DevGateway, dev_gateway, launched, token
 from tests.support.gateway import gateway as strict_gateway
 from tests.support.gateway import token as strict_token
@@ -201,6 +203,21 @@ async def test_the_page_outlives_a_gateway_that_dies(visitors: Visitors) -> None
         await expect(alice.locator("#send")).to_be_enabled(timeout=45_000)
         await say(alice, "Still here.")
         await expect(alice.locator(".entry", has_text="Still here.")).to_have_attribute("data-state", "heard")
+
+
+@pytest.mark.parametrize(("size", "dark"), [("desktop", False), ("phone", True)])
+async def test_everybody_can_use_the_page(size: str, *, dark: bool, browser: Browser, gateway: DevGateway) -> None:
+    """Axe finds no violation, and nothing sticks out of the window."""
+    # The page's policy lets no script in but its own.
+    scheme: Literal["dark", "light"] = "dark" if dark else "light"
+    context = await browser.new_context(viewport=SIZES[size], color_scheme=scheme, bypass_csp=True)
+    page = await context.new_page()
+    await page.goto(gateway.link("alice"))
+    await expect(page.locator("#send")).to_be_enabled()
+    await say(page, "Is this easy to read?")
+    await expect(page.locator(".entry", has_text="easy to read")).to_have_attribute("data-state", "heard")
+    assert await faults(page, await axe_script()) == []
+    await context.close()
 
 
 async def test_hostile_text_stays_text(visitors: Visitors, gateway: DevGateway) -> None:
