@@ -17,6 +17,7 @@ NAMES = (
         "pods",
         "balance",
         "scrape",
+        "ops",
         "tracing",
         "wires",
         "compression",

@@ -20,7 +20,7 @@ from forestay.edge.tokens.verifier import parse_rooms
 from forestay.ops.logs import logs
 from forestay.pod import dev_mode
 from forestay.settings.dev_keys import NoDevKeysError
-from forestay.settings.secrets import variable_of
+from forestay.settings.secrets import read_secret, variable_of
 from forestay.settings.settings import (
     TOKEN,
     Settings,
@@ -28,6 +28,7 @@ from forestay.settings.settings import (
     explain_unknown,
     load,
 )
+from forestay.terminal import top
 from forestay.terminal import verbs as terminal
 from forestay.terminal.failed import Failed
 from forestay.terminal.verbs import duration
@@ -123,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     ping.set_defaults(run=_ping)
     terminal.add(verbs.add_parser, lambda options: _bearer(options, options.user, None))
+    top.add(verbs.add_parser, lambda: read_secret("api_key", os.environ))
     return parser
 
 

@@ -1,0 +1,118 @@
+"""`forestay top` shows all pods, and says what is wrong where it cannot."""
+
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from forestay.terminal.failed import Failed
+from forestay.terminal.top import Asked
+from forestay.terminal.top_view import lines, table
+from tests.support.gateway import API_KEY, Gateway, gateway
+from tests.support.process import forestay
+
+# A process takes half a second of CPU before its first line, and longer on a busy machine.
+pytestmark = pytest.mark.timeout(240)
+
+POD = {
+    "pod": "p1",
+    "host": "h1",
+    "version": "9.9.9",
+    "state": "ready",
+    "connections": 4112,
+    "bus": {"kind": "redis", "up": True, "round_trip_ms": 0.41},
+}
+QUIET: dict[str, Any] = {
+    "rooms": {"rooms": [], "by": "members", "seconds": 0, "exact": True, "complete": True},
+    "slow": {"connections": [], "complete": True},
+    "closes": {"minutes": [], "complete": True},
+    "recent": {"recent": [], "complete": True},
+}
+
+
+@pytest.fixture
+async def pod() -> AsyncIterator[Gateway]:
+    async with gateway() as running:
+        yield running
+
+
+def picture(**changed: Any) -> str:
+    info = {"pods": [POD], "connections": 4112, "complete": True}
+    return "\n".join(lines({"info": info} | QUIET | changed, "http://pod", "members", 0.0))
+
+
+async def test_one_picture_is_printed_on_a_pipe(pod: Gateway) -> None:
+    """The pods, the rooms with their members, and what has happened; then the command ends."""
+    await pod.join("alice", "chat.lobby")
+    refused = await pod.connect("bob", rooms={})
+    await refused.ask({"type": "join", "room": "secret"})
+    status, out, err = await forestay("top", "--url", pod.internal, FORESTAY_API_KEY=API_KEY)
+    assert (status, err) == (0, "")
+    shown = out.splitlines()
+    assert "pods 1  connections 2 of" in shown[0]
+    [row] = [line.split() for line in shown if line.startswith(pod.running._pod.pods.me)]
+    assert row[3:5] == ["ready", "2"]
+    assert ["chat.lobby", "1", "0", "0"] in [line.split() for line in shown]
+    assert any("refused" in line and "bob secret forbidden" in line for line in shown)
+    assert "\x1b" not in out
+
+
+@pytest.mark.parametrize(
+    ("options", "variables", "message"),
+    [
+        ((), {}, "there is no key: set FORESTAY_API_KEY"),
+        (("--url", "ws://localhost:8080/ws"), {"FORESTAY_API_KEY": API_KEY}, "top asks the internal port over HTTP"),
+        ((), {"FORESTAY_API_KEY": "x" * 40}, "the API key is unknown"),
+        (("--url", "http://127.0.0.1:1"), {"FORESTAY_API_KEY": API_KEY}, "no answer: "),
+    ],
+)
+async def test_what_is_wrong_is_one_line(
+    pod: Gateway, options: tuple[str, ...], variables: dict[str, str], message: str
+) -> None:
+    """A missing key, a wrong key, a wrong address: without the key, and with a status that is not 0."""
+    given = options or ("--url", pod.internal)
+    status, out, err = await forestay("top", *given, **variables)
+    assert status != 0
+    assert (out, err.count("\n"), message in err) == ("", 1, True), err
+    assert not [key for key in variables.values() if key in err]
+
+
+async def test_the_public_port_is_known_by_its_answer(pod: Gateway) -> None:
+    """Its 404 is told from that of the API."""
+    with pytest.raises(Failed, match="no internal port of a gateway; it is usually 9090"):
+        await Asked(f"http://127.0.0.1:{pod.port}", API_KEY).picture("members")
+
+
+def test_a_pod_of_an_older_release_has_gaps() -> None:
+    """What it does not say is `-`, and what it does not know is said in its place."""
+    shown = picture(slow={"refused": "the pod that answers does not know this; its release is older (404)"})
+    [row] = [line.split() for line in shown.splitlines() if line.startswith("p1")]
+    assert row == ["p1", "h1", "9.9.9", "ready", "4,112", "-", "-", "-", "-", "-", "-", "up", "0.4", "ms"]
+    assert "its release is older" in shown
+
+
+def test_a_drain_shows_how_far_it_is() -> None:
+    """How many connections are left, of how many."""
+    drain = {"begun_at": 1.0, "window": 30.0, "from": 4112, "left": 911}
+    info = {"pods": [POD | {"state": "draining", "drain": drain}], "connections": 911, "complete": False}
+    shown = picture(info=info)
+    assert "draining 911/4112 left" in shown
+    assert "not complete" in shown
+
+
+def test_close_codes_are_summed_and_texts_are_harmless() -> None:
+    """The most frequent code comes first; what a terminal would obey is escaped."""
+    minute = {"at": 0, "opened": 3, "turned_away": 1, "gateway": {"1001": 2}, "client": {"1000": 5}}
+    ended = {"at": time.time(), "pod": "p1", "kind": "ended", "user": "\x1b[2J", "code": 1001, "times": 4}
+    shown = picture(
+        closes={"minutes": [minute, minute], "complete": True}, recent={"recent": [ended], "complete": True}
+    )
+    assert "opened: 6  turned away: 2  1000 by client: 10  1001 by gateway: 4" in shown
+    assert "\x1b" not in shown
+    assert "x4" in shown
+
+
+def test_columns_are_as_wide_as_their_widest_cell() -> None:
+    """Numbers are at the right."""
+    assert table([("A", "B"), ("long", "1"), ("x", "10")], right=[1]) == ["A      B", "long   1", "x     10"]
