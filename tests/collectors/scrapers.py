@@ -93,7 +93,7 @@ from datadog_checks.base import OpenMetricsBaseCheckV2
 from datadog_checks.base.stubs import aggregator
 
 instance = {"openmetrics_endpoint": sys.argv[1], "namespace": "forestay", "metrics": [".+"]}
-instance["rename_labels"] = {"version": "forestay_version"}
+instance["rename_labels"] = {"version": "gateway_version"}
 check = OpenMetricsBaseCheckV2("forestay", {}, [instance])
 for _ in "12":
     error = check.run()
