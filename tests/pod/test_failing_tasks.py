@@ -29,6 +29,7 @@ from forestay.ops.health.loop_lag import LoopLag
 from forestay.ops.health.readiness import Readiness
 from forestay.ops.kubernetes.api import Cluster
 from forestay.ops.kubernetes.events import Reason
+from forestay.ops.looking.rates import RecentRates
 from forestay.ops.moves import balance
 from forestay.ops.moves.balance import Balance
 from forestay.ops.moves.drain import Drain
@@ -131,6 +132,7 @@ CASES: dict[TaskName, Case] = {
     "kubernetes_events": Case(Cluster, "create", {"kubernetes_events": True}, IN_A_CLUSTER, record_an_event),
     "kubernetes_watch": Case(Cluster, "list", {"rebalance_shed": True}, IN_A_CLUSTER, from_start=True),
     "loop_lag": Case(LoopLag, "note"),
+    "rates": Case(RecentRates, "note"),
     "readiness": Case(Readiness, "look"),
     "recovery_checks": Case(MemoryBus, "positions"),
     "recovery_repair": Case(MemoryBus, "history", trigger=join_a_room_with_history),
