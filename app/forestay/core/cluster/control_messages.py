@@ -39,8 +39,6 @@ class Connected(Struct, frozen=True, omit_defaults=True):
     """Unix seconds at which its token expires; None where it never does."""
     heard_at: float | None = None
     """Unix seconds of the last sign of life of its client."""
-    address: str | None = None
-    """That of the client. None where the settings do not let operators see it."""
     rights: Mapping[str, str] | None = None
     """Letters by pattern of rooms. None where the settings do not let operators see them."""
     pings: Pings | None = None

@@ -107,7 +107,6 @@ function about(now) {
     ["Last heard", now.heard_at && ago(now.heard_at)],
     ["Pings", pings && `${pings.answered} of ${plural(pings.sent, "ping")} answered`],
     ["Waits for its network", now.waiting_bytes === undefined ? null : size(now.waiting_bytes)],
-    ["Address", now.address],
     [
       "Rights",
       rights &&
