@@ -134,7 +134,7 @@ SHAPES: Final[Mapping[str, Issued]] = {
             "audience does not match": {"aud": "00000003-0000-0000-c000-000000000000"},
             "issuer does not match": {"iss": f"https://sts.windows.net/{TENANT}/"},
             "missing claim: oid": {"oid": None},
-            "token not valid yet: its nbf": {"nbf": int(time.time()) + 600},
+            "token not valid yet: its nbf": {"nbf": int(time.time()) + 86_400},
         },
     ),
     "Cognito": Issued(
