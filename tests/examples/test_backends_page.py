@@ -141,7 +141,7 @@ def test_a_token_takes_ten_lines(language: str) -> None:
     assert 3 <= len(body) <= 10
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("language", [*LANGUAGES, "go"])
 async def test_a_message_is_published_once(language: str, tmp_path: Path) -> None:
     """Run twice, as after an answer that did not come, the program publishes one message."""
     start = await command(language, "Publishing", tmp_path)
