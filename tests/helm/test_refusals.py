@@ -107,7 +107,7 @@ def test_an_unknown_setting_is_refused(name: str, similar: str) -> None:
     """A name that the gateway does not know renders nothing; the message names the most similar setting, if any."""
     message = refusal(READY, settings={name: "canary"})
     assert f"settings.{name}: the gateway has no such setting" in message
-    assert (f"did you mean {similar}?" if similar else "no such setting. docs/settings.md") in message
+    assert (f"did you mean {similar}? docs/settings.md" if similar else "no such setting. docs/settings.md") in message
     assert "canary" not in message
 
 

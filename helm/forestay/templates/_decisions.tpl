@@ -277,7 +277,7 @@ FORESTAY_WEBHOOKS_SECRET_PREVIOUS: auth.existingSecret
 {{- if $values.redis.existingSecret }}{{ $buses = append $buses "redis.existingSecret" }}{{ end -}}
 {{- if $values.redis.enabled }}{{ $buses = append $buses "redis.enabled" }}{{ end -}}
 {{- if gt (len $buses) 1 -}}
-{{- fail (printf "%s are all set: one says where Redis is, so keep one" (join " and " $buses)) -}}
+{{- fail (printf "%s are set: one says where Redis is, so keep one" (join " and " $buses)) -}}
 {{- end -}}
 {{- $ownBus := or (has "FORESTAY_BUS_URL" $given) (has "FORESTAY_BUS_URL_FILE" $given) -}}
 {{- if and (not $buses) (not $ownBus) (or $scaled (gt $most 1)) -}}
@@ -297,7 +297,7 @@ FORESTAY_WEBHOOKS_SECRET_PREVIOUS: auth.existingSecret
 {{- end -}}
 {{- if not (has $plain (include "forestay.known" $ | fromYamlArray)) -}}
 {{- $similar := include "forestay.similar" (list $ $name) -}}
-{{- fail (printf "settings.%s: the gateway has no such setting%s. docs/settings.md lists them; variables of your own belong into extraEnv" $name (ternary "" (printf "; did you mean %s?" $similar) (empty $similar))) -}}
+{{- fail (printf "settings.%s: the gateway has no such setting%s docs/settings.md lists them; variables of your own belong into extraEnv" $name (ternary "." (printf "; did you mean %s?" $similar) (empty $similar))) -}}
 {{- end -}}
 {{- if has $name $given -}}
 {{- fail (printf "%s stands in both settings and extraEnv: keep one" $name) -}}
