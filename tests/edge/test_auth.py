@@ -263,11 +263,14 @@ BAD_CLAIMS: dict[str, tuple[dict[str, object], str]] = {
     "aud a number": ({"aud": 7}, "malformed claim: aud"),
     "aud mixed": ({"aud": ["a", 7]}, "malformed claim: aud"),
     "iss a list": ({"iss": ["a"]}, "malformed claim: iss"),
+    "rooms a list": (
+        {"rooms": ["chat.*"]},
+        'malformed claim: rooms has the wrong type or is out of range; it maps patterns of rooms to letters, as {"chat',
+    ),
     **{
         f"rooms {name}": ({"rooms": value}, "malformed claim: rooms")
         for name, value in {
             "null": None,
-            "a list": ["chat.*"],
             "a string": "chat.*:rw",
             "with a list": {"chat.*": ["r", "w"]},
             "with null": {"chat.*": None},

@@ -64,7 +64,7 @@ async def test_one_picture_is_printed_on_a_pipe(pod: Gateway) -> None:
         ((), {}, "there is no key: set FORESTAY_API_KEY"),
         (("--url", "ws://localhost:8080/ws"), {"FORESTAY_API_KEY": API_KEY}, "top asks the internal port over HTTP"),
         ((), {"FORESTAY_API_KEY": "x" * 40}, "the API key is unknown"),
-        (("--url", "http://127.0.0.1:1"), {"FORESTAY_API_KEY": API_KEY}, "no answer: "),
+        (("--url", "http://127.0.0.1:1"), {"FORESTAY_API_KEY": API_KEY}, "no answer: connection refused; "),
     ],
 )
 async def test_what_is_wrong_is_one_line(

@@ -97,9 +97,14 @@ class Asked:
             return {"refused": f"no answer within {_TIME_LIMIT:g} s"}
         except aiohttp.InvalidURL:
             raise Failed(f"the URL cannot be read; it must look like {INTERNAL}", 2) from None
+        except aiohttp.ClientConnectorError as error:
+            number = error.os_error.errno or 0
+            # The text of asyncio for a refused connection is a line for programmers.
+            reason = os.strerror(number) if number > 0 else error.os_error.strerror
+            remedy = "in a cluster, forward the internal port first, as docs/ops.md says"
+            return {"refused": f"no answer: {printable(reason or type(error).__name__).lower()}; {remedy}"}
         except aiohttp.ClientError as error:
-            reason = error.os_error.strerror if isinstance(error, aiohttp.ClientConnectorError) else None
-            return {"refused": f"no answer: {printable(reason or type(error).__name__).lower()}"}
+            return {"refused": f"no answer: {type(error).__name__.lower()}"}
 
 
 def _read(path: str, status: int, body: bytes) -> Answer:

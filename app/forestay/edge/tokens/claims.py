@@ -107,7 +107,7 @@ def read_claims(payload: bytes, names: ClaimNames) -> Claims:
         audience=_typed(fields, names.audience, _texts),
         issuer=_typed(fields, "iss", _text),
         token_id=_typed(fields, "jti", _text),
-        rooms=_typed(fields, names.rooms, _rooms),
+        rooms=_typed(fields, names.rooms, _rooms, '; it maps patterns of rooms to letters, as {"chat.*": "rw"}'),
         info=_typed(fields, "info", _object),
     )
 
