@@ -149,7 +149,9 @@ export const makeSession = (client: Client, address: string | URL, given: Client
     const isOnce = verdict === "once";
     if (isEarly)
       ending.reason ||=
-        timeLeft(token) > 0 ? `cannot connect: nothing answers at ${new URL(url).host}` : "token expired, by our clock";
+        timeLeft(token) > 0
+          ? `cannot connect: no gateway answers at ${new URL(url).host}`
+          : "token expired, by our clock";
     if (isOnce || isEarly) token = undefined;
     if (connection !== current) return connection === next ? move!._failed() : move?._finish();
     // Where the next connection is there already, it becomes the present one as far as it has come.

@@ -88,7 +88,7 @@ describe("a refused handshake, whose status a browser does not show", () => {
     expect(fetched).toHaveBeenCalledTimes(1);
     expect(client.error).toMatchObject({
       code: 1006,
-      reason: expect.stringMatching(/^cannot connect: nothing answers at 127\.0\.0\.1:\d+$/),
+      reason: expect.stringMatching(/^cannot connect: no gateway answers at 127\.0\.0\.1:\d+$/),
     });
     fetched.mockRestore();
   });
