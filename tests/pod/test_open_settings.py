@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from forestay.pod.diagnosis.configuration import doubts
 from forestay.pod.inputs import prepare
 from forestay.pod.open_settings import open_settings
 from forestay.pod.tasks import Supervisor
@@ -36,11 +37,21 @@ OPEN: dict[str, tuple[dict[str, str], list[str]]] = {
 @pytest.mark.parametrize(("environ", "begins"), OPEN.values(), ids=OPEN)
 def test_open_settings_are_named(environ: dict[str, str], begins: list[str]) -> None:
     """One line for each, with what it means and what to do. A setting that is set on purpose causes none."""
-    reasons = open_settings(load(environ))
+    reasons = open_settings(load(environ), None)
     assert len(reasons) == len(begins)
     for reason, start in zip(reasons, begins, strict=True):
         assert reason.startswith(start)
         assert "; " in reason
+
+
+def test_rights_by_claims_stand_in_place_of_the_default(tmp_path: Path) -> None:
+    """Where the file has `[[rights]]`, neither `check` nor `doctor` asks for default rights, which would be refused."""
+    rooms = tmp_path / "rooms.toml"
+    rooms.write_text('[[rights]]\nrooms = { lobby = "r" }\n')
+    environ = KEY_SET | {"FORESTAY_JWT_AUDIENCE": "us", "FORESTAY_ROOMS_FILE": str(rooms)}
+    settings = load(environ)
+    lines = doubts(settings, prepare(settings, Supervisor(random.uniform)))
+    assert [line for line in lines if RIGHTS in line] == []
 
 
 async def test_serve_warns_at_each_start_and_so_does_check() -> None:

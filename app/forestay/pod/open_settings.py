@@ -7,7 +7,7 @@ from forestay.settings.secrets import variable_of
 from forestay.settings.settings import Settings
 
 
-def open_settings(settings: Settings, rights_of_claims: ClaimRights | None = None) -> Sequence[str]:
+def open_settings(settings: Settings, rights_of_claims: ClaimRights | None) -> Sequence[str]:
     """One line for each. A value that is set on purpose is no reason for a line, but for `*`, which means every page.
 
     An issuer with a key set makes tokens for many services and users. A secret is shared with this gateway only, so

@@ -18,7 +18,7 @@ def doubts(settings: Settings, parts: Parts) -> Sequence[str]:
     """One line for each setting that is valid, and perhaps not what the operator wants, with what to do."""
     lines = [
         *explain_unknown(),
-        *open_settings(settings),
+        *open_settings(settings, parts.claim_rights),
         *slow_answers(settings),
         *unused_hooks(settings, parts.policies, parts.hook_module),
         *prepare(planned(pod_identity()))[1],
