@@ -125,6 +125,14 @@ def test_many_values_are_refused(pattern: str) -> None:
         rooms({"groups": few}, {"rooms": {pattern: "r", "lobby": "r"}})
 
 
+@pytest.mark.parametrize("value", [b"1e999", b"[1" + 5000 * b"0" + b"]", b'["\xff"]'], ids=["inf", "digits", "bytes"])
+@pytest.mark.parametrize("table", [ADMIN, {"rooms": {"team.{roles}": "r"}}], ids=["has", "place"])
+def test_a_claim_that_cannot_be_read_is_refused(value: bytes, table: Table) -> None:
+    """A number that is out of range and a text that is no UTF-8 are of the token, and no bug of the gateway."""
+    with pytest.raises(Refusal, match="malformed claim: roles"):
+        ClaimRights([table]).rooms(b'{"roles": %s}' % value)
+
+
 WRONG: dict[str, tuple[object, str]] = {
     "no list": ({"rooms": {}}, r"\[\[rights\]\] tables"),
     "another key": ([{"room": {"a": "r"}}], "unknown room"),

@@ -119,11 +119,17 @@ class _Rule:
 
 
 def _values(fields: Fields, name: str) -> list[Value]:
-    """The values of a claim: the texts and whole numbers of a list, the words of a scope, or the one that it is."""
+    """The values of a claim: the texts and whole numbers of a list, the words of a scope, or the one that it is.
+
+    Raises Refusal where the claim cannot be read: its numbers may be out of range, and its texts no UTF-8.
+    """
     raw = find_claim(fields, name)
     if raw is None:
         return []
-    found = msgspec.json.decode(raw)
+    try:
+        found = msgspec.json.decode(raw)
+    except ValueError:
+        raise bad_token(f"malformed claim: {name} has the wrong type or is out of range") from None
     if isinstance(found, str) and name.rpartition(".")[2] in _SCOPES:
         return list(found.split())
     return [value for value in (found if isinstance(found, list) else [found]) if isinstance(value, str | int)]
