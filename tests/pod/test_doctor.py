@@ -1,5 +1,6 @@
 """`forestay doctor` tries what a gateway needs, and says of each fault what to do."""
 
+import asyncio
 import json
 import random
 from collections.abc import AsyncIterator, Iterator
@@ -13,6 +14,7 @@ from aiohttp import web
 from forestay.pod.diagnosis.doctor import diagnose
 from forestay.pod.diagnosis.findings import Diagnosis, Finding, Status
 from forestay.pod.diagnosis.outside import check_cluster
+from forestay.pod.diagnosis.ports import check_port
 from forestay.pod.inputs import prepare
 from forestay.pod.tasks import Supervisor
 from forestay.settings.settings import PodIdentity, load
@@ -85,6 +87,24 @@ async def test_the_ports_of_a_running_gateway_are_recognised() -> None:
         found = await examined(FORESTAY_HOST="127.0.0.1", **swapped)
         assert [status for status, _ in lines(found, "public", "internal")] == [Status.FAIL, Status.FAIL]
         assert not found.ok
+
+
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\n\r\n" + 5000 * b"["], ids=["nothing", "deep JSON"])
+async def test_a_port_of_something_else_is_a_fault(said: bytes) -> None:
+    """Something that takes the port and says nothing, or nothing that a gateway would say, is to be stopped."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said)
+        if not said:
+            await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        settings = load(WELL | {"FORESTAY_HOST": "127.0.0.1", "FORESTAY_PORT": str(port)})
+        found = await check_port(settings, "port", 0.2)
+    assert (found.status, found.what) == (Status.FAIL, f"port {port} is taken by something that is no gateway")
 
 
 async def test_missing_rights_are_named_with_the_rule(redis: RedisServer) -> None:

@@ -23,10 +23,11 @@ async def check_port(settings: Settings, name: str, within: float) -> Finding:
         return ok(check, "any free port will do")
     try:
         answer = await asyncio.wait_for(_ask(settings, port, internal=name == "internal_port"), within)
+    except (TimeoutError, ValueError, RecursionError):
+        # First, because TimeoutError is an OSError too.
+        answer = None
     except OSError:
         return await _free(settings, check, port)
-    except (TimeoutError, ValueError):
-        answer = None
     if answer is None:
         return fail(
             check, f"port {port} is taken by something that is no gateway", f"stop it, or change {variable_of(name)}"
