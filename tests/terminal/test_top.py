@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from forestay.terminal.failed import Failed
 from forestay.terminal.top import Asked
@@ -82,6 +83,41 @@ async def test_the_public_port_is_known_by_its_answer(pod: Gateway) -> None:
     """Its 404 is told from that of the API."""
     with pytest.raises(Failed, match="no internal port of a gateway; it is usually 9090"):
         await Asked(f"http://127.0.0.1:{pod.port}", API_KEY).picture("members")
+
+
+async def test_only_a_missing_path_means_an_older_release() -> None:
+    """What the API refuses is told in its words, and the failure of a proxy with its status."""
+    answers = {
+        "info": (200, {"pods": [POD], "connections": 4112, "complete": True}),
+        "rooms": (504, {"detail": "not all pods answered"}),
+        "slow": (502, "<html>"),
+        "closes": (404, {"detail": "there is no such path"}),
+        "recent": (429, {"detail": "too many requests"}),
+    }
+
+    async def answer(request: web.Request) -> web.Response:
+        status, body = answers[request.match_info["name"]]
+        return web.json_response(body, status=status)
+
+    app = web.Application()
+    app.router.add_get("/v1/{name}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        asked = Asked(f"http://127.0.0.1:{runner.addresses[0][1]}", API_KEY)
+        shown = await asked.picture("members")
+        assert {name: shown[name]["refused"] for name in list(answers)[1:]} == {
+            "rooms": "not all pods answered",
+            "slow": "the pod did not answer this (502); its log may say why",
+            "closes": "the pod that answers does not know this; its release is older (404)",
+            "recent": "too many requests",
+        }
+        answers["info"] = (503, {"detail": "the pod is still starting"})
+        with pytest.raises(Failed, match="the pod is still starting"):
+            await asked.picture("members")
+    finally:
+        await runner.cleanup()
 
 
 def test_a_pod_of_an_older_release_has_gaps() -> None:

@@ -110,16 +110,19 @@ class Asked:
 def _read(path: str, status: int, body: bytes) -> Answer:
     try:
         answer: Any = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         answer = None
     known = isinstance(answer, dict)
     if status == 200 and known and "complete" in answer and ("by" in answer or not path.startswith("/v1/rooms")):
         return dict(answer)
-    if status in (401, 403) and known:
-        return {"refused": str(answer.get("detail", status))}
+    # What the API refuses, it explains. A path that it does not have is another matter.
+    if known and status >= 400 and status != 404 and "detail" in answer:
+        return {"refused": str(answer["detail"])}
     if path == "/v1/info":
         return {"refused": f"what answers there with {status} is no internal port of a gateway; it is usually 9090"}
-    return {"refused": f"the pod that answers does not know this; its release is older ({status})"}
+    if status in (200, 404):
+        return {"refused": f"the pod that answers does not know this; its release is older ({status})"}
+    return {"refused": f"the pod did not answer this ({status}); its log may say why"}
 
 
 async def _once(asked: Asked, by: str) -> None:
