@@ -213,6 +213,7 @@ async def test_a_cancelled_question_leaves_nothing_behind() -> None:
         b'{"ask":"rooms","number":1,"asker":"p2","after":0,"limit":1}',
         b'{"ask":"end","connections":["c1"],"code":1}',
         b'{"ask":"revoked"}',
+        b'{"ask":"status","asker":"\xff"}',
         b'{"ask":"answer","number":1,"asker":"p2","rooms":"all"}',
         b'{"ask":"answer","number":1,"asker":"p2","more":' + 100_000 * b"[" + 100_000 * b"]" + b"}",
     ],

@@ -111,7 +111,7 @@ class RedisRegistry:
         """A user, from the entries of all pods."""
         try:
             entries = _decode_entries(packed) if isinstance(packed, bytes) and packed else {}
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             entries = {}
         self._seen.update(entries)
         info = next((info for _, info in entries.values() if info and is_json(info)), None)

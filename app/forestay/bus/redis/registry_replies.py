@@ -26,7 +26,7 @@ def read_revocation(text: object) -> Revocation | None:
         return None
     try:
         return _decode_revocation(text)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
 
 

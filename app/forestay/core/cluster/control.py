@@ -164,8 +164,8 @@ class ControlChannel:
             return
         try:
             control = decode(message.payload)
-        except msgspec.MsgspecError:
-            return  # A newer release sent it.
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return  # A newer release sent it, or another program.
         match control:
             case Answer():
                 self._take_answer(control)

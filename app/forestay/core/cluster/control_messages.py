@@ -244,4 +244,4 @@ Question: TypeAlias = ConnectionsQuestion | RoomsQuestion | StatusQuestion | Pla
 
 encode: Final = msgspec.json.Encoder().encode
 decode: Final = msgspec.json.Decoder(Question | End | Revoked | Answer).decode
-"""Raises msgspec.MsgspecError for a message that this release does not know."""
+"""Raises msgspec.MsgspecError for a message that this release does not know, and UnicodeDecodeError."""
