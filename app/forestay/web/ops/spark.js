@@ -20,10 +20,6 @@ export class Recent {
   of(name) {
     return this.#values.get(name) ?? [];
   }
-
-  clear() {
-    this.#values.clear();
-  }
 }
 
 /** A line through `values`, from zero. It is decoration: the number beside it is what a screen reader gets. */

@@ -14,8 +14,6 @@ const WORDS = { in: "from a client", out: "to a client" };
 const ENDS = {
   over: "Ten minutes are over.",
   ended: "The connection has ended.",
-  reader: "This page reads too slowly.",
-  stopping: "The pod stops.",
 };
 
 export class Watch {
