@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from aiohttp import web
 
 from forestay.pod.diagnosis.doctor import diagnose
 from forestay.pod.diagnosis.findings import Diagnosis, Finding, Status
-from forestay.pod.diagnosis.outside import check_cluster
+from forestay.pod.diagnosis.outside import check_cluster, check_keys
 from forestay.pod.diagnosis.ports import check_port
 from forestay.pod.inputs import prepare
 from forestay.pod.tasks import Supervisor
@@ -61,6 +62,26 @@ def only(diagnosis: Diagnosis, check: str) -> Finding:
     return found
 
 
+@asynccontextmanager
+async def stranger(said: bytes) -> AsyncIterator[int]:
+    """The port of something that answers one request with these bytes. Without any it waits for its end."""
+    over = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(said)
+            if not said:
+                await reader.read()
+            writer.close()
+            await writer.wait_closed()
+        over.set()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
+        await over.wait()
+
+
 async def test_all_is_well(redis: RedisServer, issuer: Endpoint) -> None:
     """With the documented rights, a key set, origins and free ports each line says OK, and none has a secret."""
     url = redis.url.replace("//", f"//pod:{CANARY}@")
@@ -92,16 +113,7 @@ async def test_the_ports_of_a_running_gateway_are_recognised() -> None:
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\n\r\n" + 5000 * b"["], ids=["nothing", "deep JSON"])
 async def test_a_port_of_something_else_is_a_fault(said: bytes) -> None:
     """Something that takes the port and says nothing, or nothing that a gateway would say, is to be stopped."""
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(said)
-        if not said:
-            await reader.read()
-        writer.close()
-
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
+    async with stranger(said) as port:
         settings = load(WELL | {"FORESTAY_HOST": "127.0.0.1", "FORESTAY_PORT": str(port)})
         found = await check_port(settings, "port", 0.2)
     assert (found.status, found.what) == (Status.FAIL, f"port {port} is taken by something that is no gateway")
@@ -158,6 +170,16 @@ async def test_a_key_set_without_usable_keys_fails(issuer: Endpoint) -> None:
     found = await examined(FORESTAY_JWKS_URL=f"http://127.0.0.1:{free_port()}/{CANARY}", **environ)
     assert "no connection" in only(found, "keys").what
     assert CANARY not in found.as_text()
+
+
+async def test_an_issuer_that_is_silent_is_named_in_time() -> None:
+    """The line has the host of the key set, and the setting to check."""
+    async with stranger(b"") as port:
+        settings = load(WELL | {"FORESTAY_JWT_SECRET": "", "FORESTAY_JWKS_URL": f"http://127.0.0.1:{port}/{CANARY}"})
+        [found] = await check_keys(settings, prepare(settings, Supervisor(random.uniform)).keys, 0.2)
+    assert found.status is Status.FAIL
+    assert found.what == "the key set of 127.0.0.1 cannot be used: no whole answer within 0.2 s"
+    assert "FORESTAY_JWKS_URL" in found.remedy
 
 
 @pytest.mark.parametrize(
