@@ -5,7 +5,8 @@ import { bundle } from "./bundle.mjs";
 
 /**
  * Bytes, as shipped and gzipped, with everything that an entry exports. Calls of the application, with a time of their
- * own and an end by AbortSignal, brought 150 to the first and 100 to the second. Errors that say what to do brought 200 to the first.
+ * own and an end by AbortSignal, brought 150 to the first and 100 to the second. Errors that say what to do brought 200
+ * to the first.
  */
 const PROMISED = { index: 6_400, stream: 4_300, reconnecting: 1_600, react: 1_500 };
 

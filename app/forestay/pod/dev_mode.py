@@ -18,7 +18,10 @@ _TOKEN_KEYS = ("jwt_secret", "jwt_public_key", "jwks_url")
 
 
 def kept_keys() -> dict[str, object]:
-    """The keys of this user's gateways for development, but those that the environment has. Raises NoDevKeysError."""
+    """The keys of this user's gateways for development, without those that the environment has.
+
+    Raises NoDevKeysError.
+    """
     return {name: dev_key(name, os.environ) for name in _missing()}
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import merge
 from itertools import islice
+from typing import Final
 
 from forestay.core.cluster.control import ControlChannel
 from forestay.core.cluster.control_messages import (
@@ -18,12 +19,13 @@ from forestay.core.cluster.control_messages import (
 )
 from forestay.core.ports.operating import Incident, Minute, Wanted
 
-BUSIEST = ("members", "traffic")
+BUSIEST: Final = ("members", "traffic")
 """What the busiest rooms may be found by."""
 
-# So many times the rooms that are asked for, each pod names: a room that is spread over pods is small on each of them.
-_MORE = 5
-_LEAST = 100
+# A room that is spread over pods is small on each of them. So each pod names this many rooms for each one that is asked
+# for, and at least so many.
+_MORE: Final = 5
+_LEAST: Final = 100
 
 
 @dataclass(frozen=True, slots=True)

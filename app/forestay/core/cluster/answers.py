@@ -74,7 +74,7 @@ class Answers:
         self._looking = looking
 
     def answer(self, question: Question, reply: Callable[[Answer], None]) -> None:
-        """Answer `question`: `reply` is called once, before this returns or later."""
+        """Answer `question`: `reply` is called once, before this returns or later; for a watch, again and again."""
         match question:
             case RoomsQuestion():
                 reply(Answer(question.number, self._about.pod, rooms=self._public_rooms(question)))

@@ -14,7 +14,7 @@ from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName, is_personal
 
 PERIOD: Final = 5.0
-"""Seconds. Numbers are of the present period and the one before it, so of 5 to 10 seconds."""
+"""Seconds. The first look after so many begins another period. Numbers are of the present one and the one before it."""
 PATIENCE: Final = 15.0
 """Seconds after which nothing is counted any more, where nobody has looked again."""
 

@@ -48,7 +48,7 @@ class Looking:
         return connection
 
     async def _end(self, request: web.Request, grant: Grant) -> web.StreamResponse:
-        id = connection_in_path(request, -1)
+        id = connection_in_path(request)
 
         async def end() -> Mapping[str, object]:
             grant.require_of_all_users(Scope.MANAGE)

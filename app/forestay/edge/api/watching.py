@@ -91,7 +91,7 @@ async def _ended(watcher: Watcher) -> AsyncIterator[Watcher]:
     try:
         yield watcher
     finally:
-        # The pods are told, and nobody waits for their answers.
+        # The pods are told also where this request is cancelled, as when this pod stops.
         await asyncio.shield(watcher.end())
 
 

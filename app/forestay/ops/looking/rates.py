@@ -12,7 +12,7 @@ _INTERVAL: Final = 2.0
 # A new pod has its first rates after so many seconds.
 _FIRST: Final = 0.5
 _SAMPLES: Final = 6
-"""One more than the intervals of ten seconds."""
+"""Ten seconds have five intervals, and these have six ends."""
 
 _Sample = tuple[float, int, int, int, int, int]
 """The time, and the numbers in the order of Rates."""
