@@ -27,7 +27,6 @@ UV_VERSION := 0.13.9
 CYCLONEDX_VERSION := 7.5.0
 
 PYTEST := $(BIN)/pytest
-RANDOM_KEY := od -An -N32 -tx1 /dev/urandom | tr -d ' \n'
 
 .PHONY: help setup run dev demo example deploy-picture test test-slow test-compiled compiled servers meet clients-matrix
 .PHONY: issuers collectors mutate cover check fix docs site bench conformance clients e2e e2e-trace
