@@ -10,6 +10,8 @@ from msgspec import Struct, field
 
 KINDS: Final = ("ended", "refused", "turned_away", "resync", "gap", "slow", "bus")
 """The kinds of an Incident."""
+MINUTES: Final = 120
+"""The minutes that a pod keeps."""
 
 
 class Rates(Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from forestay.core.cluster.all_pods import AllPods
 from forestay.core.cluster.control_messages import Connected
-from forestay.core.ports.operating import KINDS, Wanted
+from forestay.core.ports.operating import KINDS, MINUTES, Wanted
 from forestay.core.rules.scopes import Grant, Scope
 from forestay.edge.api.audit import Audit
 from forestay.edge.api.handler import Paths, answered
@@ -18,8 +18,6 @@ from forestay.protocol.codes import ErrorCode, Refusal
 
 # Characters of the id of a connection, and a few more.
 LONGEST_ID: Final = 64
-# Minutes of close codes that a pod keeps.
-_MINUTES: Final = 120
 
 
 class Looking:
@@ -77,7 +75,7 @@ class Looking:
 
     async def _closes(self, request: web.Request, grant: Grant) -> web.StreamResponse:
         grant.require_in_all_rooms(Scope.READ)
-        number = number_in_query(request, "minutes", 1, _MINUTES, 60)
+        number = number_in_query(request, "minutes", 1, MINUTES, 60)
         minutes, complete = await self._all_pods.minutes(number, int(time.time()) // 60 * 60)
         return answered({"minutes": minutes, "complete": complete})
 

@@ -14,15 +14,13 @@ from msgspec import structs
 
 from forestay.core.facts.source import Source
 from forestay.core.ports.observer import Client, Observer, RefusedMessage, TurnedAway
-from forestay.core.ports.operating import KINDS, Incident, Minute, Wanted
+from forestay.core.ports.operating import KINDS, MINUTES, Incident, Minute, Wanted
 from forestay.protocol.codes import Ending, ErrorCode
 from forestay.protocol.names import RoomName, shown
 
 MOST_ENDINGS: Final = 1000
 MOST: Final = 500
 """Incidents of each other kind."""
-MINUTES: Final = 120
-"""Minutes that are counted."""
 
 # Characters of a text that a client, a backend or the bus wrote.
 _LONGEST: Final = 200

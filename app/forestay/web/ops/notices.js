@@ -1,10 +1,9 @@
 // Says how old the shown data is, whether it is complete, and what came of an action.
 
 import { byId } from "./dom.js";
+import { at } from "./parts.js";
 
 const SAID_SECONDS = 12;
-
-const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
 export class Notices {
   #fresh = byId("fresh");
@@ -28,7 +27,7 @@ export class Notices {
 
   /** No data came, and this is why. What is shown stays. */
   failed(why) {
-    const from = this.#at === null ? "" : ` What you see is from ${clock.format(this.#at)}.`;
+    const from = this.#at === null ? "" : ` What you see is from ${at(this.#at / 1000)}.`;
     this.#fault(why + from);
     this.#show();
   }
