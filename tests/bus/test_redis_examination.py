@@ -101,6 +101,17 @@ async def test_each_node_of_a_cluster_is_examined(tmp_path: Path) -> None:
         cluster.close()
 
 
+async def test_a_cluster_without_slots_is_an_error(tmp_path: Path) -> None:
+    """A Cluster that nobody has given its slots is not taken for one without faults."""
+    one = RedisServer(tmp_path, *QUICK, "--cluster-enabled", "yes")
+    try:
+        one.start()
+        with pytest.raises(Misconfigured, match="has the slots of 256 of 256 partitions; give each slot to a node"):
+            await examine(parse_address(one.url.replace("redis:", "redis+cluster:")), 5, time.time)
+    finally:
+        one.close()
+
+
 async def test_a_server_that_is_not_there_is_unreachable() -> None:
     """Nothing at the address is an error, and no finding."""
     with pytest.raises(Unreachable):

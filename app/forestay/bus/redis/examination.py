@@ -8,8 +8,9 @@ from math import nan
 
 from forestay.bus.redis.client.address import Address, HostPort
 from forestay.bus.redis.client.command import ErrorReply
-from forestay.bus.redis.client.connection import RespClient, Unreachable
+from forestay.bus.redis.client.connection import Misconfigured, RespClient, Unreachable
 from forestay.bus.redis.client.dial import connect_error, dial, read_info
+from forestay.bus.redis.keys import PARTITIONS
 from forestay.bus.redis.rights import missing_rights
 from forestay.bus.redis.topology.cluster import read_shares
 from forestay.bus.redis.topology.sentinels import Sentinels
@@ -42,6 +43,12 @@ async def examine(address: Address, within: float, clock: Callable[[], float]) -
     """
     if address.cluster:
         shares = await read_shares(address, address.hosts)
+        missing = PARTITIONS - len(frozenset().union(*shares.values()))
+        if missing:
+            raise Misconfigured(
+                f"no node of the Cluster has the slots of {missing} of {PARTITIONS} partitions; "
+                "give each slot to a node: redis-cli --cluster check names those without one"
+            )
         nodes = [(host, min(share)) for host, share in sorted(shares.items())]
     elif address.master is not None:
         nodes = [(await Sentinels(address).find(), 0)]
