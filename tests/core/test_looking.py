@@ -5,6 +5,7 @@ import asyncio
 from forestay.core.cluster.all_pods import AllPods
 from forestay.core.cluster.control_messages import Answer, Seen
 from forestay.core.cluster.watcher import KEPT, Watcher
+from forestay.core.cluster.watches import MOST_WATCHES
 from forestay.core.facts.frames import Frame
 from forestay.core.facts.watch import MOST
 from forestay.core.facts.watching import PATIENCE, PERIOD, Watching
@@ -233,6 +234,22 @@ async def test_a_watch_says_that_its_connection_has_ended() -> None:
     assert watcher.ended
     assert not core.pod.watching.active
     assert await watcher_of(core, bob).renew() == ([], True)
+
+
+async def test_a_pod_with_too_many_watches_says_so() -> None:
+    """It has the connection, and does not watch it. A connection that it does not have is no reason to say so."""
+    core = Core()
+    bob, _ = core.connect("bob")
+    watchers = [Watcher(core.pod.control, "p1", f"w{number}", bob.id) for number in range(MOST_WATCHES + 1)]
+    for watcher in watchers[:-1]:
+        assert await watcher.renew() == (["p1"], True)
+    for one, full in ((watchers[-1], True), (Watcher(core.pod.control, "p1", "other", "nobody"), False)):
+        assert (await one.renew(), one.full) == (([], not full), full)
+    await watchers[0].end()
+    assert (await watchers[-1].renew(), watchers[-1].full) == ((["p1"], True), False)
+    for watcher in watchers[1:]:
+        await watcher.end()
+    assert not core.pod.watching.active
 
 
 def test_a_watch_that_is_not_renewed_ends() -> None:

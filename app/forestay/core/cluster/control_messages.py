@@ -204,6 +204,8 @@ class Seen(Struct, frozen=True, kw_only=True):
     """Whether the connection has ended."""
     payloads: bool = False
     """Whether the pod shows payloads."""
+    full: bool = False
+    """Whether the pod has what is asked for, and does not watch it, because it has as many watches as it may have."""
 
 
 class End(Control, frozen=True, tag="end", kw_only=True):

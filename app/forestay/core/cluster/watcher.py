@@ -29,17 +29,19 @@ class Watcher:
         self._news = Event()
         self.payloads = False
         """Whether a pod shows payloads."""
+        self.full = False
+        """Whether a pod has too many watches for this one."""
         self.ended = False
         """Whether the connection has ended."""
 
     async def renew(self) -> tuple[list[str], bool]:
-        """Begin the watch, or let it go on. The pods that watch, sorted; and whether all pods answered."""
+        """Begin the watch, or let it go on. The pods that watch, sorted; and whether no other one has to."""
         self._control.seen[self._name] = self._see
         answers, complete = await self._ask(end=False)
         watching = [answer for answer in answers if answer.changed]
-        seen = [answer.seen for answer in watching if answer.seen is not None]
-        self.payloads = True in [one.payloads for one in seen]
-        return sorted([answer.asker for answer in watching]), complete
+        self.payloads = True in [one.seen.payloads for one in watching if one.seen is not None]
+        self.full = True in [one.seen.full for one in answers if one.seen is not None]
+        return sorted([answer.asker for answer in watching]), complete and not self.full
 
     async def end(self) -> None:
         """End the watch on all pods. Where one does not hear it, its lease ends it."""

@@ -19,9 +19,8 @@ INTERVAL: Final = 0.25
 """Seconds between two answers with frames."""
 LEASE: Final = 15.0
 """Seconds for which a watch goes on without being renewed."""
-
-# Watches on one pod, whoever asks for them.
-_MOST: Final = 30
+MOST_WATCHES: Final = 30
+"""Watches on one pod, on behalf of all pods."""
 
 
 class _Running:
@@ -49,26 +48,31 @@ class Watches:
 
     def watch(self, question: WatchQuestion, reply: Callable[[Answer], None]) -> None:
         """Begin a watch, renew it or end it. `reply` is called at once, and then again for frames."""
-        running = self._running.get(question.watch)
+        running, full = self._running.get(question.watch), False
         if question.end:
             if running is not None:
                 self._end(question.watch, running)
         elif running is not None:
             running.until = self._loop.time() + LEASE
-        else:
-            running = self._begin(question, reply)
+        elif (watch := self._new(question)) is not None:
+            full = len(self._running) >= MOST_WATCHES
+            if not full:
+                running = self._begin(question.watch, watch, reply)
         here = running is not None
-        reply(Answer(question.number, self._pod, changed=int(here), seen=Seen(payloads=self._payloads)))
+        reply(Answer(question.number, self._pod, changed=int(here), seen=Seen(payloads=self._payloads, full=full)))
 
-    def _begin(self, question: WatchQuestion, reply: Callable[[Answer], None]) -> _Running | None:
+    def _new(self, question: WatchQuestion) -> Watch | None:
+        """A watch of what is asked for; None where this pod does not have it."""
         subject: Connection | None = None
         room = None if question.room is None else parse_room(question.room)
         if question.connection is not None:
             subject = self._hub.by_id(question.connection)
-        if (room is None and subject is None) or len(self._running) >= _MOST:
+        if room is None and subject is None:
             return None
-        watch = Watch(self._clock, payloads=self._payloads, subject=subject, room=room)
-        running = self._running[question.watch] = _Running(watch, reply, self._loop.time() + LEASE)
+        return Watch(self._clock, payloads=self._payloads, subject=subject, room=room)
+
+    def _begin(self, name: str, watch: Watch, reply: Callable[[Answer], None]) -> _Running:
+        running = self._running[name] = _Running(watch, reply, self._loop.time() + LEASE)
         self._watching.add(watch)
         if self._timer is None:
             self._timer = self._loop.call_later(INTERVAL, self._flush)

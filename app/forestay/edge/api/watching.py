@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import web
 
 from forestay.core.cluster.watcher import Watcher
+from forestay.core.cluster.watches import MOST_WATCHES
 from forestay.core.rules.scopes import Grant, Scope
 from forestay.core.sessions.backend import Backend
 from forestay.edge.api.handler import Paths
@@ -30,6 +31,8 @@ _MOST_SECONDS: Final = 3600
 _RENEWAL: Final = 5.0
 # Seconds for which a reader may take nothing.
 _PATIENCE: Final = 30.0
+
+_FULL: Final = f"the pod of this connection has {MOST_WATCHES} watches already, for all pods together; end one"
 
 # The place of the name in both paths.
 _NAME: Final = -2
@@ -63,7 +66,7 @@ class WatchPaths:
         async with self._place(), _ended(self._new(connection, room)) as watcher:
             pods, complete = await watcher.renew()
             if connection is not None and not pods:
-                raise no_connection(complete=complete)
+                raise _too_many(_FULL) if watcher.full else no_connection(complete=complete)
             first = {"pods": pods, "complete": complete, "payloads": watcher.payloads}
             response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"})
             lift(request)
@@ -77,13 +80,16 @@ class WatchPaths:
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
         if self._open >= _MOST:
-            message = f"{_MOST} watches are open on this pod already; end one, or ask another pod"
-            raise Refusal(ErrorCode.UNAVAILABLE, message, retry_after=_RENEWAL)
+            raise _too_many(f"{_MOST} watches are open on this pod already; end one, or ask another pod")
         self._open += 1
         try:
             yield
         finally:
             self._open -= 1
+
+
+def _too_many(message: str) -> Refusal:
+    return Refusal(ErrorCode.UNAVAILABLE, message, retry_after=_RENEWAL)
 
 
 @asynccontextmanager
