@@ -7,7 +7,8 @@ from typing import Final
 _UNITS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 _NUMBER: Final = re.compile(r"\+?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.ASCII)
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)([a-z]*)", re.ASCII)
-_WHOLE: Final = re.compile(r"(?:\d+(?:\.\d+)?[a-z]*)+", re.ASCII)
+# Letters divide the numbers, so a text can be read in one way. With many ways a long one would take for ever.
+_WHOLE: Final = re.compile(r"(?=\d)(?:\d+(?:\.\d+)?[a-z]+)*(?:\d+(?:\.\d+)?)?", re.ASCII)
 _FORMS: Final = "write it like 500ms, 30s, 5m, 1h30m or 7d, or as a number of seconds"
 
 
