@@ -9,6 +9,7 @@ In development the pages of this machine may connect too, on whatever port their
 list, so that no gateway can have it outside of development.
 """
 
+import re
 from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Final
@@ -23,6 +24,9 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 # Characters of the list of the allowed origins that a sentence repeats.
 _LISTED: Final = 300
+
+# More of a name around an IPv6 address in brackets, where urlsplit would take the address for the host.
+_AROUND_ADDRESS: Final = re.compile(r"[^/]\[|\[[^]]*[^]0-9A-Fa-f:.]|\][^:]")
 
 _NULL: Final = "null"
 _WITHOUT_HOST: Final = "file://"
@@ -138,7 +142,7 @@ def _parse(origin: str) -> _Origin | None:
     if origin == _NULL:
         return (_NULL, "", None)
     # urlsplit drops tabs and line ends, and leading spaces.
-    if not origin.isascii() or not origin.isprintable() or " " in origin:
+    if not origin.isascii() or not origin.isprintable() or " " in origin or _AROUND_ADDRESS.search(origin):
         return None
     try:
         parts = urlsplit(origin)
