@@ -69,7 +69,10 @@ async def test_keys_that_cannot_be_kept_are_no_obstacle() -> None:
 
 
 async def test_the_token_of_a_tab_needs_the_key_of_the_link() -> None:
-    """Without the key there is none, a page of another origin cannot read one, and outside of --dev nobody mints."""
+    """Without the key there is none, a page of another origin cannot read one, and outside of --dev nobody mints.
+
+    Nor is there one for a name that no user can have.
+    """
     async with banner() as printed, aiohttp.ClientSession() as session:
         page, _, key = value("page", printed).split(" ")[0].partition("#key=")
         for shown, status in {key: 200, key[:-1]: 403, "": 403, "x" * 10_000: 403}.items():
@@ -78,6 +81,10 @@ async def test_the_token_of_a_tab_needs_the_key_of_the_link() -> None:
             ) as answer:
                 assert answer.status == status
                 assert "Access-Control-Allow-Origin" not in answer.headers
+        for user in ("%00", "a%0Ab"):
+            async with session.post(f"{page}demo/token?user={user}", data=key) as answer:
+                assert answer.status == 400
+                assert "control character" in await answer.text()
         async with session.get(f"{page}demo/token") as answer:
             assert (answer.status, answer.headers["Allow"]) == (405, "POST")
 

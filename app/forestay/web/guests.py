@@ -22,7 +22,7 @@ class Guests:
     """
 
     def __init__(self, key: str, mint: Callable[[str], str]) -> None:
-        """`key`: what the printed link has. `mint`: returns the token of a user."""
+        """`key`: what the printed link has. `mint`: returns the token of a user, or raises ValueError."""
         self.key = key
         self._mint = mint
         self._came = 0
@@ -36,7 +36,10 @@ class Guests:
             reason = "this link is of another gateway; open the one that this gateway has printed"
             return web.Response(status=403, text=reason, headers=_HEADERS)
         user = request.query.get("user", "")[:_LONGEST_NAME] or self._next()
-        return web.Response(text=self._mint(user), headers=_HEADERS)
+        try:
+            return web.Response(text=self._mint(user), headers=_HEADERS)
+        except ValueError as error:
+            return web.Response(status=400, text=str(error), headers=_HEADERS)
 
     def _next(self) -> str:
         number = self._came
