@@ -1,10 +1,14 @@
 """`forestay top` shows all pods, and says what is wrong where it cannot."""
 
+import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
+import trustme
 from aiohttp import web
 
 from forestay.terminal.failed import Failed
@@ -66,17 +70,40 @@ async def test_one_picture_is_printed_on_a_pipe(pod: Gateway) -> None:
         (("--url", "ws://localhost:8080/ws"), {"FORESTAY_API_KEY": API_KEY}, "top asks the internal port over HTTP"),
         ((), {"FORESTAY_API_KEY": "x" * 40}, "the API key is unknown"),
         (("--url", "http://127.0.0.1:1"), {"FORESTAY_API_KEY": API_KEY}, "no answer: connection refused; "),
+        ((), {"FORESTAY_API_KEY": API_KEY, "FORESTAY_URL": "HTTP://127.0.0.1:1"}, "http://127.0.0.1:1: no answer"),
+        (("--url", "http://u:secret@127.0.0.1:1"), {"FORESTAY_API_KEY": API_KEY}, "the URL cannot be read"),
+        (("--every", "0"), {"FORESTAY_API_KEY": API_KEY}, "--every must be at least 0.1s"),
     ],
 )
 async def test_what_is_wrong_is_one_line(
     pod: Gateway, options: tuple[str, ...], variables: dict[str, str], message: str
 ) -> None:
     """A missing key, a wrong key, a wrong address: without the key, and with a status that is not 0."""
-    given = options or ("--url", pod.internal)
+    given = options if "--url" in options or "FORESTAY_URL" in variables else (*options, "--url", pod.internal)
     status, out, err = await forestay("top", *given, **variables)
     assert status != 0
     assert (out, err.count("\n"), message in err) == ("", 1, True), err
-    assert not [key for key in variables.values() if key in err]
+    assert not [key for key in (variables.get("FORESTAY_API_KEY", "none"), "secret@") if key in err]
+
+
+async def test_what_is_no_tls_and_what_is_not_trusted_is_told(pod: Gateway) -> None:
+    """A port without TLS, a certificate of an authority that this machine does not know, and what is no HTTP."""
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"-ERR unknown command\r\n")
+        writer.close()
+
+    told = {pod.internal.replace("http", "https"): "no TLS at this address"}
+    async with AsyncExitStack() as stack:
+        for scheme, tls, words in (("https", context, "the certificate"), ("http", None, "is not HTTP")):
+            server = await stack.enter_async_context(await asyncio.start_server(greet, "127.0.0.1", 0, ssl=tls))
+            told[f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"] = words
+        for url, words in told.items():
+            with pytest.raises(Failed, match=words):
+                await Asked(url, API_KEY).picture("members")
 
 
 async def test_the_public_port_is_known_by_its_answer(pod: Gateway) -> None:

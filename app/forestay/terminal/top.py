@@ -26,6 +26,7 @@ Key = Callable[[], str | None]
 
 _SORTS: Final = ("members", "traffic")
 _TIME_LIMIT: Final = 5.0
+_LEAST_EVERY: Final = 0.1
 # Seconds after which the traffic of rooms is asked for again, where there is only one picture.
 _COUNTING: Final = 2.0
 
@@ -51,9 +52,11 @@ def add(new: NewVerb, key: Key) -> None:
 
 def _run(options: argparse.Namespace, key: Key) -> None:
     given = os.environ.get("FORESTAY_URL", "").strip()
-    url = (options.url or (given if given.startswith("http") else "") or INTERNAL).rstrip("/")
-    if not url.startswith(("http://", "https://")):
+    url = (options.url or (given if given.lower().startswith("http") else "") or INTERNAL).rstrip("/")
+    if not url.lower().startswith(("http://", "https://")):
         raise Failed(f"{shown(url)}: top asks the internal port over HTTP; give --url such as {INTERNAL}", 2)
+    if options.every < _LEAST_EVERY:
+        raise Failed(f"--every must be at least {_LEAST_EVERY:g}s: each picture asks all pods", 2)
     try:
         secret = key()
     except ValueError as error:
@@ -95,8 +98,13 @@ class Asked:
                 return _read(path, response.status, await response.read())
         except TimeoutError:
             return {"refused": f"no answer within {_TIME_LIMIT:g} s"}
-        except aiohttp.InvalidURL:
+        except aiohttp.ClientConnectorCertificateError:
+            return {"refused": "the certificate of the server is not valid for this machine"}
+        except ValueError:
+            # Also of a user and a password in it, where the key has its header.
             raise Failed(f"the URL cannot be read; it must look like {INTERNAL}", 2) from None
+        except aiohttp.ClientConnectorSSLError:
+            return {"refused": "no TLS at this address; is it http:// in place of https://?"}
         except aiohttp.ClientConnectorError as error:
             number = error.os_error.errno or 0
             # The text of asyncio for a refused connection is a line for programmers.
@@ -104,7 +112,7 @@ class Asked:
             remedy = "in a cluster, forward the internal port first, as docs/ops.md says"
             return {"refused": f"no answer: {printable(reason or type(error).__name__).lower()}; {remedy}"}
         except aiohttp.ClientError as error:
-            return {"refused": f"no answer: {type(error).__name__.lower()}"}
+            return {"refused": f"the answer broke off or is not HTTP ({type(error).__name__})"}
 
 
 def _read(path: str, status: int, body: bytes) -> Answer:
