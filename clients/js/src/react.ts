@@ -59,7 +59,7 @@ const MOST_MEMBERS = 1_000;
 
 type Listener = () => void;
 
-/** What React reads, and listens to. It runs while somebody listens. */
+/** What React reads, and listens to. It runs while somebody listens, and what comes later changes nothing. */
 interface Store<S> {
   _now(): S;
   _idle: S;
@@ -69,6 +69,7 @@ interface Store<S> {
 const makeStore = <S extends object>(idle: S, start: (set: (change: Partial<S>) => void) => Listener): Store<S> => {
   const listeners = new Set<Listener>();
   let now = idle;
+  let run = 0;
   let stop: Listener | undefined;
   return {
     _now: () => now,
@@ -77,10 +78,14 @@ const makeStore = <S extends object>(idle: S, start: (set: (change: Partial<S>) 
       // A function that listens twice counts twice.
       const tell = () => listener();
       listeners.add(tell);
-      stop ??= start((change) => {
-        now = { ...now, ...change };
-        listeners.forEach((each) => each());
-      });
+      if (!stop) {
+        const mine = ++run;
+        stop = start((change) => {
+          if (mine !== run) return;
+          now = { ...now, ...change };
+          listeners.forEach((each) => each());
+        });
+      }
       return () => {
         listeners.delete(tell);
         // Not at once: StrictMode mounts everything twice, and the next page may need what this one had.
@@ -88,6 +93,7 @@ const makeStore = <S extends object>(idle: S, start: (set: (change: Partial<S>) 
           if (listeners.size) return;
           stop?.();
           stop = undefined;
+          run++;
           now = idle;
         });
       };

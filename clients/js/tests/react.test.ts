@@ -148,6 +148,23 @@ test("the history comes first, what was live follows, and only the newest are ke
   await page.says("joined 19,20 ;");
 });
 
+test("an error that comes when nobody is left is not shown to the next one", async () => {
+  const client = make();
+  // So the room is not left with its last component, and the answer still counts.
+  const join = client.room("a").join();
+  const page = show(client, createElement(Talk, { name: "a", history: 1 }));
+  const peer = await gateway.welcomed();
+  await peer.admit({ epoch: "e", offset: 7 });
+  await join;
+  const asked = await peer.hear("history");
+  page.set(null);
+  await settled();
+  peer.say({ type: "error", id: asked.id, room: "a", payload: { code: "unavailable", message: "late" } });
+  await settled();
+  page.set(createElement(Talk, { name: "a" }));
+  await page.says("joined  ;");
+});
+
 test("a cut connection comes back with what was missed, and the room is joined where it was", async () => {
   const page = show(make(), createElement(Talk, { name: "a" }));
   const peer = await gateway.welcomed();
