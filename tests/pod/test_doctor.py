@@ -119,6 +119,13 @@ async def test_a_port_of_something_else_is_a_fault(said: bytes) -> None:
     assert (found.status, found.what) == (Status.FAIL, f"port {port} is taken by something that is no gateway")
 
 
+async def test_a_host_that_is_not_of_this_machine_fails_with_any_port() -> None:
+    """A gateway with this address would not start, also where it may take any free port."""
+    for host in ("192.0.2.1", "no.such.host.invalid"):
+        for status, what in lines(await examined(FORESTAY_HOST=host), "public", "internal"):
+            assert (status, f"cannot listen on {host}:0: " in what) == (Status.FAIL, True), what
+
+
 async def test_missing_rights_are_named_with_the_rule(redis: RedisServer) -> None:
     """The line about rights has the rules to add."""
     found = await examined(FORESTAY_BUS_URL=redis.url.replace("//", f"//poor:{CANARY}@"))

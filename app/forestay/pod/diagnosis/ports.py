@@ -20,7 +20,7 @@ async def check_port(settings: Settings, name: str, within: float) -> Finding:
     port: int = getattr(settings, name)
     check = "public" if name == "port" else "internal"
     if not port:
-        return ok(check, "any free port will do")
+        return await _free(settings, check, port)
     try:
         answer = await asyncio.wait_for(_ask(settings, port, internal=name == "internal_port"), within)
     except (TimeoutError, ValueError, RecursionError):
@@ -47,7 +47,7 @@ async def _free(settings: Settings, check: str, port: int) -> Finding:
         await check_free(settings.host, port)
     except CannotListen as error:
         return fail(check, str(error))
-    return ok(check, f"port {port} is free")
+    return ok(check, f"port {port} is free" if port else "any free port will do")
 
 
 async def _ask(settings: Settings, port: int, *, internal: bool) -> dict[str, object] | None:
