@@ -344,6 +344,9 @@ async def test_a_watch_ends_when_nobody_reads_it(new_pod: NewPod) -> None:
             await asyncio.sleep(0.05)
     async with watch(one, "/v1/rooms/a/watch?seconds=0") as lines:
         assert [(await lines.next())["kind"] for _ in range(2)] == ["watching", "end"]
+    async with aiohttp.request("GET", f"{one.internal}/v1/rooms/a/watch?seconds=1", headers=KEY) as response:
+        # A line that says that nothing has come for a while would be wrong here.
+        assert [json.loads(line)["kind"] async for line in response.content] == ["watching", "end"]
 
 
 async def test_what_comes_too_fast_is_counted(new_pod: NewPod) -> None:

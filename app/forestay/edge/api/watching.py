@@ -140,7 +140,10 @@ class _Stream:
                 ]
                 if dropped:
                     lines.append(("dropped", {"frames": dropped}))
-                await self._lines.write_all(lines or [("alive", {})])
+                if not lines and left > _RENEWAL and not self._watcher.ended:
+                    lines.append(("alive", {}))
+                if lines:
+                    await self._lines.write_all(lines)
                 if self._watcher.ended:
                     reason = "ended"
                     break
