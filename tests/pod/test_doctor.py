@@ -126,6 +126,24 @@ async def test_a_host_that_is_not_of_this_machine_fails_with_any_port() -> None:
             assert (status, f"cannot listen on {host}:0: " in what) == (Status.FAIL, True), what
 
 
+async def test_what_a_server_replies_cannot_fill_or_steer_a_terminal() -> None:
+    """Its control characters are escaped, and a long reply is cut."""
+
+    async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"-\x1b[2J" + b"x" * 50_000 + b"\r\n")
+        # Until the other side goes.
+        while await reader.read(1000):
+            pass
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(reply, "127.0.0.1", 0) as server:
+        found = await examined(FORESTAY_BUS_URL=f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    line = str(only(found, "redis"))
+    assert "\\x1b[2Jxxx" in line
+    assert len(line) < 1500
+
+
 async def test_missing_rights_are_named_with_the_rule(redis: RedisServer) -> None:
     """The line about rights has the rules to add."""
     found = await examined(FORESTAY_BUS_URL=redis.url.replace("//", f"//poor:{CANARY}@"))

@@ -4,6 +4,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+# Characters of what was found, in a line.
+_LONGEST: Final = 1000
 
 
 class Status(StrEnum):
@@ -29,7 +33,10 @@ class Finding:
     """What to do; empty where nothing is to be done, or where `what` says it."""
 
     def __str__(self) -> str:
-        text = " ".join(f"{self.what}{'; ' if self.remedy else ''}{self.remedy}".split())
+        # What a server replied may be long, and a terminal would obey its control characters.
+        what = self.what if len(self.what) <= _LONGEST else f"{self.what[:_LONGEST]}…"
+        text = " ".join(f"{what}{'; ' if self.remedy else ''}{self.remedy}".split())
+        text = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
         return f"{self.status:<4}  {self.check:<9}  {text}"
 
 
