@@ -1,6 +1,7 @@
 """Ours beside the servers of others: fan-out, small rooms, two pods, memory, a storm of connections, SIGTERM."""
 
 import argparse
+import json
 import os
 import tempfile
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 from bench.peers.benches import Bench, benches
 from bench.peers.goals import COLUMNS, judged
 from bench.peers.table import PEERS
-from bench.rounds import Figures, report
+from bench.rounds import RESULTS, Figures, report
 from bench.servers import COMPILED, available
 from forestay.terminal.crowd import raise_file_limit
 from tests.support.local_redis import QUICK, RedisServer
@@ -40,6 +41,11 @@ def play(bench: Bench, names: Sequence[str], rounds: int) -> dict[str, list[Figu
     return found
 
 
+def add_note(kept: Path, note: str) -> None:
+    """Keep `note` with the results in `kept`."""
+    kept.write_text(json.dumps({**json.loads(kept.read_text()), "note": note}, indent=1))
+
+
 def show(rows: Sequence[Sequence[str]]) -> None:
     """Print the goals and what came of them."""
     table = [COLUMNS, *rows]
@@ -57,6 +63,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=FULL, help=f"rounds of all servers in turn ({FULL})")
     parser.add_argument("--seconds", type=float, default=5, help="measured seconds of a round (5)")
     parser.add_argument("--compiled", metavar="PYTHON", help=f"a Python with a compiled gateway ({COMPILED})")
+    parser.add_argument("--note", help="what the page has to say about this run, such as whose Python it was")
     parser.add_argument("--quick", action="store_true", help="show that all of it works; measures nothing")
     given = parser.parse_args()
     if strange := set(given.peers.split(",")) - set(everybody):
@@ -83,6 +90,8 @@ def main() -> None:
             found = play(made[key], names, given.rounds)
             keep = given.rounds >= FULL and not given.quick
             report(f"peers-{key}", made[key].title, found, made[key].bars, keep=keep)
+            if keep and given.note:
+                add_note(RESULTS / f"peers-{key}.json", given.note)
             rows += judged(key, found, ours)
     show(rows)
 
