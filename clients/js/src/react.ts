@@ -78,14 +78,12 @@ const makeStore = <S extends object>(idle: S, start: (set: (change: Partial<S>) 
       // A function that listens twice counts twice.
       const tell = () => listener();
       listeners.add(tell);
-      if (!stop) {
-        const mine = ++run;
-        stop = start((change) => {
-          if (mine !== run) return;
-          now = { ...now, ...change };
-          listeners.forEach((each) => each());
-        });
-      }
+      const mine = run;
+      stop ??= start((change) => {
+        if (mine !== run) return;
+        now = { ...now, ...change };
+        listeners.forEach((each) => each());
+      });
       return () => {
         listeners.delete(tell);
         // Not at once: StrictMode mounts everything twice, and the next page may need what this one had.
@@ -253,10 +251,7 @@ const presenceOf = once((client, name) =>
     ];
     set({ refresh });
     refresh();
-    return () => {
-      reads++;
-      stop.forEach((off) => off());
-    };
+    return () => stop.forEach((off) => off());
   }),
 );
 
@@ -293,7 +288,7 @@ export const useRoom = <T = unknown>(name: string | null | undefined, options: R
     const room = name ? client.room<T>(name) : undefined;
     const publish: RoomView<T>["publish"] = async (payload, how) => {
       if (room) return room.publish(payload, how);
-      throw new Error("no room: useRoom has no name");
+      throw new Error("useRoom: no name");
     };
     return { room, publish };
   }, [client, name]);
