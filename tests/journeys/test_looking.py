@@ -128,7 +128,9 @@ async def test_a_connection_tells_its_story(new_pod: NewPod) -> None:
     started = time.time()
     await two.join("alice", "log.a", exp=started + 600)
     [found] = (await get(one, "/v1/users/alice/connections"))["connections"]
-    assert await get(one, f"/v1/connections/{found['id']}") | {"heard_at": 0} == found | {"heard_at": 0}
+    # Times are made of the loop's clock, which is coarse on uvloop: they differ by a millisecond from answer to answer.
+    by_id = await get(one, f"/v1/connections/{found['id']}")
+    assert by_id == found | {moment: pytest.approx(found[moment], abs=0.1) for moment in ("since", "heard_at")}
     assert (found["pod"], found["user"], found["wire"], found["rooms"]) == (name(two), "alice", "v1", ["log.a"])
     assert started - 1 <= found["since"] <= found["heard_at"] <= time.time() + 1
     assert found["expires_at"] == pytest.approx(started + 600, abs=0.01)
