@@ -1,6 +1,7 @@
 """Reads durations as people write them, such as 30s, 5m and 1h30m. A number alone is seconds."""
 
 import re
+from math import isfinite
 from typing import Final
 
 # Milliseconds: so that a sum of parts has no rounding that a reader would see.
@@ -13,8 +14,14 @@ _FORMS: Final = "write it like 500ms, 30s, 5m, 1h30m or 7d, or as a number of se
 
 
 def parse_duration(text: str) -> float:
-    """The seconds of a duration. Raises ValueError, without the text: its reader has it already."""
-    lower = text.lower()
+    """The seconds of a duration, a finite number. Raises ValueError, without the text: its reader has it already."""
+    seconds = _seconds(text.lower())
+    if not isfinite(seconds):
+        raise ValueError(f"not a finite duration; {_FORMS}")
+    return seconds
+
+
+def _seconds(lower: str) -> float:
     if _NUMBER.fullmatch(lower):
         return float(lower)
     if lower.startswith("-"):
