@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from forestay.core.rules.access import parse_rights
-from forestay.edge.tokens.claims import MAX_NAME, Fields, bad_token, find_claim, read_fields
+from forestay.edge.tokens.claims import MAX_NAME, Fields, bad_token, read_claim, read_fields
 from forestay.protocol.names import Pattern, escaped
 
 MOST: Final = 256
@@ -24,6 +24,7 @@ Value = str | int
 
 _PLACE = re.compile(r"\{([^{}]*)\}")
 _SCOPES: Final = ("scope", "scp")
+_anything: Final = msgspec.json.Decoder[object]()
 
 
 class ClaimRights:
@@ -123,13 +124,7 @@ def _values(fields: Fields, name: str) -> list[Value]:
 
     Raises Refusal where the claim cannot be read: its numbers may be out of range, and its texts no UTF-8.
     """
-    raw = find_claim(fields, name)
-    if raw is None:
-        return []
-    try:
-        found = msgspec.json.decode(raw)
-    except ValueError:
-        raise bad_token(f"malformed claim: {name} has the wrong type or is out of range") from None
+    found = read_claim(fields, name, _anything)
     if isinstance(found, str) and name.rpartition(".")[2] in _SCOPES:
         return list(found.split())
     return [value for value in (found if isinstance(found, list) else [found]) if isinstance(value, str | int)]

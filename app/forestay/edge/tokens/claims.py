@@ -96,19 +96,19 @@ def read_claims(payload: bytes, names: ClaimNames) -> Claims:
             if is_user(claims.user):
                 return claims
     fields = read_fields(payload)
-    expires_at = _typed(fields, "exp", _number)
+    expires_at = read_claim(fields, "exp", _number)
     if expires_at is None:
         raise bad_token("missing claim: exp")
     return Claims(
         user=_user(fields, names.user),
         expires_at=expires_at,
-        not_before=_typed(fields, "nbf", _number),
-        issued_at=_typed(fields, "iat", _number),
-        audience=_typed(fields, names.audience, _texts),
-        issuer=_typed(fields, "iss", _text),
-        token_id=_typed(fields, "jti", _text),
-        rooms=_typed(fields, names.rooms, _rooms, '; it maps patterns of rooms to letters, as {"chat.*": "rw"}'),
-        info=_typed(fields, "info", _object),
+        not_before=read_claim(fields, "nbf", _number),
+        issued_at=read_claim(fields, "iat", _number),
+        audience=read_claim(fields, names.audience, _texts),
+        issuer=read_claim(fields, "iss", _text),
+        token_id=read_claim(fields, "jti", _text),
+        rooms=read_claim(fields, names.rooms, _rooms, '; it maps patterns of rooms to letters, as {"chat.*": "rw"}'),
+        info=read_claim(fields, "info", _object),
     )
 
 
@@ -124,9 +124,9 @@ def _user(fields: Fields, name: str) -> str:
     """The user. A `sub` is text; another claim may also be a whole number, which counts as its digits."""
     user: str | int | None
     if name == STANDARD.user:
-        user = _typed(fields, name, _text, '; a sub is a text, so write the user 42 as "42"')
+        user = read_claim(fields, name, _text, '; a sub is a text, so write the user 42 as "42"')
     else:
-        user = _typed(fields, name, _text_or_integer)
+        user = read_claim(fields, name, _text_or_integer)
     if user is None:
         raise bad_token(f"missing claim: {name}; FORESTAY_JWT_USER_CLAIM says which claim names the user")
     if isinstance(user, int):
@@ -136,9 +136,9 @@ def _user(fields: Fields, name: str) -> str:
     return user
 
 
-def _typed(fields: Fields, name: str, decoder: msgspec.json.Decoder[T], remedy: str = "") -> T | None:
+def read_claim(fields: Fields, name: str, decoder: msgspec.json.Decoder[T], remedy: str = "") -> T | None:
     """The value of the claim `name`; None where it is absent. Raises Refusal where its type is wrong, with a remedy."""
-    raw = find_claim(fields, name)
+    raw = _find(fields, name)
     if raw is None:
         return None
     try:
@@ -147,7 +147,7 @@ def _typed(fields: Fields, name: str, decoder: msgspec.json.Decoder[T], remedy: 
         raise bad_token(f"malformed claim: {name} has the wrong type or is out of range{remedy}") from None
 
 
-def find_claim(fields: Mapping[str, msgspec.Raw], name: str) -> msgspec.Raw | None:
+def _find(fields: Mapping[str, msgspec.Raw], name: str) -> msgspec.Raw | None:
     """The claim that is called `name`, or that `name` leads to as a path."""
     raw = fields.get(name)
     end = len(name)
@@ -155,7 +155,7 @@ def find_claim(fields: Mapping[str, msgspec.Raw], name: str) -> msgspec.Raw | No
         outer = fields.get(name[:end])
         if outer is not None:
             try:
-                return find_claim(_object.decode(outer), name[end + 1 :])
+                return _find(_object.decode(outer), name[end + 1 :])
             except ValueError:
                 return None
     return raw
