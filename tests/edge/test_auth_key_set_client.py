@@ -87,7 +87,7 @@ async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 async def failure(client: KeySetClient) -> str:
     with pytest.raises(NotFetched) as caught:
-        await client.download()
+        await client.download(10)
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
     return str(caught.value)
 
@@ -96,7 +96,7 @@ async def test_a_private_authority_is_trusted_where_it_is_named(authority: Autho
     """Without it the certificate is not trusted, and the error names the setting."""
     async with issuer(authority.tls("localhost")) as port:
         url = f"https://localhost:{port}/keys"
-        document = await KeySetClient(url, authority.ca).download()
+        document = await KeySetClient(url, authority.ca).download(10)
         assert document[:2] == (f"keys for localhost:{port}".encode(), "max-age=7")
         assert "FORESTAY_JWKS_CA" in await failure(KeySetClient(url))
 
@@ -121,7 +121,7 @@ async def test_a_file_of_the_authority_that_is_replaced_counts_at_once(authority
         client = KeySetClient(f"https://localhost:{port}/keys", named)
         await failure(client)
         named.write_bytes(authority.ca.read_bytes())
-        assert (await client.download())[0].startswith(b"keys")
+        assert (await client.download(10))[0].startswith(b"keys")
         named.unlink()
         assert "mounted.pem: No such file" in await failure(client)
 
@@ -143,7 +143,7 @@ async def test_the_proxy_of_the_environment_is_used(
     """The request goes through it, TLS from end to end, so the host need not resolve here."""
     async with issuer(authority.tls(HOST)) as port, Proxy().running() as proxy:
         monkeypatch.setenv(variable, f"http://127.0.0.1:{proxy.port}")
-        body, *_ = await KeySetClient(f"https://{HOST}:{port}/keys?{CANARY}", authority.ca).download()
+        body, *_ = await KeySetClient(f"https://{HOST}:{port}/keys?{CANARY}", authority.ca).download(10)
         assert body == f"keys for {HOST}:{port}".encode()
         [head] = proxy.heads
         assert head.startswith(f"CONNECT {HOST}:{port} ")
@@ -155,7 +155,7 @@ async def test_the_login_of_a_proxy_is_used(authority: Authority, monkeypatch: p
     """User and password stand in the variable, percent-encoded."""
     async with issuer(authority.tls(HOST)) as port, Proxy().running() as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"127.0.0.1:{proxy.port}".join(("http://ada:a%40b@", "")))
-        await KeySetClient(f"https://{HOST}:{port}/keys", authority.ca).download()
+        await KeySetClient(f"https://{HOST}:{port}/keys", authority.ca).download(10)
         assert f"Basic {base64.b64encode(b'ada:a@b').decode()}" in proxy.heads[0]
 
 
@@ -167,7 +167,7 @@ async def test_a_host_without_a_proxy_is_reached_directly(
     async with issuer(authority.tls("localhost")) as port, Proxy().running() as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
         monkeypatch.setenv("NO_PROXY", exempt)
-        await KeySetClient(f"https://localhost:{port}/keys", authority.ca).download()
+        await KeySetClient(f"https://localhost:{port}/keys", authority.ca).download(10)
         assert proxy.heads == []
 
 

@@ -246,11 +246,8 @@ class JwksCache(Generic[T]):
     async def _fetch(self) -> float:
         """Fetch the document once. Returns the seconds until the next request."""
         try:
-            async with asyncio.timeout(self._times.timeout):
-                document = await self._client.download()
+            document = await self._client.download(self._times.timeout)
             self._known = self._read(document.body)
-        except TimeoutError:
-            return self._failed(f"no whole answer within {self._times.timeout:g} s")
         except (NotFetched, ValueError) as error:
             return self._failed(str(error))
         self._known_at = self._clock()

@@ -4,6 +4,7 @@ The proxy is the one that the standard variables HTTPS_PROXY and NO_PROXY name. 
 of a library can repeat the address of a proxy with its password, or the document.
 """
 
+import asyncio
 import ssl
 import urllib.request
 from base64 import b64encode
@@ -56,10 +57,13 @@ class KeySetClient:
         """The host of the address. The rest of it may be a secret."""
         return self._url.host or ""
 
-    async def download(self) -> Document:
-        """The document with what the answer says of it. Raises NotFetched."""
+    async def download(self, within: float) -> Document:
+        """The document with what the answer says of it. `within`: seconds for all of it. Raises NotFetched."""
         try:
-            return await self._download()
+            async with asyncio.timeout(within):
+                return await self._download()
+        except TimeoutError:
+            raise NotFetched(f"no whole answer within {within:g} s") from None
         except (ClientError, OSError, ValueError) as error:
             raise NotFetched(_explained(error)) from None
 
