@@ -1,12 +1,14 @@
 """Reads answers of the API server: a list, a line of a watch, or an error."""
 
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
 from forestay.ops.kubernetes.endpoints import Change, Metadata, Slice, SlicesGone
 from forestay.ops.kubernetes.unanswered import Cause, Unanswered
 from forestay.protocol.depth import MAX_DEPTH, deeper_than
+
+T = TypeVar("T")
 
 NOT_FOUND: Final = 404
 _DENIED: Final = (401, 403)
@@ -42,21 +44,13 @@ class _Status(msgspec.Struct):
 
 def read_list(body: bytes) -> tuple[list[Slice], str]:
     """Return the slices and the version of the list. Raises Unanswered."""
-    _check_depth(body)
-    try:
-        found = msgspec.json.decode(body, type=_List)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Unanswered(Cause.GARBAGE, str(error)) from error
+    found = _decoded(body, _List)
     return found.items or [], found.metadata.resource_version
 
 
 def read_review(body: bytes) -> bool:
     """Return whether an access review allows what it asks for. Raises Unanswered."""
-    _check_depth(body)
-    try:
-        return msgspec.json.decode(body, type=_Review).status.allowed
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Unanswered(Cause.GARBAGE, str(error)) from error
+    return _decoded(body, _Review).status.allowed
 
 
 def read_line(text: bytes) -> Change:
@@ -80,6 +74,15 @@ def read_reason(body: bytes) -> str:
         return msgspec.json.decode(body, type=_Status).message
     except (msgspec.DecodeError, UnicodeDecodeError):
         return ""
+
+
+def _decoded(body: bytes, kind: type[T]) -> T:
+    """Raises Unanswered."""
+    _check_depth(body)
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Unanswered(Cause.GARBAGE, str(error)) from error
 
 
 def _check_depth(body: bytes) -> None:
