@@ -134,11 +134,8 @@ def unknown_variables(environ: Mapping[str, str] | None = None) -> dict[str, str
 
     Most often they are typing errors.
     """
-    known = {variable_of(name) for name in Settings.model_fields} | {variable_of(name) + "_FILE" for name in SECRETS}
-    unknown = sorted(
-        name for name in (environ or os.environ) if name.upper().startswith(PREFIX) and name not in known | {TOKEN, URL}
-    )
-    known |= {TOKEN, URL}
+    known = {TOKEN, URL, *map(variable_of, Settings.model_fields), *(f"{variable_of(name)}_FILE" for name in SECRETS)}
+    unknown = sorted(name for name in (environ or os.environ) if name.upper().startswith(PREFIX) and name not in known)
     return {name: next(iter(get_close_matches(name.upper(), known, n=1, cutoff=0.75)), None) for name in unknown}
 
 
