@@ -68,10 +68,10 @@ def _page(name: str, shown: set[str]) -> str:
             return link[0]
         return f"{link['before']}{path.rstrip('/')}{'/README.md' if there.is_dir() else '.md'}{link['after'] or ''}"
 
-    return "".join(part if is_code else _LINK.sub(moved, part) for part, is_code in _parts(text))
+    return "".join(part if is_code else _LINK.sub(moved, part) for part, is_code in parts(text))
 
 
-def _parts(text: str) -> Iterator[tuple[str, bool]]:
+def parts(text: str) -> Iterator[tuple[str, bool]]:
     """The text in parts, each with whether it is a block of code."""
     end = 0
     for fence in _FENCE.finditer(text):

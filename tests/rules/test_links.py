@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
+from docs.site.pages import parts
 from tests.support.repository import ROOT, files, name
 
 LINK = re.compile(r"(?<!\\)\]\(\s*<?([^)>\s]+)>?(?:\s+[\"'][^)]*)?\)|^\s*\[[^\]^]+\]:\s*<?(\S+?)>?\s*$", re.MULTILINE)
-FENCE = re.compile(r"^(?P<fence>```+|~~~+).*?^(?P=fence)\s*$", re.DOTALL | re.MULTILINE)
 
 
 def test_links_resolve() -> None:
@@ -50,4 +50,4 @@ def _anchors(page: Path) -> set[str]:
 
 def _prose(page: Path) -> str:
     """The page without its code."""
-    return FENCE.sub("", page.read_text(encoding="utf-8"))
+    return "".join(part for part, is_code in parts(page.read_text(encoding="utf-8")) if not is_code)
