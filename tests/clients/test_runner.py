@@ -10,7 +10,7 @@ from clients.conformance import matching, runner
 from clients.conformance.runner import Outcome
 from clients.conformance.scenario import VERBS, WEBSOCKET, Malformed, Scenario, read, scenarios
 from forestay.protocol.codes import ABNORMAL_CLOSURE, CloseCode, Verdict, verdict
-from tests.support.repository import ROOT, codes, rows
+from tests.support.repository import blocks, codes, rows
 
 NAIVE = (sys.executable, str(Path(__file__).with_name("naive_adapter.py")))
 README = "clients/conformance/README.md"
@@ -109,7 +109,7 @@ def test_the_page_has_every_verb(tmp_path: Path) -> None:
     """The README explains exactly the verbs of the runner, and its example is a valid scenario."""
     explained = [word.split(" =")[0] for row in rows(README, "verb") for word in codes(row[0])]
     assert sorted(explained) == sorted(VERBS)
-    [example] = re.findall(r"^```toml\n(.*?)^```", (ROOT / README).read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    [example] = blocks(README, "toml")
     (tmp_path / "example.toml").write_text(example)
     [scenario] = read(tmp_path / "example.toml")
     assert scenario.title == ALL["resume"].title

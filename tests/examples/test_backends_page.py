@@ -18,12 +18,11 @@ from tests.support.example import FOLDER, UNREACHABLE, installed
 from tests.support.gateway import API_KEY, SECRET, Client, Gateway, gateway
 from tests.support.local_redis import free_port
 from tests.support.node import environment, node
-from tests.support.repository import ROOT
+from tests.support.repository import blocks
 from tests.support.webhook_receiver import SECRET as KEY
 
 pytestmark = pytest.mark.timeout(120)
 
-PAGE: Final = ROOT / "docs" / "backends.md"
 LANGUAGES: Final = ["python", "js"]
 ROOMS: Final = """
 [[rooms]]
@@ -53,10 +52,8 @@ class Receiving(NamedTuple):
 
 def program(language: str, section: str) -> str:
     """The one program in this language in a section of the page."""
-    text = PAGE.read_text(encoding="utf-8")
-    [chapter] = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
-    [found] = re.findall(rf"^```{language}\n(.*?)^```", chapter, re.DOTALL | re.MULTILINE)
-    return str(found)
+    [found] = blocks("docs/backends.md", language, section)
+    return found
 
 
 async def command(language: str, section: str, folder: Path) -> list[str]:

@@ -1,7 +1,6 @@
 """What the page about hooks says of HTTP: its questions are what the gateway writes, its answers what it reads."""
 
 import json
-import re
 from typing import Any, Final
 
 import pytest
@@ -14,7 +13,7 @@ from forestay.outbound.hooks.asker import KEEP
 from forestay.outbound.hooks.breaker import _MOVES, FIRST_REST, LONGEST_REST, THRESHOLD
 from forestay.outbound.hooks.http_hooks import _BESIDE
 from forestay.outbound.hooks.questions import encode_question
-from tests.support.repository import ROOT, codes, rows
+from tests.support.repository import ROOT, blocks, codes, rows
 
 PAGE: Final = "docs/hooks-http.md"
 
@@ -29,8 +28,8 @@ ANSWERS: Final = [codes(row[0])[0] for row in table("Answer")]
 
 def test_the_question_of_the_page_is_what_is_sent() -> None:
     """Field by field."""
-    [text] = re.findall(r"^```http\n.*?\n\n(.*?)^```", (ROOT / PAGE).read_text(), re.DOTALL | re.MULTILINE)
-    shown: dict[str, Any] = json.loads(text)
+    [request] = blocks(PAGE, "http")
+    shown: dict[str, Any] = json.loads(request.partition("\n\n")[2])
     data = shown["data"]
     caller = Caller(data["user"], json.dumps(data["claims"]).encode(), data["connection"], data["wire"])
     asked = encode_question(shown["id"], shown["timestamp"], JoinEvent(caller, data["room"]))

@@ -1,7 +1,6 @@
 """What docs/hooks.md shows works as it says: the module, its rooms, and the test of the module."""
 
 import asyncio
-import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -15,7 +14,7 @@ import pytest
 from forestay.core.ports.hooks import ANSWERS, FAILURES
 from forestay.core.rules.hooks import Hook
 from tests.support.gateway import Gateway, call, gateway, token, upgrade
-from tests.support.repository import ROOT, codes, rows
+from tests.support.repository import blocks, codes, rows
 from tests.support.streams import Stream
 
 PAGE: Final = "docs/hooks.md"
@@ -24,11 +23,8 @@ TEAM: Final = {"rooms": {"**": "rw"}, "teams": ["red"]}
 
 def block(language: str, first: str) -> str:
     """The code of the page in this language that begins so."""
-    found = re.findall(
-        rf"^```{language}\n(.*?)^```", (ROOT / PAGE).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
-    )
-    [text] = [each for each in found if each.startswith(first)]
-    return str(text)
+    [text] = [each for each in blocks(PAGE, language) if each.startswith(first)]
+    return text
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def main() -> int:
     given = parser.parse_args()
     # What the pods log belongs to no verdict.
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
-    known, seen, status = read(PAGE), Verdicts(), 0
+    known, seen, status = read(ROOT / PAGE), Verdicts(), 0
     for name in given.issuers.split(","):
         try:
             seen[f"{name} {ISSUERS[name][0]}"] = asyncio.run(play(name))
@@ -101,17 +101,17 @@ def main() -> int:
             say(f"left out: {name}, because {missing}")
             status = 2
     if given.write:
-        text = PAGE.read_text(encoding="utf-8")
-        PAGE.write_text(_TABLE.sub(lambda _: table(merged(known, seen)), text), encoding="utf-8")
+        text = (ROOT / PAGE).read_text(encoding="utf-8")
+        (ROOT / PAGE).write_text(_TABLE.sub(lambda _: table(merged(known, seen)), text), encoding="utf-8")
         return status
     for row, found in seen.items():
         if row not in known:
-            say(f"{row} is not in {PAGE.name}, which has {', '.join(known) or 'none'}")
+            say(f"{row} is not in {PAGE}, which has {', '.join(known) or 'none'}")
             continue
         for title, verdict in found.items():
             if verdict != known[row][title]:
                 status = 1
-                say(f"{row}: {title}: {verdict}; {PAGE.name} has: {known[row][title]}")
+                say(f"{row}: {title}: {verdict}; {PAGE} has: {known[row][title]}")
     return status
 
 

@@ -1,6 +1,5 @@
 """Libraries with which a backend signs tokens: each runs the program of docs/tokens.md, or of docs/backends.md."""
 
-import re
 import sys
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -10,7 +9,7 @@ from typing import Final
 
 from tests.issuers import programs
 from tests.issuers.issuer import Issuer
-from tests.support.repository import ROOT
+from tests.support.repository import ROOT, blocks
 from tests.support.tokens_page import block
 
 SECRET: Final = b64encode(bytes(range(48))).decode()
@@ -95,10 +94,8 @@ async def pyjwt(place: Path) -> AsyncIterator[Issuer]:
 
 def _of_backends(language: str) -> str:
     """The program of docs/backends.md that makes a token."""
-    text = (ROOT / "docs/backends.md").read_text(encoding="utf-8").partition("\n## Tokens\n")[2]
-    found = re.search(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    assert found is not None
-    return found[1]
+    [found] = blocks("docs/backends.md", language, "Tokens")
+    return found
 
 
 def _of(token: str, odd: Mapping[str, str], user: str = "ada") -> Issuer:

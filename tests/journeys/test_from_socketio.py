@@ -1,7 +1,6 @@
 """The snippets of docs/from-socketio.md do what the page says."""
 
 import os
-import re
 import sys
 from collections.abc import Mapping
 
@@ -10,9 +9,9 @@ import pytest
 from forestay.protocol.names import escape
 from tests.support.gateway import API_KEY, Client, gateway, token
 from tests.support.node import node, program_output
-from tests.support.repository import ROOT
+from tests.support.repository import blocks
 
-PAGE = ROOT / "docs" / "from-socketio.md"
+PAGE = "docs/from-socketio.md"
 # Its first character, and others, stand for themselves in no name.
 ROOM = "-Größe 7/x_y.z:%"
 CALLS: Mapping[str, str] = {
@@ -24,7 +23,7 @@ CALLS: Mapping[str, str] = {
 @pytest.mark.parametrize("language", CALLS)
 async def test_emit_reaches_the_room(language: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each `emit` of the page brings an event with its arguments to a room, whatever the room is called."""
-    [snippet] = [text for text in _snippets(language) if "def emit" in text or "function emit" in text]
+    [snippet] = [text for text in blocks(PAGE, language) if "def emit" in text or "function emit" in text]
     async with gateway() as running:
         client = await Client.open(running.port, token())
         await client.hear("welcome")
@@ -43,9 +42,5 @@ async def test_emit_reaches_the_room(language: str, monkeypatch: pytest.MonkeyPa
 def test_the_snippets_are_short() -> None:
     """`emit` fits into twenty lines in each language."""
     for language in CALLS:
-        [snippet] = [text for text in _snippets(language) if "def emit" in text or "function emit" in text]
+        [snippet] = [text for text in blocks(PAGE, language) if "def emit" in text or "function emit" in text]
         assert len([line for line in snippet.splitlines() if line.strip()]) <= 20
-
-
-def _snippets(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,10 @@ from forestay.edge.problems import STATUS
 from forestay.protocol.codes import ErrorCode
 from tests.rules.test_openapi import NOT_FOR_BACKENDS
 from tests.support.gateway import API_KEY, Gateway, call, gateway
-from tests.support.repository import ROOT, codes, rows
+from tests.support.repository import blocks, codes, rows
 
 PAGE = "docs/http-api.md"
 ROOMS = '[[rooms]]\npattern = "log.*"\npresence = true\n[rooms.history]\nsize = 10\nttl = 60\n'
-
-
-def blocks(language: str) -> list[str]:
-    """The code blocks of the page in `language`."""
-    page = (ROOT / PAGE).read_text("utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
 
 
 async def run(pod: Gateway, script: str, folder: Path) -> str:
@@ -48,9 +41,9 @@ async def test_the_examples_work_as_printed(tmp_path: Path) -> None:
     (tmp_path / "rooms.toml").write_text(ROOMS)
     async with gateway(rooms_file=str(tmp_path / "rooms.toml")) as running:
         alice, lobby = await running.join("alice", "@me"), await running.join("bob", "chat.lobby")
-        output = await run(running, "".join(blocks("sh")), tmp_path)
+        output = await run(running, "".join(blocks(PAGE, "sh")), tmp_path)
         answers = [json.loads(line) for line in output.splitlines() if line]
-        assert len(answers) == sum(block.count("curl ") for block in blocks("sh"))
+        assert len(answers) == sum(block.count("curl ") for block in blocks(PAGE, "sh"))
         assert [one["failed"] for one in answers if "failed" in one] == [0, 0]
         assert [one["joined"] for one in answers if "joined" in one] == [1]
         assert [one["ended"] for one in answers if "ended" in one] == [1, 0]
@@ -66,7 +59,7 @@ async def test_the_answers_are_as_printed() -> None:
             return {name: shape(each) for name, each in value.items()}
         return [shape(each) for each in value] if isinstance(value, list) else type(value)
 
-    refusal, info = map(json.loads, blocks("json"))
+    refusal, info = map(json.loads, blocks(PAGE, "json"))
     async with gateway() as running:
         assert (await call(running, "POST", "/v1/rooms/a/messages", b"{}"))[1] == refusal
         answer: Any = {"pods": [{}]}

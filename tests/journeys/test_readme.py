@@ -14,8 +14,8 @@ from forestay.pod import server
 from forestay.pod.tasks import Supervisor
 from forestay.settings import settings
 from tests.support.browser import launched
-from tests.support.printed_pages import blocks, serving
-from tests.support.repository import ROOT
+from tests.support.printed_pages import serving
+from tests.support.repository import blocks
 
 SECRET = "readme-secret-of-more-than-32-bytes"
 API_KEY = "readme-api-key-of-more-than-32-bytes"
@@ -40,7 +40,7 @@ async def started() -> server.Server:
 async def test_the_python_client_hears_itself_and_a_backend() -> None:
     """The Python example receives its own message and a backend's."""
     running = await started()
-    [source] = blocks(ROOT / "README.md", "python")
+    [source] = blocks("README.md", "python")
     source = source.replace("127.0.0.1:8080", f"127.0.0.1:{running.port}")
     client = await asyncio.create_subprocess_exec(
         sys.executable, "-u", "-c", source, token(), stdout=asyncio.subprocess.PIPE

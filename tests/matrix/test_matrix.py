@@ -10,9 +10,9 @@ import pytest
 from tests.matrix.__main__ import PAGE, ROWS, table
 from tests.matrix.libraries import LANGUAGES, Library, read
 from tests.support.process import Program
+from tests.support.repository import blocks
 from tests.support.verdicts import Table
 
-_FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LIBRARIES = read()
 
 
@@ -38,7 +38,7 @@ def test_the_page_has_the_version_that_is_built(library: Library) -> None:
 def test_each_library_has_code_on_the_page_that_is_run(library: Library) -> None:
     """Below its heading stands code, and each piece of it is found in the program as it stands."""
     program = library.program.read_text(encoding="utf-8")
-    pieces = [code for _, code in _FENCE.findall(_section(library))]
+    pieces = _pieces(library)
     assert pieces, f"{library.title} has no code on the page"
     for piece in pieces:
         assert _is_part(piece, program), piece
@@ -46,9 +46,8 @@ def test_each_library_has_code_on_the_page_that_is_run(library: Library) -> None
 
 def test_no_code_of_the_page_is_of_no_library() -> None:
     """Each piece of code stands below the heading of a library."""
-    text = PAGE.read_text(encoding="utf-8")
-    owned = [code for library in LIBRARIES for _, code in _FENCE.findall(_section(library))]
-    assert [code for _, code in _FENCE.findall(text) if code not in owned] == []
+    owned = [code for library in LIBRARIES for code in _pieces(library)]
+    assert [code for code in blocks(PAGE) if code not in owned] == []
 
 
 def test_each_language_has_its_programs() -> None:
@@ -94,13 +93,9 @@ async def test_a_library_whose_tools_are_missing_is_named(tmp_path: Path) -> Non
     assert process.returncode == 2
 
 
-def _section(library: Library) -> str:
-    """What stands on the page below the heading of the library, or of those that share one."""
-    for section in re.split(r"^##+ ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE):
-        head, _, body = section.partition("\n")
-        if library.title in re.split(", | and ", head):
-            return body
-    return ""
+def _pieces(library: Library) -> list[str]:
+    """The code on the page below the heading of the library, or of those that share one."""
+    return blocks(PAGE, heading=rf"(?:.+(?:, | and ))?{re.escape(library.title)}(?:(?:, | and ).+)?")
 
 
 def _is_part(piece: str, program: str) -> bool:

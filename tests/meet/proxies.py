@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from tests.meet.programs import Program, folder
-from tests.support.repository import ROOT
+from tests.support.repository import blocks
 
-_BLOCK: Final = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 POD: Final = re.compile(r"10\.0\.0\.([12])(\D+)8080")
 """A pod, as the docs have it."""
 
@@ -59,8 +58,7 @@ class Kind:
 
     def example(self) -> str:
         """Its configuration as the docs have it."""
-        text = (ROOT / self.page).read_text(encoding="utf-8")
-        return next(match[1] for match in _BLOCK.finditer(text) if match[1].startswith(self.begins))
+        return next(block for block in blocks(self.page) if block.startswith(self.begins))
 
 
 class Running:

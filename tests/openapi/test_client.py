@@ -1,7 +1,6 @@
 """A client in TypeScript that a generator makes of docs/openapi.yaml compiles, and publishes."""
 
 import asyncio
-import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ import pytest
 from tests.openapi.install import generator
 from tests.support.gateway import API_KEY, gateway
 from tests.support.node import environment, node, run
-from tests.support.repository import ROOT
+from tests.support.repository import ROOT, blocks
 
 LOG = '[[rooms]]\npattern = "log.*"\n[rooms.history]\nsize = 10\nttl = 60\n'
 
@@ -22,8 +21,7 @@ def _built() -> Path:
     folder = generator()
     tools = folder / "node_modules" / ".bin"
     run(tools / "openapi-typescript", ROOT / "docs" / "openapi.yaml", "--output", "forestay.ts", cwd=folder)
-    page = (ROOT / "docs" / "http-api.md").read_text(encoding="utf-8")
-    [source] = re.findall(r"^```ts\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    [source] = blocks("docs/http-api.md", "ts")
     (folder / "publish.ts").write_text(source, encoding="utf-8")
     run(tools / "tsc", "--project", folder, cwd=folder)
     # What the document does not allow is an error of the compiler.

@@ -18,7 +18,7 @@ from playwright.async_api import Page, expect
 from tests.support.browser import launched
 from tests.support.local_redis import free_port
 from tests.support.node import environment
-from tests.support.repository import ROOT
+from tests.support.repository import ROOT, blocks
 
 COMMANDS: Final = 12
 # In seconds, on a machine of two cores whose package registries are near.
@@ -27,20 +27,15 @@ GOAL: Final = 300.0
 PATIENCE: Final = 2 * GOAL
 
 
-def section() -> str:
-    [text] = re.findall(r"^## A page of your own\n(.*?)^## ", _readme(), re.DOTALL | re.MULTILINE)
-    return str(text)
-
-
-def blocks(language: str) -> list[str]:
+def printed(language: str) -> list[str]:
     """The code blocks of the section in `language`."""
-    return re.findall(rf"^```{language}\n(.*?)^```", section(), re.DOTALL | re.MULTILINE)
+    return blocks("README.md", language, "A page of your own")
 
 
 def test_a_page_of_ones_own_takes_a_dozen_commands() -> None:
     """The README needs at most 12 commands from a fresh clone to a page that talks."""
     commands = [
-        command for block in blocks("sh") for line in block.splitlines() for command in re.split(r"&&|\$\(", line)
+        command for block in printed("sh") for line in block.splitlines() for command in re.split(r"&&|\$\(", line)
     ]
     assert 5 < len(commands) <= COMMANDS, commands
 
@@ -57,9 +52,9 @@ async def test_from_a_fresh_clone_to_a_page_that_talks(chromium: str, tmp_path: 
     clean = {name: value for name, value in environment().items() if not re.match("FORESTAY_|PYTHON|VIRTUAL_ENV", name)}
     environ = {**clean, "XDG_STATE_HOME": str(tmp_path / "state"), "CI": ""}
     gateway_port, internal_port, page_port = (free_port() for _ in range(3))
-    clone_and_run, make_folder, serve = blocks("sh")
+    clone_and_run, make_folder, serve = printed("sh")
     clone, run = clone_and_run.splitlines()
-    [html] = blocks("html")
+    [html] = printed("html")
 
     def shell(command: str, folder: Path) -> str:
         done = subprocess.run(
@@ -139,7 +134,3 @@ async def listens(port: int) -> None:
         else:
             writer.close()
             return
-
-
-def _readme() -> str:
-    return (ROOT / "README.md").read_text(encoding="utf-8")

@@ -25,12 +25,12 @@ from forestay import cli
 from helm.rendering import Object, render
 from tests.support.browser import launched
 from tests.support.local_redis import free_port
-from tests.support.printed_pages import blocks, serving
-from tests.support.repository import ROOT, lines
+from tests.support.printed_pages import serving
+from tests.support.repository import ROOT, blocks, lines
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(90)]
 
-TUTORIALS: Final = ROOT / "docs" / "tutorials"
+TUTORIALS: Final = "docs/tutorials"
 SECRET: Final = "a secret for tests only, long enough for HS256"
 API_KEY: Final = "an API key for tests only, long enough"
 PATIENCE: Final = 20_000
@@ -38,7 +38,8 @@ PATIENCE: Final = 20_000
 
 def commands(tutorial: str) -> list[str]:
     """The commands that a reader types, each in one line."""
-    return [line for block in blocks(TUTORIALS / tutorial, "sh") for line in block.replace("\\\n", "").splitlines()]
+    typed = blocks(f"{TUTORIALS}/{tutorial}", "sh")
+    return [line for block in typed for line in block.replace("\\\n", "").splitlines()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,7 @@ async def test_who_is_here(opened: Open, running: Gateway) -> None:
 
 async def test_a_live_dashboard(opened: Open, running: Gateway, tmp_path: Path) -> None:
     """A page that is opened late has the prices before it at once, gets each new one, and cannot publish."""
-    [program] = blocks(TUTORIALS / "dashboard.md", "python")
+    [program] = blocks(f"{TUTORIALS}/dashboard.md", "python")
     assert program.count("127.0.0.1:9090") == 1
     program = program.replace("127.0.0.1:9090", f"127.0.0.1:{running.internal_port}")
     (tmp_path / "prices.py").write_text(program, encoding="utf-8")
@@ -185,7 +186,7 @@ async def test_a_live_dashboard(opened: Open, running: Gateway, tmp_path: Path) 
 
 async def test_the_values_for_kind_make_what_the_commands_name() -> None:
     """The chart takes the values; the commands name the release, the Secret, the Service and the image of the page."""
-    [text] = blocks(TUTORIALS / "kind.md", "yaml")
+    [text] = blocks(f"{TUTORIALS}/kind.md", "yaml")
     typed = "\n".join(commands("kind.md"))
     objects = render(yaml.safe_load(text)).objects
     for each in objects:
@@ -204,7 +205,7 @@ async def test_the_values_for_kind_make_what_the_commands_name() -> None:
     assert int(forwarded) in {port["port"] for port in service["spec"]["ports"]}
 
 
-@pytest.mark.parametrize("tutorial", sorted(path.name for path in TUTORIALS.glob("*.md")))
+@pytest.mark.parametrize("tutorial", sorted(path.name for path in (ROOT / TUTORIALS).glob("*.md")))
 async def test_each_command_exists(tutorial: str) -> None:
     """Each verb of make is in the Makefile, and `forestay` takes each of its commands as printed."""
     verbs = set(re.findall(r"^([\w-]+):.*## ", makefile(), re.MULTILINE))

@@ -1,24 +1,17 @@
 """The web pages that are printed in our documentation, served as Vite would serve them."""
 
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
 from tests.support.local_redis import free_port
-from tests.support.repository import ROOT
+from tests.support.repository import ROOT, blocks
 
 _CLIENT: Final = ROOT / "app" / "forestay" / "web" / "demo" / "forestay.js"
 _IMPORTS: Final = '<script type="importmap">{"imports": {"forestay": "/forestay.js"}}</script>\n'
 _GATEWAY: Final = "127.0.0.1:8080"
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    """The code blocks of a page of the documentation in `language`."""
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 
 @asynccontextmanager
@@ -26,7 +19,7 @@ async def serving() -> AsyncIterator[str]:
     """The address of a server with the web page of FILE.md at `/FILE.md?gateway=PORT`, for a gateway at that port."""
 
     async def page(request: web.Request) -> web.Response:
-        [text] = blocks(ROOT / request.match_info["file"], "html")
+        [text] = blocks(request.match_info["file"], "html")
         assert text.count(_GATEWAY) == 1
         text = text.replace(_GATEWAY, f"127.0.0.1:{request.query['gateway']}")
         text = text.replace('<script type="module">', f'{_IMPORTS}<script type="module">', 1)

@@ -69,6 +69,17 @@ def rows(page: str, about: str = "") -> Iterator[list[str]]:
             yield cells
 
 
+def blocks(page: str, language: str = r"\w*", heading: str = "") -> list[str]:
+    """The blocks of code on a Markdown page in `language`; with `heading`, of what stands right below it.
+
+    Both are patterns.
+    """
+    text = (ROOT / page).read_text(encoding="utf-8")
+    if heading:
+        [text] = re.findall(rf"^##+ (?-s:{heading})\n(.*?)(?=^##+ |\Z)", text, re.DOTALL | re.MULTILINE)
+    return re.findall(rf"^```(?:{language})\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
 def codes(cell: str) -> list[str]:
     """What stands between backticks in a cell."""
     return re.findall(r"`([^`]+)`", cell)

@@ -1,27 +1,18 @@
 """Reads docs/tokens.md: the settings and the programs of its sections, which tests use as they are."""
 
 import re
-from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Final
 
-from tests.support.repository import ROOT
+from tests.support.repository import blocks
 
-PAGE: Final = ROOT / "docs/tokens.md"
-
-
-@cache
-def blocks(heading: str) -> Mapping[str, str]:
-    """The blocks of code right below a heading, by their language."""
-    text = PAGE.read_text(encoding="utf-8")
-    [section] = re.findall(rf"^##+ (?:With )?{re.escape(heading)}\n(.*?)(?=^##|\Z)", text, re.DOTALL | re.MULTILINE)
-    return dict(re.findall(r"^```(\w+)\n(.*?)^```", section, re.DOTALL | re.MULTILINE))
+PAGE: Final = "docs/tokens.md"
 
 
 def block(heading: str, language: str) -> str:
-    """The one of this language."""
-    return blocks(heading)[language]
+    """The one block of code in this language right below a heading."""
+    [found] = blocks(PAGE, language, f"(?:With )?{re.escape(heading)}")
+    return found
 
 
 def settings_of(heading: str) -> dict[str, str]:

@@ -29,7 +29,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.support.gateway import Pod, close_clients
-from tests.support.repository import ROOT
+from tests.support.repository import blocks
 from tests.support.streams import Stream
 
 ANY = "<any>"
@@ -48,7 +48,7 @@ Mint = Callable[[str, dict[str, str] | None], str]
 
 def lines(page: str = "docs/protocol.md") -> list[str]:
     """The lines of the transcript on `page`."""
-    [block] = re.findall(r"^```transcript\n(.*?)^```", (ROOT / page).read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    [block] = blocks(page, "transcript")
     return [line for line in re.sub(r"\n +", " ", block).split("\n") if line and not line.startswith("#")]
 
 

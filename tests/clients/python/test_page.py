@@ -2,7 +2,6 @@
 
 import ast
 import inspect
-import re
 from dataclasses import fields
 from pathlib import Path
 from types import CodeType
@@ -13,14 +12,9 @@ import pytest
 from forestay_client import Client, Options, Room
 from tests.support import call_hooks
 from tests.support.gateway import gateway, token
-from tests.support.repository import ROOT, codes, rows
+from tests.support.repository import blocks, codes, rows
 
 PAGE = "docs/sdk-python.md"
-FENCE = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
-
-
-def examples() -> list[str]:
-    return FENCE.findall((ROOT / PAGE).read_text(encoding="utf-8"))
 
 
 async def test_the_examples_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -29,7 +23,7 @@ async def test_the_examples_run(tmp_path: Path, capsys: pytest.CaptureFixture[st
     rooms.write_text('[[rooms]]\npattern = "**"\npresence = true\n')
     async with gateway(rooms_file=str(rooms), hooks_module=call_hooks.MODULE) as pod:
         names: dict[str, Any] = {}
-        for example in examples():
+        for example in blocks(PAGE, "python"):
             exec_ = compile(example, PAGE, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
             await run(exec_, names)
             names |= {"url": pod.url, "token": token("alice")}
