@@ -76,8 +76,8 @@ async def test_a_pod_that_is_alone_answers_at_once() -> None:
     pod, _ = alone()
     connection = await pod.connect()
     async with asyncio.timeout(0):
-        assert ids(await pod.control.connections("alice")) == ([connection.id], True)
-        assert await pod.control.rooms("", 10) == ([], True)
+        assert ids(await pod.all_pods.connections("alice")) == ([connection.id], True)
+        assert await pod.all_pods.rooms("", 10) == ([], True)
     assert pod.received == []
 
 
@@ -87,7 +87,7 @@ async def test_all_pods_answer_and_each_only_once() -> None:
     here, there = both()
     mine, other = await here.connect(), await there.connect()
     here.join(mine, "b", "a", personal_room("alice"))
-    found, complete = await here.control.connections("alice")
+    found, complete = await here.all_pods.connections("alice")
     assert complete
     assert [(one.id, one.pod, one.rooms) for one in found] == [(mine.id, "p1", ["a", "b"]), (other.id, "p2", [])]
     assert [json.loads(message.payload)["ask"] for message in here.received] == ["connections", "answer"]
@@ -98,13 +98,13 @@ async def test_a_pod_that_does_not_answer_is_reported() -> None:
     """After the timeout the caller has the other answers and knows that one is missing; a late answer is ignored."""
     pod, [quick, slow] = alone("p2", "p3")
     started = asyncio.get_running_loop().time()
-    asking = asyncio.create_task(pod.control.connections("alice"))
+    asking = asyncio.create_task(pod.all_pods.connections("alice"))
     await asyncio.sleep(ANSWER_TIMEOUT / 2)
     quick.answer(1, "c7")
     assert ids(await asking) == (["c7"], False)
     assert asyncio.get_running_loop().time() - started == pytest.approx(ANSWER_TIMEOUT)
     slow.answer(1, "c8")
-    asking = asyncio.create_task(pod.control.connections("alice"))
+    asking = asyncio.create_task(pod.all_pods.connections("alice"))
     await asyncio.sleep(0)
     for peer in (quick, slow):
         peer.answer(2)
@@ -118,7 +118,7 @@ async def test_a_pod_that_has_just_registered_is_asked() -> None:
     newest = ClusterPod("p2", pod.shared)
     await newest.heartbeat.send()
     connection = await newest.connect()
-    assert ids(await pod.control.connections("alice", end=True)) == ([connection.id], True)
+    assert ids(await pod.all_pods.connections("alice", end=True)) == ([connection.id], True)
     assert connection.ended is not None
 
 
@@ -135,7 +135,7 @@ async def test_without_the_registry_an_answer_is_not_complete(how: str) -> None:
     else:
         pod.registry.holding = True
     started = asyncio.get_running_loop().time()
-    assert ids(await pod.control.connections("alice")) == ([connection.id], False)
+    assert ids(await pod.all_pods.connections("alice")) == ([connection.id], False)
     assert asyncio.get_running_loop().time() - started == (0 if how == "lost" else ANSWER_TIMEOUT)
 
 
@@ -149,22 +149,22 @@ async def test_pods_that_the_registry_may_have_forgotten_are_asked_for_a_lease()
     for known in (pod.shared.state.leases, pod.shared.state.load):
         known.clear()
     await pod.heartbeat.send()
-    assert ids(await pod.control.connections("alice")) == ([connection.id], True)
+    assert ids(await pod.all_pods.connections("alice")) == ([connection.id], True)
     peer.control.close()
-    assert ids(await pod.control.connections("alice")) == ([], False)
+    assert ids(await pod.all_pods.connections("alice")) == ([], False)
     await asyncio.sleep(LEASE / 2)
     await pod.heartbeat.send()
-    assert ids(await pod.control.connections("alice")) == ([], False)
+    assert ids(await pod.all_pods.connections("alice")) == ([], False)
     await asyncio.sleep(LEASE / 2)
     await pod.heartbeat.send()
-    assert ids(await pod.control.connections("alice")) == ([], True)
+    assert ids(await pod.all_pods.connections("alice")) == ([], True)
 
 
 @virtual
 async def test_only_the_first_answer_of_a_pod_that_was_asked_counts() -> None:
     """A second answer, that of a pod that came later, and one to another question change nothing."""
     pod, [peer, last] = alone("p2", "p3")
-    asking = asyncio.create_task(pod.control.connections("alice"))
+    asking = asyncio.create_task(pod.all_pods.connections("alice"))
     await asyncio.sleep(0)
     peer.answer(1, "c7")
     peer.answer(1, "c8")
@@ -181,7 +181,7 @@ async def test_only_the_first_answer_of_a_pod_that_was_asked_counts() -> None:
 async def test_two_questions_at_once_keep_their_answers_apart() -> None:
     """Each answer goes to the question that it names, in any order."""
     pod, [peer] = alone("p2")
-    first, second = (asyncio.create_task(pod.control.connections(user)) for user in ("alice", "bob"))
+    first, second = (asyncio.create_task(pod.all_pods.connections(user)) for user in ("alice", "bob"))
     await asyncio.sleep(0)
     assert [(asked["number"], asked["user"]) for asked in peer.received] == [(1, "alice"), (2, "bob")]
     peer.answer(2, "of-bob")
@@ -193,7 +193,7 @@ async def test_two_questions_at_once_keep_their_answers_apart() -> None:
 async def test_a_cancelled_question_leaves_nothing_behind() -> None:
     """The answer to a question that was given up is ignored."""
     pod, [peer] = alone("p2")
-    asking = asyncio.create_task(pod.control.connections("alice"))
+    asking = asyncio.create_task(pod.all_pods.connections("alice"))
     await asyncio.sleep(0)
     asking.cancel()
     await asyncio.sleep(0)
@@ -223,7 +223,7 @@ async def test_what_cannot_be_read_is_ignored(payload: bytes) -> None:
     """A newer release may send messages that this one does not know. The pod ignores them and goes on."""
     pod, [peer] = alone("p2")
     connection = await pod.connect()
-    asking = asyncio.create_task(pod.control.connections("bob"))
+    asking = asyncio.create_task(pod.all_pods.connections("bob"))
     await asyncio.sleep(0)
     pod.received.clear()
     peer.send(payload)
@@ -240,7 +240,7 @@ async def test_unknown_fields_are_ignored() -> None:
     peer.tell(ask="connections", number=4, asker="p2", user="alice", mood="good")
     [[found]] = [said["connections"] for said in peer.received if said["ask"] == "answer"]
     assert (found["id"], found["pod"], found["rooms"]) == (connection.id, "p1", [])
-    asking = asyncio.create_task(pod.control.connections("bob"))
+    asking = asyncio.create_task(pod.all_pods.connections("bob"))
     await asyncio.sleep(0)
     peer.answer(1, "c7", weather="fine")
     assert ids(await asking) == (["c7"], True)
@@ -262,8 +262,8 @@ async def test_rooms_are_summed_over_all_pods() -> None:
     here, there = both()
     for pod, names in ((here, ("a", "b")), (here, ("a",)), (there, ("c", "b"))):
         pod.join(await pod.connect(), personal_room("alice"), *names)
-    assert await here.control.rooms("", 10) == ([("a", 2), ("b", 2), ("c", 1)], True)
-    assert await there.control.rooms("a", 10) == ([("b", 2), ("c", 1)], True)
+    assert await here.all_pods.rooms("", 10) == ([("a", 2), ("b", 2), ("c", 1)], True)
+    assert await there.all_pods.rooms("a", 10) == ([("b", 2), ("c", 1)], True)
 
 
 @virtual
@@ -272,7 +272,7 @@ async def test_a_page_of_rooms_ends_where_a_full_answer_ends() -> None:
     here, there = both()
     here.join(await here.connect(), "a", "d", "e")
     there.join(await there.connect(), "b", "c", "d", "e")
-    pages = [(await here.control.rooms(after, 2))[0] for after in ("", "b", "d", "e")]
+    pages = [(await here.all_pods.rooms(after, 2))[0] for after in ("", "b", "d", "e")]
     assert pages == [[("a", 1), ("b", 1)], [("c", 1), ("d", 2)], [("e", 2)], []]
 
 
@@ -287,7 +287,7 @@ async def test_a_page_is_cut_at_the_smallest_last_name() -> None:
         (3, [["y", 1]], [("a", 1), ("b", 1), ("x", 1)]),
         (4, [["0", 1], ["1", 1], ["2", 1]], [("0", 1), ("1", 1), ("2", 1)]),
     ):
-        asking = asyncio.create_task(pod.control.rooms("", 3))
+        asking = asyncio.create_task(pod.all_pods.rooms("", 3))
         await asyncio.sleep(0)
         peer.tell("p1", ask="answer", number=number, asker="p2", rooms=rooms)
         assert await asking == (expected, True)
@@ -301,7 +301,7 @@ async def test_connections_are_listed_before_they_are_ended() -> None:
     bob = await there.connect("bob")
     here.join(mine, "a")
     there.join(other, "b")
-    found, _ = await here.control.connections("alice", end=True)
+    found, _ = await here.all_pods.connections("alice", end=True)
     assert [list(each.rooms) for each in found] == [["a"], ["b"]]
     assert [one.ended and one.ended.code for one in (mine, other, bob)] == [CloseCode.REVOKED, CloseCode.REVOKED, None]
 

@@ -2,8 +2,7 @@
 
 import asyncio
 
-from forestay.core.cluster.all_pods import AllPods
-from forestay.core.cluster.control_messages import Answer, Seen
+from forestay.core.cluster.control_messages import Answer, Seen, encode
 from forestay.core.cluster.watcher import KEPT, Watcher
 from forestay.core.cluster.watches import MOST_WATCHES
 from forestay.core.facts.frames import Frame
@@ -13,7 +12,7 @@ from forestay.core.fanout.connection import Connection
 from forestay.core.ports.operating import Operating, Wanted
 from forestay.core.rules.policies import Policy, Slow
 from forestay.protocol.message import Kind, Message
-from forestay.protocol.names import RoomName
+from forestay.protocol.names import RoomName, pods_room
 from tests.support.cluster import ClusterPod, Shared
 from tests.support.core import Core, passes
 from tests.support.virtual_time import virtual
@@ -42,7 +41,7 @@ def test_the_largest_room_is_the_sum_of_its_parts() -> None:
     async def script() -> None:
         one, _ = await both("wide", 2, 2)
         await fill(one, "tall", 3)
-        found = await AllPods(one.control, "p1").busiest("members", 1)
+        found = await one.all_pods.busiest("members", 1)
         assert [(room.room, room.members) for room in found.rooms] == [("wide", 4)]
         assert (found.exact, found.complete) == (True, True)
 
@@ -57,10 +56,10 @@ def test_what_a_pod_leaves_out_makes_the_answer_inexact() -> None:
         for number in range(101):
             await fill(one, f"one.{number}", 2)
             await fill(two, f"two.{number}", 2)
-        assert not (await AllPods(one.control, "p1").busiest("members", 1)).exact
+        assert not (await one.all_pods.busiest("members", 1)).exact
         await fill(one, "large", 3)
         await fill(two, "large", 3)
-        found = await AllPods(one.control, "p1").busiest("members", 1)
+        found = await one.all_pods.busiest("members", 1)
         assert ([room.room for room in found.rooms], found.exact) == (["large"], True)
 
     virtual(script)
@@ -152,7 +151,7 @@ async def seen(watcher: Watcher) -> list[Frame]:
 
 
 def watcher_of(core: Core, connection: Connection | None = None, room: str | None = None) -> Watcher:
-    return Watcher(core.pod.control, "p1", "w", None if connection is None else connection.id, room)
+    return Watcher(core.pod.control, "w", None if connection is None else connection.id, room)
 
 
 async def test_a_watch_shows_what_a_client_sends_and_gets() -> None:
@@ -217,7 +216,8 @@ async def test_frames_that_are_too_many_are_counted() -> None:
     frames, dropped = await watcher.next(5.0)
     assert (len(frames), dropped) == (MOST, 7)
     frame = Frame(at=0.0, way="in", type="broadcast")
-    core.pod.control.seen["w"](Answer(0, "p2", seen=Seen(watch="w", frames=[frame] * (KEPT + 5), dropped=2)))
+    answer = Answer(0, "p2", seen=Seen(watch="w", frames=[frame] * (KEPT + 5), dropped=2))
+    core.pod.control.received(Message(pods_room(), encode(answer), "", kind=Kind.PODS))
     frames, dropped = await watcher.next(5.0)
     assert (len(frames), dropped) == (KEPT, 7)
     await watcher.end()
@@ -240,10 +240,10 @@ async def test_a_pod_with_too_many_watches_says_so() -> None:
     """It has the connection, and does not watch it. A connection that it does not have is no reason to say so."""
     core = Core()
     bob, _ = core.connect("bob")
-    watchers = [Watcher(core.pod.control, "p1", f"w{number}", bob.id) for number in range(MOST_WATCHES + 1)]
+    watchers = [Watcher(core.pod.control, f"w{number}", bob.id) for number in range(MOST_WATCHES + 1)]
     for watcher in watchers[:-1]:
         assert await watcher.renew() == (["p1"], True)
-    for one, full in ((watchers[-1], True), (Watcher(core.pod.control, "p1", "other", "nobody"), False)):
+    for one, full in ((watchers[-1], True), (Watcher(core.pod.control, "other", "nobody"), False)):
         assert (await one.renew(), one.full) == (([], not full), full)
     await watchers[0].end()
     assert (await watchers[-1].renew(), watchers[-1].full) == ((["p1"], True), False)
@@ -257,7 +257,7 @@ def test_a_watch_that_is_not_renewed_ends() -> None:
 
     async def script() -> None:
         one, two = await both("a", 0, 1)
-        watcher = Watcher(one.control, "p1", "w", room="a")
+        watcher = Watcher(one.control, "w", room="a")
         assert await watcher.renew() == (["p1", "p2"], True)
         for _ in range(3):
             await asyncio.sleep(10)

@@ -30,7 +30,7 @@ async def test_a_user_who_is_disconnected_while_the_place_is_claimed_does_not_co
     coming = asyncio.create_task(pod.registration.register(pod.connection()))
     other = asyncio.create_task(pod.registration.register(pod.connection("bob")))
     await asyncio.sleep(0)
-    await pod.control.connections("alice", end=True)
+    await pod.all_pods.connections("alice", end=True)
     pod.registry.holding = False
     pod.registry.answer()
     ending = await coming

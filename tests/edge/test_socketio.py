@@ -545,7 +545,7 @@ async def test_a_room_of_a_backend_is_recovered_where_the_token_allows_it(*, all
     client = await here.enter("alice")
     await client.send('2["join-room","kept.a"]')
     placing = Placing("alice", RoomName("kept.b"), None, remove=False)
-    assert await here.core.pod.control.place(placing) == (1, [], True)
+    assert await here.core.pod.all_pods.place(placing) == (1, [], True)
     await client.send('2["message",{"room":"kept.a","payload":1}]')
     brought = client.brought()
     assert brought["offset"].split(" ")[1::3] == ["kept.a", "kept.b"]

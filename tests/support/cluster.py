@@ -7,6 +7,7 @@ from typing import Final
 
 from forestay.bus.memory.bus import Exchange, MemoryBus
 from forestay.bus.memory.registry import RegistryState
+from forestay.core.cluster.all_pods import AllPods
 from forestay.core.cluster.answers import About, Answers, Condition, Here
 from forestay.core.cluster.control import ControlChannel
 from forestay.core.cluster.heartbeat import Heartbeat
@@ -139,6 +140,7 @@ class ClusterPod:
         looking = Looking(runtime, name, self.hub, self.rooms, slow, Operating())
         answers = Answers(about, condition, Here(self.hub, self.rooms), placement, self.presence, looking)
         self.control = ControlChannel(runtime, self.bus, self.pods, self.hub, answers, self.revocations)
+        self.all_pods = AllPods(self.control)
         self.user_limit = UserLimit(self.registry, self.hub, self.control, UserLimitRules(per_user, policy))
         self.registration = Registration(self.hub, self.user_limit, self.revocations, self.presence)
         self.heartbeat = Heartbeat(self.pods, self.registry, self.presence, self.user_limit, self.revocations, lease)

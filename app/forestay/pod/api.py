@@ -18,7 +18,7 @@ def make_api(
     """Return the API of `pod`. `file`: the keys of FORESTAY_API_KEYS_FILE."""
 
     def new_watcher(connection: str | None, room: str | None) -> Watcher:
-        return Watcher(pod.control, pod.pods.me, new_id(), connection, room)
+        return Watcher(pod.control, new_id(), connection, room)
 
     secrets = [each.get_secret_value() for each in (settings.api_key, settings.api_key_previous) if each]
     limits = BodyLimits(settings.max_message_bytes, settings.json_depth)

@@ -168,6 +168,7 @@ def assemble(
     looking = Looking(runtime, links.pod, hub, rooms, slow, observed.operating)
     answers = Answers(about, condition, Here(hub, rooms), placement, presence, looking)
     control = ControlChannel(runtime, bus, pods, hub, answers, revocations)
+    all_pods = AllPods(control)
     user_rules = UserLimitRules(settings.max_connections_per_user, settings.user_limit_policy)
     user_limit = UserLimit(registry, hub, control, user_rules)
     heartbeat = Heartbeat(pods, registry, presence, user_limit, revocations, settings.presence_lease)
@@ -216,8 +217,8 @@ def assemble(
         dispatcher=Dispatcher(runtime, limits, handlers, outbox),
         first_rooms=FirstRooms(runtime, handlers.rooms, outbox),
         single_requests=SingleRequests(runtime, UserRates(rates), policies, publisher, handlers, outbox),
-        backend=Backend(runtime, registry, policies, publisher, presence, control),
-        all_pods=AllPods(control, links.pod),
+        backend=Backend(runtime, registry, policies, publisher, presence, all_pods),
+        all_pods=all_pods,
         watching=runtime.watching,
     )
 

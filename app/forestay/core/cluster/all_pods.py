@@ -1,5 +1,6 @@
-"""What operators see of all pods together, and do with them."""
+"""Asks all pods what they know, or to do something, and puts their answers together. Tells them of revocations."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import merge
@@ -10,14 +11,22 @@ from forestay.core.cluster.control import ControlChannel
 from forestay.core.cluster.control_messages import (
     Connected,
     ConnectionQuestion,
+    ConnectionsQuestion,
+    DrainQuestion,
     MinutesQuestion,
+    PlacingQuestion,
+    PodStatus,
     RecentQuestion,
+    RoomsQuestion,
     RoomTraffic,
     ShedQuestion,
     SlowQuestion,
+    StatusQuestion,
     TopQuestion,
 )
 from forestay.core.ports.operating import Incident, Minute, Wanted
+from forestay.core.ports.registry import Revocation
+from forestay.core.rooms.placement import Placing
 
 BUSIEST: Final = ("members", "traffic")
 """What the busiest rooms may be found by."""
@@ -42,17 +51,72 @@ class Busiest:
 
 
 class AllPods:
-    """Asks all pods, and puts their answers together."""
+    """What backends and operators ask of all pods."""
 
-    def __init__(self, control: ControlChannel, me: str) -> None:
-        """`me`: the name of this pod."""
+    def __init__(self, control: ControlChannel) -> None:
         self._control = control
-        self._me = me
+
+    async def connections(self, user: str, *, end: bool = False, forget: bool = False) -> tuple[list[Connected], bool]:
+        """The connections of `user` on all pods, and whether all pods answered.
+
+        `end` also ends them, and `forget` the presence of the user, without its grace.
+        """
+        answers, complete = await self._control.ask(
+            lambda number, me: ConnectionsQuestion(number, me, user=user, end=end, forget=forget)
+        )
+        return [one for answer in answers for one in answer.connections], complete
+
+    async def rooms(self, after: str, limit: int) -> tuple[list[tuple[str, int]], bool]:
+        """Rooms after `after` with their members on all pods, sorted by name; and whether all pods answered."""
+        answers, complete = await self._control.ask(
+            lambda number, me: RoomsQuestion(number, me, after=after, limit=limit)
+        )
+        members: Counter[str] = Counter()
+        for answer in answers:
+            members.update(dict(answer.rooms))
+        # Each pod names its first `limit` rooms. A room that a pod cut off comes after that many others, so it is cut
+        # here too, and every room that is left has been counted by all pods.
+        return sorted(members.items())[:limit], complete
+
+    async def statuses(self) -> tuple[list[PodStatus], bool]:
+        """Every pod that answered, sorted by name; and whether all did."""
+        answers, complete = await self._control.ask(StatusQuestion)
+        found = [answer.status for answer in answers if answer.status is not None]
+        # A pod of an older release does not answer, and nothing else can be said of it.
+        return sorted(found, key=lambda status: status.pod), complete
+
+    async def place(self, placing: Placing) -> tuple[int, list[tuple[str, str]], bool]:
+        """Put the connections of a user on all pods into a room, or take them out.
+
+        Returns for how many that was done, the ids of those that refused with the error codes, and whether all pods
+        answered.
+        """
+        answers, complete = await self._control.ask(
+            lambda number, me: PlacingQuestion(
+                number,
+                me,
+                user=placing.user,
+                room=placing.room,
+                connection=placing.connection,
+                remove=placing.remove,
+            )
+        )
+        refused = [one for answer in answers for one in answer.refused]
+        return sum(answer.changed for answer in answers), refused, complete
+
+    async def drain(self, pod: str) -> tuple[PodStatus, bool] | None:
+        """Let the pod called `pod` drain. How it is then, and whether the drain begins now; None without an answer."""
+        answers, _ = await self._control.ask(DrainQuestion, [pod])
+        return next(((one.status, one.changed > 0) for one in answers if one.status is not None), None)
+
+    def revoke(self, revocation: Revocation) -> None:
+        """Tell all pods of `revocation` at once."""
+        self._control.revoke(revocation)
 
     async def busiest(self, by: str, limit: int) -> Busiest:
         """The rooms with the most `members` or `traffic`."""
         asked = max(_LEAST, _MORE * limit)
-        answers, complete = await self._control.ask(lambda number: TopQuestion(number, self._me, by=by, limit=asked))
+        answers, complete = await self._control.ask(lambda number, me: TopQuestion(number, me, by=by, limit=asked))
         tops = [answer.top for answer in answers if answer.top is not None]
         rooms: dict[str, list[RoomTraffic]] = {}
         for top in tops:
@@ -70,27 +134,25 @@ class AllPods:
 
     async def connection(self, id: str, *, end: bool = False) -> tuple[Connected | None, bool]:
         """The connection with this id, None where no pod has it; and whether all pods answered. `end` also ends it."""
-        answers, complete = await self._control.ask(lambda number: ConnectionQuestion(number, self._me, id=id, end=end))
+        answers, complete = await self._control.ask(lambda number, me: ConnectionQuestion(number, me, id=id, end=end))
         return next((one for answer in answers for one in answer.connections), None), complete
 
     async def slow(self, limit: int) -> tuple[list[Connected], bool]:
         """The connections that miss messages now, those first for which most waits; and whether all pods answered."""
-        answers, complete = await self._control.ask(lambda number: SlowQuestion(number, self._me, limit=limit))
+        answers, complete = await self._control.ask(lambda number, me: SlowQuestion(number, me, limit=limit))
         found = [one for answer in answers for one in answer.connections]
         return sorted(found, key=lambda one: -(one.waiting_bytes or 0))[:limit], complete
 
     async def recent(self, wanted: Wanted) -> tuple[list[tuple[str, Incident]], bool]:
         """The newest incidents, newest first, each with its pod; and whether all pods answered."""
-        answers, complete = await self._control.ask(lambda number: RecentQuestion(number, self._me, wanted=wanted))
+        answers, complete = await self._control.ask(lambda number, me: RecentQuestion(number, me, wanted=wanted))
         of_pods = [[(answer.asker, one) for one in answer.recent] for answer in answers]
         newest_first = merge(*of_pods, key=lambda one: -one[1].at)
         return list(islice(newest_first, wanted.limit)), complete
 
     async def minutes(self, number: int, last: int) -> tuple[list[Minute], bool]:
         """Each of the last minutes, oldest first; and whether all pods answered. `last`: Unix seconds of its begin."""
-        answers, complete = await self._control.ask(
-            lambda question: MinutesQuestion(question, self._me, minutes=number)
-        )
+        answers, complete = await self._control.ask(lambda number, me: MinutesQuestion(number, me, minutes=number))
         found = {at: Minute(at=at) for at in range(last - 60 * (number - 1), last + 60, 60)}
         for answer in answers:
             for minute in answer.minutes:
@@ -101,7 +163,7 @@ class AllPods:
     async def shed(self, pod: str, share: float, within: float) -> int | None:
         """Let a share of the clients of `pod` connect elsewhere. How many were asked; None without an answer."""
         answers, _ = await self._control.ask(
-            lambda number: ShedQuestion(number, self._me, share=share, within=within), [pod]
+            lambda number, me: ShedQuestion(number, me, share=share, within=within), [pod]
         )
         return answers[0].changed if answers else None
 

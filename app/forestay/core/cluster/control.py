@@ -5,7 +5,6 @@ ignored. An answer that does not come in time is missing, and the result says so
 """
 
 from asyncio import Event, Future, timeout, timeout_at
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Final
@@ -15,17 +14,10 @@ import msgspec
 from forestay.core.cluster.answers import Answers
 from forestay.core.cluster.control_messages import (
     Answer,
-    Connected,
-    ConnectionsQuestion,
     Control,
-    DrainQuestion,
     End,
-    PlacingQuestion,
-    PodStatus,
     Question,
     Revoked,
-    RoomsQuestion,
-    StatusQuestion,
     decode,
     encode,
 )
@@ -35,7 +27,6 @@ from forestay.core.fanout.hub import Hub
 from forestay.core.ports.bus import Bus, BusLost
 from forestay.core.ports.registry import Revocation
 from forestay.core.ports.runtime import Runtime
-from forestay.core.rooms.placement import Placing
 from forestay.protocol.codes import CloseCode
 from forestay.protocol.depth import MAX_DEPTH, deeper_than
 from forestay.protocol.message import Kind, Message
@@ -74,8 +65,8 @@ class ControlChannel:
         self._unconfirmed = 2
         self.listening = Event()
         """Set when this pod gets the questions and the orders of the others."""
-        self.seen: dict[str, Callable[[Answer], None]] = {}
-        """Where what is seen of a watch goes, by the name of the watch."""
+        self._seers: dict[str, Callable[[Answer], None]] = {}
+        """What gets the answers with what is seen of a watch, by the name of the watch."""
 
     def start(self) -> None:
         """Subscribe to the control messages for all pods, and to those for this one."""
@@ -86,60 +77,6 @@ class ControlChannel:
         """Undo `start`."""
         for room in (pods_room(), pods_room(self._pods.me)):
             self._bus.unsubscribe(room)
-
-    async def connections(self, user: str, *, end: bool = False, forget: bool = False) -> tuple[list[Connected], bool]:
-        """The connections of `user` on all pods, and whether all pods answered.
-
-        `end` also ends them, and `forget` the presence of the user, without its grace.
-        """
-        me = self._pods.me
-        answers, complete = await self.ask(
-            lambda number: ConnectionsQuestion(number, me, user=user, end=end, forget=forget)
-        )
-        return [one for answer in answers for one in answer.connections], complete
-
-    async def rooms(self, after: str, limit: int) -> tuple[list[tuple[str, int]], bool]:
-        """Rooms after `after` with their members on all pods, sorted by name; and whether all pods answered."""
-        me = self._pods.me
-        answers, complete = await self.ask(lambda number: RoomsQuestion(number, me, after=after, limit=limit))
-        members: Counter[str] = Counter()
-        for answer in answers:
-            members.update(dict(answer.rooms))
-        # Each pod names its first `limit` rooms. A room that a pod cut off comes after that many others, so it is cut
-        # here too, and every room that is left has been counted by all pods.
-        return sorted(members.items())[:limit], complete
-
-    async def statuses(self) -> tuple[list[PodStatus], bool]:
-        """Every pod that answered, sorted by name; and whether all did."""
-        answers, complete = await self.ask(lambda number: StatusQuestion(number, self._pods.me))
-        found = [answer.status for answer in answers if answer.status is not None]
-        # A pod of an older release does not answer, and nothing else can be said of it.
-        return sorted(found, key=lambda status: status.pod), complete
-
-    async def place(self, placing: Placing) -> tuple[int, list[tuple[str, str]], bool]:
-        """Put the connections of a user on all pods into a room, or take them out.
-
-        Returns for how many that was done, the ids of those that refused with the error codes, and whether all pods
-        answered.
-        """
-        me = self._pods.me
-        answers, complete = await self.ask(
-            lambda number: PlacingQuestion(
-                number,
-                me,
-                user=placing.user,
-                room=placing.room,
-                connection=placing.connection,
-                remove=placing.remove,
-            )
-        )
-        refused = [one for answer in answers for one in answer.refused]
-        return sum(answer.changed for answer in answers), refused, complete
-
-    async def drain(self, pod: str) -> tuple[PodStatus, bool] | None:
-        """Let the pod called `pod` drain. How it is then, and whether the drain begins now; None without an answer."""
-        answers, _ = await self.ask(lambda number: DrainQuestion(number, self._pods.me), [pod])
-        return next(((one.status, one.changed > 0) for one in answers if one.status is not None), None)
 
     def end(self, connections: Sequence[str], code: CloseCode) -> None:
         """End the connections with these ids, on all pods."""
@@ -179,14 +116,17 @@ class ControlChannel:
                 pass  # This pod answers its own question without the bus.
 
     async def ask(
-        self, question: Callable[[int], Question], only: Collection[str] | None = None
+        self, question: Callable[[int, str], Question], only: Collection[str] | None = None
     ) -> tuple[list[Answer], bool]:
-        """The answers of all pods, or of `only` these; and whether all of them answered."""
+        """The answers of all pods, or of `only` these; and whether all of them answered.
+
+        `question`: makes it, from its number and the name of this pod.
+        """
         self._number += 1
         number, loop, me = self._number, self._runtime.loop, self._pods.me
         pods, sure = await self._all() if only is None else (set(only), True)
         pending = self._pending[number] = _Pending(set(pods), loop.create_future())
-        asked = question(number)
+        asked = question(number, me)
         try:
             if me in pods:
                 self._answers.answer(asked, self._take_answer)
@@ -200,6 +140,14 @@ class ControlChannel:
         finally:
             del self._pending[number]
         return pending.answers, sure and not pending.missing
+
+    def see(self, watch: str, seer: Callable[[Answer], None]) -> None:
+        """Give the answers with what is seen of `watch` to `seer`, from now on."""
+        self._seers[watch] = seer
+
+    def unsee(self, watch: str) -> None:
+        """Undo `see`."""
+        self._seers.pop(watch, None)
 
     async def _all(self) -> tuple[set[str], bool]:
         """The pods that may have connections, and whether these are all of them.
@@ -220,8 +168,8 @@ class ControlChannel:
         return [pods_room(pod) for pod in others]
 
     def _take_answer(self, answer: Answer) -> None:
-        if answer.seen is not None and answer.seen.watch in self.seen:
-            self.seen[answer.seen.watch](answer)
+        if answer.seen is not None and answer.seen.watch in self._seers:
+            self._seers[answer.seen.watch](answer)
         pending = self._pending.get(answer.number)
         if pending is not None and answer.asker in pending.missing:
             pending.missing.discard(answer.asker)

@@ -16,11 +16,10 @@ class Watcher:
     """One reader's end of a watch."""
 
     def __init__(
-        self, control: ControlChannel, me: str, name: str, connection: str | None = None, room: str | None = None
+        self, control: ControlChannel, name: str, connection: str | None = None, room: str | None = None
     ) -> None:
-        """`me`: the name of this pod. `name`: of the watch, unique among all pods. One of the others is given."""
+        """`name`: of the watch, unique among all pods. One of the others is given."""
         self._control = control
-        self._me = me
         self._name = name
         self._connection = connection
         self._room = room
@@ -36,7 +35,7 @@ class Watcher:
 
     async def renew(self) -> tuple[list[str], bool]:
         """Begin the watch, or let it go on. The pods that watch, sorted; and whether no other one has to."""
-        self._control.seen[self._name] = self._see
+        self._control.see(self._name, self._see)
         answers, complete = await self._ask(end=False)
         watching = [answer for answer in answers if answer.changed]
         self.payloads = True in [one.seen.payloads for one in watching if one.seen is not None]
@@ -45,7 +44,7 @@ class Watcher:
 
     async def end(self) -> None:
         """End the watch on all pods. Where one does not hear it, its lease ends it."""
-        self._control.seen.pop(self._name, None)
+        self._control.unsee(self._name)
         await self._ask(end=True)
 
     async def next(self, seconds: float) -> tuple[list[tuple[str, Frame]], int]:
@@ -64,8 +63,8 @@ class Watcher:
 
     async def _ask(self, *, end: bool) -> tuple[list[Answer], bool]:
         return await self._control.ask(
-            lambda number: WatchQuestion(
-                number, self._me, watch=self._name, connection=self._connection, room=self._room, end=end
+            lambda number, me: WatchQuestion(
+                number, me, watch=self._name, connection=self._connection, room=self._room, end=end
             )
         )
 

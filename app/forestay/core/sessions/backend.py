@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
-from forestay.core.cluster.control import ControlChannel
+from forestay.core.cluster.all_pods import AllPods
 from forestay.core.cluster.control_messages import Connected, PodStatus
 from forestay.core.facts.source import Source
 from forestay.core.ports.bus import BusLost, Forgotten, Page, Query, Settlement, Unavailable
@@ -78,14 +78,14 @@ class Backend:
         policies: Policies,
         publisher: Publisher,
         presence: Presence,
-        control: ControlChannel,
+        all_pods: AllPods,
     ) -> None:
         self._runtime = runtime
         self._registry = registry
         self._policies = policies
         self._publisher = publisher
         self._presence = presence
-        self._control = control
+        self._all_pods = all_pods
 
     def room(self, text: str) -> RoomName:
         """The room called `text`. Raises Refusal with INVALID_ROOM."""
@@ -167,22 +167,22 @@ class Backend:
 
     async def rooms(self, after: str, limit: int) -> tuple[list[tuple[str, int]], bool]:
         """Rooms after `after` that have members, with their number; and whether all pods answered."""
-        return await self._control.rooms(after, limit)
+        return await self._all_pods.rooms(after, limit)
 
     async def connections(self, user: str) -> tuple[list[Connected], bool]:
         """The connections of `user` on all pods; and whether all pods answered."""
-        return await self._control.connections(user)
+        return await self._all_pods.connections(user)
 
     async def pods(self) -> tuple[list[PodStatus], bool]:
         """Every pod that answered, sorted by name; and whether all did."""
-        return await self._control.statuses()
+        return await self._all_pods.statuses()
 
     async def drain(self, name: str) -> tuple[PodStatus, bool]:
         """Let a pod drain, by its own name or by that of its host. How it is then, and whether the drain begins now.
 
         Raises Refusal.
         """
-        answer = await self._control.drain(await self.pod(name))
+        answer = await self._all_pods.drain(await self.pod(name))
         if answer is None:
             raise Refusal(ErrorCode.OUTCOME_UNKNOWN, _SILENT)
         status, begun = answer
@@ -192,7 +192,7 @@ class Backend:
 
     async def pod(self, name: str) -> str:
         """The name of a pod, by its own name or by that of its host. Raises Refusal."""
-        statuses, complete = await self._control.statuses()
+        statuses, complete = await self._all_pods.statuses()
         found = [one.pod for one in statuses if name in (one.pod, one.host)]
         if len(found) > 1:
             message = f"{len(found)} pods are on this host; name one of them: {', '.join(found)}"
@@ -212,11 +212,11 @@ class Backend:
         whether all pods answered. Raises Refusal.
         """
         self.personal(user)
-        return await self._control.place(Placing(user, room, connection, remove))
+        return await self._all_pods.place(Placing(user, room, connection, remove))
 
     async def disconnect(self, user: str) -> tuple[int, bool]:
         """End the connections of `user` with 4403. How many there were, and whether all pods answered."""
-        ended, complete = await self._control.connections(user, end=True)
+        ended, complete = await self._all_pods.connections(user, end=True)
         return len(ended), complete
 
     async def forget_user(self, user: str) -> tuple[int, int, bool]:
@@ -226,7 +226,7 @@ class Backend:
         """
         # First, because only this can be refused. Nothing has been done then.
         forgotten = await self._publisher.forget(self.personal(user))
-        ended, complete = await self._control.connections(user, end=True, forget=True)
+        ended, complete = await self._all_pods.connections(user, end=True, forget=True)
         return forgotten.messages, len(ended), complete
 
     async def revoke(self, jti: str | None, user: str | None, before: float | None, until: float | None) -> None:
@@ -245,7 +245,7 @@ class Backend:
             await self._registry.revoke(revocation)
         except BusLost as lost:
             raise Unavailable.because(lost) from None
-        self._control.revoke(revocation)
+        self._all_pods.revoke(revocation)
 
 
 def _position(epoch: str | None, offset: int | None) -> Position | None:
