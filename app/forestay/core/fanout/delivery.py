@@ -82,4 +82,4 @@ class Delivery:
         if message.exclude is None:
             return ()
         one = self._hub.by_id(message.exclude)
-        return () if one is None or room.name not in one.rooms or one.identity.user != message.sender else (one,)
+        return () if one is None or room.name not in one.rooms or not one.is_left_out(message) else (one,)
