@@ -47,8 +47,6 @@ class Client(NamedTuple):
     """The id of its connection."""
     user: str
     wire: str
-    address: str | None = None
-    """None where the settings do not let operators see it."""
 
 
 class TurnedAway(NamedTuple):

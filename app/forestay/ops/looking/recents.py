@@ -107,9 +107,7 @@ class Recents(Observer):
 
 
 def _about(incident: Incident, client: Client) -> Incident:
-    return structs.replace(
-        incident, user=client.user, connection=client.connection, wire=client.wire, address=client.address
-    )
+    return structs.replace(incident, user=client.user, connection=client.connection, wire=client.wire)
 
 
 def _matches(incident: Incident, wanted: Wanted) -> bool:
