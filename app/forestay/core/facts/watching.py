@@ -69,15 +69,13 @@ class Watching:
 
     def came(self, subject: Subject, request: requests.Request, size: int) -> None:
         """A client has sent a request in a message of `size` bytes."""
-        for watch in self._of_connections:
-            if watch.subject is subject:
-                watch.request(subject, request, size)
+        for watch in self._of(subject):
+            watch.request(subject, request, size)
 
     def came_otherwise(self, subject: Subject, kind: str, size: int) -> None:
         """A client has sent something that is no request: `unreadable`, or a `pong` of its wire."""
-        for watch in self._of_connections:
-            if watch.subject is subject:
-                watch.other(subject, kind, size)
+        for watch in self._of(subject):
+            watch.other(subject, kind, size)
 
     def published(self, message: Message) -> None:
         """A client or a backend publishes a message on this pod."""
@@ -87,15 +85,16 @@ class Watching:
 
     def replied(self, subject: Subject, reply: replies.Reply) -> None:
         """A client is written a reply."""
-        for watch in self._of_connections:
-            if watch.subject is subject:
-                watch.reply(subject, reply)
+        for watch in self._of(subject):
+            watch.reply(subject, reply)
 
     def replayed(self, subject: Subject, message: Message) -> None:
         """A client is written a message that it missed."""
-        for watch in self._of_connections:
-            if watch.subject is subject:
-                watch.message(subject, message, lost=False)
+        for watch in self._of(subject):
+            watch.message(subject, message, lost=False)
+
+    def _of(self, subject: Subject) -> list[Watch]:
+        return [watch for watch in self._of_connections if watch.subject is subject]
 
     def resynced(self, reply: replies.Resync) -> None:
         """All members of a room are told that messages are lost."""
