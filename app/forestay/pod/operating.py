@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from forestay.core.facts.traffic import Traffic
 from forestay.core.fanout.hub import Hub
 from forestay.core.ports.operating import Incident, Minute, Operating, Vitals, Wanted
+from forestay.core.rules.shown import Shown
 from forestay.core.sessions.relocation import Relocation
 from forestay.ops.health.loop_lag import LoopLag
 from forestay.ops.health.readiness import Readiness
@@ -32,7 +33,7 @@ class Running:
 class PodOperating(Operating):
     """What operators see of this pod beside the core."""
 
-    def __init__(self, shown: Collection[str], recents: Recents, lag: LoopLag, traffic: Traffic) -> None:
+    def __init__(self, shown: Collection[Shown], recents: Recents, lag: LoopLag, traffic: Traffic) -> None:
         """`shown`: see Operating."""
         self.shown = frozenset(shown)
         self.rates = RecentRates(traffic)

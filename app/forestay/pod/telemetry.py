@@ -11,6 +11,7 @@ import structlog
 
 from forestay import __version__
 from forestay.core.ports.observer import Observer, together
+from forestay.core.rules.shown import Shown
 from forestay.ops.logs.refusals import RefusalLog
 from forestay.ops.looking.recents import Recents
 from forestay.ops.metrics.counts import Counts
@@ -67,7 +68,7 @@ def observe(settings: Settings, loop: AbstractEventLoop) -> Observation:
     telemetry, problems = prepare(wanted)
     # Without tracing, the trace contexts of messages come from the clients, unchanged.
     counts = Counts(exemplars=telemetry is not None)
-    recents = Recents(time.time, addresses="addresses" in settings.ops_show)
+    recents = Recents(time.time, addresses=Shown.ADDRESSES in settings.ops_show)
     watching: list[Observer] = [counts, recents, HookLog()]
     if settings.log_level == "DEBUG":
         watching.append(RefusalLog())

@@ -9,6 +9,7 @@ from pydantic_settings import NoDecode
 
 from forestay.bus.redis.client.address import check_files, parse_address
 from forestay.bus.redis.signatures import Signatures
+from forestay.core.rules.shown import Shown
 from forestay.edge.client_address import TrustedProxies
 from forestay.ops.logs.logs import LogFormat
 from forestay.ops.tracing.sampling import TraceParent
@@ -40,7 +41,6 @@ def _path_prefix(value: str) -> str:
     return f"/{path}"
 
 
-Shown = Literal["addresses", "rights", "payloads"]
 Loop = Literal["auto", "uvloop", "asyncio"]
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], AnyCaseUpper]
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from heapq import nlargest
 from math import isfinite
-from typing import Final
 
 from forestay.core.cluster.control_messages import (
     Answer,
@@ -28,12 +27,10 @@ from forestay.core.fanout.rooms import Room, Rooms
 from forestay.core.fanout.slow import SlowReaders
 from forestay.core.ports.operating import Operating, Vitals
 from forestay.core.ports.runtime import Runtime
+from forestay.core.rules.shown import Shown
 from forestay.protocol.codes import CloseCode
 from forestay.protocol.names import RoomName, is_personal, shown
 from forestay.protocol.wire import Liveness
-
-RIGHTS: Final = "rights"
-"""What the settings may let operators see."""
 
 
 class Looking:
@@ -102,7 +99,7 @@ class Looking:
             since=round(unix - (now - connection.connected_at), 3),
             expires_at=round(identity.expires_at, 3) if isfinite(identity.expires_at) else None,
             heard_at=round(unix - (now - connection.heard_at), 3),
-            rights=dict(identity.rights.letters) if RIGHTS in self._operating.shown else None,
+            rights=dict(identity.rights.letters) if Shown.RIGHTS in self._operating.shown else None,
             pings=pings,
             waiting_bytes=_waiting(connection),
             slow_rooms=[] if missed is None else sorted([shown(name) for name in missed]),

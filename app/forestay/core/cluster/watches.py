@@ -13,6 +13,7 @@ from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.hub import Hub
 from forestay.core.ports.operating import Operating
 from forestay.core.ports.runtime import Runtime
+from forestay.core.rules.shown import Shown
 from forestay.protocol.names import parse_room
 
 INTERVAL: Final = 0.25
@@ -42,7 +43,7 @@ class Watches:
         self._watching = runtime.watching
         self._pod = pod
         self._hub = hub
-        self._payloads = "payloads" in operating.shown
+        self._payloads = Shown.PAYLOADS in operating.shown
         self._running: dict[str, _Running] = {}
         self._timer: TimerHandle | None = None
 

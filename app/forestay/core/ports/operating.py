@@ -8,6 +8,8 @@ from typing import Final
 
 from msgspec import Struct, field
 
+from forestay.core.rules.shown import Shown
+
 KINDS: Final = ("ended", "refused", "turned_away", "resync", "gap", "slow", "bus")
 """The kinds of an Incident."""
 MINUTES: Final = 120
@@ -119,8 +121,8 @@ class Minute(Struct, kw_only=True):
 class Operating:
     """Knows nothing and does nothing. The process overrides all of it."""
 
-    shown: frozenset[str] = frozenset()
-    """What the settings let operators see: some of `addresses`, `rights` and `payloads`."""
+    shown: frozenset[Shown] = frozenset()
+    """What the settings let operators see."""
 
     def vitals(self) -> Vitals | None:
         """How the pod is."""
