@@ -48,9 +48,7 @@ class Outbox:
 
     def send(self, connection: Connection, reply: Reply) -> None:
         """Send `reply`, before the room messages of the next pass."""
-        if self._watching.active:
-            self._watching.replied(connection, reply)
-        self._passes.answer(connection, connection.wire.reply(reply))
+        self._passes.reply(connection, reply)
 
     def send_bytes(self, connection: Connection, data: bytes) -> None:
         """Send finished bytes. They keep their order among the replies."""

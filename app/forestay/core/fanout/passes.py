@@ -26,7 +26,7 @@ from forestay.core.ports.group_writer import Group, GroupWriter
 from forestay.core.ports.runtime import Runtime
 from forestay.protocol.names import RoomName
 from forestay.protocol.position import Position
-from forestay.protocol.replies import Resync
+from forestay.protocol.replies import Reply, Resync
 
 SLOW_CHECK_INTERVAL: Final = 0.1
 """Seconds between two checks of slow clients while nothing is written."""
@@ -70,6 +70,12 @@ class Passes:
             if not self._scheduled:
                 self._wake()
 
+    def reply(self, connection: Connection, reply: Reply) -> None:
+        """Let the next pass write `reply` to `connection`, before room messages."""
+        if self._watching.active:
+            self._watching.replied(connection, reply)
+        self.answer(connection, connection.wire.reply(reply))
+
     def tell_positions(self, connection: Connection) -> None:
         """Let the next write to `connection` end with its positions, where its wire has that and it has any."""
         if connection.positions is not None and connection.ended is None:
@@ -81,10 +87,7 @@ class Passes:
         """Tell a slow client that it missed messages of the room `name`, the last one at `position`."""
         move(connection, name, position)
         self.tell_positions(connection)
-        reply = Resync(name, "slow")
-        if self._watching.active:
-            self._watching.replied(connection, reply)
-        self.answer(connection, connection.wire.reply(reply))
+        self.reply(connection, Resync(name, "slow"))
         if self._observer is not None:
             self._observer.resynced(name, "slow", 1, client_of(connection))
 
