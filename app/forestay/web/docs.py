@@ -1,14 +1,12 @@
 """Serves the documentation in development, from the tree of the gateway: the built site, else its pages as text."""
 
-import mimetypes
-from collections.abc import Awaitable, Callable
 from html import escape
 from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
-Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+from forestay.web.answers import READING, Answer, content_type, only
 
 _HEADERS: Final = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
 _INDEX: Final = """<!doctype html>
@@ -61,13 +59,9 @@ def _title(page: Path) -> str:
 
 
 def _file(path: Path) -> Answer:
-    guessed = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    kind = "text/plain" if path.suffix == ".md" else guessed
-    headers = {**_HEADERS, "Content-Type": f"{kind}; charset=utf-8" if kind.startswith("text/") else kind}
+    headers = {**_HEADERS, "Content-Type": content_type(path.name)}
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        if request.method not in ("GET", "HEAD"):
-            return web.Response(status=405, headers={"Allow": "GET, HEAD"})
         return web.FileResponse(path, headers=headers)
 
-    return answer
+    return only(READING, answer)

@@ -6,6 +6,8 @@ from typing import Final
 
 from aiohttp import web
 
+from forestay.web.answers import Answer, only
+
 NAMES: Final = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy", "mallory", "peggy")
 
 # Bytes of a request. A key and a name are shorter.
@@ -26,11 +28,10 @@ class Guests:
         self.key = key
         self._mint = mint
         self._came = 0
+        self.answer: Answer = only(("POST",), self._answer)
+        """Answers `POST` with the key as its body, and a token. `?user=` asks for the same person again."""
 
-    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer `POST` with the key as its body, and a token. `?user=` asks for the same person again."""
-        if request.method != "POST":
-            return web.Response(status=405, headers={"Allow": "POST"})
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         shown = await request.content.read(_LONGEST)
         if not hmac.compare_digest(shown, self.key.encode()):
             reason = "this link is of another gateway; open the one that this gateway has printed"

@@ -1,13 +1,12 @@
 """Serves the demo page and the operators' page: plain files, read once at the start."""
 
-import mimetypes
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Final
 
 from aiohttp import web
 
-Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+from forestay.web.answers import READING, Answer, content_type, only
 
 _HEADERS: Final = {
     "Content-Security-Policy": "default-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -82,12 +81,9 @@ def _redirect(target: str) -> Answer:
 
 
 def _file(name: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-    charset = "utf-8" if kind.startswith("text/") else None
+    typed = {**headers, "Content-Type": content_type(name)}
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        if request.method not in ("GET", "HEAD"):
-            return web.Response(status=405, headers={"Allow": "GET, HEAD"})
-        return web.Response(body=body, content_type=kind, charset=charset, headers=headers)
+        return web.Response(body=body, headers=typed)
 
-    return answer
+    return only(READING, answer)
