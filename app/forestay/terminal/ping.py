@@ -1,7 +1,6 @@
 """Measures the round trip of one message: connect, join a room, publish, receive, close."""
 
 import asyncio
-import os
 import re
 import secrets
 import time
@@ -12,7 +11,7 @@ import msgspec
 
 from forestay.protocol.depth import MAX_DEPTH, deeper_than
 from forestay.protocol.names import PROTOCOL
-from forestay.terminal.words import printable, refusal, usable
+from forestay.terminal.words import printable, refusal, system_words, usable
 
 _PROBLEM_BYTES: Final = 4096
 _PROBLEM_TIME_LIMIT: Final = 5.0
@@ -63,9 +62,8 @@ async def ping(url: str, token: str, room: str, time_limit: float) -> float:
 
 def _reason(error: Exception) -> str:
     """Why there is no connection. The library's own message is not used, because it may quote the URL or a header."""
-    if isinstance(error, OSError) and error.errno and error.errno > 0:
-        return os.strerror(error.errno).lower()
-    return type(error).__name__
+    words = system_words(error) if isinstance(error, OSError) else ""
+    return words or type(error).__name__
 
 
 async def _problem(url: str, token: str, status: int) -> bytes:

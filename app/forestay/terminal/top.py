@@ -16,7 +16,7 @@ import msgspec
 from forestay.terminal.failed import Failed
 from forestay.terminal.top_view import Answer, lines
 from forestay.terminal.verbs import NewVerb, duration
-from forestay.terminal.words import printable, shown
+from forestay.terminal.words import printable, shown, system_words
 
 INTERNAL: Final = "http://127.0.0.1:9090"
 """The internal port of a gateway on this machine."""
@@ -106,11 +106,9 @@ class Asked:
         except aiohttp.ClientConnectorSSLError:
             return {"refused": "no TLS at this address; is it http:// in place of https://?"}
         except aiohttp.ClientConnectorError as error:
-            number = error.os_error.errno or 0
-            # The text of asyncio for a refused connection is a line for programmers.
-            reason = os.strerror(number) if number > 0 else error.os_error.strerror
+            reason = system_words(error.os_error) or error.os_error.strerror or type(error).__name__
             remedy = "in a cluster, forward the internal port first, as docs/ops.md says"
-            return {"refused": f"no answer: {printable(reason or type(error).__name__).lower()}; {remedy}"}
+            return {"refused": f"no answer: {printable(reason).lower()}; {remedy}"}
         except aiohttp.ClientError as error:
             return {"refused": f"the answer broke off or is not HTTP ({type(error).__name__})"}
 

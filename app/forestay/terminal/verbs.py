@@ -11,7 +11,7 @@ from typing import Final
 
 from forestay.core.rules.durations import parse_duration
 from forestay.terminal.failed import Failed
-from forestay.terminal.words import shown, usable
+from forestay.terminal.words import shown, system_words, usable
 
 GATEWAY: Final = "ws://localhost:8080/ws"
 """The gateway that is meant where nothing says which."""
@@ -121,8 +121,7 @@ def _run_load(options: argparse.Namespace, bearer: Bearer) -> None:
     except ValueError as error:
         raise Failed(str(error), 2) from None
     except OSError as error:
-        reason = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else "no answer"
-        raise Failed(f"{shown(options.url)}: {reason}") from None
+        raise Failed(f"{shown(options.url)}: {system_words(error) or 'no answer'}") from None
     except RuntimeError as error:
         raise Failed(f"{shown(options.url)}: {error}") from None
     print(result.as_json() if options.json else result.as_text(plotted=sys.stdout.isatty()))

@@ -1,6 +1,7 @@
 """Words errors for a terminal, without tokens, passwords and control characters."""
 
 import json
+import os
 import re
 from typing import Final
 from urllib.parse import urlsplit
@@ -48,6 +49,14 @@ def refusal(status: int, body: bytes) -> str:
     if not parts and status < _FAILURES:
         return f"what answers there with {status} is not the public port of a gateway; its path is usually /ws"
     return printable(": ".join([f"the gateway answered the handshake with {status}", *parts])[:_LONGEST])
+
+
+def system_words(error: OSError) -> str:
+    """What the system says of its error; empty where it has no number of the system, as for an unknown name.
+
+    The text of the error itself may quote an address, or be a line for programmers.
+    """
+    return os.strerror(error.errno).lower() if error.errno and error.errno > 0 else ""
 
 
 def printable(text: str) -> str:
