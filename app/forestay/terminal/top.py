@@ -15,7 +15,7 @@ import msgspec
 
 from forestay.terminal.failed import Failed
 from forestay.terminal.top_view import Answer, lines
-from forestay.terminal.verbs import NewVerb, duration
+from forestay.terminal.verbs import URL, NewVerb, duration, known_url
 from forestay.terminal.words import printable, shown, system_words
 
 INTERNAL: Final = "http://127.0.0.1:9090"
@@ -41,9 +41,7 @@ _REST: Final = "\x1b[J"
 def add(new: NewVerb, key: Key) -> None:
     """Adds the command to the command line."""
     top = new("top", help="show how all pods are, their busiest rooms, slow readers and close codes")
-    top.add_argument(
-        "--url", help=f"URL of the internal port (default FORESTAY_URL where it has http, else {INTERNAL})"
-    )
+    top.add_argument("--url", help=f"URL of the internal port (default {URL} where it has http, else {INTERNAL})")
     top.add_argument("--once", action="store_true", help="print one picture and exit, as on a pipe")
     top.add_argument("--by", choices=_SORTS, default="members", help="sort rooms by members or by traffic")
     top.add_argument("--every", type=duration, default=2.0, help="time between two pictures (default 2s)")
@@ -51,8 +49,8 @@ def add(new: NewVerb, key: Key) -> None:
 
 
 def _run(options: argparse.Namespace, key: Key) -> None:
-    given = os.environ.get("FORESTAY_URL", "").strip()
-    url = (options.url or (given if given.lower().startswith("http") else "") or INTERNAL).rstrip("/")
+    known = known_url()
+    url = (options.url or (known if known.lower().startswith("http") else INTERNAL)).rstrip("/")
     if not url.lower().startswith(("http://", "https://")):
         raise Failed(f"{shown(url)}: top asks the internal port over HTTP; give --url such as {INTERNAL}", 2)
     if options.every < _LEAST_EVERY:

@@ -13,6 +13,8 @@ from forestay.core.rules.durations import parse_duration
 from forestay.terminal.failed import Failed
 from forestay.terminal.words import shown, system_words, usable
 
+URL: Final = "FORESTAY_URL"
+"""The variable that says which gateway is meant."""
 GATEWAY: Final = "ws://localhost:8080/ws"
 """The gateway that is meant where nothing says which."""
 
@@ -60,11 +62,15 @@ def add(new: NewVerb, bearer: Bearer) -> None:
 
 def add_target(verb: argparse.ArgumentParser) -> None:
     """Adds the options that say which gateway a command talks to, and as whom."""
-    given = os.environ.get("FORESTAY_URL", "").strip()
     verb.add_argument(
-        "--url", default=given or GATEWAY, help=f"URL of the gateway (default FORESTAY_URL, else {GATEWAY})"
+        "--url", default=known_url() or GATEWAY, help=f"URL of the gateway (default {URL}, else {GATEWAY})"
     )
     verb.add_argument("--token", help="token (default FORESTAY_TOKEN; else one is minted with FORESTAY_JWT_SECRET)")
+
+
+def known_url() -> str:
+    """The URL that the environment has; empty where it has none."""
+    return os.environ.get(URL, "").strip()
 
 
 def duration(text: str) -> float:
