@@ -2,38 +2,29 @@
 
 import argparse
 import asyncio
-import hmac
 import os
 import random
 import re
 import secrets
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from typing import Final, NoReturn
 
 import structlog
 
 from forestay import __version__, build
-from forestay.edge.tokens.mint import mint
 from forestay.edge.tokens.verifier import parse_rooms
 from forestay.ops.logs import logs
 from forestay.pod import dev_mode
+from forestay.pod.minting import mint_token
 from forestay.settings.dev_keys import NoDevKeysError
 from forestay.settings.secrets import read_secret, variable_of
-from forestay.settings.settings import (
-    TOKEN,
-    Settings,
-    SettingsError,
-    explain_unknown,
-    load,
-)
+from forestay.settings.settings import TOKEN, SettingsError, explain_unknown, load
 from forestay.terminal import top
 from forestay.terminal import verbs as terminal
 from forestay.terminal.failed import Failed
 from forestay.terminal.verbs import duration
 from forestay.terminal.words import shown
-from forestay.web.guests import Guests
 
 log = structlog.get_logger(__name__)
 
@@ -138,24 +129,17 @@ def _serve(options: argparse.Namespace) -> None:
     logs.configure(settings.log_level, settings.log_format)
     # Imported here so that `token` and `--help` do not load the whole server.
     from forestay.pod import inputs, process
-    from forestay.pod.development import Development
     from forestay.pod.event_loops import run
     from forestay.pod.server import CannotStart
     from forestay.pod.tasks import Supervisor
 
     tasks = Supervisor(random.uniform)
-    guests = _guests(settings) if options.dev else None
-    parts = inputs.prepare(settings, tasks, Development(guests=guests) if options.dev else None)
+    development = dev_mode.development(settings) if options.dev else None
+    parts = inputs.prepare(settings, tasks, development)
 
     def started(port: int, internal_port: int) -> None:
-        if options.dev:
-            key = guests.key if guests else ""
-            print(
-                dev_mode.banner(
-                    settings, (port, internal_port), key, lambda user: _guest_token(settings, user), not_kept
-                ),
-                flush=True,
-            )
+        if development is not None:
+            print(dev_mode.banner(settings, (port, internal_port), development.guests, not_kept), flush=True)
 
     for line in explain_unknown():
         log.warning("unknown setting", reason=line)
@@ -202,7 +186,7 @@ def _token(options: argparse.Namespace) -> None:
             [f"{variable_of('jwt_secret')} is not set, but it signs the tokens; for a gateway of --dev: token --dev"]
         )
     try:
-        print(_mint(settings, options.user, _rights(options.rooms), options.ttl))
+        print(mint_token(settings, options.user, _rights(options.rooms), options.ttl))
     except ValueError as error:
         _exit_with(2, f"cannot mint this token: {error}")
 
@@ -230,37 +214,7 @@ def _bearer(options: argparse.Namespace, user: str, rooms: Mapping[str, str] | N
         raise SettingsError(
             [f"there is no token: give --token, or set {TOKEN}, or set {variable_of('jwt_secret')} to mint one"]
         )
-    return _mint(settings, user, rooms, 3600.0)
-
-
-def _guests(settings: Settings) -> Guests | None:
-    """Who gives the tabs of the demo page their tokens; None where this gateway cannot mint any."""
-    if settings.jwt_secret is None:
-        return None
-    # The same for the same secret, so that the link outlives a restart. It gives away nothing of the secret.
-    key = hmac.digest(settings.jwt_secret.get_secret_value().encode(), b"forestay demo page", "sha256")
-    return Guests(key.hex()[:32], lambda user: _guest_token(settings, user))
-
-
-def _guest_token(settings: Settings, user: str) -> str:
-    return _mint(settings, user, None, 86400.0)
-
-
-def _mint(settings: Settings, user: str, rooms: Mapping[str, str] | None, ttl: float) -> str:
-    if settings.jwt_secret is None:
-        raise ValueError("FORESTAY_JWT_SECRET is not set, but it signs the tokens")
-    return mint(
-        settings.jwt_secret.get_secret_value().encode(),
-        user,
-        rooms=rooms,
-        ttl=ttl,
-        now=time.time(),
-        algorithm=next((name for name in settings.jwt_algorithms if name.startswith("HS")), "HS256"),
-        audience=next(iter(settings.jwt_audience), None),
-        issuer=next(iter(settings.jwt_issuer), None),
-        max_bytes=settings.max_token_bytes,
-        names=settings.claim_names,
-    )
+    return mint_token(settings, user, rooms, 3600.0)
 
 
 def _rights(arguments: Sequence[str] | None) -> dict[str, str] | None:

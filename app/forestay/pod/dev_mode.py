@@ -1,20 +1,26 @@
-"""What `serve --dev` and `token --dev` share: the keys, and what the gateway prints when it has started."""
+"""What the command line has for development: the kept keys, the guests of the demo page, and what `serve` prints."""
 
+import hmac
 import os
 import secrets
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from forestay import __version__
-from forestay.pod.development import TREE
+from forestay.pod.development import TREE, Development
+from forestay.pod.minting import mint_token
 from forestay.settings.dev_keys import NAMES, NoDevKeysError, dev_key
 from forestay.settings.secrets import places_of
 from forestay.settings.settings import Settings, SettingsError
 from forestay.settings.surroundings import MEMORY
+from forestay.web.guests import Guests
 
 _TOKEN_KEYS = ("jwt_secret", "jwt_public_key", "jwks_url")
+
+# Seconds that a guest's token is valid.
+_DAY: Final = 86400.0
 
 
 def kept_keys() -> dict[str, object]:
@@ -41,14 +47,21 @@ def overrides(host: str | None, bus_url: str | None) -> tuple[dict[str, object],
         return found | {name: secrets.token_urlsafe(48) for name in _missing()}, str(error)
 
 
-def banner(
-    settings: Settings, ports: tuple[int, int], page_key: str, mint: Callable[[str], str], why_not_kept: str
-) -> str:
-    """What to print when the gateway serves. `page_key`: of the demo page's link; empty where it cannot mint tokens."""
+def development(settings: Settings) -> Development:
+    """What is other in a gateway with these settings. It has guests where it can mint tokens for them."""
+    if settings.jwt_secret is None:
+        return Development()
+    # The same for the same secret, so that the link outlives a restart. It gives away nothing of the secret.
+    key = hmac.digest(settings.jwt_secret.get_secret_value().encode(), b"forestay demo page", "sha256")
+    return Development(guests=Guests(key.hex()[:32], lambda user: mint_token(settings, user, None, _DAY)))
+
+
+def banner(settings: Settings, ports: tuple[int, int], guests: Guests | None, why_not_kept: str) -> str:
+    """What to print when the gateway serves. `guests`: those of the demo page; None where it cannot mint tokens."""
     port, internal_port = ports
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     public = f"{host}:{port}{settings.path_prefix}"
-    page = f"http://{public}/" + (f"#key={page_key}    each tab is another person" if page_key else "")
+    page = f"http://{public}/" + (f"#key={guests.key}    each tab is another person" if guests else "")
     lines = [
         f"forestay {__version__} runs INSECURELY, for development: on loopback only, for all pages of this machine.",
         "",
@@ -56,11 +69,11 @@ def banner(
         *([f"docs      http://{public}/docs/"] if (TREE / "docs").is_dir() else []),
         f"socket    ws://{public}/ws",
         f"internal  http://{host}:{internal_port}/metrics",
-        f"token     {mint('alice') if page_key else '<token>'}",
+        f"token     {guests.mint('alice') if guests else '<token>'}",
     ]
     if why_not_kept:
         lines.append(f"more      set FORESTAY_JWT_SECRET for `forestay token`: {why_not_kept}")
-    elif page_key:
+    elif guests:
         dev = "" if places_of("jwt_secret", os.environ) else "--dev "
         lines += [
             f"as carol  {_command()} token {dev}--user carol",

@@ -26,7 +26,7 @@ class Guests:
     def __init__(self, key: str, mint: Callable[[str], str]) -> None:
         """`key`: what the printed link has. `mint`: returns the token of a user, or raises ValueError."""
         self.key = key
-        self._mint = mint
+        self.mint = mint
         self._came = 0
         self.answer: Answer = only(("POST",), self._answer)
         """Answers `POST` with the key as its body, and a token. `?user=` asks for the same person again."""
@@ -38,7 +38,7 @@ class Guests:
             return web.Response(status=403, text=reason, headers=_HEADERS)
         user = request.query.get("user", "")[:_LONGEST_NAME] or self._next()
         try:
-            return web.Response(text=self._mint(user), headers=_HEADERS)
+            return web.Response(text=self.mint(user), headers=_HEADERS)
         except ValueError as error:
             return web.Response(status=400, text=str(error), headers=_HEADERS)
 
