@@ -205,7 +205,7 @@ def _ping(options: argparse.Namespace) -> None:
 
 
 def _bearer(options: argparse.Namespace, user: str, rooms: Mapping[str, str] | None) -> str:
-    """Returns the given token, else mints one for `user`. Raises SettingsError if there is neither."""
+    """Returns the given token, else mints one for `user`. Raises SettingsError if there is neither, and Failed."""
     token = str(options.token or os.environ.get(TOKEN) or "").strip()
     if token:
         return token
@@ -214,7 +214,10 @@ def _bearer(options: argparse.Namespace, user: str, rooms: Mapping[str, str] | N
         raise SettingsError(
             [f"there is no token: give --token, or set {TOKEN}, or set {variable_of('jwt_secret')} to mint one"]
         )
-    return mint_token(settings, user, rooms, 3600.0)
+    try:
+        return mint_token(settings, user, rooms, 3600.0)
+    except ValueError as error:
+        raise Failed(str(error), 2) from None
 
 
 def _rights(arguments: Sequence[str] | None) -> dict[str, str] | None:

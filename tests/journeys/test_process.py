@@ -247,6 +247,13 @@ async def test_ping_goes_through_the_gateway_and_back() -> None:
     assert "FORESTAY_JWT_SECRET" in error
 
 
+async def test_a_ping_of_a_room_that_cannot_be_names_what_a_room_is() -> None:
+    """A name that no token can have rights to ends with 2 and one line, and not with a traceback."""
+    status, _, error = await forestay("ping", "ws://127.0.0.1:9/ws", "--room", "a b", **KEYS)
+    assert (status, error.count("\n")) == (2, 1)
+    assert error.startswith("forestay: a pattern is segments of a room name")
+
+
 async def test_a_taken_port_is_named() -> None:
     """A taken port is named, with what to do about it."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
