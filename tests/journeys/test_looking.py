@@ -351,6 +351,27 @@ async def test_a_watch_ends_when_nobody_reads_it(new_pod: NewPod) -> None:
         assert [json.loads(line)["kind"] async for line in response.content] == ["watching", "end"]
 
 
+async def test_a_watch_ends_with_its_pod(new_pod: NewPod) -> None:
+    """The reader of a pod that stops gets the last line, and the other pods look no more, without a lease's end."""
+    one, two = await new_pod(), await new_pod()
+    async with watch(one, "/v1/rooms/a/watch") as lines:
+        await lines.next()
+        await one.running.stop(asyncio.Event())
+        ended = await lines.next()
+        assert (ended["kind"], ended["reason"]) == ("end", "stopped")
+    async with asyncio.timeout(5):
+        while two.running._pod.watching.active:
+            await asyncio.sleep(0.05)
+
+
+async def test_a_pod_that_stops_begins_no_watch(new_pod: NewPod) -> None:
+    """It refuses one with 503, as its bus is about to close."""
+    pod = await new_pod()
+    await pod.running.api.close()
+    status, problem = await call(pod, "GET", "/v1/rooms/a/watch")
+    assert (status, problem["code"]) == (503, "unavailable")
+
+
 async def test_what_comes_too_fast_is_counted(new_pod: NewPod) -> None:
     """A watch has some of the frames, and says how many more there were: together all of them."""
     pod = await new_pod(message_rate=0)

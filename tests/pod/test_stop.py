@@ -15,6 +15,7 @@ from forestay.core.rooms.recovery import Recovery
 from forestay.core.rooms.subscriptions import Subscriptions
 from forestay.core.rules.lifecycle import State
 from forestay.core.sessions.sessions import Sessions
+from forestay.edge.api.api import Api
 from forestay.edge.tokens.verifier import TokenVerifier
 from forestay.ops.moves.drain import Drain
 from forestay.pod.announcements import Announcements
@@ -33,6 +34,7 @@ PARTS: dict[str, tuple[type, str]] = {
     "public listener": (PublicPort, "close"),
     "sessions": (Sessions, "close"),
     "subscriptions": (Subscriptions, "close"),
+    "watches": (Api, "close"),
     "periodic tasks": (Server, "_cancel_periodic"),
     "recovery": (Recovery, "stop"),
     "registry": (Heartbeat, "retire"),

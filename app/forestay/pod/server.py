@@ -143,6 +143,7 @@ class Server:
         if self._webhooks is not None:
             self._webhooks.start()
         self._cluster.start(settings)
+        closings.add("watches", self.api.close)
         closings.add("subscriptions", pod.subscriptions.close)
         closings.add("sessions", pod.sessions.close)
         closings.add("public listener", self._public.close)

@@ -30,8 +30,8 @@ class Watcher:
         """Whether a pod shows payloads."""
         self.full = False
         """Whether a pod has too many watches for this one."""
-        self.ended = False
-        """Whether the connection has ended."""
+        self.ended = ""
+        """Why nothing more comes: `ended` with the connection, or `stopped` with this pod. Empty while it goes on."""
 
     async def renew(self) -> tuple[list[str], bool]:
         """Begin the watch, or let it go on. The pods that watch, sorted; and whether no other one has to."""
@@ -46,6 +46,11 @@ class Watcher:
         """End the watch on all pods. Where one does not hear it, its lease ends it."""
         self._control.unsee(self._name)
         await self._ask(end=True)
+
+    def stop(self) -> None:
+        """Let nothing more come, because this pod stops."""
+        self.ended = self.ended or "stopped"
+        self._news.set()
 
     async def next(self, seconds: float) -> tuple[list[tuple[str, Frame]], int]:
         """The next frames, each with its pod, and how many were dropped. Waits for them at most so long."""
@@ -73,7 +78,8 @@ class Watcher:
         if seen is None:
             return
         self._dropped += seen.dropped
-        self.ended = self.ended or seen.ended
+        if seen.ended:
+            self.ended = "ended"
         for frame in seen.frames:
             if len(self._frames) == KEPT:
                 self._frames.popleft()

@@ -46,13 +46,14 @@ class Api:
         self._observer = observer
         self._keys = keys
         audit, backend, all_pods = Audit(observer), core.backend, core.all_pods
+        self._watches = WatchPaths(backend, core.watcher)
         parts = (
             Publishing(backend, limits),
             Reading(backend, all_pods),
             Managing(backend, limits, audit),
             Pods(backend, all_pods, limits, audit),
             Looking(all_pods, audit),
-            WatchPaths(backend, core.watcher),
+            self._watches,
             Webhooks(webhooks, audit),
         )
         self.paths: dict[str, dict[str, Handler]] = {}
@@ -60,6 +61,10 @@ class Api:
         for part in parts:
             for path, handlers in part.paths().items():
                 self.paths.setdefault(path, {}).update(handlers)
+
+    async def close(self) -> None:
+        """End the streams, because the pod stops. Other requests are answered all the same."""
+        await self._watches.close()
 
     def routes(self) -> list[web.AbstractRouteDef]:
         """The routes of aiohttp."""

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import msgspec
@@ -31,6 +31,8 @@ _MOST_SECONDS: Final = 3600
 _RENEWAL: Final = 5.0
 # Seconds for which a reader may take nothing.
 _PATIENCE: Final = 30.0
+# Seconds for the last lines where this pod stops.
+_CLOSING: Final = 1.0
 
 _FULL: Final = f"the pod of this connection has {MOST_WATCHES} watches already, for all pods together; end one"
 
@@ -44,7 +46,9 @@ class WatchPaths:
     def __init__(self, backend: Backend, new: NewWatcher) -> None:
         self._backend = backend
         self._new = new
-        self._open = 0
+        self._open: set[Watcher] = set()
+        self._none_open = asyncio.Event()
+        self._closed = False
 
     def paths(self) -> Paths:
         return {
@@ -63,10 +67,10 @@ class WatchPaths:
 
     async def _stream(self, request: web.Request, connection: str | None, room: str | None) -> web.StreamResponse:
         seconds = number_in_query(request, "seconds", 0, _MOST_SECONDS, _SECONDS)
-        async with self._place(), _ended(self._new(connection, room)) as watcher:
+        async with self._watcher(connection, room) as watcher:
             pods, complete = await watcher.renew()
             if connection is not None and not pods:
-                raise _too_many(_FULL) if watcher.full else no_connection(complete=complete)
+                raise _unavailable(_FULL) if watcher.full else no_connection(complete=complete)
             first = {"pods": pods, "complete": complete, "payloads": watcher.payloads}
             response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"})
             lift(request)
@@ -78,27 +82,38 @@ class WatchPaths:
             return response
 
     @asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
-        if self._open >= _MOST:
-            raise _too_many(f"{_MOST} watches are open on this pod already; end one, or ask another pod")
-        self._open += 1
+    async def _watcher(self, connection: str | None, room: str | None) -> AsyncIterator[Watcher]:
+        if self._closed:
+            raise _unavailable("this pod stops; ask another pod")
+        if len(self._open) >= _MOST:
+            raise _unavailable(f"{_MOST} watches are open on this pod already; end one, or ask another pod")
+        watcher = self._new(connection, room)
+        self._open.add(watcher)
+        self._none_open.clear()
         try:
-            yield
+            yield watcher
         finally:
-            self._open -= 1
+            try:
+                # The pods are told also where this request is cancelled.
+                await asyncio.shield(watcher.end())
+            finally:
+                self._open.remove(watcher)
+                if not self._open:
+                    self._none_open.set()
+
+    async def close(self) -> None:
+        """End all streams with their last lines, because this pod stops. Waits for them for a moment."""
+        self._closed = True
+        if self._open:
+            for watcher in self._open:
+                watcher.stop()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSING):
+                    await self._none_open.wait()
 
 
-def _too_many(message: str) -> Refusal:
+def _unavailable(message: str) -> Refusal:
     return Refusal(ErrorCode.UNAVAILABLE, message, retry_after=_RENEWAL)
-
-
-@asynccontextmanager
-async def _ended(watcher: Watcher) -> AsyncIterator[Watcher]:
-    try:
-        yield watcher
-    finally:
-        # The pods are told also where this request is cancelled, as when this pod stops.
-        await asyncio.shield(watcher.end())
 
 
 class _Lines:
@@ -128,7 +143,7 @@ class _Stream:
         self._until = until
 
     async def run(self) -> None:
-        """Write frames until the time is over, the connection has ended, or the reader is gone."""
+        """Write frames until the time is over, nothing more comes, or the reader is gone."""
         loop = asyncio.get_running_loop()
         renewing = loop.create_task(self._renew())
         try:
@@ -145,7 +160,7 @@ class _Stream:
                 if lines:
                     await self._lines.write_all(lines)
                 if self._watcher.ended:
-                    reason = "ended"
+                    reason = self._watcher.ended
                     break
             await self._lines.write("end", {"reason": reason})
         except (TimeoutError, ConnectionError):

@@ -14,6 +14,7 @@ const WORDS = { in: "from a client", out: "to a client" };
 const ENDS = {
   over: "Ten minutes are over.",
   ended: "The connection has ended.",
+  stopped: "The pod that showed them has stopped. Watch again to ask another one.",
 };
 
 export class Watch {
