@@ -234,9 +234,11 @@ async def test_a_pod_that_does_not_answer_is_missing(new_pod: NewPod) -> None:
     "path",
     [
         "/v1/rooms?by=name",
-        "/v1/rooms?by=traffic&limit=101",
+        "/v1/rooms?by=traffic&limit=1001",
         "/v1/recent?kind=endings",
         "/v1/recent?limit=0",
+        "/v1/recent?connection=" + "x" * 65,
+        "/v1/recent?connection=",
         "/v1/closes?minutes=121",
         "/v1/closes?minutes=1.5",
         "/v1/connections/" + "x" * 65,

@@ -173,9 +173,9 @@ def number_in_query(request: web.BaseRequest, name: str, least: int, most: int, 
     return otherwise if text is None else int(text)
 
 
-def page_limit(request: web.BaseRequest) -> int:
-    """The number in `?limit=`; 100 where it is missing. Raises Refusal."""
-    return number_in_query(request, "limit", 1, 1000, 100)
+def page_limit(request: web.BaseRequest, otherwise: int = 100) -> int:
+    """The number in `?limit=`; `otherwise` where it is missing. Raises Refusal."""
+    return number_in_query(request, "limit", 1, 1000, otherwise)
 
 
 def _is_number(text: str) -> bool:

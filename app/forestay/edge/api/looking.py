@@ -66,7 +66,7 @@ class Looking:
             limit=page_limit(request),
             kinds=_kinds(query_value(request, "kind")),
             user=query_value(request, "user"),
-            connection=query_value(request, "connection"),
+            connection=connection_in_query(request),
             room=query_value(request, "room"),
         )
         found, complete = await self._all_pods.recent(wanted)
@@ -85,6 +85,14 @@ def connection_in_path(request: web.BaseRequest, place: int = -1) -> str:
     id = name_in_path(request, place)
     if not 0 < len(id) <= LONGEST_ID:
         raise Refusal(ErrorCode.BAD_MESSAGE, f"the id of a connection has 1 to {LONGEST_ID} characters")
+    return id
+
+
+def connection_in_query(request: web.BaseRequest) -> str | None:
+    """The id in `?connection=`; None where it is missing. Raises Refusal."""
+    id = query_value(request, "connection")
+    if id is not None and not 0 < len(id) <= LONGEST_ID:
+        raise Refusal(ErrorCode.BAD_MESSAGE, f"'connection' must be an id of 1 to {LONGEST_ID} characters")
     return id
 
 

@@ -11,7 +11,8 @@ from forestay.core.rules.scopes import Grant, Scope
 from forestay.core.sessions.backend import Backend
 from forestay.edge.api.audit import Audit
 from forestay.edge.api.handler import BodyLimits, Paths, answered
-from forestay.edge.request_parts import name_in_path, parse, query_value, read_body
+from forestay.edge.api.looking import connection_in_query
+from forestay.edge.request_parts import name_in_path, parse, read_body
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.v1.texts import position_fields
 
@@ -30,9 +31,6 @@ _read_revocation = msgspec.json.Decoder(_Revocation).decode
 
 # Where the two names are in the path of a member.
 _ROOM, _USER = -3, -1
-
-# Characters of the id of a connection, and a few more.
-_LONGEST_ID = 64
 
 
 class Managing:
@@ -62,9 +60,7 @@ class Managing:
         room = self._backend.room(name_in_path(request, _ROOM))
         user = name_in_path(request, _USER)
         self._backend.personal(user)
-        connection = query_value(request, "connection")
-        if connection is not None and not 0 < len(connection) <= _LONGEST_ID:
-            raise Refusal(ErrorCode.BAD_MESSAGE, f"'connection' must be an id of 1 to {_LONGEST_ID} characters")
+        connection = connection_in_query(request)
 
         async def place() -> Mapping[str, object]:
             grant.require(Scope.MANAGE, room)

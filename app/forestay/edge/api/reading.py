@@ -11,7 +11,7 @@ from forestay.core.ports.bus import PAGE_BYTES
 from forestay.core.rules.scopes import Grant, Scope
 from forestay.core.sessions.backend import Backend, HistoryPart
 from forestay.edge.api.handler import Paths, answered
-from forestay.edge.request_parts import name_in_path, number_in_query, offset_in_query, page_limit, query_value
+from forestay.edge.request_parts import name_in_path, offset_in_query, page_limit, query_value
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.v1.pages import history_fields, presence_fields
 
@@ -74,7 +74,7 @@ class Reading:
     async def _busiest(self, request: web.Request, by: str) -> web.StreamResponse:
         if by not in BUSIEST:
             raise Refusal(ErrorCode.BAD_MESSAGE, f"'by' must be {' or '.join(BUSIEST)}; without it rooms come by name")
-        found = await self._all_pods.busiest(by, number_in_query(request, "limit", 1, _MOST_BUSY, _BUSY))
+        found = await self._all_pods.busiest(by, min(page_limit(request, _BUSY), _MOST_BUSY))
         return answered(
             {
                 "rooms": found.rooms,
