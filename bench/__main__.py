@@ -22,7 +22,7 @@ NAMES = (
         "wires",
         "compression",
         "webhooks",
-        "hooks_http",
+        "hanging",
     ),
     *("drain", "storm", "soak", "cost", "road", "hooks", "profile", "objects", "peers", "capacity", "compare"),
 )
