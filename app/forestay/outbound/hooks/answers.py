@@ -1,5 +1,7 @@
 """Reads the answer of the application. It is as strict as can be: what is no clear answer allows nothing by mistake."""
 
+import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
@@ -51,6 +53,8 @@ def read_answer(hook: Hook, body: bytes, max_depth: int) -> HookAnswer:
         if deeper_than(body, max_depth + 1):
             raise _bad(f"nested deeper than {max_depth} arrays and objects")
         answer = _decode(body)
+        if repeated := _repeated(body):
+            raise _bad(f"`{repeated}` is there twice; say it once")
     except UnicodeDecodeError:
         raise _bad("not UTF-8") from None
     except msgspec.ValidationError as error:
@@ -58,6 +62,14 @@ def read_answer(hook: Hook, body: bytes, max_depth: int) -> HookAnswer:
     except msgspec.DecodeError:
         raise _bad("not JSON") from None
     return _understood(hook, answer)
+
+
+def _repeated(body: bytes) -> str | None:
+    """A field of the object in `body` that is there more than once. Parsers do not agree which of them holds."""
+    # Numbers stay texts: Python refuses to read long ones.
+    pairs: list[tuple[str, object]] = json.loads(body, object_pairs_hook=list, parse_int=str, parse_float=str)
+    [(name, times)] = Counter(name for name, _ in pairs).most_common(1) or [("", 0)]
+    return name if times > 1 else None
 
 
 def _understood(hook: Hook, answer: _Answer) -> HookAnswer:
