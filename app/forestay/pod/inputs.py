@@ -10,6 +10,7 @@ from forestay.core.ports.tasks import Tasks
 from forestay.core.ports.verifier import Verifier
 from forestay.core.rules.events import Namespaces, parse_namespaces
 from forestay.core.rules.policies import SHIPPED, Policies, parse_policy
+from forestay.core.rules.tables import read_tables
 from forestay.edge.api.keys_file import ApiKeysFile
 from forestay.edge.engineio.client_file import ClientFile
 from forestay.edge.tokens.claim_rights import ClaimRights, parse_claim_rights
@@ -197,11 +198,8 @@ def _read_rules(settings: Settings, development: Development | None) -> _Rules:
     if unknown:
         tables = "[[rooms]], [[rights]], [[events]] and [[namespaces]]"
         raise ValueError(f"unknown {', '.join(unknown)}; the tables are {tables}")
-    tables = document.get("rooms", [])
-    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise ValueError("rooms are written as [[rooms]] tables")
     otherwise = SHIPPED if development is None else development.otherwise
-    written = [parse_policy(table, otherwise) for table in tables]
+    written = [parse_policy(table, otherwise) for table in read_tables("rooms", document.get("rooms", []))]
     policies = Policies([*written, *(() if development is None else development.rooms)], otherwise)
     namespaces = parse_namespaces(document.get("events", []), document.get("namespaces", []))
     return _Rules(policies, namespaces, parse_claim_rights(document.get("rights", [])))

@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 from msgspec import Raw
 
+from forestay.core.rules.tables import read_tables
 from forestay.core.rules.templates import Template
 from forestay.protocol.delivered_size import LONGEST_NAMESPACE
 from forestay.protocol.events import Asking, Emission, fault_of_method, fault_of_name
@@ -119,10 +120,8 @@ def _rule(row: _Row, prefix: str) -> Rule | Asking:
 
 def _each(name: str, tables: object, parse: Callable[[Mapping[str, object]], Parsed]) -> list[Parsed]:
     """What `parse` makes of each table. Raises ValueError that names the table."""
-    if not isinstance(tables, list) or not all(isinstance(table, Mapping) for table in tables):
-        raise ValueError(f"{name} are written as [[{name}]] tables")
     found = []
-    for number, table in enumerate(tables, 1):
+    for number, table in enumerate(read_tables(name, tables), 1):
         called = table.get("event", table.get("path"))
         try:
             found.append(parse(table))

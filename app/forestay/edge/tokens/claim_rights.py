@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from forestay.core.rules.access import parse_rights
+from forestay.core.rules.tables import read_tables
 from forestay.edge.tokens.claims import MAX_NAME, Fields, bad_token, read_claim, read_fields
 from forestay.protocol.names import Pattern, escaped
 
@@ -155,6 +156,5 @@ def _read(table: Mapping[str, object]) -> _Rule:
 
 def parse_claim_rights(tables: object) -> ClaimRights | None:
     """What `[[rights]]` says; None where there is no table. Raises ValueError."""
-    if not isinstance(tables, list) or not all(isinstance(table, Mapping) for table in tables):
-        raise ValueError("rights are written as [[rights]] tables")
-    return ClaimRights(tables) if tables else None
+    found = read_tables("rights", tables)
+    return ClaimRights(found) if found else None
