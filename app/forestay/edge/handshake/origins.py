@@ -11,13 +11,13 @@ list, so that no gateway can have it outside of development.
 
 import re
 from collections.abc import Sequence
-from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs
 from multidict import CIMultiDictProxy
 
+from forestay.edge.loopback import is_loopback
 from forestay.edge.quoted import quoted
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
@@ -159,15 +159,8 @@ def _parse(origin: str) -> _Origin | None:
 def _of_this_machine(origin: _Origin) -> bool:
     """Whether the host of a page is a name or an address of the loopback, which no other machine can have."""
     scheme, name, _ = origin
-    if scheme not in ("http", "https"):
-        return False
     # RFC 6761 §6.3: names that end with `.localhost` are the loopback, too.
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return False
+    return scheme in ("http", "https") and (name.endswith(".localhost") or is_loopback(name))
 
 
 def _same_host(origin: _Origin, host: str) -> bool:

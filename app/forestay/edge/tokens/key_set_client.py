@@ -8,7 +8,6 @@ import asyncio
 import ssl
 import urllib.request
 from base64 import b64encode
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -24,6 +23,8 @@ from aiohttp import (
     DummyCookieJar,
 )
 from yarl import URL
+
+from forestay.edge.loopback import is_loopback
 
 MAX_BYTES: Final = 256 * 1024
 """The largest document that is read. A key set has some kilobytes."""
@@ -159,17 +160,8 @@ def _allowed(text: str) -> URL:
     host = url.host or ""
     if not host or url.scheme not in ("http", "https"):
         raise ValueError("the JWKS URL is not an https address; write it in full, like https://issuer.example/keys")
-    if url.scheme == "http" and not _loopback(host):
+    if url.scheme == "http" and not is_loopback(host):
         raise ValueError("the JWKS URL is plain http, so anyone on the network could replace the keys; use https")
     if url.user is not None or url.password is not None:
         raise ValueError("the JWKS URL contains a user name or password; key sets are public, leave it out")
     return url
-
-
-def _loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
