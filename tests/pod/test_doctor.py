@@ -259,6 +259,10 @@ async def test_rights_in_the_cluster_are_asked_for(tmp_path: Path, monkeypatch: 
         [found] = await check_cluster(all_on, where, api.account)
         assert found.status is Status.FAIL
         assert found.what.endswith("may not watch endpointslices.discovery.k8s.io, patch events.events.k8s.io")
+        assert found.remedy.endswith("without them a pod does not know its neighbours, and it writes no Events")
+        api.denied = {("patch", "events.events.k8s.io")}
+        [found] = await check_cluster(all_on, where, api.account)
+        assert found.remedy.endswith("without them it writes no Events")
         asked = api.count("review")
         [found] = await check_cluster(none_on, where, api.account)
         assert (found.status, api.count("review")) == (Status.OK, asked)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from forestay.bus.redis.client.address import parse_address
 from forestay.bus.redis.client.connection import ConnectError, Misconfigured
@@ -32,8 +32,22 @@ _HARMFUL: Final = 60.0
 # Statuses with which a proxy says that there is nothing behind it.
 _NOTHING_BEHIND: Final = frozenset({502, 503, 504})
 
-_SLICES: Final = ("discovery.k8s.io", "endpointslices")
-_EVENTS: Final = ("events.k8s.io", "events")
+
+class _Right(NamedTuple):
+    """What a feature does in the cluster."""
+
+    verb: str
+    group: str
+    resource: str
+    lost: str
+    """What a pod without it cannot do."""
+
+
+_SLICES: Final = [
+    _Right(verb, "discovery.k8s.io", "endpointslices", "a pod does not know its neighbours")
+    for verb in ("list", "watch")
+]
+_EVENTS: Final = [_Right(verb, "events.k8s.io", "events", "it writes no Events") for verb in ("create", "patch")]
 
 
 async def check_redis(settings: Settings, within: float) -> Sequence[Finding]:
@@ -131,36 +145,29 @@ async def check_cluster(settings: Settings, where: PodIdentity, account: Path = 
     """What the features that ask the cluster need. Nothing outside of a cluster. `account`: the folder of its token."""
     if not (where.pod and where.namespace):
         return []
-    wanted = {}
+    wanted: list[_Right] = []
     if where.service and (settings.readiness_bus is BusReadiness.AUTO or settings.rebalance_shed):
-        wanted[_SLICES] = ("list", "watch")
+        wanted += _SLICES
     if settings.kubernetes_events:
-        wanted[_EVENTS] = ("create", "patch")
+        wanted += _EVENTS
     if not wanted:
         return [ok("cluster", "no feature asks it")]
     cluster = Cluster(Pod(where.namespace, where.pod, where.uid), where.service, account)
     try:
-        missing = [
-            f"{verb} {resource}.{group}"
-            for (group, resource), verbs in wanted.items()
-            for verb in verbs
-            if not await cluster.allows(verb, group, resource)
-        ]
+        missing = [one for one in wanted if not await cluster.allows(one.verb, one.group, one.resource)]
     except Unanswered as error:
         what = f"the API server does not answer ({error.cause}): {str(error)[:200]}"
         return [fail("cluster", what, "mount the service account's token (serviceAccount.automount), or open its port")]
     finally:
         await cluster.close()
     if missing:
-        remedy = f"rbac.create=true of the chart gives them; without them {_lost(settings)}"
-        return [fail("cluster", f"the service account may not {', '.join(missing)}", remedy)]
+        names = ", ".join(f"{one.verb} {one.resource}.{one.group}" for one in missing)
+        lost = ", and ".join(dict.fromkeys(one.lost for one in missing))
+        return [
+            fail(
+                "cluster",
+                f"the service account may not {names}",
+                f"rbac.create=true of the chart gives them; without them {lost}",
+            )
+        ]
     return [ok("cluster", "the service account has the rights of all features")]
-
-
-def _lost(settings: Settings) -> str:
-    lost = []
-    if settings.readiness_bus is BusReadiness.AUTO or settings.rebalance_shed:
-        lost.append("a pod does not know its neighbours")
-    if settings.kubernetes_events:
-        lost.append("it writes no Events")
-    return ", and ".join(lost)
