@@ -97,7 +97,7 @@ async def new_pod(request: pytest.FixtureRequest) -> AsyncIterator[NewPod]:
 
 def redis_bus(url: str) -> RedisBus:
     return RedisBus(
-        url, limits=BusLimits(5, 5), observer=None, new_id=lambda: secrets.token_urlsafe(9), tasks=PlainTasks()
+        url, limits=BusLimits(30, 5), observer=None, new_id=lambda: secrets.token_urlsafe(9), tasks=PlainTasks()
     )
 
 

@@ -34,7 +34,7 @@ async def test_a_dead_redis_refuses_at_once(own_redis: RedisServer, new_pod: New
 
 async def test_a_frozen_redis_executes_nothing_twice(own_redis: RedisServer, new_pod: NewPod) -> None:
     """A written publish is unknown in time, a waiting one refused, and after the thaw none was executed twice."""
-    pod = new_pod(own_redis.url)
+    pod = new_pod(own_redis.url, timeout=1)
     await pod.bus.start()
     await pod.subscribe()
     own_redis.freeze()
@@ -44,10 +44,10 @@ async def test_a_frozen_redis_executes_nothing_twice(own_redis: RedisServer, new
     pod.offer("waiting", KEPT)
     await until(lambda: len(pod.settled) == 2)
     assert [settlement.outcome for settlement in pod.settled] == [Outcome.UNKNOWN, Outcome.REFUSED]
-    assert 0.9 < time.monotonic() - began < 2
+    assert 0.9 < time.monotonic() - began < 5
     began = time.monotonic()
     assert (await pod.publish("while it is down")).outcome is Outcome.REFUSED
-    assert time.monotonic() - began < 0.1
+    assert time.monotonic() - began < 0.9
     own_redis.thaw()
     await until(lambda: pod.bus.up)
     assert (await pod.publish("after", KEPT)).outcome is Outcome.ACCEPTED
@@ -56,7 +56,7 @@ async def test_a_frozen_redis_executes_nothing_twice(own_redis: RedisServer, new
 
 async def test_a_retry_with_a_key_after_a_lost_reply_is_safe(road: Road, new_pod: NewPod) -> None:
     """A publish whose reply is lost is unknown; with the same key the retry settles as the first one did in Redis."""
-    pod = new_pod(road.url)
+    pod = new_pod(road.url, timeout=1)
     await pod.bus.start()
     road.muting = b"EVALSHA"
     assert (await pod.publish("once", KEPT, key="k")).outcome is Outcome.UNKNOWN

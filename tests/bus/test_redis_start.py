@@ -316,9 +316,11 @@ async def test_a_master_behind_nat_is_reached(
     pod = new_pod(f"redis+sentinel://127.0.0.1:{sentinel.port}/0?master=main&map={mapped}")
     await pod.bus.start()
     [node] = pod.bus._nodes.nodes.values()
-    assert {link.host for link in node._links} == {HostPort("127.0.0.1", road.port)}
-    await pod.bus.close()
-    await road.close()
+    try:
+        await until(lambda: {link.host for link in node._links} == {HostPort("127.0.0.1", road.port)})
+    finally:
+        await pod.bus.close()
+        await road.close()
 
 
 async def test_a_master_that_no_sentinel_knows(

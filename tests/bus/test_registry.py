@@ -85,7 +85,7 @@ async def new_pod(request: pytest.FixtureRequest) -> AsyncIterator[NewPod]:
         if url:
             redis = RedisBus(
                 url,
-                limits=BusLimits(5, 5),
+                limits=BusLimits(30, 5),
                 observer=None,
                 new_id=lambda: secrets.token_urlsafe(9),
                 tasks=PlainTasks(),

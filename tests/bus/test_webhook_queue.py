@@ -101,7 +101,7 @@ async def new_pod(request: pytest.FixtureRequest) -> AsyncIterator[NewPod]:
         if url:
             redis = RedisBus(
                 url,
-                limits=BusLimits(5, 5, bounds),
+                limits=BusLimits(30, 5, bounds),
                 observer=None,
                 new_id=lambda: secrets.token_urlsafe(9),
                 tasks=PlainTasks(),
@@ -266,7 +266,7 @@ async def test_a_forged_event_is_dropped(redis: RedisServer) -> None:
     prefix = f"t{secrets.token_hex(6)}"
     bus = RedisBus(
         f"{redis.url}?prefix={prefix}",
-        limits=BusLimits(5, 5, BOUNDS),
+        limits=BusLimits(30, 5, BOUNDS),
         observer=None,
         new_id=lambda: secrets.token_urlsafe(9),
         tasks=PlainTasks(),

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
-from forestay.bus.redis.client.address import check_files, parse_address
+from forestay.bus.redis.client.tls import usable_address
 from forestay.bus.redis.signatures import Signatures
 from forestay.core.rules.shown import Shown
 from forestay.edge.client_address import TrustedProxies
@@ -23,7 +23,7 @@ MEMORY: Final = "memory://"
 
 def _bus_url(value: SecretStr) -> SecretStr:
     if value.get_secret_value() != MEMORY:
-        check_files(parse_address(value.get_secret_value()))
+        usable_address(value.get_secret_value())
     return value
 
 

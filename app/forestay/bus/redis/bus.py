@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from itertools import count
 
-from forestay.bus.redis.client.address import HostPort, check_files, parse_address
+from forestay.bus.redis.client.address import HostPort
 from forestay.bus.redis.client.command import Command, ErrorReply, Failure, Settle
 from forestay.bus.redis.client.connection import pack
 from forestay.bus.redis.client.link import NodeAccess
@@ -18,6 +18,7 @@ from forestay.bus.redis.client.nodes import NodeOptions, Nodes
 from forestay.bus.redis.client.probe import ProbeChannel
 from forestay.bus.redis.client.report import Report
 from forestay.bus.redis.client.subscription import PLAIN, SHARDED, Subscription
+from forestay.bus.redis.client.tls import usable_address
 from forestay.bus.redis.event_log import Adding, EventLog, tell_message
 from forestay.bus.redis.guard import TRUSTING, Guard
 from forestay.bus.redis.history import (
@@ -75,8 +76,7 @@ class RedisBus:
         `new_id` makes names of letters, digits, `_` and `-`. `tasks` runs the links and discovery. Raises ValueError if
         `url` cannot be used.
         """
-        address = parse_address(url)
-        check_files(address)
+        address = usable_address(url)
         self._timeout = timeout = limits.timeout
         self._cluster = address.cluster
         self._pubsub = SHARDED if address.cluster else PLAIN

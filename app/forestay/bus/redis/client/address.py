@@ -4,10 +4,8 @@ Every error says what is wrong and what to write instead. None of them repeats t
 """
 
 import re
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -107,25 +105,6 @@ def parse_address(url: str) -> Address:
         prefix=prefix,
         nat=_nat(parts.scheme, options.get("map")),
     )
-
-
-def check_files(address: Address) -> None:
-    """Check that the files that `address` names can be used. Raises ValueError."""
-    for option in _FILES:
-        path = getattr(address, option)
-        if path is not None and not Path(path).is_file():
-            raise ValueError(f"?{option}= names no file; check the path and the mount")
-    try:
-        context = ssl.create_default_context(cafile=address.ca)
-    except (ssl.SSLError, OSError):
-        raise ValueError("?ca= names a file without certificates in PEM form, or that cannot be read") from None
-    if address.cert is not None:
-        try:
-            # Without a password OpenSSL would ask for it on the terminal.
-            context.load_cert_chain(address.cert, address.key, password="")
-        except (ssl.SSLError, OSError, ValueError):
-            message = "?cert= and ?key= need a certificate and its key, in PEM form and without a password"
-            raise ValueError(message) from None
 
 
 def _options(query: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ from redis.asyncio import Connection, SSLConnection, UnixDomainSocketConnection
 
 from forestay.bus.redis.client.address import Address, HostPort
 from forestay.bus.redis.client.command import ErrorReply
+from forestay.bus.redis.client.tls import tls_context
 
 Argument = bytes | str | int
 Received = Callable[[object], None]
@@ -192,14 +193,18 @@ def _connection(address: Address, host: HostPort, within: float) -> _Plain | _Se
     options |= {"host": host.host, "port": host.port}
     if not address.tls:
         return _Plain(**options)
-    return _Secure(
-        ssl_ca_certs=address.ca, ssl_certfile=address.cert, ssl_keyfile=address.key or address.cert, **options
-    )
+    secure = _Secure(**options)
+    # That of redis-py trusts the authorities of the system besides those of a file, and reads them for each connection.
+    secure.ssl_context.context = tls_context(address)
+    return secure
 
 
 async def open_client(address: Address, host: HostPort, within: float) -> RespClient:
     """Connect to the server at `host`, within so many seconds. Raises ConnectError."""
-    connection = _connection(address, host, within)
+    try:
+        connection = _connection(address, host, within)
+    except ValueError as error:
+        raise Misconfigured(f"{host}: {error}") from None
     try:
         async with asyncio.timeout(within):
             try:
