@@ -21,6 +21,7 @@ from tests.collectors.scrapers import SCRAPERS
 from tests.collectors.stage import front, gateway
 from tests.collectors.tracers import TRACERS
 from tests.support import prometheus
+from tests.support.descendants import nothing_left
 from tests.support.fetched import Missing, say
 from tests.support.otlp_sink import sink
 from tests.support.repository import ROOT
@@ -109,4 +110,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with nothing_left():
+        sys.exit(main())

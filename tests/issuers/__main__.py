@@ -19,6 +19,7 @@ import structlog
 from tests.issuers import libraries, programs, providers
 from tests.issuers.checks import CHECKS
 from tests.issuers.issuer import Running
+from tests.support.descendants import nothing_left
 from tests.support.fetched import Missing, say
 from tests.support.repository import ROOT
 from tests.support.tokens_page import PAGE
@@ -116,4 +117,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with nothing_left():
+        sys.exit(main())

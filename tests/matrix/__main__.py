@@ -16,6 +16,7 @@ from tests.matrix.builders import Built, build
 from tests.matrix.checks import CHECKS
 from tests.matrix.libraries import LANGUAGES, Library, read
 from tests.matrix.stage import Unexpected
+from tests.support.descendants import nothing_left
 from tests.support.fetched import Missing, say
 from tests.support.repository import ROOT
 from tests.support.verdicts import Table, Verdicts
@@ -92,4 +93,5 @@ def _settle(language: str, seen: Verdicts, *, write: bool) -> int:
 
 if __name__ == "__main__":
     assert set(LANGUAGES) >= {each.language for each in read()}
-    sys.exit(main())
+    with nothing_left():
+        sys.exit(main())

@@ -14,6 +14,7 @@ import structlog
 
 from tests.meet.checks import CHECKS
 from tests.meet.kinds import KINDS
+from tests.support.descendants import nothing_left
 from tests.support.fetched import Missing, say
 from tests.support.repository import ROOT
 from tests.support.verdicts import Table, Verdicts
@@ -64,4 +65,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with nothing_left():
+        sys.exit(main())

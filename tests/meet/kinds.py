@@ -220,6 +220,8 @@ KINDS: Final = {
             _usr1,
             # It takes both on each port.
             lambda text: text,
+            # Its old process ends them after one second or nine, whichever of the two comes first to a signal.
+            reloading=12.0,
         ),
     )
 }

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.meet.programs import Program, folder
+from tests.support.descendants import end_descendants
 from tests.support.repository import blocks
 
 POD: Final = re.compile(r"10\.0\.0\.([12])(\D+)8080")
@@ -53,6 +54,8 @@ class Kind:
     """That of the file, where the proxy wants one."""
     late: bool = False
     """Whether it listens before it knows its pods."""
+    reloading: float = 1.5
+    """Seconds after which a reload has done to connections what it does. No proxy says when its new workers serve."""
     draws: bool = False
     """Whether it draws pods at random, so that their connections differ from run to run."""
 
@@ -133,8 +136,7 @@ class Running:
     async def reload(self) -> None:
         """Make it read its configuration again."""
         await self.kind.reload(self)
-        # No proxy says when its new workers serve.
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(self.kind.reloading)
 
     def log(self) -> str:
         """All that it has logged."""
@@ -149,7 +151,7 @@ class Running:
         return "\n".join(line for line in self.log().splitlines() if any(mark in line for mark in marks))
 
     async def stop(self) -> None:
-        """End it and its workers."""
+        """End it and its workers, also those that have no parent any more, as lighttpd's after a reload."""
         for process in self._processes:
             if process.returncode is None:
                 process.terminate()
@@ -162,6 +164,7 @@ class Running:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
+        end_descendants()
 
 
 def place_of(kind: Kind, number: int) -> Path:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from typing import Final
 
+from tests.support.descendants import nothing_left
 from tests.support.servers import PACKAGED
 from tests.support.wheels import NoWheel
 
@@ -73,4 +74,6 @@ def main() -> None:
     sys.exit(bool(failed))
 
 
-main()
+if __name__ == "__main__":
+    with nothing_left():
+        main()
