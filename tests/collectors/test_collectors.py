@@ -4,14 +4,14 @@ import sys
 
 import pytest
 
-from tests.collectors.__main__ import PAGES, read
+from tests.collectors.__main__ import PAGES, table
 from tests.support.process import Program
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_page_has_each_of_them(page: str) -> None:
     """With a version, and something in each cell."""
-    known = read(page)
+    known = table(page).read()
     assert [row.rpartition(" ")[0] for row in known] == list(PAGES[page])
     assert all(all(verdicts.values()) for verdicts in known.values())
 

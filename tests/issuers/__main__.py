@@ -6,7 +6,6 @@ that of the page at the same version, with 2 where an issuer cannot be had here.
 """
 
 import argparse
-import asyncio
 import re
 import sys
 import tempfile
@@ -14,17 +13,16 @@ from pathlib import Path
 from typing import Final
 
 import jwt
-import structlog
 
 from tests.issuers import libraries, programs, providers
 from tests.issuers.checks import CHECKS
 from tests.issuers.issuer import Running
 from tests.support.descendants import nothing_left
-from tests.support.fetched import Missing, say
+from tests.support.fetched import say
 from tests.support.repository import ROOT
 from tests.support.tokens_page import PAGE
+from tests.support.verdicts import Table, tried
 
-_TABLE: Final = re.compile(r"(?<=<!-- make issuers -->\n)\|.*?\n(?=<!-- end -->)", re.DOTALL)
 _GO: Final = re.search(r"golang-jwt/jwt/v5 v(\S+)", (ROOT / "tests/examples/go/go.mod").read_text(encoding="utf-8"))
 
 ISSUERS: Final[dict[str, tuple[str, Running]]] = {
@@ -39,28 +37,15 @@ ISSUERS: Final[dict[str, tuple[str, Running]]] = {
 }
 """By name the version, and what starts it."""
 
-Verdicts = dict[str, dict[str, str]]
-"""By issuer with its version, the verdict of each check."""
+TABLE: Final = Table(ROOT / PAGE, "make issuers", turned=True, corner="Issuer")
 
 
-def read(page: Path) -> Verdicts:
-    """The verdicts of the page."""
-    found = _TABLE.search(page.read_text(encoding="utf-8"))
-    if found is None:
-        return {}
-    head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in found[0].splitlines()]
-    return {row[0]: dict(zip(head[1:], row[1:], strict=True)) for row in rows}
+def titled(name: str) -> str:
+    """The name with its version, as the page has it."""
+    return f"{name} {ISSUERS[name][0]}"
 
 
-def table(verdicts: Verdicts) -> str:
-    """The table of the page."""
-    titles = [title for title, _ in CHECKS]
-    rows = [["Issuer", *titles], ["---"] * (len(titles) + 1)]
-    rows += [[name, *(found[title] for title in titles)] for name, found in verdicts.items()]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
-
-
-async def play(name: str) -> dict[str, str]:
+async def play(name: str) -> tuple[str, dict[str, str]]:
     """The verdicts of one issuer. Raises Missing."""
     _, running = ISSUERS[name]
     found = {}
@@ -69,19 +54,7 @@ async def play(name: str) -> dict[str, str]:
             for title, check in CHECKS:
                 found[title] = await check(issuer, Path(folder))
                 say(f"{name}: {title}: {found[title]}")
-    return found
-
-
-def merged(known: Verdicts, seen: Verdicts) -> Verdicts:
-    """What was seen, and what the page has of issuers that were not tried, in their order."""
-    found: Verdicts = {}
-    for name in ISSUERS:
-        for rows in (seen, known):
-            of_name = {row: verdicts for row, verdicts in rows.items() if row.startswith(f"{name} ")}
-            if of_name:
-                found |= of_name
-                break
-    return found
+    return titled(name), found
 
 
 def main() -> int:
@@ -92,28 +65,9 @@ def main() -> int:
     )
     parser.add_argument("--write", action="store_true", help="write the verdicts into docs/tokens.md")
     given = parser.parse_args()
-    # What the pods log belongs to no verdict.
-    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
-    known, seen, status = read(ROOT / PAGE), Verdicts(), 0
-    for name in given.issuers.split(","):
-        try:
-            seen[f"{name} {ISSUERS[name][0]}"] = asyncio.run(play(name))
-        except Missing as missing:
-            say(f"left out: {name}, because {missing}")
-            status = 2
-    if given.write:
-        text = (ROOT / PAGE).read_text(encoding="utf-8")
-        (ROOT / PAGE).write_text(_TABLE.sub(lambda _: table(merged(known, seen)), text), encoding="utf-8")
-        return status
-    for row, found in seen.items():
-        if row not in known:
-            say(f"{row} is not in {PAGE}, which has {', '.join(known) or 'none'}")
-            continue
-        for title, verdict in found.items():
-            if verdict != known[row][title]:
-                status = 1
-                say(f"{row}: {title}: {verdict}; {PAGE} has: {known[row][title]}")
-    return status
+    seen, left_out = tried(given.issuers.split(","), play)
+    titles = [titled(name).rpartition(" ")[0] + " " for name in ISSUERS]
+    return TABLE.settle(seen, titles, [title for title, _ in CHECKS], write=given.write) or left_out
 
 
 if __name__ == "__main__":

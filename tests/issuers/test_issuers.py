@@ -4,17 +4,15 @@ import sys
 
 import pytest
 
-from tests.issuers.__main__ import ISSUERS, read
+from tests.issuers.__main__ import ISSUERS, TABLE, titled
 from tests.issuers.checks import CHECKS
 from tests.support.process import Program
-from tests.support.repository import ROOT
-from tests.support.tokens_page import PAGE
 
 
 def test_the_page_has_every_issuer_and_every_check() -> None:
     """Each with its version and a verdict, and each gets in with its rights."""
-    known = read(ROOT / PAGE)
-    assert list(known) == [f"{name} {version}" for name, (version, _) in ISSUERS.items()]
+    known = TABLE.read()
+    assert list(known) == [titled(name) for name in ISSUERS]
     for verdicts in known.values():
         assert list(verdicts) == [title for title, _ in CHECKS]
         assert all(verdicts.values())

@@ -6,20 +6,18 @@ that of the page at the same version, and with 2 where a library was left out; a
 """
 
 import argparse
-import asyncio
 import sys
+from functools import partial
 from typing import Final
 
-import structlog
-
-from tests.matrix.builders import Built, build
+from tests.matrix.builders import build
 from tests.matrix.checks import CHECKS
 from tests.matrix.libraries import LANGUAGES, Library, read
 from tests.matrix.stage import Unexpected
 from tests.support.descendants import nothing_left
-from tests.support.fetched import Missing, say
+from tests.support.fetched import say
 from tests.support.repository import ROOT
-from tests.support.verdicts import Table, Verdicts
+from tests.support.verdicts import Table, tried
 
 PAGE: Final = "docs/clients.md"
 ROWS: Final = [row for row, _ in CHECKS]
@@ -30,9 +28,11 @@ def table(language: str) -> Table:
     return Table(ROOT / PAGE, f"make clients-matrix: {language}")
 
 
-async def play(program: Built, title: str, only: str) -> dict[str, str]:
-    """The verdicts of one library."""
-    found = {}
+async def play(name: str, only: str) -> tuple[str, dict[str, str]]:
+    """The verdicts of one library. Raises Missing."""
+    [library] = [each for each in read() if each.name == name]
+    program = build(library)
+    title, found = f"{library.title} {program.version}", {}
     for row, check in CHECKS:
         if only in check.__name__:
             try:
@@ -42,7 +42,7 @@ async def play(program: Built, title: str, only: str) -> dict[str, str]:
             except TimeoutError:
                 found[row] = "fails: no end in time"
             say(f"{title}: {row}: {found[row]}")
-    return found
+    return title, found
 
 
 def main() -> int:
@@ -53,20 +53,14 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="write the verdicts into docs/clients.md")
     given = parser.parse_args()
     libraries = _chosen(parser, given.names)
-    # What the pods log belongs to no verdict.
-    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
-    seen: dict[str, Verdicts] = {}
-    status = 0
-    for library in libraries:
-        try:
-            program = build(library)
-        except Missing as missing:
-            say(f"left out: {library.name}, because {missing}")
-            status = 2
-            continue
-        title = f"{library.title} {program.version}"
-        seen.setdefault(library.language, {})[title] = asyncio.run(play(program, title, given.only))
-    return max(status, *(_settle(language, found, write=given.write) for language, found in seen.items()), 0)
+    statuses = set()
+    for language in dict.fromkeys(each.language for each in libraries):
+        seen, left_out = tried(
+            [each.name for each in libraries if each.language == language], partial(play, only=given.only)
+        )
+        titles = [each.column for each in read() if each.language == language]
+        statuses.add(table(language).settle(seen, titles, ROWS, write=given.write) or left_out)
+    return min(statuses - {0}, default=0)
 
 
 def _chosen(parser: argparse.ArgumentParser, names: list[str]) -> list[Library]:
@@ -75,20 +69,6 @@ def _chosen(parser: argparse.ArgumentParser, names: list[str]) -> list[Library]:
     if unknown := set(names) - known:
         parser.error(f"no library {', '.join(sorted(unknown))}; there are {', '.join(each.name for each in every)}")
     return [each for each in every if not names or {each.name, each.language} & set(names)]
-
-
-def _settle(language: str, seen: Verdicts, *, write: bool) -> int:
-    """Write the verdicts of a language, or name what differs from the page. 1 where that is at the same version."""
-    page = table(language)
-    if write:
-        page.write(seen, [each.column for each in read() if each.language == language], ROWS)
-        return 0
-    for sentence in page.unknown(seen):
-        say(sentence)
-    differences = list(page.differences(seen))
-    for sentence in differences:
-        say(sentence)
-    return 1 if differences else 0
 
 
 if __name__ == "__main__":

@@ -6,18 +6,16 @@ the page at the same version; another version is only named. `--write` writes th
 """
 
 import argparse
-import asyncio
 import sys
+from functools import partial
 from typing import Final
-
-import structlog
 
 from tests.meet.checks import CHECKS
 from tests.meet.kinds import KINDS
 from tests.support.descendants import nothing_left
-from tests.support.fetched import Missing, say
+from tests.support.fetched import say
 from tests.support.repository import ROOT
-from tests.support.verdicts import Table, Verdicts
+from tests.support.verdicts import Table, tried
 
 PAGE: Final = ROOT / "docs/proxies.md"
 TABLE: Final = Table(PAGE, "make meet")
@@ -41,27 +39,9 @@ def main() -> int:
     parser.add_argument("--only", default="", help="a part of the name of a check, such as reload")
     parser.add_argument("--write", action="store_true", help="write the verdicts into docs/proxies.md")
     given = parser.parse_args()
-    # What the pods log belongs to no verdict.
-    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
-    seen: Verdicts = {}
-    status = 0
-    for name in given.proxies.split(","):
-        try:
-            title, found = asyncio.run(play(name, given.only))
-        except Missing as missing:
-            say(f"left out: {name}, because {missing}")
-            status = 2
-            continue
-        seen[title] = found
-    if given.write:
-        TABLE.write(seen, [f"{name} " for name in KINDS], [row for row, _ in CHECKS])
-        return status
-    for sentence in TABLE.unknown(seen):
-        say(sentence)
-    for sentence in TABLE.differences(seen):
-        status = max(status, 1)
-        say(sentence)
-    return status
+    seen, left_out = tried(given.proxies.split(","), partial(play, only=given.only))
+    titles = [f"{name} " for name in KINDS]
+    return TABLE.settle(seen, titles, [row for row, _ in CHECKS], write=given.write) or left_out
 
 
 if __name__ == "__main__":
