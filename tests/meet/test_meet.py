@@ -1,17 +1,12 @@
 """The page about proxies has what `make meet` sees."""
 
-import os
-import signal
-import sys
-from typing import Final
-
 import pytest
 
 from tests.meet.__main__ import TABLE
 from tests.meet.checks import CHECKS
 from tests.meet.kinds import KINDS
 from tests.meet.proxies import POD
-from tests.support.process import Program
+from tests.support.verdicts import compared
 
 
 def test_the_page_has_every_proxy_and_every_check() -> None:
@@ -69,8 +64,4 @@ async def test_a_run_leaves_no_process(how: str, ended_by: signal.Signals | None
 @pytest.mark.timeout(1800)
 async def test_the_verdicts_are_those_of_the_page() -> None:
     """Each proxy that can be had here is started, and does what the page says at its version."""
-    process = await Program((sys.executable, "-m", "tests.meet")).start()
-    out, error = await process.communicate()
-    if process.returncode == 2:
-        pytest.skip(out.decode().strip().splitlines()[-1])
-    assert process.returncode == 0, (out + error).decode()[-3000:]
+    await compared("tests.meet")

@@ -2,13 +2,16 @@
 
 import asyncio
 import re
+import sys
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 import structlog
 
 from tests.support.fetched import Missing, say
+from tests.support.process import Program
 
 Verdicts = dict[str, Mapping[str, str]]
 """By a program or library, with its version as the last word, the verdict of each check."""
@@ -34,6 +37,15 @@ def tried(
         else:
             seen[title] = found
     return seen, status
+
+
+async def compared(module: str) -> None:
+    """Run `python -m MODULE`, which must find nothing that differs. Skips the test where something cannot be had."""
+    process = await Program((sys.executable, "-m", module)).start()
+    out, error = await process.communicate()
+    if process.returncode == 2:
+        pytest.skip(out.decode().strip().splitlines()[-1])
+    assert process.returncode == 0, (out + error).decode()[-3000:]
 
 
 @dataclass(frozen=True, slots=True)
