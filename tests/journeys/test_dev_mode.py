@@ -1,34 +1,15 @@
 """`serve --dev` and `token --dev` as a newcomer uses them: what is printed can be copied, and works."""
 
-import asyncio
 import re
 import shlex
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 
 from forestay.web import pages
 from tests.support.gateway import Client, gateway
-from tests.support.process import forestay, start
+from tests.support.process import banner, forestay
 from tests.support.repository import ROOT
-
-
-@asynccontextmanager
-async def banner(**variables: str) -> AsyncIterator[str]:
-    """Runs `serve --dev` on free ports until the block ends. Yields what it prints when it serves."""
-    process = await start("serve", "--dev", "--port", "0", "--internal-port", "0", **variables)
-    try:
-        assert process.stdout is not None
-        async with asyncio.timeout(20):
-            printed = ""
-            while "api key" not in printed:
-                printed += (await process.stdout.readline()).decode()
-        yield printed
-    finally:
-        process.kill()
-        await process.wait()
 
 
 def value(name: str, printed: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.gateway import API_KEY, PATIENCE, SECRET, Client, token, upgrade
 from tests.support.local_redis import RedisServer
-from tests.support.process import KEYS, forestay, serving, start
+from tests.support.process import KEYS, banner, forestay, serving
 
 ISSUER = {"FORESTAY_JWKS_URL": "http://127.0.0.1:9/keys", "FORESTAY_JWT_ALGORITHMS": "RS256"}
 
@@ -313,15 +313,6 @@ async def test_development_mode_binds_the_loopback_and_says_that_it_is_insecure(
 
 async def test_development_mode_takes_the_keys_that_are_there() -> None:
     """`--dev` uses configured keys instead of those that it keeps, and prints an IPv6 address as a URL."""
-    process = await start("serve", "--dev", "--host", "::1", "--port", "0", "--internal-port", "0", **ISSUER)
-    try:
-        assert process.stdout is not None
-        async with asyncio.timeout(20):
-            printed = ""
-            while "api key" not in printed:
-                printed += (await process.stdout.readline()).decode()
+    async with banner("--host", "::1", **ISSUER) as printed:
         assert "http://[::1]:" in printed
         assert "token     <token>" in printed
-    finally:
-        process.kill()
-        await process.wait()

@@ -66,6 +66,22 @@ async def start(*arguments: str, **environ: str) -> asyncio.subprocess.Process:
     return await FORESTAY.start(*arguments, **environ)
 
 
+@asynccontextmanager
+async def banner(*arguments: str, **environ: str) -> AsyncIterator[str]:
+    """Runs `serve --dev` on free ports until the block ends. Yields what it prints when it serves."""
+    process = await start("serve", "--dev", "--port", "0", "--internal-port", "0", *arguments, **environ)
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(20):
+            printed = ""
+            while "api key" not in printed:
+                printed += (await process.stdout.readline()).decode()
+        yield printed
+    finally:
+        process.kill()
+        await process.wait()
+
+
 class Process:
     """A serving process, its ports, and everything it has logged."""
 
