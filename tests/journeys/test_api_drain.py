@@ -3,24 +3,14 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from tests.support.gateway import Client, Gateway, Pod, call, token
-from tests.support.local_redis import RedisServer
-from tests.support.pods import NewPod, pods
+from tests.support.pods import NewPod
 from tests.support.process import serving
-
-
-@pytest.fixture
-async def new_pod(redis: RedisServer, tmp_path: Path) -> AsyncIterator[NewPod]:
-    """Yields a function that makes pods of one gateway."""
-    async with pods(redis, tmp_path, "") as make:
-        yield make
 
 
 def id_of(pod: Gateway) -> str:

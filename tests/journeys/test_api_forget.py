@@ -2,11 +2,9 @@
 
 import asyncio
 from base64 import urlsafe_b64encode
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from structlog.testing import capture_logs
 
 from tests.support.gateway import PATIENCE, call, gateway
@@ -32,13 +30,6 @@ pattern = "chat.*"
 join_leave = true
 """
 HISTORY = "/v1/rooms/log.a/history"
-
-
-@pytest.fixture
-async def new_pod(redis: RedisServer, tmp_path: Path) -> AsyncIterator[NewPod]:
-    """Yields a function that makes pods of one gateway, with the rooms above."""
-    async with pods(redis, tmp_path, ROOMS) as make:
-        yield make
 
 
 def joining(room: str, since: dict[str, Any]) -> dict[str, object]:

@@ -1,16 +1,13 @@
 """Any pod answers a backend for all pods: it puts users into rooms, takes them out, and says how the pods are."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from forestay import __version__
 from tests.support.gateway import call, token
-from tests.support.local_redis import RedisServer
-from tests.support.pods import NewPod, pods
+from tests.support.pods import NewPod
 from tests.support.streams import Stream
 
 ROOMS = """
@@ -25,13 +22,6 @@ ttl = 60
 pattern = "chat.*"
 join_leave = true
 """
-
-
-@pytest.fixture
-async def new_pod(redis: RedisServer, tmp_path: Path) -> AsyncIterator[NewPod]:
-    """Yields a function that makes pods of one gateway, with the rooms above."""
-    async with pods(redis, tmp_path, ROOMS) as make:
-        yield make
 
 
 async def test_a_backend_puts_a_user_into_a_room_on_all_pods(new_pod: NewPod) -> None:

@@ -5,7 +5,6 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -13,8 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.support.gateway import KEY, Gateway, call, token, upgrade
-from tests.support.local_redis import RedisServer
-from tests.support.pods import NewPod, pods
+from tests.support.pods import NewPod
 
 ROOMS = """
 [[rooms]]
@@ -24,13 +22,6 @@ size = 10
 ttl = 60
 """
 BODY = b'{"payload": "hello"}'
-
-
-@pytest.fixture
-async def new_pod(redis: RedisServer, tmp_path: Path) -> AsyncIterator[NewPod]:
-    """Yields a function that makes pods of one gateway, with the rooms above."""
-    async with pods(redis, tmp_path, ROOMS) as make:
-        yield make
 
 
 async def get(pod: Gateway, path: str) -> Any:

@@ -1,10 +1,7 @@
 """A pod is asked from the moment when it can hold a connection, on real Redis and several pods."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
-
-import pytest
 
 from forestay.core.rules.lifecycle import State
 from tests.support.gateway import PATIENCE, Client, call, token
@@ -12,13 +9,6 @@ from tests.support.local_redis import RedisServer, Road
 from tests.support.pods import NewPod, pods
 
 DISCONNECT = ("DELETE", "/v1/users/alice/connections")
-
-
-@pytest.fixture
-async def new_pod(redis: RedisServer, tmp_path: Path) -> AsyncIterator[NewPod]:
-    """Yields a function that makes pods of one gateway."""
-    async with pods(redis, tmp_path, "") as make:
-        yield make
 
 
 async def test_an_older_pod_asks_a_pod_that_has_just_started(new_pod: NewPod) -> None:

@@ -3,15 +3,13 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.gateway import Client, call, frame, token
 from tests.support.local_redis import RedisServer
-from tests.support.pods import NewPod, pods
+from tests.support.pods import NewPod
 
 ROOMS = """
 [[rooms]]
@@ -30,13 +28,6 @@ ttl = 60
 pattern = "chat.*"
 join_leave = true
 """
-
-
-@pytest.fixture
-async def new_pod(redis: RedisServer, tmp_path: Path) -> AsyncIterator[NewPod]:
-    """Yields a function that makes pods of one gateway, with the rooms above."""
-    async with pods(redis, tmp_path, ROOMS) as make:
-        yield make
 
 
 async def test_a_message_reaches_the_room_on_every_pod(new_pod: NewPod) -> None:
