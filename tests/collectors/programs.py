@@ -1,7 +1,10 @@
 """Builds and fetches the collectors and scrapers, once: modules of Go, and a package of PyPI."""
 
+import asyncio
 import os
 import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -73,3 +76,16 @@ async def jaeger() -> str:
 def clean() -> dict[str, str]:
     """The environment without settings of OpenTelemetry and of Forestay."""
     return {name: text for name, text in os.environ.items() if not name.startswith(("OTEL_", "FORESTAY_"))}
+
+
+@asynccontextmanager
+async def running(*command: str, place: Path) -> AsyncIterator[None]:
+    """Runs a program in `place` until the block ends."""
+    quiet = asyncio.subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(*command, cwd=place, env=clean(), stdout=quiet, stderr=quiet)
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()

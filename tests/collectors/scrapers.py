@@ -4,7 +4,6 @@ import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,15 +71,8 @@ async def vmagent(front: Front, place: Path) -> Seen:
     }
     try:
         await server.start()
-        quiet = asyncio.subprocess.DEVNULL
-        flags = [f"-{name}={value}" for name, value in options.items()]
-        agent = await asyncio.create_subprocess_exec(program, *flags, cwd=place, stdout=quiet, stderr=quiet)
-        try:
+        async with programs.running(program, *(f"-{name}={value}" for name, value in options.items()), place=place):
             return await _stored(server, front)
-        finally:
-            with suppress(ProcessLookupError):
-                agent.kill()
-            await agent.wait()
     finally:
         await server.end()
 
@@ -114,8 +106,8 @@ async def datadog(front: Front, place: Path) -> Seen:
     histogram = _of(found, "forestay.forestay_publish_seconds.count")
     return {
         "Gets": _form(front),
-        "A counter": f"{_is(counter[-1:])}, as `forestay_messages_published.count`",
-        "A histogram": f"{_is(histogram[-1:])}, as `forestay_publish_seconds.count`, `.sum`, `.bucket`",
+        "A counter": f"{_is(counter[-1:])}, with `.count` in place of `_total`",
+        "A histogram": f"{_is(histogram[-1:])}, as `.count`, `.sum` and `.bucket`",
         "Exemplars": "no",
     }
 

@@ -2,11 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from examples.__main__ import listens
 from tests.collectors import programs
 from tests.collectors.stage import CALLER, MESSAGES, PATIENCE, gateway
 from tests.support.local_redis import free_port
@@ -35,8 +35,8 @@ async def otelcol(place: Path) -> Seen:
             },
         }
         (place / "config.yaml").write_text(json.dumps(config))
-        async with _process(program, "--config=file:config.yaml", place=place), asyncio.timeout(PATIENCE):
-            await _listening(port)
+        async with programs.running(program, "--config=file:config.yaml", place=place), asyncio.timeout(PATIENCE):
+            await listens(port)
             async with gateway(f"http://127.0.0.1:{port}"):
                 while len(_of_messages(behind.spans)) < _SPANS:
                     await asyncio.sleep(0.05)
@@ -75,31 +75,6 @@ def _seen(spans: Sequence[Span]) -> Seen:
 
 def _number(found: int, words: str) -> str:
     return words if found == MESSAGES else f"{found} of {MESSAGES}"
-
-
-@asynccontextmanager
-async def _process(*command: str, place: Path) -> AsyncIterator[None]:
-    quiet = asyncio.subprocess.DEVNULL
-    running = await asyncio.create_subprocess_exec(
-        *command, cwd=place, env=programs.clean(), stdout=quiet, stderr=quiet
-    )
-    try:
-        yield
-    finally:
-        with suppress(ProcessLookupError):
-            running.kill()
-        await running.wait()
-
-
-async def _listening(port: int) -> None:
-    while True:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            await asyncio.sleep(0.1)
-        else:
-            writer.close()
-            return
 
 
 TRACERS: Final[Mapping[str, tuple[str, Trace]]] = {
