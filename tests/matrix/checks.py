@@ -182,13 +182,7 @@ async def larger(program: Built) -> str:
 
 
 async def _largest(program: Built, limit: int) -> str:
-    generous = {
-        "max_message_bytes": _LIMIT,
-        "message_rate": 0,
-        "message_bytes_rate": 0,
-        "send_buffer_bytes": 2 * _LIMIT,
-    }
-    async with gateway(**_QUIET, **generous) as pod, started(program, pod.url, token("alice"), limit) as client:
+    async with gateway(**_QUIET, **_GENEROUS) as pod, started(program, pod.url, token("alice"), limit) as client:
         await _welcome(client)
         await client.text({"type": "join", "room": "a"})
         await client.hear("joined")

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Final
 
 from tests.meet.proxies import Kind, Ports, Running, place_of
 from tests.support.gateway import PATIENCE, Client, Gateway, Pod, close_clients, gateway, token
+from tests.support.local_redis import free_port
 
 _QUIET: Final = {
     "ping_interval": 3600,
@@ -60,13 +60,6 @@ async def stage(
         finally:
             await close_clients()
             await proxy.stop()
-
-
-def free_port() -> int:
-    """A port on loopback that nothing listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def bearer() -> str:
