@@ -1,11 +1,17 @@
 """The page about proxies has what `make meet` sees."""
 
+import os
+import signal
+import sys
+from typing import Final
+
 import pytest
 
 from tests.meet.__main__ import TABLE
 from tests.meet.checks import CHECKS
 from tests.meet.kinds import KINDS
 from tests.meet.proxies import POD
+from tests.support.process import Program
 from tests.support.verdicts import compared
 
 
