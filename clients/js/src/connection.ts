@@ -168,18 +168,17 @@ export const openConnection = (
     timer(connection._probe, connection._welcome?.ping_interval_ms);
     owner._heard(connection, frame, data);
   };
-  const closed = (ending: Required<Ending> & { retryAfter?: number }): void => {
-    const { reason, retryAfter } = ending;
+  const closed = ({ code, reason, retryAfter }: Ending & { retryAfter?: number }): void => {
     // Deno says 0.
-    const code = ending.code || 1006;
+    code ||= 1006;
     // A handshake that came about has agreed on a protocol.
     if (code === 1006 && !socket.protocol && !isOver) refuse();
-    else end({ code, reason }, !socket.protocol, retryAfter);
+    else end({ code, reason: reason! }, !socket.protocol, retryAfter);
   };
   socket.onclose = closed;
   // What went wrong comes with the close. But Node 22 does not close what was refused; and `ws` throws errors that nobody
   // listens to.
-  socket.onerror = () => setTimeout(() => socket.readyState || closed({ code: 1006, reason: "" }));
+  socket.onerror = () => setTimeout(() => socket.readyState || closed({ reason: "" }));
   socket.on?.("unexpected-response", (_, { statusCode, statusMessage, headers }) =>
     refuse(statusCode, statusMessage, headers["retry-after"]),
   );

@@ -2,7 +2,7 @@
 
 import { refused } from "./errors.js";
 
-const kindOf = (value: unknown): string => Object.prototype.toString.call(value).slice(8, -1);
+const kindOf = (value: unknown): string => ({}).toString.call(value).slice(8, -1);
 
 const JSON_KINDS = /^(Object|Array|String|Number|Boolean|Null)$/;
 

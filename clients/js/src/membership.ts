@@ -26,16 +26,15 @@ export const joinOn = (
 ): void => {
   const membership: Membership = {};
   connection._rooms.set(room, membership);
-  const isMeant = () => connection._rooms.get(room) === membership;
+  const isVain = () => connection._rooms.get(room) !== membership;
   const answer: Answer = (error, payload) => {
-    // Left before it was joined, when there was nothing to leave yet.
-    if (!error && !room._wanted) leaveOn(connection, room, requests);
-    else if (!isMeant()) return;
-    else if (!error) joined(connection, room, (membership._joined = payload));
+    // The gateway keeps the order: what was left meanwhile is followed by a leave.
+    if (isVain()) return;
+    if (!error) joined(connection, room, (membership._joined = payload));
     // A refusal that is not for good says when to come again.
     else if (error.retryAfter) {
-      setTimeout(() => isMeant() && joinOn(connection, room, requests, joined), error.retryAfter);
+      setTimeout(() => isVain() || joinOn(connection, room, requests, joined), error.retryAfter);
     } else room._leave(error);
   };
-  requests._ask({ type: "join", room: room.name, since: room._position }, answer, connection);
+  requests._ask({ type: "join", room: room.name, since: room._position }, answer, connection, undefined, isVain);
 };

@@ -86,7 +86,11 @@ export const makePacer = (limits: Limits, socket: Sink): Pacer => {
       let count = 1;
       let size = first._size;
       const fits = (next?: Parcel) =>
-        next?._join && count < rooms_per_join && count < tokens - 1 && size + next._size <= message_bytes;
+        next?._join &&
+        !next._isOff?.() &&
+        count < rooms_per_join &&
+        count < tokens - 1 &&
+        size + next._size <= message_bytes;
       if (first._join) while (fits(queue[count])) size += queue[count++]!._size;
       const wait = Math.max(-seconds, rate && (1 - tokens) / rate, bytes_rate && -bytes / bytes_rate, socket.busy || 0);
       if (wait > 0) return void timer(pump, Math.ceil(wait * 1_100));

@@ -102,7 +102,7 @@ const makeStore = <S extends object>(idle: S, start: (set: (change: Partial<S>) 
 const useStore = <S>(store: Store<S>, listen = store._listen): S =>
   useSyncExternalStore(listen, store._now, () => store._idle);
 
-const newest = <M>(messages: readonly M[], limit: number): M[] => messages.slice(-limit || messages.length);
+const newest = <M>(messages: readonly M[], limit: number): M[] => messages.slice(-limit || Infinity);
 
 /** One for each client, and by name. */
 const once = <V>(make: (client: Client, name: string) => V) => {
@@ -267,7 +267,7 @@ export const ForestayProvider = ({ client, children }: { client: Client; childre
 export const useClient = (): Client => {
   const client = useContext(Context);
   if (client) return client;
-  throw new Error("no <ForestayProvider client={client}> is above this component");
+  throw new Error("no <ForestayProvider> is above this component");
 };
 
 /** Whether there is a connection, for whom, and why not. */

@@ -162,21 +162,21 @@ export const makeRequests = ({ timeout, outbox }: { timeout: number; outbox: num
     },
     _settle(reply, connection) {
       const { id, room, type, payload } = reply;
-      const isLate = type === "error" && payload.code === "rate_limited";
+      const error = type === "error" ? refusedBy(payload) : null;
       // The answers to a `join` of many rooms all have its id, and the room that they are about.
       const isAnswered = ({ _as, _join }: Request) =>
         _as === Number(id) && (!_join || !room || (_join as Frame).room === room);
       const answered = id ? [...all].filter(isAnswered) : [];
-      if (isLate) {
+      if (error?.code === "rate_limited") {
         for (const request of answered) {
           request._as = undefined;
-          request._refusal = refusedBy(payload);
+          request._refusal = error;
         }
         const { _add, _hold, _pump } = connection._pacer!;
-        _hold(payload.retry_after_ms ?? PAUSE);
+        _hold(error.retryAfter ?? PAUSE);
         _add(...answered);
         _pump();
-      } else for (const request of answered) settle(request, type === "error" ? refusedBy(payload) : null, payload);
+      } else for (const request of answered) settle(request, error, payload);
       return !!answered[0];
     },
     _giveUp(connection) {

@@ -219,14 +219,15 @@ export const makeSession = (client: Client, address: string | URL, given: Client
 
   const withToken = (coming: string | Promise<string>, use: (token: string) => void, failed: () => void): void => {
     const refuse = whileOn((error: Error) => {
+      // What is no token and never will be. A text may be the page of a server that is not well.
+      const code = client.state !== "connected" && error instanceof RefusedError && !error.retryAfter && error.code;
       // By its name, since a page may hold this package twice.
-      if (error.name === "UnauthorizedError") return stop({ code: 4401, reason: error.message });
-      if (error instanceof RefusedError && client.state !== "connected") {
-        return stop({ code: 4401, reason: error.message }, error.code);
-      }
+      if (code || error.name === "UnauthorizedError")
+        return stop({ code: 4401, reason: error.message }, code || undefined);
       client.error = error;
-      client._emit("error", error);
+      // First, so that a listener may end it.
       failed();
+      client._emit("error", error);
     });
     Promise.resolve(coming).then(whileOn(use)).catch(refuse);
   };

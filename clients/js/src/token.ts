@@ -17,7 +17,7 @@ export const checked = (given: unknown): string => {
   const token = typeof given === "string" ? given.trim() : "";
   if (/^[!-~]+$/.test(token)) return token;
   const what = token ? "a text with spaces, perhaps a page" : given ? typeof given : JSON.stringify(given);
-  throw refused("bad_token", `getToken returned no token: ${what}`);
+  throw refused("bad_token", `getToken returned no token: ${what}`, token ? { retryAfter: 1_000 } : {});
 };
 
 /** @internal A browser cannot send an Authorization header with a WebSocket. */

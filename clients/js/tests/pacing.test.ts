@@ -134,6 +134,48 @@ describe("requests", () => {
     expect(room.state).toBe("joined");
   });
 
+  test("a room that is left before it is joined is left once", async () => {
+    const { client, peer } = await connected();
+    const room = client.room("a");
+    const joining = room.join();
+    joining.catch(() => {});
+    const join = await peer.hear("join");
+    const leaving = room.leave();
+    const leave = await peer.hear("leave");
+    peer.say({ type: "joined", id: join.id, room: "a", payload: {} });
+    peer.say({ type: "left", id: leave.id, room: "a" });
+    await leaving;
+    client
+      .room("b")
+      .publish("x")
+      .catch(() => {});
+    await peer.hear("broadcast");
+    expect(peer.unheard).toBe(0);
+    expect(room.state).toBe("left");
+    await expect(joining).rejects.toMatchObject({ code: "not_joined" });
+  });
+
+  test("a join that was refused does not come after a leave", async () => {
+    const { client, peer } = await connected({ rooms_per_join: 10 });
+    const rooms = ["a", "b", "c"].map((name) => client.room(name));
+    const joins = rooms.map((room) => room.join());
+    for (const joining of joins) joining.catch(() => {});
+    const join = await peer.hear("join");
+    const leaving = [rooms[0]!.leave(), rooms[1]!.leave()];
+    const leaves = [await peer.hear("leave"), await peer.hear("leave")];
+    for (const room of ["a", "b", "c"]) {
+      const payload = { code: "rate_limited", message: "no", retry_after_ms: 50 };
+      peer.say({ type: "error", id: join.id, room, payload });
+    }
+    for (const { id } of leaves) peer.say({ type: "error", id, payload: { code: "not_joined", message: "no" } });
+    await Promise.all(leaving);
+    const again = await peer.hear("join");
+    expect([again.room, again.rooms]).toEqual(["c", undefined]);
+    peer.say({ type: "joined", id: again.id, room: "c", payload: {} });
+    await joins[2];
+    expect(peer.unheard).toBe(0);
+  });
+
   test("a gateway that refuses for longer than an answer may take is told of by its own refusal", async () => {
     const { client, peer } = await connected({}, { timeout: 100 });
     const publishing = client.room("a").publish("x");

@@ -26,6 +26,6 @@ test("a server renders the first state, and connects to nothing", async () => {
 
 test("a hook without a provider says what is missing", () => {
   expect(() => renderToString(createElement(Everything, { name: "a" }))).toThrow(
-    "no <ForestayProvider client={client}> is above this component",
+    "no <ForestayProvider> is above this component",
   );
 });

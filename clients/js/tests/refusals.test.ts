@@ -141,7 +141,6 @@ describe("tokens", () => {
     ["null", null, "null"],
     ["an empty string", "", '""'],
     ["white space", " \n", "string"],
-    ["two lines", "a\nb", "a text with spaces, perhaps a page"],
   ])("%s is no token, and the end", async (_, given, kind) => {
     const getToken = vi.fn(() => given as string);
     const client = make({ getToken });
@@ -150,6 +149,24 @@ describe("tokens", () => {
     await expect(client.ready()).rejects.toMatchObject(stopped);
     expect(client.error).toMatchObject(stopped);
     expect([client.state, getToken.mock.calls.length, gateway.handshakes]).toEqual(["disconnected", 1, 0]);
+  });
+
+  test("a page in place of one is an error, and it is asked for again", async () => {
+    const getToken = vi.fn(() => token());
+    getToken.mockReturnValueOnce("<!doctype html>\n<title>502 Bad Gateway</title>");
+    const client = make({ getToken, maxDelay: 0, minDelay: 50 });
+    const errors = collect<Error>(client, "error");
+    client.connect();
+    await until(() => errors.length === 1);
+    expect(errors[0]).toMatchObject({
+      name: "RefusedError",
+      code: "bad_token",
+      message: "getToken returned no token: a text with spaces, perhaps a page",
+    });
+    expect([client.error, client.state]).toEqual([errors[0], "connecting"]);
+    await gateway.welcomed();
+    await client.ready();
+    expect(client.error).toBeUndefined();
   });
 
   test("white space around one is no part of it", async () => {
@@ -178,6 +195,19 @@ describe("tokens", () => {
     await gateway.welcomed();
     await client.ready();
     expect(client.error).toBeUndefined();
+  });
+
+  test("where what getToken throws makes the application disconnect, it is not asked again", async () => {
+    const getToken = vi.fn(() => {
+      throw new Error("no network");
+    });
+    const client = make({ getToken, maxDelay: 0, minDelay: 10 });
+    client.on("error", () => client.disconnect());
+    client.connect();
+    await until(() => client.state === "disconnected");
+    // Longer than it would have waited.
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect([client.error, getToken.mock.calls.length]).toEqual([undefined, 1]);
   });
 
   test("rubbish at a renewal is an error, and the connection goes on", async () => {
