@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from forestay.edge.tokens.jwks import RenewalTimes
 from forestay.edge.tokens.key_set import Key, KeySet, read_key_set
 from forestay.edge.tokens.keys import Keys, read_public_key, read_secret
-from forestay.edge.tokens.verifier import TokenRules, TokenVerifier
+from forestay.edge.tokens.verifier import NOT_OURS, TokenRules, TokenVerifier
 from forestay.protocol.codes import ErrorCode, Refusal
 from tests.support.jwks import (
     LONG_SECRET,
@@ -211,7 +211,7 @@ async def test_each_algorithm_has_one_source(issuer: Endpoint) -> None:
     assert (await by.verify(forged({"alg": "HS256", "kid": "k"}, CLAIMS))).user == "ada"
     assert issuer.asked == []
     assert (await by.verify(ec_signer().token(CLAIMS, kid="k"))).user == "ada"
-    assert await refused(by, ec_signer("other").token(CLAIMS, kid="k")) == "signature does not match"
+    assert await refused(by, ec_signer("other").token(CLAIMS, kid="k")) == NOT_OURS
     assert (await refused(by, forged({"alg": "HS384"}, CLAIMS, digest="sha384"))).startswith("algorithm not allowed")
     await by.close()
 
@@ -240,8 +240,8 @@ async def test_a_token_without_a_key_id_is_tried_with_keys_of_its_algorithm(issu
     issuer.publish(ec_signer().jwk(kid="e"), *others, rsa_signer().jwk(kid="last"), rsa_signer("eleventh").jwk())
     by = verifier(keys(jwks_url=issuer.url))
     assert (await by.verify(rsa_signer().token(CLAIMS))).user == "ada"
-    assert await refused(by, rsa_signer("eleventh").token(CLAIMS)) == "signature does not match"
-    assert await refused(by, rsa_signer("unpublished").token(CLAIMS)) == "signature does not match"
+    assert await refused(by, rsa_signer("eleventh").token(CLAIMS)) == NOT_OURS
+    assert await refused(by, rsa_signer("unpublished").token(CLAIMS)) == NOT_OURS
     await by.close()
 
 
@@ -265,8 +265,8 @@ async def test_two_issuers_with_the_same_key_id_are_not_mixed_up(issuer: Endpoin
         )
         assert (await first.verify(ec_signer().token(CLAIMS, kid="k"))).user == "ada"
         assert (await second.verify(ec_signer("another").token(CLAIMS, kid="k"))).user == "ada"
-        assert await refused(first, ec_signer("another").token(CLAIMS, kid="k")) == "signature does not match"
-        assert await refused(second, ec_signer().token(CLAIMS, kid="k")) == "signature does not match"
+        assert await refused(first, ec_signer("another").token(CLAIMS, kid="k")) == NOT_OURS
+        assert await refused(second, ec_signer().token(CLAIMS, kid="k")) == NOT_OURS
         await first.close()
         await second.close()
 
@@ -279,7 +279,7 @@ async def test_a_token_cannot_cause_a_request_to_another_address(issuer: Endpoin
         by = verifier(keys(jwks_url=issuer.url))
         claims = CLAIMS | {"iss": elsewhere.url, "aud": elsewhere.url}
         headers = {"jku": elsewhere.url, "x5u": elsewhere.url, "kid": "k"}
-        assert await refused(by, ec_signer("thief").token(claims, **headers)) == "signature does not match"
+        assert await refused(by, ec_signer("thief").token(claims, **headers)) == NOT_OURS
         assert (await refused(by, ec_signer("thief").token(claims, kid=elsewhere.url))).startswith("unknown key")
         assert (await by.verify(ec_signer().token(claims, **headers))).user == "ada"
         assert elsewhere.asked == []
@@ -525,7 +525,7 @@ async def test_a_key_without_an_id_is_tried_for_a_token_with_one(issuer: Endpoin
     assert (await by.verify(ec_signer("bare").token(CLAIMS, kid="elsewhere"))).user == "ada"
     assert (await by.verify(ec_signer("bare").token(CLAIMS, kid="k"))).user == "ada"
     assert (await by.verify(ec_signer("named").token(CLAIMS, kid="k"))).user == "ada"
-    assert await refused(by, ec_signer("named").token(CLAIMS, kid="elsewhere")) == "signature does not match"
+    assert await refused(by, ec_signer("named").token(CLAIMS, kid="elsewhere")) == NOT_OURS
     await by.close()
 
 
@@ -545,7 +545,7 @@ async def test_a_bad_signature_of_a_known_key_causes_no_request(issuer: Endpoint
     issuer.publish(ec_signer().jwk(kid="k"))
     by = verifier(keys(jwks_url=issuer.url))
     for _ in range(10):
-        assert await refused(by, ec_signer("thief").token(CLAIMS, kid="k")) == "signature does not match"
+        assert await refused(by, ec_signer("thief").token(CLAIMS, kid="k")) == NOT_OURS
     assert len(issuer.asked) == 1
     await by.close()
 
@@ -623,7 +623,7 @@ async def test_each_algorithm_verifies_published_and_given_keys(issuer: Endpoint
         by = verifier(known)
         header = {"alg": algorithm, "kid": "k"}
         assert (await by.verify(owner.signed(header, CLAIMS))).user == "ada"
-        assert await refused(by, other.signed(header, CLAIMS)) == "signature does not match"
+        assert await refused(by, other.signed(header, CLAIMS)) == NOT_OURS
         for name in {"RS256", "PS256", "ES256", "ES384", "EdDSA"} - {algorithm}:
             token = owner.signed(header, CLAIMS, named=name)
             assert (await refused(by, token)).startswith("algorithm not allowed")
@@ -635,7 +635,7 @@ def test_two_secrets_verify_while_they_are_turned() -> None:
     by = TokenVerifier(Keys(PlainTasks(), secrets=[SECRET, b"p" * 32]), TokenRules("**:r"), clock=lambda: NOW)
     for secret in (SECRET, b"p" * 32):
         assert asyncio.run(by.verify(forged({"alg": "HS256"}, CLAIMS, secret))).user == "ada"
-    with pytest.raises(Refusal, match="signature does not match"):
+    with pytest.raises(Refusal, match=NOT_OURS[:24]):
         asyncio.run(by.verify(forged({"alg": "HS256"}, CLAIMS, b"q" * 32)))
 
 

@@ -156,7 +156,7 @@ class ClusterPod:
         membership = Membership(self.rooms, subscriptions, self.presence, resumes, outbox)
         joins = Joins(runtime, membership, subscriptions, recovery, self.presence, JoinRules(policies, 1.0, 65536))
         limits = SessionLimits(65536, 0, 1, 0, 100, KeepaliveTimes(25, 10), 0, 0, 0)
-        return Placement(self.hub, joins, policies, limits, outbox)
+        return Placement(runtime, self.hub, joins, policies, limits, outbox)
 
     def connection(self, user: str = "alice", *, token: str | None = None) -> Connection:
         """A connection that is not registered. `token`: the `jti` of its token."""

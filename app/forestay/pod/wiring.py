@@ -164,7 +164,7 @@ def assemble(
     revocations = Revocations(runtime, registry, hub)
     about = About(links.pod, _host(), __version__, build.kind(), "memory" if isinstance(bus, MemoryBus) else "redis")
     condition = Condition(bus, lifecycle, asyncio.Event())
-    placement = Placement(hub, joins, policies, limits, outbox)
+    placement = Placement(runtime, hub, joins, policies, limits, outbox)
     looking = Looking(runtime, links.pod, hub, rooms, slow, observed.operating)
     answers = Answers(about, condition, Here(hub, rooms), placement, presence, looking)
     control = ControlChannel(runtime, bus, pods, hub, answers, revocations)

@@ -6,9 +6,9 @@ Other pods learn of a revocation by a control message at once, or with their nex
 from forestay.core.fanout.hub import Hub
 from forestay.core.ports.registry import Registry, Revocation
 from forestay.core.ports.runtime import Runtime
-from forestay.core.ports.verifier import Verifier
+from forestay.core.ports.verifier import BadClaims, Verifier
 from forestay.core.rules.access import Identity
-from forestay.protocol.codes import ENDINGS, CloseCode, ErrorCode, Refusal
+from forestay.protocol.codes import ENDINGS, CloseCode
 
 
 class Revocations:
@@ -82,7 +82,7 @@ class RevocationVerifier:
         """Raises Refusal, as any Verifier."""
         identity = await self._verifier.verify(token)
         if self._revocations.covers(identity):
-            raise Refusal(ErrorCode.BAD_TOKEN, "the token was revoked: get a new one")
+            raise BadClaims("the token was revoked: get a new one", identity.user)
         return identity
 
     async def close(self) -> None:

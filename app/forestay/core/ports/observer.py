@@ -58,6 +58,8 @@ class TurnedAway(NamedTuple):
     reason: str
     """In words, without a secret."""
     address: str | None
+    user: str | None = None
+    """Where the signature of its token was verified: a name that is only claimed is nobody's."""
 
 
 class Observer:
@@ -89,6 +91,9 @@ class Observer:
 
     def managed(self, action: str, result: str) -> None:
         """A backend asked for one of ACTIONS. `result`: `ok`, `refused`, or `failed` (a bug)."""
+
+    def removed(self, room: RoomName, reason: str, client: Client) -> None:
+        """A client was taken out of a room: `removed` by a backend, `forbidden` by the rights of its new token."""
 
     def slow(self, policy: str, client: Client) -> None:
         """A client became slow. `policy`: what happens to it."""

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 
 from forestay.core.rules.shown import Shown
 
-KINDS: Final = ("ended", "refused", "turned_away", "resync", "gap", "slow", "bus")
+KINDS: Final = ("ended", "refused", "turned_away", "resync", "gap", "slow", "removed", "bus")
 """The kinds of an Incident."""
 MINUTES: Final = 120
 """The minutes that a pod keeps."""

@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Protocol
 
 from forestay.core.rules.access import Identity
+from forestay.protocol.codes import ErrorCode, Refusal
 
 
 class TicketUse(Enum):
@@ -31,11 +32,22 @@ class Ticket:
     """Of the stream that it opens, or that it resumes."""
 
 
+class BadClaims(Refusal):
+    """Refuses a token whose signature is good: it has expired, or is not for this gateway."""
+
+    def __init__(self, message: str, user: str) -> None:
+        super().__init__(ErrorCode.BAD_TOKEN, message)
+        self.user = user
+
+
 class Verifier(Protocol):
     """Verifies tokens."""
 
     async def verify(self, token: str, /) -> Identity:
-        """The identity in `token`. Raises only Refusal: BAD_TOKEN, or UNAVAILABLE where the keys cannot be fetched."""
+        """The identity in `token`. Raises only Refusal: BAD_TOKEN, or UNAVAILABLE where the keys cannot be fetched.
+
+        It is BadClaims where it is known whose token it is.
+        """
 
     async def close(self) -> None: ...
 

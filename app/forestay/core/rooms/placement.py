@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from forestay.core.fanout.callers import client_of
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.hub import Hub
 from forestay.core.fanout.outbox import Outbox
+from forestay.core.ports.runtime import Runtime
 from forestay.core.rooms.join_requests import JoinRequest, JoinResult, LeaveRequest
 from forestay.core.rooms.joins import Joins
 from forestay.core.rules.access import Right
@@ -62,7 +64,10 @@ class Placed:
 class Placement:
     """Carries out what backends say about the members of rooms."""
 
-    def __init__(self, hub: Hub, joins: Joins, policies: Policies, limits: SessionLimits, outbox: Outbox) -> None:
+    def __init__(
+        self, runtime: Runtime, hub: Hub, joins: Joins, policies: Policies, limits: SessionLimits, outbox: Outbox
+    ) -> None:
+        self._runtime = runtime
         self._hub = hub
         self._joins = joins
         self._policies = policies
@@ -120,6 +125,8 @@ class Placement:
 
     def _left(self, connection: Connection, placed: Placed) -> None:
         self._outbox.send(connection, replies.Left(None, placed.placing.room, REMOVED))
+        if self._runtime.observer is not None:
+            self._runtime.observer.removed(placed.placing.room, REMOVED, client_of(connection))
         placed.settle(connection)
 
     def _not_left(self, connection: Connection, placed: Placed, refusal: Refusal) -> None:

@@ -1,5 +1,7 @@
 """Manages the life of each connection: its welcome, the renewal of its token, and one end."""
 
+from typing import Final
+
 from forestay.core.cluster.registration import Registration
 from forestay.core.fanout.callers import client_of
 from forestay.core.fanout.connection import Connection
@@ -13,6 +15,9 @@ from forestay.core.rules.session_limits import SessionLimits
 from forestay.core.sessions.keepalive import Keepalive
 from forestay.protocol.codes import ABNORMAL_CLOSURE, ENDS_AT_ONCE, Ending, ErrorCode, Refusal
 from forestay.protocol.replies import ClientLimits, Left, Welcome
+
+FORBIDDEN: Final = "forbidden"
+"""The reason in the `left` of a client whose new token has no right to a room."""
 
 
 class Sessions:
@@ -97,7 +102,9 @@ class Sessions:
         connection.identity = identity
         self._keepalive.watch(connection)
         for name in self._joins.expel(connection):
-            self._outbox.send(connection, Left(None, name, "forbidden"))
+            self._outbox.send(connection, Left(None, name, FORBIDDEN))
+            if self._runtime.observer is not None:
+                self._runtime.observer.removed(name, FORBIDDEN, client_of(connection))
 
     def lost(self, connection: Connection, ending: Ending) -> None:
         """Forget a connection whose transport is gone. `ending`: how. Called once for each connection."""

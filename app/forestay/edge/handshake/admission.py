@@ -11,7 +11,7 @@ from typing import Final, Protocol, cast
 
 from aiohttp import hdrs, web
 
-from forestay.core.ports.verifier import Identifier, Ticket
+from forestay.core.ports.verifier import BadClaims, Identifier, Ticket
 from forestay.core.rules.access import Identity
 from forestay.core.rules.lifecycle import Lifecycle
 from forestay.edge.client_address import TrustedProxies
@@ -120,6 +120,8 @@ class Admission:
         """The identity of a caller. `placed`: it has a place already. For use by Attempt. Raises Refused."""
         try:
             identity = await self._verifier.verify(token)
+        except BadClaims as refusal:
+            raise Refused(401, refusal, refusal.user) from None
         except Refusal as refusal:
             raise Refused(503 if refusal.code is ErrorCode.UNAVAILABLE else 401, refusal) from None
         # The verifier may have waited for keys. Meanwhile the pod may have filled up or begun to drain.

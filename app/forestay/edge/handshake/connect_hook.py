@@ -61,7 +61,8 @@ class ConnectHook:
             ConnectEvent(client, origin.trace, origin=origin.page, address=origin.address)
         )
         if decision.refusal is not None:
-            raise Refused(503 if decision.refusal.code is ErrorCode.UNAVAILABLE else 403, decision.refusal)
+            status = 503 if decision.refusal.code is ErrorCode.UNAVAILABLE else 403
+            raise Refused(status, decision.refusal, identity.user)
         return Entry(connection, decision.rooms)
 
     def enter(self, connection: Connection, entry: Entry) -> None:

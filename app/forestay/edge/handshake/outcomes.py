@@ -32,7 +32,9 @@ class Outcomes:
         self.report(str(refused.status), request, started_at)
         client = self._admission.client(request)
         if self._observer is not None:
-            self._observer.turned_away(TurnedAway(refused.status, refused.refusal.code, str(refused), client))
+            self._observer.turned_away(
+                TurnedAway(refused.status, refused.refusal.code, str(refused), client, refused.user)
+            )
         log.debug(
             self._one,
             client=client,

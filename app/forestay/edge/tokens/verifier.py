@@ -17,6 +17,7 @@ import msgspec
 import structlog
 from msgspec import UNSET, UnsetType
 
+from forestay.core.ports.verifier import BadClaims
 from forestay.core.rules.access import Identity, Rights, read_rules
 from forestay.edge.log_throttle import LogThrottle
 from forestay.edge.quoted import listed, quoted
@@ -58,6 +59,11 @@ _decode_header = msgspec.json.Decoder(_Header).decode
 _HOW_TO_ACCEPT: Final = (
     "the tokens are signed with {alg}, and FORESTAY_JWT_ALGORITHMS accepts {accepted}; if they are your own, set it to "
     "{alg}, or have their issuer name an accepted algorithm (jjwt: signWith(key, Jwts.SIG.HS256))"
+)
+
+NOT_OURS: Final = (
+    "signature does not match: another key signed the token; compare the issuer's key with that of the gateway, which "
+    "is FORESTAY_JWKS_URL, FORESTAY_JWT_PUBLIC_KEY or FORESTAY_JWT_SECRET"
 )
 
 # Different headers that are kept for the next token that has them: an issuer gives all tokens the same few.
@@ -108,8 +114,9 @@ class TokenVerifier:
             raise bad_token(f"token too long: {len(token)} bytes, {limit}")
         payload = await self._payload(token)
         claims = read_claims(payload, self._rules.names)
-        self._check_time(claims)
-        self._check_purpose(claims)
+        wrong = self._wrong_time(claims) or self._wrong_purpose(claims)
+        if wrong is not None:
+            raise BadClaims(wrong, claims.user)
         return self._identity(claims, payload)
 
     async def close(self) -> None:
@@ -139,41 +146,43 @@ class TokenVerifier:
         if not _verified(signed, header.alg, keys, signature):
             newer = await self._keys.find_newer(header.alg, kid, keys)
             if not _verified(signed, header.alg, newer, signature):
-                raise bad_token("signature does not match")
+                raise bad_token(NOT_OURS)
         return payload
 
-    def _check_time(self, claims: Claims) -> None:
+    def _wrong_time(self, claims: Claims) -> str | None:
         # PyJWT would look at a clock of its own, and cut fractions off.
         now = self._clock()
         if claims.expires_at <= now:
             ended = f"its exp is {_moment(claims.expires_at)}, and the gateway's clock says {_moment(now)}"
-            raise bad_token(f"token expired: {ended}; get a new one")
+            return f"token expired: {ended}; get a new one"
         for name, value in (("nbf", claims.not_before), ("iat", claims.issued_at)):
             if value is not None and value > now + LEEWAY:
                 begins = f"its {name} is {_moment(value)}, and the gateway's clock says {_moment(now)}"
-                raise bad_token(f"token not valid yet: {begins}")
+                return f"token not valid yet: {begins}"
+        return None
 
-    def _check_purpose(self, claims: Claims) -> None:
+    def _wrong_purpose(self, claims: Claims) -> str | None:
         audiences, issuers, name = self._rules.audiences, self._rules.issuers, self._rules.names.audience
         if audiences:
             if claims.audience is None:
                 other = "FORESTAY_JWT_AUDIENCE_CLAIM can name another claim"
-                raise bad_token(f"missing claim: {name}; FORESTAY_JWT_AUDIENCE expects {listed(audiences)}; {other}")
+                return f"missing claim: {name}; FORESTAY_JWT_AUDIENCE expects {listed(audiences)}; {other}"
             seen = [claims.audience] if isinstance(claims.audience, str) else claims.audience
             if not set(audiences) & set(seen):
-                raise bad_token(
+                return (
                     f"audience does not match: the token's {name} is {listed(seen)}, "
                     f"and FORESTAY_JWT_AUDIENCE expects {listed(audiences)}"
                 )
         if issuers:
             if claims.issuer is None:
-                raise bad_token(f"missing claim: iss; FORESTAY_JWT_ISSUER expects {listed(issuers)}")
+                return f"missing claim: iss; FORESTAY_JWT_ISSUER expects {listed(issuers)}"
             if claims.issuer not in issuers:
                 slash = claims.issuer.rstrip("/") in [each.rstrip("/") for each in issuers]
-                raise bad_token(
+                return (
                     f"issuer does not match: the token's iss is {quoted(claims.issuer)}, and FORESTAY_JWT_ISSUER "
                     f"expects {listed(issuers)}{'; they differ in the slash at the end' if slash else ''}"
                 )
+        return None
 
     def _identity(self, claims: Claims, payload: bytes) -> Identity:
         rooms, by_claims = claims.rooms, self._rules.claim_rights

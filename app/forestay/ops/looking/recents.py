@@ -1,4 +1,4 @@
-"""Keeps the last incidents of this pod: endings, refusals, gaps, resyncs, slow clients, and events of the bus.
+"""Keeps the last incidents of this pod, such as endings, refusals, gaps, and events of the bus.
 
 Each kind has a ring of its own, so that many of one kind do not drive out the others. Texts of clients are cut, and no
 token or secret gets here.
@@ -73,11 +73,22 @@ class Recents(Observer):
         address = client.address if self._addresses else None
         reason, status = _cut(client.reason), client.status
         self._add(
-            Incident(at=now, kind="turned_away", code=client.code.value, reason=reason, status=status, address=address)
+            Incident(
+                at=now,
+                kind="turned_away",
+                code=client.code.value,
+                reason=reason,
+                status=status,
+                address=address,
+                user=client.user,
+            )
         )
 
     def slow(self, policy: str, client: Client) -> None:
         self._add(_about(Incident(at=self._clock(), kind="slow", policy=policy), client))
+
+    def removed(self, room: RoomName, reason: str, client: Client) -> None:
+        self._add(_about(Incident(at=self._clock(), kind="removed", room=shown(room), reason=reason), client))
 
     def bus(self, event: str) -> None:
         self._add(Incident(at=self._clock(), kind="bus", event=event))

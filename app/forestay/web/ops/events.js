@@ -12,6 +12,7 @@ const KINDS = {
   resync: ["resync", "bad"],
   gap: ["gap", "warning"],
   slow: ["too slow", "warning"],
+  removed: ["removed", "warning"],
   bus: ["bus", "bad"],
 };
 
@@ -21,6 +22,14 @@ const RESYNCS = {
   missed: "the bus was lost, and the room has no history",
   slow: "the client reads too slowly",
 };
+
+const REMOVALS = {
+  removed: "a backend or an operator wanted it",
+  forbidden: "its new token has no right to the room",
+};
+
+/** Why a client was taken out of a room. */
+export const removal = (reason) => REMOVALS[reason] ?? reason;
 
 const SENTENCES = {
   ended: ({ code, reason, by, seconds }) =>
@@ -33,6 +42,7 @@ const SENTENCES = {
     `${RESYNCS[reason] ?? reason}.`,
   gap: ({ room, messages }) => `${plural(messages, "message")} of ${room} had to be read from the history.`,
   slow: ({ policy }) => `The client read too slowly${policy ? `; the policy is ${policy}` : ""}.`,
+  removed: ({ room, reason }) => `It was taken out of ${room}: ${removal(reason)}.`,
   bus: ({ event }) => `Bus: ${event}.`,
 };
 

@@ -85,8 +85,8 @@ export function refusedView() {
   return new RecentView({
     title: "Refused",
     about:
-      "Turned away: requests to connect. They have no user, because a refused token proves none. Refused: requests of " +
-      "clients that are connected.",
+      "Turned away: requests to connect. They name a user only where the signature of the token is good, as that of an " +
+      "expired one. Refused: requests of clients that are connected.",
     kinds: "refused,turned_away",
     cause: ({ kind, status, code, reason, room }) =>
       kind === "turned_away"

@@ -13,7 +13,7 @@ export class UserView {
   seconds = 5;
   tab = "none";
   #user;
-  #data = { connections: [], recent: [] };
+  #data = { connections: [], recent: [], away: [], pods: [], complete: true };
   #room = element("input", {
     id: "user-room",
     autocomplete: "off",
@@ -58,14 +58,18 @@ export class UserView {
   }
 
   async load(signal) {
-    const [now, past] = await Promise.all([
+    const [now, past, away, fleet] = await Promise.all([
       api.read(api.path("/v1/users/{}/connections", this.#user), {}, signal),
       api.read("/v1/recent", { user: this.#user, limit: 100 }, signal),
+      api.read("/v1/recent", { kind: "turned_away", limit: 100 }, signal),
+      api.read("/v1/info", {}, signal),
     ]);
     return {
       connections: now.connections,
       recent: past.recent,
-      complete: now.complete && past.complete,
+      away: away.recent,
+      pods: fleet.pods,
+      complete: [now, past, away, fleet].every(({ complete }) => complete),
     };
   }
 
@@ -77,8 +81,7 @@ export class UserView {
   }
 
   #find() {
-    const { connections, recent } = this.#data;
-    const found = findings(this.#user, connections, recent, this.#room.value.trim());
+    const found = findings(this.#user, this.#data, this.#room.value.trim());
     const rows = found.map(({ tone, text }) => element("li", { "data-tone": tone, text }));
     this.#findings.replaceChildren(...rows);
   }
