@@ -177,7 +177,7 @@ async def test_what_has_happened_is_told_of_all_pods(new_pod: NewPod) -> None:
     assert by_kind["ended", "alice"]["by"] == "client"
     again = by_kind["refused", "bob"]
     assert (again["code"], again["room"], again["times"]) == ("forbidden", "secret.room", 2)
-    away = by_kind["turned_away", None]
+    away = by_kind["turned_away", "eve"]
     assert (away["status"], away["code"], "address" in away) == (401, "bad_token", False)
     assert wrong not in str(found)
     assert "expired" in away["reason"]

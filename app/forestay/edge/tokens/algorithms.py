@@ -31,6 +31,13 @@ ALGORITHMS: Final = (*SECRET_ALGORITHMS, *PUBLIC_ALGORITHMS)
 USUAL_OF_A_KEY_SET: Final = ("RS256", "ES256", *_ED25519)
 """What a key set is for where the settings name no algorithm."""
 
+# Libraries choose the algorithm by the key where nobody names one: jjwt takes HS384 for a secret of 48 bytes, and HS512
+# for one of 64, such as the text of `openssl rand -base64 48`.
+HOW_TO_ACCEPT: Final = (
+    "the tokens are signed with {alg}, and FORESTAY_JWT_ALGORITHMS accepts {accepted}; if they are your own, set it to "
+    "{alg}, or have their issuer name an accepted algorithm (jjwt: signWith(key, Jwts.SIG.HS256))"
+)
+
 # A shorter key can be factored. With a longer one, each check costs milliseconds; OpenSSL has a limit too.
 _RSA_BITS: Final = range(2048, 8193)
 

@@ -21,7 +21,7 @@ from forestay.core.ports.verifier import BadClaims
 from forestay.core.rules.access import Identity, Rights, read_rules
 from forestay.edge.log_throttle import LogThrottle
 from forestay.edge.quoted import listed, quoted
-from forestay.edge.tokens.algorithms import ALGORITHMS, is_signed
+from forestay.edge.tokens.algorithms import ALGORITHMS, HOW_TO_ACCEPT, is_signed
 from forestay.edge.tokens.claim_rights import ClaimRights
 from forestay.edge.tokens.claims import STANDARD, ClaimNames, Claims, bad_token, read_claims
 from forestay.edge.tokens.key_set import MAX_KID, Key
@@ -53,13 +53,6 @@ class _Header(msgspec.Struct, frozen=True):
 
 
 _decode_header = msgspec.json.Decoder(_Header).decode
-
-# Libraries choose the algorithm by the key where nobody names one: jjwt takes HS384 for a secret of 48 bytes, and HS512
-# for one of 64, such as the text of `openssl rand -base64 48`.
-_HOW_TO_ACCEPT: Final = (
-    "the tokens are signed with {alg}, and FORESTAY_JWT_ALGORITHMS accepts {accepted}; if they are your own, set it to "
-    "{alg}, or have their issuer name an accepted algorithm (jjwt: signWith(key, Jwts.SIG.HS256))"
-)
 
 NOT_OURS: Final = (
     "signature does not match: another key signed the token; compare the issuer's key with that of the gateway, which "
@@ -129,7 +122,7 @@ class TokenVerifier:
         if header.alg not in self._keys.algorithms:
             seen, accepted = quoted(header.alg), " or ".join(self._keys.algorithms)
             if header.alg in ALGORITHMS:
-                self._others.count(header.alg, _HOW_TO_ACCEPT.format(alg=header.alg, accepted=accepted))
+                self._others.count(header.alg, HOW_TO_ACCEPT.format(alg=header.alg, accepted=accepted))
             raise bad_token(
                 f"algorithm not allowed: the token's alg is {seen}, and FORESTAY_JWT_ALGORITHMS accepts {accepted}"
             )

@@ -177,6 +177,7 @@ function taken(connections, recent, room) {
 
 /** It was away a moment ago, which is a fault only where rooms keep nothing. */
 function back(connections, recent) {
+  if (connections.length === 0) return [];
   const last = recent.find(({ kind }) => kind === "ended");
   const since = Math.min(...connections.map(({ since: begun }) => begun ?? 0));
   if (!last || since < last.at || since < Date.now() / 1000 - LATELY) return [];
