@@ -7,7 +7,8 @@ import random
 import re
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Final, NoReturn
 
 import structlog
@@ -31,15 +32,31 @@ log = structlog.get_logger(__name__)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and exits: 0 success, 1 failure, 2 wrong arguments or settings, 130 interrupted."""
-    options = _parser().parse_args(arguments)
+    with _printing():
+        options = _parser().parse_args(arguments)
+        try:
+            options.run(options)
+        except SettingsError as error:
+            _exit_with(2, "Invalid settings:", *(f"  {problem}" for problem in [*error.problems, *explain_unknown()]))
+        except Failed as error:
+            _exit_with(error.status, f"forestay: {error}")
+        except KeyboardInterrupt:
+            sys.exit(130)
+
+
+@contextmanager
+def _printing() -> Iterator[None]:
+    """Ends quietly where the reader of our output, such as `head`, has ended. The exit status stays."""
     try:
-        options.run(options)
-    except SettingsError as error:
-        _exit_with(2, "Invalid settings:", *(f"  {problem}" for problem in [*error.problems, *explain_unknown()]))
-    except Failed as error:
-        _exit_with(error.status, f"forestay: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+        yield
+    except BrokenPipeError:
+        pass
+    finally:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # The interpreter flushes once more at its end, and needs a valid descriptor for it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 # The value of an option, as an error about the option repeats it.

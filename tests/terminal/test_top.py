@@ -1,8 +1,11 @@
 """`forestay top` shows all pods, and says what is wrong where it cannot."""
 
 import asyncio
+import os
 import ssl
+import sys
 import time
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
@@ -14,7 +17,7 @@ from aiohttp import web
 from forestay.terminal.failed import Failed
 from forestay.terminal.top import Asked
 from forestay.terminal.top_view import lines, table
-from tests.support.gateway import API_KEY, Gateway, gateway
+from tests.support.gateway import API_KEY, SECRET, Gateway, gateway
 from tests.support.process import forestay
 
 # A process takes half a second of CPU before its first line, and longer on a busy machine.
@@ -61,6 +64,24 @@ async def test_one_picture_is_printed_on_a_pipe(pod: Gateway) -> None:
     assert ["chat.lobby", "1", "0", "0"] in [line.split() for line in shown]
     assert any("refused" in line and "bob secret forbidden" in line for line in shown)
     assert "\x1b" not in out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("top", "--once"), ("token", "--user", "alice"), ("doctor", "--timeout", "1"), ("--help",)],
+    ids=lambda arguments: arguments[0],
+)
+async def test_a_reader_that_has_ended_is_no_error(pod: Gateway, arguments: tuple[str, ...]) -> None:
+    """As with `| head -1`: what cannot be printed any more is no traceback, and the exit status stays."""
+    read, write = os.pipe()
+    os.close(read)
+    environ = {"FORESTAY_API_KEY": API_KEY, "FORESTAY_URL": pod.internal, "FORESTAY_JWT_SECRET": SECRET}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "forestay", *arguments, stdout=write, stderr=PIPE, env=os.environ | environ
+    )
+    os.close(write)
+    _, error = await process.communicate()
+    assert (process.returncode, error.decode()) == (0, "")
 
 
 @pytest.mark.parametrize(

@@ -110,11 +110,7 @@ def _run_client(name: str, options: argparse.Namespace, bearer: Bearer) -> None:
     logging.getLogger("websockets").setLevel(logging.WARNING)
     get_token = _usable(bearer)
     get_token(options)
-    try:
-        asyncio.run(rooms.VERBS[name](options, lambda: get_token(options)))
-    except BrokenPipeError:
-        # The reader of our output, such as `head`, has ended. The interpreter's last flush needs a valid descriptor.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    asyncio.run(rooms.VERBS[name](options, lambda: get_token(options)))
 
 
 def _run_load(options: argparse.Namespace, bearer: Bearer) -> None:
