@@ -161,6 +161,7 @@ async def test_a_wrong_password_is_told_without_it(redis: RedisServer, user: str
     """A login that Redis refuses fails with the remedy, and repeats neither password."""
     found = await examined(FORESTAY_BUS_URL=redis.url.replace("//", f"//{user}@"))
     assert words in only(found, "redis").what
+    assert ".;" not in only(found, "redis").what
     assert CANARY not in found.as_text()
     assert "wrong" not in only(found, "redis").what.lower().replace("wrongpass", "")
 
@@ -263,6 +264,8 @@ async def test_rights_in_the_cluster_are_asked_for(tmp_path: Path, monkeypatch: 
         api.denied = {("patch", "events.events.k8s.io")}
         [found] = await check_cluster(all_on, where, api.account)
         assert found.remedy.endswith("without them it writes no Events")
+        assert "rbac.create=true of the chart gives them, or switch off" in found.remedy
+        assert "(events.enabled=false)" in found.remedy
         asked = api.count("review")
         [found] = await check_cluster(none_on, where, api.account)
         assert (found.status, api.count("review")) == (Status.OK, asked)

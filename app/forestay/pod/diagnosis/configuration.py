@@ -40,7 +40,7 @@ def check_origins(settings: Settings) -> Finding:
         return warn(
             "origins",
             f"{name} is not set: only pages of the gateway's own host may connect, all others get 403",
-            f"set {name} to the origins of your pages, such as https://app.example.com",
+            f"set {name} (in the chart: origins) to the origins of your pages, such as https://app.example.com",
         )
     return ok("origins", f"pages of {', '.join(settings.allowed_origins)} may connect")
 

@@ -41,13 +41,24 @@ class _Right(NamedTuple):
     resource: str
     lost: str
     """What a pod without it cannot do."""
+    off: str
+    """The values of the chart with which nothing needs it."""
 
 
 _SLICES: Final = [
-    _Right(verb, "discovery.k8s.io", "endpointslices", "a pod does not know its neighbours")
+    _Right(
+        verb,
+        "discovery.k8s.io",
+        "endpointslices",
+        "a pod does not know its neighbours",
+        "readiness.bus=degraded, rebalance.shed=false",
+    )
     for verb in ("list", "watch")
 ]
-_EVENTS: Final = [_Right(verb, "events.k8s.io", "events", "it writes no Events") for verb in ("create", "patch")]
+_EVENTS: Final = [
+    _Right(verb, "events.k8s.io", "events", "it writes no Events", "events.enabled=false")
+    for verb in ("create", "patch")
+]
 
 
 async def check_redis(settings: Settings, within: float) -> Sequence[Finding]:
@@ -163,11 +174,12 @@ async def check_cluster(settings: Settings, where: PodIdentity, account: Path = 
     if missing:
         names = ", ".join(f"{one.verb} {one.resource}.{one.group}" for one in missing)
         lost = ", and ".join(dict.fromkeys(one.lost for one in missing))
+        off = ", ".join(dict.fromkeys(one.off for one in missing))
         return [
             fail(
                 "cluster",
                 f"the service account may not {names}",
-                f"rbac.create=true of the chart gives them; without them {lost}",
+                f"rbac.create=true of the chart gives them, or switch off what needs them ({off}); without them {lost}",
             )
         ]
     return [ok("cluster", "the service account has the rights of all features")]

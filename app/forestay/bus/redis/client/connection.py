@@ -22,6 +22,9 @@ Argument = bytes | str | int
 Received = Callable[[object], None]
 Lost = Callable[[str], None]
 
+GIVE_RIGHT: Final = "give the Redis user that right; docs/redis.md has the rule for all that a pod needs"
+"""The remedy where the user of the bus may not run a command."""
+
 _NO_REPLY: Final = object()
 _CLOSED_BY_SERVER: Final = "the server closed the connection"
 _NOT_RESP: Final = "the server sent something that is not the Redis protocol"
@@ -236,13 +239,13 @@ def _raise_swallowed_cancellation() -> None:
 
 def _connect_error(error: BaseException, address: Address, host: HostPort) -> ConnectError:
     """Misconfigured with a remedy if another attempt cannot help, else Unreachable."""
-    text = f"{host}: {_without_secrets(str(error), address)}"
+    text = f"{host}: {_without_secrets(str(error), address).rstrip('.')}"
     if isinstance(error, vendor.AuthenticationError | vendor.AuthenticationWrongNumberOfArgsError):
         return Misconfigured(f"{text}; check the user and the password in the bus URL")
     if isinstance(error, vendor.AuthorizationError):
         return Misconfigured(f"{text}; this Redis has no password, leave it out of the bus URL")
     if isinstance(error, vendor.NoPermissionError):
-        return Misconfigured(f"{text}; give the Redis user that right")
+        return Misconfigured(f"{text}; {GIVE_RIGHT}")
     if isinstance(error, vendor.ResponseError) and "DB index" in str(error):
         return Misconfigured(f"{text}; choose another number after the host in the bus URL")
     cause: BaseException | None = error

@@ -9,14 +9,21 @@ from typing import Final, NamedTuple
 
 from forestay.bus.redis.client.address import Address, HostPort
 from forestay.bus.redis.client.command import ErrorReply
-from forestay.bus.redis.client.connection import ConnectError, Misconfigured, RespClient, Unreachable, open_client
+from forestay.bus.redis.client.connection import (
+    GIVE_RIGHT,
+    ConnectError,
+    Misconfigured,
+    RespClient,
+    Unreachable,
+    open_client,
+)
 from forestay.bus.redis.scripts import SCRIPTS
 
 # Error replies that another attempt cannot change, and their remedies.
 _REMEDIES: Final = {
     "NOAUTH": "give user:password@ in the bus URL",
     "WRONGPASS": "check the user and the password in the bus URL",
-    "NOPERM": "give the Redis user that right",
+    "NOPERM": GIVE_RIGHT,
 }
 
 
