@@ -19,7 +19,13 @@ KIND = read(CHART / "examples/kind.yaml")
 
 def test_origins_reach_the_gateway() -> None:
     """The origins of the values are those of the gateway, in its own form."""
-    origins = ["https://app.example.com", "https://*.example.org", "null", "capacitor://localhost"]
+    origins = [
+        "https://app.example.com",
+        "https://*.example.org",
+        "null",
+        "capacitor://localhost",
+        "HTTPS://App.example:8443",
+    ]
     environment = chart(READY, origins=origins).environment
     assert load({"FORESTAY_ALLOWED_ORIGINS": environment["FORESTAY_ALLOWED_ORIGINS"]}).allowed_origins == origins
     assert "FORESTAY_ALLOWED_ORIGINS" not in chart(READY, origins=[]).environment
@@ -59,7 +65,7 @@ def test_the_notes_have_the_next_commands(values: dict[str, Any]) -> None:
         "kubectl --namespace forestay port-forward service/forestay 8080:8080",
         "kubectl --namespace forestay exec deploy/forestay -- forestay token --user alice --rooms 'chat.*:rwph'",
         "kubectl --namespace forestay exec deploy/forestay -- forestay doctor",
-        "helm test forestay --namespace forestay",
+        "helm test forestay --namespace forestay --logs",
     ):
         assert command in notes
     assert "docs/operating.md" in notes

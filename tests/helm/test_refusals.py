@@ -47,6 +47,14 @@ SCALED = {**READY, "autoscaling": {"mode": "hpa"}}
             ["hooks.url", "hooks-secret", "auth.existingSecret", "openssl rand"],
         ),
         ({**READY, "hooks": {"url": "https://app.example", "module": "app.rules"}}, ["hooks.url", "hooks.module"]),
+        (
+            {**READY, "hooks": {"configMap": "rules", "module": "/opt/hooks/hooks.py"}},
+            ["/opt/hooks/hooks.py", "hooks.configMap", "the name of a file"],
+        ),
+        *(
+            ({**READY, "origins": ["https://good.example", wrong]}, [wrong, "scheme://host", "https://app.example.com"])
+            for wrong in ("app.example.com", "https://app.example.com/", "https://a.example,https://b.example", "a b")
+        ),
         ({**READY, "httpRoute": {"enabled": True}}, ["httpRoute.parentRefs"]),
         ({**READY, "ingress": {"enabled": True}}, ["ingress.hosts"]),
         ({**READY, "fullnameOverride": "1st"}, ["fullnameOverride"]),
@@ -168,9 +176,7 @@ def test_whatever_the_chart_sets_cannot_be_a_setting() -> None:
         {"networkPolicy": {"apiServerPorts": []}},
         {"tests": {"token": "eyJ"}},
         {"origins": "https://app.example.com"},
-        {"origins": ["app.example.com"]},
-        {"origins": ["https://app.example.com/"]},
-        {"origins": ["https://a.example, https://b.example"]},
+        {"origins": [1]},
         {"prometheusRule": {"runbookUrl": "docs/runbooks.md"}},
     ],
     ids=str,

@@ -169,6 +169,8 @@ def test_helm_test_tries_what_the_pods_need(values: dict[str, Any]) -> None:
     pod = rendered.one("Pod", "-doctor")
     [container] = pod["spec"]["containers"]
     assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    # What it found has to be read where no gateway starts, and the pod is gone when it is well.
+    assert pod["metadata"]["annotations"]["helm.sh/hook-output-log-policy"] == "hook-failed"
     assert container["args"] == ["doctor"]
     for part in ("image", "env", "volumeMounts", "securityContext"):
         assert container[part] == rendered.gateway[part]

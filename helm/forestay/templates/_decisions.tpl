@@ -261,12 +261,21 @@ FORESTAY_WEBHOOKS_SECRET_PREVIOUS: auth.existingSecret
 {{- fail "no key for tokens: set auth.existingSecret to a Secret with jwt-secret or jwt-public-key, or auth.jwksUrl to where their issuer publishes its keys. For example: kubectl create secret generic forestay --from-literal=jwt-secret=\"$(openssl rand -base64 48)\" --from-literal=api-key=\"$(openssl rand -base64 48)\", and auth.existingSecret=forestay" -}}
 {{- end -}}
 
+{{- range $values.origins -}}
+{{- if not (and (regexMatch `^[!-~]+$` .) (regexMatch `^(\*|null|[A-Za-z][A-Za-z0-9+.-]*://[^/,?#@]*)$` .)) -}}
+{{- fail (printf "origins: %q is not an origin; write it as scheme://host or scheme://host:port, in ASCII and without a path, such as https://app.example.com" .) -}}
+{{- end -}}
+{{- end -}}
+
 {{- if and $values.webhooks.url (not $values.auth.existingSecret) (not (or (has "FORESTAY_WEBHOOKS_SECRET" $given) (has "FORESTAY_WEBHOOKS_SECRET_FILE" $given))) -}}
 {{- fail "webhooks.url needs a key that signs: put webhooks-secret into the Secret of auth.existingSecret, made with: echo whsec_$(openssl rand -base64 32)" -}}
 {{- end -}}
 
 {{- if and $values.hooks.url (or $values.hooks.module $values.hooks.configMap) -}}
 {{- fail "hooks.url and hooks.module are both set: hooks have one form, so keep one" -}}
+{{- end -}}
+{{- if and $values.hooks.configMap (contains "/" $values.hooks.module) -}}
+{{- fail (printf "hooks.module: %q is no file of hooks.configMap (%s): write the name of a file in it, or leave hooks.configMap empty for a module of the image" $values.hooks.module $values.hooks.configMap) -}}
 {{- end -}}
 {{- if and $values.hooks.url (not $values.auth.existingSecret) (not (or (has "FORESTAY_HOOKS_SECRET" $given) (has "FORESTAY_HOOKS_SECRET_FILE" $given))) -}}
 {{- fail "hooks.url needs a key that signs: put hooks-secret into the Secret of auth.existingSecret, made with: echo whsec_$(openssl rand -base64 32)" -}}
