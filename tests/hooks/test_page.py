@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import tomllib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Final
 
 import aiohttp
 import pytest
+import yaml
 
 from forestay.core.ports.hooks import ANSWERS, FAILURES
 from forestay.core.rules.hooks import Hook
+from tests.support.chart import READY, chart
 from tests.support.gateway import Gateway, call, gateway, token, upgrade
 from tests.support.repository import blocks, codes, rows
 from tests.support.streams import Stream
@@ -126,6 +129,22 @@ async def test_a_stream_is_asked_about_its_rooms(module: Path) -> None:
         stream = await Stream.open(running, token("alice", **TEAM), "team.blue", "team.red")
         kinds = [(await stream.hear())["type"] for _ in range(5)]
         assert sorted(kinds) == ["error", "joined", "joined", "joined", "welcome"]
+
+
+@pytest.mark.parametrize(
+    ("values", "named", "image"),
+    [
+        ("# hooks.yaml", "/etc/forestay/hooks/hooks.py", "forestay:"),
+        ("# image.yaml", "/opt/hooks/hooks.py", "forestay-hooks:1"),
+    ],
+)
+def test_the_values_of_the_page_bring_the_module_and_its_rooms(values: str, named: str, image: str) -> None:
+    """Both ways into a cluster name the module where it lies, and ask it about the rooms of the page's own policy."""
+    rendered = chart(READY, **yaml.safe_load(block("yaml", values)))
+    assert rendered.environment["FORESTAY_HOOKS_MODULE"] == named
+    assert rendered.gateway["image"].startswith(image)
+    rooms = tomllib.loads(rendered.one("ConfigMap", "-rooms")["data"]["rooms.toml"])["rooms"]
+    assert rooms == tomllib.loads(block("toml", "[[rooms]]"))["rooms"]
 
 
 def test_the_test_of_the_page_is_green(module: Path) -> None:
