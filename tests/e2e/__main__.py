@@ -20,6 +20,7 @@ from tests.e2e import cluster
 from tests.e2e.crowd import MOVED, Account, Crowd, Gate
 from tests.e2e.report import Line, write_report
 from tests.e2e.sdk import sdk_members
+from tests.e2e.tried import hear_hooks, helm_test, make_hooks
 from tests.support.repository import ROOT
 
 REPORT = ROOT / "dist" / "e2e"
@@ -28,7 +29,11 @@ VALUES = {
     "service": {"type": "NodePort"},
     "redis": {"enabled": True},
     "auth": {"existingSecret": "gw-auth"},
-    "rooms": [{"pattern": "e2e.*", "history": {"size": 2000, "ttl": 600}}],
+    "hooks": {"configMap": "gw-hooks"},
+    "rooms": [
+        {"pattern": "e2e.*", "history": {"size": 2000, "ttl": 600}},
+        {"pattern": "team.*", "hooks": ["join", "broadcast", "leave"]},
+    ],
     "drain": {"preStop": 5, "window": 10},
     "minReadySeconds": 5,
     "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
@@ -245,13 +250,15 @@ async def main(options: argparse.Namespace) -> None:
 async def played(options: argparse.Namespace) -> bool:
     """Installs and runs all steps. Returns whether a promise was broken."""
     await cluster.make_secret("gw-auth", jwt_secret=SECRET, api_key=secrets.token_urlsafe(48))
+    await make_hooks("gw-hooks")
     REPORT.mkdir(parents=True, exist_ok=True)
     cluster.VALUES.write_text(json.dumps(VALUES))
     seconds = await install()
     print(f"    from `helm upgrade --install` to the first message: {seconds:.1f} s")
     await cluster.settled(3)
-    await cluster.run("helm", "test", cluster.RELEASE, "--namespace", cluster.NAMESPACE)
+    await helm_test()
     gate = Gate(await cluster.public_url(), SECRET)
+    await hear_hooks(gate)
     crowd = Crowd(gate, options.clients, options.rooms, options.rate)
     crowd.members += sdk_members(crowd, gate, options.sdk_clients, options.rooms)
     stage = Stage(crowd)

@@ -119,6 +119,12 @@ async def make_secret(name: str, **entries: str) -> None:
     await kubectl("apply", "--filename", "-", stdin=json.dumps(secret), quiet=True)
 
 
+async def make_config_map(name: str, files: dict[str, str]) -> None:
+    """Makes a ConfigMap with these files."""
+    made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": files}
+    await kubectl("apply", "--filename", "-", stdin=json.dumps(made), quiet=True)
+
+
 async def load_image(image: str) -> None:
     """Builds the image and loads it into the cluster with the command E2E_LOAD_IMAGE, by default kind's."""
     arguments = shlex.split(os.environ.get("E2E_DOCKER_ARGS", ""))

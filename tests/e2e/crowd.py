@@ -57,13 +57,13 @@ class Gate:
         self.url = url
         self._secret = secret
 
-    def token(self, user: str) -> str:
-        return jwt.encode({"sub": user, "exp": time.time() + 7200}, self._secret, algorithm="HS256")
+    def token(self, user: str, **claims: object) -> str:
+        return jwt.encode({"sub": user, "exp": time.time() + 7200, **claims}, self._secret, algorithm="HS256")
 
-    def open(self, user: str) -> connect:
+    def open(self, user: str, **claims: object) -> connect:
         return connect(
             self.url,
-            additional_headers={"Authorization": f"Bearer {self.token(user)}"},
+            additional_headers={"Authorization": f"Bearer {self.token(user, **claims)}"},
             compression=None,
             open_timeout=20,
             close_timeout=5,
