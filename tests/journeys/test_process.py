@@ -195,6 +195,7 @@ async def test_a_folder_without_a_key_is_named(tmp_path: Path) -> None:
     status, _, error = await forestay("check", FORESTAY_SECRETS_DIR=str(tmp_path))
     assert status == 2
     assert f"put the file jwt-secret or jwt-public-key into {tmp_path}" in error
+    assert "in the chart: a key of that name into the Secret of auth.existingSecret" in error
 
 
 async def test_check_accepts_good_settings_and_points_at_slips(tmp_path: Path) -> None:

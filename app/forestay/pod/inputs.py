@@ -114,7 +114,8 @@ def _keys(settings: Settings, tasks: Tasks) -> Keys:
     if not (secret or public_key or settings.jwks_url):
         either = ", ".join(variable_of(name) for name in ("jwt_secret", "jwt_public_key", "jwks_url"))
         file = (
-            f", or put the file jwt-secret or jwt-public-key into {settings.secrets_dir}"
+            f", or put the file jwt-secret or jwt-public-key into {settings.secrets_dir} (in the chart: a key of that "
+            "name into the Secret of auth.existingSecret)"
             if settings.secrets_dir
             else ""
         )
