@@ -46,6 +46,8 @@ class RecordingTransport:
         self.wire = wire
         self.writes: list[bytes] = []
         self.waiting = 0
+        self.held: list[bytes] | None = None
+        """What waits for a write that is made beside the loop; None where there is no such write."""
         self.stuck = False
         self.ending: Ending | None = None
         self.gone = False
@@ -53,6 +55,9 @@ class RecordingTransport:
 
     def write(self, data: bytes, /) -> None:
         assert self.ending is None, "written after the close"
+        if self.held is not None:
+            self.held.append(data)
+            return
         self.writes.append(data)
         if self.stuck:
             self.waiting += len(data)
@@ -62,7 +67,7 @@ class RecordingTransport:
         return tail(positions)
 
     def buffered(self) -> int:
-        return self.waiting
+        return self.waiting + sum(len(data) for data in self.held or ())
 
     def closed(self) -> bool:
         return self.gone or self.ending is not None

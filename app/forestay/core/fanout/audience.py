@@ -1,14 +1,18 @@
-"""The members of a room that have the same wire, and the frames that the next pass writes to them.
+"""Members of a room that have the same wire, and the frames that the next pass writes to them.
 
 All members share the pending frames. Exceptions are kept in a small map: a member that joined after the last pass gets
 only the later frames, and a member that a message leaves out gets the others.
 """
 
 from collections.abc import Iterable
+from typing import Final
 
 from forestay.core.fanout.connection import Connection
 from forestay.core.ports.transport import Transport
 from forestay.protocol.wire import Wire
+
+MOST_MEMBERS: Final = 256
+"""Members of one audience. More of them are in a second one, because a pass may take audiences one after the other."""
 
 
 class _Share:
@@ -39,13 +43,15 @@ class Recipients:
 
 
 class Audience:
-    """The members of one room on one wire."""
+    """Members of one room on one wire, at most MOST_MEMBERS."""
 
-    __slots__ = ("_recipients", "_shares", "members", "pending", "tailed", "wire")
+    __slots__ = ("_recipients", "_shares", "encoder", "members", "pending", "tailed", "wire")
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, encoder: Wire) -> None:
         self.wire = wire
-        """What encodes its messages: the wire of the members, or `plain` of it where the room is not compressed."""
+        """The one of the members."""
+        self.encoder = encoder
+        """What encodes the messages: the wire, or `plain` of it where the room is not compressed."""
         self.tailed = wire.tailed
         self.members: dict[Connection, None] = {}
         """In the order in which they joined."""

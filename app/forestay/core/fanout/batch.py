@@ -1,52 +1,50 @@
-"""What one pass writes to the members of one room: a shared buffer for each audience, and the exceptions."""
+"""What one write of a room has for its members: a shared buffer for each audience, and the exceptions."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from forestay.core.facts.traffic import Arrival
 from forestay.core.fanout.audience import Audience
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.rooms import Room
 from forestay.core.ports.transport import Transport
-from forestay.protocol.wire import Wire
 
 
 class Part:
     """What a pass writes to one audience."""
 
-    __slots__ = ("audience", "own", "shared", "wire")
+    __slots__ = ("audience", "own", "shared")
 
-    def __init__(self, wire: Wire, audience: Audience) -> None:
-        """`wire`: of the members. Nothing is pending for them after this."""
-        self.wire = wire
+    def __init__(self, audience: Audience) -> None:
+        """Nothing is pending for the audience after this."""
         self.audience = audience
         self.shared, self.own = audience.take()
         """`own`: the buffers of members that get another one than `shared`."""
 
 
 class Batch:
-    """What a pass writes to one room.
+    """What a pass writes to audiences of one room.
 
     One is made for nearly every message, so it is no dataclass: those have a constructor that is not compiled.
     """
 
     __slots__ = ("arrivals", "dropped", "parts", "position", "room", "tailed")
 
-    def __init__(self, room: Room) -> None:
-        """Take the pending frames of `room`. Nothing is pending after this."""
+    def __init__(self, room: Room, audiences: Iterable[Audience], arrivals: list[Arrival]) -> None:
+        """Take the pending frames of `audiences`. `arrivals`: the messages among them that are reported with it."""
         self.room = room
         self.position = room.position
         """The last message in it, or before it; None in rooms without history."""
-        self.arrivals = room.arrivals
+        self.arrivals = arrivals
         self.dropped = 0
         """Slow members that it was not written to."""
         self.tailed = False
         """Whether there is a part of a tailed wire."""
         self.parts: list[Part] = []
-        for wire, audience in room.audiences.items():
-            self.parts.append(Part(wire, audience))
+        for audience in audiences:
+            self.parts.append(Part(audience))
             if audience.tailed:
                 self.tailed = True
-        room.arrivals = []
         if room.resuming is not None:
             self._leave_out(room.resuming.members)
 
@@ -54,13 +52,13 @@ class Batch:
         """Give `members` nothing of it."""
         for member in members:
             for part in self.parts:
-                if part.wire is member.wire:
+                if member in part.audience.members:
                     part.own[member] = b""
 
     def of(self, connection: Connection) -> bytes:
         """What `connection` gets of it; empty where it was no member when the batch was taken, or is left out."""
         for part in self.parts:
-            if part.wire is connection.wire and connection in part.audience.members:
+            if connection in part.audience.members:
                 return part.own.get(connection, part.shared)
         return b""
 
@@ -70,7 +68,8 @@ def take_all(rooms: Iterable[Room]) -> list[Batch]:
     batches = []
     for room in rooms:
         room.resting = True
-        batches.append(Batch(room))
+        arrivals, room.arrivals = room.arrivals, []
+        batches.append(Batch(room, room.audiences, arrivals))
     return batches
 
 

@@ -1,4 +1,4 @@
-"""Queues messages from the bus for the members of their room, encoded once for each audience."""
+"""Queues messages from the bus for the members of their room, encoded once for each wire."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -12,6 +12,7 @@ from forestay.protocol.message import Kind, Message
 from forestay.protocol.names import RoomName
 from forestay.protocol.position import Position
 from forestay.protocol.replies import Resync
+from forestay.protocol.wire import Wire
 
 # A constant is quicker than a name of an Enum.
 _BROADCAST: Final = Kind.BROADCAST
@@ -37,12 +38,16 @@ class Delivery:
         plain = message.exclude is None and message.kind is _BROADCAST
         left_out = () if plain else self._left_out(room, message)
         recipients = 0
-        for wire, audience in room.audiences.items():
-            frame = audience.wire.message(message, traced=room.policy.trace)
+        encoder: Wire | None = None
+        frame = b""
+        for audience in room.audiences:
+            if audience.encoder is not encoder:
+                encoder = audience.encoder
+                frame = encoder.message(message, traced=room.policy.trace)
             if not frame:
                 continue
             recipients += len(audience.members)
-            excluded = [one for one in left_out if one.wire is wire] if left_out else ()
+            excluded = [one for one in left_out if one in audience.members] if left_out else ()
             if excluded:
                 recipients -= len(excluded)
                 audience.queue_except(frame, excluded)
@@ -66,8 +71,8 @@ class Delivery:
         reply = Resync(name, reason, position)
         if self._watching.active:
             self._watching.resynced(reply)
-        for wire, audience in room.audiences.items():
-            if frame := wire.reply(reply):
+        for audience in room.audiences:
+            if frame := audience.wire.reply(reply):
                 audience.queue(frame)
         if position is not None:
             room.position = position

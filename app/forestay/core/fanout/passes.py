@@ -6,8 +6,9 @@ large passes carry several times as much as many small ones. Only rooms that wer
 the same sockets, and would only delay messages for others. A pod with little to do writes at the end of the loop's
 tick. Nothing here awaits.
 
-Large rooms have a pass of their own. Its writes leave the loop where there is a GroupWriter, so that nobody else waits
-for them. They rest only where messages come faster than they are written: see Rests.begin.
+Large rooms have a pass of their own, in steps: see large_pass.py. Its writes leave the loop where there is a
+GroupWriter, so that nobody else waits for them. They rest only where messages come faster than they are written: see
+Rests.begin.
 """
 
 from collections.abc import Collection, Iterable
@@ -17,6 +18,7 @@ from typing import Final
 from forestay.core.fanout.batch import Batch, Tailed, gather, gather_alike, take_all
 from forestay.core.fanout.callers import client_of
 from forestay.core.fanout.connection import Connection
+from forestay.core.fanout.large_pass import LargePass
 from forestay.core.fanout.member_writes import MemberWrites
 from forestay.core.fanout.positions import gather_tailed, move
 from forestay.core.fanout.rests import Pace, Rests
@@ -130,7 +132,7 @@ class Passes:
                 self._pass(rooms, answering)
         finally:
             if large and self._group_writer is not None:
-                self._pass_beside(large, self._group_writer)
+                self._step(LargePass(large, self._perf()), self._group_writer)
 
     def _pass(self, rooms: Collection[Room], answering: Iterable[Connection]) -> None:
         """Write the pending frames of `rooms` and of `answering`."""
@@ -157,10 +159,10 @@ class Passes:
         self._traffic.flush(writes.number, writes.size, took)
         self._report(batches, started)
 
-    def _pass_beside(self, rooms: Collection[Room], writer: GroupWriter) -> None:
-        """Write the pending frames of `rooms` beside the loop, but to those for whom something waits already."""
+    def _step(self, large: LargePass, writer: GroupWriter) -> None:
+        """Write the next step of `large` beside the loop, but to those for whom something waits already."""
         started, writes = self._perf(), self._writes
-        batches = take_all(rooms)
+        batches = large.take()
         writes.start()
         handed_over = False
         try:
@@ -168,7 +170,6 @@ class Passes:
             apart = {*self._answering, *self._slow.behind} if self._answering or self._slow.behind else ()
             alike, due, tailed = gather_alike(batches, apart)
             number, size = len(alike.members), sum([len(buffer) for buffer in alike.buffers])
-            messages = sum([len(batch.arrivals) for batch in batches])
             usual = len(alike.members)
             group = Group(alike.transports, alike.buffers)
             if tailed:
@@ -176,7 +177,8 @@ class Passes:
                 writes.tailed(gather_tailed(tailed), batches, told)
                 group = Group(alike.transports + told.transports, alike.buffers + told.buffers)
             handed_over = True
-            for at in writer.write(group, partial(self._rests.begin, rooms, self._perf() - started, messages)):
+            large.took += self._perf() - started
+            for at in writer.write(group, partial(self._step_written, large, writer)):
                 if at < usual:
                     due[alike.members[at]] = alike.buffers[at]
                     number, size = number - 1, size - len(alike.buffers[at])
@@ -186,10 +188,24 @@ class Passes:
         finally:
             took = self._perf() - started
             if not handed_over:
-                self._rests.begin(rooms, took)
+                self._rests.begin(large.rooms, took)
             self._check_slow_later()
         self._traffic.flush(number + writes.number, size + writes.size, took)
-        self._report(batches, started)
+        if batches is not large.batches:
+            large.batches[0].dropped += batches[0].dropped
+
+    def _step_written(self, large: LargePass, writer: GroupWriter, seconds: float) -> None:
+        """The writes of a step are made, which took `seconds` of CPU beside the loop."""
+        large.beside += seconds
+        # Not at once, because a GroupWriter without a thread has made them while `_step` runs.
+        self._loop.call_soon(self._go_on, large, writer)
+
+    def _go_on(self, large: LargePass, writer: GroupWriter) -> None:
+        if large.goes_on:
+            self._step(large, writer)
+        else:
+            self._rests.begin(large.rooms, large.took, large.messages, large.beside)
+            self._report(large.batches, large.started)
 
     def _report(self, batches: Iterable[Batch], started: float) -> None:
         """Report the messages that were written."""

@@ -56,7 +56,7 @@ class Rests:
     def _end(self, rooms: Collection[Room]) -> None:
         for room in rooms:
             room.resting = False
-            for audience in room.audiences.values():
+            for audience in room.audiences:
                 if audience.pending:
                     self._schedule(room)
                     break

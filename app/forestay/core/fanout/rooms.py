@@ -1,16 +1,15 @@
-"""The rooms that have members on this pod. A room has one audience for each wire among its members."""
+"""The rooms that have members on this pod. A room has an audience for each wire among its members, or several."""
 
 from collections.abc import Iterable
 from typing import Final
 
 from forestay.core.facts.traffic import Arrival
-from forestay.core.fanout.audience import Audience
+from forestay.core.fanout.audience import MOST_MEMBERS, Audience
 from forestay.core.fanout.connection import Connection
 from forestay.core.fanout.resuming import Deferred, Resuming
 from forestay.core.rules.policies import Policies, Policy
 from forestay.protocol.names import RoomName
 from forestay.protocol.position import Position
-from forestay.protocol.wire import Wire
 
 LARGE_ROOM: Final = 64
 """Members on one wire from which on a room is large."""
@@ -24,8 +23,8 @@ class Room:
     def __init__(self, name: RoomName, policy: Policy) -> None:
         self.name = name
         self.policy = policy
-        self.audiences: dict[Wire, Audience] = {}
-        """Only those with members."""
+        self.audiences: list[Audience] = []
+        """Only those with members. Those of one wire follow each other."""
         self.arrivals: list[Arrival] = []
         """The messages among the pending frames."""
         self.resting = False
@@ -38,30 +37,35 @@ class Room:
     @property
     def size(self) -> int:
         """The number of members."""
-        return sum(len(audience.members) for audience in self.audiences.values())
+        return sum(len(audience.members) for audience in self.audiences)
 
     @property
     def large(self) -> bool:
         """Whether writing to all members takes so long that others would notice."""
         largest = 0
-        for audience in self.audiences.values():
+        for audience in self.audiences:
             largest = max(largest, len(audience.members))
         return largest >= LARGE_ROOM
 
     def add(self, member: Connection) -> None:
         """Let `member` in. It gets the messages from now on."""
-        audience = self.audiences.get(member.wire)
-        if audience is None:
-            wire = member.wire if self.policy.compress else member.wire.plain
-            audience = self.audiences[member.wire] = Audience(wire)
+        wire, end = member.wire, len(self.audiences)
+        for at, audience in enumerate(self.audiences):
+            if audience.wire is wire:
+                if len(audience.members) < MOST_MEMBERS:
+                    audience.add(member)
+                    return
+                end = at + 1
+        audience = Audience(wire, wire if self.policy.compress else wire.plain)
         audience.add(member)
+        self.audiences.insert(end, audience)
 
     def remove(self, member: Connection) -> None:
         """Take `member` out."""
-        audience = self.audiences[member.wire]
+        audience = self._audience(member)
         audience.remove(member)
         if not audience.members:
-            del self.audiences[member.wire]
+            self.audiences.remove(audience)
         self._forget(member)
 
     def defer(self, member: Connection, offset: int) -> Deferred:
@@ -85,7 +89,13 @@ class Room:
     def go_live(self, member: Connection) -> None:
         """Give `member` the messages that are queued from now on."""
         self._forget(member)
-        self.audiences[member.wire].skip_pending(member)
+        self._audience(member).skip_pending(member)
+
+    def _audience(self, member: Connection) -> Audience:
+        for audience in self.audiences:
+            if member in audience.members:
+                return audience
+        raise RuntimeError("a member is in no audience")
 
     def _forget(self, member: Connection) -> None:
         if self.resuming is not None:
@@ -97,7 +107,7 @@ class Room:
         """The pending frames for `member`, joined; empty where there are none."""
         if not self.is_live(member):
             return b""
-        audience = self.audiences[member.wire]
+        audience = self._audience(member)
         return audience.owed(member) if audience.pending else b""
 
 
