@@ -114,6 +114,16 @@ async def test_the_page_is_open_and_holds_no_data(fleet: list[Gateway]) -> None:
                 assert answer.status == 404, name
 
 
+async def test_the_page_asks_for_all_modules_at_once(someone: Operator) -> None:
+    """It names in its head what its scripts import, nothing else, and asks for each once: the network may be slow."""
+    await someone.open()
+    await expect(someone.page.locator("#fresh")).to_be_visible()
+    asked = [request.url.removeprefix(someone.pod.internal) for request in someone.requests if ".js" in request.url]
+    named = await someone.page.locator("link[rel=modulepreload]").evaluate_all("all => all.map(each => each.href)")
+    assert sorted(asked) == sorted(url.removeprefix(someone.pod.internal) for url in named)
+    assert len(set(asked)) == len(asked)
+
+
 async def test_the_fleet_is_seen_from_any_pod(someone: Operator, fleet: list[Gateway]) -> None:
     """With the key both pods are there, with their connections, and then the rooms with their members."""
     await fleet[1].join("alice", "chat.lobby")

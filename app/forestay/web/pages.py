@@ -1,6 +1,6 @@
 """Serves the demo page and the operators' page: plain files, read once at the start."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import Final
 
@@ -29,7 +29,7 @@ _OPS_HEADERS: Final = {
     "Cache-Control": "no-cache",
 }
 
-_OPS_SHARED: Final = ("theme.css", "logo.svg", "dom.js", "json-view.js", "words.js", "closes.js", "forestay.js")
+_OPS_SHARED: Final = ("theme.css", "base.css", "logo.svg", "dom.js", "words.js", "closes.js", "forestay.js")
 """What the operators' page takes from the demo page."""
 
 # The link to the documentation, which not every gateway has.
@@ -60,9 +60,21 @@ def ops_routes() -> Sequence[web.AbstractRouteDef]:
     answers = _folder("ops", "", _OPS_HEADERS)
     for name in _OPS_SHARED:
         answers[f"/ops/{name}"] = _file(name, files("forestay.web").joinpath("demo", name).read_bytes(), _OPS_HEADERS)
-    answers["/ops"] = answers["/ops/index.html"]
+    page = _with_modules(files("forestay.web").joinpath("ops", "index.html").read_bytes(), answers)
+    answers["/ops"] = answers["/ops/index.html"] = _file("index.html", page, _OPS_HEADERS)
     answers["/ops/"] = _redirect("../ops")
     return [web.route("*", path, answer) for path, answer in answers.items()]
+
+
+def _with_modules(page: bytes, paths: Iterable[str]) -> bytes:
+    """`page` with all its modules named in its head, so that a browser asks for them at once.
+
+    It finds each of them only in the one that imports it, and would wait for the gateway as often as they are nested.
+    """
+    names = sorted(path.encode()[1:] for path in paths if path.endswith(".js"))
+    links = b"".join(b'<link rel="modulepreload" href="%b">\n    ' % name for name in names)
+    head, script, rest = page.partition(b"<script")
+    return head + links + script + rest
 
 
 def _folder(name: str, prefix: str, headers: Mapping[str, str]) -> dict[str, Answer]:
