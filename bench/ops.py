@@ -1,14 +1,21 @@
-"""The CPU time of a pod while an operator looks: the API is asked as the page asks it, and a room is watched."""
+"""The CPU time of a pod while an operator looks: the API is asked as the page asks it, and a room is watched.
+
+With `--pods 3` a real Chromium opens the page at one of three pods on a Redis: when its data is painted, and what each
+pod pays.
+"""
 
 import http.client
 import time
+from argparse import Namespace
 from functools import partial
 
 from bench.chart import Bars
 from bench.crowd import crowd_at
-from bench.rounds import Case, Figures, measure, options, report
-from bench.servers import Running
+from bench.ops_fleet import seen
+from bench.rounds import Case, Figures, interleaved, measure, options, report
+from bench.servers import Running, available
 from bench.swarms import API_KEY
+from forestay.terminal.crowd import raise_file_limit
 
 EVERY = {
     "/v1/info": 2.0,
@@ -66,11 +73,16 @@ def looked_at(server: Running, *, connections: int, seconds: float, page: bool, 
 
 
 def main() -> None:
-    given = options(__doc__, "forestay", seconds=30).parse_args()
+    parser = options(__doc__, "forestay", seconds=30)
+    parser.add_argument("--pods", type=int, default=1, help="from 2 on, a fleet with the page in Chromium (1)")
+    given = parser.parse_args()
     connections = 5_000
     if given.quick:
         given.rounds, given.seconds, connections = 1, 3.0, 50
     environ = {"FORESTAY_API_KEY": API_KEY, "FORESTAY_PING_INTERVAL": "3600"}
+    if given.pods > 1:
+        _fleet(given, connections, environ)
+        return
     run = partial(looked_at, connections=connections, seconds=given.seconds)
     cases = [
         Case("nobody looks", "forestay", partial(run, page=False, watch=False), environ),
@@ -82,6 +94,17 @@ def main() -> None:
     middle = report("ops", title, found, Bars("CPU %", "per cent of a core", "less is better"), keep=not given.quick)
     for case in ("page open", "page and watch"):
         print(f"{case}: {middle[case]['CPU %'] - middle['nobody looks']['CPU %']:.2f} % of a core more than before")
+
+
+def _fleet(given: Namespace, connections: int, environ: dict[str, str]) -> None:
+    raise_file_limit()
+    cases = {
+        name: partial(seen, name, pods=given.pods, connections=connections, seconds=given.seconds, environ=environ)
+        for name in available(given.servers.split(","))
+    }
+    found = interleaved(cases, given.rounds)
+    title = f"{given.pods} pods with {connections:,} quiet connections, and the operators' page"
+    report(f"ops-{given.pods}", title, found, Bars("data painted ms", "ms", "less is better"), keep=not given.quick)
 
 
 if __name__ == "__main__":

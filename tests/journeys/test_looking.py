@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import aiohttp
+import jwt
 import pytest
 from structlog.testing import capture_logs
 
@@ -156,7 +157,10 @@ async def test_one_connection_can_be_ended(new_pod: NewPod) -> None:
 
 
 async def test_what_has_happened_is_told_of_all_pods(new_pod: NewPod) -> None:
-    """Endings, refusals and clients that could not connect, the newest first, by user and by kind; and no token."""
+    """Endings, refusals and clients that could not connect, the newest first, by user and by kind; and no token.
+
+    Who could not connect has a name only where the signature of the token is good.
+    """
     one, two = await new_pod(), await new_pod()
     alice, bob = await one.connect("alice"), await two.connect("bob", rooms={})
     await bob.ask({"type": "join", "room": "secret.room"})
@@ -164,6 +168,8 @@ async def test_what_has_happened_is_told_of_all_pods(new_pod: NewPod) -> None:
     wrong = token("eve", exp=1.0)
     refused = await type(bob).request(two.port, upgrade(wrong))
     assert refused.status == 401
+    forged = jwt.encode({"sub": "mallory", "exp": 1.0}, "a secret of somebody else, of more than 32 bytes")
+    assert (await type(bob).request(two.port, upgrade(forged))).status == 401
     await alice.close()
     await call(one, "DELETE", "/v1/users/bob/connections")
     found: list[dict[str, Any]] = []
@@ -180,13 +186,15 @@ async def test_what_has_happened_is_told_of_all_pods(new_pod: NewPod) -> None:
     away = by_kind["turned_away", "eve"]
     assert (away["status"], away["code"], "address" in away) == (401, "bad_token", False)
     assert wrong not in str(found)
+    assert by_kind["turned_away", None]["reason"].startswith("signature does not match")
+    assert "mallory" not in str(found)
     assert "expired" in away["reason"]
     of_bob = (await get(two, "/v1/recent?user=bob&kind=ended,refused"))["recent"]
     assert [each["kind"] for each in of_bob] == ["ended", "refused"]
     assert (await get(two, "/v1/recent?room=secret.room&limit=1"))["recent"] == [again]
     minutes = (await get(one, "/v1/closes?minutes=2"))["minutes"]
     assert len(minutes) == 2
-    assert (sum(each["opened"] for each in minutes), sum(each["turned_away"] for each in minutes)) == (2, 1)
+    assert (sum(each["opened"] for each in minutes), sum(each["turned_away"] for each in minutes)) == (2, 2)
     assert sum(each["gateway"].get("4403", 0) for each in minutes) == 1
 
 

@@ -18,8 +18,7 @@ from playwright.async_api import Browser, async_playwright
 from tests.support.repository import ROOT
 
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
-# A container has no display and no rights for the sandbox. The other options stop requests to the vendor.
-_FLAGS: Final = (
+FLAGS: Final = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -29,6 +28,7 @@ _FLAGS: Final = (
     "--disable-component-update",
     "--disable-sync",
 )
+"""A container has no display and no rights for the sandbox. The other options stop requests to the vendor."""
 _SECRET: Final = "a secret for tests only, long enough for HS256"
 _LINK: Final = re.compile(r"(?P<page>http://\S+/)#key=\S+")
 # In seconds. A start imports everything, on a machine that may be busy.
@@ -46,7 +46,7 @@ async def launched(path: str) -> AsyncIterator[Browser]:
     """Runs the browser at `path`, with the back-forward cache that it has for people."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=path, args=_FLAGS, ignore_default_args=["--disable-back-forward-cache"]
+            executable_path=path, args=FLAGS, ignore_default_args=["--disable-back-forward-cache"]
         )
         try:
             yield browser
