@@ -4,11 +4,14 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Callable, Coroutine
-from typing import Final
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from typing import Any, Final
 
 import structlog
 
+from forestay.edge.log_throttle import LogThrottle
+from forestay.hooks.loading import place_of
 from forestay.settings.secrets import variable_of
 from forestay.settings.surroundings import Loop
 
@@ -63,12 +66,48 @@ def run(new_loop: NewLoop, work: Coroutine[object, object, None]) -> None:
     failed = True
     with asyncio.Runner(loop_factory=new_loop) as runner:
         try:
-            runner.run(work)
+            _run_to_its_end(runner, work)
             failed = False
         finally:
             latest = threading.Timer(_LATEST_END, _end_process, (int(failed),))
             latest.daemon = True
             latest.start()
+
+
+def _run_to_its_end(runner: asyncio.Runner, work: Coroutine[object, object, None]) -> None:
+    """Run `work` until it returns, whatever the tasks do that the application started.
+
+    SystemExit and KeyboardInterrupt of a task stop the loop. It goes on where it was. A real interrupt is a signal,
+    which `work` takes.
+    """
+    loop = runner.get_loop()
+    loop.set_exception_handler(_but_escaped)
+    throttle = LogThrottle("the application tried to end the process, which goes on", log.error)
+    main: list[asyncio.Task[object]] = []
+
+    async def known() -> None:
+        main.extend(filter(None, [asyncio.current_task()]))
+        await work
+
+    go_on: Callable[[], object] = partial(runner.run, known())
+    ended = False
+    while not ended:
+        try:
+            go_on()
+            ended = True
+        except (SystemExit, KeyboardInterrupt) as error:
+            if not main or main[0].done():
+                raise
+            where = place_of(error.__traceback__, None) or "no place is known"
+            reason = f"{error!r} in a task or a callback that it started ({where}); raise another exception there"
+            loop.call_soon(throttle.count, type(error).__name__, reason)
+            go_on = partial(loop.run_until_complete, main[0])
+
+
+def _but_escaped(loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+    """Log what nobody has caught, but what has a line already."""
+    if not isinstance(context.get("exception"), SystemExit | KeyboardInterrupt):
+        loop.default_exception_handler(dict(context))
 
 
 def _end_process(status: int) -> None:
