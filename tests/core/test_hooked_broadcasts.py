@@ -44,6 +44,34 @@ class Silent(Refuse):
         self.code, self.message = "silent", ""
 
 
+class Unreadable(KeyboardInterrupt):
+    def __str__(self) -> str:
+        raise SystemExit
+
+
+class Exiting(Allow):
+    """An answer that exits when it is read."""
+
+    __slots__ = ()
+
+    @property
+    def rooms(self) -> list[str]:
+        raise Unreadable
+
+    @rooms.setter
+    def rooms(self, value: object) -> None:
+        """Take what the constructor sets."""
+
+
+class Word(str):
+    """A text of the application's own, such as one that is translated. It says something else where it is printed."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        raise KeyboardInterrupt
+
+
 def answering(
     answer: object, observer: Observer | None = None, *, immediate: bool = False, **given: Any
 ) -> tuple[Core, AskedForm]:
@@ -181,6 +209,8 @@ async def test_a_room_without_hooks_is_not_asked_about() -> None:
         (KeyError("user"), "raised", "KeyError"),
         (HookFailed("status", "status 500"), "status", "status 500"),
         (asyncio.CancelledError(), "raised", "cancelled"),
+        (GeneratorExit(), "raised", "GeneratorExit"),
+        (Exiting(), "bad_answer", "cannot be read: Unreadable: its text cannot be read"),
     ],
 )
 @pytest.mark.parametrize("way", ["in a task", "at once"])
@@ -195,6 +225,18 @@ async def test_an_answer_that_is_none_refuses_the_message(answer: object, outcom
     assert (heard["payload"]["code"], messages, reports.outcomes) == ("unavailable", [], [outcome])
     assert heard["payload"]["retry_after_ms"] == 1000
     assert cause in reports.causes[0]
+
+
+async def test_texts_of_the_applications_own_are_what_they_say() -> None:
+    """The client gets their characters, and nothing of them runs later."""
+    core, _ = answering(Refuse(Word("muted"), Word("try it later")))
+    heard, _ = await publish(core)
+    refusal = heard["payload"]
+    assert (refusal["code"], refusal["reason"], refusal["message"]) == (
+        "refused_by_application",
+        "muted",
+        "try it later",
+    )
 
 
 async def test_where_failures_allow_the_message_passes_unchanged() -> None:

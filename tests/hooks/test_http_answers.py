@@ -205,6 +205,7 @@ DEEP = b'{"payload":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
         (JOIN, http(307, Location="/elsewhere"), "status", "redirects are not followed"),
         (JOIN, json_answer(b'{"allow":true}', "text/html"), "bad_answer", "not application/json"),
         (JOIN, json_answer(b'{"allow":true}', ""), "bad_answer", "not application/json"),
+        (JOIN, json_answer(b'{"allow":true}', "application/json\r\nContent-Type: text/html"), "bad_answer", "not appl"),
         (JOIN, json_answer(b""), "bad_answer", "not JSON"),
         (JOIN, json_answer(b"{"), "bad_answer", "not JSON"),
         (JOIN, json_answer(b"null"), "bad_answer", "object"),

@@ -83,6 +83,7 @@ def test_decorated_functions_and_callable_objects_are_hooks(tmp_path: Path) -> N
         ("def (\n", 1, ["correct this line"]),
         ("import os\nraise RuntimeError('no database')\n", 2, ["RuntimeError", "no database", "correct it there"]),
         ("import sys\nsys.exit(3)\n", 2, ["SystemExit"]),
+        ("class Panic(BaseException): ...\nraise Panic\n", 2, ["Panic"]),
         ("import json\njson.loads('{')\n", None, ["JSONDecodeError"]),
         ("import no_such_library\n", 1, ["no_such_library", "install it"]),
     ],
@@ -125,10 +126,25 @@ def test_a_module_that_is_not_there_is_named(named: str, words: list[str]) -> No
         assert word in problem
 
 
-@pytest.mark.parametrize("raised", ["KeyError('user')", "SystemExit(1)", "KeyboardInterrupt", "AssertionError"])
+ODD = """
+class Panic(BaseException): ...
+
+class Unreadable(Exception):
+    def __str__(self):
+        raise SystemExit(1)
+"""
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        *("KeyError('user')", "SystemExit(1)", "KeyboardInterrupt", "AssertionError"),
+        *("Panic('a library in Rust')", "BaseExceptionGroup('all', [SystemExit()])", "Unreadable"),
+    ],
+)
 async def test_what_a_hook_raises_names_its_line(tmp_path: Path, raised: str) -> None:
     """The cause for the log: what was raised, and where in the module. Nothing of it ends the pod."""
-    named = written(tmp_path, f"async def join(event):\n    raise {raised}\n")
+    named = written(tmp_path, f"async def join(event):\n    raise {raised}\n{ODD}")
     with pytest.raises(HookFailed, match=rf"{raised.partition('(')[0]}: .*\({re.escape(named)}:2\)") as failed:
         await PythonHooks(load(named)).ask(JOIN)
     assert failed.value.failure == "raised"

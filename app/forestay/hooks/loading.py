@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Final, TypeAlias
 
+from forestay.core.ports.hooks import explained
 from forestay.core.rules.hooks import Hook
 
 HookFunction: TypeAlias = Callable[[Any], Awaitable[object]]
@@ -79,11 +80,11 @@ def _run(named: str) -> ModuleType:
         raise HookModuleError([f"{place}: {error.msg}; correct this line"]) from None
     except ModuleNotFoundError as error:
         raise HookModuleError([_not_found(named, error)]) from None
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         where = place_of(error.__traceback__, None) or named
-        raise HookModuleError(
-            [f"{where}: {type(error).__name__} while the module was loaded: {_text(error)}; correct it there"]
-        ) from None
+        raise HookModuleError([f"{where}: {explained(error)} while the module was loaded; correct it there"]) from error
 
 
 def _not_found(named: str, error: ModuleNotFoundError) -> str:
@@ -173,7 +174,3 @@ def _lines(trace: TracebackType | None) -> Iterator[tuple[str, int]]:
 
 def _is_ours(name: str) -> bool:
     return name in (__file__, importlib.__file__)
-
-
-def _text(error: BaseException) -> str:
-    return str(error)[:200] or "no message"

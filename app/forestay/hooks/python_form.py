@@ -1,12 +1,10 @@
 """Asks the functions of a module of hooks, in this process."""
 
-from typing import Final
+import asyncio
 
 from forestay.core.ports.hook_events import HookEvent
-from forestay.core.ports.hooks import HookFailed
+from forestay.core.ports.hooks import HookFailed, explained
 from forestay.hooks.loading import HookModule, place_of
-
-_LONGEST_TEXT: Final = 200
 
 
 class PythonHooks:
@@ -20,10 +18,13 @@ class PythonHooks:
         """See HookForm.ask."""
         try:
             return await self._functions[event.hook](event)
-        except (Exception, SystemExit, KeyboardInterrupt) as error:
-            # A hook that exits must not end the pod. A real interrupt is a signal, which the loop takes.
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException as error:
+            # Whatever it is: exits of the hook, groups of exceptions, and panics of libraries in Rust. A real interrupt
+            # is a signal, which the loop takes.
             where = place_of(error.__traceback__, self._file) or self._file
-            raise HookFailed("raised", f"{type(error).__name__}: {str(error)[:_LONGEST_TEXT]} ({where})") from None
+            raise HookFailed("raised", f"{explained(error)} ({where})") from error
 
     async def close(self) -> None:
         """See HookForm.close."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import structlog
 
+from forestay.core.ports.hooks import explained
 from forestay.edge.log_throttle import LogThrottle
 from forestay.hooks.loading import place_of
 from forestay.settings.secrets import variable_of
@@ -99,7 +100,9 @@ def _run_to_its_end(runner: asyncio.Runner, work: Coroutine[object, object, None
             if not main or main[0].done():
                 raise
             where = place_of(error.__traceback__, None) or "no place is known"
-            reason = f"{error!r} in a task or a callback that it started ({where}); raise another exception there"
+            reason = (
+                f"{explained(error)} in a task or a callback that it started ({where}); raise another exception there"
+            )
             loop.call_soon(throttle.count, type(error).__name__, reason)
             go_on = partial(loop.run_until_complete, main[0])
 

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Raw
 
 from forestay.core.ports.hook_events import BroadcastEvent, HookEvent
-from forestay.core.ports.hooks import ANSWERS, Allow, HookFailed, Refuse, Replace, Result
+from forestay.core.ports.hooks import ANSWERS, Allow, HookFailed, Refuse, Replace, Result, explained
 from forestay.core.rules.hooks import Hook
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.depth import deeper_than
@@ -17,7 +17,6 @@ from forestay.protocol.names import PERSONAL, RoomName, parse_room, personal_roo
 
 # Bytes of the type with which a binary message begins.
 _TYPE_BYTES: Final = 4
-_LONGEST_CAUSE: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +59,9 @@ def decide(event: HookEvent, answer: object, bounds: AnswerBounds) -> Decision:
         return _decided(event, answer, bounds)
     except HookFailed:
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         # The answer is an object of the application, so what reads it may run code of the application.
-        cause = f"{type(error).__name__}: {str(error)[:_LONGEST_CAUSE]}"
-        raise HookFailed("bad_answer", f"the answer cannot be read: {cause}") from None
+        raise HookFailed("bad_answer", f"the answer cannot be read: {explained(error)}") from error
 
 
 def _decided(event: HookEvent, answer: object, bounds: AnswerBounds) -> Decision:
@@ -73,7 +71,7 @@ def _decided(event: HookEvent, answer: object, bounds: AnswerBounds) -> Decision
         raise HookFailed("bad_answer", f"the answer is {_said(answer)}; {hook} takes {expected}")
     if isinstance(answer, Refuse):
         # Checked once more: a class that is derived from it, or a later change, may say what it must not.
-        said = Refuse(answer.code, answer.message)
+        said = Refuse(_plain(answer.code), _plain(answer.message))
         return Decision(Refusal(ErrorCode.REFUSED_BY_APPLICATION, said.message, reason=said.code))
     if isinstance(answer, Replace) and isinstance(event, BroadcastEvent):
         return Decision(payload=_replacement(event, answer.payload, bounds))
@@ -98,7 +96,8 @@ def _allowed(event: HookEvent, answer: object, bounds: AnswerBounds) -> Decision
 def _room(name: object, user: str) -> RoomName:
     room = None
     if isinstance(name, str):
-        room = personal_room(user) if name == PERSONAL else parse_room(name)
+        plain = _plain(name)
+        room = personal_room(user) if plain == PERSONAL else parse_room(plain)
     if room is None:
         raise HookFailed("bad_answer", "one of the rooms of Allow has no name of a room")
     return room
@@ -133,8 +132,7 @@ def _json(payload: object, bounds: AnswerBounds) -> bytes:
                 msgspec.json.decode(data)
             return _fitting(data, bounds)
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        cause = f"{type(error).__name__}: {str(error)[:_LONGEST_CAUSE]}"
-        raise HookFailed("bad_answer", f"the payload is no JSON: {cause}") from None
+        raise HookFailed("bad_answer", f"the payload is no JSON: {explained(error)}") from None
     raise HookFailed("bad_answer", f"the payload nests deeper than {bounds.depth} arrays and objects")
 
 
@@ -142,6 +140,11 @@ def _fitting(data: bytes, bounds: AnswerBounds) -> bytes:
     if len(data) > bounds.payload:
         raise HookFailed("too_large", f"the payload has {len(data)} bytes, and a message has at most {bounds.payload}")
     return data
+
+
+def _plain(text: str) -> str:
+    """The characters of `text`, which may be an enumeration or another class of the application. Raises TypeError."""
+    return str.__str__(text)
 
 
 def _said(value: object) -> str:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from forestay.core.hooks.decisions import ALLOWED, AnswerBounds, Decision, decide
-from forestay.core.hooks.running import Start, explained, outcome, run_at_once, start_later
+from forestay.core.hooks.running import Start, outcome, run_at_once, start_later
 from forestay.core.ports.hook_events import HookEvent
-from forestay.core.ports.hooks import HookFailed, HookFailure, HookForm
+from forestay.core.ports.hooks import HookFailed, HookFailure, HookForm, explained
 from forestay.core.ports.runtime import Runtime
 from forestay.core.rules.hooks import TOLD, Hook
 from forestay.protocol.codes import ErrorCode, Refusal

@@ -3,11 +3,9 @@
 import asyncio
 from asyncio import AbstractEventLoop, Task
 from collections.abc import Callable, Coroutine
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from forestay.core.ports.hooks import HookFailed
-
-_LONGEST_CAUSE: Final = 200
 
 Start: TypeAlias = Callable[[AbstractEventLoop, Coroutine[object, object, object]], Task[object]]
 """Makes the task of a hook."""
@@ -23,7 +21,7 @@ def run_at_once(hook: Coroutine[object, object, object]) -> tuple[object, BaseEx
         hook.send(None)
     except StopIteration as done:
         return done.value, None
-    except (HookFailed, asyncio.CancelledError) as error:
+    except (HookFailed, asyncio.CancelledError, GeneratorExit) as error:
         return None, error
     hook.close()
     return None, HookFailed("raised", "the hook waits for something")
@@ -35,9 +33,3 @@ def outcome(task: Task[object]) -> tuple[object, BaseException | None]:
         return None, asyncio.CancelledError()
     error = task.exception()
     return (None, error) if error is not None else (task.result(), None)
-
-
-def explained(error: BaseException) -> str:
-    if isinstance(error, asyncio.CancelledError):
-        return "the hook cancelled itself"
-    return f"{type(error).__name__}: {str(error)[:_LONGEST_CAUSE]}"

@@ -5,8 +5,10 @@ one event, once. It keeps no time and counts nothing: `core/hooks` limits how lo
 whatever the form is.
 """
 
+import asyncio
 import re
 from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import suppress
 from typing import Final, Literal, Protocol, TypeAlias, get_args
 
 from forestay.core.ports.hook_events import HookEvent
@@ -31,6 +33,8 @@ LONGEST_CODE: Final = 64
 LONGEST_SENTENCE: Final = 500
 """Characters of the application's own sentence."""
 
+_LONGEST_TEXT: Final = 200
+
 _CODE: Final = re.compile(r"[\w.:-]{1,64}", re.ASCII).fullmatch
 _NOT_IN_SENTENCES: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]").search
 
@@ -41,6 +45,19 @@ class HookFailed(Exception):
     def __init__(self, failure: HookFailure, cause: str) -> None:
         super().__init__(cause)
         self.failure: HookFailure = failure
+
+
+def explained(error: BaseException) -> str:
+    """What the application has raised, for the log: its type and the beginning of its text.
+
+    The text is made by the application too, so it is left out where that raises.
+    """
+    if isinstance(error, asyncio.CancelledError):
+        return "the hook cancelled itself"
+    text = "its text cannot be read"
+    with suppress(BaseException):
+        text = str(error)[:_LONGEST_TEXT]
+    return f"{type(error).__name__}: {text}"
 
 
 class Allow:

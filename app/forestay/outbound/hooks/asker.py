@@ -92,7 +92,7 @@ class Asker:
             raise NotAnswered("status", f"status {status} instead of 200 or 204{redirect}", status)
         if told or status == HTTPStatus.NO_CONTENT:
             return None
-        if response.content_type != "application/json":
+        if response.content_type != "application/json" or len(response.headers.getall("Content-Type")) > 1:
             raise NotAnswered("bad_answer", "the answer is not application/json")
         if response.headers.get("Content-Encoding", "identity") != "identity":
             raise NotAnswered("bad_answer", "the answer is compressed, which the question did not ask for")
