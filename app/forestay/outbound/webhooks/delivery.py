@@ -215,7 +215,7 @@ class Delivery:
             await self._settle(batch, answer)
         except BusLost:
             # The batch is not forgotten: it is sent again, or settled later.
-            self._delay(batch)
+            self._delay(batch, batch.attempts)
         finally:
             self._hand.sending.pop(id(batch), None)
             self._may_send.set()
@@ -242,12 +242,13 @@ class Delivery:
                 await self._turn(stopped=True)
             await self._set_aside(batch, answer)
         elif answer.about_events and len(batch.events) > 1 and (answer.status < 500 or batch.attempts >= _CUT_AFTER):
+            # One bad event must not keep the others for minutes, and the receiver is spared by the pace.
             for half in batch.halves():
-                self._delay(half)
+                self._delay(half, 1)
         elif batch.attempts >= self._rules.attempts:
             await self._set_aside(batch, answer)
         else:
-            self._delay(batch)
+            self._delay(batch, batch.attempts)
 
     async def _done(self, handles: list[str]) -> None:
         try:
@@ -261,5 +262,5 @@ class Delivery:
         self._dead += len(batch.events)
         self._around.observer.webhook_events("dead", len(batch.events))
 
-    def _delay(self, batch: Batch) -> None:
-        self._hand.delay(batch, self._loop.time() + wait(max(1, batch.attempts), self._around.uniform))
+    def _delay(self, batch: Batch, failures: int) -> None:
+        self._hand.delay(batch, self._loop.time() + wait(max(1, failures), self._around.uniform))
