@@ -12,7 +12,7 @@ from secrets import token_hex
 import pytest
 from aiohttp import web
 
-from tests.support.gateway import Pod, call
+from tests.support.gateway import PATIENCE, Pod, call
 from tests.support.local_redis import RedisServer
 from tests.support.process import Process, serving
 from tests.support.webhook_receiver import Receiver, receiver, settings_for
@@ -68,7 +68,8 @@ async def test_events_of_a_killed_pod_are_delivered_by_another_within_the_lease(
     # What the other pod is sending at this moment is answered with a failure, and sent again.
     held.set()
     await told.until(lambda: {data["payload"] for data in told.of("message")} == said)
-    assert time.monotonic() - killed <= LEASE + 1
+    # Not after a second lease; the rest is for a busy machine.
+    assert time.monotonic() - killed < 2 * LEASE
 
 
 async def test_rooms_and_users_of_a_killed_pod_are_told_by_another(
@@ -101,7 +102,7 @@ async def test_a_pod_that_stops_gives_its_events_to_the_others(two: tuple[Proces
         return web.Response()
 
     told.answer = good
-    await told.until(lambda: {data["payload"] for data in told.of("message")} == said, seconds=LEASE * 3)
+    await told.until(lambda: {data["payload"] for data in told.of("message")} == said, seconds=2 * PATIENCE)
 
 
 def ids(body: bytes) -> list[str]:

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from tests.support.gateway import Gateway, call, gateway
+from tests.support.gateway import PATIENCE, Gateway, call, gateway
 from tests.support.local_redis import Authority, RedisServer
 from tests.support.webhook_receiver import Answer, Receiver, ok, receiver, settings_for, status
 
@@ -55,27 +55,29 @@ async def metric(pod: Gateway, name: str) -> float:
 
 async def reaches(pod: Gateway, name: str, value: float) -> None:
     """Wait until a metric has this value."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while await metric(pod, name) != value:
             await asyncio.sleep(0.05)
 
 
 async def test_an_answer_that_comes_too_late_repeats_the_events(told: Receiver, tmp_path: Path) -> None:
     """They come again, with the same ids, and count as delivered once."""
+    over = asyncio.Event()
 
     async def late(request: web.Request) -> web.StreamResponse:
         told.answer = ok
-        await asyncio.sleep(1)
+        await over.wait()
         return web.Response()
 
     told.answer = late
-    async with telling(told, tmp_path, webhooks_timeout=0.2) as pod:
+    async with telling(told, tmp_path, webhooks_timeout=0.5) as pod:
         await say(pod, 1)
-        await told.until(lambda: len(told.requests) == 2)
+        await told.until(lambda: len(told.requests) >= 2)
         await reaches(pod, 'forestay_webhook_events_total{outcome="delivered"}', 1)
-        first, second = (json.loads(body)["data"] for _, body in told.requests)
-        assert first == second
-        assert told.requests[0][0]["webhook-id"] == told.requests[1][0]["webhook-id"]
+        over.set()
+        # On a busy machine a good answer may be late as well.
+        assert len({headers["webhook-id"] for headers, _ in told.requests}) == 1
+        assert len({json.dumps(json.loads(body)["data"]) for _, body in told.requests}) == 1
 
 
 @pytest.mark.parametrize("code", [301, 307, 308])
@@ -274,10 +276,12 @@ async def test_more_events_than_may_wait_drop_the_oldest(tmp_path: Path, capsys:
         await say(pod, *range(25))
         await reaches(pod, 'forestay_webhook_events_total{outcome="dropped"}', 15)
         assert await metric(pod, "forestay_webhook_waiting") == 10
-        async with asyncio.timeout(10):
-            while "webhook events not delivered" not in (log := "".join(capsys.readouterr())):
+        # A second line about those that were dropped later comes after ten seconds.
+        log = ""
+        async with asyncio.timeout(PATIENCE):
+            while sum(map(int, re.findall(r"webhook events not delivered .*\bdropped=(\d+)", log))) < 15:
+                log += "".join(capsys.readouterr())
                 await asyncio.sleep(0.1)
-        assert "dropped=15" in log
 
 
 async def test_a_single_event_is_a_body_of_its_own(told: Receiver, tmp_path: Path) -> None:
@@ -309,7 +313,7 @@ async def test_the_certificate_of_the_receiver_is_checked(tmp_path: Path, truste
             if trusted:
                 await told.until(lambda: payloads(told) == [1])
             else:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(PATIENCE):
                     while not await metric(pod, 'forestay_webhook_requests_total{result="unreachable"}'):
                         await asyncio.sleep(0.05)
                 assert told.requests == []
