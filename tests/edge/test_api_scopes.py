@@ -110,6 +110,14 @@ async def test_no_path_answers_without_a_known_key(pod: Gateway) -> None:
                 assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
+async def test_of_two_keys_none_counts(pod: Gateway) -> None:
+    """Whichever comes first. The same key twice is one."""
+    good, bad = ("Authorization", f"Bearer {API_KEY}"), ("Authorization", "Bearer another key")
+    for lines, status in (([good, bad], 401), ([bad, good], 401), ([good, good], 200)):
+        async with aiohttp.request("GET", f"{pod.internal}/v1/rooms", headers=lines) as answer:
+            assert answer.status == status
+
+
 async def test_what_can_be_read_has_a_head(pod: Gateway) -> None:
     """HEAD has the status and the length of the GET, and no body."""
     headers = {"Authorization": f"Bearer {API_KEY}"}

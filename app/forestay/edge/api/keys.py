@@ -30,14 +30,20 @@ class ApiKeys:
         self._outdated = LogThrottle("previous api key used")
 
     def check(self, request: web.Request) -> Grant:
-        """What the key of `request` allows. Raises Refusal with BAD_TOKEN where the key is missing or unknown."""
-        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+        """What the key of `request` allows. Raises Refusal with BAD_TOKEN where the key is missing or unknown.
+
+        Of several different keys none counts: a proxy may have judged by another one.
+        """
+        lines = request.headers.getall("Authorization", [""])
+        if len(set(lines)) > 1:
+            raise self._refusal("unknown", "the request has several keys")
+        scheme, _, key = lines[0].partition(" ")
         given = key.strip().encode(errors="surrogateescape") if scheme.lower() == "bearer" else b""
         if not given:
-            raise self._refusal("missing")
+            raise self._refusal("missing", "the API key is missing")
         grant = self._find(given)
         if grant is None:
-            raise self._refusal("unknown")
+            raise self._refusal("unknown", "the API key is unknown")
         if grant.name == PREVIOUS:
             self._outdated.count("count")
         return grant
@@ -52,8 +58,7 @@ class ApiKeys:
     def _all(self) -> Mapping[bytes, Grant]:
         return self._fixed if self._file is None else {**self._fixed, **self._file.grants}
 
-    def _refusal(self, reason: str) -> Refusal:
+    def _refusal(self, reason: str, fault: str) -> Refusal:
         self._observer.key_refused(reason)
         self._refused.count(reason)
-        known = "the API key is missing" if reason == "missing" else "the API key is unknown"
-        return Refusal(ErrorCode.BAD_TOKEN, f"{known}; send 'Authorization: Bearer <API_KEY>'")
+        return Refusal(ErrorCode.BAD_TOKEN, f"{fault}; send 'Authorization: Bearer <API_KEY>'")
