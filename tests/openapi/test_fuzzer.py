@@ -1,6 +1,7 @@
 """The gateway does what its description says, for whatever schemathesis makes of it."""
 
 import asyncio
+import json
 import os
 from asyncio.subprocess import PIPE, STDOUT
 from contextlib import suppress
@@ -9,7 +10,9 @@ from typing import Final
 
 import pytest
 
+from tests.openapi.clients import clients
 from tests.openapi.install import schemathesis
+from tests.support import call_hooks
 from tests.support.gateway import API_KEY, Client, Closed, Gateway, gateway, token
 from tests.support.webhook_receiver import receiver, settings_for, status
 
@@ -30,6 +33,15 @@ ttl = 60
 pattern = "**"
 presence = true
 webhooks = ["occupied", "vacated", "message"]
+[rooms.history]
+size = 10
+ttl = 60
+"""
+
+READ = """
+[[rooms]]
+pattern = "**"
+presence = true
 [rooms.history]
 size = 10
 ttl = 60
@@ -87,4 +99,19 @@ async def test_every_request_is_answered_as_described(rooms: str, tmp_path: Path
         description = f"{running.internal}/v1/openapi.json"
         code, output = await fuzz(tmp_path, description, f"--header=Authorization: Bearer {API_KEY}")
         staying.cancel()
+    assert code == 0, output
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(LIMIT + 60)
+async def test_the_requests_of_clients_are_answered_as_described(tmp_path: Path) -> None:
+    """The same, of calls, tickets, and what clients publish and read with their own token."""
+    rooms, description = tmp_path / "rooms.toml", tmp_path / "clients.json"
+    rooms.write_text(READ)
+    description.write_text(json.dumps(clients()))
+    given = {"rooms_file": str(rooms), "hooks_module": call_hooks.MODULE, "message_rate": 0, "message_bytes_rate": 0}
+    async with gateway(**given) as running:
+        address = f"--url=http://127.0.0.1:{running.port}"
+        bearer = f"--header=Authorization: Bearer {token('alice')}"
+        code, output = await fuzz(tmp_path, str(description), address, bearer)
     assert code == 0, output
