@@ -112,7 +112,8 @@ async def secure(own_redis: RedisServer, authority: Authority) -> AsyncIterator[
 
 async def test_over_tls_everything_works(secure: str, authority: Authority, new_pod: NewPod) -> None:
     """With the file of the authority everything works over TLS, large messages too."""
-    pod = new_pod(f"{secure}?ca={authority.ca}", PATIENT)
+    # Probes wait behind the large message.
+    pod = new_pod(f"{secure}?ca={authority.ca}", PATIENT, probe_interval=PATIENT)
     await pod.bus.start()
     await pod.subscribe()
     big = "x" * 3_000_000

@@ -3,6 +3,9 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
+from forestay.bus.redis import registry
 from forestay.core.rules.lifecycle import State
 from tests.support.gateway import PATIENCE, Client, call, token
 from tests.support.local_redis import RedisServer, Road
@@ -88,6 +91,37 @@ async def test_questions_and_revocations_come_before_the_first_connection(redis:
             pod = await make(bus_url=f"{road.url}?prefix=half", bus_timeout=0.3)
             assert (await Client.open_or_refused(pod.port, token("alice"))).status == 503
             assert await other.running._pod.pods.registered() == {other.running._pod.pods.me}
+    finally:
+        await road.close()
+
+
+async def test_a_pod_that_starts_with_an_empty_redis_does_not_know_all_others(
+    own_redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis forgot a pod that is still away. One that has started since says that it may not know all of them."""
+    road = Road(own_redis.port)
+    await road.open()
+    try:
+        async with pods(own_redis, tmp_path, "") as make:
+            older = await make(bus_url=f"{road.url}?prefix=forgotten", presence_lease=3)
+            client = await older.connect("alice")
+            road.hold()
+            own_redis.kill()
+            own_redis.start()
+            monkeypatch.setattr(registry, "settling", 600.0)
+            newest = await make(bus_url=f"{own_redis.url}?prefix=forgotten")
+            assert await call(newest, *DISCONNECT) == (200, {"ended": 0, "complete": False})
+            road.let_go()
+            async with asyncio.timeout(PATIENCE):
+                while older.running._pod.pods.alone:
+                    await asyncio.sleep(0.05)
+            # It was there before, and knows all.
+            assert await call(older, *DISCONNECT) == (200, {"ended": 1, "complete": True})
+            assert (await client.ended()).code == 4403
+            client = await older.connect("alice")
+            assert (await call(newest, *DISCONNECT))[1]["complete"] is False
+            # Nobody was known to be asked, and all were.
+            assert (await client.ended()).code == 4403
     finally:
         await road.close()
 

@@ -35,6 +35,7 @@ return {{
   redis.call('HGETALL', KEYS[3]),
   redis.call('HMGET', KEYS[4], 'id')[1],
   type(refused) == 'table' and 1 or 0,
+  tonumber(fact('server', 'uptime_in_seconds')) or -1,
 }}
 """
 )
@@ -42,8 +43,9 @@ return {{
 and keeps there which incarnation it saw.
 
 Replies with whether the pod had a lease, the pods that have one, those whose lease has ended, the revocations since the
-last one that the pod knows, the connections of each pod, and the seed, which is another one after a loss of all data.
-The number of connections has a plus sign. Releases that know no first epoch write it without one.
+last one that the pod knows, the connections of each pod, the seed, which is another one after a loss of all data,
+whether Redis takes no new users now, and for how many seconds it has run, or -1. The number of connections has a plus
+sign. Releases that know no first epoch write it without one.
 """
 
 PODS: Final = script("""

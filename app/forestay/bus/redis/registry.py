@@ -40,6 +40,10 @@ from forestay.protocol.presence import Member, PresencePage
 # The partition of the leases and the revocations.
 _FIRST: Final = 0
 
+settling = 10.0
+"""Seconds after the start of a Redis in which pods register again that it may have forgotten: 2 until they have
+connected, 5 until their next heartbeat, and 3 for a busy machine. A pod that was there before knows the others."""
+
 _UNEXPECTED: Final = "the script sent an unexpected reply"
 
 _decode_entries = msgspec.msgpack.Decoder(dict[str, tuple[int, str]]).decode
@@ -57,6 +61,8 @@ class RedisRegistry:
         """The number of the last revocation that this pod knows."""
         self._memory: tuple[object, object] | None = None
         """What tells one memory of the bus from another one, as it was at the last heartbeat."""
+        self._settled_at = 0.0
+        """The loop's time from which on Redis knows all pods, also where it lost them before this pod started."""
         self._seen: set[str] = set()
         """The pods that had entries in rooms that were read since the last heartbeat."""
 
@@ -167,7 +173,10 @@ class RedisRegistry:
                 list() as load,
                 seed,
                 int() as refused,
+                int() as uptime,
             ]:
+                if self._memory is None and 0 <= uptime < settling:
+                    self._settled_at = asyncio.get_running_loop().time() + settling - uptime
                 # A Redis that was restarted or replaced may have an older state, and this pod's lease in it.
                 before, self._memory = self._memory, (self._bus.incarnations, seed)
                 lost = before not in (None, self._memory)
@@ -185,6 +194,8 @@ class RedisRegistry:
                 raise BusLost(_UNEXPECTED)
 
     async def pods(self) -> Sequence[str]:
+        if asyncio.get_running_loop().time() < self._settled_at:
+            raise BusLost("Redis has just started, and pods may not have registered again")
         match await self._bus.read(_FIRST, evalsha(PODS, self._keys_of_pods())):
             case [list() as leases, list() as load, seed]:
                 if self._memory != (self._bus.incarnations, seed):

@@ -130,7 +130,7 @@ class ControlChannel:
         try:
             if me in pods:
                 self._answers.answer(asked, self._take_answer)
-            for room in self._ways_to(pods - {me}, everyone=only is None):
+            for room in self._ways_to(pods - {me}, everyone=only is None, sure=sure):
                 self._publish(room, asked)
             if pending.missing:
                 async with timeout_at(loop.time() + ANSWER_TIMEOUT):
@@ -161,10 +161,10 @@ class ControlChannel:
         except (BusLost, TimeoutError):
             return self._pods.known(), False
 
-    def _ways_to(self, others: Collection[str], *, everyone: bool) -> list[RoomName]:
-        """The rooms over which `others` hear a question."""
+    def _ways_to(self, others: Collection[str], *, everyone: bool, sure: bool) -> list[RoomName]:
+        """The rooms over which `others` hear a question, and with `everyone` those also that are not known for sure."""
         if everyone:
-            return [pods_room()] if others else []
+            return [pods_room()] if others or not sure else []
         return [pods_room(pod) for pod in others]
 
     def _take_answer(self, answer: Answer) -> None:
