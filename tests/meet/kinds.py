@@ -76,7 +76,8 @@ async def _traefik_reload(running: Running) -> None:
 async def _varnish_reload(running: Running) -> None:
     running.generation += 1
     name = f"reload{running.generation}"
-    admin = (str(running.program.root / "usr/bin/varnishadm"), "-n", str(running.place / "state"))
+    # As shipped it waits for five seconds, which a busy machine may need.
+    admin = (str(running.program.root / "usr/bin/varnishadm"), "-t", "60", "-n", str(running.place / "state"))
     await _done(running, *admin, "vcl.load", name, str(running.file))
     await _done(running, *admin, "vcl.use", name)
 
