@@ -41,8 +41,7 @@ from forestay.protocol.presence import Member, PresencePage
 _FIRST: Final = 0
 
 settling = 10.0
-"""Seconds after the start of a Redis in which pods register again that it may have forgotten: 2 until they have
-connected, 5 until their next heartbeat, and 3 for a busy machine. A pod that was there before knows the others."""
+"""Seconds in which pods find a Redis that has started, and register again: back-off, heartbeat, and a busy machine."""
 
 _UNEXPECTED: Final = "the script sent an unexpected reply"
 
@@ -175,7 +174,7 @@ class RedisRegistry:
                 int() as refused,
                 int() as uptime,
             ]:
-                if self._memory is None and 0 <= uptime < settling:
+                if self._memory is None and uptime >= 0:
                     self._settled_at = asyncio.get_running_loop().time() + settling - uptime
                 # A Redis that was restarted or replaced may have an older state, and this pod's lease in it.
                 before, self._memory = self._memory, (self._bus.incarnations, seed)
@@ -269,8 +268,7 @@ class RedisRegistry:
 
     async def retire(self, grace: float) -> None:
         if grace:
-            data = evalsha(RETIRE, self._keys_of_pods(), self._pod, int(grace * 1000))
-            await self._write(_FIRST, data)
+            await self._write(_FIRST, evalsha(RETIRE, self._keys_of_pods(), self._pod, int(grace * 1000)))
         else:
             await self.reap(self._pod)
 
