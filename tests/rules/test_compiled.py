@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.compiled import MYPYC, compiled_files
 from tests.support.repository import ROOT, syntax
 
@@ -41,6 +43,8 @@ def test_the_image_is_compiled_and_has_no_compiler() -> None:
     assert not {"gcc", "apt-get", "RUN"} & set(image.split())
 
 
+# It takes seconds of CPU, which a busy machine makes a minute.
+@pytest.mark.timeout(300)
 def test_mypyc_takes_each_module_as_it_is(tmp_path: Path) -> None:
     """The compiler reports nothing: no feature that it lacks, and no generator that it would turn into a list.
 
