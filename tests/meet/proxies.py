@@ -89,7 +89,8 @@ class Running:
         text = self.kind.around(text, self)
         self.file.write_text(self.kind.http2(text) if http2 else text)
         process = await self.spawn(str(self.program.path), *self.kind.command(self))
-        async with asyncio.timeout(20):
+        # Varnish starts a C compiler.
+        async with asyncio.timeout(120):
             while not await self._listens():
                 if process.returncode is not None:
                     raise RuntimeError(f"{self.kind.name} does not start: {self.log()[-1500:]}")

@@ -41,7 +41,7 @@ class Stage:
 
     async def until(self, *connections: int) -> None:
         """Wait until the pods have so many connections."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while self.connections() != connections:
                 await asyncio.sleep(0.02)
 
