@@ -89,10 +89,6 @@ def test_a_url_of_another_type_is_refused(url: Any) -> None:
         (object(), "object"),
         ("", "empty"),
         (" \n", "empty"),
-        ("eyJ.\na.b\n", "character 5 of 8"),
-        ("Bearer eyJ", "white space"),
-        ("tøken", "ASCII"),
-        ("a\0b", "control character"),
     ],
 )
 @pytest.mark.parametrize("awaited", [False, True])
@@ -106,6 +102,30 @@ async def test_what_is_no_token_ends_the_client(given: object, words: str, *, aw
         ended = await outcome(server.url, later if awaited else lambda: given)
         assert (ended.code, ended.reason, server.requests) == ("bad_token", "bad_token", [])
     assert words in ended.detail
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("<!doctype html>\n<title>502</title>", "it may be a page"),
+        ("eyJ.\na.b\n", "character 5 of 8"),
+        ("Bearer eyJ", "white space"),
+        ("tøken", "ASCII"),
+        ("a\0b", "control character"),
+    ],
+)
+async def test_a_text_that_is_no_token_is_told_of_and_asked_again(given: str, words: str) -> None:
+    """A server that fails may answer with a page: the client asks for a token again, and says nothing of the page."""
+    answers = iter([given, given])
+    async with gateway() as pod:
+        client = Client(pod.url, get_token=lambda: next(answers, token("alice")), max_delay=0.05)
+        told = list[Waiting]()
+        client.on("waiting", told.append)
+        async with client:
+            assert client.error is None
+    assert [(one.error.code, one.error.reason) for one in told] == [(1006, "no token")] * 2
+    assert words in told[0].error.detail
+    assert given not in str(told)
 
 
 async def test_a_get_token_that_raises_is_told_of_and_asked_again() -> None:

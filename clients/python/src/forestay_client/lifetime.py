@@ -105,7 +105,7 @@ class Lifetime:
         except Exception as error:  # noqa: BLE001 - whatever goes wrong in the application's function may pass
             words = said_of(error)
             _LOG.warning("no token to connect with: %s", words)
-            final = isinstance(error, UnusableTokenError)
+            final = isinstance(error, UnusableTokenError) and not error.passes
             raise HandshakeError(unusable(words) if final else lost("no token", words)) from None
         connection = await self._transports.open(token)
         self._arrived = True

@@ -22,6 +22,15 @@ _STRANGE: Final = re.compile(r"[^\x21-\x7e]")
 class UnusableTokenError(Exception):
     """What the application gave is no token. The message says why, and has nothing of it."""
 
+    passes = False
+    """Whether the next one may be a token."""
+
+
+class StrangeTextError(UnusableTokenError):
+    """It is a text that can be no token, such as the page of a server that fails."""
+
+    passes = True
+
 
 def checked(given: object) -> str:
     """The token, without the white space around it. Raises UnusableTokenError for what no gateway could read."""
@@ -31,9 +40,9 @@ def checked(given: object) -> str:
     if not token:
         raise UnusableTokenError("get_token returned an empty str")
     if strange := _STRANGE.search(token):
-        raise UnusableTokenError(
+        raise StrangeTextError(
             f"the token has white space, a control character or a letter outside ASCII in it (character "
-            f"{strange.start() + 1} of {len(token)})"
+            f"{strange.start() + 1} of {len(token)}), so it may be a page"
         )
     return token
 
