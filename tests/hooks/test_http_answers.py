@@ -454,7 +454,7 @@ async def test_the_breaker_opens_and_closes() -> None:
             assert (caught.value.failure, broken(hooks), len(app.questions)) == ("circuit_open", ["join"], THRESHOLD)
             app.answer = always(http(204))
             assert isinstance(await hooks.ask(CONNECT), Allow)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while broken(hooks):
                     try:
                         await hooks.ask(JOIN)

@@ -166,7 +166,7 @@ async def test_a_hook_that_hangs_holds_up_its_own_connection_only(tmp_path: Path
 @pytest.mark.parametrize("on_failure", ["refuse", "allow"])
 async def test_a_failure_refuses_or_allows(tmp_path: Path, on_failure: str) -> None:
     """As the setting says; a call is refused in any case. The log has one line with the cause."""
-    async with application() as app, asking(app, tmp_path, hooks_on_failure=on_failure, hooks_timeout=0.2) as pod:
+    async with application() as app, asking(app, tmp_path, hooks_on_failure=on_failure, hooks_timeout=1) as pod:
         alice = await pod.join("alice", "asked.a")
         for broken in (always(http(500)), always(say({"permit": True})), always(b""), hang):
             app.answer = broken

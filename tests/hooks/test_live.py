@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import socketio
 
-from tests.support.gateway import Client, Gateway, frame, gateway, token
+from tests.support.gateway import PATIENCE, Client, Gateway, frame, gateway, token
 from tests.support.streams import Stream, ask
 
 ROOMS = '[[rooms]]\npattern = "slow.*"\nhooks = ["join", "broadcast", "leave"]\n'
@@ -64,7 +64,7 @@ class Application:
 
     async def until(self, what: str, number: int = 1) -> list[tuple[Any, ...]]:
         """What it was told of `what`, once there is so much."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while len(found := [one for one in self.told if one[0] == what]) < number:
                 await asyncio.sleep(0.005)
         return found
