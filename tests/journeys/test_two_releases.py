@@ -139,13 +139,16 @@ async def together(*starting: AbstractAsyncContextManager[Process]) -> AsyncIter
 
 
 async def know_each_other(*pods: Pod) -> None:
-    """Wait until each pod counts on an answer of every other one, which it does after their heartbeats."""
+    """Wait until each pod counts on an answer of every other one: after their heartbeats, and once Redis has run a while.
+
+    A pod that finds a Redis of a few seconds does not say that it knows all pods.
+    """
     witness = f"witness.{secrets.token_hex(4)}"
     clients = [await pod.connect(witness) for pod in pods]
 
     async def both_are_seen() -> bool:
         listed = [(await call(pod, "GET", f"/v1/users/{witness}/connections"))[1] for pod in pods]
-        return all(len(connections(one)) == len(pods) for one in listed)
+        return all(one["complete"] and len(connections(one)) == len(pods) for one in listed)
 
     await until(both_are_seen)
     for client in clients:
