@@ -139,18 +139,30 @@ async def together(*starting: AbstractAsyncContextManager[Process]) -> AsyncIter
 
 
 async def know_each_other(*pods: Pod) -> None:
-    """Wait until each pod counts on an answer of every other one: after their heartbeats, and once Redis has run a while.
+    """Wait until each pod counts on an answer of every other one, and knows of which release they are.
 
-    A pod that finds a Redis of a few seconds does not say that it knows all pods.
+    That takes their heartbeats. A pod that finds a Redis of a few seconds does not say that it knows all pods.
     """
     witness = f"witness.{secrets.token_hex(4)}"
     clients = [await pod.connect(witness) for pod in pods]
 
-    async def both_are_seen() -> bool:
+    async def all_are_seen() -> bool:
         listed = [(await call(pod, "GET", f"/v1/users/{witness}/connections"))[1] for pod in pods]
         return all(one["complete"] and len(connections(one)) == len(pods) for one in listed)
 
-    await until(both_are_seen)
+    async def epochs_are_shared() -> bool:
+        # This release gives a new room an epoch of which releases before know nothing, until it has seen their pods.
+        for order in (clients, clients[::-1]):
+            room = f"log.{secrets.token_hex(4)}"
+            joined = [await client.ask({"type": "join", "room": room}) for client in order]
+            for client in order:
+                await client.ask({"type": "leave", "room": room})
+            if len({one["payload"]["epoch"] for one in joined}) > 1:
+                return False
+        return True
+
+    await until(all_are_seen)
+    await until(epochs_are_shared)
     for client in clients:
         await client.close()
 
