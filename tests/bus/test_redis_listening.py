@@ -46,7 +46,7 @@ async def test_rooms_are_doubted_after_a_killed_connection(own_redis: RedisServe
     began = time.monotonic()
     own_redis.do("CLIENT", "KILL", "TYPE", "pubsub")
     await until(lambda: len(pod.doubted) == 1201)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
     assert sorted(pod.doubted) == sorted([*rooms, ROOM])
     await pod.publish("after")
     await until(lambda: pod.heard == ["after"])
@@ -174,7 +174,8 @@ async def test_a_half_open_subscription_is_found(road: Road, new_pod: NewPod) ->
     began = time.monotonic()
     assert (await pod.publish("unheard")).outcome is Outcome.ACCEPTED
     await until(lambda: "deaf" in pod.events)
-    assert time.monotonic() - began < 0.9
+    # On a busy machine a probe comes late, and so does what waits for it.
+    assert time.monotonic() - began < 2.5
     await until(lambda: pod.bus.up)
     assert pod.doubted == [ROOM]
     await pod.publish("heard")

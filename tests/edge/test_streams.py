@@ -331,7 +331,7 @@ async def test_a_drain_asks_the_client_and_then_ends_the_stream(tmp_path: Path) 
         started = time.monotonic()
         [last] = await stream.rest()
         assert last["payload"]["code"] == 1001
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 5
         assert stream.last_id == here
         assert stream.retry is not None
         assert 100 <= stream.retry <= 2600

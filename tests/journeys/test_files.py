@@ -104,7 +104,7 @@ async def test_two_thousand_sockets_of_a_stranger_leave_the_others_served() -> N
         strangers += await connected(served.port, 1000, part)
         started = time.monotonic()
         await served_well(served)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 5
         assert memory(served) - before < 40
         for client in strangers:
             await client.close()

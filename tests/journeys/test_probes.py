@@ -59,8 +59,8 @@ async def test_a_lost_redis_disconnects_nobody_and_restarts_nothing(own_redis: R
         for one in (client, newcomer):
             assert (await one.ask({"type": "join", "room": "chat.a"}))["type"] == "joined"
             await one.close()
-        # A probe that waited for Redis would take its timeout. The bound is generous, because the machine is shared.
-        assert slowest < 0.5
+        # A probe that waited for Redis would take its timeout of 5 s. The machine is shared, so the bound is generous.
+        assert slowest < 2
         assert await served.end() == 0
 
 
