@@ -71,8 +71,13 @@ class Delivery:
         reply = Resync(name, reason, position)
         if self._watching.active:
             self._watching.resynced(reply)
+        wire: Wire | None = None
+        frame = b""
         for audience in room.audiences:
-            if frame := audience.wire.reply(reply):
+            if audience.wire is not wire:
+                wire = audience.wire
+                frame = wire.reply(reply)
+            if frame:
                 audience.queue(frame)
         if position is not None:
             room.position = position

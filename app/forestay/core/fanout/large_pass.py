@@ -17,7 +17,7 @@ class LargePass:
     __slots__ = ("_ahead", "batches", "beside", "rooms", "started", "took")
 
     def __init__(self, rooms: Sequence[Room], started: float) -> None:
-        """Let `rooms` rest until `Rests.begin`. `started`: by `Runtime.perf`."""
+        """The rooms rest from `take` until `Rests.begin`. `started`: by `Runtime.perf`."""
         self.rooms = rooms
         self.started = started
         self.took = self.beside = 0.0
@@ -25,10 +25,8 @@ class LargePass:
         self.batches: list[Batch] = []
         """Those of the first step. All members have their messages when the writes of the last step are made."""
         self._ahead: list[Audience] = []
-        for room in rooms:
-            room.resting = True
-            if len(rooms) == 1:
-                self._ahead = [audience for audience in room.audiences if audience.pending]
+        if len(rooms) == 1:
+            self._ahead = [audience for audience in rooms[0].audiences if audience.pending]
 
     @property
     def messages(self) -> int:
@@ -49,6 +47,7 @@ class LargePass:
             batches = take_all(self.rooms)
         else:
             [room] = self.rooms
+            room.resting = True
             first = not self.batches
             batches = [Batch(room, self._next(), room.arrivals if first else [])]
             if first:
