@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from forestay.bus.redis import registry as redis_registry
 from tests.support import browser
 from tests.support.local_redis import QUICK, RedisServer
 from tests.support.process import LOOP
@@ -39,14 +38,6 @@ def _state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Gateways of `serve --dev` keep their keys in a folder of these tests, and not in that of whoever runs them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _redis_that_has_run_for_long() -> Iterator[None]:
-    """No pod waits for others to register again, though the Redis of these tests has just started."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(redis_registry, "settling", 0.0)
         yield
 
 

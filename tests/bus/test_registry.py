@@ -90,7 +90,7 @@ async def new_pod(request: pytest.FixtureRequest) -> AsyncIterator[NewPod]:
                 new_id=lambda: secrets.token_urlsafe(9),
                 tasks=PlainTasks(),
             )
-            pods.append(Pod(name, redis, RedisRegistry(name, redis)))
+            pods.append(Pod(name, redis, RedisRegistry(name, redis, 0.0)))
         else:
             memory = MemoryBus(exchange)
             pods.append(Pod(name, memory, MemoryRegistry(name, memory, state)))

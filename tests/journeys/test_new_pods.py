@@ -3,9 +3,6 @@
 import asyncio
 from pathlib import Path
 
-import pytest
-
-from forestay.bus.redis import registry
 from forestay.core.rules.lifecycle import State
 from tests.support.gateway import PATIENCE, Client, call, token
 from tests.support.local_redis import RedisServer, Road
@@ -96,7 +93,7 @@ async def test_questions_and_revocations_come_before_the_first_connection(redis:
 
 
 async def test_a_pod_that_starts_with_an_empty_redis_does_not_know_all_others(
-    own_redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_redis: RedisServer, tmp_path: Path
 ) -> None:
     """Redis forgot a pod that is still away. One that has started since says that it may not know all of them."""
     road = Road(own_redis.port)
@@ -108,8 +105,8 @@ async def test_a_pod_that_starts_with_an_empty_redis_does_not_know_all_others(
             road.hold()
             own_redis.kill()
             own_redis.start()
-            monkeypatch.setattr(registry, "settling", 600.0)
-            newest = await make(bus_url=f"{own_redis.url}?prefix=forgotten")
+            settling = 600.0
+            newest = await make(settling, bus_url=f"{own_redis.url}?prefix=forgotten")
             assert await call(newest, *DISCONNECT) == (200, {"ended": 0, "complete": False})
             road.let_go()
             async with asyncio.timeout(PATIENCE):

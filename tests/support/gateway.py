@@ -75,14 +75,20 @@ async def probe(port: int, path: str) -> tuple[int, dict[str, Any]]:
 
 
 @asynccontextmanager
-async def gateway(development: Development | None = None, /, **given: object) -> AsyncIterator[Gateway]:
-    """A pod with the shipped settings but for `given`, by their names in lower case. With an issuer: no secret."""
+async def gateway(
+    development: Development | None = None, settling: float = 0.0, /, **given: object
+) -> AsyncIterator[Gateway]:
+    """A pod with the shipped settings but for `given`, by their names in lower case. With an issuer: no secret.
+
+    `settling`: as in `Server`. The Redis of a test has just started, and nobody shall wait for that.
+    """
     environ = {"FORESTAY_API_KEY": API_KEY}
     if "jwks_url" not in given:
         environ["FORESTAY_JWT_SECRET"] = SECRET
     values = {"host": "127.0.0.1", "port": 0, "internal_port": 0} | given
     loaded = settings.load(environ, **values)
-    running = server.Server(loaded, preparation.prepare(loaded, Supervisor(random.uniform), development))
+    parts = preparation.prepare(loaded, Supervisor(random.uniform), development)
+    running = server.Server(loaded, parts, settling)
     await running.start()
     try:
         yield Gateway(running.port, running.internal_port, running)

@@ -8,6 +8,7 @@ from forestay.bus.memory.bus import MemoryBus
 from forestay.bus.memory.registry import MemoryRegistry
 from forestay.bus.memory.webhooks import MemoryEvents, MemoryWebhooks
 from forestay.bus.redis.bus import BusLimits, RedisBus
+from forestay.bus.redis.completeness import SETTLING
 from forestay.bus.redis.guard import Guard
 from forestay.bus.redis.registry import RedisRegistry
 from forestay.bus.redis.signatures import Signatures, Signer
@@ -39,8 +40,11 @@ class Links:
     """What asks the application; None where it has no hooks."""
 
 
-def link(settings: Settings, observer: Observer, tasks: Tasks) -> Links:
-    """Build the bus and the registry that BUS_URL names. Connects to nothing yet."""
+def link(settings: Settings, observer: Observer, tasks: Tasks, settling: float = SETTLING) -> Links:
+    """Build the bus and the registry that BUS_URL names. Connects to nothing yet.
+
+    `settling`: seconds after the start of a Redis in which it may not know all pods.
+    """
     pod, url = f"p{new_id()}", settings.bus_url.get_secret_value()
     lease, bounds = settings.presence_lease, event_bounds(settings)
     if url == MEMORY:
@@ -55,7 +59,8 @@ def link(settings: Settings, observer: Observer, tasks: Tasks) -> Links:
         tasks=tasks,
         guard=_guard(settings),
     )
-    return Links(pod, redis, RedisRegistry(pod, redis), tasks, RedisWebhooks(pod, redis, lease, time.time))
+    registry = RedisRegistry(pod, redis, settling)
+    return Links(pod, redis, registry, tasks, RedisWebhooks(pod, redis, lease, time.time))
 
 
 def _guard(settings: Settings) -> Guard:

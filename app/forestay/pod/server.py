@@ -12,6 +12,7 @@ from functools import partial
 import structlog
 
 from forestay import build
+from forestay.bus.redis.completeness import SETTLING
 from forestay.core.ports.bus import BusLost
 from forestay.core.rules.lifecycle import State
 from forestay.edge.client_address import TrustedProxies
@@ -49,7 +50,7 @@ from forestay.settings.settings import Settings, pod_identity
 log = structlog.get_logger(__name__)
 
 # Seconds that the bus takes to close when Redis does not answer. They are a part of the flush.
-_SETTLING = 2.0
+_BUS_CLOSING = 2.0
 # The least time in seconds to announce the exit, also when `flush_timeout` is shorter.
 _LEAST_ANNOUNCING = 0.5
 
@@ -61,7 +62,8 @@ class CannotStart(Exception):
 class Server:
     """One pod on its two ports."""
 
-    def __init__(self, settings: Settings, parts: Parts) -> None:
+    def __init__(self, settings: Settings, parts: Parts, settling: float = SETTLING) -> None:
+        """`settling`: seconds after the start of a Redis in which it may not know all pods."""
         files = divide(raise_limit())
         settings = settings.model_copy(update={"max_connections": places(files, settings.max_connections)})
         self._settings = settings
@@ -73,7 +75,7 @@ class Server:
         counts = self._observation.counts
         observer = self._observation.observer
         self._operating = PodOperating(settings.ops_show, self._observation.recents, self._lag, counts.traffic)
-        links = link(settings, observer, parts.tasks)
+        links = link(settings, observer, parts.tasks, settling)
         links = replace(links, application=make_application(settings, parts.hook_module))
         self._webhooks = make_delivery(settings, links.webhooks, parts.tasks, observer)
         self._webhook_source = webhook_source(links.webhooks, self._webhooks)
@@ -239,7 +241,7 @@ class Server:
 
     async def _announce_exit(self) -> None:
         """Leave the registry, and send the last Events and spans. All of these run at once and share the time."""
-        seconds = max(_LEAST_ANNOUNCING, self._settings.flush_timeout - _SETTLING)
+        seconds = max(_LEAST_ANNOUNCING, self._settings.flush_timeout - _BUS_CLOSING)
         await asyncio.gather(
             attempt("registry", lambda: self._retire(seconds)),
             attempt("cluster", lambda: self._cluster.close(seconds)),

@@ -2,12 +2,16 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Final
 
 from forestay.bus.redis.bus import RedisBus
 from forestay.bus.redis.client.command import ErrorReply, Failure
 from forestay.bus.redis.client.connection import pack
 from forestay.bus.redis.script import Script
 from forestay.core.ports.bus import AnswerLost, BusFull, BusLost
+
+UNEXPECTED: Final = "the script sent an unexpected reply"
+"""Why the bus counts as lost where a reply has another form than its script makes."""
 
 
 def evalsha(script: Script, keys: Sequence[bytes], *arguments: bytes | str | int) -> bytes:

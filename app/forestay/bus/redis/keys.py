@@ -15,6 +15,9 @@ from forestay.protocol.names import RoomName, personal_room
 PARTITIONS: Final = 256
 """Hash tags in use. Few enough to ask about all rooms in a few commands, many enough to spread over any Cluster."""
 
+FIRST: Final = 0
+"""The partition of the pods and the revocations."""
+
 # Rooms whose keys are cached. A pod that publishes in more rooms at a time computes them again.
 _MAX_CACHED: Final = 16_384
 
@@ -85,15 +88,15 @@ class KeySpace:
         return self._key(partition, "y", pod)
 
     def leases(self) -> bytes:
-        return self._key(0, "l", "pods")
+        return self._key(FIRST, "l", "pods")
 
     def load(self) -> bytes:
         """The number of connections of each pod."""
-        return self._key(0, "l", "load")
+        return self._key(FIRST, "l", "load")
 
     def revocations(self) -> tuple[bytes, bytes]:
         """The revocations in their order, and by the time when they end."""
-        return self._key(0, "v", "order"), self._key(0, "v", "end")
+        return self._key(FIRST, "v", "order"), self._key(FIRST, "v", "end")
 
     def ticket(self, name: str) -> tuple[int, bytes]:
         """The partition of a ticket, and its key. `name`: in hex."""

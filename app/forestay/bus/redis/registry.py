@@ -1,4 +1,4 @@
-"""The registry in Redis: rooms and users in their own partitions, leases and revocations in the first one.
+"""The registry in Redis: rooms and users in their own partitions, pods and revocations in the first one.
 
 Writes take the same pipeline as publishes, in one order. Replies are trusted no more than any other data on the bus.
 """
@@ -6,16 +6,16 @@ Writes take the same pipeline as publishes, in one order. Replies are trusted no
 import asyncio
 from collections.abc import Callable, Sequence
 from time import time
-from typing import Final
 
 import msgspec
 
 from forestay.bus.redis.bus import RedisBus
-from forestay.bus.redis.evaluation import evalsha, write
+from forestay.bus.redis.completeness import SETTLING, Completeness
+from forestay.bus.redis.evaluation import UNEXPECTED, evalsha, write
 from forestay.bus.redis.event_log import NOTHING
-from forestay.bus.redis.keys import PARTITIONS
-from forestay.bus.redis.pod_scripts import HEARTBEAT, PODS, RETIRE
-from forestay.bus.redis.registry_replies import is_json, read_outcome, read_revocation, text, texts, to_bytes
+from forestay.bus.redis.keys import FIRST, PARTITIONS
+from forestay.bus.redis.pods import RedisPods
+from forestay.bus.redis.registry_replies import is_json, read_outcome, text, texts, to_bytes
 from forestay.bus.redis.registry_scripts import (
     CLAIM,
     CONNECTIONS,
@@ -37,33 +37,21 @@ from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
 from forestay.protocol.presence import Member, PresencePage
 
-# The partition of the leases and the revocations.
-_FIRST: Final = 0
-
-settling = 10.0
-"""Seconds in which pods find a Redis that has started, and register again: back-off, heartbeat, and a busy machine."""
-
-_UNEXPECTED: Final = "the script sent an unexpected reply"
-
 _decode_entries = msgspec.msgpack.Decoder(dict[str, tuple[int, str]]).decode
 
 
 class RedisRegistry:
-    def __init__(self, pod: str, bus: RedisBus) -> None:
-        """`pod`: the name of this pod, which no other pod has had."""
+    def __init__(self, pod: str, bus: RedisBus, settling: float = SETTLING) -> None:
+        """`pod`: the name of this pod, which no other pod has had.
+
+        `settling`: seconds after the start of a Redis in which it may not know all pods.
+        """
         self._pod = pod
         self._bus = bus
+        self._pods = RedisPods(pod, bus, Completeness(settling))
         self._keys = bus.keys
         self._members: dict[RoomName, set[str]] = {}
         """The users that this pod has in each room."""
-        self._last_revocation = b"0"
-        """The number of the last revocation that this pod knows."""
-        self._memory: tuple[object, object] | None = None
-        """What tells one memory of the bus from another one, as it was at the last heartbeat."""
-        self._settled_at = 0.0
-        """The loop's time from which on Redis knows all pods, also where it lost them before this pod started."""
-        self._seen: set[str] = set()
-        """The pods that had entries in rooms that were read since the last heartbeat."""
 
     def put(
         self,
@@ -106,11 +94,9 @@ class RedisRegistry:
         match reply:
             case [int() as connections, int() as users, list() as flat, int() as more, int() as refused]:
                 members = [self._member(user, entries) for user, entries in zip(flat[::2], flat[1::2], strict=True)]
-                # What pods registered may be lost with another Redis. They do it again with their next heartbeats.
-                moved = self._memory is not None and self._memory[0] != self._bus.incarnations
-                return PresencePage(connections, users, members, bool(more), bool(refused) or moved)
+                return PresencePage(connections, users, members, bool(more), bool(refused) or self._pods.moved)
             case _:
-                raise BusLost(_UNEXPECTED)
+                raise BusLost(UNEXPECTED)
 
     def _member(self, user: object, packed: object) -> Member:
         """A user, from the entries of all pods."""
@@ -118,15 +104,10 @@ class RedisRegistry:
             entries = _decode_entries(packed) if isinstance(packed, bytes) and packed else {}
         except (msgspec.MsgspecError, UnicodeDecodeError):
             entries = {}
-        self._seen.update(entries)
+        self._pods.see(entries)
         info = next((info for _, info in entries.values() if info and is_json(info)), None)
         connections = sum(connections for connections, _ in entries.values())
         return Member(text(user), connections, info.encode() if info else None)
-
-    def _without_lease(self, alive: Sequence[str]) -> list[str]:
-        """Pods that have entries in rooms and no lease: the node of the leases has lost more than that of the room."""
-        seen, self._seen = self._seen, set()
-        return sorted(seen.difference(alive))
 
     async def claim(self, user: str, connection: str, limit: int, *, replace: bool) -> Claim:
         partition, connections = self._keys.connections(user)
@@ -147,7 +128,7 @@ class RedisRegistry:
     async def revoke(self, revocation: Revocation) -> None:
         until = max(0, int(revocation.until) + 1)
         data = evalsha(REVOKE, self._keys.revocations(), msgspec.json.encode(revocation), until, int(time()))
-        await self._write(_FIRST, data)
+        await self._write(FIRST, data)
 
     async def keep_ticket(self, name: str, held: bytes, seconds: float, longest: float) -> None:
         partition, key = self._keys.ticket(name)
@@ -160,50 +141,10 @@ class RedisRegistry:
         return self._bus.guard.unseal(key, kept) if isinstance(kept, bytes) else None
 
     async def heartbeat(self, lease: float, connections: int = 0) -> HeartbeatReply:
-        keys = (self._keys.leases(), self._keys.revocations()[0], self._keys.load(), self._keys.seed(_FIRST))
-        facts = (self._pod, int(lease * 1000), self._last_revocation, connections, self._bus.new_epoch())
-        data = evalsha(HEARTBEAT, keys, *facts)
-        match await self._write(_FIRST, data):
-            case [
-                int() as had_lease,
-                list() as pods,
-                list() as expired,
-                list() as revocations,
-                list() as load,
-                seed,
-                int() as refused,
-                int() as uptime,
-            ]:
-                if self._memory is None and uptime >= 0:
-                    self._settled_at = asyncio.get_running_loop().time() + settling - uptime
-                # A Redis that was restarted or replaced may have an older state, and this pod's lease in it.
-                before, self._memory = self._memory, (self._bus.incarnations, seed)
-                lost = before not in (None, self._memory)
-                known = bool(had_lease) and not lost
-                new = [found for text in revocations[::2] if (found := read_revocation(text)) is not None]
-                self._last_revocation = (revocations[-1] if revocations else self._last_revocation) if known else b"0"
-                alive = texts(pods)
-                written = dict(zip(texts(load[::2]), load[1::2], strict=True))
-                self._bus.older_pods = any(written.get(pod, b"+")[:1] != b"+" for pod in alive)
-                loads = {pod: int(number) for pod, number in written.items() if number.lstrip(b"+").isdigit()}
-                load_of_alive = {pod: loads[pod] for pod in alive if pod in loads}
-                expired_pods = [*texts(expired), *self._without_lease(alive)]
-                return HeartbeatReply(known, alive, expired_pods, new, load_of_alive, lost, bool(refused))
-            case _:
-                raise BusLost(_UNEXPECTED)
+        return await self._pods.heartbeat(lease, connections)
 
     async def pods(self) -> Sequence[str]:
-        if asyncio.get_running_loop().time() < self._settled_at:
-            raise BusLost("Redis has just started, and pods may not have registered again")
-        match await self._bus.read(_FIRST, evalsha(PODS, self._keys_of_pods())):
-            case [list() as leases, list() as load, seed]:
-                if self._memory != (self._bus.incarnations, seed):
-                    raise BusLost("Redis may have lost pods since the last heartbeat")
-                # A pod that retires loses its number of connections at once, and its lease after the grace.
-                serving = set(load[::2])
-                return texts(pod for pod in leases if pod in serving)
-            case _:
-                raise BusLost(_UNEXPECTED)
+        return await self._pods.serving()
 
     async def recall(self) -> Holdings:
         parts = await asyncio.gather(*(self._recall(partition) for partition in range(PARTITIONS)))
@@ -233,13 +174,13 @@ class RedisRegistry:
             case [list() as rooms, list() as users]:
                 return texts(rooms), texts(users)
             case _:
-                raise BusLost(_UNEXPECTED)
+                raise BusLost(UNEXPECTED)
 
     async def reap(
         self, pod: str, told: Callable[[RoomName], bytes | None] = nothing
     ) -> Sequence[tuple[RoomName, str]]:
         parts = await asyncio.gather(*(self._reap(partition, pod, told) for partition in range(PARTITIONS)))
-        await self._write(_FIRST, evalsha(RETIRE, self._keys_of_pods(), pod, 0))
+        await self._pods.end_lease(pod)
         return [gone for part in parts for gone in part]
 
     async def _reap(
@@ -263,12 +204,9 @@ class RedisRegistry:
             await self._write(partition, data)
         return gone
 
-    def _keys_of_pods(self) -> tuple[bytes, bytes, bytes]:
-        return self._keys.leases(), self._keys.load(), self._keys.seed(_FIRST)
-
     async def retire(self, grace: float) -> None:
         if grace:
-            await self._write(_FIRST, evalsha(RETIRE, self._keys_of_pods(), self._pod, int(grace * 1000)))
+            await self._pods.end_lease(self._pod, grace)
         else:
             await self.reap(self._pod)
 

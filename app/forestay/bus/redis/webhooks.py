@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from forestay.bus.redis.bus import RedisBus
-from forestay.bus.redis.evaluation import evalsha, write
+from forestay.bus.redis.evaluation import UNEXPECTED, evalsha, write
 from forestay.bus.redis.event_scripts import (
     BACKLOG,
     DEAD,
@@ -32,8 +32,6 @@ _STALE: Final = 0.6
 
 # More than any lease, in milliseconds.
 _LONG_AGO: Final = 10**12
-
-_UNEXPECTED: Final = "the script sent an unexpected reply"
 
 
 class RedisWebhooks:
@@ -64,7 +62,7 @@ class RedisWebhooks:
             case [list() as entries, bytes() as cursor]:
                 self._cursors[partition] = cursor
             case _:
-                raise BusLost(_UNEXPECTED)
+                raise BusLost(UNEXPECTED)
         found: list[QueuedEvent] = []
         bad: list[str] = []
         for id, fields in entries:
@@ -114,7 +112,7 @@ class RedisWebhooks:
                 case [int() as here, bytes() as first, int() as lost, int() as letters, int() as stops]:
                     waiting, dropped, dead, stopped = waiting + here, dropped + lost, dead + letters, stopped + stops
                 case _:
-                    raise BusLost(_UNEXPECTED)
+                    raise BusLost(UNEXPECTED)
             if here:
                 self._log.note(partition)
                 oldest.append(int(first.partition(b"-")[0]) / 1000)
