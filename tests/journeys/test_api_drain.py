@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import time
 from typing import Any
 
 import pytest
@@ -92,19 +91,17 @@ async def test_a_drain_that_cannot_be_is_refused(new_pod: NewPod) -> None:
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_ends_a_pod_that_drains(how: signal.Signals) -> None:
     """SIGTERM waits for the end of the drain, and SIGINT does not; the client is closed with 1001."""
-    window = 2.0
-    async with serving(FORESTAY_DRAIN_WINDOW=str(window), FORESTAY_CLOSE_TIMEOUT="0.1") as served:
+    # One that is waited for is short. The other one is longer than pytest would wait.
+    window = "2" if how is signal.SIGTERM else "600"
+    async with serving(FORESTAY_DRAIN_WINDOW=window, FORESTAY_CLOSE_TIMEOUT="0.1") as served:
         client = await served.pod.connect()
         pod = await only_pod(served.pod)
-        begin = time.monotonic()
         assert (await call(served.pod, "POST", f"/v1/pods/{pod}/drain"))[0] == 202
         await client.hear("reconnect")
         ending = asyncio.create_task(served.end(how))
         assert (await client.ended()).code == 1001
         assert await ending == 0
         assert served.log.count('"draining"') == 1
-        if how is signal.SIGINT:
-            assert time.monotonic() - begin < window
 
 
 async def test_a_pod_that_was_drained_ends_at_once() -> None:

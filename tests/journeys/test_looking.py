@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -97,7 +98,9 @@ async def test_the_busiest_rooms_are_found_while_somebody_looks(new_pod: NewPod)
     one, two = await new_pod(), await new_pod()
     members = [await one.join("a", "busy"), await one.join("b", "busy"), await two.join("c", "busy")]
     await one.join("d", "calm")
+    began = time.monotonic()
     assert (await get(one, "/v1/rooms?by=traffic"))["seconds"] == 0
+    begun = time.monotonic()
     assert not (await get(one, "/v1/rooms?by=traffic"))["rooms"]
     for _ in range(10):
         await call(two, "POST", "/v1/rooms/busy/messages", BODY)
@@ -105,13 +108,17 @@ async def test_the_busiest_rooms_are_found_while_somebody_looks(new_pod: NewPod)
     for member in members:
         for _ in range(10):
             await member.hear("broadcast")
-    found = await get(two, "/v1/rooms?by=traffic")
+    near = math.inf
+    # Each number is one of a second. The pods do not begin to count at the same moment, nor do they answer at the same.
+    while near > 0.4:
+        asked = time.monotonic()
+        found = await get(two, "/v1/rooms?by=traffic")
+        near = 0.01 + (begun - began + time.monotonic() - asked) / found["seconds"]
     busy, calm = found["rooms"]
     assert (busy["room"], busy["members"], calm["room"]) == ("busy", 3, "calm")
-    # The two pods began to count at almost the same time.
-    assert busy["deliveries"] == pytest.approx(3 * busy["messages"], rel=0.2)
+    assert busy["deliveries"] == pytest.approx(3 * busy["messages"], rel=near)
     assert busy["bytes"] == pytest.approx(len(b'"hello"') * busy["messages"], rel=0.01)
-    assert busy["messages"] == pytest.approx(10 * calm["messages"], rel=0.2)
+    assert busy["messages"] == pytest.approx(10 * calm["messages"], rel=near)
 
 
 async def test_a_connection_tells_its_story(new_pod: NewPod) -> None:

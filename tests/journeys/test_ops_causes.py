@@ -109,7 +109,7 @@ async def test_somebody_took_it_out(fleet: Fleet) -> None:
 
 async def test_its_token_has_expired(fleet: Fleet) -> None:
     """The connection ended with 4401; and one that comes back with the old token is refused, by name."""
-    erin = await fleet.two.connect("erin", exp=time.time() + 1)
+    erin = await fleet.two.connect("erin", exp=time.time() + 3)
     assert (await erin.ended()).code == 4401
     await fleet.finds("erin", "erin has no connection.", "4401 (token expired)")
     refused = await Client.request(fleet.two.port, upgrade(token("erin", exp=time.time() - 5)))

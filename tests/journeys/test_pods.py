@@ -149,7 +149,7 @@ async def test_presence_needs_the_right_and_the_feature(new_pod: NewPod) -> None
 
 async def test_a_reconnect_within_the_grace_is_not_announced(new_pod: NewPod) -> None:
     """A reconnect within the grace is not announced, on the same or another pod; a later leave is."""
-    one, two = await new_pod(presence_grace=1), await new_pod(presence_grace=1)
+    one, two = await new_pod(presence_grace=3), await new_pod(presence_grace=3)
     alice = await one.join("alice", "chat.a")
     bob = await two.join("bob", "chat.a")
     assert (await alice.hear("user-joined"))["payload"] == {"user": "bob"}
