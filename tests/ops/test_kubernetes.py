@@ -138,7 +138,8 @@ async def test_a_server_that_ends_watches_at_once_is_asked_a_few_times(api: Kube
         await asyncio.sleep(3)
         assert us.endpoints.pods() == ()
     assert 1 <= api.count("watch") <= 6
-    assert api.count("list") == 1 + max(0, api.count("watch") - 3)
+    # After the list the next watch may not have begun.
+    assert api.count("list") - max(0, api.count("watch") - 3) in (1, 2)
 
 
 @pytest.mark.parametrize(
@@ -197,9 +198,11 @@ async def test_a_server_that_is_away_is_found_again(
         await until(lambda: api.watching)
         await asyncio.sleep(0.4)
         assert us.names() == ["a"]
+        monkeypatch.setattr(endpoints, "STALE", 600.0)
         await api.stop()
         await until(lambda: "unreachable" in us.faults)
         assert us.names() == ["a"]
+        monkeypatch.setattr(endpoints, "STALE", 0.3)
         await until(lambda: us.endpoints.pods() is None)
         await api.start()
         await until(lambda: us.names() == ["a"])
@@ -210,11 +213,11 @@ async def test_a_server_that_hangs_times_out(
 ) -> None:
     """A request without an answer times out, and so does a watch that goes silent."""
     await cluster.list()
-    monkeypatch.setattr(kubernetes, "_TIMEOUT", 0.2)
     monkeypatch.setattr(kubernetes, "_SILENCE", 0.3)
     async with following(cluster) as us:
         await until(lambda: us.faults == ["unreachable"])
         assert api.count("watch") == 1
+        monkeypatch.setattr(kubernetes, "_TIMEOUT", 0.2)
         api.mute = True
         await until(lambda: len(us.faults) >= 4)
         assert set(us.faults) == {"unreachable"}
