@@ -122,9 +122,9 @@ async def test_three_thousand_sockets_are_drained_at_a_pace() -> None:
         assert clients.heard["reconnect"] == 3000
         # They begin a lead after the signal, and end with the window. Where the machine stood still, they come late and
         # at once, and never early.
-        late = [at - start - (2 + number * 8 / 3000) for number, (at, _, _) in enumerate(clients.closes)]
-        assert min(late) > -1
-        assert max(late) < 5
+        lateness = [at - start - (2 + number * 8 / 3000) for number, (at, _, _) in enumerate(clients.closes)]
+        assert min(lateness) > -1
+        assert max(lateness) < 5
 
 
 async def test_clients_that_do_not_answer_the_close_are_cut_and_counted() -> None:
