@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from forestay.bus.redis.registry import RedisRegistry
 from forestay.bus.redis.scripts import POSITIONS, PUBLISH
-from forestay.core.ports.bus import Query
+from forestay.core.ports.bus import BusLost, Query
 from forestay.core.rules.policies import Retention
 from forestay.protocol.names import RoomName
 from forestay.protocol.position import Position
@@ -268,6 +269,37 @@ async def test_a_pod_of_the_release_before_gives_new_epochs_and_no_more(
         lonely_redis.do("HSET", names.meta, "run", facts(lonely_redis).id, "epoch", "given by the old one")
         assert (await pod.top()).epoch == "given by the old one"
         assert (await pod.publish("b", KEPT)).position == Position("given by the old one", 2)
+    finally:
+        replica.close()
+
+
+@needs_proof
+async def test_only_what_may_have_lost_pods_makes_them_wait_for_each_other(
+    lonely_redis: RedisServer, new_pod: NewPod, tmp_path: Path
+) -> None:
+    """A first replica loses nothing. A master that was a replica meanwhile may have lost pods that had registered."""
+    pod = new_pod(lonely_redis.url)
+    await pod.bus.start()
+    registry = RedisRegistry("one", pod.bus, 600.0)
+    await registry.heartbeat(600)
+    with pytest.raises(BusLost, match="a moment ago, or is new"):
+        await registry.pods()
+    lonely_redis.do("HSET", pod.bus.keys.seed(0), "since", "1", "changed", "1")
+    await registry.heartbeat(600)
+    assert await registry.pods() == ["one"]
+    replica = RedisServer(tmp_path / "replica", *QUICK, "--replicaof", "127.0.0.1", str(lonely_redis.port))
+    try:
+        replica.start()
+        replica.await_master()
+        await registry.heartbeat(600)
+        assert await registry.pods() == ["one"]
+        # It keeps all data here, and nothing says so.
+        lonely_redis.do("REPLICAOF", "127.0.0.1", str(lonely_redis.port))
+        lonely_redis.do("REPLICAOF", "NO", "ONE")
+        await until(lambda: pod.bus.up)
+        await registry.heartbeat(600)
+        with pytest.raises(BusLost, match="a moment ago, or is new"):
+            await registry.pods()
     finally:
         replica.close()
 

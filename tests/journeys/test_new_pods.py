@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+from forestay.bus.redis.keys import FIRST, KeySpace
 from forestay.core.rules.lifecycle import State
 from tests.support.gateway import PATIENCE, Client, call, token
 from tests.support.local_redis import RedisServer, Road
@@ -112,7 +113,7 @@ async def test_a_pod_that_starts_with_an_empty_redis_does_not_know_all_others(
             async with asyncio.timeout(PATIENCE):
                 while older.running._pod.pods.alone:
                     await asyncio.sleep(0.05)
-            # It was there before, and knows all.
+            # It was there before, and waits for nobody here.
             assert await call(older, *DISCONNECT) == (200, {"ended": 1, "complete": True})
             assert (await client.ended()).code == 4403
             client = await older.connect("alice")
@@ -121,6 +122,32 @@ async def test_a_pod_that_starts_with_an_empty_redis_does_not_know_all_others(
             assert (await client.ended()).code == 4403
     finally:
         await road.close()
+
+
+async def test_a_redis_that_is_emptied_does_not_know_all_pods(own_redis: RedisServer, tmp_path: Path) -> None:
+    """After a FLUSHALL neither a new pod nor an older one knows the pods that have not registered again."""
+    long = {"bus_url": f"{own_redis.url}?prefix=emptied", "presence_lease": 600.0}
+    async with pods(own_redis, tmp_path, "") as make:
+        older, unknown = await make(600.0, **long), await make(600.0, **long)
+        # As if they had been there for an hour.
+        seed = KeySpace("emptied").seed(FIRST)
+        assert own_redis.do("HSET", seed, "since", "1", "changed", "1") == 0
+        await older.running._pod.heartbeat.send()
+        assert (await call(older, *DISCONNECT))[1]["complete"] is True
+        # As if the other one had started a moment ago.
+        pods_of_older = older.running._pod.pods
+        pods_of_older.alive = (pods_of_older.me,)
+        clients = [await unknown.connect("alice")]
+        own_redis.do("FLUSHALL")
+        newest = await make(600.0, **long)
+        assert (await call(newest, *DISCONNECT))[1]["complete"] is False
+        # Nobody was known to be asked, and all were.
+        assert (await clients.pop().ended()).code == 4403
+        for heartbeats in range(2):
+            clients.append(await unknown.connect("alice"))
+            assert (await call(older, *DISCONNECT))[1]["complete"] is False, heartbeats
+            assert (await clients.pop().ended()).code == 4403
+            await older.running._pod.heartbeat.send()
 
 
 async def test_a_pod_that_left_is_not_waited_for(new_pod: NewPod) -> None:

@@ -43,7 +43,7 @@ class Links:
 def link(settings: Settings, observer: Observer, tasks: Tasks, settling: float = SETTLING) -> Links:
     """Build the bus and the registry that BUS_URL names. Connects to nothing yet.
 
-    `settling`: seconds after the start of a Redis in which it may not know all pods.
+    `settling`: seconds after a loss in which Redis may not know all pods.
     """
     pod, url = f"p{new_id()}", settings.bus_url.get_secret_value()
     lease, bounds = settings.presence_lease, event_bounds(settings)

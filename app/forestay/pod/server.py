@@ -63,7 +63,7 @@ class Server:
     """One pod on its two ports."""
 
     def __init__(self, settings: Settings, parts: Parts, settling: float = SETTLING) -> None:
-        """`settling`: seconds after the start of a Redis in which it may not know all pods."""
+        """`settling`: seconds after a loss in which Redis may not know all pods."""
         files = divide(raise_limit())
         settings = settings.model_copy(update={"max_connections": places(files, settings.max_connections)})
         self._settings = settings

@@ -1,13 +1,13 @@
 """Decides whether Redis knows all pods: it may have lost some, which have not registered again yet.
 
-A pod that was there before the loss knows the others by itself. So the seconds after the start of a Redis are of
-interest to a pod only that sends its first heartbeat then.
+No pod knows by itself which ones these are. One that starts then has not met the others, and one that was there before
+has not met those that started after its last heartbeat. So Redis says when a loss was first seen in it.
 """
 
 from typing import Final, NamedTuple
 
 SETTLING: Final = 10.0
-"""Seconds in which pods find a Redis that has started, and register again: back-off, heartbeat, and a busy machine."""
+"""Seconds in which pods find a Redis that has lost data, and register again: back-off, heartbeat, a busy machine."""
 
 
 class Memory(NamedTuple):
@@ -23,21 +23,20 @@ class Completeness:
     """What one pod knows of the memory of Redis."""
 
     def __init__(self, settling: float = SETTLING) -> None:
-        """`settling`: seconds after the start of a Redis in which it may not know all pods."""
+        """`settling`: seconds after a loss in which Redis may not know all pods."""
         self._settling = settling
         self._memory: Memory | None = None
         """As it was at the last heartbeat; None before the first one."""
         self._settled_at = 0.0
         """The time from which on Redis knows all pods, also where it lost them before this pod started."""
 
-    def note(self, memory: Memory, uptime: float | None, now: float) -> bool:
+    def note(self, memory: Memory, lossless: float, now: float) -> bool:
         """Note what a heartbeat found at the time `now`. Return whether Redis has lost data since the one before.
 
-        `uptime`: seconds for which this Redis has run, None where it does not say.
+        `lossless`: seconds for which Redis has lost nothing, as far as any pod saw. They begin with its first data.
         """
         before, self._memory = self._memory, memory
-        if before is None and uptime is not None:
-            self._settled_at = now + self._settling - uptime
+        self._settled_at = now + self._settling - lossless
         # A Redis that was restarted or replaced may have an older state, and this pod's lease in it.
         return before not in (None, memory)
 
@@ -46,7 +45,7 @@ class Completeness:
         if memory != self._memory:
             return "Redis may have lost pods since the last heartbeat"
         if now < self._settled_at:
-            return "Redis has just started, and pods may not have registered again"
+            return "Redis has lost data a moment ago, or is new, and pods may not have registered again"
         return None
 
     def moved(self, incarnations: object) -> bool:

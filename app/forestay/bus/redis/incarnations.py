@@ -15,6 +15,8 @@ lost on the way to this one. That is proved where all of these hold:
 
 In all other cases an incarnation is its own origin: with a server that does not show what it took, as Redis 6.2, too.
 So it is where a slot of a Cluster moves: the process is another, and its facts say nothing about what the former lost.
+The seed also has when a script first saw the origin, as `changed`: pods may be lost from then on, until they register
+again.
 `tests/servers/incarnations.py` plays each case to each server.
 """
 
@@ -49,6 +51,7 @@ local function origin_of(seed, run)
     if not proved then origin = run end
   end
   local facts = {{'run', run, 'origin', origin, 'process', process, 'taken', taken, 'seen', now}}
+  if origin ~= known[2] then facts[#facts + 1], facts[#facts + 2] = 'changed', now end
   local stored = redis.pcall('HSET', seed, unpack(facts))
   if type(stored) == 'number' and not before then redis.call('EXPIRE', seed, {SEED_TTL}) end
   return origin

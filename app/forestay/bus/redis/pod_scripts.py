@@ -27,15 +27,16 @@ local run = incarnation()
 if run then origin_of(KEYS[4], run) end
 redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]), ARGV[1])
 redis.call('HSET', KEYS[3], ARGV[1], '+' .. ARGV[4])
+local seed = redis.call('HMGET', KEYS[4], 'id', 'since', 'changed')
 return {{
   known,
   redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf'),
   redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now),
   redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. ARGV[3], '+inf', 'WITHSCORES'),
   redis.call('HGETALL', KEYS[3]),
-  redis.call('HMGET', KEYS[4], 'id')[1],
+  seed[1],
   type(refused) == 'table' and 1 or 0,
-  tonumber(fact('server', 'uptime_in_seconds')) or -1,
+  tonumber(time[1]) - math.max(tonumber(seed[2]) or 0, tonumber(seed[3]) or 0),
 }}
 """
 )
@@ -44,8 +45,8 @@ and keeps there which incarnation it saw.
 
 Replies with whether the pod had a lease, the pods that have one, those whose lease has ended, the revocations since the
 last one that the pod knows, the connections of each pod, the seed, which is another one after a loss of all data,
-whether Redis takes no new users now, and for how many seconds it has run, or -1. The number of connections has a plus
-sign. Releases that know no first epoch write it without one.
+whether Redis takes no new users now, and for how many seconds it has lost nothing, as far as the scripts saw. The
+number of connections has a plus sign. Releases that know no first epoch write it without one.
 """
 
 PODS: Final = script("""

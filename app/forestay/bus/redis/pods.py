@@ -43,9 +43,9 @@ class RedisPods:
                 list() as load,
                 seed,
                 int() as refused,
-                int() as uptime,
+                int() as lossless,
             ]:
-                lost = self._completeness.note(self._memory(seed), uptime if uptime >= 0 else None, _now())
+                lost = self._completeness.note(self._memory(seed), max(0, lossless), _now())
                 known = bool(had_lease) and not lost
                 new = [found for text in revocations[::2] if (found := read_revocation(text)) is not None]
                 self._last_revocation = (revocations[-1] if revocations else self._last_revocation) if known else _NONE

@@ -44,7 +44,7 @@ class RedisRegistry:
     def __init__(self, pod: str, bus: RedisBus, settling: float = SETTLING) -> None:
         """`pod`: the name of this pod, which no other pod has had.
 
-        `settling`: seconds after the start of a Redis in which it may not know all pods.
+        `settling`: seconds after a loss in which Redis may not know all pods.
         """
         self._pod = pod
         self._bus = bus
