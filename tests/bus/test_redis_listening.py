@@ -166,16 +166,16 @@ async def test_garbage_is_counted_and_dropped(data: bytes, own_redis: RedisServe
 
 async def test_a_half_open_subscription_is_found(road: Road, new_pod: NewPod) -> None:
     """If publishes work and nothing comes back, the pod subscribes again within two probe intervals."""
-    pod = new_pod(road.url, probe_interval=0.4)
+    pod = new_pod(road.url, probe_interval=1)
     await pod.bus.start()
     await pod.subscribe()
-    await asyncio.sleep(0.1)
+    await until(lambda: pod.bus.up)
     assert road.mute(b"subscribe") == 1
     began = time.monotonic()
     assert (await pod.publish("unheard")).outcome is Outcome.ACCEPTED
     await until(lambda: "deaf" in pod.events)
-    # On a busy machine a probe comes late, and so does what waits for it.
-    assert time.monotonic() - began < 2.5
+    # Twice the two intervals of a second: on a busy machine a probe comes late, and so does what waits for it.
+    assert time.monotonic() - began < 4
     await until(lambda: pod.bus.up)
     assert pod.doubted == [ROOM]
     await pod.publish("heard")
@@ -186,8 +186,8 @@ async def test_a_subscription_without_confirmation_is_sent_again(road: Road, new
     """A connection on which no confirmation comes is replaced."""
     pod = new_pod(road.url, timeout=0.5)
     await pod.bus.start()
-    assert road.mute(b"subscribe") == 1
-    await asyncio.wait_for(pod.subscribe(), 3)
+    await until(lambda: road.mute(b"subscribe") == 1)
+    await asyncio.wait_for(pod.subscribe(), 10)
     await pod.publish("heard")
     await until(lambda: pod.heard == ["heard"])
 
@@ -198,7 +198,8 @@ async def test_the_round_trip_is_measured(own_redis: RedisServer, new_pod: NewPo
     before = pod.bus.round_trip
     await pod.bus.start()
     assert before is None
-    assert 0 < (pod.bus.round_trip or 0) < 1
+    # Seconds. A machine may stand still for one of them.
+    assert 0 < (pod.bus.round_trip or 0) < 5
 
 
 async def test_a_bug_in_a_callback_does_not_end_the_connection(own_redis: RedisServer, new_pod: NewPod) -> None:

@@ -110,7 +110,7 @@ async def test_a_name_that_cannot_be_resolved_is_waited_for(
         return resolve(host, *args, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    pod = new_pod(f"redis://redis.test:{own_redis.port}", timeout=0.5)
+    pod = new_pod(f"redis://redis.test:{own_redis.port}")
     with structlog.testing.capture_logs() as logs:
         await pod.bus.start()
         await until(lambda: "unreachable" in pod.events)
@@ -134,7 +134,7 @@ async def test_a_certificate_that_runs_out_is_told_and_its_renewal_noticed(
     road = Road(own_redis.port, context)
     await road.open()
     try:
-        pod = new_pod(f"rediss://127.0.0.1:{road.port}?ca={authority.ca}", timeout=0.5)
+        pod = new_pod(f"rediss://127.0.0.1:{road.port}?ca={authority.ca}")
         await pod.bus.start()
         await until(lambda: pod.bus.up)
         past = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)

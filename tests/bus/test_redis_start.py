@@ -26,7 +26,7 @@ async def test_a_redis_that_is_away_is_waited_for(own_redis: RedisServer, new_po
     pod = new_pod(own_redis.url)
     began = time.monotonic()
     await pod.bus.start()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
     assert not pod.bus.up
     confirmed = asyncio.Event()
     pod.bus.subscribe(ROOM, pod.subscriber(ROOM, confirmed.set))
@@ -240,7 +240,7 @@ async def test_no_reply_of_a_server_puts_the_password_into_an_error(new_pod: New
 
     server = await asyncio.start_server(repeat, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    pod = new_pod(f"redis://ada:hunter2@127.0.0.1:{port}", timeout=0.5)
+    pod = new_pod(f"redis://ada:hunter2@127.0.0.1:{port}")
     with capture_logs() as log:
         await pod.bus.start()
     said = json.dumps(log, default=str)

@@ -5,7 +5,7 @@ import base64
 import itertools
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from forestay.core.ports.hook_events import (
     LeaveEvent,
 )
 from forestay.core.ports.hooks import Allow, HookAnswer, HookFailed, Refuse, Replace, Result
-from forestay.outbound.hooks.breaker import THRESHOLD
+from forestay.outbound.hooks.breaker import FIRST_REST, THRESHOLD
 from forestay.outbound.hooks.http_hooks import Bounds, HookRuntime, HttpHooks
 from forestay.outbound.receiver import Receiver
 from forestay.outbound.signature import parse_secret
@@ -55,14 +55,18 @@ def by_hook(event: HookEvent) -> str:
 
 @asynccontextmanager
 async def asking(
-    app: Application, patience: float = 5.0, ca: Path | None = None, secrets: Sequence[str] = (SECRET,)
+    app: Application,
+    patience: float = 5.0,
+    ca: Path | None = None,
+    secrets: Sequence[str] = (SECRET,),
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[HttpHooks]:
-    """The HTTP form, which asks `app`."""
+    """The HTTP form, which asks `app`. `monotonic`: the clock of its breakers."""
     ids = itertools.count(1)
     hooks = HttpHooks(
         Receiver(app.url, tuple(map(parse_secret, secrets)), patience, ca),
         Bounds(concurrency=64, payload=1000, depth=10),
-        HookRuntime(time.time, time.monotonic, lambda: f"{next(ids)}", random.uniform),
+        HookRuntime(time.time, monotonic, lambda: f"{next(ids)}", random.uniform),
     )
     try:
         yield hooks
@@ -442,9 +446,19 @@ def broken(hooks: HttpHooks) -> list[str]:
     return [hook for hook, is_broken in hooks.broken().items() if is_broken]
 
 
+class Clock:
+    """Seconds that a test lets pass."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 async def test_the_breaker_opens_and_closes() -> None:
     """After failures in a row nothing is asked; after a rest one question is, and then all are again."""
-    async with application(always(http(503))) as app, asking(app) as hooks:
+    clock = Clock()
+    async with application(always(http(503))) as app, asking(app, monotonic=clock) as hooks:
         with capture_logs() as lines:
             for _ in range(THRESHOLD):
                 with pytest.raises(HookFailed, match="status 503"):
@@ -454,12 +468,9 @@ async def test_the_breaker_opens_and_closes() -> None:
             assert (caught.value.failure, broken(hooks), len(app.questions)) == ("circuit_open", ["join"], THRESHOLD)
             app.answer = always(http(204))
             assert isinstance(await hooks.ask(CONNECT), Allow)
-            async with asyncio.timeout(30):
-                while broken(hooks):
-                    try:
-                        await hooks.ask(JOIN)
-                    except HookFailed:
-                        await asyncio.sleep(0.05)
+            clock.now += FIRST_REST
+            assert isinstance(await hooks.ask(JOIN), Allow)
+            assert broken(hooks) == []
         assert isinstance(await hooks.ask(JOIN), Allow)
     assert [(line["log_level"], line["event"], line["hook"]) for line in lines] == [
         ("warning", "hook not asked for a while, because it failed again and again", "join"),
@@ -470,16 +481,21 @@ async def test_the_breaker_opens_and_closes() -> None:
 
 async def test_the_breaker_opens_where_nobody_waits_any_longer() -> None:
     """Questions that are cancelled when their time is over count; those of clients that go early do not."""
-    async with application(hang) as app, asking(app, patience=0.2) as hooks:
+    clock, patience = Clock(), 30.0
+    async with application(hang) as app, asking(app, patience, monotonic=clock) as hooks:
 
-        async def ask(seconds: float) -> None:
-            with pytest.raises((TimeoutError, HookFailed)):
-                async with asyncio.timeout(seconds):
-                    await hooks.ask(JOIN)
+        async def ask_and_go_after(seconds: float) -> None:
+            app.questions.clear()
+            asking = [asyncio.create_task(hooks.ask(JOIN)) for _ in range(10)]
+            await app.until(lambda: len(app.questions) == 10)
+            clock.now += seconds
+            for one in asking:
+                one.cancel()
+            await asyncio.wait(asking)
 
-        await asyncio.gather(*(ask(0.05) for _ in range(10)))
+        await ask_and_go_after(patience / 4)
         assert broken(hooks) == []
-        await asyncio.gather(*(ask(0.19) for _ in range(10)))
+        await ask_and_go_after(0.95 * patience)
         assert broken(hooks) == ["join"]
 
 

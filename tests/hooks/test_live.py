@@ -128,7 +128,7 @@ async def test_a_token_that_expires_ends_a_connection_while_it_is_asked_about(tm
     """The message is not published, and nothing hangs on."""
     async with asking(tmp_path) as (running, application):
         member = await running.join("bob", "slow.a")
-        client = await running.connect("alice", exp=time.time() + 1)
+        client = await running.connect("alice", exp=time.time() + 2.5)
         await client.say({"type": "broadcast", "id": "1", "room": "slow.a", "payload": 1})
         assert (await client.ended()).code == 4401
         application.open()

@@ -170,7 +170,8 @@ class Sentinel(RedisServer):
         path = self._folder / "sentinel.conf"
         path.write_text(
             f"sentinel monitor main 127.0.0.1 {self._master} 1\n"
-            "sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 2000\n"
+            # Longer than a machine stands still: else the sentinel would replace a master that lives.
+            "sentinel down-after-milliseconds main 1500\nsentinel failover-timeout main 2000\n"
         )
         return [str(path)]
 
@@ -179,9 +180,9 @@ class Cluster:
     """Primaries that share the slots evenly, each with the given number of replicas."""
 
     def __init__(self, folder: Path, primaries: int = 3, replicas: int = 0) -> None:
-        # Milliseconds of silence after which a node is down for the others. A busy machine keeps a node silent for
-        # longer than tests of a failover should wait; and without replicas nothing fails over.
-        silence = "500" if replicas else "15000"
+        # Milliseconds of silence after which a node is down for the others: longer than a machine stands still, and
+        # short enough for tests of a failover. Without replicas nothing fails over.
+        silence = "1500" if replicas else "15000"
         options = (*QUICK, "--cluster-enabled", "yes", "--cluster-node-timeout", silence)
         number = primaries * (1 + replicas)
         self.servers = [RedisServer(folder / str(one), *options) for one in range(number)]
