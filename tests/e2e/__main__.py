@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from forestay.terminal.ping import Unanswered, ping
-from tests.e2e import cluster
+from tests.e2e import cluster, keda
 from tests.e2e.crowd import MOVED, Account, Crowd, Gate
 from tests.e2e.report import Line, write_report
 from tests.e2e.sdk import sdk_members
@@ -79,7 +79,7 @@ async def rollout(stage: Stage) -> None:
 async def scaling(stage: Stage) -> None:
     """3 → 2 → 5 → 2 → 3 pods."""
     for number in (2, 5, 2, 3):
-        await scale(number)
+        await cluster.scale(number)
 
 
 async def deletion(stage: Stage) -> None:
@@ -107,37 +107,28 @@ async def redis_gone(stage: Stage) -> None:
     await asyncio.sleep(10)
 
 
-async def scale(number: int) -> None:
-    [deployment] = await cluster.found("deployments", cluster.GATEWAYS)
-    await cluster.kubectl("scale", "deployment", deployment["metadata"]["name"], "--replicas", str(number))
-    await cluster.settled(number, 400)
-
-
 async def with_hpa(stage: Stage) -> None:
     """Upgrades to autoscaling by HPA, and upgrades again while it is active, which rolls all pods."""
     hpa = ["autoscaling.mode=hpa", "autoscaling.min=3", "autoscaling.max=5", "autoscaling.cpu=5000"]
     # First the number of pods is taken from Helm: see the chart's page.
-    await scale(4)
+    await cluster.scale(4)
     await cluster.upgrade(*hpa)
     await cluster.upgrade(*hpa, "podAnnotations.deployed=again")
     await cluster.settled(4, 400)
 
 
 async def with_keda(stage: Stage) -> None:
-    """Autoscales on connections with KEDA, where the cluster has it: too many for the pods, then few again."""
-    if "scaledobjects.keda.sh" not in await cluster.run("kubectl", "get", "crds", "--output", "name", quiet=True):
+    """Autoscales on connections with KEDA, where the cluster has it: few for each pod, too many, then few again."""
+    if not await keda.installed():
         print("    skipped: the cluster has no KEDA")
         return
-    pods = len(await cluster.pods())
-    # KEDA does not replace an existing HPA.
-    await cluster.upgrade(f"replicaCount={pods}")
-    keda = ["autoscaling.mode=keda", "autoscaling.min=2", "autoscaling.max=5", "autoscaling.cpu=0"]
-    quick = "autoscaling.behavior.scaleDown.stabilizationWindowSeconds=5"
     each = len(stage.crowd.members) // 5
-    await cluster.upgrade(*keda, quick, f"autoscaling.connections={each}", wait=False)
-    await cluster.settled(5, 400)
-    await cluster.upgrade(*keda, quick, f"autoscaling.connections={each * 5}", wait=False)
+    await keda.take_over(each * 5)
     await cluster.settled(2, 600)
+    for connections, pods in ((each, 5), (each * 5, 2)):
+        await keda.aim(connections)
+        await cluster.settled(pods, 600)
+        await keda.agrees()
 
 
 async def rollback(stage: Stage) -> None:
@@ -145,7 +136,7 @@ async def rollback(stage: Stage) -> None:
     # The autoscaler owns the number of pods; now Helm gets it back.
     back = ["helm", "rollback", cluster.RELEASE, "1", "--namespace", cluster.NAMESPACE, "--force-conflicts", "--wait"]
     await cluster.run(*back)
-    await scale(3)
+    await cluster.scale(3)
 
 
 STEPS: dict[str, tuple[Step, Expectation]] = {

@@ -44,12 +44,13 @@ async def found(kind: str, selector: str = "") -> list[dict[str, Any]]:
     return items
 
 
-async def upgrade(*values: str, wait: bool = True) -> None:
-    """`helm upgrade --install` with the values of VALUES, and these as `--set`."""
+async def upgrade(*values: str, example: str = "", wait: bool = True) -> None:
+    """`helm upgrade --install` with the values of VALUES, those of an example of the chart, and these as `--set`."""
+    files = [VALUES, *([CHART / "examples" / f"{example}.yaml"] if example else [])]
+    given = [part for path in files for part in ("--values", str(path))]
     sets = [part for value in values for part in ("--set", value)]
     waiting = ["--wait", "--timeout", "5m"] if wait else []
-    chart = [RELEASE, str(CHART), "--namespace", NAMESPACE, "--values", str(VALUES)]
-    await run("helm", "upgrade", "--install", *chart, *sets, *waiting)
+    await run("helm", "upgrade", "--install", RELEASE, str(CHART), "--namespace", NAMESPACE, *given, *sets, *waiting)
 
 
 OURS = f"app.kubernetes.io/instance={RELEASE}"
@@ -81,6 +82,13 @@ async def settled(number: int, limit: float = 300) -> None:
         if time.monotonic() > until:
             raise Failed(f"{len(ready)} of {len(items)} pods are ready, and {number} should be")
         await asyncio.sleep(0.5)
+
+
+async def scale(number: int) -> None:
+    """`kubectl scale`, and waits until there are exactly that many pods."""
+    [deployment] = await found("deployments", GATEWAYS)
+    await kubectl("scale", "deployment", deployment["metadata"]["name"], "--replicas", str(number))
+    await settled(number, 400)
 
 
 async def gauge(pod: str, name: str) -> float:

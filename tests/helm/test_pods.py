@@ -223,6 +223,10 @@ def test_the_examples_give_narrow_rights() -> None:
     """Each example, and the plain manifests, give tokens without the claim `rooms` no right to write."""
     paths = [*sorted((CHART / "examples").glob("*.yaml")), ROOT / "k8s" / "values.yaml"]
     for path in paths:
+        if path.stem == "keda":
+            # It is added to values that are there, and changes nothing but the number of pods.
+            assert read(path).keys() == {"autoscaling"}
+            continue
         rights = read(path)["settings"]["FORESTAY_DEFAULT_RIGHTS"]
         assert [letters for letters in parse_rooms(rights).values() if set(letters) - set("r")] == [], path
 

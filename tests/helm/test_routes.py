@@ -10,7 +10,7 @@ from tests.support.chart import FULL, MATRIX, READY, chart
 
 EXAMPLES = sorted((CHART / "examples").glob("*.yaml"))
 # Nothing is in front of the pod there.
-ROUTED = [path for path in EXAMPLES if path.stem != "kind"]
+ROUTED = [path for path in EXAMPLES if path.stem not in {"kind", "keda"}]
 # Without these annotations each controller would cut long connections.
 ANNOTATIONS = {
     "nginx": {"nginx.ingress.kubernetes.io/proxy-read-timeout": "3600"},
@@ -91,7 +91,7 @@ def test_every_example_is_on_the_page() -> None:
     page = (CHART / "README.md").read_text(encoding="utf-8")
     for path in EXAMPLES:
         assert f"(examples/{path.name})" in page
-    assert {path.stem for path in EXAMPLES} == {*ANNOTATIONS, "gateway-api", "socketio-gateway-api", "kind"}
+    assert {path.stem for path in EXAMPLES} == {*ANNOTATIONS, "gateway-api", "socketio-gateway-api", "kind", "keda"}
 
 
 def test_the_load_balancer_of_gke_lets_connections_live() -> None:
