@@ -11,6 +11,8 @@ const SLEPT = 2_000;
 /** Milliseconds for which a question that had no answer is not asked again. */
 const QUIET = 10_000;
 
+const PING = '{"type":"ping"}';
+
 /** @internal What `welcome` says. */
 export interface Welcome {
   connection: string;
@@ -33,13 +35,24 @@ export interface Membership {
   _joined?: Partial<Position>;
 }
 
+/** What is read of a socket: a WebSocket, or a stream in place of one. */
+interface Socket extends WebSocket {
+  /** Seconds after which it may take more, of a stream. It takes no bytes. */
+  busy?: number;
+  /** What `ws` has beyond the standard: it hangs up at once. */
+  terminate?(): void;
+}
+
 /** @internal */
 export interface Connection {
+  _socket: Socket;
   _welcome: Welcome | undefined;
-  /** From the welcome on, what writes. */
+  /** From the welcome on. */
   _pacer: Pacer | undefined;
   /** By room what we asked last, and what was said to it. */
   _rooms: Map<object, Membership>;
+  /** Milliseconds after which to come back, where the gateway has said so. */
+  _retryAfter?: number | undefined;
   /** Ask now whether the gateway is there. */
   _probe(): void;
   /** Say goodbye, and hear nothing more. */
@@ -52,23 +65,8 @@ export interface Owner {
   _quietUntil: number;
   /** The first is a welcome. `data` is as it came. */
   _heard(connection: Connection, frame: Frame, data: string | ArrayBuffer): void;
-  /**
-   * Without an `ending` it was ours. `isEarly`: before it was open, and nothing says why, so that it may have been the
-   * token. `retryAfter`: in milliseconds, where the gateway wants it.
-   */
-  _ended(connection: Connection, ending?: Ending, isEarly?: boolean, retryAfter?: number): void;
-}
-
-/** What `ws` has beyond the standard: it shows a refused handshake, and can hang up at once. */
-interface Ws {
-  on(event: "unexpected-response", listener: (request: unknown, response: Refused) => void): void;
-  terminate(): void;
-}
-
-interface Refused {
-  statusCode: number;
-  statusMessage: string;
-  headers: Record<string, string | undefined>;
+  /** Without an `ending` it was ours. */
+  _ended(connection: Connection, ending?: Ending): void;
 }
 
 /** @internal */
@@ -78,28 +76,29 @@ export const openConnection = (
   options: { timeout: number; connectTimeout: number; WebSocket: unknown },
   owner: Owner,
 ): Connection => {
-  const socket: WebSocket & Partial<Ws> = new (options.WebSocket as typeof WebSocket)(url, subprotocols(token));
+  const socket = new (options.WebSocket as new (...given: unknown[]) => Socket)(url, subprotocols(token));
   const timer = makeTimer();
   let isOver = false;
 
-  const end = (ending?: Ending, isEarly?: boolean, retryAfter?: number): void => {
+  const end = (ending?: Ending): void => {
     if (isOver) return;
     isOver = true;
     timer();
-    connection._pacer?._stop();
     connection._rooms.clear();
-    owner._ended(connection, ending, isEarly, retryAfter);
+    owner._ended(connection, ending);
   };
 
   /** Go without waiting for a close handshake, which may never come. */
-  const drop = (reason: string, code = 1006, isEarly?: boolean, retryAfter?: number): void => {
-    end({ code, reason }, isEarly, retryAfter);
+  const drop = (reason: string, code = 1006): void => {
+    end({ code, reason });
     socket.terminate?.();
     socket.close();
   };
 
   /** The handshake was refused. A browser does not show why, but it shows the answer to a plain GET, which is the same. */
-  const refuse = async (code = 1006, reason = "", retryAfter?: string | null): Promise<void> => {
+  const refuse = async (): Promise<void> => {
+    let code = 1006;
+    let reason = "";
     if (Date.now() > owner._quietUntil) {
       try {
         const response = await fetch(url.replace("ws", "http"), {
@@ -113,33 +112,27 @@ export const openConnection = (
         if ((status > 400 && status !== 426) || problem.code === "bad_token") {
           code = status;
           reason = problem.detail ?? response.statusText;
-          retryAfter = response.headers.get("retry-after");
-        } else reason ||= `GET: ${status}`;
+          connection._retryAfter = Number(response.headers.get("retry-after")) * 1_000;
+        } else reason = `GET: ${status}`;
       } catch {
         owner._quietUntil = Date.now() + QUIET;
       }
     }
-    drop(reason, code, code === 1006, Number(retryAfter) * 1_000 || 0);
+    drop(reason, code);
   };
 
   const probe = (isAgain?: boolean): void => {
-    const { _add, _pump } = connection._pacer!;
+    const patience = connection._welcome!.pong_timeout_ms;
+    const due = Date.now() + patience;
     // In front of what waits, for it asks whether there is somebody to wait for.
-    _add({
-      _id: 0,
-      _data: '{"type":"ping"}',
-      _size: 15,
-      _sent() {
-        const patience = connection._welcome!.pong_timeout_ms;
-        const due = Date.now() + patience;
-        // After a sleep the answer may lie in the socket unread, so it is asked for once more.
-        timer(() => (!isAgain && Date.now() - due > SLEPT ? probe(true) : drop("no pong")), patience);
-      },
-    });
-    _pump();
+    connection._pacer!._spend(1, PING.length);
+    socket.send(PING);
+    // After a sleep the answer may lie in the socket unread, so it is asked for once more.
+    timer(() => (!isAgain && Date.now() - due > SLEPT ? probe(true) : drop("no pong")), patience);
   };
 
   const connection: Connection = {
+    _socket: socket,
     _welcome: undefined,
     _pacer: undefined,
     _rooms: new Map(),
@@ -158,7 +151,7 @@ export const openConnection = (
       if (typeof data === "string") frame = JSON.parse(data);
       if (frame.type === "welcome") {
         connection._welcome = frame.payload;
-        connection._pacer = makePacer(frame.payload.limits, socket);
+        connection._pacer = makePacer(frame.payload.limits);
       }
       if (!connection._pacer) throw frame;
     } catch {
@@ -169,19 +162,17 @@ export const openConnection = (
     owner._heard(connection, frame, data);
   };
   const closed = ({ code, reason, retryAfter }: Ending & { retryAfter?: number }): void => {
+    connection._retryAfter = retryAfter;
     // Deno says 0.
     code ||= 1006;
     // A handshake that came about has agreed on a protocol.
     if (code === 1006 && !socket.protocol && !isOver) refuse();
-    else end({ code, reason: reason! }, !socket.protocol, retryAfter);
+    else end({ code, reason: reason! });
   };
   socket.onclose = closed;
   // What went wrong comes with the close. But Node 22 does not close what was refused; and `ws` throws errors that nobody
   // listens to.
   socket.onerror = () => setTimeout(() => socket.readyState || closed({ reason: "" }));
-  socket.on?.("unexpected-response", (_, { statusCode, statusMessage, headers }) =>
-    refuse(statusCode, statusMessage, headers["retry-after"]),
-  );
   timer(() => drop("no welcome"), options.connectTimeout);
   return connection;
 };

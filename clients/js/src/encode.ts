@@ -26,7 +26,8 @@ export const encode = (frame: object): string => {
 /** @internal Bytes, or what will be bytes when they have been read. */
 export interface Packed {
   _size: number;
-  _bytes: Uint8Array<ArrayBuffer> | Promise<Uint8Array<ArrayBuffer>>;
+  _data?: Uint8Array<ArrayBuffer>;
+  _reading?: Promise<Uint8Array<ArrayBuffer>>;
 }
 
 /** @internal Throws a TypeError for what has no bytes. */
@@ -39,7 +40,7 @@ export const pack = (type: number, data: ArrayBufferView | ArrayBufferLike | Blo
     bytes.set(new Uint8Array(buffer, byteOffset, byteLength), 4);
     return bytes;
   };
-  if (data instanceof Blob) return { _size: 4 + data.size, _bytes: data.arrayBuffer().then(join) };
+  if (data instanceof Blob) return { _size: 4 + data.size, _reading: data.arrayBuffer().then(join) };
   const bytes = join(data);
-  return { _size: bytes.length, _bytes: bytes };
+  return { _size: bytes.length, _data: bytes };
 };

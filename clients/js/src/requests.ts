@@ -1,4 +1,4 @@
-// Requests under way: so many, for so long, and written as soon as a connection takes them.
+// Requests under way: so many, for so long, and written as soon as a connection takes them, in their order.
 
 import type { CallOptions } from "./client.js";
 import type { Connection } from "./connection.js";
@@ -6,7 +6,6 @@ import { encode, type Packed } from "./encode.js";
 import { type RefusedError, refused, refusedBy } from "./errors.js";
 import type { Frame } from "./frames.js";
 import { LONGEST_TIMER } from "./options.js";
-import type { Parcel } from "./pacing.js";
 import { makeTimer, type Timer } from "./timer.js";
 
 /** @internal */
@@ -17,7 +16,15 @@ const encoder = new TextEncoder();
 /** Milliseconds to wait after a refusal that names no time. */
 const PAUSE = 1_000;
 
-interface Request extends Parcel {
+interface Request {
+  _id: number;
+  /** Absent while its bytes are being read. */
+  _data: string | Uint8Array<ArrayBuffer> | undefined;
+  _size: number;
+  /** Whether it has no answer: bytes. */
+  _isSilent: boolean;
+  /** A room to join. It may share a message with others. */
+  _join?: object;
   /** Of what the application asks. */
   _bounds: CallOptions | undefined;
   /** Where it is answered, or waits to be written. */
@@ -29,6 +36,8 @@ interface Request extends Parcel {
   /** How long the application waits: for a connection, and for the answer after it is written. */
   _timer: Timer;
   _answer: Answer;
+  /** Whether it is not to be written any more. */
+  _isVain: (() => boolean) | undefined;
 }
 
 /** @internal */
@@ -57,17 +66,12 @@ export interface Requests {
 
 /** @internal */
 export const makeRequests = ({ timeout, outbox }: { timeout: number; outbox: number }): Requests => {
+  /** In the order in which they were asked. */
   const all = new Set<Request>();
   let count = 0;
 
   /** Those of `connection`; without one, those that wait for one. */
   const on = (connection?: Connection) => [...all].filter(({ _on }) => _on === connection);
-
-  const unqueue = (request: Request): void => {
-    const queue = request._on?._pacer?._queue ?? [];
-    // What is not in it has the last index of all.
-    queue.splice(queue.indexOf(request) >>> 0, 1);
-  };
 
   /** Without an outcome, what was never written is refused; of the rest nobody knows. */
   const settle = (
@@ -81,12 +85,47 @@ export const makeRequests = ({ timeout, outbox }: { timeout: number; outbox: num
   ): void => {
     if (!all.delete(request)) return;
     request._timer();
-    unqueue(request);
     request._answer(error, payload);
   };
 
   const wait = (request: Request): void =>
     void request._timer(() => settle(request), Math.min(request._bounds?.timeout ?? timeout, LONGEST_TIMER));
+
+  /** What is to be written to `connection`. What is vain by now is dropped. */
+  const queueOf = (connection: Connection) =>
+    on(connection).filter((request) => {
+      const isVain = !request._as && request._isVain?.();
+      if (isVain) settle(request, null);
+      return !request._as && !isVain;
+    });
+
+  /** Write to `connection` what waits for it, as far as it may be written now. */
+  const pump = (connection: Connection): void => {
+    const { _pacer, _socket, _welcome } = connection;
+    const { message_bytes, rooms_per_join = 1 } = _welcome!.limits;
+    for (;;) {
+      // First, for it is soon found out. What waits may be long.
+      const delay = Math.max(_pacer!._wait(), (_socket.busy || 0) * 1_000);
+      if (delay > 0) return void _pacer!._timer(() => pump(connection), Math.ceil(delay));
+      const queue = queueOf(connection);
+      const first = queue[0];
+      if (!first?._data) return;
+      let together = 1;
+      let size = first._size;
+      const fits = (next: Request | undefined): boolean | undefined =>
+        next?._join && together < rooms_per_join && _pacer!._allows(together + 1) && size + next._size <= message_bytes;
+      if (first._join) while (fits(queue[together])) size += queue[together++]!._size;
+      const written = queue.slice(0, together);
+      for (const request of written) {
+        request._as = first._id;
+        if (request._isSilent) settle(request, null);
+        else if (request._bounds) wait(request);
+      }
+      _pacer!._spend(together, size);
+      const rooms = written.map(({ _join }) => _join);
+      _socket.send(together > 1 ? JSON.stringify({ type: "join", rooms, id: `${first._id}` }) : first._data);
+    }
+  };
 
   const write = (request: Request, connection: Connection): void => {
     const size = request._size;
@@ -94,15 +133,14 @@ export const makeRequests = ({ timeout, outbox }: { timeout: number; outbox: num
     if (size > limit) {
       return settle(request, refused("too_large", `${size} bytes are more than ${limit}`, { size, limit }));
     }
-    const { _add, _pump, _isText } = connection._pacer!;
-    if (_isText && typeof request._data !== "string") return settle(request, refused("needs_websocket", "binary"));
+    if (request._isSilent && connection._socket.busy != null) {
+      return settle(request, refused("needs_websocket", "binary"));
+    }
     request._timer();
-    unqueue(request);
     request._on = connection;
-    _add(request);
-    // Rooms that are joined together are written together.
-    if (request._join) queueMicrotask(_pump);
-    else _pump();
+    // Rooms that are joined together are written together, if the connection is still there.
+    if (request._join) queueMicrotask(() => all.has(request) && pump(connection));
+    else pump(connection);
   };
 
   return {
@@ -113,43 +151,39 @@ export const makeRequests = ({ timeout, outbox }: { timeout: number; outbox: num
         return answer(refused("unavailable", "outbox full"));
       }
       const id = ++count;
-      const { _bytes, _size } = what as Packed;
+      const { type, ...join } = what as Frame;
+      const { _data, _size, _reading } = what as Packed;
       const request: Request = {
         _id: id,
-        _bounds: bounds,
+        _data,
         _size,
+        _isSilent: !type,
+        _bounds: bounds,
         _timer: makeTimer(),
         _answer(error, payload) {
           signal?.removeEventListener("abort", abort);
           answer(error, payload);
         },
-        _isOff() {
-          if (!isVain?.()) return;
-          settle(request, null);
-          return true;
-        },
-        _sent(as) {
-          request._as = as;
-          if (_bytes) settle(request, null);
-          else if (bounds) wait(request);
-        },
+        _isVain: isVain,
       };
       const abort = () => settle(request, signal!.reason);
-      const read = (bytes?: Uint8Array<ArrayBuffer>): void => {
-        if (bytes) request._data = bytes;
-        else settle(request, refused("bad_binary", "unreadable Blob"));
-        request._on?._pacer?._pump();
-      };
-      try {
-        if (!_bytes) {
-          const { type, ...join } = what as Frame;
-          if (type === "join") request._join = join;
-          request._size = encoder.encode((request._data = encode({ ...what, id: `${id}` }))).length;
-        } else if (_bytes instanceof Uint8Array) read(_bytes);
-        else _bytes.then(read, () => read());
-      } catch (error) {
-        return answer(error as RefusedError);
+      if (type) {
+        try {
+          request._data = encode({ ...what, id: `${id}` });
+        } catch (error) {
+          return answer(error as RefusedError);
+        }
+        request._size = encoder.encode(request._data).length;
+        if (type === "join") request._join = join;
       }
+      _reading
+        ?.then(
+          (bytes) => {
+            request._data = bytes;
+          },
+          () => settle(request, refused("bad_binary", "unreadable Blob")),
+        )
+        .then(() => request._on && pump(request._on));
       all.add(request);
       signal?.addEventListener("abort", abort);
       if (connection) write(request, connection);
@@ -172,14 +206,13 @@ export const makeRequests = ({ timeout, outbox }: { timeout: number; outbox: num
           request._as = undefined;
           request._refusal = error;
         }
-        const { _add, _hold, _pump } = connection._pacer!;
-        _hold(error.retryAfter ?? PAUSE);
-        _add(...answered);
-        _pump();
+        connection._pacer!._hold(error.retryAfter ?? PAUSE);
+        pump(connection);
       } else for (const request of answered) settle(request, error, payload);
       return !!answered[0];
     },
     _giveUp(connection) {
+      connection?._pacer?._timer();
       for (const request of on(connection)) {
         if (!connection || request._as || !request._bounds) settle(request);
         else {

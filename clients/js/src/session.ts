@@ -94,10 +94,10 @@ export const makeSession = (client: Client, address: string | URL, given: Client
       else if (!requests._settle(frame, connection)) tell(connection, frame, data);
       move?._check();
     },
-    _ended(connection, ending, isEarly, retryAfter) {
+    _ended(connection, ending) {
       living.delete(connection);
       requests._giveUp(connection);
-      if (ending) lost(connection, ending, isEarly, retryAfter);
+      if (ending) lost(connection, ending);
     },
   };
 
@@ -143,10 +143,12 @@ export const makeSession = (client: Client, address: string | URL, given: Client
     move = makeMove(mover, connection, payload.after_ms);
   };
 
-  const lost = (connection: Connection, ending: Ending, isEarly?: boolean, retryAfter?: number): void => {
+  const lost = (connection: Connection, ending: Ending): void => {
     const next = move?._to;
     const verdict = verdictOf(ending.code!);
     const isOnce = verdict === "once";
+    // A handshake that nobody has said no to. It may have been the token.
+    const isEarly = ending.code! > 1_000 && !connection._socket.protocol;
     if (isEarly)
       ending.reason ||=
         timeLeft(token) > 0
@@ -162,7 +164,7 @@ export const makeSession = (client: Client, address: string | URL, given: Client
     wasRefused ||= isOnce;
     down(ending);
     if (isOnce) open();
-    else retry(ending, retryAfter);
+    else retry(ending, connection._retryAfter);
   };
 
   // From one state to the next
@@ -174,10 +176,10 @@ export const makeSession = (client: Client, address: string | URL, given: Client
   };
 
   /** Come back after a random time within a window that grows, so that no two clients return in step. */
-  const retry = (ending?: Ending, retryAfter = 0): void => {
+  const retry = (ending?: Ending, retryAfter?: number): void => {
     const window = Math.max(spread, failures && LEAST_WINDOW) * 2 ** failures++;
     const jittered = Math.random() * Math.min(options.maxDelay, window);
-    const delay = Math.max(options.minDelay, retryAfter + jittered);
+    const delay = Math.max(options.minDelay, (retryAfter || 0) + jittered);
     waiting(open, delay);
     client._emit("waiting", { delay, ...ending });
   };

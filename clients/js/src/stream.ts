@@ -55,7 +55,6 @@ export const stream: Transport = ({ transports, connectTimeout, WebSocket }) => 
     let way: Inner | Socket = inner;
     let isDecided = false;
     let isClosed = false;
-    let refuse: Listener = () => {};
 
     /** Take a stream, if this is what it looks like; else `giveUp`. */
     const fail = async (giveUp: () => void, isDoubtful: boolean): Promise<void> => {
@@ -98,9 +97,6 @@ export const stream: Transport = ({ transports, connectTimeout, WebSocket }) => 
       get busy() {
         return (way as Socket).busy;
       },
-      on(_: string, listener: Listener) {
-        refuse = listener;
-      },
       send: (data: string) => way.send(data),
       close(code?: number) {
         isClosed = true;
@@ -131,12 +127,12 @@ export const stream: Transport = ({ transports, connectTimeout, WebSocket }) => 
       else shell.onclose?.(event);
     };
     inner.onerror = () => setTimeout(() => inner.readyState || close({ code: 1006, reason: "" }));
-    inner.on?.("unexpected-response", (request, response) => {
+    inner.on?.("unexpected-response", (_, response) => {
       // The gateway's 400 and 426 say that a proxy has removed the headers of the upgrade.
       const isOurs =
         ![400, 426].includes(response.statusCode) && /problem\+json/.test(response.headers["content-type"] ?? "");
       // What only a proxy says about WebSockets is no reason to stop where a stream cannot be had for now.
-      fail(() => (isOurs ? refuse(request, response) : shell.onclose?.({ code: 1006, reason: "" })), isOurs);
+      fail(() => shell.onclose?.({ code: 1006, reason: "" }), isOurs);
     });
     timer(() => {
       fail(() => shell.onclose?.({ code: 1006, reason: "no welcome" }), false);
