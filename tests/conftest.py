@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from helm import rendering
 from tests.support import browser
 from tests.support.local_redis import QUICK, RedisServer
 from tests.support.process import LOOP
@@ -39,6 +40,13 @@ def _state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_helm() -> Iterator[None]:
+    """All tests that render the chart share a process with Helm's library, which ends with them."""
+    yield
+    rendering.close()
 
 
 @pytest.fixture(scope="session")

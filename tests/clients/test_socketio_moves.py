@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -12,10 +11,11 @@ import pytest
 import pytest_asyncio
 import socketio
 
-from tests.support.gateway import Client, token
+from tests.support.gateway import PATIENCE, Client, token
 from tests.support.local_redis import QUICK, RedisServer
 from tests.support.process import Process, serving
 from tests.support.stock_clients import StockClients, stock_clients
+from tests.support.stopwatch import stopwatch
 from tests.support.switchboard import Switchboard, switchboard
 
 pytestmark = pytest.mark.timeout(120)
@@ -107,13 +107,13 @@ async def test_stock_clients_move_from_pod_to_pod(fleet: Fleet, clients: StockCl
 
     # A drain.
     await asyncio.sleep(0.3)
-    began = time.monotonic()
-    first.process.send_signal(signal.SIGTERM)
-    for client in found:
-        told = await client.next("disconnect")
-        assert (told["reason"] != "io server disconnect", told["active"]) == (True, True)
-        assert (await client.next("connect", within=WINDOW + BACK))["recovered"], client.told
-    assert time.monotonic() - began < WINDOW + BACK
+    with stopwatch() as watch:
+        first.process.send_signal(signal.SIGTERM)
+        for client in found:
+            told = await client.next("disconnect")
+            assert (told["reason"] != "io server disconnect", told["active"]) == (True, True)
+            assert (await client.next("connect"))["recovered"], client.told
+        assert watch.seconds < WINDOW + BACK
     assert await first.end() == 0
 
     # A crash. The talker is on the third pod.
@@ -125,7 +125,7 @@ async def test_stock_clients_move_from_pod_to_pod(fleet: Fleet, clients: StockCl
     await asyncio.sleep(0.3)
     await second.end(signal.SIGKILL)
     for client in found:
-        assert (await client.next("connect", within=10.0))["recovered"], client.told
+        assert (await client.next("connect"))["recovered"], client.told
     await asyncio.sleep(0.3)
     talking.cancel()
 
@@ -161,7 +161,7 @@ async def test_a_stock_python_client(fleet: Fleet) -> None:
         await fleet.pod()
         connected.clear()
         first.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(WINDOW + BACK):
+        async with asyncio.timeout(PATIENCE):
             await connected.wait()
         assert "io server disconnect" not in reasons
         assert (await client.call("join-room", "kept.a"))["ok"]

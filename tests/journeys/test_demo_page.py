@@ -16,6 +16,7 @@ from tests.support.accessibility import axe_script, faults
 from tests.support.browser import DevGateway, dev_gateway, launched, token
 from tests.support.gateway import gateway as strict_gateway
 from tests.support.gateway import token as strict_token
+from tests.support.local_redis import free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -194,7 +195,8 @@ async def test_a_cut_connection_returns_and_is_back_in_its_rooms(visitors: Visit
 @pytest.mark.timeout(150)
 async def test_the_page_outlives_a_gateway_that_dies(visitors: Visitors) -> None:
     """The page notices that the gateway was killed, waits, and reconnects after its restart."""
-    async with dev_gateway() as gateway:
+    # A port outside of those that the system gives to others meanwhile.
+    async with dev_gateway(free_port()) as gateway:
         alice = await visitors.enter(gateway.link("alice"))
         await gateway.stop(signal.SIGKILL)
         await expect(alice.locator("body")).to_have_attribute("data-state", "waiting")

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from tests.support.gateway import API_KEY, Client, token, upgrade
-from tests.support.local_redis import RedisServer
+from tests.support.local_redis import RedisServer, free_port
 from tests.support.otlp_sink import Sink, Span, sink
 from tests.support.process import Process, serving
 
@@ -312,7 +312,8 @@ async def test_messages_flow_while_the_collector_comes_and_goes(environ: dict[st
     """While the collector is down every message is delivered, and after its return traces arrive again."""
     async with AsyncExitStack() as stack:
         first = AsyncExitStack()
-        collector = await first.enter_async_context(sink())
+        # A port outside of those that the system gives to others meanwhile.
+        collector = await first.enter_async_context(sink(free_port()))
         pod = await stack.enter_async_context(serving(**environ | collector.environ))
         alice = await joined(pod, "alice", "chat.a")
 

@@ -28,6 +28,9 @@ ROOMS = '[[rooms]]\npattern = "chat.*"\npresence = true\n[rooms.history]\nsize =
 
 VARIABLES = {"$namespace": "forestay", "$pod": ".*", "$__rate_interval": "1m"}
 
+LATE = {"ForestayBusSlow", "ForestayDeliverySlow", "ForestayLoopLag"}
+"""Alerts that wait for minutes until they fire, and begin to when the machine stands still for a moment."""
+
 SCRAPES = 5
 """Per pod, because a rate needs two."""
 
@@ -132,7 +135,8 @@ async def no_alert_fires(prometheus: Prometheus) -> None:
     [group] = (await prometheus.ask("rules"))["groups"]
     for rule in group["rules"]:
         assert rule["health"] == "ok", rule
-    assert [rule["name"] for rule in group["rules"] if rule["state"] != "inactive"] == []
+    states = {rule["name"]: rule["state"] for rule in group["rules"] if rule["state"] != "inactive"}
+    assert {name: state for name, state in states.items() if name not in LATE or state == "firing"} == {}
 
 
 async def traces(prometheus: Prometheus, series: str, pod: str) -> set[tuple[str, str]]:

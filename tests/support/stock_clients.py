@@ -25,9 +25,9 @@ class StockClient:
         self.name = name
         self.told: list[Told] = []
 
-    async def next(self, kind: str, within: float = PATIENCE) -> Told:
+    async def next(self, kind: str) -> Told:
         """The first thing of this kind that is not taken yet. What came before it stays."""
-        async with asyncio.timeout(within):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 for place, one in enumerate(self.told):
                     if one["kind"] == kind:
