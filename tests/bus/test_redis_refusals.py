@@ -18,7 +18,7 @@ from forestay.core.ports.registry import Revocation
 from forestay.core.ports.runtime import Runtime
 from forestay.core.rules.access import Identity, Rights
 from tests.bus.redis_pod import KEPT, NewPod, until
-from tests.support.local_redis import Authority, RedisServer, Road
+from tests.support.local_redis import Authority, RedisServer, Road, rights
 from tests.support.tasks import PlainTasks
 
 
@@ -68,6 +68,25 @@ async def test_a_right_that_is_taken_away_is_counted(own_redis: RedisServer, new
     own_redis.do("ACL", "SETUSER", "default", "+evalsha")
     assert (await pod.publish("accepted", KEPT)).outcome is Outcome.ACCEPTED
     assert pod.events.count("refused") == 2
+
+
+@pytest.mark.parametrize("taken", ["-publish", "resetchannels"])
+async def test_a_right_that_a_script_lacks_leaves_the_outcome_open(
+    own_redis: RedisServer, new_pod: NewPod, taken: str
+) -> None:
+    """The message is in the history when the script fails. So nobody is told that it is not, and the log says why."""
+    own_redis.do("ACL", "SETUSER", "forestay", "on", ">pw", *rights())
+    pod = new_pod(f"redis://forestay:pw@127.0.0.1:{own_redis.port}", probe_interval=60.0)
+    await pod.bus.start()
+    await pod.publish("before", KEPT)
+    own_redis.do("ACL", "SETUSER", "forestay", taken)
+    with structlog.testing.capture_logs() as logs:
+        assert (await pod.publish("meanwhile", KEPT)).outcome is Outcome.UNKNOWN
+    assert "a right that the Redis user does not have" in "".join(line.get("reason", "") for line in logs)
+    own_redis.do("ACL", "SETUSER", "forestay", *rights())
+    await until(lambda: pod.bus.up)
+    assert await pod.kept() == ["before", "meanwhile"]
+    assert (await pod.publish("after", KEPT)).outcome is Outcome.ACCEPTED
 
 
 async def test_a_redis_that_loads_its_data_is_waited_for(tmp_path: Path, new_pod: NewPod) -> None:

@@ -15,7 +15,7 @@ _ACCEPTED: Final = Settlement(Outcome.ACCEPTED)
 
 
 def settlement(reply: object) -> Settlement:
-    """The outcome of a publish. An ErrorReply is a refusal: neither the script nor PUBLISH fails half-way."""
+    """The outcome of a publish. An ErrorReply is a refusal: a script that fails half-way is a Failure."""
     match reply:
         case int():
             return _ACCEPTED

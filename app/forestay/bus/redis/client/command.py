@@ -2,8 +2,12 @@
 
 from collections.abc import Callable
 from enum import Enum
+from typing import Final
 
 from forestay.bus.redis.client.address import HostPort
+
+# Of Redis up to 7.0, and of later ones and Valkey.
+_LACKS_A_RIGHT: Final = ("The user executing the script can't", "ACL failure in script")
 
 
 class Failure(Enum):
@@ -24,6 +28,11 @@ class ErrorReply(Exception):
     def full(self) -> bool:
         """Whether Redis has no memory for the command. Before 7.0 the kind of a script's error is always `ERR`."""
         return "OOM command not allowed" in str(self)
+
+    @property
+    def halfway(self) -> bool:
+        """Whether a script ended for lack of a right, and may have had effects. Its kind is `ERR` on every server."""
+        return any(sentence in str(self) for sentence in _LACKS_A_RIGHT)
 
     def redirect(self, asked: HostPort) -> HostPort | None:
         """Where `MOVED slot host:port` or `ASK slot host:port` points; None if it cannot be read.

@@ -175,7 +175,7 @@ class Pipeline:
             case _:
                 pass
         self._report.error_reply(error)
-        command.settle(error)
+        command.settle(Failure.UNKNOWN if error.halfway else error)
 
     def _batch_answered(self) -> None:
         """Repeat the commands of the batch that were not executed, and send the next one."""

@@ -61,7 +61,12 @@ class Report:
         """A command settles with an error."""
         self._count("full" if error.full else "refused")
         # Only the kind: the rest may name a key, and so a user.
-        self._log_once("bus refuses", "OOM: Redis has reached its maxmemory" if error.full else error.kind)
+        reason = error.kind
+        if error.full:
+            reason = "OOM: Redis has reached its maxmemory"
+        elif error.halfway:
+            reason = "NOPERM: a script needs a right that the Redis user does not have; see docs/redis.md, Rights"
+        self._log_once("bus refuses", reason)
 
     def resubscribed(self) -> None:
         """Subscriptions were made anew. Messages may have been missed before that."""
