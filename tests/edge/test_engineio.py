@@ -23,6 +23,7 @@ from forestay.protocol.engineio.packets import Times
 from forestay.protocol.websocket.writing import BINARY, frame, text_frame
 from tests.conformance.engine_client import PATIENCE, Browser, code_of, hear, hear_close, moved, polled
 from tests.conformance.engine_echo import PATH, Echo, EchoApplication, engine_server, quick
+from tests.support.even_machine import again_if_uneven
 from tests.support.gateway import frame as client_frame
 from tests.support.gateway import upgrade
 
@@ -91,6 +92,7 @@ async def test_a_session_ends_when_its_poll_breaks_off() -> None:
     assert [line for line in lines if line["log_level"] == "error"] == []
 
 
+@again_if_uneven(5)
 async def test_a_client_that_polls_and_vanishes_is_gone_after_the_ping_timeout() -> None:
     """It takes a ping, and answers it no more. What was kept for it goes with it."""
     application = EchoApplication()
@@ -171,6 +173,7 @@ async def test_a_session_has_one_place_for_all_its_namespaces() -> None:
 
 
 @pytest.mark.parametrize("transport", ["polling", "websocket"])
+@again_if_uneven(5)
 async def test_a_session_without_a_namespace_ends(transport: str) -> None:
     """It is a handshake under way until then, and has a short time."""
     application = Unused()

@@ -46,7 +46,7 @@ async def test_a_client_with_many_messages_at_once_gives_others_their_turn() -> 
 )
 async def test_every_kind_of_message_counts_against_the_rate(message: bytes) -> None:
     """A client that has spent its messages on pongs or on text that cannot be read is told to wait."""
-    async with gateway(message_rate=1, message_burst=20) as pod:
+    async with gateway(message_rate=0.01, message_burst=20) as pod:
         client = await pod.connect()
         await client.send(message * 30)
         await client.say({"type": "ping", "id": "late"})
@@ -68,7 +68,7 @@ async def test_a_costly_request_counts_as_several_messages(request_: dict[str, o
     """Fewer of them come through at once than of cheap ones, because each costs the pod more."""
 
     async def accepted(sentence: dict[str, object]) -> int:
-        async with gateway(message_rate=1, message_burst=20) as pod:
+        async with gateway(message_rate=0.01, message_burst=20) as pod:
             client = await pod.connect()
             await client.say(*[sentence] * 20)
             heard = [await client.hear() for _ in range(20)]

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from tests.support.even_machine import again_if_uneven
 from tests.support.gateway import Client, frame, gateway
 
 RATE = 40
@@ -34,9 +35,11 @@ async def test_two_hundred_rooms_with_few_tokens() -> None:
         client = await running.connect()
         await client.say(*[{"type": "join", "room": room, "id": room} for room in rooms[:100]])
         await client.say({"type": "join", "rooms": [{"room": room} for room in rooms[100:]], "id": "list"})
-        assert await obey(client, set(rooms)) < (len(rooms) - RATE) / RATE + 1.5
+        # The rest is for a machine that is busy, or stands still.
+        assert await obey(client, set(rooms)) < (len(rooms) - RATE) / RATE + 4
 
 
+@again_if_uneven(5)
 async def test_bytes_are_limited() -> None:
     """Bytes above their rate are refused with the time after which they pass, and the sentence names the limit."""
     async with gateway(message_bytes_rate=50_000, max_message_bytes=10_000, message_rate=0) as running:
@@ -57,7 +60,7 @@ async def test_bytes_are_limited() -> None:
 async def test_pings_pongs_and_rubbish_take_of_the_rate(data: bytes) -> None:
     """Each of them is a message. So none of them is a way to send more than the rate."""
     opcode = {b"pong": 10, b"ping": 9, b"unreadable": 1}[data]
-    async with gateway(message_rate=1, message_burst=10) as running:
+    async with gateway(message_rate=0.01, message_burst=10) as running:
         client = await running.connect()
         await client.send(frame(opcode, data) * 10)
         answer = await client.ask({"type": "ping", "id": "p"})
@@ -66,6 +69,7 @@ async def test_pings_pongs_and_rubbish_take_of_the_rate(data: bytes) -> None:
         assert answer["payload"]["code"] == "rate_limited"
 
 
+@again_if_uneven(5)
 async def test_pongs_that_a_slow_network_brings_together_are_free() -> None:
     """Each answers a ping of its own, although the first one is heard before the others."""
     async with gateway(message_rate=0.1, message_burst=1, ping_interval=0.05, pong_timeout=30) as running:
@@ -82,7 +86,7 @@ async def test_pongs_that_a_slow_network_brings_together_are_free() -> None:
 
 async def test_a_client_that_was_told_to_wait_may_answer_pings() -> None:
     """The pong that a ping of the gateway asks for is free, so an obeying client hears no refusal of it."""
-    async with gateway(message_rate=0.1, message_burst=1, ping_interval=0.1, pong_timeout=0.1) as running:
+    async with gateway(message_rate=0.1, message_burst=1, ping_interval=0.1, pong_timeout=30) as running:
         client = await running.connect()
         await client.ask({"type": "ping", "id": "p"})
         for _ in range(5):

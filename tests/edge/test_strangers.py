@@ -25,7 +25,7 @@ from forestay.edge.problems import problem
 from forestay.edge.request_parts import name_in_path, read_body
 from forestay.edge.websocket.open_sockets import MessageLimits
 from forestay.protocol.codes import Refusal
-from tests.support.gateway import Client, Gateway, close_clients, gateway, token, upgrade
+from tests.support.gateway import PATIENCE, Client, Gateway, close_clients, gateway, token, upgrade
 
 LIMITS = LobbyLimits(strangers=50, sockets=100, head_bytes=4096, all_bytes=65536, head_timeout=60, answer_timeout=60)
 LINE = 2048
@@ -50,14 +50,14 @@ class Port:
         await self.until(lambda: self.lobby.strangers == strangers)
 
     async def until(self, true: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while not true():
                 await asyncio.sleep(0.01)
 
 
 @asynccontextmanager
-async def port(host: str = "127.0.0.1", large: int = 0, **limits: Any) -> AsyncIterator[Port]:
-    """A port. `large`: the size of its answers."""
+async def port(host: str = "127.0.0.1", large: int = 0, body_seconds: float = 30, **limits: Any) -> AsyncIterator[Port]:
+    """A port. `large`: the size of its answers. `body_seconds`: the time that a body has."""
     lobby = Lobby("public", replace(LIMITS, **limits))
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
@@ -73,7 +73,7 @@ async def port(host: str = "127.0.0.1", large: int = 0, **limits: Any) -> AsyncI
             return web.Response(status=401, text="who are you?")
         admit(request)
         try:
-            return web.Response(text=f"{name_in_path(request)} {len(await read_body(request, 100_000, 0.5))}")
+            return web.Response(text=f"{name_in_path(request)} {len(await read_body(request, 100_000, body_seconds))}")
         except Refusal as refusal:
             return problem(refusal)
 
@@ -137,7 +137,7 @@ async def test_an_answer_that_is_not_taken_is_given_up() -> None:
     """A stranger that asks and does not read is ended too."""
     async with port(large=2**26, answer_timeout=0.3) as public:
         client = await public.say(GET)
-        await public.until(lambda: public.lobby.strangers == 1)
+        assert await client.reader.readexactly(8) == b"HTTP/1.1"
         await public.until(lambda: public.lobby.strangers == 0)
         await public.until(lambda: public.lobby.sockets == 0)
         await client.close()
@@ -379,7 +379,7 @@ async def test_an_internal_connection_that_waits_goes_for_others() -> None:
                 await asyncio.sleep(0.05)
         assert lobby.sockets <= 4
         for _ in range(10):
-            status, _ = await asyncio.wait_for(running.probe("/livez"), 1)
+            status, _ = await asyncio.wait_for(running.probe("/livez"), 5)
             assert status == 200
 
 
@@ -433,14 +433,15 @@ async def test_a_body_is_limited_in_bytes_and_in_time() -> None:
     async with port() as public:
         client = await public.say(post("known", 200_000))
         assert (await client.eof()).startswith(b"HTTP/1.1 413 ")
-        client = await public.say(post("known", 10) + b"x")
-        assert b"the body was not complete after 0.5 s" in await client.eof()
         client = await public.say(post("known", 2, "Expect: 100-continue"))
         assert await client.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         await client.send(b"{}")
         assert (await client.eof()).endswith(b"a/b 2")
         client = await public.say(post("other", 2, "Expect: 100-continue"))
         assert (await client.eof()).startswith(b"HTTP/1.1 401 ")
+    async with port(body_seconds=0.5) as public:
+        client = await public.say(post("known", 10) + b"x")
+        assert b"the body was not complete after 0.5 s" in await client.eof()
 
 
 async def test_a_known_caller_that_does_not_take_its_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -448,6 +449,7 @@ async def test_a_known_caller_that_does_not_take_its_answer_is_given_up(monkeypa
     monkeypatch.setattr(http_protocol, "ANSWER_TIMEOUT", 0.3)
     async with port(large=2**26) as public:
         client = await public.say(b"GET /?admit HTTP/1.1\r\nHost: a\r\n\r\n")
-        await public.until(lambda: public.lobby.strangers == 0 and public.lobby.sockets == 1)
+        assert await client.reader.readexactly(8) == b"HTTP/1.1"
+        assert public.lobby.strangers == 0
         await public.until(lambda: public.lobby.sockets == 0)
         await client.close()

@@ -89,15 +89,15 @@ async def test_a_revocation_holds_for_tickets(tmp_path: Path) -> None:
         stream = await Stream.open(running, None, "log.a", query=f"ticket={used}")
         await stream.until("joined")
         last_id = stream.last_id
-        soon = await ask(running, "POST", "/tickets", token("bob", exp=time.time() + 0.3), b"")
-        assert soon[1]["expires_in"] == 1
+        soon = await ask(running, "POST", "/tickets", token("bob", exp=time.time() + 1.5), b"")
+        assert soon[1]["expires_in"] in (1, 2)
         await call(running, "POST", "/v1/revocations", b'{"user": "alice"}')
         assert (await stream.rest())[-1]["payload"]["code"] == 4403
         assert (await Client.request(running.port, get(f"/ws?ticket={unused}"))).status == 401
         for path, headers in ((unused, {}), (used, {"Last_Event_ID": last_id})):
             refused = await Client.request(running.port, get(f"/stream?room=log.a&ticket={path}", **headers))
             assert refused.status == 401
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(1.5)
         assert (await Client.request(running.port, get(f"/ws?ticket={soon[1]['ticket']}"))).status == 401
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.faults.actors import CROWD, PATIENCE, Actors, actors
+from tests.support.even_machine import again_if_uneven
 from tests.support.gateway import Client, call, token
 from tests.support.local_redis import RedisServer
 
@@ -63,6 +64,7 @@ async def back(group: Actors) -> None:
             await asyncio.sleep(0.05)
 
 
+@again_if_uneven(3)
 async def test_a_redis_that_was_frozen_for_longer_than_the_lease(durable_redis: RedisServer, tmp_path: Path) -> None:
     """No `user-left` and no `user-joined`: no pod could keep its lease, and each of them knows it."""
     async with crowd(durable_redis, tmp_path) as (group, clients):
@@ -74,6 +76,7 @@ async def test_a_redis_that_was_frozen_for_longer_than_the_lease(durable_redis: 
 
 
 @pytest.mark.parametrize("data", ["kept", "lost"])
+@again_if_uneven(3)
 async def test_a_redis_that_was_started_again(durable_redis: RedisServer, tmp_path: Path, data: str) -> None:
     """With its data the leases in it are old; without them nobody is registered. Members hear nothing of either."""
     async with crowd(durable_redis, tmp_path) as (group, clients):
@@ -86,6 +89,7 @@ async def test_a_redis_that_was_started_again(durable_redis: RedisServer, tmp_pa
         await nothing_is_heard(group, clients)
 
 
+@again_if_uneven(3)
 async def test_a_flush_is_no_absence(durable_redis: RedisServer, tmp_path: Path) -> None:
     """A Redis that is emptied while it runs is told again who is there, without news."""
     async with crowd(durable_redis, tmp_path) as (group, clients):
@@ -93,6 +97,7 @@ async def test_a_flush_is_no_absence(durable_redis: RedisServer, tmp_path: Path)
         await nothing_is_heard(group, clients)
 
 
+@again_if_uneven(3)
 async def test_who_left_during_the_outage_is_gone_after_it(durable_redis: RedisServer, tmp_path: Path) -> None:
     """Its own pod says so, once."""
     async with crowd(durable_redis, tmp_path) as (group, clients):
