@@ -8,5 +8,5 @@ export const addressOf = (url: string | URL): string => {
     const { href } = new URL(url);
     if (/^wss?:[^#]+$/.test(href)) return href;
   } catch {}
-  throw refused("bad_url", "the URL is not like wss://host/ws: it has to begin with ws:// or wss://, and has no #");
+  throw refused("bad_url", "the URL has to be like wss://host/ws or ws://host/ws, without #");
 };

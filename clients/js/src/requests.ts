@@ -79,7 +79,7 @@ export const makeRequests = ({ timeout, outbox }: { timeout: number; outbox: num
     error: RefusedError | null = (!request._as && request._refusal) ||
       refused(
         request._as ? "outcome_unknown" : "unavailable",
-        "not sent in time: no connection; was connect() called? client.error says why",
+        "not sent in time: no connection, see client.error, or call connect()",
       ),
     payload?: unknown,
   ): void => {
@@ -122,8 +122,11 @@ export const makeRequests = ({ timeout, outbox }: { timeout: number; outbox: num
         else if (request._bounds) wait(request);
       }
       _pacer!._spend(together, size);
-      const rooms = written.map(({ _join }) => _join);
-      _socket.send(together > 1 ? JSON.stringify({ type: "join", rooms, id: `${first._id}` }) : first._data);
+      _socket.send(
+        together > 1
+          ? JSON.stringify({ type: "join", rooms: written.map(({ _join }) => _join), id: `${first._id}` })
+          : first._data,
+      );
     }
   };
 

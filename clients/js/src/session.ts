@@ -151,9 +151,7 @@ export const makeSession = (client: Client, address: string | URL, given: Client
     const isEarly = ending.code! > 1_000 && !connection._socket.protocol;
     if (isEarly)
       ending.reason ||=
-        timeLeft(token) > 0
-          ? `cannot connect: no gateway answers at ${new URL(url).host}`
-          : "token expired, by our clock";
+        timeLeft(token) > 0 ? `no gateway answers at ${new URL(url).host}` : "token expired, by our clock";
     if (isOnce || isEarly) token = undefined;
     if (connection !== current) return connection === next ? move!._failed() : move?._finish();
     // Where the next connection is there already, it becomes the present one as far as it has come.
@@ -315,7 +313,7 @@ export const makeSession = (client: Client, address: string | URL, given: Client
     if (client.state !== "disconnected") return;
     const { WebSocket } = options;
     if (typeof WebSocket !== "function") {
-      const remedy = "give the option WebSocket, or transports with what forestay/stream has";
+      const remedy = "give the option WebSocket, or transports of forestay/stream";
       client.error = refused(
         "no_websocket",
         WebSocket ? `no ${WebSocket} is imported` : `no WebSocket here: ${remedy}`,
