@@ -13,7 +13,7 @@ from playwright.async_api import Browser, Page, ViewportSize, WebSocketRoute, ex
 
 from forestay.protocol.codes import ABNORMAL_CLOSURE, SERVICE_RESTART, CloseCode, Verdict, verdict
 from tests.support.accessibility import axe_script, faults
-from tests.support.browser import DevGateway, dev_gateway, launched, token
+from tests.support.browser import CHANGED, DevGateway, dev_gateway, launched, load, token
 from tests.support.gateway import gateway as strict_gateway
 from tests.support.gateway import token as strict_token
 from tests.support.local_redis import free_port
@@ -58,7 +58,7 @@ class Visitors:
         page = await context.new_page()
         page.on("console", lambda message: self._note(message.type, message.text))
         page.on("pageerror", lambda error: self._note("error", str(error)))
-        await page.goto(link)
+        await load(page, link)
         return page
 
     async def enter(self, link: str, size: ViewportSize = DESKTOP, *, dark: bool = False) -> Page:
@@ -68,7 +68,7 @@ class Visitors:
         return page
 
     def _note(self, kind: str, text: str) -> None:
-        if kind in ("error", "warning"):
+        if kind in ("error", "warning") and CHANGED not in text:
             self.complaints.append(text)
 
 
@@ -214,7 +214,7 @@ async def test_everybody_can_use_the_page(size: str, *, dark: bool, browser: Bro
     scheme: Literal["dark", "light"] = "dark" if dark else "light"
     context = await browser.new_context(viewport=SIZES[size], color_scheme=scheme, bypass_csp=True)
     page = await context.new_page()
-    await page.goto(gateway.link("alice"))
+    await load(page, gateway.link("alice"))
     await expect(page.locator("#send")).to_be_enabled()
     await say(page, "Is this easy to read?")
     await expect(page.locator(".entry", has_text="easy to read")).to_have_attribute("data-state", "heard")
@@ -248,7 +248,7 @@ async def test_the_token_leaves_the_address_and_survives_a_reload(visitors: Visi
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.on("websocket", lambda socket: asked.append(socket.url))
-    await page.goto(gateway.link("alice"))
+    await load(page, gateway.link("alice"))
     await expect(page.locator("body")).to_have_attribute("data-state", "connected")
     assert page.url == gateway.page
     await page.reload()
@@ -279,7 +279,7 @@ async def test_each_tab_is_another_person(visitors: Visitors, gateway: DevGatewa
         await alice.get_by_role("button", name="Open a second tab").click()
     bob = await opened.value
     carol = await alice.context.new_page()
-    await carol.goto(gateway.printed)
+    await load(carol, gateway.printed)
     for page, name in ((alice, "alice"), (bob, "bob"), (carol, "carol")):
         await expect(page.locator("#stay-user")).to_have_text(name)
         assert page.url == gateway.page
@@ -463,7 +463,7 @@ async def _play(visitors: Visitors, gateway: DevGateway, **joined: object) -> tu
     page = await visitors.open("about:blank")
     played = Played(joined=joined)
     await page.route_web_socket("**/ws", played.accept)
-    await page.goto(gateway.link("alice"))
+    await load(page, gateway.link("alice"))
     await expect(page.locator("#send")).to_be_enabled()
     return page, played
 
@@ -575,7 +575,7 @@ async def test_silence_is_noticed(visitors: Visitors, gateway: DevGateway) -> No
     await page.clock.install()
     played = Played()
     await page.route_web_socket("**/ws", played.accept)
-    await page.goto(gateway.link("alice"))
+    await load(page, gateway.link("alice"))
     await expect(page.locator("#state-detail")).to_contain_text("round trip")
     played.sockets[0].on_message(lambda _: None)
     await page.clock.run_for(25_100)

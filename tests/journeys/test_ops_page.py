@@ -13,7 +13,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, Route, ViewportSize, expect
 
 from tests.support.accessibility import axe_script, faults
-from tests.support.browser import launched
+from tests.support.browser import launched, load
 from tests.support.gateway import API_KEY, Client, Gateway, call, token
 from tests.support.local_redis import RedisServer
 from tests.support.operator import DESKTOP, PHONE, Operator, operator
@@ -393,7 +393,7 @@ async def test_everybody_can_use_each_view(
 ) -> None:
     """Axe finds no violation, and nothing sticks out, while the page is locked and in each view."""
     async with operator(browser, fleet[0], size, dark=dark, bypass_csp=True) as someone:
-        await someone.page.goto(f"{fleet[0].internal}/ops")
+        await load(someone.page, f"{fleet[0].internal}/ops")
         assert await faults(someone.page, axe) == []
         await someone.unlock()
         for view in VIEWS if size is DESKTOP else ON_A_PHONE:

@@ -15,6 +15,9 @@ from tests.support.gateway import API_KEY, PATIENCE, SECRET, Client, token, upgr
 from tests.support.local_redis import RedisServer
 from tests.support.process import KEYS, banner, forestay, serving
 
+# A test starts up to five processes, each of which takes half a second of CPU before its first line.
+pytestmark = pytest.mark.timeout(240)
+
 ISSUER = {"FORESTAY_JWKS_URL": "http://127.0.0.1:9/keys", "FORESTAY_JWT_ALGORITHMS": "RS256"}
 
 

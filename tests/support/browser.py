@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import jwt
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, Error, Page, Request, async_playwright
 
 from tests.support.repository import ROOT
 
@@ -29,6 +29,8 @@ FLAGS: Final = (
     "--disable-sync",
 )
 """A container has no display and no rights for the sandbox. The other options stop requests to the vendor."""
+CHANGED: Final = "net::ERR_NETWORK_CHANGED"
+"""What Chromium says of a request that it has dropped because the network of the machine changed."""
 _SECRET: Final = "a secret for tests only, long enough for HS256"
 _LINK: Final = re.compile(r"(?P<page>http://\S+/)#key=\S+")
 # In seconds. A start imports everything, on a machine that may be busy.
@@ -52,6 +54,31 @@ async def launched(path: str) -> AsyncIterator[Browser]:
             yield browser
         finally:
             await browser.close()
+
+
+async def load(page: Page, url: str) -> None:
+    """Opens a page with all that it asks for.
+
+    A browser drops its requests when an interface of the machine comes or goes, as those of containers do.
+    """
+    dropped: list[Request] = []
+
+    def note(request: Request) -> None:
+        if CHANGED in (request.failure or ""):
+            dropped.append(request)
+
+    page.on("requestfailed", note)
+    for number in range(5):
+        dropped.clear()
+        try:
+            await (page.reload() if number else page.goto(url))
+        except Error as error:
+            if CHANGED not in str(error):
+                raise
+        else:
+            if not dropped:
+                break
+    page.remove_listener("requestfailed", note)
 
 
 @dataclass(frozen=True, slots=True)
