@@ -110,7 +110,7 @@ async def engine_server(
     engine = EngineRequests(application, admission, limits, lambda: secrets.token_urlsafe(16), observer)
     paths = {path: engine.serve, path.rstrip("/"): engine.serve}
     public = PublicPort(
-        settings, divide(raise_limit()), PublicPaths(paths, elsewhere(path)), MessageLimits(10, 1024), proxies
+        settings, divide(raise_limit()), PublicPaths(paths, elsewhere(path, {})), MessageLimits(10, 1024), proxies
     )
     try:
         bound = await public.open("127.0.0.1", port)

@@ -11,10 +11,11 @@ SAY = "/v1/rooms/chat.a/messages"
 WRONG: dict[str, tuple[str, str, dict[str, str], str, int, str, list[str]]] = {
     "no key": ("POST", SAY, {}, '{"payload":1}', 401, "bad_token", ["missing", "Authorization: Bearer"]),
     "another key": ("POST", SAY, {"Authorization": "Bearer x"}, "{}", 401, "bad_token", ["unknown", "Authorization:"]),
-    "half a body": ("POST", SAY, JSON, '{"payload":', 400, "bad_json", ["not valid JSON"]),
+    "half a body": ("POST", SAY, JSON, '{"payload":', 400, "bad_json", ["not valid JSON", '{"payload": …}']),
+    "a form": ("POST", SAY, KEY, "payload=1", 400, "bad_json", ["not valid JSON", '{"payload": …}']),
     "no payload": ("POST", SAY, JSON, "{}", 400, "bad_message", ["missing", "`payload`", '{"payload": …}']),
     "a list": ("POST", SAY, JSON, "[]", 400, "bad_message", ["got `array`", '{"payload": …}']),
-    "no body": ("POST", SAY, JSON, "", 400, "bad_json", ["not valid JSON"]),
+    "no body": ("POST", SAY, JSON, "", 400, "bad_json", ["has no body", '{"payload": …}']),
     "a large one": ("POST", SAY, JSON, f'"{"x" * 70_000}"', 413, "too_large", ["65536 bytes", "smaller"]),
     "a space": ("POST", "/v1/rooms/a%20b/messages", JSON, '{"payload":1}', 400, "invalid_room", ["send a%20b"]),
     "one letter": ("POST", "/v1/rooms/chat.a/message", JSON, "{}", 404, "not_found", ["no such path", "http-api.md"]),
@@ -30,6 +31,9 @@ WRONG: dict[str, tuple[str, str, dict[str, str], str, int, str, list[str]]] = {
     "no pod": ("POST", "/v1/pods/nope/drain", KEY, "", 404, "not_found", ["no such pod", "GET /v1/info lists"]),
     "no connection": ("DELETE", "/v1/connections/nope", KEY, "", 404, "not_found", ["no such connection"]),
     "no token": ("POST", "/v1/revocations", JSON, "{}", 400, "bad_message", ["give either 'jti'", "'user'"]),
+    "the past": ("POST", "/v1/revocations", JSON, '{"user":"a","until":86400}', 400, "bad_message", ["Unix seconds"]),
+    "@me": ("POST", "/v1/rooms/@me/messages", JSON, '{"payload":1}', 400, "invalid_room", ["/v1/users/{user}"]),
+    "no /v1": ("POST", "/rooms/chat.a/messages", JSON, '{"payload":1}', 404, "not_found", ["below /v1", "http-api.md"]),
     "a user": ("GET", "/v1/users/a%00b/connections", KEY, "", 400, "bad_message", ["1 to 256 characters"]),
 }
 
@@ -45,3 +49,33 @@ async def test_a_wrong_call_gets_one_sentence() -> None:
             assert (answer.status, problem["status"], problem["code"]) == (status, status, code), name
             assert [word for word in words if word not in problem["detail"]] == [], (name, problem["detail"])
             assert "\n" not in problem["detail"], name
+
+
+async def test_what_is_switched_off_says_so() -> None:
+    """At the paths of Socket.IO and of event streams the 404 names the setting that serves them."""
+    asked = {
+        "/socket.io/?EIO=4&transport=polling": "FORESTAY_SOCKETIO=on",
+        "/socket.io": "FORESTAY_SOCKETIO=on",
+        "/stream?room=a": "FORESTAY_STREAM=on",
+        "/socket.iox": "clients connect to /ws",
+    }
+    async with gateway(stream=False) as pod:
+        for path, words in asked.items():
+            status, detail = await _public(pod.port, path)
+            assert (status, words in detail) == (404, True), (path, detail)
+    async with gateway(socketio=True) as pod:
+        status, detail = await _public(pod.port, "/socket.io/socket.io.js")
+        assert (status, "FORESTAY_SOCKETIO_CLIENT" in detail) == (404, True), detail
+
+
+async def test_an_empty_token_is_no_token() -> None:
+    """A page whose backend gave it nothing reads that there is no token, and nothing about issuers."""
+    async with gateway() as pod:
+        for path in ("/ws?token=", "/stream?room=a&access_token="):
+            status, detail = await _public(pod.port, path)
+            assert (status, "the request has no token" in detail) == (401, True), detail
+
+
+async def _public(port: int, path: str) -> tuple[int, str]:
+    async with aiohttp.request("GET", f"http://127.0.0.1:{port}{path}") as answer:
+        return answer.status, (await answer.json(content_type=None))["detail"]

@@ -29,7 +29,7 @@ async def test_emit_reaches_the_room(language: str, monkeypatch: pytest.MonkeyPa
         await client.hear("welcome")
         await client.say({"type": "join", "room": escape(ROOM)})
         await client.hear("joined")
-        monkeypatch.setitem(os.environ, "FORESTAY_API", f"http://127.0.0.1:{running.running.internal_port}")
+        monkeypatch.setitem(os.environ, "FORESTAY_API", f"{running.internal}/v1")
         monkeypatch.setitem(os.environ, "FORESTAY_API_KEY", API_KEY)
         program = f"{snippet}\n{CALLS[language]}\n"
         command = [sys.executable, "-c"] if language == "python" else [node(), "--input-type=module", "-e"]

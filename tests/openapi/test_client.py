@@ -45,7 +45,7 @@ async def test_a_generated_client_publishes(tmp_path: Path) -> None:
             client = await asyncio.create_subprocess_exec(
                 node(),
                 script,
-                env={**environment(), "FORESTAY_API": running.internal, "FORESTAY_API_KEY": API_KEY},
+                env={**environment(), "FORESTAY_API": f"{running.internal}/v1", "FORESTAY_API_KEY": API_KEY},
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
             )

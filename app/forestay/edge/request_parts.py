@@ -88,6 +88,8 @@ async def read_body(request: web.BaseRequest, max_bytes: int, seconds: float | N
 
 def parse(body: bytes, max_depth: int, reader: Callable[[str], Parsed], form: str) -> Parsed:
     """What `reader` makes of the JSON in `body`. `form`: how the body must look. Raises Refusal."""
+    if not body:
+        raise Refusal(ErrorCode.BAD_JSON, f"the request has no body; it must be {form}")
     try:
         # Decoded before it is parsed: the parser would pass invalid UTF-8 to every member of the room.
         text = body.decode()
@@ -100,7 +102,7 @@ def parse(body: bytes, max_depth: int, reader: Callable[[str], Parsed], form: st
     except msgspec.ValidationError as error:
         raise Refusal(ErrorCode.BAD_MESSAGE, f"the body must be {form}: {error}") from None
     except msgspec.DecodeError as error:
-        raise Refusal(ErrorCode.BAD_JSON, f"not valid JSON: {error}") from None
+        raise Refusal(ErrorCode.BAD_JSON, f"not valid JSON: {error}; the body must be {form}") from None
 
 
 def is_binary(request: web.BaseRequest) -> bool:

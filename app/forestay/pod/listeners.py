@@ -1,12 +1,13 @@
 """Builds the two ports of a pod with their limits, opens them, and closes them."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import web
 
+from forestay.edge import problems
 from forestay.edge.api.api import Api
 from forestay.edge.client_address import TrustedProxies
 from forestay.edge.listening.direct_upgrade import Upgrade
@@ -18,6 +19,7 @@ from forestay.edge.listening.servers import InternalServer, PublicServer
 from forestay.edge.websocket.open_sockets import MessageLimits
 from forestay.ops.health.probes import Health
 from forestay.pod.file_limit import Files
+from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.settings.settings import Settings
 from forestay.web.pages import ops_routes
 
@@ -101,7 +103,7 @@ class InternalPort:
     """The port of the probes, the metrics, the API and the operators' page."""
 
     def __init__(self, settings: Settings, files: Files, api: Api, health: Health) -> None:
-        app = web.Application()
+        app = web.Application(middlewares=[_nowhere])
         app.add_routes([*api.routes(), *health.routes(), *ops_routes()])
         self._settings = settings
         self._files = files
@@ -126,6 +128,17 @@ class InternalPort:
             await _close(*self._parts)
             self._parts = None
         await self._runner.cleanup()
+
+
+@web.middleware
+async def _nowhere(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPNotFound:
+        said = "there is nothing at this path; the HTTP API is below /v1, and docs/http-api.md lists its paths"
+        return problems.problem(Refusal(ErrorCode.NOT_FOUND, said))
 
 
 async def _close(listener: Listener, lobby: Lobby, server: web.Server) -> None:

@@ -3,6 +3,7 @@
 from forestay.core.ports.observer import Observer
 from forestay.core.rules.hooks import Hook
 from forestay.edge.client_address import TrustedProxies
+from forestay.edge.engineio.client_file import NAME
 from forestay.edge.handshake.admission import Admission, AdmissionLimits
 from forestay.edge.handshake.connect_hook import ConnectHook
 from forestay.edge.handshake.cors import elsewhere
@@ -46,7 +47,25 @@ def public_paths(
         paths |= docs | demo_answers(prefix, docs=bool(docs))
         if development is not None and development.guests is not None:
             paths[f"{prefix}/demo/token"] = development.guests.answer
-    return PublicPaths(paths, elsewhere(f"{prefix}/ws"), {f"{prefix}/ws": handshake.upgrade})
+    return PublicPaths(paths, elsewhere(f"{prefix}/ws", _off(settings)), {f"{prefix}/ws": handshake.upgrade})
+
+
+def _off(settings: Settings) -> dict[str, str]:
+    """What is said at paths that a setting would serve."""
+    engine = f"{settings.path_prefix}{settings.socketio_path}"
+    off = {}
+    if not settings.socketio:
+        off[engine.rstrip("/")] = "this gateway serves no Socket.IO; its operator can set FORESTAY_SOCKETIO=on"
+    elif settings.socketio_client is None:
+        off[f"{engine}{NAME}"] = (
+            "this gateway has no client file; load that of the package socket.io-client from your own server, or have "
+            "the operator name it in FORESTAY_SOCKETIO_CLIENT"
+        )
+    if not settings.stream:
+        off[f"{settings.path_prefix}/stream"] = (
+            "this gateway serves no event streams; its operator can set FORESTAY_STREAM=on"
+        )
+    return off
 
 
 def _handshake(settings: Settings, pod: Pod, admission: Admission, observer: Observer) -> Handshake:

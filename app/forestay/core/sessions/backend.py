@@ -24,7 +24,7 @@ from forestay.core.sessions.addresses import named_room
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.events import check_event
 from forestay.protocol.message import Message
-from forestay.protocol.names import RoomName, personal_room
+from forestay.protocol.names import PERSONAL, RoomName, personal_room
 from forestay.protocol.position import Position
 from forestay.protocol.presence import PresencePage
 from forestay.protocol.trace import TraceContext
@@ -89,6 +89,9 @@ class Backend:
 
     def room(self, text: str) -> RoomName:
         """The room called `text`. Raises Refusal with INVALID_ROOM."""
+        if text == PERSONAL:
+            how = "as /v1/users/{user}/messages, or as 'user' of a message in /v1/publish"
+            raise Refusal(ErrorCode.INVALID_ROOM, f"{PERSONAL} is the personal room of a client; name its user, {how}")
         return named_room(text)
 
     def personal(self, user: str) -> RoomName:
@@ -235,6 +238,10 @@ class Backend:
         `before`, `until`: Unix seconds; None means now, and a day from now.
         """
         now = self._runtime.clock()
+        # Such an order revokes nothing, and the caller would take a user for shut out who is not.
+        if until is not None and until <= now:
+            when = f"'until' is over, at {until:.0f}: it is a time in Unix seconds, and now is {now:.0f}"
+            raise Refusal(ErrorCode.BAD_MESSAGE, f"{when}; give a later one, or leave it out for 24 h")
         revocation = Revocation(
             jti=jti,
             user=user,

@@ -79,7 +79,7 @@ def offered(request: web.BaseRequest, *, query_token: bool) -> tuple[str | None,
     if parts and PROTOCOL not in parts:
         raise _malformed(f"none of the offered subprotocols is supported; offer {PROTOCOL}, or none")
     for part in parts:
-        if part.startswith(TOKEN_PROTOCOL):
+        if part.startswith(TOKEN_PROTOCOL) and part != TOKEN_PROTOCOL:
             tokens.add(_from_base64url(part[len(TOKEN_PROTOCOL) :]))
     if len(tokens) > 1:
         raise Refused(400, Refusal(ErrorCode.BAD_TOKEN, "the request has two different tokens; send one"))
@@ -96,7 +96,7 @@ def compression(request: web.BaseRequest) -> Agreement | None:
 
 
 def carried(request: web.BaseRequest, *, query_token: bool) -> set[str]:
-    """The different tokens in the `Authorization` header and, with `query_token`, in the URL."""
+    """The different tokens in the `Authorization` header and, with `query_token`, in the URL. An empty one is none."""
     tokens = set()
     for line in request.headers.getall(hdrs.AUTHORIZATION, []):
         scheme, _, credentials = line.partition(" ")
@@ -104,6 +104,7 @@ def carried(request: web.BaseRequest, *, query_token: bool) -> set[str]:
             tokens.add(credentials.strip())
     if query_token:
         tokens |= {value for name in QUERY_NAMES for value in request.rel_url.query.getall(name, [])}
+    tokens.discard("")
     return tokens
 
 

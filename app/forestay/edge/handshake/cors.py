@@ -9,7 +9,7 @@ identity here. The answer says nothing that a request without a browser would no
 A page that asks at a wrong path must read the 404 too: otherwise a client takes this mistake for a lost network.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from aiohttp import web
@@ -56,14 +56,19 @@ def other_method(request: web.BaseRequest, methods: Sequence[str]) -> web.Respon
     return response
 
 
-def elsewhere(path: str) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
-    """Returns the handler of every path where nothing is. Its answer names `path`, where clients connect."""
-    refusal = Refusal(ErrorCode.NOT_FOUND, f"there is nothing at this path; clients connect to {path}")
+def elsewhere(path: str, off: Mapping[str, str]) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+    """Returns the handler of every path where nothing is. Its answer names `path`, where clients connect.
+
+    `off`: what is said of the paths that could be there, by where they begin.
+    """
+    nothing = f"there is nothing at this path; clients connect to {path}"
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         if request.method == "OPTIONS":
             return preflight(request)
-        response = problems.problem(refusal)
+        asked = request.rel_url.path
+        said = next((off[start] for start in off if asked == start or asked.startswith(f"{start}/")), nothing)
+        response = problems.problem(Refusal(ErrorCode.NOT_FOUND, said))
         readable(request, response)
         return response
 

@@ -43,7 +43,7 @@ _LONGEST_WAIT: Final = 5.0
 _ENTRY: Final = 20.0
 
 _NO_TOKEN: Final = (
-    "there is no token; connect with auth: {token}, or with the token as Bearer in the header Authorization of the "
+    "there is no token, or an empty one; connect with auth: {token}, or send 'Authorization: Bearer <token>' with the "
     "first request"
 )
 _GONE: Final = Ending(ABNORMAL_CLOSURE, "the client has gone while it was let in", by_client=True)
@@ -191,8 +191,8 @@ def _shown(texts: Mapping[str, str], token: str | None) -> str | Ticket:
     """What the client shows. `token`: that of its first request. Raises Refused."""
     if "ticket" in texts and "token" not in texts:
         return Ticket(texts["ticket"])
-    shown = texts.get("token", token)
-    if shown is None:
+    shown = texts.get("token") or token
+    if not shown:
         raise Refused(401, Refusal(ErrorCode.BAD_TOKEN, _NO_TOKEN))
     return shown
 
