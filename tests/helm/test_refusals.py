@@ -55,6 +55,16 @@ SCALED = {**READY, "autoscaling": {"mode": "hpa"}}
             ({**READY, "origins": ["https://good.example", wrong]}, [wrong, "scheme://host", "https://app.example.com"])
             for wrong in ("app.example.com", "https://app.example.com/", "https://a.example,https://b.example", "a b")
         ),
+        *(
+            ({**KEYS, "redis": {"url": wrong}}, ["redis.url", "redis://host:6379/0", "user:password@"])
+            for wrong in ("http://u:canary@bus", "bus:6379", "redis://:canary @bus", "redis://:canary@bus\n")
+        ),
+        *(
+            ({**READY, part: {name: wrong}}, [f"{part}.{name}", "write it like https://"])
+            for part, name in (("hooks", "url"), ("webhooks", "url"), ("tracing", "endpoint"), ("auth", "jwksUrl"))
+            for wrong in ("https://u:canary@app", "app:4318", "https://app?canary= a")
+        ),
+        ({**READY, "auth": {"jwksUrl": "http://issuer/keys"}}, ["auth.jwksUrl", "plain http", "use https"]),
         ({**READY, "httpRoute": {"enabled": True}}, ["httpRoute.parentRefs"]),
         ({**READY, "ingress": {"enabled": True}}, ["ingress.hosts"]),
         ({**READY, "fullnameOverride": "1st"}, ["fullnameOverride"]),
@@ -143,11 +153,7 @@ def test_whatever_the_chart_sets_cannot_be_a_setting() -> None:
         {"namespaceOverride": "a: b"},
         {"auth": {"existingSecret": "a\nkind: Pod"}},
         {"auth": {"existingSecret": "keys", "jwtSecret": "in the open"}},
-        {"auth": {"existingSecret": "keys", "jwksUrl": "https://user:password@issuer"}},
-        {"tracing": {"endpoint": "collector:4318"}},
         {"tracing": {"ratio": 2}},
-        {"redis": {"url": "http://bus"}},
-        {"redis": {"url": "redis://bus\n"}},
         {"redis": {"existingSecret": "bus", "password": "in the open"}},
         {"settings": {"LOG_LEVEL": "DEBUG"}},
         {"settings": {"FORESTAY_LOG_LEVEL": ["DEBUG"]}},

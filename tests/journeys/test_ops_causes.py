@@ -68,7 +68,7 @@ async def fleet(chromium: str, redis: RedisServer, tmp_path_factory: pytest.Temp
     await road.open()
     async with application(refuse) as app, pods(redis, tmp_path_factory.mktemp("causes"), ROOMS) as make:
         asking = {"hooks_url": app.url, "hooks_secret": SECRET, "hooks_ask": "connect"}
-        given = {"presence_lease": 3.0, "message_rate": 5.0, "message_burst": 5} | asking
+        given = {"presence_lease": 3.0, "message_rate": 5.0, "message_burst": 5, "max_connections_per_user": 2} | asking
         prefix = f"prefix=t{secrets.token_hex(6)}"
         one, two = [await make(**given, bus_url=f"{redis.url}?{prefix}") for _ in range(2)]
         three = await make(**given, bus_url=f"{road.url}?{prefix}")
@@ -128,6 +128,15 @@ async def test_the_application_refused_it(fleet: Fleet) -> None:
     frank = await fleet.two.connect("frank")
     assert (await frank.ask({"type": "join", "room": "asked.closed"}))["type"] == "error"
     await fleet.finds("frank", "was refused as refused_by_application, because a hook", room="asked.closed")
+
+
+async def test_it_has_too_many_connections(fleet: Fleet) -> None:
+    """One more than it may have was ended, while the others are well."""
+    for pod in (fleet.one, fleet.two):
+        await pod.connect("hugo")
+    third = await Client.open(fleet.two.port, token("hugo"))
+    assert (await third.ended()).code == 4409
+    await fleet.finds("hugo", "hugo has as many connections as it may have. One more was ended with 4409")
 
 
 async def test_it_sends_too_much(fleet: Fleet) -> None:

@@ -252,6 +252,21 @@ FORESTAY_WEBHOOKS_SECRET_PREVIOUS: auth.existingSecret
 {{- $most := include "forestay.mostReplicas" . | int64 -}}
 {{- $least := include "forestay.leastReplicas" . | int64 -}}
 
+{{- /* Not in the schema: its errors repeat the value, and these may have a password. */ -}}
+{{- range $name, $url := dict "auth.jwksUrl" $values.auth.jwksUrl "hooks.url" $values.hooks.url "tracing.endpoint" $values.tracing.endpoint "webhooks.url" $values.webhooks.url -}}
+{{- if and $url (not (regexMatch `^https?://[^\s@]+$` $url)) -}}
+{{- fail (printf "%s is not an http or https address, or has a user, a password or a space; write it like https://app.example.com/path" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $values.redis.url (not (regexMatch `^(redis|rediss|redis\+sentinel|redis\+cluster)://\S+$` $values.redis.url)) -}}
+{{- fail "redis.url is not the URL of a Redis, or has a space; write redis://host:6379/0, rediss://host:6379/0, redis+cluster://host:6379,host:6379 or redis+sentinel://host:26379,host:26379/0?master=name, each with user:password@ before the host where it needs one" -}}
+{{- end -}}
+{{- if regexMatch `^http://` $values.auth.jwksUrl -}}
+{{- if not (regexMatch `^http://(localhost|127\.[0-9.]+|\[::1\])([:/]|$)` $values.auth.jwksUrl) -}}
+{{- fail "auth.jwksUrl is plain http, so anyone on the network could replace the keys; use https" -}}
+{{- end -}}
+{{- end -}}
+
 {{- $given := list -}}
 {{- range $values.extraEnv }}{{ $given = append $given .name }}{{ end -}}
 {{- $keys := list "FORESTAY_JWT_SECRET" "FORESTAY_JWT_PUBLIC_KEY" "FORESTAY_JWT_SECRET_FILE" "FORESTAY_JWT_PUBLIC_KEY_FILE" -}}

@@ -32,6 +32,7 @@ export function findings(user, { connections, recent, away, pods, complete }, ro
     ...silent(user, complete),
     ...absent(user, connections, recent),
     ...strangers(user, connections, away),
+    ...crowded(user, connections, recent),
     ...deaf(connections, pods),
     ...connections.flatMap((each) => [...unwell(each)]),
     ...outside(user, connections, recent, room),
@@ -89,6 +90,18 @@ function strangers(user, connections, away) {
       `${plural(times, "request")} to connect that ${times === 1 ? "proves" : "prove"} no user, perhaps of ${user}: ` +
       `refused with ${cause}. Last at ${at(last)}.`,
   }));
+}
+
+/** It has as many connections as it may, so that one more was ended. */
+function crowded(user, connections, recent) {
+  const since = Date.now() / 1000 - LATELY;
+  const over = recent.filter((event) => event.kind === "ended" && event.code === 4409 && event.at > since);
+  if (connections.length === 0 || over.length === 0) return [];
+  const times = over.reduce((sum, each) => sum + (each.times ?? 1), 0);
+  const text =
+    `${user} has as many connections as it may have. One more was ended with 4409, and its client hears nothing: ` +
+    `${plural(times, "time")}, last at ${at(over[0].at)}. FORESTAY_MAX_CONNECTIONS_PER_USER is the limit.`;
+  return [{ tone: "bad", text }];
 }
 
 /** Connections on pods that hear nothing of the others. */
