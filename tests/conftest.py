@@ -1,9 +1,11 @@
 """Rules for every test: no verdict depends on time, and every skipped test is named."""
 
+import signal
 from asyncio import AbstractEventLoop, new_event_loop
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -18,6 +20,9 @@ from tests.support.process import LOOP
 settings.register_profile("forestay", settings(), deadline=None)
 settings.load_profile("forestay")
 
+
+AGAIN = 30.0
+"""Seconds between two timeouts of one test."""
 
 SLOW: list[str] = []
 """Slow tests that were left out."""
@@ -74,6 +79,15 @@ def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
     server.start()
     yield server
     server.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_timeout_set_timer(settings: Any) -> Generator[None, object, object]:
+    """Lets a timeout come again: a loop goes on after one that was raised in a callback, and the test would hang."""
+    done = yield
+    if settings.method == "signal":
+        signal.setitimer(signal.ITIMER_REAL, settings.timeout, AGAIN)
+    return done
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:

@@ -8,6 +8,7 @@ from forestay.bus.memory.bus import MemoryBus
 from forestay.core.fanout.connection import Connection
 from forestay.core.rules.policies import Policy
 from tests.support.core import Core, RecordingTransport, passes
+from tests.support.gateway import PATIENCE
 from tests.support.registry import ReluctantRegistry
 from tests.support.virtual_time import virtual
 
@@ -18,15 +19,15 @@ TIMEOUT = 5.0
 class Lists:
     """One client that joins lists of rooms, at a registry that can hold its answers."""
 
-    def __init__(self, rooms: int = 100, rate: float = 0, burst: float = 1) -> None:
-        """The limits of the client: rooms, messages per second, and messages at once."""
+    def __init__(self, rooms: int = 100, rate: float = 0, burst: float = 1, timeout: float = TIMEOUT) -> None:
+        """The limits of the client: rooms, messages per second, and messages at once. `timeout`: of the bus."""
         bus = MemoryBus()
         self.registry = ReluctantRegistry("p1", bus)
         self.core = Core(
             SEEN,
             bus=bus,
             registry=self.registry,
-            bus_timeout=TIMEOUT,
+            bus_timeout=timeout,
             rooms_per_connection=rooms,
             message_rate=rate,
             message_burst=burst,
@@ -75,15 +76,16 @@ async def test_answers_come_in_the_order_of_the_list() -> None:
 @pytest.mark.parametrize("room", ["seen.{}", "plain.{}", "no room {}"])
 async def test_a_long_list_is_answered_whole(room: str) -> None:
     """The length of a list does not matter: many answers that waited for the first one come after it."""
-    lists = Lists(rooms=5000)
+    lists = Lists(rooms=5000, timeout=PATIENCE)
     lists.registry.holding = True
     rooms = ["seen.first", *(room.format(number) for number in range(1500))]
     lists.join(*rooms)
     await passes()
     lists.registry.holding = False
     lists.registry.answer()
-    while len(lists.answers()) < len(rooms):
+    while lists.core.pod.joins.pending(lists.connection):
         await passes()
+    await passes()
     assert [name for name, _ in lists.answers()] == rooms
 
 

@@ -122,7 +122,8 @@ class Core:
         application: Application | None = None,
         **given: object,
     ) -> None:
-        values = {"message_rate": 0, "flush_rest": 0, "jwt_secret": "x" * 32} | given
+        # Clients of a test answer no ping, and a busy machine takes its time.
+        values = {"message_rate": 0, "flush_rest": 0, "jwt_secret": "x" * 32, "ping_interval": 3600} | given
         loaded = settings.load({}, **values)
         self.events = MemoryEvents(EventBounds(1000, 2**20, "the receiver"))
         self.bus = bus or MemoryBus(events=self.events)
