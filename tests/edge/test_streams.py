@@ -53,7 +53,7 @@ async def publish(running: Gateway, room: str, *payloads: bytes) -> None:
 async def until_gone(running: Gateway, others: int = 0) -> None:
     """Wait until the pod has no connection and no place is taken, but those of `others`."""
     server = running.running
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while {len(server._pod.hub), server._admission.sockets, server._public._lobby.sockets} != {others}:
             await asyncio.sleep(0.01)
 

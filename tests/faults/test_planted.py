@@ -14,7 +14,7 @@ from forestay.bus.redis.keys import KeySpace
 from forestay.protocol.envelope import encode
 from forestay.protocol.message import Kind, Message
 from forestay.protocol.names import RoomName, pods_room
-from tests.faults.actors import CROWD, KEPT, LIVE, Actors, actors
+from tests.faults.actors import CROWD, KEPT, LIVE, PATIENCE, Actors, actors
 from tests.support.gateway import Client, call
 from tests.support.local_redis import RedisServer
 
@@ -92,7 +92,7 @@ async def test_planted_messages_reach_no_client(room: str, own_redis: RedisServe
         await strict(client)
         status, _ = await call(pod, "POST", f"/v1/rooms/{room}/messages", b'{"payload": "sound"}')
         assert status == 200
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while b'"sound"' not in await read_strictly(client):
                 pass
         await strict(client)
