@@ -28,21 +28,19 @@ class Beside:
     def write(self, group: Group, written: Callable[[float], None]) -> Sequence[int]:
         ready = [at for at, one in enumerate(group.transports) if not one.closed() and not one.buffered()]
         taken = Group([group.transports[at] for at in ready], [group.buffers[at] for at in ready])
-        for one in taken.transports:
+        for one, data in zip(taken.transports, taken.buffers, strict=True):
             assert isinstance(one, RecordingTransport)
             assert one.held is None, "the writes before are not made yet"
-            one.held = []
+            one.held = [data]
         self.groups.append((taken, written))
         return sorted({*range(len(group.transports))} - {*ready})
 
     def make(self) -> None:
         """Make the writes of the oldest group."""
         group, written = self.groups.pop(0)
-        for transport, data in zip(group.transports, group.buffers, strict=True):
+        for transport in group.transports:
             assert isinstance(transport, RecordingTransport)
-            held, transport.held = transport.held or [], None
-            for chunk in (data, *held):
-                transport.write(chunk)
+            transport.release()
         written(0.0)
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from forestay.core.fanout.audience import MOST_MEMBERS
 from forestay.core.fanout.connection import Connection
-from forestay.core.rules.policies import Policy, Retention
+from forestay.core.fanout.rooms import LARGE_ROOM
+from forestay.core.rules.policies import Policy, Retention, Slow
 from tests.core.test_group_writer import Beside, payloads
 from tests.support.core import Core, RecordingTransport, passes
 from tests.support.line_wire import LineWire
@@ -139,3 +140,73 @@ async def test_whatever_happens_between_steps_nobody_has_a_gap_or_hears_twice(se
         else:
             got = payloads(socket.heard())
         assert got == list(range(since + 1, until + 1))
+
+
+async def test_a_room_is_large_by_all_its_members_on_one_wire() -> None:
+    """Also where most of each audience have left: else the loop would write to hundreds in one go."""
+    beside = Beside()
+    core = Core(group_writer=beside)
+    members = await crowd(core, 3 * MOST_MEMBERS)
+    left = [one for at, one in enumerate(members) if at % MOST_MEMBERS < LARGE_ROOM - 1]
+    for member in members:
+        if member not in left:
+            core.say(member[0], type="leave", room="large")
+    await passes()
+    while beside.groups:
+        beside.make()
+        await passes()
+    publish(core, core.connect(), 1)
+    await passes()
+    assert heard(left) == [[]] * len(left)
+    # The audiences are small, so they have one step together.
+    [(group, _)] = beside.groups
+    assert len(group.transports) == len(left)
+    beside.make()
+    assert heard(left) == [[1]] * len(left)
+
+
+async def test_a_message_whose_last_members_leave_during_the_pass_is_reported_after_it() -> None:
+    """They got it with their leave. Nothing is pending for the others, and it waits for no later message."""
+    beside = Beside()
+    core = Core(group_writer=beside)
+    first, last = await crowd(core, MOST_MEMBERS), await crowd(core, MOST_MEMBERS)
+    speaker = core.connect()
+    publish(core, speaker, 1)
+    await passes()
+    publish(core, speaker, 2)
+    for connection, _ in first:
+        core.say(connection, type="leave", room="large")
+    for _ in range(3):
+        await passes()
+        while beside.groups:
+            beside.make()
+    assert heard(first) == heard(last) == [[1, 2]] * MOST_MEMBERS
+    await passes()
+    assert core.traffic.waits.count == 2
+
+
+async def test_a_room_that_is_about_to_be_written_is_in_no_other_pass() -> None:
+    """A message that comes while the loop writes to small rooms, before its turn, goes with the pass that begins."""
+    beside = Beside()
+    slow = Policy("small", slow=Slow.DISCONNECT)
+    core = Core(
+        slow,
+        Policy("large", presence=True, join_leave=True),
+        group_writer=beside,
+        send_buffer_bytes=65536,
+        presence_grace=0,
+    )
+    members = await crowd(core, 2 * MOST_MEMBERS)
+    stuck = members[0]
+    core.say(stuck[0], type="join", room="small")
+    await passes()
+    while beside.groups:
+        beside.make()
+        await passes()
+    stuck[1].waiting = 100_000
+    speaker = core.connect()
+    publish(core, speaker, 1)
+    core.say(speaker[0], type="broadcast", room="small", payload=1)
+    await passes()
+    assert stuck[1].ending is not None
+    assert len(beside.groups) == 1

@@ -47,7 +47,7 @@ class RecordingTransport:
         self.writes: list[bytes] = []
         self.waiting = 0
         self.held: list[bytes] | None = None
-        """What waits for a write that is made beside the loop; None where there is no such write."""
+        """A write that is made beside the loop, and what waits for it; None where there is no such write."""
         self.stuck = False
         self.ending: Ending | None = None
         self.gone = False
@@ -57,7 +57,16 @@ class RecordingTransport:
         assert self.ending is None, "written after the close"
         if self.held is not None:
             self.held.append(data)
-            return
+        else:
+            self._take(data)
+
+    def release(self) -> None:
+        """The write beside the loop is made. What waited for it follows, also where a close waits too."""
+        held, self.held = self.held or [], None
+        for data in held:
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
         self.writes.append(data)
         if self.stuck:
             self.waiting += len(data)

@@ -16,10 +16,13 @@ class LargePass:
 
     __slots__ = ("_ahead", "batches", "beside", "rooms", "started", "took")
 
-    def __init__(self, rooms: Sequence[Room], started: float) -> None:
-        """The rooms rest from `take` until `Rests.begin`. `started`: by `Runtime.perf`."""
+    def __init__(self, rooms: Sequence[Room]) -> None:
+        """The rooms rest from now on until `Rests.begin`."""
         self.rooms = rooms
-        self.started = started
+        for room in rooms:
+            room.resting = True
+        self.started = 0.0
+        """When the first step began, by `Runtime.perf`."""
         self.took = self.beside = 0.0
         """Seconds in the loop, and of CPU beside it."""
         self.batches: list[Batch] = []
@@ -38,8 +41,8 @@ class LargePass:
         """Whether there is another step."""
         return bool(self._ahead)
 
-    def take(self) -> list[Batch]:
-        """Take the pending frames of the next step.
+    def take(self, now: float) -> list[Batch]:
+        """Take the pending frames of the next step, which begins `now`, by `Runtime.perf`.
 
         Several rooms have one step, because a client in more than one of them gets one write.
         """
@@ -47,13 +50,12 @@ class LargePass:
             batches = take_all(self.rooms)
         else:
             [room] = self.rooms
-            room.resting = True
             first = not self.batches
             batches = [Batch(room, self._next(), room.arrivals if first else [])]
             if first:
                 room.arrivals = []
         if not self.batches:
-            self.batches = batches
+            self.batches, self.started = batches, now
         return batches
 
     def _next(self) -> Collection[Audience]:

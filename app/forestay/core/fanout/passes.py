@@ -124,15 +124,21 @@ class Passes:
             self._scheduled = False
         rooms, self._due = self._due, {}
         answering, self._answering = self._answering, {}
-        large = [room for room in rooms if room.large] if self._group_writer is not None else ()
-        for room in large:
-            del rooms[room]
+        writer = self._group_writer
+        large = self._take_large(rooms) if writer is not None else None
         try:
-            if rooms or answering or not large:
+            if rooms or answering or large is None:
                 self._pass(rooms, answering)
         finally:
-            if large and self._group_writer is not None:
-                self._step(LargePass(large, self._perf()), self._group_writer)
+            if large is not None and writer is not None:
+                self._step(large, writer)
+
+    def _take_large(self, rooms: dict[Room, None]) -> LargePass | None:
+        """Take the large ones out of `rooms`. They rest from now on: the writes to others may make news for them."""
+        large = [room for room in rooms if room.large]
+        for room in large:
+            del rooms[room]
+        return LargePass(large) if large else None
 
     def _pass(self, rooms: Collection[Room], answering: Iterable[Connection]) -> None:
         """Write the pending frames of `rooms` and of `answering`."""
@@ -162,7 +168,7 @@ class Passes:
     def _step(self, large: LargePass, writer: GroupWriter) -> None:
         """Write the next step of `large` beside the loop, but to those for whom something waits already."""
         started, writes = self._perf(), self._writes
-        batches = large.take()
+        batches = large.take(started)
         writes.start()
         handed_over = False
         try:

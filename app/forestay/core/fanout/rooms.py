@@ -10,6 +10,7 @@ from forestay.core.fanout.resuming import Deferred, Resuming
 from forestay.core.rules.policies import Policies, Policy
 from forestay.protocol.names import RoomName
 from forestay.protocol.position import Position
+from forestay.protocol.wire import Wire
 
 LARGE_ROOM: Final = 64
 """Members on one wire from which on a room is large."""
@@ -28,7 +29,10 @@ class Room:
         self.arrivals: list[Arrival] = []
         """The messages among the pending frames."""
         self.resting = False
-        """Whether a pass wrote to the room a moment ago, and the next one waits. Written by `take_all` and Rests."""
+        """Whether a pass writes to the room, or did a moment ago, so that the next one waits.
+
+        Written by `take_all`, LargePass and Rests.
+        """
         self.position: Position | None = None
         """The last message that was queued for the members; None in rooms without history. Written by Delivery."""
         self.resuming: Resuming | None = None
@@ -41,11 +45,21 @@ class Room:
 
     @property
     def large(self) -> bool:
-        """Whether writing to all members takes so long that others would notice."""
-        largest = 0
+        """Whether writing to all members takes so long that others would notice: LARGE_ROOM of them on one wire."""
+        members = 0
+        wire: Wire | None = None
         for audience in self.audiences:
-            largest = max(largest, len(audience.members))
-        return largest >= LARGE_ROOM
+            if audience.wire is not wire:
+                members, wire = 0, audience.wire
+            members += len(audience.members)
+            if members >= LARGE_ROOM:
+                return True
+        return False
+
+    @property
+    def due(self) -> bool:
+        """Whether a pass has something to write or to report: members may have left with what was pending for them."""
+        return bool(self.arrivals) or any(audience.pending for audience in self.audiences)
 
     def add(self, member: Connection) -> None:
         """Let `member` in. It gets the messages from now on."""
