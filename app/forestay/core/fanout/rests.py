@@ -32,7 +32,7 @@ class Rests:
     """Ends the rests of rooms."""
 
     def __init__(self, loop: AbstractEventLoop, pace: Pace, schedule: Callable[[Room], None]) -> None:
-        """`schedule`: called with each room that is due when its rest ends."""
+        """`schedule`: called with each room that has something for a pass when its rest ends."""
         self._loop = loop
         self._pace = pace
         self._large_rest = min(LARGE_REST, pace.cap) if pace.rest else 0.0
@@ -56,5 +56,11 @@ class Rests:
     def _end(self, rooms: Collection[Room]) -> None:
         for room in rooms:
             room.resting = False
-            if room.due:
+            if room.arrivals:
+                # The members may have left with them. They are reported all the same.
                 self._schedule(room)
+                continue
+            for audience in room.audiences:
+                if audience.pending:
+                    self._schedule(room)
+                    break

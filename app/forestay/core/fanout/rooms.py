@@ -56,11 +56,6 @@ class Room:
                 return True
         return False
 
-    @property
-    def due(self) -> bool:
-        """Whether a pass has something to write or to report: members may have left with what was pending for them."""
-        return bool(self.arrivals) or any(audience.pending for audience in self.audiences)
-
     def add(self, member: Connection) -> None:
         """Let `member` in. It gets the messages from now on."""
         wire, end = member.wire, len(self.audiences)
