@@ -16,7 +16,8 @@ from structlog.testing import capture_logs
 from forestay.core.rules.access import Identity, Right
 from forestay.edge.tokens.claims import STANDARD, ClaimNames, read_claims
 from forestay.edge.tokens.keys import Keys
-from forestay.edge.tokens.verifier import LEEWAY, MAX_BYTES, NOT_OURS, TokenRules, TokenVerifier, parse_rooms
+from forestay.edge.tokens.validity import LATEST, LEEWAY
+from forestay.edge.tokens.verifier import MAX_BYTES, NOT_OURS, TokenRules, TokenVerifier, parse_rooms
 from forestay.protocol.codes import ErrorCode, Refusal
 from forestay.protocol.names import RoomName
 from tests.support.jwks import LONG_SECRET, SECRET, ec_signer, ed_signer, forged, keys, rsa_signer
@@ -256,6 +257,15 @@ BAD_CLAIMS: dict[str, tuple[dict[str, object], str]] = {
     "exp now": ({"exp": NOW}, "token expired"),
     "exp a moment ago": ({"exp": NOW - 0.001}, "token expired"),
     "exp negative": ({"exp": -1}, "token expired"),
+    "exp in milliseconds": (
+        {"exp": (NOW + 60) * 1000},
+        "malformed claim: exp is 1800000060000, after the year 9999; it counts seconds, not milliseconds",
+    ),
+    "exp in milliseconds, and past": ({"exp": (NOW - 60) * 1000}, "malformed claim: exp is 1799999940000, after"),
+    "exp after the year 9999": ({"exp": LATEST + 1}, "malformed claim: exp is 253402300800, after"),
+    "exp beyond any number of digits": ({"exp": 1e300}, "malformed claim: exp is 1e+300, after"),
+    "nbf in milliseconds": ({"nbf": (NOW - 60) * 1000}, "malformed claim: nbf is 1799999940000, after"),
+    "iat in nanoseconds": ({"iat": (NOW - 60) * 10**9}, "malformed claim: iat is 1.79999994e+18, after"),
     "nbf ahead": ({"nbf": NOW + LEEWAY + 1}, "token not valid yet"),
     "iat ahead": ({"iat": NOW + LEEWAY + 1}, "token not valid yet"),
     "jti null": ({"jti": None}, "malformed claim: jti"),
@@ -364,7 +374,7 @@ def test_a_refusal_contains_no_part_of_the_token(text: str) -> None:
     "claims",
     [
         {"exp": NOW + 0.001},
-        {"exp": 1e300},
+        {"exp": LATEST},
         {"nbf": NOW + LEEWAY, "iat": NOW + LEEWAY},
         {"nbf": 0, "iat": -1.5},
         {"sub": "a" * 256},

@@ -69,6 +69,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "less than no time": ({"ttl": -1}, "above 0"),
     "not a time": ({"ttl": math.nan}, "above 0"),
     "forever": ({"ttl": math.inf}, "above 0"),
+    "beyond the year 9999": ({"ttl": 1e12}, "up to the year 9999"),
     "a bad pattern": ({"rooms": {"a*": "r"}}, "pattern"),
     "a bad letter": ({"rooms": {"a": "x"}}, "a right is one of"),
     "too many patterns": ({"rooms": {f"r{n}": "r" for n in range(101)}}, "at most 100"),

@@ -4,7 +4,6 @@ A token that the gateway would refuse is not minted.
 """
 
 from collections.abc import Mapping
-from math import isfinite
 from typing import TypedDict, Unpack
 
 import jwt
@@ -13,6 +12,7 @@ from forestay.core.rules.access import Rights, is_user
 from forestay.edge.tokens.algorithms import SECRET_ALGORITHMS
 from forestay.edge.tokens.claims import STANDARD, ClaimNames
 from forestay.edge.tokens.keys import read_secret
+from forestay.edge.tokens.validity import LATEST
 from forestay.edge.tokens.verifier import MAX_BYTES, MAX_PATTERNS
 
 
@@ -45,8 +45,8 @@ def mint(
     read_secret(secret, algorithm)
     if not is_user(user):
         raise ValueError("the user must have 1 to 256 characters, none of them a control character")
-    if not (ttl > 0 and isfinite(now + ttl)):
-        raise ValueError("the lifetime of a token must be a number of seconds above 0")
+    if not 0 < ttl <= LATEST - now:
+        raise ValueError("the lifetime of a token must be a number of seconds above 0, up to the year 9999")
     names = purpose.get("names", STANDARD)
     claims: dict[str, object] = {names.user: user, "iat": now, "exp": now + ttl}
     if rooms is not None:

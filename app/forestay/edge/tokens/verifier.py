@@ -6,35 +6,29 @@ issuer and the audience, quoted and cut: these are no secret. The handshake find
 """
 
 import time
-from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import lru_cache
-from typing import Annotated, Final
+from typing import Final
 
 import msgspec
 import structlog
-from msgspec import UNSET, UnsetType
 
 from forestay.core.ports.verifier import BadClaims
 from forestay.core.rules.access import Identity, Rights, read_rules
 from forestay.edge.log_throttle import LogThrottle
-from forestay.edge.quoted import listed, quoted
+from forestay.edge.quoted import quoted
 from forestay.edge.tokens.algorithms import ALGORITHMS, HOW_TO_ACCEPT, is_signed
 from forestay.edge.tokens.claim_rights import ClaimRights
 from forestay.edge.tokens.claims import STANDARD, ClaimNames, Claims, bad_token, read_claims
-from forestay.edge.tokens.key_set import MAX_KID, Key
+from forestay.edge.tokens.jws import part, read_header
+from forestay.edge.tokens.key_set import Key
 from forestay.edge.tokens.keys import Keys
-from forestay.protocol.depth import MAX_DEPTH, deeper_than
+from forestay.edge.tokens.validity import wrong_purpose, wrong_time
 
 log = structlog.get_logger(__name__)
 
 MAX_BYTES: Final = 8192
 """The longest token, unless the settings say otherwise. A token that lists the roles of a user has some kilobytes."""
-
-LEEWAY: Final = 10.0
-"""Seconds by which an issuer's clock may be ahead of ours. It does not make a token valid for longer."""
 
 MAX_PATTERNS: Final = 100
 """The most room patterns in a token."""
@@ -43,27 +37,10 @@ MAX_INFO: Final = 1024
 """The most bytes of a token's info. The bus keeps it in memory for each member, and each presence page repeats it."""
 
 
-class _Header(msgspec.Struct, frozen=True):
-    """The fields of a header that are read. Those that offer a key (`jku`, `jwk`, `x5c`, `x5u`) are not."""
-
-    alg: str
-    kid: Annotated[str, msgspec.Meta(max_length=MAX_KID)] | None = None
-    crit: msgspec.Raw | UnsetType = UNSET
-    b64: bool = True
-
-
-_decode_header = msgspec.json.Decoder(_Header).decode
-
 NOT_OURS: Final = (
     "signature does not match: another key signed the token; compare the issuer's key with that of the gateway, which "
     "is FORESTAY_JWKS_URL, FORESTAY_JWT_PUBLIC_KEY or FORESTAY_JWT_SECRET"
 )
-
-# Different headers that are kept for the next token that has them: an issuer gives all tokens the same few.
-_HEADERS: Final = 64
-
-# From base64url to base64. What only the latter has becomes something that neither has.
-_TO_BASE64: Final = bytes.maketrans(b"-_+/=", b"+/\0\0\0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +84,9 @@ class TokenVerifier:
             raise bad_token(f"token too long: {len(token)} bytes, {limit}")
         payload = await self._payload(token)
         claims = read_claims(payload, self._rules.names)
-        wrong = self._wrong_time(claims) or self._wrong_purpose(claims)
+        rules = self._rules
+        wrong = wrong_time(claims, self._clock())
+        wrong = wrong or wrong_purpose(claims, rules.audiences, rules.issuers, rules.names.audience)
         if wrong is not None:
             raise BadClaims(wrong, claims.user)
         return self._identity(claims, payload)
@@ -118,7 +97,7 @@ class TokenVerifier:
 
     async def _payload(self, token: str) -> bytes:
         """The signed content. Raises Refusal unless one of our keys verifies the signature."""
-        header = _header(token)
+        header = read_header(token)
         if header.alg not in self._keys.algorithms:
             seen, accepted = quoted(header.alg), " or ".join(self._keys.algorithms)
             if header.alg in ALGORITHMS:
@@ -134,48 +113,13 @@ class TokenVerifier:
             expected = f"the set at FORESTAY_JWKS_URL has no such key for {header.alg}"
             raise bad_token(f"unknown key: {seen}, and {expected}; get a new token")
         content, _, text = token.rpartition(".")
-        signature, payload = _part(text), _part(content.rpartition(".")[2])
+        signature, payload = part(text), part(content.rpartition(".")[2])
         signed = content.encode()
         if not _verified(signed, header.alg, keys, signature):
             newer = await self._keys.find_newer(header.alg, kid, keys)
             if not _verified(signed, header.alg, newer, signature):
                 raise bad_token(NOT_OURS)
         return payload
-
-    def _wrong_time(self, claims: Claims) -> str | None:
-        # PyJWT would look at a clock of its own, and cut fractions off.
-        now = self._clock()
-        if claims.expires_at <= now:
-            ended = f"its exp is {_moment(claims.expires_at)}, and the gateway's clock says {_moment(now)}"
-            return f"token expired: {ended}; get a new one"
-        for name, value in (("nbf", claims.not_before), ("iat", claims.issued_at)):
-            if value is not None and value > now + LEEWAY:
-                begins = f"its {name} is {_moment(value)}, and the gateway's clock says {_moment(now)}"
-                return f"token not valid yet: {begins}"
-        return None
-
-    def _wrong_purpose(self, claims: Claims) -> str | None:
-        audiences, issuers, name = self._rules.audiences, self._rules.issuers, self._rules.names.audience
-        if audiences:
-            if claims.audience is None:
-                other = "FORESTAY_JWT_AUDIENCE_CLAIM can name another claim"
-                return f"missing claim: {name}; FORESTAY_JWT_AUDIENCE expects {listed(audiences)}; {other}"
-            seen = [claims.audience] if isinstance(claims.audience, str) else claims.audience
-            if not set(audiences) & set(seen):
-                return (
-                    f"audience does not match: the token's {name} is {listed(seen)}, "
-                    f"and FORESTAY_JWT_AUDIENCE expects {listed(audiences)}"
-                )
-        if issuers:
-            if claims.issuer is None:
-                return f"missing claim: iss; FORESTAY_JWT_ISSUER expects {listed(issuers)}"
-            if claims.issuer not in issuers:
-                slash = claims.issuer.rstrip("/") in [each.rstrip("/") for each in issuers]
-                return (
-                    f"issuer does not match: the token's iss is {quoted(claims.issuer)}, and FORESTAY_JWT_ISSUER "
-                    f"expects {listed(issuers)}{'; they differ in the slash at the end' if slash else ''}"
-                )
-        return None
 
     def _identity(self, claims: Claims, payload: bytes) -> Identity:
         rooms, by_claims = claims.rooms, self._rules.claim_rights
@@ -210,57 +154,8 @@ def parse_rooms(text: str) -> dict[str, str]:
     return rooms
 
 
-def _header(token: str) -> _Header:
-    encoded, *others = token.split(".")
-    if not token.isascii() or len(others) != 2:
-        raise bad_token(_not_signed(len(others) + 1))
-    return _read_header(encoded)
-
-
-def _not_signed(parts: int) -> str:
-    """What a text with other than three parts is. Auth0 gives the first two where a client asks for no audience."""
-    shape = {1: "it has no dots, so it is opaque", 5: "it has five parts, so it is encrypted (JWE)"}.get(parts)
-    if shape is None:
-        return "not a signed JWT: three parts with dots between them are expected"
-    asked = "have the client ask the issuer for a signed access token for this service"
-    return f"not a signed JWT: {shape}; {asked} (Auth0: the parameter audience)"
-
-
-@lru_cache(_HEADERS)
-def _read_header(encoded: str) -> _Header:
-    text = _part(encoded)
-    if deeper_than(text, MAX_DEPTH):
-        raise bad_token(f"not a signed JWT: its header nests deeper than {MAX_DEPTH} arrays and objects")
-    try:
-        header = _decode_header(text)
-    except ValueError:
-        raise bad_token("not a signed JWT: its header is not readable") from None
-    if header.crit is not UNSET or not header.b64:
-        raise bad_token("the token's header demands an extension that is not supported; leave out crit and b64")
-    return header
-
-
-def _part(text: str) -> bytes:
-    """One part of a token. Raises Refusal unless it is base64url in its one exact form."""
-    encoded = text.encode().translate(_TO_BASE64) + b"=" * (-len(text) % 4)
-    try:
-        decoded = a2b_base64(encoded)
-    except ValueError:
-        decoded = None
-    if decoded is None or b2a_base64(decoded, newline=False) != encoded:
-        raise bad_token("not a signed JWT: a part of it is not readable")
-    return decoded
-
-
 def _verified(content: bytes, algorithm: str, keys: Sequence[Key], signature: bytes) -> bool:
     return any(is_signed(content, algorithm, key.material, signature) for key in keys)
-
-
-def _moment(seconds: float) -> str:
-    try:
-        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-    except (OverflowError, ValueError, OSError):
-        return f"{seconds:g}"
 
 
 def _rights(name: str, rooms: Mapping[str, str]) -> Rights:
