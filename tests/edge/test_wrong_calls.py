@@ -3,6 +3,7 @@
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from tests.support.gateway import JSON, KEY, gateway
 
@@ -19,6 +20,11 @@ WRONG: dict[str, tuple[str, str, dict[str, str], str, int, str, list[str]]] = {
     "a large one": ("POST", SAY, JSON, f'"{"x" * 70_000}"', 413, "too_large", ["65536 bytes", "smaller"]),
     "a space": ("POST", "/v1/rooms/a%20b/messages", JSON, '{"payload":1}', 400, "invalid_room", ["send a%20b"]),
     "one letter": ("POST", "/v1/rooms/chat.a/message", JSON, "{}", 404, "not_found", ["no such path", "http-api.md"]),
+    "two slashes": ("POST", f"/{SAY}", JSON, '{"payload":1}', 404, "not_found", ["two slashes", "base URL"]),
+    "three slashes": ("GET", "///v1/info", KEY, "", 404, "not_found", ["two slashes", "base URL"]),
+    "two in the middle": ("GET", "/v1//info", KEY, "", 404, "not_found", ["two slashes"]),
+    "two slashes, no key": ("GET", "//v1/info", {}, "", 401, "bad_token", ["missing"]),
+    "no path": ("GET", "/v1", KEY, "", 404, "not_found", ["no such path", "http-api.md"]),
     "reading": ("GET", SAY, KEY, "", 405, "not_found", ["no such method", "POST"]),
     "deleting": ("DELETE", "/v1/rooms/chat.a", KEY, "", 404, "not_found", ["no such path", "http-api.md"]),
     "a key": ("POST", SAY, JSON, '{"payload":1,"key":"a"}', 409, "key_needs_history", ["has none", "leave it out"]),
@@ -42,7 +48,7 @@ async def test_a_wrong_call_gets_one_sentence() -> None:
     """Each answer is a problem document with its status, its code, and what to do."""
     async with gateway() as pod, aiohttp.ClientSession() as session:
         for name, (method, path, headers, body, status, code, words) in WRONG.items():
-            url = f"http://127.0.0.1:{pod.internal_port}{path}"
+            url = URL(f"http://127.0.0.1:{pod.internal_port}{path}", encoded=True)
             async with session.request(method, url, headers=headers, data=body or None) as answer:
                 assert answer.content_type == "application/problem+json", name
                 problem: dict[str, Any] = await answer.json(content_type=None)

@@ -76,7 +76,7 @@ class Api:
             # aiohttp answers a HEAD where there is a GET.
             allowed = ", ".join(sorted({*handlers, "HEAD"} if "GET" in handlers else handlers))
             routes.append(web.route("*", path, self._guarded(partial(_other_method, allowed))))
-        return [*routes, web.route("*", "/v1/{rest:.*}", self._guarded(_not_found))]
+        return [*routes, web.route("*", "/{slashes:/*}v1{rest:(/.*)?}", self._guarded(_not_found))]
 
     def _guarded(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def guarded(request: web.Request) -> web.StreamResponse:
@@ -100,4 +100,8 @@ async def _other_method(allowed: str, request: web.Request, grant: Grant) -> web
 
 
 async def _not_found(request: web.Request, grant: Grant) -> web.StreamResponse:
+    if "//" in request.path:
+        raise Refusal(
+            ErrorCode.NOT_FOUND, "the path has two slashes in a row; write one, and no slash at the end of the base URL"
+        )
     raise Refusal(ErrorCode.NOT_FOUND, "the API has no such path; docs/http-api.md lists them")
