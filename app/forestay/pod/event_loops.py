@@ -84,10 +84,11 @@ def _run_to_its_end(runner: asyncio.Runner, work: Coroutine[object, object, None
     loop = runner.get_loop()
     loop.set_exception_handler(_but_escaped)
     throttle = LogThrottle("the application tried to end the process, which goes on", log.error)
-    main: list[asyncio.Task[object]] = []
+    main: asyncio.Task[object] | None = None
 
     async def known() -> None:
-        main.extend(filter(None, [asyncio.current_task()]))
+        nonlocal main
+        main = asyncio.current_task()
         await work
 
     go_on: Callable[[], object] = partial(runner.run, known())
@@ -97,14 +98,14 @@ def _run_to_its_end(runner: asyncio.Runner, work: Coroutine[object, object, None
             go_on()
             ended = True
         except (SystemExit, KeyboardInterrupt) as error:
-            if not main or main[0].done():
+            if main is None or main.done():
                 raise
             where = place_of(error.__traceback__, None) or "no place is known"
             reason = (
                 f"{explained(error)} in a task or a callback that it started ({where}); raise another exception there"
             )
             loop.call_soon(throttle.count, type(error).__name__, reason)
-            go_on = partial(loop.run_until_complete, main[0])
+            go_on = partial(loop.run_until_complete, main)
 
 
 def _but_escaped(loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
