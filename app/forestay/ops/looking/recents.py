@@ -105,8 +105,8 @@ class Recents(Observer):
         ring = self._rings[incident.kind]
         if ring:
             last = ring[-1]
-            if structs.replace(incident, at=last.at, times=last.times) == last:
-                ring[-1] = structs.replace(last, at=incident.at, times=last.times + 1)
+            if _same(incident, last):
+                ring[-1] = structs.replace(incident, times=last.times + 1)
                 return
         ring.append(incident)
 
@@ -119,6 +119,15 @@ class Recents(Observer):
 
 def _about(incident: Incident, client: Client) -> Incident:
     return structs.replace(incident, user=client.user, connection=client.connection, wire=client.wire)
+
+
+def _same(one: Incident, other: Incident) -> bool:
+    """Whether the two say the same. What a reason has behind its colon may tell them apart: the time of each, say."""
+    if one.reason is not None and other.reason is not None:
+        if one.reason.partition(":")[0] != other.reason.partition(":")[0]:
+            return False
+        other = structs.replace(other, reason=one.reason)
+    return structs.replace(one, at=other.at, times=other.times) == other
 
 
 def _matches(incident: Incident, wanted: Wanted) -> bool:
