@@ -25,9 +25,9 @@ A server that does less per message can be faster, and several here are. A messa
 limit, rights, a check of the payload and a trace context. `forestay` runs from the source tree, `forestay-compiled`
 from a wheel with compiled modules.
 
-Where a table says so, it ran on a CPython that was built with profile-guided optimization. The Python of the image and
-those of distributions are built so. One that `pyenv` builds is not, unless `PYTHON_CONFIGURE_OPTS` asks for it; the
-tables without a remark are of such a one, and a message costs more there.
+The tables are of a CPython that was built with profile-guided optimization, as that of the image and those of
+distributions are. One that `pyenv` builds is not, unless `PYTHON_CONFIGURE_OPTS` asks for it, and a message costs more
+there.
 
 ## To run it again
 
@@ -73,7 +73,7 @@ def _files(results: Path) -> list[Path]:
 def _section(bench: str, found: dict[str, Any]) -> str:
     number = len(next(iter(found["rounds"].values())))
     remark = f"`--benches {bench}`, {'median of ' if number > 1 else ''}{number} round{'s' if number > 1 else ''}."
-    remark += f" {found['note']}." if "note" in found else ""
+    remark += f" {found['note'].rstrip('.')}." if "note" in found else ""
     picture = f"![{found['title']}](../bench/results/peers-{bench}.svg)"
     return "\n".join([f"## {found['title']}", "", remark, "", *table(found["median"]), "", picture, ""])
 
