@@ -7,6 +7,7 @@ from typing import Final
 
 from forestay.edge.listening.listener import CannotListen, check_free
 from forestay.pod.diagnosis.findings import Finding, fail, ok, warn
+from forestay.protocol.codes import ErrorCode
 from forestay.settings.secrets import variable_of
 from forestay.settings.settings import Settings
 
@@ -68,5 +69,8 @@ async def _ask(settings: Settings, port: int, *, internal: bool) -> dict[str, ob
     if not re.match(rb"HTTP/1\.1 \d{3} ", head):
         return None
     said = json.loads(body)
-    # A probe has a state; the public port explains each refusal with a code.
-    return said if isinstance(said, dict) and ("state" if internal else "code") in said else None
+    if not isinstance(said, dict):
+        return None
+    # A probe has a state. The public port explains each refusal with a code; the internal one has no such path.
+    there = "state" in said if internal else said.get("code") not in (None, ErrorCode.NOT_FOUND)
+    return said if there else None
