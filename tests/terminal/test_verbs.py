@@ -190,7 +190,7 @@ async def test_an_error_is_one_line_with_its_exit_status(
     ("template", "words"),
     [
         ("ws://127.0.0.1:{public}/ws/", "404: not_found"),
-        ("ws://127.0.0.1:{internal}/ws", "what answers there with 404 is not the public port of a gateway"),
+        ("ws://127.0.0.1:{internal}/ws", "at this path of the internal port; clients connect to the public one"),
         ("wss://127.0.0.1:{public}/ws", "is it ws:// in place of wss://?"),
         ("ws://no.such.host.invalid/ws", "the name of the host cannot be resolved"),
         ("127.0.0.1:{public}/ws", "it must look like ws://example.com/ws"),

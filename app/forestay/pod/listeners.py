@@ -137,7 +137,8 @@ async def _nowhere(
     try:
         return await handler(request)
     except web.HTTPNotFound:
-        said = "there is nothing at this path; the HTTP API is below /v1, and docs/http-api.md lists its paths"
+        here = "there is nothing at this path of the internal port; clients connect to the public one"
+        said = f"{here}, and the HTTP API is below /v1: docs/http-api.md lists its paths"
         return problems.problem(Refusal(ErrorCode.NOT_FOUND, said))
 
 
