@@ -105,7 +105,7 @@ class Recents(Observer):
         ring = self._rings[incident.kind]
         if ring:
             last = ring[-1]
-            if _same(incident, last):
+            if _said(incident) == _said(last):
                 ring[-1] = structs.replace(incident, times=last.times + 1)
                 return
         ring.append(incident)
@@ -121,13 +121,10 @@ def _about(incident: Incident, client: Client) -> Incident:
     return structs.replace(incident, user=client.user, connection=client.connection, wire=client.wire)
 
 
-def _same(one: Incident, other: Incident) -> bool:
-    """Whether the two say the same. What a reason has behind its colon may tell them apart: the time of each, say."""
-    if one.reason is not None and other.reason is not None:
-        if one.reason.partition(":")[0] != other.reason.partition(":")[0]:
-            return False
-        other = structs.replace(other, reason=one.reason)
-    return structs.replace(one, at=other.at, times=other.times) == other
+def _said(incident: Incident) -> Incident:
+    """What an incident says, without when and how often: a reason may have the time behind its colon."""
+    reason = None if incident.reason is None else incident.reason.partition(":")[0]
+    return structs.replace(incident, at=0.0, times=1, reason=reason)
 
 
 def _matches(incident: Incident, wanted: Wanted) -> bool:
