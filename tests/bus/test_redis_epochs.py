@@ -1,6 +1,8 @@
 """A room gets a new epoch when Redis may have lost writes, and what is left stays readable."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -174,6 +176,18 @@ def lonely_redis(own_redis: RedisServer) -> RedisServer:
     return own_redis
 
 
+@contextmanager
+def replica_of(master: RedisServer, folder: Path) -> Iterator[RedisServer]:
+    """A replica that has its master's data."""
+    replica = RedisServer(folder, *QUICK, "--replicaof", "127.0.0.1", str(master.port))
+    try:
+        replica.start()
+        replica.await_master()
+        yield replica
+    finally:
+        replica.close()
+
+
 @needs_proof
 async def test_a_replica_that_comes_and_goes_changes_no_epoch(
     lonely_redis: RedisServer, new_pod: NewPod, tmp_path: Path
@@ -206,10 +220,7 @@ async def test_a_master_that_was_a_replica_meanwhile_has_new_epochs(
     lonely_redis: RedisServer, new_pod: NewPod, tmp_path: Path
 ) -> None:
     """Its process is the same and its former id is forgotten, but its data were lost for those of another master."""
-    other = RedisServer(tmp_path / "other", *QUICK, "--replicaof", "127.0.0.1", str(lonely_redis.port))
-    try:
-        other.start()
-        other.await_master()
+    with replica_of(lonely_redis, tmp_path / "other") as other:
         pod = new_pod(lonely_redis.url)
         await pod.bus.start()
         await pod.publish("a", KEPT)
@@ -227,8 +238,6 @@ async def test_a_master_that_was_a_replica_meanwhile_has_new_epochs(
         assert (before.offset, after.offset) == (2, 1)
         assert after.epoch != before.epoch
         assert (await pod.top(EMPTY)).epoch != empty.epoch
-    finally:
-        other.close()
 
 
 @pytest.mark.parametrize(
@@ -243,14 +252,9 @@ async def test_an_incarnation_that_is_not_proved_to_go_on_makes_new_epochs(
     await pod.publish("a", KEPT)
     before, empty = await pod.top(), await pod.top(EMPTY)
     lonely_redis.do("HSET", pod.bus.keys.room(ROOM).seed, field, value)
-    replica = RedisServer(tmp_path / "replica", *QUICK, "--replicaof", "127.0.0.1", str(lonely_redis.port))
-    try:
-        replica.start()
-        replica.await_master()
+    with replica_of(lonely_redis, tmp_path / "replica"):
         assert (await pod.top()).epoch != before.epoch
         assert (await pod.top(EMPTY)).epoch != empty.epoch
-    finally:
-        replica.close()
 
 
 @needs_proof
@@ -262,15 +266,10 @@ async def test_a_pod_of_the_release_before_gives_new_epochs_and_no_more(
     await pod.bus.start()
     await pod.publish("a", KEPT)
     names = pod.bus.keys.room(ROOM)
-    replica = RedisServer(tmp_path / "replica", *QUICK, "--replicaof", "127.0.0.1", str(lonely_redis.port))
-    try:
-        replica.start()
-        replica.await_master()
+    with replica_of(lonely_redis, tmp_path / "replica"):
         lonely_redis.do("HSET", names.meta, "run", facts(lonely_redis).id, "epoch", "given by the old one")
         assert (await pod.top()).epoch == "given by the old one"
         assert (await pod.publish("b", KEPT)).position == Position("given by the old one", 2)
-    finally:
-        replica.close()
 
 
 @needs_proof
@@ -287,10 +286,7 @@ async def test_only_what_may_have_lost_pods_makes_them_wait_for_each_other(
     lonely_redis.do("HSET", pod.bus.keys.seed(0), "since", "1", "changed", "1")
     await registry.heartbeat(600)
     assert await registry.pods() == ["one"]
-    replica = RedisServer(tmp_path / "replica", *QUICK, "--replicaof", "127.0.0.1", str(lonely_redis.port))
-    try:
-        replica.start()
-        replica.await_master()
+    with replica_of(lonely_redis, tmp_path / "replica"):
         await registry.heartbeat(600)
         assert await registry.pods() == ["one"]
         # It keeps all data here, and nothing says so.
@@ -300,8 +296,6 @@ async def test_only_what_may_have_lost_pods_makes_them_wait_for_each_other(
         await registry.heartbeat(600)
         with pytest.raises(BusLost, match="a moment ago, or is new"):
             await registry.pods()
-    finally:
-        replica.close()
 
 
 async def test_without_info_in_scripts_the_replid_of_the_connection_is_used(own_redis: RedisServer) -> None:
